@@ -1,0 +1,20 @@
+"""Content keys: what a run was made from, as one short name."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+
+def digest(*parts: Any) -> str:
+    """Hexadecimal key of a run's inputs: files and folders by content, anything else by its JSON."""
+    key = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            files = sorted(f for f in part.rglob("*") if f.is_file()) if part.is_dir() else [part]
+            for file in files:
+                if "__pycache__" not in file.parts:
+                    key.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+        else:
+            key.update(json.dumps(part, sort_keys=True, default=str).encode())
+    return key.hexdigest()[:16]

@@ -1,0 +1,29 @@
+"""A network from sections of params.yaml: backbone and head inside an objective, which is what the loop trains."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from engine import checkpoint
+from engine.build import build
+
+
+def network(backbone: dict[str, Any], objective: dict[str, Any], head: dict[str, Any], classes: int) -> nn.Module:
+    """The objective around a new backbone and head; ValueError names a wrong key or plug-in of any of the sections."""
+    trunk = build("backbones", backbone, where="backbone")
+    top = build("heads", head, where="head", channels=trunk.channels, classes=classes)
+    return build("objectives", objective, where="objective", backbone=trunk, head=top)
+
+
+def save(path: Path, module: nn.Module, sections: dict[str, Any], names: list[str], **about: Any) -> None:
+    """Write a network with the sections and class names that `restore` needs, and what else is to be known about it."""
+    checkpoint.save(path, module.export(), {"sections": sections, "names": names} | about)
+
+
+def restore(path: Path) -> tuple[nn.Module, list[str]]:
+    """The network of a weight file, rebuilt from the sections inside it, and its class names."""
+    tensors, metadata = checkpoint.load(path)
+    module = network(**metadata["sections"], classes=len(metadata["names"]))
+    checkpoint.load_weights(module, tensors)
+    return module, metadata["names"]

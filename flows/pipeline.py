@@ -1,0 +1,156 @@
+"""The whole DAG as one Prefect flow: dvc.yaml's stages, run by DVC's own `reproduce` in this process.
+
+DVC decides what has changed, removes, records and commits outputs exactly as `dvc repro` does; only the command of a
+stage is replaced by a call of its flow, which makes it a sub-flow here. Afterwards `dvc repro` has nothing to do,
+and the other way round. Without PREFECT_API_URL no server is started and all of this is plain Python.
+"""
+
+import argparse
+import contextlib
+import contextvars
+import fcntl
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from flows import settings
+from flows.orchestrate import flow, orchestrated, task
+
+COMMAND = re.compile(r"python -m flows\.([a-z]+)((?: [\w.-]+)*)")
+_called: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("called", default=None)
+
+
+def _in_process() -> None:
+    """Have DVC call a stage's flow where its command is one of ours; any other command runs as DVC runs it."""
+    import dvc.stage.run as runner
+
+    original = getattr(runner.cmd_run, "original", runner.cmd_run)
+
+    def cmd_run(stage: Any, dry: bool = False, run_env: dict[str, str] | None = None) -> None:
+        ours = COMMAND.fullmatch(stage.cmd) if isinstance(stage.cmd, str) else None
+        called = _called.get()
+        if called is None or dry or ours is None or stage.wdir != stage.repo.root_dir:
+            return original(stage, dry=dry, run_env=run_env)
+        called.append(stage.addressing)
+        print(f"\n[{stage.addressing}] {stage.cmd}", file=sys.stderr)
+        return settings.call(getattr(importlib.import_module(f"flows.{ours[1]}"), ours[1]), *ours[2].split())
+
+    cmd_run.original = original
+    runner.cmd_run = cmd_run
+
+
+@contextlib.contextmanager
+def only_driver() -> Iterator[None]:
+    """One pipeline at a time in a working copy; what a killed one left locked is released."""
+    settings.STATE.mkdir(exist_ok=True)
+    with (settings.STATE / "pipeline.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                "another pipeline runs in this folder: wait for its end, or work in another clone"
+            ) from None
+        yield
+
+
+def order(targets: list[str]) -> list[str]:
+    """Addresses of the targets and what they need (all stages when empty), in an order that respects the graph."""
+    from dvc.repo import Repo
+    from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
+
+    with Repo() as repo, repo.lock:
+        stages = collect_stages(repo, targets or ["dvc.yaml"])
+        return [s.addressing for s in plan_repro(get_active_graph(repo.index.graph), stages)]
+
+
+@task(task_run_name="{name}")
+def stage(name: str, force: bool = False) -> Any:
+    """Reproduce one stage if it changed; in the Prefect UI an unchanged or restored one ends as `Unchanged`."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    token = _called.set([])
+    try:
+        with Repo(_wait_for_lock=True) as repo:
+            repo.reproduce(name, single_item=True, force=force)
+        ran = bool(_called.get())
+    except DvcException as error:
+        raise _cause(error) from error
+    finally:
+        _called.reset(token)
+    if not ran and orchestrated():
+        from prefect.states import Completed
+
+        return Completed(name="Unchanged")
+    return ran
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The first exception of ours below DVC's own, else DVC's with its reasons in one line."""
+    from dvc.exceptions import DvcException
+
+    reasons = []
+    while isinstance(error, DvcException) and error.__cause__ is not None:
+        reasons.append(str(error))
+        error = error.__cause__
+    return ValueError(": ".join([*reasons, str(error)])) if isinstance(error, DvcException) else error
+
+
+@flow
+def pipeline(targets: list[str] | None = None, force: bool = False) -> list[str]:
+    """Run the stages that changed, in order; returns the names of those that ran."""
+    ran = []
+    settings.check()
+    with only_driver():
+        _in_process()
+        for name in order(targets or []):
+            if stage(name, force) is True:
+                ran.append(name)
+            else:
+                print(f"[{name}] unchanged", file=sys.stderr)
+    return ran
+
+
+def summary() -> str:
+    """The last report, with where the rest is to be found."""
+    report = settings.OUT / "register" / "report.md"
+    text = report.read_text() if report.exists() else "no report yet: the register stage was not among the targets\n"
+    return f"{text}\nreport: {report.with_suffix('.html')} (and {report.name} beside it)"
+
+
+def main() -> None:
+    """Command line of the pipeline."""
+    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__.replace("\n\n", "\n"))
+    parser.add_argument("targets", nargs="*", help="stages, with what they need (default: all)")
+    parser.add_argument("--force", action="store_true", help="run unchanged stages too")
+    parser.add_argument(
+        "--cron", help="serve this flow on a schedule, for example '0 3 * * *', until Ctrl-C (needs PREFECT_API_URL)"
+    )
+    options = parser.parse_args()
+    with settings.user_errors():
+        if options.cron:
+            if not orchestrated():
+                raise ValueError("a schedule needs a Prefect server: run `make prefect`, then set PREFECT_API_URL")
+            pipeline.prefect().serve(name="scheduled", cron=options.cron, limit=1)
+            return
+        with unhurried():
+            pipeline(options.targets, options.force)
+        print(summary())
+
+
+@contextlib.contextmanager
+def unhurried() -> Iterator[None]:
+    """Prefect without its heartbeat, whose end costs every flow run a second; no environment value can say so."""
+    if not orchestrated():
+        yield
+        return
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Stage pretrain: one candidate network on the hashtags (Mahajan et al. 2018, arXiv 1805.00932)."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor, nn
+
+from corpus.resampling import epoch_list, repeat_factors
+from corpus.shards import Shards
+from engine.build import build, options
+from engine.loop import Training, initialise, predict, train
+from engine.network import network, save
+from engine.recipe import Recipe
+from engine.samples import Rows
+from flows import settings
+from flows.orchestrate import flow, progress, task
+from flows.tracking import Run, stage_run
+
+HASHTAGS = settings.OUT / "corpus" / "hashtags"
+
+
+def training_list(shards: Shards, rule: str, length: float) -> Callable[[torch.Generator], Tensor]:
+    """The training list of an epoch, `length` times as long as the posts, images with rare hashtags repeated."""
+    counts = np.bincount(np.concatenate(shards.targets), minlength=len(shards.names))
+    repeats = repeat_factors(shards.targets, counts, rule, round(length * len(shards)))
+    return lambda generator: epoch_list(repeats, generator)
+
+
+def hit_rate(module: nn.Module) -> dict[str, float]:
+    """Share of held-out posts of whose tags the first (one of the first five) predicted hashtags is one, in percent."""
+    metric = build("metrics", {"name": "accuracy"}, where="metric")
+    for scores, targets in predict(module, Rows(Shards(HASHTAGS, "val"), "hashtags")):
+        metric.update(scores, targets)
+    return metric.compute()
+
+
+def fit(section: dict[str, Any], state: Path, run: Run, show: Callable[..., None]) -> tuple[nn.Module, list[str]]:
+    """Train section["backbone"] on the hashtags, from the last checkpoint where there is one; search uses it too."""
+    shards = Shards(HASHTAGS, "train")
+    initialise(section["seed"])
+    module = network(section["backbone"], section["objective"], section["head"], len(shards.names))
+    recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
+    training = Training(recipe, section["epochs"], section["seed"], state, run.metrics, show)
+    train(module, Rows(shards, "hashtags"), training, training_list(shards, **section["resampling"]))
+    return module, shards.names
+
+
+@task(retries=1, retry_delay_seconds=5)
+def weights(candidate: str, section: dict[str, Any], out: Path, run: Run) -> dict[str, float]:
+    """Train, write the weights and the held-out hit rates."""
+    state = settings.state(
+        f"pretrain-{candidate}", section, HASHTAGS / "index.parquet", Path("engine"), Path("models/blocks")
+    )
+    with progress(f"pretrain {candidate}") as show:
+        module, names = fit(section, state, run, show)
+    sections = {name: section[name] for name in ("backbone", "objective", "head")}
+    save(out / "model.safetensors", module, sections, names)
+    measured = hit_rate(module)
+    (out / "metrics.json").write_text(json.dumps(measured, indent=1) + "\n")
+    settings.forget(f"pretrain-{candidate}")
+    return measured
+
+
+@flow(flow_run_name="pretrain@{candidate}")
+def pretrain(
+    candidate: str,
+    objective: dict[str, Any],
+    head: dict[str, Any],
+    recipe: dict[str, Any],
+    resampling: dict[str, Any],
+    epochs: float = 10,
+    seed: int = 0,
+) -> None:
+    """Train a candidate's backbone to predict hashtags; a run that was killed goes on from its last checkpoint."""
+    section = dict(locals())
+    section["backbone"] = yaml.safe_load((settings.OUT / "search" / f"{section.pop('candidate')}.yaml").read_text())
+    out = settings.OUT / "pretrain" / candidate
+    with stage_run(f"pretrain@{candidate}", section) as run:
+        measured = weights(candidate, section, out, run)
+        run.metrics({f"val_{name}": value for name, value in measured.items()})
+        run.files(out)
+        print(f"pretrain@{candidate}: held-out hit rate {measured['top1']:.1f} % (top-5 {measured['top5']:.1f} %)")
+
+
+if __name__ == "__main__":
+    settings.main(pretrain, "candidate")

@@ -1,0 +1,147 @@
+"""The report: one table, one picture, the gain of pretraining, the commands that open the UIs. Written, and printed."""
+
+import base64
+import html
+from pathlib import Path
+from typing import Any
+
+COLUMNS = {
+    "model": "model",
+    "top-1 % (95 % over seeds)": "top1",
+    "top-5 %": "top5",
+    "params M": "params",
+    "flops M": "flops",
+    "acts M": "acts",
+    "p50 / p95 / p99 ms": "latency",
+    "images/s": "speed",
+    "MiB": "memory",
+    "version": "version",
+}
+UIS = (("MLflow", "make mlflow", "http://127.0.0.1:5000"), ("Prefect", "make prefect", "http://127.0.0.1:4200"))
+
+
+def row(record: dict[str, Any], version: str) -> dict[str, str]:
+    """The cells of one model."""
+    half = record["top1_mean_high"] - record["top1_mean"]
+    spread = (
+        f" ± {half:.1f}" if half < 1000 else f" (one seed; test {record['top1_low']:.1f}-{record['top1_high']:.1f})"
+    )
+    return {
+        "model": record["model"],
+        "top1": f"{record['top1_mean']:.1f}{spread}",
+        "top5": f"{record['top5']:.1f}",
+        "params": f"{record['params'] / 1e6:.2f}",
+        "flops": f"{record['flops'] / 1e6:.1f}",
+        "acts": f"{record['acts'] / 1e6:.2f}",
+        "latency": " / ".join(f"{record[f'latency_p{p}_ms']:.1f}" for p in (50, 95, 99)),
+        "speed": f"{record['images_per_second']:.0f}",
+        "memory": f"{record['peak_memory_mib']:.1f}",
+        "version": version,
+    }
+
+
+def gain_line(gain: dict[str, Any]) -> str:
+    """One sentence: what hashtags gave."""
+    interval = f"95 % interval {gain['gain_low']:+.1f} to {gain['gain_high']:+.1f}" if gain["seeds"] > 1 else "one seed"
+    return (
+        f"{gain['candidate']}, {gain['mode']}, {gain['labels']} labels per class: {gain['pretrained']:.1f} % "
+        f"pretrained on hashtags, {gain['scratch']:.1f} % from scratch: {gain['gain']:+.1f} points "
+        f"({gain['seeds']} seeds, {interval})"
+    )
+
+
+def plot(path: Path, records: list[dict[str, Any]]) -> None:
+    """Top-1 against latency and against flops, one colour per candidate, filled when pretrained."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+    candidates = list(dict.fromkeys(record["candidate"] for record in records))
+    for axis, (key, label, unit) in zip(
+        axes,
+        (("latency_p50_ms", "latency p50, one image (ms)", 1), ("flops", "multiply-adds (millions)", 1e6)),
+        strict=True,
+    ):
+        for record in records:
+            finite = record["top1_mean_high"] < 1000
+            axis.errorbar(
+                record[key] / unit,
+                record["top1_mean"],
+                yerr=record["top1_mean_high"] - record["top1_mean"] if finite else None,
+                marker="o" if record["mode"] == "full" else "s",
+                color=f"C{candidates.index(record['candidate'])}",
+                markerfacecolor=None if record["init"] == "pretrained" else "white",
+                capsize=3,
+            )
+        axis.set_xlabel(label)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("top-1 on the test split (%)")
+    from matplotlib.lines import Line2D
+
+    def handle(label: str, **style: Any) -> Line2D:
+        return Line2D([], [], linestyle="", **({"marker": "o", "color": "grey"} | style), label=label)
+
+    handles = [handle(name, color=f"C{i}") for i, name in enumerate(candidates)]
+    handles += [
+        handle("pretrained"),
+        handle("from scratch", markerfacecolor="white"),
+        handle("linear probe", marker="s"),
+    ]
+    axes[1].legend(handles=handles, fontsize=8)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
+def markdown(
+    records: list[dict[str, Any]],
+    gains: list[dict[str, Any]],
+    versions: dict[str, str],
+    decision: str,
+    origin: dict[str, str],
+) -> str:
+    """The report as Markdown."""
+    ordered = sorted(records, key=lambda record: -record["top1_mean"])
+    rows = [row(record, versions[record["model"]]) for record in ordered]
+    table = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
+    table += ["| " + " | ".join(cells[key] for key in COLUMNS.values()) + " |" for cells in rows]
+    first = records[0]
+    lines = ["# Models compared", "", *table, "", f"**{decision[0].upper()}{decision[1:]}.**", ""]
+    lines += [f"- {gain_line(gain)}" for gain in gains]
+    lines += [
+        "",
+        f"Measured on {first['device']}, {first['dtype']}; latency for one image, images/s and memory at a batch of "
+        f"{first['batch']}; flops are multiply-adds. {first['samples']} test images.",
+        "",
+        ", ".join(f"{key.removeprefix('tagdag.')} `{value}`" for key, value in origin.items()),
+        "",
+        "![accuracy against latency and flops](comparison.png)",
+        "",
+    ]
+    lines += [f"- {name} UI: `{command}`, then {url}" for name, command, url in UIS]
+    return "\n".join(lines) + "\n"
+
+
+def page(text: str, picture: Path) -> str:
+    """The same as one HTML file that needs nothing beside it."""
+    from markdown_it import MarkdownIt
+
+    body = MarkdownIt("commonmark").enable("table").render(text)
+    source = "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+    style = "body{font:15px sans-serif;max-width:70em;margin:2em auto}td,th{padding:.2em .7em;border:1px solid #ccc}"
+    style += "table{border-collapse:collapse;font-variant-numeric:tabular-nums}img{max-width:100%}"
+    title = html.escape("tagdag: models compared")
+    head = f'<!doctype html><meta charset="utf-8"><title>{title}</title><style>{style}</style>'
+    return head + body.replace('src="comparison.png"', f'src="{source}"')
+
+
+def write(
+    out: Path, records: list, gains: list, versions: dict[str, str], decision: str, origin: dict[str, str]
+) -> None:
+    """Write report.md, report.html and comparison.png."""
+    out.mkdir(parents=True, exist_ok=True)
+    text = markdown(records, gains, versions, decision, origin)
+    plot(out / "comparison.png", records)
+    (out / "report.md").write_text(text)
+    (out / "report.html").write_text(page(text, out / "comparison.png"))

@@ -1,0 +1,211 @@
+"""One MLflow run tree, the same for both drivers: pipeline > stage > trial or seed, every run tagged with its origin.
+
+The pipeline run is found by its key (data version, git commit, params digest), so the stages of one `dvc repro`, which
+are processes of their own, and those of the Prefect flow, which share one, come to stand under the same run; a run that
+was killed is taken up again. An explicit TAGDAG_PIPELINE_RUN in the environment goes before the key.
+"""
+
+import functools
+import os
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.digest import digest
+from flows import settings
+from flows.orchestrate import link, log
+
+EXPERIMENT = "tagdag"
+
+
+def uri() -> str:
+    """MLFLOW_TRACKING_URI, or a SQLite file in the project's folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+
+
+def web() -> str:
+    """Where the MLflow UI is, or will be after `make mlflow`."""
+    return uri().rstrip("/") if uri().startswith("http") else "http://127.0.0.1:5000"
+
+
+@functools.cache
+def connect() -> Any:
+    """MLflow's client with the project's experiment chosen; ValueError when the server does not answer."""
+    if uri().startswith("http"):
+        try:
+            urllib.request.urlopen(uri().rstrip("/") + "/health", timeout=5).close()
+        except (urllib.error.URLError, OSError) as error:
+            reason = getattr(error, "reason", error)
+            raise ValueError(
+                f"the MLflow server named by MLFLOW_TRACKING_URI does not answer ({reason}): start it, or "
+                "unset MLFLOW_TRACKING_URI to write to mlflow.db here"
+            ) from error
+    import logging
+
+    import mlflow
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    mlflow.set_tracking_uri(uri())
+    mlflow.set_experiment(EXPERIMENT)
+    return mlflow.MlflowClient()
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def data_version() -> str:
+    """DVC's md5 of data/, read from data.dvc."""
+    pointer = Path("data.dvc")
+    return yaml.safe_load(pointer.read_text())["outs"][0]["md5"] if pointer.exists() else "unversioned"
+
+
+def origin() -> dict[str, str]:
+    """The tags of every run and model version: data version, git commit (with +changes when dirty), params digest."""
+    changed = "+changes" if _git("status", "--porcelain", "--untracked-files=no") else ""
+    commit = (_git("rev-parse", "HEAD") or "none") + changed
+    params = digest(settings.load())
+    return {"tagdag.data": data_version(), "tagdag.commit": commit, "tagdag.params": params}
+
+
+def flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as one level of dotted names, as MLflow takes them."""
+    items: dict[str, Any] = {}
+    for name, value in section.items():
+        items |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return items
+
+
+def _unfinished(client: Any, experiment: str, tags: dict[str, str], any_status: bool = False) -> str | None:
+    """The latest run with these tags that did not end well (or, with any_status, at all)."""
+    where = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+    where += [] if any_status else ["attributes.status != 'FINISHED'"]
+    found = client.search_runs(
+        [experiment], " and ".join(where), max_results=1, order_by=["attributes.start_time DESC"]
+    )
+    return found[0].info.run_id if found else None
+
+
+def pipeline_run() -> str:
+    """Id of the pipeline run that the present stage belongs to, made when there is none."""
+    client = connect()
+    experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    tags = origin()
+    key = {"tagdag.pipeline": digest(tags)}
+    run = os.environ.get("TAGDAG_PIPELINE_RUN") or _unfinished(client, experiment, key, any_status=True)
+    if run is None:
+        name = f"pipeline {tags['tagdag.commit'][:7]} {tags['tagdag.params'][:6]}"
+        run = client.create_run(experiment, tags=tags | key, run_name=name).info.run_id
+        client.log_batch(run, params=_params(settings.load()))
+    return run
+
+
+def _params(section: dict[str, Any]) -> list[Any]:
+    from mlflow.entities import Param
+
+    return [Param(name, str(value)) for name, value in flat(section).items()]
+
+
+class Run:
+    """A started run: params and metrics are sent in batches, files as artifacts; `child` opens a run below it."""
+
+    def __init__(self, run_id: str, experiment: str) -> None:
+        self.id, self.experiment, self._waiting = run_id, experiment, []
+
+    def params(self, section: dict[str, Any]) -> None:
+        """Log a section, nested names dotted."""
+        connect().log_batch(self.id, params=_params(section))
+
+    def metrics(self, values: dict[str, float], step: int = 0) -> None:
+        """Note metrics; they go out together with `flush` or every 200, since one call costs as much as a batch."""
+        import time
+
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._waiting += [Metric(k, float(v), now, step) for k, v in values.items()]
+        if len(self._waiting) >= 200:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what waits; a server that is away does not stop a training, the values wait for the next call."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            for start in range(0, len(self._waiting), 1000):
+                connect().log_batch(self.id, metrics=self._waiting[start : start + 1000])
+            self._waiting = []
+        except MlflowException as error:
+            log.warning("MLflow does not take metrics at present, they are kept: %s", str(error)[:200])
+
+    def files(self, *paths: Path) -> None:
+        """Log files and folders as artifacts."""
+        for path in paths:
+            (connect().log_artifacts if path.is_dir() else connect().log_artifact)(
+                self.id, str(path), *([path.name] if path.is_dir() else [])
+            )
+
+    def tags(self, **values: str) -> None:
+        """Tag the run."""
+        for name, value in values.items():
+            connect().set_tag(self.id, f"tagdag.{name}", value)
+
+    @contextmanager
+    def child(self, name: str) -> Iterator["Run"]:
+        """A run below this one; one of the same name that was cut short is taken up again."""
+        with _open(self, name, {}) as run:
+            yield run
+
+
+@contextmanager
+def _open(parent: Run, name: str, tags: dict[str, str]) -> Iterator[Run]:
+    client = connect()
+    key = {"mlflow.parentRunId": parent.id, "tagdag.run": name}
+    run_id = _unfinished(client, parent.experiment, key)
+    if run_id is None:
+        run_id = client.create_run(parent.experiment, tags=key | tags | origin(), run_name=name).info.run_id
+    client.update_run(run_id, status="RUNNING")
+    run, status = Run(run_id, parent.experiment), "FAILED"
+    try:
+        yield run
+        status = "FINISHED"
+    finally:
+        run.flush()
+        if run._waiting and status == "FINISHED":
+            status = "FAILED"
+            raise ValueError(
+                "MLflow took no more metrics: start its server again and repeat the command, which goes on"
+            )
+        try:
+            client.set_terminated(run_id, status)
+        except Exception as error:
+            log.warning("MLflow did not take the end of run %s: %s", name, str(error)[:200])
+
+
+@contextmanager
+def stage_run(stage: str, section: dict[str, Any]) -> Iterator[Run]:
+    """The MLflow run of one stage, below the pipeline run, whose status follows the stage's."""
+    client = connect()
+    experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
+    parent = Run(pipeline_run(), experiment)
+    client.update_run(parent.id, status="RUNNING")
+    status = "FAILED"
+    try:
+        with _open(parent, stage, {"tagdag.stage": stage}) as run:
+            run.params(section)
+            link("mlflow-run", f"{web()}/#/experiments/{experiment}/runs/{run.id}", f"MLflow run of {stage}")
+            yield run
+        status = "FINISHED"
+    finally:
+        try:
+            client.set_terminated(parent.id, status)
+        except Exception as error:
+            log.warning("MLflow did not take the end of the pipeline run: %s", str(error)[:200])

@@ -1,0 +1,124 @@
+"""AnyNet: the stem and the residual body that RegNet and ResNeXt share.
+
+Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678: sections 3.2
+(AnyNetX, X block) and 3.3 (quantised linear widths). Initialised as Goyal et al. 2017, arXiv 1706.02677, section 5.1.
+"""
+
+from collections.abc import Sequence
+from itertools import accumulate, groupby, pairwise
+from math import lcm, log
+from operator import mul
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["AnyNet", "fit_groups", "quantised_stages"]
+
+
+def quantised_stages(depth: int, w_0: int, w_a: float, w_m: float) -> tuple[list[int], list[int], bool]:
+    """Stage widths, stage depths and whether the widths skip a power of w_m (equations 2 to 4 of the paper).
+
+    Both roundings are half-to-even, as in the authors' code; torchvision rounds differently and gets other networks.
+    """
+    if depth < 1 or w_0 < 8 or w_0 % 8 or w_a < 0 or w_m <= 1:
+        raise ValueError(
+            f"no RegNet has depth={depth}, w_0={w_0}, w_a={w_a}, w_m={w_m}: "
+            "give depth >= 1, w_0 a positive multiple of 8, w_a >= 0 and w_m > 1"
+        )
+    s = [round(log((w_0 + w_a * j) / w_0) / log(w_m)) for j in range(depth)]
+    runs = [(w, len(list(run))) for w, run in groupby(8 * round(w_0 * w_m**k / 8) for k in s)]
+    widths, depths = zip(*runs, strict=True)
+    return list(widths), list(depths), len(widths) != s[-1] + 1
+
+
+def fit_groups(
+    widths: Sequence[int], ratios: Sequence[float], group_widths: Sequence[int]
+) -> tuple[list[int], list[int]]:
+    """Nearest widths, and group widths, such that groups divide each bottleneck (block compatibility of pycls).
+
+    ratios: the paper's b, block width over bottleneck width (below 1 the bottleneck is inverted).
+    """
+    fitted = []
+    for w, b, g in zip(widths, ratios, group_widths, strict=True):
+        v = max(1, int(w / b))
+        g = min(g, v)
+        m = lcm(g, round(1 / b)) if b < 1 else g
+        v = max(m, round(v / m) * m)
+        if round(int(v * b) / b) % g:
+            raise ValueError(f"bottleneck ratio {b} does not fit width {w}, group width {g}: use 1, 2, 4 or 1/2, 1/4")
+        fitted.append((int(v * b), g))
+    widths, group_widths = zip(*fitted, strict=True)
+    return list(widths), list(group_widths)
+
+
+def convolution(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    """Convolution and batch norm."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return [conv, nn.BatchNorm2d(outputs)]
+
+
+def stem(kind: str, width: int, stride: int) -> nn.Sequential:
+    """First layers: `simple` is one 3x3 (RegNet), `imagenet` a 7x7 and a max-pool that halves again (ResNet)."""
+    if kind == "simple":
+        return nn.Sequential(*convolution(3, width, 3, stride), nn.ReLU(inplace=True))
+    if kind == "imagenet":
+        return nn.Sequential(*convolution(3, width, 7, stride), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
+    raise ValueError(f"unknown stem {kind!r}: choose simple or imagenet")
+
+
+class XBlock(nn.Module):
+    """Residual bottleneck with a grouped 3x3 that carries the stride; starts as the identity (last gamma is 0)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, ratio: float, group_width: int) -> None:
+        super().__init__()
+        inner = round(outputs / ratio)
+        self.transform = nn.Sequential(
+            *convolution(inputs, inner),
+            nn.ReLU(inplace=True),
+            *convolution(inner, inner, 3, stride, inner // group_width),
+            nn.ReLU(inplace=True),
+            *convolution(inner, outputs),
+        )
+        nn.init.zeros_(self.transform[-1].weight)
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else nn.Sequential(*convolution(inputs, outputs, 1, stride))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu_(self.transform(x) + self.shortcut(x))
+
+
+class AnyNet(nn.Module):
+    """images (n, 3, h, w) -> one feature map per stage, map i (n, channels[i], h / strides[i], w / strides[i]).
+
+    widths, depths, strides, ratios, group_widths: one number per stage; a stage's stride falls on its first block.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        depths: Sequence[int],
+        strides: Sequence[int],
+        ratios: Sequence[float],
+        group_widths: Sequence[int],
+        stem_kind: str = "simple",
+        stem_width: int = 32,
+        stem_stride: int = 2,
+    ) -> None:
+        super().__init__()
+        self.stem = stem(stem_kind, stem_width, stem_stride)
+        self.stages = nn.ModuleList()
+        plan = zip(pairwise([stem_width, *widths]), depths, strides, ratios, group_widths, strict=True)
+        for (inputs, w), d, stride, b, g in plan:
+            blocks = [XBlock(w if i else inputs, w, 1 if i else stride, b, g) for i in range(d)]
+            self.stages.append(nn.Sequential(*blocks))
+        self.channels = list(widths)
+        reached = stem_stride * (2 if stem_kind == "imagenet" else 1)
+        self.strides = list(accumulate(strides, mul, initial=reached))[1:]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        x, maps = self.stem(images), []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps

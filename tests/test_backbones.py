@@ -1,0 +1,157 @@
+"""Every backbone: the contract, the complexities it declares, and the same outputs as another library's."""
+
+import math
+from importlib import import_module
+
+import pytest
+import torch
+from torch import nn
+
+from engine.build import build, choices
+from engine.complexity import measure
+from models.blocks.anynet import AnyNet, XBlock, fit_groups, quantised_stages
+
+EXPECTED = [(name, row) for name in choices("backbones") for row in import_module(f"models.backbones.{name}").expected]
+SMALL = {"name": "resnext", "depths": (1, 1, 1, 1), "cardinality": 4, "width": 16, "stem": "simple", "stem_stride": 1}
+
+
+def classifier(section: dict, classes: int = 1000, device: str = "meta") -> nn.Sequential:
+    with torch.device(device):
+        backbone = build("backbones", section)
+        return nn.Sequential(backbone, build("heads", {"name": "linear"}, channels=backbone.channels, classes=classes))
+
+
+def copied(ours: nn.Module, theirs: nn.Module) -> nn.Module:
+    """Ours with their weights, which have the same order."""
+    source, target = theirs.state_dict().values(), ours.state_dict()
+    assert len(source) == len(target)
+    ours.load_state_dict(dict(zip(target, source, strict=True)))
+    return ours.eval()
+
+
+def randomised(module: nn.Module) -> nn.Module:
+    """Batch norms that do something, lest zero gammas hide a wrong branch."""
+    for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
+        nn.init.uniform_(norm.weight, 0.5, 1.0)
+        nn.init.normal_(norm.bias, std=0.1)
+        norm.running_mean.normal_(std=0.1)
+        norm.running_var.uniform_(0.5, 1.5)
+    return module.eval()
+
+
+@pytest.mark.parametrize(("name", "row"), EXPECTED)
+def test_declared_complexity(name, row):
+    counted = measure(classifier({"name": name, **row["options"]}, row["classes"]), row["input"])
+    declared = {key: row[key] for key in counted if key in row}
+    assert "params" in declared and row["rule"]
+    assert {key: counted[key] for key in declared} == declared
+
+
+@pytest.mark.parametrize("section", [{"name": name, **row["options"]} for name, row in EXPECTED[:1]] + [SMALL])
+@pytest.mark.parametrize("side", [32, 56])
+def test_contract(section, side):
+    backbone = build("backbones", section).to(memory_format=torch.channels_last)
+    maps = backbone(torch.randn(2, 3, side, side).contiguous(memory_format=torch.channels_last))
+    assert [m.shape[1] for m in maps] == backbone.channels
+    assert [m.shape[2] for m in maps] == [math.ceil(side / stride) for stride in backbone.strides]
+    assert all(m.is_contiguous(memory_format=torch.channels_last) for m in maps)
+    maps[-1].mean().backward()
+    assert all(p.grad is not None for p in backbone.parameters())
+
+
+@pytest.mark.parametrize("size", ["002", "004", "006", "008", "016"])
+def test_timm_has_the_same_regnetx(size):
+    timm = pytest.importorskip("timm")
+    rows = dict(
+        zip(["002", "004", "006", "008", "016"], import_module("models.backbones.regnet").expected, strict=False)
+    )
+    with torch.device("meta"):
+        theirs = timm.create_model(f"regnetx_{size}")
+    ours = classifier({"name": "regnet", **rows[size]["options"]})
+    shapes = [[p.shape for p in net.parameters()] for net in (ours, theirs)]
+    assert shapes[0] == shapes[1]
+
+
+def test_regnetx_200mf_computes_what_timm_does():
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    theirs = randomised(timm.create_model("regnetx_002"))
+    section = {"name": "regnet", **import_module("models.backbones.regnet").expected[0]["options"]}
+    ours = copied(classifier(section, device="cpu"), theirs)
+    x = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(ours[0](x)[-1], theirs.forward_features(x), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-5)
+
+
+def test_resnext_50_computes_what_torchvision_does():
+    models = pytest.importorskip("torchvision.models")
+    torch.manual_seed(0)
+    theirs = randomised(models.resnext50_32x4d())
+    ours = copied(classifier({"name": "resnext"}, device="cpu"), theirs)
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "widths", "depths"),
+    [
+        ((13, 24, 36.44, 2.49), [24, 56, 152, 368], [1, 1, 4, 7]),
+        ((22, 24, 24.48, 2.54), [24, 64, 152, 392], [1, 2, 7, 12]),  # [32, 64, 160, 384] once 16 channels are a group
+        ((16, 48, 27.89, 2.09), [48, 104, 208, 440], [1, 3, 6, 6]),  # RegNetY-400MF
+        ((14, 56, 38.84, 2.4), [56, 136, 320, 776], [1, 3, 8, 2]),  # RegNetY-800MF, of 64 to 768 with groups of 16
+    ],
+)
+def test_quantised_widths(options, widths, depths):
+    assert quantised_stages(*options) == (widths, depths, False)
+
+
+def test_widths_round_half_to_even():
+    # 24 * 1.5 = 36 = 4.5 * 8 goes to 32, and torchvision's 40 is another network
+    assert quantised_stages(2, 24, 12.0, 1.5)[0] == [24, 32]
+    assert quantised_stages(2, 8, 24.0, 2.0) == ([8, 32], [1, 1], True)
+
+
+@pytest.mark.parametrize("b", [1, 2, 4, 0.5, 0.25])
+def test_fitted_groups_divide_the_bottleneck(b):
+    asked = [(w, g) for w in range(8, 400, 8) for g in (1, 2, 4, 8, 16, 24, 32, 40, 64)]
+    widths, groups = fit_groups([w for w, _ in asked], [b] * len(asked), [g for _, g in asked])
+    for (w, g), fitted, group in zip(asked, widths, groups, strict=True):
+        assert fitted / b == int(fitted / b) and int(fitted / b) % group == 0
+        assert group <= g and abs(fitted - w) <= max(group * b, g * b, 1)
+    assert fit_groups(widths, [b] * len(asked), groups) == (widths, groups)
+
+
+def test_blocks_start_as_the_identity():
+    block, shortened = XBlock(16, 16, 1, 1, 8), XBlock(16, 32, 2, 1, 8)
+    x = torch.rand(4, 16, 8, 8)
+    torch.testing.assert_close(block(x), x)
+    assert shortened.shortcut[1].weight.eq(1).all(), "only the last norm of a branch starts at zero"
+
+
+def test_convolutions_start_with_the_variance_of_he():
+    torch.manual_seed(0)
+    net = AnyNet([256], [1], [2], [1], [64])
+    for conv in (m for m in net.stages.modules() if isinstance(m, nn.Conv2d)):
+        fan_out = conv.out_channels * conv.kernel_size[0] ** 2
+        assert conv.weight.std().item() == pytest.approx(math.sqrt(2 / fan_out), rel=0.05)
+
+
+@pytest.mark.parametrize("wrong", [{"w_0": 20}, {"w_m": 1.0}, {"w_a": -1}, {"depth": 0}])
+def test_impossible_regnets_are_refused(wrong):
+    with pytest.raises(ValueError, match="multiple of 8"):
+        build("backbones", {"name": "regnet", "depth": 8, "w_0": 24, "w_a": 8, "w_m": 2, "group_width": 8} | wrong)
+
+
+def test_number_of_stages_is_free():
+    net = build("backbones", {"name": "regnet", "depth": 6, "w_0": 16, "w_a": 8, "w_m": 2, "group_width": 8})
+    assert len(net.channels) == len(net.strides) == len(net(torch.randn(2, 3, 32, 32))) == 3
+
+
+def test_measure_copies_no_weights_and_leaves_the_network_alone():
+    net = classifier({"name": "regnet", **EXPECTED[0][1]["options"]}, device="cpu").train()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    assert measure(net, (3, 224, 224)) == {key: EXPECTED[0][1][key] for key in ("params", "flops", "acts")}
+    assert net.training and not any(m._forward_hooks for m in net.modules())
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())

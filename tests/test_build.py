@@ -1,0 +1,86 @@
+"""Sections of params.yaml become calls, and mistakes in them become messages."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.build import build, choices, options
+
+KINDS = ["backbones", "heads", "objectives", "spaces", "metrics"]
+REGNET = {"name": "regnet", "depth": 4, "w_0": 16, "w_a": 8, "w_m": 2, "group_width": 8}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_folder_is_the_registry(kind):
+    folder = Path(__file__).parents[1] / (kind if kind == "metrics" else f"models/{kind}")
+    assert choices(kind) == sorted(file.stem for file in folder.glob("[a-z]*.py"))
+    for name in choices(kind):
+        module = import_module(f"{kind}.{name}" if kind == "metrics" else f"models.{kind}.{name}")
+        assert callable(getattr(module, module.__all__[0]))
+
+
+def test_section_is_a_call():
+    net = build("backbones", REGNET | {"stem_width": 24}, where="pretrain.backbone")
+    assert type(net).__name__ == "RegNet" and net.stem[0].out_channels == 24
+    head = build("heads", {"name": "linear"}, channels=net.channels, classes=3)
+    assert head.fc.out_features == 3
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        (REGNET | {"name": "regnt"}, ["unknown name 'regnt'", "did you mean 'regnet'", "resnext"]),
+        (REGNET | {"name": "../heads/linear"}, ["unknown name"]),
+        (REGNET | {"name": "os.path"}, ["unknown name"]),
+        (REGNET | {"name": "__init__"}, ["unknown name"]),
+        (REGNET | {"name": 7}, ["unknown name 7"]),
+        ({"depth": 4}, ["with a name, one of: regnet, resnext"]),
+        (None, ["with a name"]),
+        (REGNET | {"stem_widht": 8}, ["unknown key 'stem_widht', did you mean 'stem_width'?", "w_0, w_a"]),
+        ({"name": "regnet", "w_0": 8, "dept": 3}, ["missing key 'depth'", "missing key 'w_a'", "did you mean 'depth'"]),
+        (REGNET | {"w_a": "steep"}, ["w_a = 'steep'", "valid number"]),
+        (REGNET | {"depth": 4.5}, ["depth = 4.5", "integer"]),
+    ],
+)
+def test_mistakes_are_told(section, says):
+    with pytest.raises(ValueError, match=r"^pretrain\.backbone: ") as caught:
+        build("backbones", section, where="pretrain.backbone")
+    assert all(words in str(caught.value) for words in says)
+
+
+def test_key_that_the_code_sets_is_refused():
+    with pytest.raises(ValueError, match="'classes' is set by the code"):
+        build("heads", {"name": "linear", "classes": 3}, channels=[8], classes=3)
+
+
+def stage(
+    data: Path, rate: float, widths: tuple[int, ...] = (), copy: bool = False, *, model_name: str = "", untyped=None
+):
+    """Keys that a pydantic model could not have as fields."""
+
+
+def test_options_of_a_plain_function():
+    section = {"rate": "1e-3", "widths": [8, 16], "copy": True, "model_name": "a", "untyped": {"b": [1]}}
+    found = options(stage, section, "stage", given={"data": Path("x")})
+    assert found == section | {"rate": 1e-3, "widths": (8, 16)}
+    assert options(stage, {"data": "x", "rate": 1}, "stage") == {"data": Path("x"), "rate": 1.0}
+
+
+def test_faults_inside_a_value_are_located():
+    with pytest.raises(ValueError, match=r"stage: widths\.1 = 'x'"):
+        options(stage, {"rate": 1, "widths": [1, "x"]}, "stage", given={"data": None})
+
+
+@pytest.mark.parametrize("section", [None, [1], "rate"])
+def test_section_must_be_keys_and_values(section):
+    with pytest.raises(ValueError, match="expected keys and values: data, rate"):
+        options(stage, section, "stage")
+
+
+def test_options_of_a_library_class():
+    found = options(torch.optim.SGD, {"lr": 0.1, "nesterov": True}, "recipe", given={"params": []})
+    assert found == {"lr": 0.1, "nesterov": True}
+    with pytest.raises(ValueError, match="did you mean 'momentum'"):
+        options(torch.optim.SGD, {"momentun": 0.9}, "recipe", given={"params": []})

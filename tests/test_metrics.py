@@ -1,0 +1,106 @@
+"""Every metric: what it counts, that parts add up, and that it reads files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from metrics.accuracy import Accuracy
+from metrics.edf import bootstrap, edf
+
+SCORES = torch.rand(200, 20, generator=torch.Generator().manual_seed(0))
+LABELS = torch.randint(20, (200,), generator=torch.Generator().manual_seed(1))
+
+
+def accuracy(scores: torch.Tensor, targets: torch.Tensor, topk=(1, 5)) -> dict:
+    metric = Accuracy(topk)
+    metric.update(scores, targets)
+    return metric.compute()
+
+
+def test_accuracy_counts_ranks():
+    rank = (SCORES > SCORES.gather(1, LABELS[:, None])).sum(1)
+    found = accuracy(SCORES, LABELS, topk=(1, 3, 5))
+    for k in (1, 3, 5):
+        assert found[f"top{k}"] == pytest.approx(100 * (rank < k).float().mean().item())
+    assert found["samples"] == 200
+
+
+def test_any_true_class_is_a_hit():
+    targets = torch.nn.functional.one_hot(LABELS, 20)
+    assert accuracy(SCORES, targets) == accuracy(SCORES, LABELS)
+    both = targets | torch.nn.functional.one_hot(SCORES.argmax(1), 20)
+    assert accuracy(SCORES, both)["top1"] == 100
+    assert accuracy(SCORES, torch.zeros(200, 20))["top5"] == 0
+
+
+def test_parts_add_up():
+    parts = [Accuracy(), Accuracy(), Accuracy()]
+    for part, rows in zip(parts, (slice(0, 50), slice(50, 51), slice(51, 200)), strict=True):
+        part.update(SCORES[rows], LABELS[rows])
+    parts[0].merge(parts[1])
+    parts[0].merge(parts[2])
+    assert parts[0].compute() == accuracy(SCORES, LABELS)
+
+
+def test_fewer_classes_than_k():
+    found = accuracy(SCORES[:, :3], LABELS % 3)
+    assert found["top5"] == 100 and found["top1"] < 100
+
+
+@pytest.mark.parametrize(
+    ("hits", "samples", "low", "high"),
+    # statsmodels proportion_confint(hits, samples, method="wilson")
+    [(0, 10, 0.0, 27.7532799), (10, 10, 72.2467201, 100.0), (85, 100, 76.7165434, 90.6943642)],
+)
+def test_interval_is_that_of_wilson(hits, samples, low, high):
+    scores = torch.eye(2)[[0] * samples]
+    found = accuracy(scores, torch.tensor([0] * hits + [1] * (samples - hits)), topk=(1,))
+    assert (found["top1_low"], found["top1_high"]) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_wrong_use_of_accuracy_is_told():
+    with pytest.raises(ValueError, match="give classes"):
+        Accuracy().update(SCORES, LABELS[:10])
+    with pytest.raises(ValueError, match="no samples"):
+        Accuracy().compute()
+
+
+def test_accuracy_reads_two_files(tmp_path):
+    files = [tmp_path / "predictions.npy", tmp_path / "targets.npy"]
+    for file, array in zip(files, (SCORES, LABELS), strict=True):
+        np.save(file, array.numpy())
+    command = [sys.executable, "-m", "metrics.accuracy", *map(str, files)]
+    printed = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True).stdout
+    assert json.loads(printed) == accuracy(SCORES, LABELS)
+
+
+def test_edf_is_a_distribution():
+    errors, fractions = edf([30.0, 10.0, 20.0, 20.0])
+    assert errors == [10, 20, 20, 30] and fractions == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_bootstrap_finds_the_good_region():
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(200, generator=generator) * 10
+    errors = (values - 7).abs() + 0.1 * torch.rand(200, generator=generator)
+    low, median, high = bootstrap(values.tolist(), errors.tolist(), generator)
+    assert 6 < low <= median <= high < 8 and abs(median - 7) < 0.3
+    # drawing n of n with replacement misses the best network with probability (1 - 1/n)^n
+    draws = [bootstrap([0, 1], [1.0, 0.5], generator, fraction=1.0, repeats=r)[0] for r in (10_000,)]
+    assert draws == [0], "a quarter of the draws of two from two never see the better one"
+
+
+@pytest.mark.parametrize("errors", [[], [1.0, float("nan")]])
+def test_edf_refuses_failed_trials(errors):
+    with pytest.raises(ValueError, match="leave out failed trials"):
+        edf(errors)
+
+
+def test_bootstrap_wants_one_value_per_network():
+    with pytest.raises(ValueError, match="one of each"):
+        bootstrap([1, 2], [1.0], torch.Generator())
