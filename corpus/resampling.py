@@ -2,8 +2,7 @@
 
 Mahajan et al. 2018 (arXiv 1805.00932), section 2.2: image I is in the training list r(I) = max over its tags h of
 phi(t / f(h)) times, f(h) the frequency of h; phi(x) = max(1, sqrt x) "square root", max(1, x) "uniform", 1 "natural";
-t is such that the list has the wanted length; the list is shuffled. Fractions are rounded at random for every list, as
-detectron2's RepeatFactorTrainingSampler does.
+t is such that the list has the wanted length; the list is shuffled. Fractions are rounded at random for every list.
 """
 
 from collections.abc import Sequence
@@ -43,9 +42,13 @@ def repeat_factors(targets: Sequence[np.ndarray], counts: Sequence[int], rule: s
 
 
 def epoch_list(repeats: np.ndarray | torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """One shuffled training list, int64: image i is in it floor(r) or ceil(r) times, r(i) on average."""
-    repeats = torch.as_tensor(repeats, dtype=torch.float32)
-    whole = repeats.floor()
-    times = whole + (torch.rand(len(repeats), generator=generator) < repeats - whole)
+    """One shuffled training list, int64: image i is in it floor(r) or ceil(r) times, r(i) on average.
+
+    Systematic sampling, so that every list has the same length, the rounded sum of the factors.
+    """
+    ends = torch.as_tensor(repeats, dtype=torch.float64).cumsum(0)
+    ends *= ends[-1].round() / ends[-1]
+    ends = (ends + torch.rand((), generator=generator, dtype=torch.float64)).floor()
+    times = ends.diff(prepend=ends.new_zeros(1))
     images = torch.repeat_interleave(torch.arange(len(repeats)), times.long())
     return images[torch.randperm(len(images), generator=generator)]

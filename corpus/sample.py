@@ -1,32 +1,31 @@
-"""The default data set, drawn: small scenes posted by pretend users under noisy hashtags, and a few labelled combinations.
+"""The default data set, drawn: small scenes posted by pretend users under noisy hashtags, and labelled combinations.
 
-The tags have the faults that Mahajan et al. (2018, arXiv 1805.00932, section 2) and Veit et al. (2018, arXiv 1711.09825) describe: Zipf
-frequencies, synonyms, several languages, merged words, misspellings, off-topic, wrong and missing tags. The target set `scenes` asks for
+The tags have the faults Mahajan et al. (2018, arXiv 1805.00932, section 2) describe: Zipf frequencies, synonyms,
+several languages, merged words, misspellings, off-topic, wrong and missing tags. The target set `scenes` asks for
 combinations (a striped star) that hardly any post shows and no tag names.
 
-The bytes are the same on every x86-64 machine: each image has its own PCG64 stream, pixels see + - * / and comparisons only (vectorised sin,
-exp and pow differ between processors), sines come from `math` rounded to 1/4096, sums are sums of integers.
+The bytes are the same on every x86-64 machine: each image has its own PCG64 stream, pixels see + - * / sqrt and
+comparisons only (vectorised sin, exp and pow differ between processors), sines come from `math` rounded to 1/4096,
+sums are sums of integers.
 """
 
 import io
-import json
 import math
-import shutil
-import tempfile
+import textwrap
 from bisect import bisect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import typer
 from PIL import Image
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
-from corpus.posts import Label, Post, read_store, write_store
+from corpus.posts import MANIFEST, Label, Post, Record, read_manifest, read_store, write_store
 
 # canonical tag first; then what else people write, one language after the other: en / es / de / fr / ru
 SHAPES = {
@@ -78,36 +77,37 @@ SIZES = {
     "big": "big huge / grande / gross / grand / большой",
     "small": "small tiny / pequeño / klein / petit / маленький",
 }
-GROUPS = (
-    (SETTINGS, 0.75),
-    (SHAPES, 0.75),
-    (COLOURS, 0.7),
-    (TEXTURES, 0.7),
-    (COUNTS, 0.25),
-    (SIZES, 0.2),
-)  # and how often mentioned
+GROUPS = (  # and how often one of them in the picture is named
+    (SHAPES, 0.9),
+    (TEXTURES, 0.9),
+    (COLOURS, 0.5),
+    (SETTINGS, 0.4),
+    (COUNTS, 0.12),
+    (SIZES, 0.1),
+)
 FORMS = {name: [words.split() for words in line.split("/")] for group, _ in GROUPS for name, line in group.items()}
 CONCEPT_OF = {form: name for name, languages in FORMS.items() for words in languages for form in words}
 MENTIONED = {name: rate for group, rate in GROUPS for name in group}
-OFF_TOPIC = (
-    "love instagood tbt photooftheday nofilter picoftheday happy followme instadaily like4like art photography beautiful cute fun style "
-    "repost amazing mood weekend friends goodvibes igers throwbackthursday followforfollow blessed"
-).split()
+OFF_TOPIC = """
+    love instagood tbt photooftheday nofilter picoftheday happy followme instadaily like4like art photography beautiful
+    cute fun style repost amazing mood weekend friends goodvibes igers throwbackthursday followforfollow blessed
+""".split()  # noqa: SIM905
 EMOJI = "❤☀✨☕✈★"
 CLASSES = [
     ("star", "striped"), ("star", "dotted"), ("heart", "striped"), ("heart", "checked"), ("cross", "dotted"),
     ("cross", "ringed"), ("triangle", "checked"), ("triangle", "ringed"), ("square", "striped"), ("square", "dotted"),
 ]  # fmt: skip
 RGB = {
-    "red": (214, 40, 44), "blue": (44, 84, 214), "yellow": (240, 214, 52), "green": (52, 168, 74), "white": (240, 240, 236),
-    "pink": (244, 132, 190), "orange": (244, 138, 36), "purple": (132, 58, 176), "brown": (122, 78, 42),
+    "red": (214, 40, 44), "blue": (44, 84, 214), "yellow": (240, 214, 52), "green": (52, 168, 74),
+    "pink": (244, 132, 190), "white": (240, 240, 236), "orange": (244, 138, 36), "purple": (132, 58, 176),
+    "brown": (122, 78, 42),
 }  # fmt: skip
 BACKDROPS = {  # sky above, sky at the horizon, ground, its marks, height of the horizon
     "beach": ((110, 178, 236), (196, 226, 244), (226, 200, 142), (186, 156, 100), 0.6),
     "city": ((146, 158, 178), (206, 204, 206), (92, 94, 104), (226, 206, 120), 0.55),
     "sea": ((130, 180, 226), (176, 212, 236), (24, 86, 150), (92, 158, 206), 0.25),
-    "night": ((8, 10, 34), (32, 30, 78), (14, 16, 26), (214, 214, 196), 0.8),
-    "forest": ((40, 84, 52), (82, 128, 70), (50, 62, 34), (70, 46, 28), 0.85),
+    "night": ((24, 28, 74), (62, 58, 122), (34, 36, 58), (236, 236, 210), 0.8),
+    "forest": ((56, 112, 72), (112, 160, 96), (78, 92, 52), (82, 54, 34), 0.85),
     "snow": ((170, 184, 204), (210, 218, 230), (236, 240, 246), (252, 252, 255), 0.5),
     "meadow": ((120, 190, 240), (204, 230, 242), (104, 166, 62), (226, 108, 150), 0.45),
     "desert": ((240, 176, 104), (250, 216, 156), (206, 140, 74), (170, 104, 54), 0.4),
@@ -118,6 +118,7 @@ SUB = 3  # a pixel of an object is 3 x 3 points
 USER, SCENE, TAGS, TARGET = range(4)  # random streams
 SPLITS = ("train", "val", "test")
 Progressed = Callable[[int, int, str], None]
+Item = TypeVar("Item")
 
 
 class Thing(NamedTuple):
@@ -146,7 +147,7 @@ def cumulated(length: int, shift: int) -> list[float]:
     return list(accumulate(1 / (rank + shift) for rank in range(1, length + 1)))
 
 
-def zipf(rng: np.random.Generator, items: Sequence[str], shift: int = 0) -> str:
+def zipf(rng: np.random.Generator, items: Sequence[Item], shift: int = 0) -> Item:
     """One item, the k-th with weight 1 / (k + shift)."""
     weights = cumulated(len(items), shift)
     return items[bisect(weights, rng.random() * weights[-1])]
@@ -169,7 +170,7 @@ def kind(rng: np.random.Generator) -> tuple[str, str]:
 
 def compose(rng: np.random.Generator, wanted: tuple[str, str] | None = None) -> tuple[str, list[Thing]]:
     """A setting and 1 to 4 things in it, all of the kind wanted, else mostly of one kind."""
-    count = 1 + bisect((0.7, 0.87, 0.95), rng.random())
+    count = 1 + bisect((0.72, 0.88, 0.95), rng.random())
     corners = rng.permutation(4)
     shape, texture = wanted or kind(rng)
     colour = zipf(rng, list(COLOURS), 3)
@@ -179,9 +180,9 @@ def compose(rng: np.random.Generator, wanted: tuple[str, str] | None = None) -> 
             shape, texture = kind(rng)
         if rng.random() < 0.3:
             colour = zipf(rng, list(COLOURS), 3)
-        radius = between(rng, 0.33, 0.48) if count == 1 else between(rng, 0.22, 0.28)
+        radius = between(rng, 0.36, 0.48) if count == 1 else between(rng, 0.22, 0.28)
         x, y = (0.5, 0.5) if count == 1 else (0.27 + 0.46 * (corner % 2), 0.27 + 0.46 * (corner // 2))
-        spread = 0.12 if count == 1 else 0.06
+        spread = 0.1 if count == 1 else 0.06
         x, y = x + between(rng, -spread, spread), y + between(rng, -spread, spread)
         things.append(Thing(shape, texture, colour, radius, x, y))
     return zipf(rng, list(SETTINGS), 3), things
@@ -191,7 +192,7 @@ def concepts(setting: str, things: list[Thing]) -> list[str]:
     """What a person could name in the picture; never which texture is on which shape."""
     names = [setting, list(COUNTS)[len(things) - 1]]
     names += [name for thing in things for name in (thing.shape, thing.texture, thing.colour)]
-    names += ["big"] if things[0].radius > 0.42 else ["small"] if things[0].radius < 0.24 else []
+    names += ["big"] if things[0].radius > 0.43 else ["small"] if things[0].radius < 0.24 else []
     return list(dict.fromkeys(names))
 
 
@@ -206,7 +207,7 @@ def turn(angle: float) -> tuple[float, float]:
 def sides(u: np.ndarray, v: np.ndarray, count: int, apothem: float) -> np.ndarray:
     """How many of the half-planes of a regular polygon a point is in."""
     normals = [turn(2 * math.pi * k / count) for k in range(count)]
-    return sum((c * u + s * v < apothem).astype(np.int8) for c, s in normals)
+    return sum((c * v + s * u < apothem).astype(np.int8) for c, s in normals)
 
 
 def heart(u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -271,16 +272,17 @@ def backdrop(rng: np.random.Generator, setting: str, size: int) -> np.ndarray:
     }[setting]
     sky = above + (low - above) * (y / horizon)[..., None]
     canvas = np.where(on_ground[..., None], ground * (0.75 + 0.35 * y[..., None]), sky + 0 * x[..., None])
-    return np.where(marks[..., None], 0.4 * mark + 0.6 * canvas, canvas)
+    hazy = 0.7 * np.where(marks[..., None], 0.4 * mark + 0.6 * canvas, canvas)
+    return hazy + 60  # things in front stand out
 
 
 def put(rng: np.random.Generator, canvas: np.ndarray, thing: Thing) -> None:
     """Paint a thing over the canvas, its edge and its texture averaged over SUB x SUB points a pixel."""
     size = len(canvas)
-    cos, sin = turn(between(rng, -0.35, 0.35))
+    cos, sin = turn(between(rng, -0.2, 0.2))
     stripes, phase = between(rng, 2.3, 3.2), rng.random()
     base = np.array(RGB[thing.colour], float) + (rng.random(3) - 0.5) * 50
-    other = base * 0.3
+    other = base * 0.25
     first = [max(0, math.floor((at - thing.radius) * size)) for at in (thing.y, thing.x)]
     last = [min(size, math.ceil((at + thing.radius) * size)) for at in (thing.y, thing.x)]
     rows, columns = (
@@ -307,18 +309,22 @@ def smudge(rng: np.random.Generator, canvas: np.ndarray) -> None:
     canvas += alpha * (colour - canvas)
 
 
-def paint(rng: np.random.Generator, setting: str, things: list[Thing], size: int) -> bytes:
-    """The scene as a JPEG of size x size, with brightness, contrast and sensor noise of its own."""
+def expose(rng: np.random.Generator, setting: str, things: list[Thing], size: int) -> np.ndarray:
+    """The scene under a light and a sensor noise of its own: (size, size, 3) uint8."""
     canvas = backdrop(rng, setting, size)
     for thing in things:
         put(rng, canvas, thing)
-    if rng.random() < 0.25:
+    if rng.random() < 0.2:
         smudge(rng, canvas)
     grain = rng.integers(-64, 65, (2, size, size, 3))
-    noise = (grain[0] + grain[1]) * between(rng, 0.03, 0.2)
-    canvas = canvas * between(rng, 0.65, 1.05) + between(rng, -15, 15) + noise
+    noise = (grain[0] + grain[1]) * between(rng, 0.03, 0.15)
+    canvas = canvas * between(rng, 0.8, 1.1) + between(rng, -15, 15) + noise
+    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+
+
+def paint(rng: np.random.Generator, setting: str, things: list[Thing], size: int) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(np.clip(np.rint(canvas), 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
+    Image.fromarray(expose(rng, setting, things, size)).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
 
 
@@ -354,7 +360,7 @@ def dress(rng: np.random.Generator, tag: str) -> str:
 
 
 def merged(rng: np.random.Generator, named: list[str], language: int) -> str | None:
-    """#redcircle, #bluesea: a colour run into a shape or a setting; never a texture, whose combinations are the target classes."""
+    """#redcircle: a colour run into a shape or a setting; never a texture: that would name a target class."""
     colours, nouns = [n for n in named if n in COLOURS], [n for n in named if n in SHAPES or n in SETTINGS]
     if not (colours and nouns):
         return None
@@ -377,6 +383,17 @@ def hashtags(rng: np.random.Generator, seen: list[str], user: User) -> list[str]
         tags.append(zipf(rng, EMOJI))
     tags = list(dict.fromkeys(tags))
     return [dress(rng, tags[i]) for i in rng.permutation(len(tags)).tolist()]
+
+
+def synonyms() -> dict[str, str]:
+    """What a curator who reads no Russian would know: tag to canonical tag; misspelt and merged words are not in it."""
+    return {
+        form.casefold(): name
+        for name, languages in FORMS.items()
+        for words in languages[:-1]
+        for form in words
+        if form != name
+    }
 
 
 # ---- records, stores, command
@@ -404,3 +421,81 @@ def label_records(seed: int, labelled: tuple[int, int, int], size: int) -> Itera
                 image = paint(rng, *compose(rng, (shape, texture)), size)
                 name = f"{PREFIX}{split}-{index:04d}-{texture}-{shape}"
                 yield Label(id=name, image=f"{name}.jpg", label=f"{texture} {shape}", split=split), image
+
+
+def reported(records: Iterable, total: int, what: str, progress: Progressed | None) -> Iterator:
+    for done, record in enumerate(records, 1):
+        yield record
+        if progress:
+            progress(done, total, what)
+
+
+def is_sample(folder: Path) -> bool:
+    """Whether there is nothing yet, or nothing but stores drawn here (a killed draw may have left parts of them)."""
+    stores = folder / "posts", folder / "targets" / "scenes"
+    homes = {*stores, *(store.with_name(f".{store.name}.{end}") for store in stores for end in ("part", "old"))}
+    for path in folder.rglob("*"):
+        ours = path.name in (MANIFEST, "synonyms.tsv") or path.suffix == ".tar"
+        if path.is_file() and not (ours and path.parent in homes):
+            return False
+    drawn = [store for store in stores if (store / MANIFEST).exists()]
+    return all(record.id.startswith(PREFIX) for store in drawn for record in read_manifest(store, Record))
+
+
+def draw(
+    folder: Path,
+    seed: int = 0,
+    posts: int = 8000,
+    labelled: tuple[int, int, int] = (60, 40, 200),
+    size: int = 32,
+    progress: Progressed | None = None,
+) -> None:
+    """Draws posts/ and targets/scenes/ (train, val, test images a class) of size x size JPEGs into a folder.
+
+    The same arguments give the same bytes; more posts or labels begin with the same ones. ValueError where the folder
+    holds anything but an earlier sample, which is replaced.
+    """
+    if not is_sample(folder):
+        raise ValueError(f"{folder} holds data that is not a drawn sample; name an empty folder or move the data away")
+    total = sum(labelled) * len(CLASSES)
+    write_store(folder / "posts", reported(post_records(seed, posts, size), posts, "posts", progress))
+    write_store(folder / "targets" / "scenes", reported(label_records(seed, labelled, size), total, "scenes", progress))
+    lines = (f"{form}\t{name}\n" for form, name in synonyms().items())
+    (folder / "posts" / "synonyms.tsv").write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def contact_sheet(folder: Path, out_png: Path, rows: int = 3, columns: int = 6) -> None:
+    """A picture of the first rows x columns posts of a store, each above its hashtags."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # heavy, and only wanted here
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2 * columns, 2.4 * rows), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, (post, data) in zip(axes.flat, islice(read_store(folder / "posts", Post), rows * columns), strict=False):
+        axis.imshow(np.asarray(Image.open(io.BytesIO(data))), interpolation="nearest")
+        text = textwrap.fill(" ".join(f"#{tag}" for tag in post.hashtags), 26)
+        axis.set_title(text, y=-0.05, va="top", fontsize=8)
+    figure.savefig(out_png, metadata={"Software": None})
+
+
+def main(folder: Path, seed: int = 0, posts: int = 8000) -> None:
+    """Draw the sample data set into FOLDER."""
+    with Progress() as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(done: int, total: int, what: str) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done)
+
+        try:
+            draw(folder, seed, posts, progress=show)
+        except ValueError as error:
+            raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -62,7 +62,8 @@ def _client(endpoint: str | None):  # the endpoint is the cache's key; boto3 rea
     import boto3
     from botocore.config import Config
 
-    return boto3.client("s3", config=Config(connect_timeout=5, read_timeout=60, retries={"total_max_attempts": 5}))
+    config = Config(connect_timeout=5, read_timeout=60, retries={"total_max_attempts": 5})
+    return boto3.session.Session().client("s3", config=config)
 
 
 def _s3_get(url: str, limit: int | None = None) -> bytes:

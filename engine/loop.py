@@ -14,7 +14,7 @@ from engine import checkpoint
 from engine.recipe import Recipe, learning_rate, optimizer
 
 CHECKPOINT_SECONDS = 15.0
-Report = Callable[[int, dict[str, float]], None]
+Report = Callable[[dict[str, float], int], None]
 Progress = Callable[[int, int, str], None]
 
 
@@ -34,7 +34,7 @@ class Training:
     epochs: float
     seed: int = 0
     state: Path | None = None
-    report: Report = lambda iteration, values: None
+    report: Report = lambda values, iteration: None
     progress: Progress = lambda done, total, text: None
     per_report: int = 50
 
@@ -149,7 +149,7 @@ def _report(
     if loss != loss or abs(loss) == float("inf"):
         raise ValueError(f"the loss is not finite before iteration {done}: lower recipe.rate or lengthen recipe.warmup")
     speed = steps * batch / max(now - reported[1], 1e-9)
-    training.report(done, {"loss": loss, "learning_rate": rate, "images_per_second": speed})
+    training.report({"loss": loss, "learning_rate": rate, "images_per_second": speed}, done)
     return done, now
 
 

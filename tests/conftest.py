@@ -57,6 +57,6 @@ def s3(s3_server, monkeypatch, request):
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     bucket = f"bucket-{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"
-    client = boto3.client("s3")
+    client = boto3.session.Session().client("s3")  # the default session would keep an earlier test's keys
     client.create_bucket(Bucket=bucket)  # not by mkdir: rclone remembers which folders there were
     return SimpleNamespace(bucket=bucket, client=client, endpoint=s3_server.endpoint, env=env)

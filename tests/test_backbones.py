@@ -95,16 +95,19 @@ def test_resnext_50_computes_what_torchvision_does():
 
 
 @pytest.mark.parametrize(
-    ("options", "widths", "depths"),
+    ("options", "group_width", "widths", "depths"),
     [
-        ((13, 24, 36.44, 2.49), [24, 56, 152, 368], [1, 1, 4, 7]),
-        ((22, 24, 24.48, 2.54), [24, 64, 152, 392], [1, 2, 7, 12]),  # [32, 64, 160, 384] once 16 channels are a group
-        ((16, 48, 27.89, 2.09), [48, 104, 208, 440], [1, 3, 6, 6]),  # RegNetY-400MF
-        ((14, 56, 38.84, 2.4), [56, 136, 320, 776], [1, 3, 8, 2]),  # RegNetY-800MF, of 64 to 768 with groups of 16
+        ((13, 24, 36.44, 2.49), 8, [24, 56, 152, 368], [1, 1, 4, 7]),
+        ((22, 24, 24.48, 2.54), 16, [32, 64, 160, 384], [1, 2, 7, 12]),  # torchvision ends with 400
+        ((18, 80, 34.01, 2.25), 24, [72, 168, 408, 912], [2, 4, 10, 2]),
+        ((16, 48, 27.89, 2.09), 8, [48, 104, 208, 440], [1, 3, 6, 6]),  # RegNetY-400MF
+        ((14, 56, 38.84, 2.4), 16, [64, 128, 320, 768], [1, 3, 8, 2]),  # RegNetY-800MF
+        ((22, 96, 31.41, 2.24), 64, [128, 192, 512, 1088], [2, 6, 12, 2]),  # RegNetY-4.0GF
     ],
 )
-def test_quantised_widths(options, widths, depths):
-    assert quantised_stages(*options) == (widths, depths, False)
+def test_published_widths(options, group_width, widths, depths):
+    found, runs, skips = quantised_stages(*options)
+    assert (fit_groups(found, [1] * 4, [group_width] * 4)[0], runs, skips) == (widths, depths, False)
 
 
 def test_widths_round_half_to_even():

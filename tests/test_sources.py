@@ -19,6 +19,11 @@ ROWS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def fresh_client():
+    sources._client.cache_clear()
+
+
 def picture(kind: str = "JPEG") -> bytes:
     out = BytesIO()
     pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
@@ -172,8 +177,6 @@ def test_s3_failures_say_what_to_do_and_no_secret(tmp_path, s3, monkeypatch, cha
     bucket = change.get("bucket", s3.bucket)
     for name in change.keys() & s3.env.keys():
         monkeypatch.setenv(name, change[name])
-    sources._client.cache_clear()
     with pytest.raises(ValueError, match=message) as error:
         list(read_manifest(f"s3://{bucket}/m.csv"))
-    sources._client.cache_clear()
     assert "secret" not in str(error.value).replace("AWS_SECRET_ACCESS_KEY", "")

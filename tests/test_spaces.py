@@ -53,11 +53,11 @@ def counted(section: dict, resolution: int, classes: int) -> dict:
 
 @pytest.mark.parametrize(
     ("settings", "classes"),
-    [(SMALL, 0), ({"name": "regnetx", "flops": [1e8, 1e10]}, 10), (SMALL | {"resolution": 45, "stem_stride": 2}, 7)],
+    [(SMALL, 0), (SMALL | {"resolution": 45, "stem_stride": 2}, 7), ({"name": "regnetx", "flops": [1e8, 1e10]}, 10)],
 )
 def test_cost_is_what_the_built_network_has(settings, classes):
     space, resolution = build("spaces", settings), settings.get("resolution", 224)
-    for seed in range(40):
+    for seed in range(36):
         section = space.sample(Trial(seed))
         ratio = {"bottleneck_ratio": (1.0, 2.0, 0.5)[seed % 3]}
         assert space.cost(section | ratio, classes) == counted(section | ratio, resolution, classes)
@@ -78,7 +78,7 @@ def test_cost_is_that_of_the_authors_table():
     assert rows == 12
 
 
-@pytest.mark.parametrize("settings", [SMALL, {"name": "regnetx", "flops": [3.6e8, 4e8]}])
+@pytest.mark.parametrize("settings", [SMALL, {"name": "regnetx", "flops": [2e8, 8e8]}])
 def test_contains_keeps_every_limit(settings):
     space = build("spaces", settings)
     sections = [space.sample(Trial(seed)) for seed in range(2000)]

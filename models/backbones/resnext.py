@@ -40,21 +40,19 @@ class ResNeXt(AnyNet):
         )
 
 
-_imagenet = {"input": (3, 224, 224), "classes": 1000}
-_pycls = {**_imagenet, "rule": "pycls: conv + linear multiply-adds; conv, linear and max-pool outputs"}
-_count = {**_imagenet, "rule": "parameters only"}
+def _row(options: dict, params: int, **complexity: int) -> dict:
+    """One network with its 1000-class layer: complexity from pycls's model_complexity.json, or parameters alone."""
+    rule = "pycls: conv + linear multiply-adds; conv, linear and max-pool outputs"
+    return {"options": options, "input": (3, 224, 224), "classes": 1000, "params": params, **complexity, "rule": rule}
+
+
+_101 = (3, 4, 23, 3)
 
 expected = [
-    {"options": {}, "params": 25_028_904, "flops": 4_230_480_872, "acts": 14_602_216, **_pycls},
-    {
-        "options": {"depths": (3, 4, 23, 3)},
-        "params": 44_177_704,
-        "flops": 7_969_997_800,
-        "acts": 21_426_152,
-        **_pycls,
-    },
-    {"options": {"cardinality": 1, "group_width": 64}, "params": 25_557_032, "flops": 4_089_185_256, "acts": 11_315_688}
-    | _pycls,  # one group of 64 is ResNet-50
-    {"options": {"depths": (3, 4, 23, 3), "group_width": 8}, "params": 88_791_336, **_count},
-    {"options": {"depths": (3, 4, 23, 3), "group_width": 48}, "params": 828_411_176, **_count},
+    _row({}, 25_028_904, flops=4_230_480_872, acts=14_602_216),
+    _row({"depths": _101}, 44_177_704, flops=7_969_997_800, acts=21_426_152),
+    # a single group is ResNet-50
+    _row({"cardinality": 1, "group_width": 64}, 25_557_032, flops=4_089_185_256, acts=11_315_688),
+    _row({"depths": _101, "group_width": 8}, 88_791_336),
+    _row({"depths": _101, "group_width": 48}, 828_411_176),
 ]

@@ -29,6 +29,10 @@ class Classifier(nn.Module):
         """Logits (n, classes)."""
         return self.head(self.backbone(inputs))
 
+    def features(self, inputs: Tensor) -> Tensor:
+        """Pooled features (n, channels[-1]): what a linear probe is fitted on."""
+        return self.head.pool(self.backbone(inputs))
+
     def after_step(self) -> None:
         """Nothing to update between steps."""
 
