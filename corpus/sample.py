@@ -272,14 +272,14 @@ def backdrop(rng: np.random.Generator, setting: str, size: int) -> np.ndarray:
     }[setting]
     sky = above + (low - above) * (y / horizon)[..., None]
     canvas = np.where(on_ground[..., None], ground * (0.75 + 0.35 * y[..., None]), sky + 0 * x[..., None])
-    hazy = 0.7 * np.where(marks[..., None], 0.4 * mark + 0.6 * canvas, canvas)
-    return hazy + 60  # things in front stand out
+    hazy = 0.8 * np.where(marks[..., None], 0.4 * mark + 0.6 * canvas, canvas)
+    return hazy + 40  # things in front stand out
 
 
 def put(rng: np.random.Generator, canvas: np.ndarray, thing: Thing) -> None:
     """Paint a thing over the canvas, its edge and its texture averaged over SUB x SUB points a pixel."""
     size = len(canvas)
-    cos, sin = turn(between(rng, -0.2, 0.2))
+    cos, sin = turn(between(rng, -0.35, 0.35))
     stripes, phase = between(rng, 2.3, 3.2), rng.random()
     base = np.array(RGB[thing.colour], float) + (rng.random(3) - 0.5) * 50
     other = base * 0.25

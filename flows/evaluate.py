@@ -14,11 +14,11 @@ from engine.loop import device
 from engine.network import restore
 from engine.profile import profile
 from engine.samples import Rows
+from engine.statistics import over_seeds
 from flows import settings
 from flows.finetune import accuracy
 from flows.orchestrate import flow, progress, task
 from flows.tracking import stage_run
-from metrics.interval import over_seeds
 
 ARM = ("candidate", "init", "mode", "labels")
 

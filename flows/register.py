@@ -31,7 +31,7 @@ def version(name: str, record: dict[str, Any], run: tracking.Run) -> str:
     client, labels = tracking.connect(), tags(record)
     for known in client.search_model_versions(f"name = '{name}'"):
         if all(known.tags.get(key) == labels[key] for key in ("tagdag.weights", "tagdag.params", "tagdag.commit")):
-            return known.version
+            return str(known.version)
     model = mlflow.initialize_logged_model(name=record["model"], model_type="tagdag", source_run_id=run.id, tags=labels)
     client.log_model_artifact(model.model_id, record["weights"])
     card = settings.OUT / "register" / f"{record['model']}.json"
@@ -42,9 +42,8 @@ def version(name: str, record: dict[str, Any], run: tracking.Run) -> str:
     mlflow.finalize_logged_model(model.model_id, "READY")
     mlflow.log_metrics({key: record[key] for key in NUMBERS}, run_id=run.id, model_id=model.model_id)
     source = f"models:/{model.model_id}"
-    return client.create_model_version(
-        name, source=source, run_id=run.id, tags=labels | {"tagdag.model_id": model.model_id}
-    ).version
+    labels["tagdag.model_id"] = model.model_id
+    return str(client.create_model_version(name, source=source, run_id=run.id, tags=labels).version)
 
 
 def better(challenger: dict[str, str], champion: dict[str, str] | None) -> tuple[bool, str]:

@@ -13,11 +13,11 @@ import yaml
 
 from engine.build import build
 from engine.complexity import measure
+from engine.statistics import edf
 from flows import settings
 from flows.orchestrate import flow, progress, task
 from flows.pretrain import HASHTAGS, fit, hit_rate
 from flows.tracking import Run, stage_run
-from metrics.edf import edf
 
 
 def drawn(space: Any, trials: int, seed: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:

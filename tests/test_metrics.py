@@ -11,7 +11,7 @@ import torch
 
 from engine.build import build
 from metrics.accuracy import Accuracy
-from metrics.edf import bootstrap, edf
+from engine.statistics import bootstrap, edf
 
 SCORES = torch.rand(200, 20, generator=torch.Generator().manual_seed(0))
 LABELS = torch.randint(20, (200,), generator=torch.Generator().manual_seed(1))

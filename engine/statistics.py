@@ -1,4 +1,4 @@
-"""How a design space is judged: the distribution of its errors, and which parameter values its best networks have.
+"""Statistics over several networks: error distributions, what good ones have in common, intervals over seeds.
 
 Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678: section 3.1,
 equation 1 (error distribution) and the empirical bootstrap.
@@ -6,9 +6,9 @@ equation 1 (error distribution) and the empirical bootstrap.
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
-
-__all__ = ["bootstrap", "edf"]
+from scipy import stats
 
 
 def edf(errors: Sequence[float]) -> tuple[list[float], list[float]]:
@@ -42,3 +42,12 @@ def bootstrap(
 def _check(errors: Sequence[float]) -> None:
     if not len(errors) or any(e != e for e in errors):
         raise ValueError(f"errors of {len(errors)} networks, some of them not a number: leave out failed trials")
+
+
+def over_seeds(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
+    """(mean, low, high): Student's t interval; a single value has an infinitely wide one."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, -float("inf"), float("inf")
+    half = stats.t.ppf((1 + level) / 2, len(values) - 1) * float(np.std(values, ddof=1)) / len(values) ** 0.5
+    return mean, mean - half, mean + half
