@@ -92,7 +92,7 @@ OFF_TOPIC = """
     love instagood tbt photooftheday nofilter picoftheday happy followme instadaily like4like art photography beautiful
     cute fun style repost amazing mood weekend friends goodvibes igers throwbackthursday followforfollow blessed
 """.split()  # noqa: SIM905
-EMOJI = "❤☀✨☕✈★"
+EMOJI = "❤☀☺☕✈★"
 CLASSES = [
     ("star", "striped"), ("star", "dotted"), ("heart", "striped"), ("heart", "checked"), ("cross", "dotted"),
     ("cross", "ringed"), ("triangle", "checked"), ("triangle", "ringed"), ("square", "striped"), ("square", "dotted"),
@@ -218,7 +218,7 @@ def heart(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 INSIDE: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {  # of the unit disc's points (u, v)
     "circle": lambda u, v: u * u + v * v < 0.75,
-    "star": lambda u, v: sides(u, v, 5, 0.36) >= 4,
+    "star": lambda u, v: sides(u, -v, 5, 0.36) >= 4,
     "heart": heart,
     "square": lambda u, v: np.maximum(abs(u), abs(v)) < 0.7,
     "triangle": lambda u, v: sides(u, v, 3, 0.48) == 3,

@@ -74,6 +74,7 @@ def stage(name: str, force: bool = False) -> Any:
     token = _called.set([])
     try:
         with Repo(_wait_for_lock=True) as repo:
+            repo.scm_context.quiet = True
             repo.reproduce(name, single_item=True, force=force)
         ran = bool(_called.get())
     except DvcException as error:
