@@ -44,11 +44,13 @@ def repeat_factors(targets: Sequence[np.ndarray], counts: Sequence[int], rule: s
 def epoch_list(repeats: np.ndarray | torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """One shuffled training list, int64: image i is in it floor(r) or ceil(r) times, r(i) on average.
 
-    Systematic sampling, so that every list has the same length, the rounded sum of the factors.
+    Systematic sampling of the fractions, so that every list is as long as the sum of the factors where that is whole.
     """
-    ends = torch.as_tensor(repeats, dtype=torch.float64).cumsum(0)
-    ends *= ends[-1].round() / ends[-1]
+    repeats = torch.as_tensor(repeats, dtype=torch.float64)
+    whole = repeats.floor()
+    ends = (repeats - whole).cumsum(0)
+    ends[-1] = ends[-1].round() if (ends[-1] - ends[-1].round()).abs() < 0.1 else ends[-1]  # float32 factors
     ends = (ends + torch.rand((), generator=generator, dtype=torch.float64)).floor()
-    times = ends.diff(prepend=ends.new_zeros(1))
+    times = whole + ends.diff(prepend=ends.new_zeros(1))
     images = torch.repeat_interleave(torch.arange(len(repeats)), times.long())
     return images[torch.randperm(len(images), generator=generator)]

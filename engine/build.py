@@ -69,19 +69,25 @@ def _package(kind: str) -> str:
     return "metrics" if kind == "metrics" else f"models.{kind}"
 
 
+def plugin(kind: str, name: Any, where: str) -> Callable:
+    """The class that heads `__all__` of the plug-in called `name`; ValueError lists the folder's names."""
+    known = choices(kind)
+    if name not in known:
+        raise ValueError(f"{where}: unknown name {name!r}{_nearest(str(name), known)} (names: {', '.join(known)})")
+    module = import_module(f"{_package(kind)}.{name}")
+    return getattr(module, module.__all__[0])
+
+
 def build(kind: str, section: dict, /, where: str = "", **given: Any) -> Any:
     """The plug-in `section["name"]` of a folder, called with the section's other keys and what the caller gives.
 
     build("backbones", {"name": "regnet", "depth": 22, ...}, where="pretrain.backbone"). Raises ValueError as `options`.
     """
     where = where or kind
-    known = choices(kind)
     if not isinstance(section, dict) or "name" not in section:
-        raise ValueError(f"{where}: found {section!r}, expected a section with a name, one of: {', '.join(known)}")
-    name = section["name"]
-    if name not in known:
-        raise ValueError(f"{where}: unknown name {name!r}{_nearest(str(name), known)} (names: {', '.join(known)})")
-    module = import_module(f"{_package(kind)}.{name}")
-    plugin = getattr(module, module.__all__[0])
+        raise ValueError(
+            f"{where}: found {section!r}, expected a section with a name, one of: {', '.join(choices(kind))}"
+        )
+    found = plugin(kind, section["name"], where)
     settings = {key: value for key, value in section.items() if key != "name"}
-    return plugin(**options(plugin, settings, where, given), **given)
+    return found(**options(found, settings, where, given), **given)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 
@@ -18,8 +18,10 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, Any]) ->
     partial = path.with_suffix(".partial")
     # One metadata key only: safetensors writes several in no fixed order, and equal weights must be equal bytes.
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(contiguous, partial, metadata={"tagdag": json.dumps(metadata, sort_keys=True)})
-    with partial.open("rb") as file:
+    data = safetensors.torch.save(contiguous, metadata={"tagdag": json.dumps(metadata, sort_keys=True)})
+    with partial.open("wb") as file:  # not save_file: its errors are no OSError, even on a full disk
+        file.write(data)
+        file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
 
@@ -43,7 +45,10 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str =
     wrong = sorted(expected.keys() ^ weights.keys())
     wrong += sorted(k for k in expected.keys() & weights.keys() if expected[k].shape != weights[k].shape)
     if wrong:
-        raise ValueError(f"weights do not fit the network in {len(wrong)} keys ({', '.join(wrong[:8])}): same section?")
+        raise ValueError(
+            f"weights do not fit the network in {len(wrong)} keys ({', '.join(wrong[:8])}): "
+            "build it from the section they were trained with"
+        )
     module.load_state_dict(weights)
 
 
@@ -60,8 +65,12 @@ def load_training(path: Path, module: nn.Module, optimizer: torch.optim.Optimize
     tensors, metadata = load(path)
     load_weights(module, tensors, "module.")
     state = optimizer.state_dict()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for name in (n for n in tensors if n.startswith("optimizer.")):
         _, index, key = name.split(".", 2)
-        state["state"].setdefault(int(index), {})[key] = tensors[name]
+        like = parameters[int(index)].detach()
+        assert tensors[name].shape == like.shape, f"{name} is no buffer of its parameter"
+        # fused SGD pairs elements by their place in memory, and files are contiguous where networks are channels last
+        state["state"].setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensors[name])
     optimizer.load_state_dict(state)
     return metadata["iteration"]

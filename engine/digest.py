@@ -14,7 +14,8 @@ def digest(*parts: Any) -> str:
             files = sorted(f for f in part.rglob("*") if f.is_file()) if part.is_dir() else [part]
             for file in files:
                 if "__pycache__" not in file.parts:
-                    key.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+                    name = file.relative_to(part).as_posix()
+                    key.update(name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
         else:
-            key.update(json.dumps(part, sort_keys=True, default=str).encode())
+            key.update(json.dumps(part, sort_keys=True, default=str).encode() + b"\n")
     return key.hexdigest()[:16]

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -59,6 +59,7 @@ def initialise(seed: int) -> None:
     """Fix what the process shares: the global seed that layers initialise from, and deterministic kernels."""
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # costs a tenth, and nothing here reads such memory
     torch.backends.cudnn.benchmark = False
 
 
@@ -110,34 +111,49 @@ def train(
     """Train in place for `epochs`; with `state`, a killed run goes on and ends with the same weights, bit for bit.
 
     The last, incomplete batch of an epoch is left out: it would change the normaliser of the loss (Goyal et al. 2017).
-    ValueError when the loss stops being finite.
+    ValueError when there are no images, or when the loss stops being finite.
     """
-    recipe, where = training.recipe, device()
-    epoch_list = epoch_list or (lambda generator: torch.randperm(len(samples), generator=generator))
-    images = len(epoch_list(seeded(training.seed, 1, 0)))
-    batch = min(recipe.batch, images)
-    per_epoch = images // batch
-    total = max(1, round(training.epochs * per_epoch))
+    where = device()
     objective.to(where, memory_format=torch.channels_last).train()
-    solver = optimizer(recipe, objective)
+    solver = optimizer(training.recipe, objective)
     resumable = training.state is not None and training.state.exists()
     first = checkpoint.load_training(training.state, objective, solver) if resumable else 0
     losses, reported, saved = torch.zeros((), device=where), (first, time.monotonic()), time.monotonic()
-    for iteration, inputs, targets in batches(
-        samples, epoch_list, batch, per_epoch, training.seed, range(first, total)
-    ):
-        for group in solver.param_groups:
-            group["lr"] = learning_rate(recipe, iteration, total, per_epoch)
-        views = objective.views(inputs.to(where), seeded(training.seed, 2, iteration, where=where))
-        losses += step(objective, solver, {"inputs": views, "targets": targets.to(where)}, recipe.precision)
-        done, now = iteration + 1, time.monotonic()
+    epoch_list = epoch_list or (lambda generator: torch.randperm(len(samples), generator=generator))
+    for done, total, batch, loss in _steps(objective, solver, samples, training, epoch_list, first):
+        losses += loss
         if done % training.per_report == 0 or done == total:
             reported = _report(training, losses, reported, done, batch, solver.param_groups[0]["lr"])
             losses.zero_()
         training.progress(done, total, "")
-        if training.state is not None and (now - saved > CHECKPOINT_SECONDS or done == total):
+        if training.state is not None and (time.monotonic() - saved > CHECKPOINT_SECONDS or done == total):
             checkpoint.save_training(training.state, objective, solver, done)
-            saved = now
+            saved = time.monotonic()
+
+
+def _steps(
+    objective: nn.Module,
+    solver: torch.optim.Optimizer,
+    samples: Samples,
+    training: Training,
+    epoch_list: Callable[[torch.Generator], Tensor],
+    first: int,
+) -> Iterator[tuple[int, int, int, Tensor]]:
+    """Take the training steps from iteration `first` on: (steps done, of how many, images in each, loss)."""
+    seed, where = training.seed, device()
+    images = len(epoch_list(seeded(seed, 1, 0)))
+    if not images:
+        raise ValueError("there are no training images: look at the splits in the report of the corpus stage")
+    # a minibatch larger than the data becomes the data, and its learning rate that of its own size
+    recipe = replace(training.recipe, batch=min(training.recipe.batch, images))
+    per_epoch = images // recipe.batch
+    total = max(1, round(training.epochs * per_epoch))
+    for iteration, inputs, targets in batches(samples, epoch_list, recipe.batch, per_epoch, seed, range(first, total)):
+        for group in solver.param_groups:
+            group["lr"] = learning_rate(recipe, iteration, total, per_epoch)
+        views = objective.views(inputs.to(where), seeded(seed, 2, iteration, where=where))
+        loss = step(objective, solver, {"inputs": views, "targets": targets.to(where)}, recipe.precision)
+        yield iteration + 1, total, recipe.batch, loss
 
 
 def _report(
@@ -153,7 +169,7 @@ def _report(
     return done, now
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: the network may be trained afterwards
 def predict(
     objective: nn.Module, samples: Samples, call: str = "predict", batch: int = 512
 ) -> Iterator[tuple[Tensor, Any]]:

@@ -9,11 +9,13 @@ from engine import checkpoint
 from engine.build import build
 
 
-def network(backbone: dict[str, Any], objective: dict[str, Any], head: dict[str, Any], classes: int) -> nn.Module:
+def network(
+    backbone: dict[str, Any], objective: dict[str, Any], head: dict[str, Any], classes: int, where: str = "network"
+) -> nn.Module:
     """The objective around a new backbone and head; ValueError names a wrong key or plug-in of any of the sections."""
-    trunk = build("backbones", backbone, where="backbone")
-    top = build("heads", head, where="head", channels=trunk.channels, classes=classes)
-    return build("objectives", objective, where="objective", backbone=trunk, head=top)
+    trunk = build("backbones", backbone, where=f"{where}.backbone")
+    top = build("heads", head, where=f"{where}.head", channels=trunk.channels, classes=classes)
+    return build("objectives", objective, where=f"{where}.objective", backbone=trunk, head=top)
 
 
 def save(path: Path, module: nn.Module, sections: dict[str, Any], names: list[str], **about: Any) -> None:

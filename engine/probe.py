@@ -15,7 +15,9 @@ def logistic_regression(features: Tensor, labels: Tensor, classes: int, l2: floa
     x = (features.double() - mean) / deviation
     weight = torch.zeros(classes, x.shape[1], dtype=x.dtype, device=x.device, requires_grad=True)
     bias = torch.zeros(classes, dtype=x.dtype, device=x.device, requires_grad=True)
-    solver = torch.optim.LBFGS([weight, bias], max_iter=200, tolerance_grad=1e-6, line_search_fn="strong_wolfe")
+    # stop by the gradient alone: a small change of the loss stops early where curvature is low
+    stop = {"max_iter": 200, "tolerance_grad": 1e-6, "tolerance_change": 0.0}
+    solver = torch.optim.LBFGS([weight, bias], **stop, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         solver.zero_grad()

@@ -3,6 +3,7 @@
 import platform
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -12,9 +13,10 @@ def device_name(where: torch.device) -> str:
     """The GPU's product name, or the CPU's with the number of threads that torch uses."""
     if where.type == "cuda":
         return torch.cuda.get_device_name(where)
-    with open("/proc/cpuinfo") as file:  # noqa: PTH123 - not a file in any folder of ours
-        models = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    return f"{models[0] if models else platform.processor()} ({torch.get_num_threads()} threads)"
+    cpus = Path("/proc/cpuinfo")
+    lines = cpus.read_text().splitlines() if cpus.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{models[0] if models else platform.machine()} ({torch.get_num_threads()} threads)"
 
 
 def _timed(call: Callable[[], object], where: torch.device, runs: int) -> torch.Tensor:
@@ -48,7 +50,6 @@ def _peak_bytes(call: Callable[[], object], where: torch.device) -> int:
     return peak
 
 
-@torch.inference_mode()
 def profile(
     network: nn.Module, size: int, where: torch.device, batch: int = 64, runs: int = 100
 ) -> dict[str, float | str]:
@@ -60,15 +61,17 @@ def profile(
     one, many = (
         torch.zeros(n, 3, size, size, device=where).contiguous(memory_format=torch.channels_last) for n in (1, batch)
     )
-    latency = 1e3 * _timed(lambda: network(one), where, runs).quantile(torch.tensor([0.5, 0.95, 0.99]))
-    throughput = batch / _timed(lambda: network(many), where, max(5, runs // 10)).median().item()
-    weights = sum(t.numel() * t.element_size() for t in network.state_dict().values())
+    with torch.inference_mode():
+        latency = 1e3 * _timed(lambda: network(one), where, runs).quantile(torch.tensor([0.5, 0.95, 0.99]))
+        throughput = batch / _timed(lambda: network(many), where, max(5, runs // 10)).median().item()
+        peak = _peak_bytes(lambda: network(many), where)
+    weights = sum(t.numel() * t.element_size() for t in [*network.parameters(), *network.buffers()])
     return {
         "latency_p50_ms": latency[0].item(),
         "latency_p95_ms": latency[1].item(),
         "latency_p99_ms": latency[2].item(),
         "images_per_second": throughput,
-        "peak_memory_mib": (weights + _peak_bytes(lambda: network(many), where)) / 2**20,
+        "peak_memory_mib": (weights + peak) / 2**20,
         "device": device_name(where),
         "dtype": str(one.dtype).removeprefix("torch."),
         "batch": batch,

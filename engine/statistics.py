@@ -44,10 +44,10 @@ def _check(errors: Sequence[float]) -> None:
         raise ValueError(f"errors of {len(errors)} networks, some of them not a number: leave out failed trials")
 
 
-def over_seeds(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """(mean, low, high): Student's t interval; a single value has an infinitely wide one."""
+def over_seeds(values: Sequence[float], level: float = 0.95) -> tuple[float, float | None, float | None]:
+    """(mean, low, high): Student's t interval; a single value has none."""
     mean = float(np.mean(values))
     if len(values) < 2:
-        return mean, -float("inf"), float("inf")
+        return mean, None, None
     half = stats.t.ppf((1 + level) / 2, len(values) - 1) * float(np.std(values, ddof=1)) / len(values) ** 0.5
     return mean, mean - half, mean + half

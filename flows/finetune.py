@@ -38,7 +38,7 @@ def accuracy(module: nn.Module, samples: Rows) -> dict[str, float]:
 def probe(module: nn.Module, samples: Rows, l2: float) -> None:
     """Replace the head's weights by the logistic regression on the frozen features of the samples."""
     features, labels = (torch.cat(part) for part in zip(*predict(module, samples, "features"), strict=True))
-    weight, bias = logistic_regression(features.clone(), labels.clone(), module.head.fc.out_features, l2)
+    weight, bias = logistic_regression(features, labels, module.head.fc.out_features, l2)
     with torch.no_grad():
         module.head.fc.weight.copy_(weight)
         module.head.fc.bias.copy_(bias)

@@ -98,17 +98,17 @@ def progress(title: str):
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         row = bar.add_task(title, total=None)
 
-        def show(done: int, total: int, text: str = "") -> None:
+        def show(done: int, total: int | None, text: str = "") -> None:
             nonlocal shown, artifact
             bar.update(row, completed=done, total=total, description=f"{title} {text}".strip())
             now = time.monotonic()
-            if done < total and now - shown < 10:
+            if done != total and now - shown < 10:
                 return
             shown = now
             if not console.is_terminal:
-                left = (now - started) / max(done, 1) * (total - done)
-                print(f"{title} {text} {done}/{total}, {now - started:.0f} s, {left:.0f} s left", file=sys.stderr)
-            if orchestrated():
+                left = f", {(now - started) / max(done, 1) * (total - done):.0f} s left" if total else ""
+                print(f"{title} {text} {done}/{total or '?'}, {now - started:.0f} s{left}", file=sys.stderr)
+            if orchestrated() and total:
                 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
                 if artifact is None:

@@ -40,7 +40,9 @@ def version(name: str, record: dict[str, Any], run: tracking.Run) -> str:
     client.log_model_artifact(model.model_id, str(card))
     card.unlink()
     mlflow.finalize_logged_model(model.model_id, "READY")
-    mlflow.log_metrics({key: record[key] for key in NUMBERS}, run_id=run.id, model_id=model.model_id)
+    mlflow.log_metrics(
+        {key: record[key] for key in NUMBERS if record[key] is not None}, run_id=run.id, model_id=model.model_id
+    )
     source = f"models:/{model.model_id}"
     labels["tagdag.model_id"] = model.model_id
     return str(client.create_model_version(name, source=source, run_id=run.id, tags=labels).version)

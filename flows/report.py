@@ -22,10 +22,8 @@ UIS = (("MLflow", "make mlflow", "http://127.0.0.1:5000"), ("Prefect", "make pre
 
 def row(record: dict[str, Any], version: str) -> dict[str, str]:
     """The cells of one model."""
-    half = record["top1_mean_high"] - record["top1_mean"]
-    spread = (
-        f" ± {half:.1f}" if half < 1000 else f" (one seed; test {record['top1_low']:.1f}-{record['top1_high']:.1f})"
-    )
+    several = record["top1_mean_high"] is not None
+    spread = f" ± {record['top1_mean_high'] - record['top1_mean']:.1f}" if several else " (one seed)"
     return {
         "model": record["model"],
         "top1": f"{record['top1_mean']:.1f}{spread}",
@@ -65,11 +63,11 @@ def plot(path: Path, records: list[dict[str, Any]]) -> None:
         strict=True,
     ):
         for record in records:
-            finite = record["top1_mean_high"] < 1000
+            several = record["top1_mean_high"] is not None
             axis.errorbar(
                 record[key] / unit,
                 record["top1_mean"],
-                yerr=record["top1_mean_high"] - record["top1_mean"] if finite else None,
+                yerr=record["top1_mean_high"] - record["top1_mean"] if several else None,
                 marker="o" if record["mode"] == "full" else "s",
                 color=f"C{candidates.index(record['candidate'])}",
                 markerfacecolor=None if record["init"] == "pretrained" else "white",

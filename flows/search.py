@@ -57,15 +57,14 @@ def opened(path: Path, proposals: list[dict[str, Any]]) -> Any:
 
 
 @task
-def attempt(name: str, section: dict[str, Any], state: Path, run: Run, show: Callable[..., None]) -> dict[str, float]:
+def attempt(name: str, section: dict[str, Any], study: str, run: Run, show: Callable[..., None]) -> dict[str, float]:
     """Train one network briefly; its errors on the held-out posts in percent."""
     with run.child(name) as child:
         child.params(section["backbone"])
-        module, _ = fit(section, state, child, show)
+        module, _ = fit(section, settings.state("search", study, section), child, show)
         rates = hit_rate(module)
         errors = {"error": 100 - rates["top1"], "error_top5": 100 - rates["top5"]}
         child.metrics(errors)
-    settings.forget("search")
     return errors
 
 
@@ -83,7 +82,7 @@ def sweep(space: Any, reference: dict[str, Any], section: dict[str, Any], key: P
         def train(name: str, backbone: dict[str, Any]) -> dict[str, float]:
             done = total - 1 - len(study.get_trials(states=(TrialState.WAITING, TrialState.RUNNING)))
             show_all = lambda step, steps, _: show(done * steps + step, total * steps, name)  # noqa: E731
-            return attempt(name, section | {"backbone": backbone}, key, run, show_all)
+            return attempt(name, section | {"backbone": backbone}, key.stem, run, show_all)
 
         while study.get_trials(states=(TrialState.WAITING,)):
             trial = study.ask()
@@ -153,6 +152,7 @@ def search(
         analyse(out, first, rows)
         run.metrics({"error_best": best["error"], "error_reference": first["error"], "trials": len(rows)})
         run.files(out)
+        settings.forget("search")
         print(f"search: best error {best['error']:.1f} % of {len(rows)} networks, reference {first['error']:.1f} %")
 
 

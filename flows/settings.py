@@ -1,6 +1,7 @@
 """Params, the process environment, and how a stage is run from the command line."""
 
 import difflib
+import importlib
 import inspect
 import os
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from engine.build import choices, options
+from engine.build import build, options, plugin
 from engine.digest import digest
 
 PARAMS, OUT, STATE = Path("params.yaml"), Path("out"), Path(".tagdag")
@@ -41,6 +42,8 @@ def load() -> dict[str, Any]:
         params = yaml.safe_load(PARAMS.read_text())
     except yaml.YAMLError as error:
         raise ValueError(f"{PARAMS} is not YAML: {error}") from error
+    if not isinstance(params, dict):
+        raise ValueError(f"{PARAMS} holds no sections: take the committed file back (git checkout {PARAMS})")
     known = (*STAGES, "candidates")
     for name in params:
         if name not in known:
@@ -55,34 +58,59 @@ def load() -> dict[str, Any]:
 
 
 def check() -> None:
-    """Check every section and every plug-in name that params.yaml mentions, before anything runs."""
-    import importlib
+    """Check every section of params.yaml, nested ones and plug-ins too, before anything runs or is deleted."""
+    import torch
+
+    from corpus.resampling import POWERS
+    from engine.network import network
+    from engine.recipe import Recipe
 
     params = load()
+    if not isinstance(params["candidates"], dict):
+        raise ValueError(f"{PARAMS}: candidates: write {{baseline: <backbone>, winner: <backbone>}}")
     for stage in STAGES:
         function = inspect.unwrap(getattr(importlib.import_module(f"flows.{stage}"), stage))
         options(function, params[stage], stage, given=("candidate",))
-    named = [("backbones", f"candidates.{key}", name) for key, name in params["candidates"].items()]
-    named += [("backbones", "search.reference", params["search"]["reference"].get("name"))]
-    named += [("spaces", "search.space", params["search"]["space"].get("name"))]
-    for kind, where, name in named:
-        if name not in choices(kind):
-            near = difflib.get_close_matches(str(name), choices(kind), 1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise ValueError(
-                f"{where}: there is no {name!r} in models/{kind}; {hint}choices: {', '.join(choices(kind))}"
-            )
+    for key, name in params["candidates"].items():
+        plugin("backbones", name, f"candidates.{key}")
+    build("spaces", params["search"]["space"], where="search.space")
+    with torch.device("meta"):
+        build("backbones", params["search"]["reference"], where="search.reference")
+    for stage in ("search", "pretrain", "finetune"):
+        section = params[stage]
+        with torch.device("meta"):
+            network(params["search"]["reference"], section["objective"], section["head"], 2, where=stage)
+        for rates in section.get("rates", {"": {}}).values():
+            Recipe(**options(Recipe, section["recipe"] | rates, f"{stage}.recipe"))
+        rule = section.get("resampling", {"rule": "natural"})["rule"]
+        if rule not in POWERS:
+            raise ValueError(f"{stage}.resampling.rule: unknown {rule!r}; choose one of {', '.join(POWERS)}")
+    missing = set(params["finetune"].get("inits", [])) - params["finetune"]["rates"].keys()
+    if missing:
+        raise ValueError(
+            f"finetune.rates has no entry for {missing.pop()!r}: add one, {{}} to take the recipe as it is"
+        )
 
 
 def state(name: str, *inputs: Any) -> Path:
     """Where a stage keeps what a kill must not lose: outside outs, which DVC deletes, keyed by its inputs."""
-    return STATE / "state" / f"{name}-{digest(*inputs)}.safetensors"
+    return STATE / "state" / f"{name}.{digest(*inputs)}.safetensors"
 
 
 def forget(name: str) -> None:
     """Drop the states of a stage that has ended well."""
-    for file in (STATE / "state").glob(f"{name}-*.safetensors"):
+    for file in (STATE / "state").glob(f"{name}.*.safetensors"):
         file.unlink(missing_ok=True)
+
+
+def explained(error: Exception) -> str:
+    """Cause and fix in one line."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"{error.filename}: there is a file where a folder must be: move it away"
+    if isinstance(error, OSError) and error.strerror:
+        where = error.filename or "the disk"
+        return f"{error.strerror}: {where}: make it readable and writable, or free space, then run the command again"
+    return str(error)
 
 
 @contextmanager
@@ -96,12 +124,7 @@ def user_errors():
         )
         if not ours or os.environ.get("TAGDAG_TRACEBACK"):
             raise
-        text = (
-            f"{error.strerror}: {error.filename}: make it readable and writable, or free space"
-            if (isinstance(error, OSError) and error.filename)
-            else str(error)
-        )
-        print(f"error: {text}\n(TAGDAG_TRACEBACK=1 shows where)", file=sys.stderr)
+        print(f"error: {explained(error)}\n(TAGDAG_TRACEBACK=1 shows where)", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on", file=sys.stderr)

@@ -11,7 +11,6 @@ import torch
 
 from engine.build import build
 from metrics.accuracy import Accuracy
-from engine.statistics import bootstrap, edf
 
 SCORES = torch.rand(200, 20, generator=torch.Generator().manual_seed(0))
 LABELS = torch.randint(20, (200,), generator=torch.Generator().manual_seed(1))
@@ -76,29 +75,3 @@ def test_accuracy_reads_two_files(tmp_path):
     command = [sys.executable, "-m", "metrics.accuracy", *map(str, files)]
     printed = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True).stdout
     assert json.loads(printed) == accuracy(SCORES, LABELS)
-
-
-def test_edf_is_a_distribution():
-    errors, fractions = edf([30.0, 10.0, 20.0, 20.0])
-    assert errors == [10, 20, 20, 30] and fractions == [0.25, 0.5, 0.75, 1.0]
-
-
-def test_bootstrap_finds_the_good_region():
-    generator = torch.Generator().manual_seed(0)
-    values = torch.rand(200, generator=generator) * 10
-    errors = (values - 7).abs() + 0.1 * torch.rand(200, generator=generator)
-    low, median, high = bootstrap(values.tolist(), errors.tolist(), generator)
-    assert 6 < low <= median <= high < 8 and abs(median - 7) < 0.3
-    # two draws of two with replacement miss the better one a quarter of the time
-    assert bootstrap([0, 1], [1.0, 0.5], generator, fraction=1.0) == (0, 1, 1)
-
-
-@pytest.mark.parametrize("errors", [[], [1.0, float("nan")]])
-def test_edf_refuses_failed_trials(errors):
-    with pytest.raises(ValueError, match="leave out failed trials"):
-        edf(errors)
-
-
-def test_bootstrap_wants_one_value_per_network():
-    with pytest.raises(ValueError, match="one of each"):
-        bootstrap([1, 2], [1.0], torch.Generator())

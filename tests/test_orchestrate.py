@@ -1,0 +1,144 @@
+"""Flows and tasks: plain functions without a server, Prefect's with one, and nothing heavy is imported to find out."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from flows import orchestrate
+from flows.orchestrate import flow, link, progress, task
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+
+
+@pytest.fixture
+def prefect(monkeypatch):
+    """A server is named, and Prefect is one that writes down what it is asked for."""
+    seen = []
+
+    def kind(name):
+        def make(function, **settings):
+            seen.append((name, function.__name__, settings))
+            return lambda *args, **kwargs: ("prefect", function(*args, **kwargs))
+
+        return make
+
+    modules = {
+        "prefect": {"flow": kind("flow"), "task": kind("task")},
+        "prefect.cache_policies": {"NO_CACHE": "no cache"},
+        "prefect.artifacts": {
+            "create_link_artifact": lambda **options: seen.append(options),
+            "create_progress_artifact": lambda value, **options: seen.append(value) or "artifact",
+            "update_progress_artifact": lambda artifact, value: seen.append(value),
+        },
+    }
+    for name, members in modules.items():
+        module = ModuleType(name)
+        module.__dict__.update(members)
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    return seen
+
+
+def python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_pipeline_is_imported_at_once_and_without_the_heavy_ones():
+    code = """if True:
+        import json, sys, time
+        start = time.perf_counter()
+        import flows.pipeline
+        heavy = {"torch", "mlflow", "prefect", "dvc", "optuna", "matplotlib"} & set(sys.modules)
+        print(json.dumps([time.perf_counter() - start, sorted(heavy)]))"""
+    seconds, heavy = json.loads(python(code))
+    assert heavy == [] and seconds < 1.5
+
+
+def test_without_a_server_prefect_is_never_imported():
+    code = """if True:
+        import sys
+        from flows.orchestrate import flow, link, progress, task
+
+        @task(retries=3)
+        def half(x): return x / 2
+
+        @flow
+        def both(x, y=4): return half(x), half(y)
+
+        link("key", "http://nowhere", "text")
+        with progress("title") as show:
+            show(1, 1)
+        print(both(2), "prefect" in sys.modules)"""
+    assert python(code) == "(1.0, 2.0) False\n"
+
+
+@pytest.mark.parametrize("mark", [flow, task, flow(name="other"), task(retries=2)])
+def test_marked_function_is_the_function(mark):
+    @mark
+    def halved(x: int, *, by: int = 2) -> float:
+        """Doc."""
+        return x / by
+
+    assert halved(3) == 1.5 and halved(3, by=3) == 1
+    assert (halved.__name__, halved.__doc__) == ("halved", "Doc.") and halved.__wrapped__
+    with pytest.raises(ZeroDivisionError):
+        halved(1, by=0)
+
+
+def test_settings_reach_prefect_and_no_task_is_cached(prefect):
+    @task(retries=2)
+    def inner(x):
+        return x + 1
+
+    @flow(name="named")
+    def outer(x):
+        return inner(x)
+
+    assert prefect == []  # nothing is built before it is called
+    assert outer(1) == outer(1) == ("prefect", ("prefect", 2))
+    assert prefect == [
+        ("flow", "outer", {"validate_parameters": False, "name": "named"}),
+        ("task", "inner", {"retries": 2, "cache_policy": "no cache"}),
+    ]
+
+
+def test_own_cache_policy_is_kept(prefect):
+    task(cache_policy="mine")(lambda: None)()
+    assert prefect[0][2] == {"cache_policy": "mine"}
+
+
+def test_flow_gives_prefects_own_object(prefect):
+    assert flow(lambda: 7).prefect()() == ("prefect", 7)
+
+
+def test_link_is_an_artifact_of_the_run(prefect):
+    link("mlflow", "http://somewhere", "the run")
+    assert prefect == [{"link": "http://somewhere", "link_text": "the run", "key": "mlflow"}]
+
+
+def test_progress_speaks_every_ten_seconds_and_at_the_end(monkeypatch, capsys):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(orchestrate, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    with progress("search") as show:
+        for done in range(1, 31):
+            clock.now = float(done)
+            show(done, 30, "trial")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"search trial {n}/30, {n} s, {30 - n} s left" for n in (10, 20, 30)]
+
+
+def test_progress_is_an_artifact_with_a_server(prefect, capsys):
+    with progress("search") as show:
+        show(1, 2)
+        show(2, 2)
+    assert prefect == [0.0, 100.0]

@@ -1,0 +1,200 @@
+"""Params and surroundings that are wrong end with exit code 2 and one message of cause and fix."""
+
+import inspect
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from engine import checkpoint
+from engine.digest import digest
+from flows import settings
+from flows.pipeline import only_driver
+
+ROOT = Path(__file__).parents[1]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """An empty project folder with the committed params.yaml."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TAGDAG_TRACEBACK", raising=False)
+    Path("params.yaml").write_text((ROOT / "params.yaml").read_text())
+    return tmp_path
+
+
+def told(capsys: pytest.CaptureFixture, action: Callable[[], object]) -> str:
+    """The one message with which the action ends the process."""
+    with pytest.raises(SystemExit) as end, settings.user_errors():
+        action()
+    output = capsys.readouterr()
+    *lines, hint = output.err.splitlines()
+    assert end.value.code == 2 and output.out == ""
+    assert hint == "(TAGDAG_TRACEBACK=1 shows where)" and sum(line.startswith("error: ") for line in lines) == 1
+    assert not re.search(r"Traceback|Error\b", output.err)
+    return "\n".join(lines).removeprefix("error: ")
+
+
+def test_committed_params_are_right():
+    settings.check()
+
+
+def changed(path: str, value: object) -> Callable[[], None]:
+    """An action that sets the value at a dotted path of params.yaml, or deletes what is there when it is None."""
+
+    def change() -> None:
+        params = yaml.safe_load(Path("params.yaml").read_text())
+        *above, last = path.split(".")
+        section = params
+        for key in above:
+            section = section[key]
+        if value is None:
+            del section[last]
+        else:
+            section[last] = value
+        Path("params.yaml").write_text(yaml.safe_dump(params))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (changed("serach", {}), "params.yaml: unknown section 'serach'; did you mean search?"),
+        (changed("finetune", None), "params.yaml: section 'finetune' is missing; take it from the committed file"),
+        (changed("pretrain.epoch", 3), "pretrain: unknown key 'epoch', did you mean 'epochs'?"),
+        (changed("finetune.target", None), "finetune: missing key 'target', add it"),
+        (changed("search.trials", "many"), "search: trials = 'many': Input should be a valid integer"),
+        (changed("finetune.modes", ["ful"]), "finetune: modes.0 = 'ful': Input should be 'full' or 'linear'"),
+        (changed("corpus", [1]), "corpus: found [1], expected keys and values: size, "),
+        (changed("candidates.winner", "regnt"), "candidates.winner: unknown name 'regnt', did you mean 'regnet'?"),
+        (changed("search.space.name", "regnet"), "search.space: unknown name 'regnet', did you mean 'regnetx'?"),
+        (changed("search.reference.name", None), "search.reference: found {"),
+        (changed("candidates", ["resnext"]), "candidates: write {baseline: <backbone>, winner: <backbone>}"),
+        (changed("pretrain.recipe.rat", 1), "pretrain.recipe: unknown key 'rat', did you mean 'rate'?"),
+        (changed("finetune.recipe.schedule", "cosin"), "finetune.recipe: schedule = 'cosin': "),
+        (changed("finetune.rates.scratch", None), "finetune.rates has no entry for 'scratch'"),
+        (changed("search.resampling.rule", "cube"), "search.resampling.rule: unknown 'cube'"),
+        (changed("pretrain.objective.scal", 1), "pretrain.objective: unknown key 'scal'"),
+        (lambda: Path("params.yaml").write_text(""), "params.yaml holds no sections"),
+        (lambda: Path("params.yaml").write_text("corpus: [1,\n"), "params.yaml is not YAML: "),
+        (lambda: Path("params.yaml").unlink(), "run from the project's top folder"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_params_are_told_with_their_fix(capsys, change, message):
+    change()
+    assert message in told(capsys, settings.check)
+
+
+def _lock() -> None:
+    with only_driver():
+        pass
+
+
+def _save() -> None:
+    checkpoint.save(settings.state("search"), {"a": torch.zeros(1)}, {})
+
+
+@pytest.mark.parametrize("action", [_lock, _save])
+def test_file_where_a_folder_must_be(capsys, action):
+    settings.STATE.write_text("")
+    assert ".tagdag" in told(capsys, action)
+
+
+def test_unwritable_folder(capsys, folder):
+    folder.chmod(0o500)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)  # root may write anywhere
+        assert ".tagdag: make it readable and writable" in told(capsys, _lock)
+    finally:
+        os.seteuid(user)
+
+
+def test_second_pipeline_in_the_same_folder(capsys):
+    with only_driver():
+        assert "another pipeline runs in this folder: wait for its end" in told(capsys, _lock)
+    _lock()
+
+
+def _fail(error: BaseException) -> None:
+    with settings.user_errors():
+        raise error
+
+
+def test_faults_of_ours_keep_their_traceback(monkeypatch):
+    for error in (KeyError("x"), AssertionError("invariant"), TypeError("t")):
+        with pytest.raises(type(error)):
+            _fail(error)
+    monkeypatch.setenv("TAGDAG_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="cause and fix"):
+        _fail(ValueError("cause and fix"))
+
+
+def test_interrupt_says_how_to_go_on(capsys):
+    with pytest.raises(SystemExit) as end:
+        _fail(KeyboardInterrupt())
+    assert end.value.code == 130 and "run the same command again" in capsys.readouterr().err
+
+
+def register(candidate: str, name: str, runs: int = 3) -> tuple:
+    """As a flow of a stage: an argument of the command line, and its section."""
+    return candidate, name, runs
+
+
+def test_section_is_a_call():
+    assert settings.call(register, "winner") == ("winner", "tagdag", 3)
+    changed("register.runs", "5")()
+    assert settings.call(register, "winner") == ("winner", "tagdag", 5)
+    with pytest.raises(ValueError, match="register takes no argument 'more'"):
+        settings.call(register, "a", "b", "c", "more")
+    changed("register.candidate", "x")()
+    with pytest.raises(ValueError, match="key 'candidate' is set by the code, remove it"):
+        settings.call(register, "winner")
+
+
+@pytest.mark.parametrize("stage", settings.STAGES)
+def test_every_number_of_a_stage_is_a_parameter_of_its_flow(stage):
+    flow = getattr(__import__(f"flows.{stage}", fromlist=[stage]), stage)
+    parameters = inspect.signature(inspect.unwrap(flow)).parameters
+    assert set(PARAMS[stage]) <= set(parameters)
+    required = {name for name, p in parameters.items() if p.default is p.empty}
+    assert required - set(PARAMS[stage]) <= {"candidate"}
+
+
+def test_state_is_keyed_by_every_input(folder):
+    code = folder / "code"
+    (code / "sub").mkdir(parents=True)
+    (code / "a.py").write_text("1")
+    (code / "sub" / "b.py").write_text("2")
+    keys = [settings.state("x", {"epochs": 1}, code)]
+    assert settings.state("x", {"epochs": 1}, code) == keys[0]
+    (code / "__pycache__").mkdir()
+    (code / "__pycache__" / "a.pyc").write_text("3")
+    assert settings.state("x", {"epochs": 1}, code) == keys[0]
+    keys += [settings.state("x", {"epochs": 2}, code), settings.state("y", {"epochs": 1}, code)]
+    (code / "a.py").write_text("2")
+    keys.append(settings.state("x", {"epochs": 1}, code))
+    (code / "sub" / "b.py").rename(code / "b.py")
+    keys.append(settings.state("x", {"epochs": 1}, code))
+    assert len(set(keys)) == 5
+    assert digest(1, 23) != digest(12, 3) and digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    with pytest.raises(OSError, match="nowhere"):
+        digest(Path("nowhere"))
+
+
+def test_forgetting_a_stage_leaves_the_others():
+    files = [settings.state(name, 1) for name in ("search", "pretrain-winner", "pretrain-baseline")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    settings.forget("pretrain-winner")
+    settings.forget("finetune")
+    assert [file.exists() for file in files] == [True, False, True]
