@@ -1,5 +1,6 @@
 """Training and prediction loops. The loop knows nothing of a task: `loss = objective(batch)["loss"]`."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from engine import checkpoint
 from engine.recipe import Recipe, learning_rate, optimizer
 
-CHECKPOINT_SECONDS = 15.0
+CHECKPOINT_SECONDS = float(os.environ.get("TAGDAG_CHECKPOINT_SECONDS", "15"))
 Report = Callable[[dict[str, float], int], None]
 Progress = Callable[[int, int, str], None]
 

@@ -1,7 +1,6 @@
 """Data versioning: one's own posts validated, put into data/, versioned by DVC; or what data.dvc names brought back."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from flows import settings
 from flows.orchestrate import flow, progress, task
 
-DATA, POINTER = Path("data"), Path("data.dvc")
+DATA, POINTER, QUARANTINE = Path("data"), Path("data.dvc"), Path("data/quarantine.jsonl")
 SAMPLE_ADVICE = (
     "get the data from whoever made it (dvc remote add -d ..., dvc pull), or take the committed data.dvc back"
 )
@@ -17,12 +16,12 @@ SAMPLE_ADVICE = (
 
 @task
 def imported(images: str, manifest: str, out: Path, kind: str) -> dict[str, Any]:
-    """Read images and manifest (folders, files or s3:// addresses) into the store `out`; returns kept and refused."""
+    """Read images and manifest (local or s3://) into the store `out`; counts, and the first refused rows."""
     from corpus.sources import import_posts
 
     with progress(f"import {kind}") as show:
         result = import_posts(images, manifest, out, kind=kind, progress=show)
-    return {"kept": result.kept, "quarantined": [{"from": kind, **row} for row in result.quarantined]}
+    return {"kept": result.kept, "refused": len(result.quarantined), "first": result.quarantined[:3]}
 
 
 @task
@@ -47,34 +46,37 @@ def version(posts: str | None = None, labels: str | None = None, images: str = "
 
     Rows that cannot be used are left out, counted, and listed with the reason in data/quarantine.jsonl.
     """
+    from flows.tracking import connect
+
     if not posts and not labels:
         raise ValueError("nothing to add: give --posts MANIFEST, --labels MANIFEST, or both")
+    connect()  # a server that is down is told before anything is replaced
     jobs = [(posts, DATA / "posts", "posts"), (labels, DATA / "targets" / target, "labels")]
     results = {kind: imported(images, manifest, out, kind) for manifest, out, kind in jobs if manifest}
-    refused = [row for result in results.values() for row in result["quarantined"]]
-    listed = DATA / "quarantine.jsonl"
-    listed.unlink(missing_ok=True)
-    if refused:
-        listed.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in refused))
     digest = added()
-    record(results, refused, digest)
+    record(results, digest)
     for kind, result in results.items():
-        print(f"{kind}: {result['kept']} kept, {len(result['quarantined'])} refused")
-    if refused:
-        print(f"the refused ones and why: {listed}; the first: {refused[0]['image']}: {refused[0]['reason']}")
+        print(f"{kind}: {result['kept']} kept, {result['refused']} refused")
+        for row in result["first"]:
+            print(f"  row {row['row']}, {row['image'] or 'no image'}: {row['reason']}")
+    if QUARANTINE.exists():
+        print(f"all that was refused, with the reasons: {QUARANTINE}")
+    if labels:
+        print(f"to use these labels: `target: {target}` in the sections finetune and evaluate of params.yaml")
     print(f"data version {digest}: commit data.dvc, then `make repro`")
     return digest
 
 
 @task
-def record(results: dict[str, Any], refused: list[dict[str, Any]], digest: str) -> None:
+def record(results: dict[str, Any], digest: str) -> None:
     """The import as a run in MLflow, with the list of what was refused."""
     from flows.tracking import stage_run
 
     with stage_run("version", {"data": digest}) as run:
-        run.metrics({f"{kind}_kept": result["kept"] for kind, result in results.items()} | {"refused": len(refused)})
-        if refused:
-            run.files(DATA / "quarantine.jsonl")
+        for kind, result in results.items():
+            run.metrics({f"{kind}_kept": result["kept"], f"{kind}_refused": result["refused"]})
+        if QUARANTINE.exists():
+            run.files(QUARANTINE)
 
 
 def restore() -> None:

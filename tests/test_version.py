@@ -1,0 +1,104 @@
+"""One's own posts into data/, to a real S3 server and back on another clone; and what happens to bad ones."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.test_pipeline import clone, run
+
+TAGS = [["#Beach", "sea"], ["sunset"], ["Meer", "beach"], []]
+
+
+def photograph(seed: int) -> bytes:
+    """A JPEG of noise, 40 x 30 pixels."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (30, 40, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    """A folder of photographs with a manifest in which half of the rows have something wrong."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for i in range(4):
+        (folder / f"{i}.jpg").write_bytes(photograph(i))
+    (folder / "short.jpg").write_bytes(photograph(9)[:200])
+    rows = [{"image": f"{i}.jpg", "hashtags": tags, "user": "u"} for i, tags in enumerate(TAGS)]
+    rows += [{"image": "gone.jpg", "hashtags": ["x"]}, {"image": "short.jpg", "hashtags": ["y"]}]
+    (folder / "posts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "labels.csv").write_text("image,label,split\n0.jpg,a,train\n1.jpg,b,val\n2.jpg,a,test\n")
+    (folder / "wrong.csv").write_text("picture,hashtags\n0.jpg,sea\n")
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path) -> Path:
+    """A clone without data."""
+    return clone(tmp_path / "clone", small=False)
+
+
+def add(place: Path, own: Path, *arguments: str, code: int = 0, **env: str) -> str:
+    command = ("python", "-m", "flows.version", "add", "--images", str(own), *arguments)
+    return run(place, *command, code=code, **env)
+
+
+def test_own_posts_go_through_a_remote_to_another_clone(place, own, s3, tmp_path):
+    run(place, "dvc", "remote", "add", "-q", "-d", "store", f"s3://{s3.bucket}/dvc")
+    told = add(place, own, "--posts", str(own / "posts.jsonl"), "--labels", str(own / "labels.csv"), "--target", "mine")
+    assert "posts: 3 kept, 3 refused" in told and "labels: 3 kept, 0 refused" in told and "pushed" in told
+    reasons = {r["image"]: r["reason"] for r in map(json.loads, (place / "data/quarantine.jsonl").open())}
+    assert set(reasons) == {"3.jpg", "gone.jpg", "short.jpg"}
+    assert "secret-of-tests" not in told + (place / ".dvc/config").read_text()
+    run(place, "git", "add", "-A")
+    run(place, "git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "own")
+    run(tmp_path, "git", "clone", "-q", str(place), "other")
+    run(tmp_path / "other", "python", "-m", "flows.version", "restore")
+    for file in sorted((place / "data").rglob("*")):
+        if file.is_file():
+            assert (tmp_path / "other" / file.relative_to(place)).read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--posts", "{own}/wrong.csv"], "lacks column image"),
+        (["--posts", "{own}/none.csv"], "none.csv"),
+        ([], "nothing to add"),
+        (["--posts", "s3://no-such-bucket/posts.csv"], "s3://"),
+    ],
+)
+def test_bad_manifests_are_told_and_nothing_is_replaced(place, own, arguments, message):
+    (place / "data").mkdir()
+    (place / "data/kept").write_text("x")
+    env = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "hidden"}
+    told = add(place, own, *(a.format(own=own) for a in arguments), code=2, **env)
+    assert message in told and "Traceback" not in told and "hidden" not in told
+    assert (place / "data/kept").read_text() == "x"
+
+
+def test_a_folder_that_cannot_be_written_is_told(place, own):
+    (place / "data").write_text("a file")
+    told = add(place, own, "--posts", str(own / "posts.jsonl"), code=2)
+    assert "there is a file where a folder must be" in told and "Traceback" not in told
+
+
+def test_the_drawn_sample_is_what_data_dvc_names(place):
+    """On a fresh clone without a remote the sample is drawn again, and its hash is the committed one."""
+    committed = (place / "data.dvc").read_text()
+    run(place, "python", "-m", "flows.version", "restore")
+    assert (place / "data.dvc").read_text() == committed
+    assert "up to date" in run(place, "dvc", "status", "data.dvc")
+
+
+def test_other_data_without_a_remote_is_told(place):
+    pointer = place / "data.dvc"
+    other = pointer.read_text().replace("md5: ", "md5: 0", 1)
+    pointer.write_text(other)
+    told = run(place, "python", "-m", "flows.version", "restore", code=2)
+    assert "data.dvc names other data than the drawn sample" in told and pointer.read_text() == other
