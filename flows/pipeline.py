@@ -103,7 +103,7 @@ def _cause(error: BaseException) -> BaseException:
 def pipeline(targets: list[str] | None = None, force: bool = False) -> list[str]:
     """Run the stages that changed, in order; returns the names of those that ran."""
     ran = []
-    settings.check()
+    settings.check_once()
     with only_driver():
         _in_process()
         for name in order(targets or []):

@@ -57,6 +57,18 @@ def load() -> dict[str, Any]:
     return params
 
 
+def check_once() -> None:
+    """`check`, unless these params and this code have passed it before: it imports torch, which a no-op need not."""
+    passed, key = (
+        STATE / "checked",
+        digest(PARAMS, *map(Path, ("flows", "engine", "models"))) if PARAMS.exists() else "",
+    )
+    if not passed.exists() or passed.read_text() != key:
+        check()
+        STATE.mkdir(exist_ok=True)
+        passed.write_text(key)
+
+
 def check() -> None:
     """Check every section of params.yaml, nested ones and plug-ins too, before anything runs or is deleted."""
     import torch

@@ -40,7 +40,7 @@ def run(folder: Path, *command: str, code: int = 0, **env: str) -> str:
     """Run a command in a clone as a user would; returns what it printed."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "TAGDAG_"))}
-    environment = clean | {"PATH": path, "OMP_NUM_THREADS": "2", "DVC_NO_ANALYTICS": "1"} | env
+    environment = clean | {"PATH": path, "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"} | env
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     printed = done.stdout + done.stderr
     assert done.returncode == code, printed[-4000:]
@@ -192,7 +192,7 @@ def test_killed_pretraining_goes_on_to_the_same_weights(done, tmp_path):
     shutil.copytree(folder, undisturbed, symlinks=True)
     run(undisturbed, "dvc", "repro", "pretrain@winner")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    env = os.environ | {"PATH": path, "TAGDAG_CHECKPOINT_SECONDS": "0.2", "OMP_NUM_THREADS": "2"}
+    env = os.environ | {"PATH": path, "TAGDAG_CHECKPOINT_SECONDS": "0.2", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         ["dvc", "repro", "pretrain@winner"], cwd=folder, env=env, start_new_session=True, stdout=subprocess.DEVNULL
     )
