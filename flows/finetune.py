@@ -64,7 +64,7 @@ def trained(
     return module, sections, shards.names
 
 
-@task(retries=1, retry_delay_seconds=5)
+@task(task_run_name="{name}", retries=1, retry_delay_seconds=5)
 def one(name: str, arm: dict[str, Any], section: dict[str, Any], folder: Path, out: Path, run: Run) -> dict[str, Any]:
     """Train and validate one (init, mode, labels, seed), or take what a killed run had finished; returns its record."""
     inputs = (folder / "index.parquet", section["weights"], Path("engine"), Path("models/blocks"))

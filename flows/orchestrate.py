@@ -7,6 +7,7 @@ plain function and hand it to Prefect, imported on first use, only where a serve
 import functools
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -73,6 +74,11 @@ def link(key: str, url: str, text: str) -> None:
         create_link_artifact(link=url, link_text=text, key=key)
 
 
+def slug(title: str) -> str:
+    """A title as Prefect wants keys: lower case, digits, dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
 @contextmanager
 def progress(title: str):
     """Yield `show(done, total, text)`: a bar with ETA on a terminal, lines in a log, an artifact in Prefect."""
@@ -94,7 +100,7 @@ def progress(title: str):
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    started, shown, artifact = time.monotonic(), time.monotonic(), None
+    started, shown, artifact = time.monotonic(), 0.0, None
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         row = bar.add_task(title, total=None)
 
@@ -106,13 +112,13 @@ def progress(title: str):
                 return
             shown = now
             if not console.is_terminal:
-                left = f", {(now - started) / max(done, 1) * (total - done):.0f} s left" if total else ""
+                left = f", {(now - started) / max(done, 1) * (total - done):.0f} s left" if total and done else ""
                 print(f"{title} {text} {done}/{total or '?'}, {now - started:.0f} s{left}", file=sys.stderr)
             if orchestrated() and total:
                 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
                 if artifact is None:
-                    artifact = create_progress_artifact(0.0, key="progress", description=title)
+                    artifact = create_progress_artifact(0.0, key=slug(title), description=title)
                 update_progress_artifact(artifact, 100.0 * done / total)
 
         yield show

@@ -50,7 +50,7 @@ def fit(section: dict[str, Any], state: Path, run: Run, show: Callable[..., None
     return module, shards.names
 
 
-@task(retries=1, retry_delay_seconds=5)
+@task(task_run_name="train {candidate}", retries=1, retry_delay_seconds=5)
 def weights(candidate: str, section: dict[str, Any], out: Path, run: Run) -> dict[str, float]:
     """Train, write the weights and the held-out hit rates."""
     state = settings.state(

@@ -70,7 +70,7 @@ def name_champion(name: str, challenger: str) -> str:
         champion = client.get_model_version_by_alias(name, "champion")
     except MlflowException:
         champion = None
-    if champion is not None and champion.version == challenger:
+    if champion is not None and str(champion.version) == challenger:
         return f"champion stays version {challenger}: it is the best candidate again"
     takes_over, why = better(client.get_model_version(name, challenger).tags, champion.tags if champion else None)
     if takes_over:

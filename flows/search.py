@@ -56,7 +56,7 @@ def opened(path: Path, proposals: list[dict[str, Any]]) -> Any:
     return study
 
 
-@task
+@task(task_run_name="{name}")
 def attempt(name: str, section: dict[str, Any], study: str, run: Run, show: Callable[..., None]) -> dict[str, float]:
     """Train one network briefly; its errors on the held-out posts in percent."""
     with run.child(name) as child:

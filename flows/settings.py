@@ -30,6 +30,8 @@ for _name, _value in {
     "DVC_STUDIO_OFFLINE": "1",
     "ITERATIVE_DO_NOT_TRACK": "1",
     "GIT_PYTHON_REFRESH": "quiet",
+    "KINETO_LOG_LEVEL": "99",  # the profiler's own notes
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # deterministic matrix products on a GPU
 }.items():
     os.environ.setdefault(_name, _value)
 
@@ -122,6 +124,8 @@ def explained(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = error.filename or "the disk"
         return f"{error.strerror}: {where}: make it readable and writable, or free space, then run the command again"
+    if type(error).__module__.startswith(("mlflow.", "requests.")):
+        return f"MLflow did not do its part ({str(error)[:300]}): see that its server runs, then repeat the command"
     return str(error)
 
 

@@ -19,7 +19,7 @@ import yaml
 
 from engine.digest import digest
 from flows import settings
-from flows.orchestrate import link, log
+from flows.orchestrate import link, log, slug
 
 EXPERIMENT = "tagdag"
 
@@ -201,7 +201,7 @@ def stage_run(stage: str, section: dict[str, Any]) -> Iterator[Run]:
     try:
         with _open(parent, stage, {"tagdag.stage": stage}) as run:
             run.params(section)
-            link("mlflow-run", f"{web()}/#/experiments/{experiment}/runs/{run.id}", f"MLflow run of {stage}")
+            link(slug(f"mlflow {stage}"), f"{web()}/#/experiments/{experiment}/runs/{run.id}", f"MLflow run of {stage}")
             yield run
         status = "FINISHED"
     finally:
