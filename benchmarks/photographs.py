@@ -36,6 +36,7 @@ from corpus.sample import OFF_TOPIC, User, stream, user_of, zipf
 from engine.build import options
 from engine.digest import digest
 from flows import settings, tracking
+from flows.command import user_errors
 from flows.report import gain_line
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -400,7 +401,7 @@ def main() -> None:
     command = " ".join(["python -m benchmarks.photographs", *shown]) if shown else "make repro RECIPE=photographs"
     work = (given.work or ROOT / settings.STATE / f"photographs{'-quick' * given.quick}").resolve()
     target = work / settings.OUT / RESULT.name if given.quick else RESULT
-    with settings.user_errors():
+    with user_errors():
         run(given.packs, work, given.params, [*QUICK * given.quick, *given.S], command, target)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from corpus.build import build
 from flows import settings
+from flows.command import main
 from flows.orchestrate import flow, progress, task
 from flows.tracking import stage_run
 
@@ -40,4 +41,4 @@ def corpus(
 
 
 if __name__ == "__main__":
-    settings.main(corpus)
+    main(corpus)

@@ -16,6 +16,7 @@ from engine.profile import profile
 from engine.samples import Rows
 from engine.statistics import over_seeds
 from flows import settings
+from flows.command import main
 from flows.finetune import accuracy
 from flows.orchestrate import flow, progress, task
 from flows.tracking import stage_run
@@ -108,4 +109,4 @@ def evaluate(target: str, runs: int = 50, batch: int = 64) -> None:
 
 
 if __name__ == "__main__":
-    settings.main(evaluate)
+    main(evaluate)

@@ -23,6 +23,7 @@ from engine.probe import logistic_regression
 from engine.recipe import Recipe
 from engine.samples import Rows, few_per_class
 from flows import settings
+from flows.command import main
 from flows.orchestrate import flow, progress, task
 from flows.tracking import Run, stage_run
 
@@ -122,4 +123,4 @@ def finetune(
 
 
 if __name__ == "__main__":
-    settings.main(finetune, "candidate")
+    main(finetune, "candidate")

@@ -13,9 +13,12 @@ import importlib
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from engine.digest import digest
 from flows import settings
+from flows.command import call, user_errors
 from flows.orchestrate import flow, orchestrated, task
 
 COMMAND = re.compile(r"python -m flows\.([a-z]+)((?: [\w.-]+)*)")
@@ -35,10 +38,22 @@ def _in_process() -> None:
             return original(stage, dry=dry, run_env=run_env)
         called.append(stage.addressing)
         print(f"\n[{stage.addressing}] {stage.cmd}", file=sys.stderr)
-        return settings.call(getattr(importlib.import_module(f"flows.{ours[1]}"), ours[1]), *ours[2].split())
+        return call(getattr(importlib.import_module(f"flows.{ours[1]}"), ours[1]), *ours[2].split())
 
     cmd_run.original = original
     runner.cmd_run = cmd_run
+
+
+def check_once() -> None:
+    """Check params.yaml, unless it and this code have passed it before: it imports torch, which a no-op need not."""
+    passed = settings.STATE / "checked"
+    key = digest(settings.PARAMS, *map(Path, ("flows", "engine", "models"))) if settings.PARAMS.exists() else ""
+    if not passed.exists() or passed.read_text() != key:
+        from flows.check import check
+
+        check()
+        settings.STATE.mkdir(exist_ok=True)
+        passed.write_text(key)
 
 
 @contextlib.contextmanager
@@ -103,7 +118,7 @@ def _cause(error: BaseException) -> BaseException:
 def pipeline(targets: list[str] | None = None, force: bool = False) -> list[str]:
     """Run the stages that changed, in order; returns the names of those that ran."""
     ran = []
-    settings.check_once()
+    check_once()
     with only_driver():
         _in_process()
         for name in order(targets or []):
@@ -130,7 +145,7 @@ def main() -> None:
         "--cron", help="serve this flow on a schedule, for example '0 3 * * *', until Ctrl-C (needs PREFECT_API_URL)"
     )
     options = parser.parse_args()
-    with settings.user_errors():
+    with user_errors():
         if options.cron:
             if not orchestrated():
                 raise ValueError("a schedule needs a Prefect server: run `make prefect`, then set PREFECT_API_URL")

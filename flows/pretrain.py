@@ -18,6 +18,7 @@ from engine.network import network, save
 from engine.recipe import Recipe
 from engine.samples import Rows
 from flows import settings
+from flows.command import main
 from flows.orchestrate import flow, progress, task
 from flows.tracking import Run, stage_run
 
@@ -88,4 +89,4 @@ def pretrain(
 
 
 if __name__ == "__main__":
-    settings.main(pretrain, "candidate")
+    main(pretrain, "candidate")

@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.digest import digest
 from flows import settings, tracking
+from flows.command import main
 from flows.orchestrate import flow, task
 from flows.report import write
 
@@ -106,4 +107,4 @@ def register(name: str = "tagdag") -> None:
 
 
 if __name__ == "__main__":
-    settings.main(register)
+    main(register)

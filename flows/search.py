@@ -15,6 +15,7 @@ from engine.build import build
 from engine.complexity import measure
 from engine.statistics import edf
 from flows import settings
+from flows.command import main
 from flows.orchestrate import flow, progress, task
 from flows.pretrain import HASHTAGS, fit, hit_rate
 from flows.tracking import Run, stage_run
@@ -157,4 +158,4 @@ def search(
 
 
 if __name__ == "__main__":
-    settings.main(search)
+    main(search)

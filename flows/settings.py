@@ -1,18 +1,12 @@
-"""Params, the process environment, and how a stage is run from the command line."""
+"""Params, paths and the process environment, the same for every stage."""
 
 import difflib
-import importlib
-import inspect
 import os
-import sys
-from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from engine.build import build, options, plugin
 from engine.digest import digest
 
 PARAMS, OUT, STATE = Path("params.yaml"), Path("out"), Path(".tagdag")
@@ -59,53 +53,6 @@ def load() -> dict[str, Any]:
     return params
 
 
-def check_once() -> None:
-    """`check`, unless these params and this code have passed it before: it imports torch, which a no-op need not."""
-    passed, key = (
-        STATE / "checked",
-        digest(PARAMS, *map(Path, ("flows", "engine", "models"))) if PARAMS.exists() else "",
-    )
-    if not passed.exists() or passed.read_text() != key:
-        check()
-        STATE.mkdir(exist_ok=True)
-        passed.write_text(key)
-
-
-def check() -> None:
-    """Check every section of params.yaml, nested ones and plug-ins too, before anything runs or is deleted."""
-    import torch
-
-    from corpus.resampling import POWERS
-    from engine.network import network
-    from engine.recipe import Recipe
-
-    params = load()
-    if not isinstance(params["candidates"], dict):
-        raise ValueError(f"{PARAMS}: candidates: write {{baseline: <backbone>, winner: <backbone>}}")
-    for stage in STAGES:
-        function = inspect.unwrap(getattr(importlib.import_module(f"flows.{stage}"), stage))
-        options(function, params[stage], stage, given=("candidate",))
-    for key, name in params["candidates"].items():
-        plugin("backbones", name, f"candidates.{key}")
-    build("spaces", params["search"]["space"], where="search.space")
-    with torch.device("meta"):
-        build("backbones", params["search"]["reference"], where="search.reference")
-    for stage in ("search", "pretrain", "finetune"):
-        section = params[stage]
-        with torch.device("meta"):
-            network(params["search"]["reference"], section["objective"], section["head"], 2, where=stage)
-        for rates in section.get("rates", {"": {}}).values():
-            Recipe(**options(Recipe, section["recipe"] | rates, f"{stage}.recipe"))
-        rule = section.get("resampling", {"rule": "natural"})["rule"]
-        if rule not in POWERS:
-            raise ValueError(f"{stage}.resampling.rule: unknown {rule!r}; choose one of {', '.join(POWERS)}")
-    missing = set(params["finetune"].get("inits", [])) - params["finetune"]["rates"].keys()
-    if missing:
-        raise ValueError(
-            f"finetune.rates has no entry for {missing.pop()!r}: add one, {{}} to take the recipe as it is"
-        )
-
-
 def state(name: str, *inputs: Any) -> Path:
     """Where a stage keeps what a kill must not lose: outside outs, which DVC deletes, keyed by its inputs."""
     return STATE / "state" / f"{name}.{digest(*inputs)}.safetensors"
@@ -115,61 +62,3 @@ def forget(name: str) -> None:
     """Drop the states of a stage that has ended well."""
     for file in (STATE / "state").glob(f"{name}.*.safetensors"):
         file.unlink(missing_ok=True)
-
-
-def explained(error: Exception) -> str:
-    """Cause and fix in one line."""
-    if isinstance(error, FileExistsError | NotADirectoryError):
-        return f"{error.filename}: there is a file where a folder must be: move it away"
-    if isinstance(error, OSError) and error.strerror:
-        where = error.filename or "the disk"
-        return f"{error.strerror}: {where}: make it readable and writable, or free space, then run the command again"
-    if type(error).__module__.startswith(("mlflow.", "requests.")):
-        return f"MLflow did not do its part ({str(error)[:300]}): see that its server runs, then repeat the command"
-    return str(error)
-
-
-@contextmanager
-def user_errors():
-    """End the process with cause and fix and exit code 2 where the fault lies in the input or the surroundings."""
-    try:
-        yield
-    except Exception as error:
-        ours = isinstance(error, ValueError | OSError) or type(error).__module__.startswith(
-            ("mlflow.", "requests.", "dvc.")
-        )
-        if not ours or os.environ.get("TAGDAG_TRACEBACK"):
-            raise
-        print(f"error: {explained(error)}\n(TAGDAG_TRACEBACK=1 shows where)", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
-        raise SystemExit(130) from None
-
-
-def call(flow: Callable[..., Any], *arguments: str) -> Any:
-    """Run a stage's flow with its section of params.yaml as keyword arguments."""
-    function = inspect.unwrap(flow)
-    given = dict(zip(inspect.signature(function).parameters, arguments, strict=False))
-    if len(arguments) > len(given):
-        raise ValueError(f"{flow.__name__} takes no argument {arguments[-1]!r}")
-    return flow(**given, **options(function, load()[flow.__name__], flow.__name__, given))
-
-
-def main(flow: Callable[..., Any], argument: str | None = None) -> None:
-    """Command line of a stage: `python -m flows.<stage> [argument]`, numbers from params.yaml, `--help` says which."""
-    import argparse
-
-    signature = inspect.signature(inspect.unwrap(flow))
-    numbers = [str(p.replace(annotation=p.empty)) for p in signature.parameters.values() if p.name != argument]
-    parser = argparse.ArgumentParser(
-        prog=f"python -m flows.{flow.__name__}",
-        description=inspect.getdoc(flow),
-        epilog=f"settings, section {flow.__name__!r} of params.yaml:\n  " + "\n  ".join(numbers),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    if argument:
-        parser.add_argument(argument)
-    values = vars(parser.parse_args()).values()
-    with user_errors():
-        call(flow, *values)

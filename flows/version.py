@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows import settings
+from flows.command import user_errors
 from flows.orchestrate import flow, progress, task
 
 DATA, POINTER, QUARANTINE = Path("data"), Path("data.dvc"), Path("data/quarantine.jsonl")
@@ -117,7 +117,7 @@ def main() -> None:
     )
     commands.add_parser("restore", help="pull what data.dvc names, or draw the sample when there is no remote")
     options = vars(parser.parse_args())
-    with settings.user_errors():
+    with user_errors():
         restore() if options.pop("command") == "restore" else version(**options)
 
 

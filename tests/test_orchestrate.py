@@ -141,4 +141,4 @@ def test_progress_is_an_artifact_with_a_server(prefect, capsys):
     with progress("search") as show:
         show(1, 2)
         show(2, 2)
-    assert prefect == [0.0, 100.0]
+    assert prefect == [0.0, 50.0, 100.0]

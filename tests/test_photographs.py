@@ -18,7 +18,7 @@ from benchmarks import photographs
 from corpus.sample import OFF_TOPIC, stream, user_of
 from corpus.vocabulary import choose, read_synonyms
 from engine.build import options
-from flows import settings
+from flows import check, settings
 
 PACKS = photographs.ROOT.parent / "shared" / "data"
 RATES = {"missing": 0.15, "wrong": 0.1, "synonym": 0.4, "hypernym": 0.4, "off_topic": 0.4}
@@ -171,7 +171,7 @@ def test_overlay_gives_valid_params(tmp_path, monkeypatch, overrides):
     params = yaml.safe_load((photographs.ROOT / "params.yaml").read_text())
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(photographs.merged(params, overlay)))
     monkeypatch.chdir(tmp_path)
-    settings.check()
+    check.check()
     assert settings.load()["finetune"]["head"] == params["finetune"]["head"]
     assert settings.load()["finetune"]["labels_per_class"] == [10, 50]
 

@@ -12,7 +12,7 @@ import yaml
 
 from engine import checkpoint
 from engine.digest import digest
-from flows import settings
+from flows import check, command, settings
 from flows.pipeline import only_driver
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +30,7 @@ def folder(tmp_path, monkeypatch):
 
 def told(capsys: pytest.CaptureFixture, action: Callable[[], object]) -> str:
     """The one message with which the action ends the process."""
-    with pytest.raises(SystemExit) as end, settings.user_errors():
+    with pytest.raises(SystemExit) as end, command.user_errors():
         action()
     output = capsys.readouterr()
     *lines, hint = output.err.splitlines()
@@ -41,7 +41,7 @@ def told(capsys: pytest.CaptureFixture, action: Callable[[], object]) -> str:
 
 
 def test_committed_params_are_right():
-    settings.check()
+    check.check()
 
 
 def changed(path: str, value: object) -> Callable[[], None]:
@@ -89,7 +89,7 @@ def changed(path: str, value: object) -> Callable[[], None]:
 )
 def test_wrong_params_are_told_with_their_fix(capsys, change, message):
     change()
-    assert message in told(capsys, settings.check)
+    assert message in told(capsys, check.check)
 
 
 def _lock() -> None:
@@ -125,7 +125,7 @@ def test_second_pipeline_in_the_same_folder(capsys):
 
 
 def _fail(error: BaseException) -> None:
-    with settings.user_errors():
+    with command.user_errors():
         raise error
 
 
@@ -150,14 +150,14 @@ def register(candidate: str, name: str, runs: int = 3) -> tuple:
 
 
 def test_section_is_a_call():
-    assert settings.call(register, "winner") == ("winner", "tagdag", 3)
+    assert command.call(register, "winner") == ("winner", "tagdag", 3)
     changed("register.runs", "5")()
-    assert settings.call(register, "winner") == ("winner", "tagdag", 5)
+    assert command.call(register, "winner") == ("winner", "tagdag", 5)
     with pytest.raises(ValueError, match="register takes no argument 'more'"):
-        settings.call(register, "a", "b", "c", "more")
+        command.call(register, "a", "b", "c", "more")
     changed("register.candidate", "x")()
     with pytest.raises(ValueError, match="key 'candidate' is set by the code, remove it"):
-        settings.call(register, "winner")
+        command.call(register, "winner")
 
 
 @pytest.mark.parametrize("stage", settings.STAGES)
