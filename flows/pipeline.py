@@ -58,7 +58,7 @@ def check_once() -> None:
 
 @contextlib.contextmanager
 def only_driver() -> Iterator[None]:
-    """One pipeline at a time in a working copy; what a killed one left locked is released."""
+    """One pipeline at a time in a working copy; the system releases the lock of a killed one."""
     settings.STATE.mkdir(exist_ok=True)
     with (settings.STATE / "pipeline.lock").open("w") as file:
         try:

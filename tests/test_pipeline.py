@@ -185,6 +185,8 @@ def test_a_dead_server_is_told(done, env, message):
 
 def test_killed_pretraining_goes_on_to_the_same_weights(done, tmp_path):
     """kill -9 of `dvc repro` in the middle of pretrain, then `dvc repro`: bit for bit what an undisturbed run gives."""
+    import mlflow
+
     folder = tmp_path / "killed"
     shutil.copytree(done.folder, folder, symlinks=True)
     edit(folder, "pretrain", epochs=12)
@@ -207,6 +209,12 @@ def test_killed_pretraining_goes_on_to_the_same_weights(done, tmp_path):
     weights = "out/pretrain/winner/model.safetensors"
     assert (folder / weights).read_bytes() == (undisturbed / weights).read_bytes()
     assert not list(folder.glob(".tagdag/state/pretrain-winner.*"))
+    for place in (undisturbed, folder):  # `dvc repro` gives the same tree, and the killed run is taken up, not doubled
+        client = mlflow.MlflowClient(f"sqlite:///{place}/mlflow.db")
+        experiment = client.get_experiment_by_name("tagdag").experiment_id
+        (found,) = client.search_runs([experiment], "params.epochs = '12.0' and tags.`tagdag.stage` = 'pretrain@winner'")
+        parent = client.get_run(found.data.tags["mlflow.parentRunId"])
+        assert found.info.status == "FINISHED" and parent.data.tags["tagdag.pipeline"]
 
 
 @pytest.fixture(scope="module")
