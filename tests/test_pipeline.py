@@ -212,7 +212,8 @@ def test_killed_pretraining_goes_on_to_the_same_weights(done, tmp_path):
     for place in (undisturbed, folder):  # `dvc repro` gives the same tree, and the killed run is taken up, not doubled
         client = mlflow.MlflowClient(f"sqlite:///{place}/mlflow.db")
         experiment = client.get_experiment_by_name("tagdag").experiment_id
-        (found,) = client.search_runs([experiment], "params.epochs = '12.0' and tags.`tagdag.stage` = 'pretrain@winner'")
+        wanted = "params.epochs = '12.0' and tags.`tagdag.stage` = 'pretrain@winner'"
+        (found,) = client.search_runs([experiment], wanted)
         parent = client.get_run(found.data.tags["mlflow.parentRunId"])
         assert found.info.status == "FINISHED" and parent.data.tags["tagdag.pipeline"]
 
