@@ -39,12 +39,12 @@ def _dispatched(kind: str, function: Callable[..., Any], settings: dict[str, Any
 
 def flow(function: Callable[..., Any] | None = None, **settings: Any) -> Callable[..., Any]:
     """Mark a flow; `.prefect()` gives Prefect's own object, for deployments."""
-    settings = {"validate_parameters": False} | settings
-    return (
-        functools.partial(_dispatched, "flow", settings=settings)
-        if function is None
-        else _dispatched("flow", function, settings)
-    )
+
+    def mark(function: Callable[..., Any]) -> Callable[..., Any]:
+        named = {"validate_parameters": False, "flow_run_name": function.__name__}
+        return _dispatched("flow", function, named | settings)
+
+    return mark if function is None else mark(function)
 
 
 def task(function: Callable[..., Any] | None = None, **settings: Any) -> Callable[..., Any]:

@@ -149,7 +149,9 @@ def main() -> None:
         if options.cron:
             if not orchestrated():
                 raise ValueError("a schedule needs a Prefect server: run `make prefect`, then set PREFECT_API_URL")
-            pipeline.prefect().serve(name="scheduled", cron=options.cron, limit=1)
+            # from the module by its name: what belongs to __main__ cannot be handed to the process of a scheduled run
+            served = importlib.import_module("flows.pipeline").pipeline.prefect()
+            served.serve(name="scheduled", cron=options.cron, limit=1)
             return
         with unhurried():
             pipeline(options.targets, options.force)
