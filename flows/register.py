@@ -18,10 +18,11 @@ NUMBERS = (
 
 
 def tags(record: dict[str, Any]) -> dict[str, str]:
-    """What every model version carries: its origin, what it is, what it was tested on, and its numbers."""
-    named = {key: record[key] for key in ("model", "test", "device", "dtype", *NUMBERS)}
-    weights = {"weights": digest(Path(record["weights"]))}
-    return tracking.origin() | {f"tagdag.{key}": str(value) for key, value in (named | weights).items()}
+    """What every model version carries: its origin, what it is, what it was tested on, and its first numbers."""
+    named = {key: record[key] for key in ("model", "test", "device", "dtype")}
+    named |= {key: f"{record[key]:.6g}" for key in ("top1", "top1_low", "top1_high", "top5", "flops", "latency_p50_ms")}
+    named |= {"parameters": record["params"], "weights": digest(Path(record["weights"]))}
+    return tracking.origin() | {f"tagdag.{key}": str(value) for key, value in named.items()}
 
 
 @task
@@ -46,7 +47,8 @@ def version(name: str, record: dict[str, Any], run: tracking.Run) -> str:
     )
     source = f"models:/{model.model_id}"
     labels["tagdag.model_id"] = model.model_id
-    return str(client.create_model_version(name, source=source, run_id=run.id, tags=labels).version)
+    line = f"{record['model']}: {record['top1']:.1f} % top-1, {record['latency_p50_ms']:.1f} ms"
+    return str(client.create_model_version(name, source, run.id, tags=labels, description=line).version)
 
 
 def better(challenger: dict[str, str], champion: dict[str, str] | None) -> tuple[bool, str]:

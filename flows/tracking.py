@@ -70,7 +70,8 @@ def data_version() -> str:
 
 def origin() -> dict[str, str]:
     """The tags of every run and model version: data version, git commit (with +changes when dirty), params digest."""
-    changed = "+changes" if _git("status", "--porcelain", "--untracked-files=no") else ""
+    # dvc.lock changes with every stage that runs: it is a result, not an origin
+    changed = "+changes" if _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock") else ""
     commit = (_git("rev-parse", "HEAD") or "none") + changed
     params = digest(settings.load())
     return {"tagdag.data": data_version(), "tagdag.commit": commit, "tagdag.params": params}

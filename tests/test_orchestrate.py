@@ -107,7 +107,7 @@ def test_settings_reach_prefect_and_no_task_is_cached(prefect):
     assert prefect == []  # nothing is built before it is called
     assert outer(1) == outer(1) == ("prefect", ("prefect", 2))
     assert prefect == [
-        ("flow", "outer", {"validate_parameters": False, "name": "named"}),
+        ("flow", "outer", {"validate_parameters": False, "flow_run_name": "outer", "name": "named"}),
         ("task", "inner", {"retries": 2, "cache_policy": "no cache"}),
     ]
 

@@ -1,6 +1,7 @@
 """The registry: who becomes champion, with a real MLflow store; and the report's cells."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,19 @@ def test_a_run_that_was_cut_short_is_taken_up_again(place):
     assert found.info.status == "FINISHED" and found.data.metrics["loss"] == 1.5
     with tracking.stage_run("corpus", {"size": 1}) as run:
         assert run.id != first
+
+
+def test_a_committed_dvc_lock_does_not_make_a_run_dirty(place, monkeypatch):
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@localhost", *arguments], check=True)
+
+    Path("dvc.lock").write_text("a")
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "start"]):
+        git(*command)
+    clean = tracking.origin()
+    Path("dvc.lock").write_text("b")
+    assert tracking.origin() == clean and "+changes" not in clean["tagdag.commit"]
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("seed: 0", "seed: 1"))
+    dirty = tracking.origin()
+    assert dirty["tagdag.commit"] == clean["tagdag.commit"] + "+changes"
+    assert dirty["tagdag.params"] != clean["tagdag.params"]
