@@ -74,6 +74,7 @@ def plot(path: Path, records: list[dict[str, Any]]) -> None:
                 capsize=3,
             )
         axis.set_xlabel(label)
+        axis.set_xlim(0, 1.15 * max(record[key] for record in records) / unit)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("top-1 on the test split (%)")
     from matplotlib.lines import Line2D
