@@ -12,7 +12,7 @@ export DVC_NO_ANALYTICS := 1
 export ITERATIVE_DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data repro test lint format lock mlflow prefect clean
+.PHONY: help setup data repro test lint format peers lock mlflow prefect clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
@@ -29,7 +29,7 @@ setup: .venv/.installed ## virtual environment with the locked dependencies (eve
 data: setup ## the versioned posts: pulled from the DVC remote, or the sample drawn again
 	@python -m flows.version restore
 
-repro: setup data ## the whole DAG, unchanged stages skipped (RECIPE=photographs: on photographs)
+repro: setup data ## the whole DAG, unchanged stages skipped (RECIPE=photographs, or noise: studies on photographs)
 	@python -m $(if $(RECIPE),benchmarks.$(RECIPE),flows.pipeline)
 
 test: setup data lint ## ruff, import contracts and the tests
@@ -41,9 +41,13 @@ lint: setup ## ruff and the import contracts
 format: setup ## let ruff mend what it can
 	@ruff check --fix . && ruff format .
 
-lock: setup ## resolve pyproject.toml again into requirements.lock
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header \
-		--no-annotate --upgrade --quiet --output-file requirements.lock
+peers: setup ## the libraries that benchmarks compare with
+	VIRTUAL_ENV=$(VENV) uv pip install --quiet --compile-bytecode --require-hashes -r requirements-peers.lock
+
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --quiet
+lock: setup ## resolve pyproject.toml again into requirements.lock and requirements-peers.lock
+	$(COMPILE) pyproject.toml --extra dev --output-file requirements.lock
+	$(COMPILE) --group pyproject.toml:peers --constraint requirements.lock --output-file requirements-peers.lock
 
 mlflow: setup ## MLflow UI on http://127.0.0.1:5000
 	mlflow server --host 127.0.0.1 --port 5000 --workers 1 --backend-store-uri sqlite:///mlflow.db
