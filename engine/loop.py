@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from corpus.shards.order import Order, seeded
 from engine import checkpoint
 from engine.recipe import Recipe, learning_rate, optimizer
 
@@ -45,17 +46,6 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def seeded(*numbers: int, where: torch.device | str = "cpu") -> torch.Generator:
-    """A generator that depends on these numbers alone, so that any iteration can be drawn without those before it."""
-    mixed = 0
-    for number in numbers:  # SplitMix64's finaliser, so that neighbouring seeds share nothing
-        mixed = (mixed + number + 0x9E3779B97F4A7C15) % 2**64
-        mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
-        mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB % 2**64
-        mixed ^= mixed >> 31
-    return torch.Generator(device=where).manual_seed(mixed >> 1)
-
-
 def initialise(seed: int) -> None:
     """Fix what the process shares: the global seed that layers initialise from, and deterministic kernels."""
     torch.manual_seed(seed)
@@ -73,14 +63,10 @@ def batches(
     span: range,
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Iteration, images, targets of a span of iterations, one batch read ahead; order depends on (seed, epoch) only."""
-    order: dict[int, Tensor] = {}
+    order = Order(epoch_list, batch, seed)
 
     def read(iteration: int) -> tuple[int, Tensor, Tensor]:
-        epoch, position = divmod(iteration, per_epoch)
-        if epoch not in order:
-            order.clear()
-            order[epoch] = epoch_list(seeded(seed, 1, epoch))
-        indices = order[epoch][position * batch : (position + 1) * batch]
+        indices = order.indices(*divmod(iteration, per_epoch))
         return iteration, samples.images(indices), samples.targets(indices)
 
     with ThreadPoolExecutor(1) as pool:

@@ -9,6 +9,11 @@ from engine import checkpoint
 from engine.build import build
 
 
+def parts(section: dict[str, Any]) -> dict[str, Any]:
+    """Of a stage's section, the sections that `network` is built from and that `save` keeps."""
+    return {name: section[name] for name in ("backbone", "objective", "head")}
+
+
 def network(
     backbone: dict[str, Any], objective: dict[str, Any], head: dict[str, Any], classes: int, where: str = "network"
 ) -> nn.Module:

@@ -1,13 +1,32 @@
 """The samples that a loop reads: rows of corpus shards with their targets as tensors."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from corpus.shards import Shards
+from corpus.shards.shards import Shards
+
+
+def once(make: Callable[..., Any], folder: Path, *arguments: Any) -> Any:
+    """`make(folder, *arguments)`, made once while the folder's files stay the ones they are; three are kept."""
+    files = sorted((file, file.stat()) for file in folder.glob("*"))
+    key = tuple((file.name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for file, stat in files)
+    return _made(make, folder.absolute(), key, *arguments)
+
+
+@functools.lru_cache(maxsize=3)  # a stage's training images, what is reckoned from them, and its held-out images
+def _made(make: Callable[..., Any], folder: Path, _: tuple, *arguments: Any) -> Any:
+    return make(folder, *arguments)
+
+
+def opened(folder: Path, split: str) -> Shards:
+    """A split of a shard folder, shared by all networks of a process, and with it the images that it has decoded."""
+    return once(Shards, folder, split)
 
 
 @dataclass
@@ -18,7 +37,7 @@ class Rows:
     kind: Literal["hashtags", "labels"]
     rows: Tensor | None = None
 
-    @cached_property
+    @functools.cached_property
     def _rows(self) -> Tensor:
         return torch.arange(len(self.shards)) if self.rows is None else self.rows
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from corpus.resampling import POWERS
+from corpus.tags.resampling import POWERS
 from engine.build import build, options, plugin
 from engine.network import network
 from engine.recipe import Recipe
@@ -23,6 +23,12 @@ def check() -> None:
     for stage in STAGES:
         function = inspect.unwrap(getattr(importlib.import_module(f"flows.{stage}"), stage))
         options(function, params[stage], stage, given=("candidate",))
+    tuned, tested = (params[stage]["target"] for stage in ("finetune", "evaluate"))
+    if tuned != tested:
+        raise ValueError(
+            f"finetune.target is {tuned!r}, evaluate.target {tested!r}: networks are tested on the classes that they "
+            "were fine-tuned on, so name the same labelled set in both"
+        )
     reference = params["search"]["reference"]
     build("spaces", params["search"]["space"], where="search.space")
     with torch.device("meta"):

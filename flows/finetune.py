@@ -14,26 +14,18 @@ import torch
 import yaml
 from torch import nn
 
-from corpus.shards import Shards
 from engine import checkpoint
-from engine.build import build, options
+from engine.accuracy import accuracy
+from engine.build import options
 from engine.loop import Training, initialise, predict, seeded, train
-from engine.network import network, save
+from engine.network import network, parts, save
 from engine.probe import logistic_regression
 from engine.recipe import Recipe
-from engine.samples import Rows, few_per_class
+from engine.samples import Rows, few_per_class, opened
 from flows import settings
 from flows.command import main
 from flows.orchestrate import flow, progress, task
 from flows.tracking import Run, stage_run
-
-
-def accuracy(module: nn.Module, samples: Rows) -> dict[str, float]:
-    """Top-1 and top-5 with their intervals, in percent."""
-    metric = build("metrics", {"name": "accuracy"}, where="metric")
-    for scores, targets in predict(module, samples):
-        metric.update(scores, targets)
-    return metric.compute()
 
 
 def probe(module: nn.Module, samples: Rows, l2: float) -> None:
@@ -45,14 +37,11 @@ def probe(module: nn.Module, samples: Rows, l2: float) -> None:
         module.head.fc.bias.copy_(bias)
 
 
-def trained(
-    arm: dict[str, Any], section: dict[str, Any], folder: Path, report: Any
-) -> tuple[nn.Module, dict, list[str]]:
-    """One network trained on its few labels, its sections and its class names."""
-    shards = Shards(folder, "train")
+def trained(arm: dict[str, Any], section: dict[str, Any], folder: Path, report: Any) -> tuple[nn.Module, list[str]]:
+    """One network trained on its few labels, and its class names."""
+    shards = opened(folder, "train")
     initialise(arm["seed"])
-    sections = {name: section[name] for name in ("backbone", "objective", "head")}
-    module = network(**sections, classes=len(shards.names))
+    module = network(**parts(section), classes=len(shards.names))
     if arm["init"] == "pretrained":
         weights, _ = checkpoint.load(section["weights"])
         checkpoint.load_weights(module.backbone, weights, "backbone.")
@@ -62,7 +51,7 @@ def trained(
     else:
         recipe = Recipe(**options(Recipe, section["recipe"] | section["rates"][arm["init"]], "finetune.recipe"))
         train(module, samples, Training(recipe, section["epochs"], arm["seed"], report=report))
-    return module, sections, shards.names
+    return module, shards.names
 
 
 @task(task_run_name="{name}", retries=1, retry_delay_seconds=5)
@@ -73,9 +62,9 @@ def one(name: str, arm: dict[str, Any], section: dict[str, Any], folder: Path, o
     with run.child(name) as child:
         child.params(arm)
         if not finished.exists():
-            module, sections, names = trained(arm, section, folder, child.metrics)
-            measured = accuracy(module, Rows(Shards(folder, "val"), "labels"))
-            save(finished, module, sections, names, record=arm | {"name": name, "val_top1": measured["top1"]})
+            module, names = trained(arm, section, folder, child.metrics)
+            measured = accuracy(module, Rows(opened(folder, "val"), "labels")).compute()
+            save(finished, module, parts(section), names, record=arm | {"name": name, "val_top1": measured["top1"]})
         shutil.copyfile(finished, out / f"{name}.safetensors")
         record = checkpoint.load(finished)[1]["record"]
         child.metrics({"val_top1": record["val_top1"]})

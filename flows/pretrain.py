@@ -10,13 +10,13 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from corpus.resampling import epoch_list, repeat_factors
-from corpus.shards import Shards
-from engine.build import build, options
-from engine.loop import Training, initialise, predict, train
-from engine.network import network, save
+from corpus.tags.resampling import epoch_list, repeat_factors
+from engine.accuracy import accuracy
+from engine.build import options
+from engine.loop import Training, initialise, train
+from engine.network import network, parts, save
 from engine.recipe import Recipe
-from engine.samples import Rows
+from engine.samples import Rows, once, opened
 from flows import settings
 from flows.command import main
 from flows.orchestrate import flow, progress, task
@@ -25,29 +25,33 @@ from flows.tracking import Run, stage_run
 HASHTAGS = settings.OUT / "corpus" / "hashtags"
 
 
-def training_list(shards: Shards, rule: str, length: float) -> Callable[[torch.Generator], Tensor]:
-    """The training list of an epoch, `length` times as long as the posts, images with rare hashtags repeated."""
-    counts = np.bincount(np.concatenate(shards.targets), minlength=len(shards.names))
-    repeats = repeat_factors(shards.targets, counts, rule, round(length * len(shards)))
-    return lambda generator: epoch_list(repeats, generator)
+def repeats(folder: Path, rule: str, length: float) -> np.ndarray:
+    """How often each training image stands in a list `length` times as long as the posts."""
+    shards = opened(folder, "train")
+    ids, ends = shards.targets.flat, shards.targets.offsets[1:]
+    counts = np.bincount(ids, minlength=len(shards.names))
+    return repeat_factors(ids, ends, counts, rule, round(length * len(shards)))
+
+
+def training_list(rule: str, length: float) -> Callable[[torch.Generator], Tensor]:
+    """The training list of an epoch, images with rare hashtags repeated."""
+    factors = once(repeats, HASHTAGS, rule, length)
+    return lambda generator: epoch_list(factors, generator)
 
 
 def hit_rate(module: nn.Module) -> dict[str, float]:
     """Share of held-out posts of whose tags the first (one of the first five) predicted hashtags is one, in percent."""
-    metric = build("metrics", {"name": "accuracy"}, where="metric")
-    for scores, targets in predict(module, Rows(Shards(HASHTAGS, "val"), "hashtags")):
-        metric.update(scores, targets)
-    return metric.compute()
+    return accuracy(module, Rows(opened(HASHTAGS, "val"), "hashtags")).compute()
 
 
 def fit(section: dict[str, Any], state: Path, run: Run, show: Callable[..., None]) -> tuple[nn.Module, list[str]]:
     """Train section["backbone"] on the hashtags, from the last checkpoint where there is one; search uses it too."""
-    shards = Shards(HASHTAGS, "train")
+    shards = opened(HASHTAGS, "train")
     initialise(section["seed"])
-    module = network(section["backbone"], section["objective"], section["head"], len(shards.names))
+    module = network(**parts(section), classes=len(shards.names))
     recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
     training = Training(recipe, section["epochs"], section["seed"], state, run.metrics, show)
-    train(module, Rows(shards, "hashtags"), training, training_list(shards, **section["resampling"]))
+    train(module, Rows(shards, "hashtags"), training, training_list(**section["resampling"]))
     return module, shards.names
 
 
@@ -59,8 +63,7 @@ def weights(candidate: str, section: dict[str, Any], out: Path, run: Run) -> dic
     )
     with progress(f"pretrain {candidate}") as show:
         module, names = fit(section, state, run, show)
-    sections = {name: section[name] for name in ("backbone", "objective", "head")}
-    save(out / "model.safetensors", module, sections, names)
+    save(out / "model.safetensors", module, parts(section), names)
     measured = hit_rate(module)
     (out / "metrics.json").write_text(json.dumps(measured, indent=1) + "\n")
     settings.forget(f"pretrain-{candidate}")

@@ -1,6 +1,7 @@
 """Stage register: a version per model in the MLflow registry, the champion named, and the report that compares them."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +13,39 @@ from flows.report import write
 
 NUMBERS = (
     *("top1", "top1_low", "top1_high", "top5", "top1_mean", "top1_mean_low", "top1_mean_high", "val_top1"),
+    *("top1_lower_bound", "top1_mean_lower_bound"),
     *("params", "flops", "acts", "latency_p50_ms", "latency_p95_ms", "latency_p99_ms", "images_per_second"),
     "peak_memory_mib",
 )
 
 
-def tags(record: dict[str, Any]) -> dict[str, str]:
+def tags(record: dict[str, Any], origin: dict[str, str]) -> dict[str, str]:
     """What every model version carries: its origin, what it is, what it was tested on, and its first numbers."""
     named = {key: record[key] for key in ("model", "test", "device", "dtype")}
     named |= {key: f"{record[key]:.6g}" for key in ("top1", "top1_low", "top1_high", "top5", "flops", "latency_p50_ms")}
     named |= {"parameters": record["params"], "weights": digest(Path(record["weights"]))}
-    return tracking.origin() | {f"tagdag.{key}": str(value) for key, value in named.items()}
+    return origin | {f"tagdag.{key}": str(value) for key, value in named.items()}
+
+
+def identity(labels: dict[str, str]) -> tuple[str | None, ...]:
+    """What makes two versions the same: weights, params and commit."""
+    return tuple(labels.get(f"tagdag.{key}") for key in ("weights", "params", "commit"))
 
 
 @task
-def version(name: str, record: dict[str, Any], run: tracking.Run) -> str:
-    """Register one model as safetensors with its record; weights that the registry has already keep their version."""
+def version(name: str, record: dict[str, Any], known: dict[tuple[str | None, ...], str], run: tracking.Run) -> str:
+    """Register one model as safetensors with its record; one that is among the `known` keeps its version."""
     import mlflow
 
-    client, labels = tracking.connect(), tags(record)
-    for known in client.search_model_versions(f"name = '{name}'"):
-        if all(known.tags.get(key) == labels[key] for key in ("tagdag.weights", "tagdag.params", "tagdag.commit")):
-            return str(known.version)
+    client, labels = tracking.connect(), tags(record, run.origin)
+    if identity(labels) in known:
+        return known[identity(labels)]
     model = mlflow.initialize_logged_model(name=record["model"], model_type="tagdag", source_run_id=run.id, tags=labels)
     client.log_model_artifact(model.model_id, record["weights"])
-    card = settings.OUT / "register" / f"{record['model']}.json"
-    card.parent.mkdir(parents=True, exist_ok=True)
-    card.write_text(json.dumps(record, indent=1) + "\n")
-    client.log_model_artifact(model.model_id, str(card))
-    card.unlink()
+    with tempfile.TemporaryDirectory() as folder:
+        card = Path(folder) / f"{record['model']}.json"
+        card.write_text(json.dumps(record, indent=1) + "\n")
+        client.log_model_artifact(model.model_id, str(card))
     mlflow.finalize_logged_model(model.model_id, "READY")
     mlflow.log_metrics(
         {key: record[key] for key in NUMBERS if record[key] is not None}, run_id=run.id, model_id=model.model_id
@@ -94,16 +99,19 @@ def register(name: str = "tagdag") -> None:
     with tracking.stage_run("register", section) as run:
         from mlflow.exceptions import MlflowException
 
+        client = tracking.connect()
         try:
-            tracking.connect().create_registered_model(name)
+            client.create_registered_model(name)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        versions = {record["model"]: version(name, record, run) for record in records}
+        found = client.search_model_versions(f"name = '{name}'")
+        known = {identity(v.tags): str(v.version) for v in reversed(found)}  # of equal ones the newest, which is first
+        versions = {record["model"]: version(name, record, known, run) for record in records}
         challenger = max(records, key=lambda record: (record["val_top1"], -record["flops"]))["model"]
         decision = name_champion(name, versions[challenger])
         out = settings.OUT / "register"
-        write(out, records, gains, versions, decision, tracking.origin())
+        write(out, records, gains, versions, decision, run.origin)
         run.tags(decision=decision)
         run.files(out)
 

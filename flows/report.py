@@ -8,6 +8,7 @@ from typing import Any
 COLUMNS = {
     "model": "model",
     "top-1 % (95 % over seeds)": "top1",
+    "lower bound %": "bound",
     "top-5 %": "top5",
     "params M": "params",
     "flops M": "flops",
@@ -27,6 +28,7 @@ def row(record: dict[str, Any], version: str) -> dict[str, str]:
     return {
         "model": record["model"],
         "top1": f"{record['top1_mean']:.1f}{spread}",
+        "bound": f"{record['top1_mean_lower_bound']:.1f}",
         "top5": f"{record['top5']:.1f}",
         "params": f"{record['params'] / 1e6:.2f}",
         "flops": f"{record['flops'] / 1e6:.1f}",
@@ -103,15 +105,16 @@ def markdown(
     """The report as Markdown."""
     ordered = sorted(records, key=lambda record: -record["top1_mean"])
     rows = [row(record, versions[record["model"]]) for record in ordered]
+    first = records[0]
     table = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
     table += ["| " + " | ".join(cells[key] for key in COLUMNS.values()) + " |" for cells in rows]
-    first = records[0]
     lines = ["# Models compared", "", *table, "", f"**{decision[0].upper()}{decision[1:]}.**", ""]
     lines += [f"- {gain_line(gain)}" for gain in gains]
     lines += [
         "",
         f"Measured on {first['device']}, {first['dtype']}; latency for one image, images/s and memory at a batch of "
-        f"{first['batch']}; flops are multiply-adds. {first['samples']} test images.",
+        f"{first['batch']}; flops are multiply-adds. {first['samples']} test images. Lower bound: "
+        f"{first['duplicates']} of them are duplicates of posts and count as wrong (Mahajan et al. 2018).",
         "",
         ", ".join(f"{key.removeprefix('tagdag.')} `{value}`" for key, value in origin.items()),
         "",

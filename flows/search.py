@@ -88,7 +88,8 @@ def sweep(space: Any, reference: dict[str, Any], section: dict[str, Any], key: P
         while study.get_trials(states=(TrialState.WAITING,)):
             trial = study.ask()
             network = space.sample(trial)
-            trial.set_user_attr("row", train(f"trial {trial.number}", network) | space.cost(network) | network)
+            row = train(f"trial {trial.number}", network) | space.cost(network) | {"network": network}
+            trial.set_user_attr("row", row)
             study.tell(trial, trial.user_attrs["row"]["error"])
         if "reference" not in study.user_attrs:
             cost = measure(
@@ -107,10 +108,11 @@ def analyse(out: Path, reference: dict[str, Any], rows: list[dict[str, Any]]) ->
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    lines = [{k: v for k, v in row.items() if k != "network"} | row.get("network", {}) for row in (reference, *rows)]
     with (out / "trials.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+        writer = csv.DictWriter(file, lines[-1], lineterminator="\n")
         writer.writeheader()
-        writer.writerows([reference, *rows])
+        writer.writerows(lines)
     errors, share = edf([row["error"] for row in rows])
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
     left.step(errors, share, where="post", label=f"{len(rows)} networks of the space")
@@ -147,8 +149,7 @@ def search(
     with stage_run("search", section) as run:
         first, *rows = sweep(drawing, reference, section, key, run)
         best = min(rows, key=lambda row: row["error"])
-        winner = {name: value for name, value in best.items() if name not in first}
-        (out / "winner.yaml").write_text(yaml.safe_dump(winner, sort_keys=False))
+        (out / "winner.yaml").write_text(yaml.safe_dump(best["network"], sort_keys=False))
         (out / "baseline.yaml").write_text(yaml.safe_dump(reference, sort_keys=False))
         analyse(out, first, rows)
         run.metrics({"error_best": best["error"], "error_reference": first["error"], "trials": len(rows)})

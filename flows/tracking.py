@@ -6,12 +6,14 @@ was killed is taken up again. An explicit TAGDAG_PIPELINE_RUN in the environment
 """
 
 import functools
+import json
+import logging
 import os
 import subprocess
-import urllib.error
+import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +42,11 @@ def connect() -> Any:
     if uri().startswith("http"):
         try:
             urllib.request.urlopen(uri().rstrip("/") + "/health", timeout=5).close()
-        except (urllib.error.URLError, OSError) as error:
-            reason = getattr(error, "reason", error)
+        except OSError as error:
             raise ValueError(
-                f"the MLflow server named by MLFLOW_TRACKING_URI does not answer ({reason}): start it, or "
-                "unset MLFLOW_TRACKING_URI to write to mlflow.db here"
+                "the MLflow server named by MLFLOW_TRACKING_URI does not answer "
+                f"({getattr(error, 'reason', error)}): start it, or unset it to write to mlflow.db here"
             ) from error
-    import logging
-
     import mlflow
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -89,17 +88,14 @@ def _unfinished(client: Any, experiment: str, tags: dict[str, str], any_status: 
     """The latest run with these tags that did not end well (or, with any_status, at all)."""
     where = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
     where += [] if any_status else ["attributes.status != 'FINISHED'"]
-    found = client.search_runs(
-        [experiment], " and ".join(where), max_results=1, order_by=["attributes.start_time DESC"]
-    )
+    latest = {"max_results": 1, "order_by": ["attributes.start_time DESC"]}
+    found = client.search_runs([experiment], " and ".join(where), **latest)
     return found[0].info.run_id if found else None
 
 
-def pipeline_run() -> str:
-    """Id of the pipeline run that the present stage belongs to, made when there is none."""
+def pipeline_run(experiment: str, tags: dict[str, str]) -> str:
+    """Id of the pipeline run that the present stage belongs to, made when there is none; `tags` are its origin."""
     client = connect()
-    experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
-    tags = origin()
     key = {"tagdag.pipeline": digest(tags)}
     run = os.environ.get("TAGDAG_PIPELINE_RUN") or _unfinished(client, experiment, key, any_status=True)
     if run is None:
@@ -116,10 +112,10 @@ def _params(section: dict[str, Any]) -> list[Any]:
 
 
 class Run:
-    """A started run: params and metrics are sent in batches, files as artifacts; `child` opens a run below it."""
+    """A started run; params and metrics are sent in batches. `origin`: tags of the stage, and so of all below it."""
 
-    def __init__(self, run_id: str, experiment: str) -> None:
-        self.id, self.experiment, self._waiting = run_id, experiment, []
+    def __init__(self, run_id: str, experiment: str, origin: dict[str, str]) -> None:
+        self.id, self.experiment, self.origin, self._waiting = run_id, experiment, origin, []
 
     def params(self, section: dict[str, Any]) -> None:
         """Log a section, nested names dotted."""
@@ -127,8 +123,6 @@ class Run:
 
     def metrics(self, values: dict[str, float], step: int = 0) -> None:
         """Note metrics; they go out together with `flush` or every 200, since one call costs as much as a batch."""
-        import time
-
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -154,16 +148,40 @@ class Run:
                 self.id, str(path), *([path.name] if path.is_dir() else [])
             )
 
+    def dataset(self, name: str, digest: str, source: str, profile: dict[str, Any], context: str) -> None:
+        """Log a data set as an input of this run; `context`: "pretraining" or the like, `source`: a path or s3:// URL.
+
+        MLflow keeps 36 characters of a digest, and source and profile of the first run with this name and digest.
+        """
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        kind = "s3" if source.startswith("s3://") else "local"
+        data = Dataset(name, digest[:36], kind, json.dumps({"uri": source}), profile=json.dumps(profile))
+        connect().log_inputs(self.id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+
     def tags(self, **values: str) -> None:
         """Tag the run."""
         for name, value in values.items():
             connect().set_tag(self.id, f"tagdag.{name}", value)
 
-    @contextmanager
-    def child(self, name: str) -> Iterator["Run"]:
+    def child(self, name: str) -> AbstractContextManager["Run"]:
         """A run below this one; one of the same name that was cut short is taken up again."""
-        with _open(self, name, {}) as run:
-            yield run
+        return _open(self, name, {})
+
+
+@contextmanager
+def _status(run_id: str, name: str) -> Iterator[None]:
+    """A run is RUNNING inside, then FINISHED or FAILED; a server that is away by then costs a warning only."""
+    client, status = connect(), "FAILED"
+    client.update_run(run_id, status="RUNNING")
+    try:
+        yield
+        status = "FINISHED"
+    finally:
+        try:
+            client.set_terminated(run_id, status)
+        except Exception as error:
+            log.warning("MLflow did not take the end of %s: %s", name, str(error)[:200])
 
 
 @contextmanager
@@ -172,41 +190,23 @@ def _open(parent: Run, name: str, tags: dict[str, str]) -> Iterator[Run]:
     key = {"mlflow.parentRunId": parent.id, "tagdag.run": name}
     run_id = _unfinished(client, parent.experiment, key)
     if run_id is None:
-        run_id = client.create_run(parent.experiment, tags=key | tags | origin(), run_name=name).info.run_id
-    client.update_run(run_id, status="RUNNING")
-    run, status = Run(run_id, parent.experiment), "FAILED"
-    try:
-        yield run
-        status = "FINISHED"
-    finally:
-        run.flush()
-        if run._waiting and status == "FINISHED":
-            status = "FAILED"
-            raise ValueError(
-                "MLflow took no more metrics: start its server again and repeat the command, which goes on"
-            )
+        run_id = client.create_run(parent.experiment, tags=key | tags | parent.origin, run_name=name).info.run_id
+    run = Run(run_id, parent.experiment, parent.origin)
+    with _status(run_id, f"run {name}"):
         try:
-            client.set_terminated(run_id, status)
-        except Exception as error:
-            log.warning("MLflow did not take the end of run %s: %s", name, str(error)[:200])
+            yield run
+        finally:
+            run.flush()
+        if run._waiting:
+            raise ValueError("MLflow took no more metrics: start its server again, repeat the command, and it goes on")
 
 
 @contextmanager
 def stage_run(stage: str, section: dict[str, Any]) -> Iterator[Run]:
     """The MLflow run of one stage, below the pipeline run, whose status follows the stage's."""
-    client = connect()
-    experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
-    parent = Run(pipeline_run(), experiment)
-    client.update_run(parent.id, status="RUNNING")
-    status = "FAILED"
-    try:
-        with _open(parent, stage, {"tagdag.stage": stage}) as run:
-            run.params(section)
-            link(slug(f"mlflow {stage}"), f"{web()}/#/experiments/{experiment}/runs/{run.id}", f"MLflow run of {stage}")
-            yield run
-        status = "FINISHED"
-    finally:
-        try:
-            client.set_terminated(parent.id, status)
-        except Exception as error:
-            log.warning("MLflow did not take the end of the pipeline run: %s", str(error)[:200])
+    experiment, tags = connect().get_experiment_by_name(EXPERIMENT).experiment_id, origin()
+    parent = Run(pipeline_run(experiment, tags), experiment, tags)
+    with _status(parent.id, "the pipeline run"), _open(parent, stage, {"tagdag.stage": stage}) as run:
+        run.params(section)
+        link(slug(f"mlflow {stage}"), f"{web()}/#/experiments/{experiment}/runs/{run.id}", f"MLflow run of {stage}")
+        yield run

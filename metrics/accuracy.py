@@ -29,8 +29,7 @@ class Accuracy:
 
     def __init__(self, topk: Sequence[int] = (1, 5)) -> None:
         self.topk = tuple(topk)
-        self.hits = torch.zeros(len(self.topk), dtype=torch.int64)
-        self.samples = 0
+        self._correct: list[Tensor] = []
 
     def update(self, predictions: Tensor, targets: Tensor) -> None:
         """predictions: scores (n, classes). targets: classes (n,), or multi-hot (n, classes), any of which is a hit."""
@@ -42,25 +41,29 @@ class Accuracy:
             )
         top = predictions.topk(min(max(self.topk), classes)).indices
         match = targets.gather(1, top) > 0 if targets.ndim == 2 else top == targets[:, None]
-        # the counts stay on the device, so an update never waits for it
-        self.hits = self.hits.to(match.device) + torch.stack([match[:, :k].any(1).sum() for k in self.topk])
-        self.samples += n
+        # what was right stays on the device, so an update never waits for it
+        self._correct.append(torch.stack([match[:, :k].any(1) for k in self.topk], 1))
 
     def merge(self, other: "Accuracy") -> None:
         """Add the samples that another one has seen."""
         assert self.topk == other.topk, f"top {self.topk} and top {other.topk} do not add up"
-        self.hits = self.hits + other.hits.to(self.hits.device)
-        self.samples += other.samples
+        self._correct += other._correct
+
+    def correct(self) -> Tensor:
+        """bool (samples, len(topk)), in the order seen: whether a true class is among the k highest scores."""
+        return torch.cat([torch.zeros(0, len(self.topk), dtype=torch.bool), *(part.cpu() for part in self._correct)])
 
     def compute(self) -> dict[str, float]:
         """{"top1", "top1_low", "top1_high", ...} in percent, and "samples"."""
-        if not self.samples:
+        correct = self.correct()
+        samples = len(correct)
+        if not samples:
             raise ValueError("accuracy of no samples: the data set is empty, or update was never called")
         numbers: dict[str, float] = {}
-        for k, hits in zip(self.topk, self.hits.tolist(), strict=True):
-            low, high = wilson(hits, self.samples)
-            numbers |= {f"top{k}": 100 * hits / self.samples, f"top{k}_low": 100 * low, f"top{k}_high": 100 * high}
-        return {**numbers, "samples": self.samples}
+        for k, hits in zip(self.topk, correct.sum(0).tolist(), strict=True):
+            low, high = wilson(hits, samples)
+            numbers |= {f"top{k}": 100 * hits / samples, f"top{k}_low": 100 * low, f"top{k}_high": 100 * high}
+        return {**numbers, "samples": samples}
 
 
 def main(predictions: Path, targets: Path) -> None:

@@ -25,7 +25,7 @@ def test_linear_is_a_linear_map_of_the_mean_of_the_last_map():
     head = build("heads", {"name": "linear"}, channels=[8, 16], classes=10)
     mean = FEATURES[-1].flatten(2).mean(-1)
     torch.testing.assert_close(head(FEATURES), mean @ head.fc.weight.T + head.fc.bias)
-    torch.testing.assert_close(head.forward_pooled(head.pool(FEATURES)), head(FEATURES))
+    torch.testing.assert_close(head.fc(head.pool(FEATURES)), head(FEATURES))
 
 
 def test_linear_starts_near_the_loss_of_chance():

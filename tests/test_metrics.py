@@ -30,6 +30,14 @@ def test_accuracy_counts_ranks():
     assert found["samples"] == 200
 
 
+def test_every_sample_is_told_right_or_wrong_in_order():
+    metric = Accuracy(topk=(1, 3))
+    for rows in torch.arange(200).split(64):
+        metric.update(SCORES[rows], LABELS[rows])
+    rank = (SCORES.gather(1, LABELS[:, None]) < SCORES).sum(1)
+    assert torch.equal(metric.correct(), torch.stack([rank < 1, rank < 3], 1))
+
+
 def test_any_true_class_is_a_hit():
     targets = torch.nn.functional.one_hot(LABELS, 20)
     assert accuracy(SCORES, targets) == accuracy(SCORES, LABELS)

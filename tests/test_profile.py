@@ -7,14 +7,7 @@ from torch import nn
 from engine.profile import device_name, profile
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def alone():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Mean(nn.Module):

@@ -1,6 +1,7 @@
 """The registry: who becomes champion, with a real MLflow store; and the report's cells."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def record(name: str, top1: float, val: float, low: float, test: str = "t", seed
         "top5": 99.0,
         "top1_mean": top1,
         "val_top1": val,
+        "top1_lower_bound": top1,
+        "top1_mean_lower_bound": top1,
     }
     what = {
         "candidate": name,
@@ -37,18 +40,31 @@ def record(name: str, top1: float, val: float, low: float, test: str = "t", seed
         "mode": "full",
         "labels": 20,
         "samples": 100,
+        "duplicates": 0,
         "weights": str(weights),
     }
     return {"model": name, "test": test, "seeds": list(range(seeds))} | accuracy | spread | what | COST
 
 
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory) -> Path:
+    """An MLflow data base without runs; to make its tables takes seconds."""
+    import mlflow
+
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def place(tmp_path, monkeypatch, empty_store):
     """A folder with params.yaml and a fresh MLflow store."""
     params = Path("params.yaml").resolve().read_text()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    # by its whole path: MLflow keeps a store per address, and a relative one would be that of the first test
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     Path("params.yaml").write_text(params)
+    shutil.copyfile(empty_store, "mlflow.db")
     tracking.connect.cache_clear()
     yield tmp_path
     tracking.connect.cache_clear()
@@ -90,6 +106,17 @@ def test_one_seed_has_no_interval(place):
     assert (place / "plot.png").stat().st_size > 1000
 
 
+def test_the_lower_bound_is_a_column(place):
+    one = record("a", 60, 60, 50) | {"duplicates": 2, "top1_lower_bound": 58.0, "top1_mean_lower_bound": 57.3}
+    text = report.markdown([one], [], {"a": "1"}, "done", {})
+    head, _, cells, *_ = text.splitlines()[2:]
+    assert dict(zip(head.split(" | "), cells.split(" | "), strict=True))["lower bound %"] == "57.3"
+    assert "100 test images. Lower bound: 2 of them are duplicates of posts and count as wrong" in text
+    registered(one)
+    version = tracking.connect().get_model_version("models", "1")
+    assert tracking.connect().get_run(version.run_id).data.metrics["top1_lower_bound"] == 58
+
+
 def test_a_run_that_was_cut_short_is_taken_up_again(place):
     with pytest.raises(RuntimeError), tracking.stage_run("corpus", {"size": 1}) as run:
         first = run.id
@@ -117,3 +144,34 @@ def test_a_committed_dvc_lock_does_not_make_a_run_dirty(place, monkeypatch):
     dirty = tracking.origin()
     assert dirty["tagdag.commit"] == clean["tagdag.commit"] + "+changes"
     assert dirty["tagdag.params"] != clean["tagdag.params"]
+
+
+def test_origin_and_experiment_are_looked_up_once_per_stage(place, monkeypatch):
+    asked = []
+    monkeypatch.setattr(tracking, "origin", lambda own=tracking.origin: asked.append("origin") or own())
+    client = tracking.connect()
+    look_up = client.get_experiment_by_name
+    monkeypatch.setattr(client, "get_experiment_by_name", lambda name: asked.append(name) or look_up(name))
+    with tracking.stage_run("search", {}) as run:
+        for name in ("trial 0", "trial 1"):
+            with run.child(name) as child:
+                assert client.get_run(child.id).data.tags.items() >= run.origin.items()
+    assert sorted(asked) == ["origin", "tagdag"]
+
+
+def test_metrics_that_never_arrive_fail_the_run(place, monkeypatch):
+    from mlflow.exceptions import MlflowException
+
+    def away(*arguments, **options):
+        raise MlflowException("away")
+
+    client = tracking.connect()
+    with (
+        pytest.raises(ValueError, match=r"took no more metrics: start its server"),
+        tracking.stage_run("search", {}) as run,
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr(client, "log_batch", away)
+        with run.child("trial 0") as child:
+            child.metrics({"loss": 1.0})
+    assert client.get_run(child.id).info.status == client.get_run(run.id).info.status == "FAILED"

@@ -79,6 +79,7 @@ def changed(path: str, value: object) -> Callable[[], None]:
         (changed("pretrain.recipe.rat", 1), "pretrain.recipe: unknown key 'rat', did you mean 'rate'?"),
         (changed("finetune.recipe.schedule", "cosin"), "finetune.recipe: schedule = 'cosin': "),
         (changed("finetune.rates.scratch", None), "finetune.rates has no entry for 'scratch'"),
+        (changed("evaluate.target", "mine"), "finetune.target is 'scenes', evaluate.target 'mine': networks are "),
         (changed("search.resampling.rule", "cube"), "search.resampling.rule: unknown 'cube'"),
         (changed("pretrain.objective.scal", 1), "pretrain.objective: unknown key 'scal'"),
         (lambda: Path("params.yaml").write_text(""), "params.yaml holds no sections"),

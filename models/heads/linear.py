@@ -24,11 +24,8 @@ class Linear(nn.Module):
         """Global average (n, channels[-1]): what a linear probe may compute once and keep."""
         return features[-1].mean((2, 3))
 
-    def forward_pooled(self, pooled: Tensor) -> Tensor:
-        return self.fc(pooled)
-
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        return self.forward_pooled(self.pool(features))
+        return self.fc(self.pool(features))
 
     def loss(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Cross entropy, averaged over the batch; targets are classes (n,) or probabilities (n, classes)."""

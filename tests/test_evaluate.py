@@ -1,0 +1,102 @@
+"""Evaluation: accuracy on the test split, and its lower bound when the posts hold some of the test images."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from corpus.shards.shards import write_shards
+from engine.accuracy import accuracy
+from engine.network import network, restore, save
+from engine.samples import Rows, opened
+from flows import evaluate
+from flows.evaluate import duplicated, model_record
+
+SECTIONS = {
+    "backbone": {"name": "regnet", "depth": 3, "w_0": 16, "w_a": 8, "w_m": 2, "group_width": 8, "stem_width": 8},
+    "objective": {"name": "supervised"},
+    "head": {"name": "linear"},
+}
+IDS = [f"test-{n}" for n in range(40)]
+
+
+def table(path: Path, *rows: tuple[str, str, str, str, bool]) -> Path:
+    """A table of duplicates with rows of (store_a, id_a, store_b, id_b, dropped)."""
+    names = ("store_a", "id_a", "store_b", "id_b", "dropped")
+    pq.write_table(pa.table({name: [row[i] for row in rows] for i, name in enumerate(names)}), path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Forty test images of two classes, and a training image."""
+    rng, records = np.random.default_rng(0), []
+    for number, key in enumerate([*IDS, "train-0"]):
+        image = BytesIO()
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(image, "JPEG")
+        records.append((key, key.partition("-")[0], image.getvalue(), [number % 2]))
+    write_shards(tmp_path / "scenes", records, ["sea", "dog"], size=32)
+    return tmp_path / "scenes"
+
+
+@pytest.fixture
+def weights(tmp_path) -> Path:
+    torch.manual_seed(0)
+    module = network(**SECTIONS, classes=2)
+    torch.nn.init.normal_(module.head.fc.weight)
+    save(tmp_path / "model.safetensors", module, SECTIONS, ["sea", "dog"])
+    return tmp_path / "model.safetensors"
+
+
+def test_duplicates_are_images_that_the_posts_hold_too(tmp_path):
+    rows = [
+        ("hashtags", "post-1", "targets/scenes", "test-3", False),
+        ("hashtags", "post-2", "targets/scenes", "test-3", False),
+        ("hashtags", "post-3", "targets/scenes", "test-7", True),
+        ("hashtags", "test-9", "hashtags", "test-10", False),
+        ("hashtags", "test-11", "targets/others", "test-12", False),
+        ("hashtags", "post-4", "targets/scenes", "train-0", False),
+    ]
+    file = table(tmp_path / "duplicates.parquet", *rows)
+    assert duplicated(file, "scenes") == {"test-3", "train-0"}
+    assert duplicated(table(tmp_path / "none.parquet", rows[3]), "scenes") == set()
+    with pytest.raises(ValueError, match="run the stage corpus again"):
+        duplicated(tmp_path / "missing.parquet", "scenes")
+
+
+@pytest.mark.parametrize("other", [b"", b"text", None])
+def test_another_file_is_no_table_of_duplicates(tmp_path, other):
+    file = tmp_path / "duplicates.parquet"
+    pq.write_table(pa.table({"id": ["a"]}), file) if other is None else file.write_bytes(other)
+    with pytest.raises(ValueError, match=r"duplicates\.parquet is no table of duplicates.*run the stage corpus again"):
+        duplicated(file, "scenes")
+
+
+def test_duplicates_count_as_wrong(folder, weights):
+    right = accuracy(restore(weights)[0], Rows(opened(folder, "test"), "labels")).correct()[:, 0].tolist()
+    assert 5 < sum(right) < 35
+    hits, misses = ([key for key, hit in zip(IDS, right, strict=True) if hit == wanted] for wanted in (True, False))
+    plain = evaluate.tested(weights, folder, set())
+    assert plain["top1"] == plain["top1_lower_bound"] == 100 * len(hits) / 40
+    bound = lambda ids: evaluate.tested(weights, folder, set(ids))["top1_lower_bound"]  # noqa: E731
+    assert bound([]) == bound(misses) == plain["top1"]
+    assert bound([*hits[:3], *misses[:2]]) == 100 * (len(hits) - 3) / 40
+    assert bound(IDS) == 0
+    assert evaluate.tested(weights, folder, set(IDS)) == plain | {"top1_lower_bound": 0}
+
+
+def seed(number: int, top1: float, bound: float, val: float) -> dict:
+    arm = {"candidate": "winner", "init": "pretrained", "mode": "full", "labels": 20, "seed": number}
+    measured = {"top1": top1, "top1_low": 0.0, "top1_high": 100.0, "top5": 90.0, "samples": 40}
+    return arm | measured | {"top1_lower_bound": bound, "val_top1": val, "weights": "x"}
+
+
+def test_a_model_has_the_bound_of_its_weights_and_the_mean_of_its_seeds():
+    record = model_record([seed(0, 60, 50, val=70), seed(1, 80, 60, val=65)], {"duplicates": 4})
+    assert (record["top1"], record["top1_lower_bound"]) == (60, 50)
+    assert (record["top1_mean"], record["top1_mean_lower_bound"]) == (70, 55)
