@@ -1,147 +1,168 @@
-"""A person's own posts from files and from a real S3 server; bad rows are set aside, nothing else is lost."""
+"""Every kind of source as rows, and their images: from folders, tars and a real S3 server, never from outside."""
 
 import json
-from io import BytesIO
+import os
+import tarfile
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
-from corpus import sources
-from corpus.posts import Label, Post, read_store
-from corpus.sources import import_posts, prefetch, read_manifest
+from corpus.sources import s3 as store
+from corpus.sources import source as sources
+from corpus.sources.source import Refused, fetch, prefetch, rows
+from tests.faults import proxy
 
-ROWS = [
-    {"image": "a.jpg", "hashtags": "#sea, #sun", "id": "1", "user": "ann", "time": "2024-05-01T10:00:00"},
-    {"image": "sub/b ü.png", "hashtags": "dog;cat", "id": "2", "user": "", "time": ""},
-]
-
-
-@pytest.fixture(autouse=True)
-def fresh_client():
-    sources._client.cache_clear()
-
-
-def picture(kind: str = "JPEG") -> bytes:
-    out = BytesIO()
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
-    Image.fromarray(pixels).save(out, kind)
-    return out.getvalue()
+MANIFEST = "image,hashtags,label\na.jpg,#sea,cat\nsub/b.jpg,#sun,dog\ngone.jpg,#x,cat\n../out.jpg,#y,cat\n"
 
 
 @pytest.fixture
 def photos(tmp_path):
+    """A folder with the manifest, two of its images, and one image outside."""
     folder = tmp_path / "photos"
     (folder / "sub").mkdir(parents=True)
-    (folder / "a.jpg").write_bytes(picture())
-    (folder / "sub" / "b ü.png").write_bytes(picture("PNG"))
+    (folder / "a.jpg").write_bytes(b"image a")
+    (folder / "sub" / "b.jpg").write_bytes(b"image b")
+    (folder / "m.csv").write_text(MANIFEST)
+    (tmp_path / "out.jpg").write_bytes(b"secret")
     return folder
 
 
-def table(path, rows, delimiter=","):
-    lines = [list(rows[0]), *(row.values() for row in rows)]
-    text = "\n".join(delimiter.join(f'"{cell}"' for cell in line) for line in lines)
-    path.write_text(text, encoding="utf-8-sig" if delimiter == ";" else "utf-8")
-    return path
+def images(found):
+    """Bytes of each row's image, or the reason why there are none."""
+    for row in found:
+        try:
+            yield row.reason or fetch(row.locator)
+        except Refused as error:
+            yield str(error)
 
 
-def json_lines(path, rows):
-    path.write_text("\n".join(map(json.dumps, rows)) + "\n\n")
-    return path
+EXPECTED = [b"image a", b"image b", "file is missing", "path leaves the image folder"]
 
 
-@pytest.mark.parametrize("kind", ["comma.csv", "semicolon.csv", "tab.tsv", "rows.jsonl", "rows.parquet"])
-def test_every_manifest_gives_the_same_posts(tmp_path, photos, kind):
-    path = tmp_path / kind
-    if kind.endswith("v"):
-        table(path, ROWS, {"c": ",", "s": ";", "t": "\t"}[kind[0]])
-    elif kind.endswith("l"):
-        json_lines(path, [row | {"hashtags": row["hashtags"].replace("#", "").replace(";", ", ")} for row in ROWS])
-    else:
-        lists = [row | {"hashtags": sources.split_tags(row["hashtags"])} for row in ROWS]
-        pq.write_table(pa.Table.from_pylist(lists), path)
-    assert import_posts(photos, path, tmp_path / "data" / "posts") == (2, [])
-    (a, a_bytes), (b, b_bytes) = read_store(tmp_path / "data" / "posts", Post)
-    assert (a.hashtags, a.user, a.time) == (["sea", "sun"], "ann", "2024-05-01T10:00:00")
-    assert (b.hashtags, b.user, b.time, b.id) == (["dog", "cat"], None, None, "2")
-    assert a_bytes == picture() and b_bytes == picture("PNG")
-    assert not (tmp_path / "data" / "quarantine.jsonl").exists()
+def test_a_manifest_and_its_images(photos, tmp_path, monkeypatch):
+    assert list(images(rows(photos / "m.csv", photos, "posts", tmp_path / "spool"))) == EXPECTED
+    assert list(images(rows(str(photos / "m.csv"), None, "labels", tmp_path / "spool"))) == EXPECTED
+    assert not (tmp_path / "spool").exists()
+    monkeypatch.chdir(photos)
+    assert list(images(rows("m.csv", None, "posts", tmp_path / "spool"))) == EXPECTED
 
 
-def test_faulty_rows_are_set_aside_each_with_its_reason(tmp_path, photos, monkeypatch):
-    (photos / "cut.jpg").write_bytes(picture()[:500])
-    (photos / "text.jpg").write_text("no image")
-    (photos / "huge.bmp").write_bytes(picture("BMP") + bytes(10_000))
-    (tmp_path / "secret.jpg").write_bytes(picture())
-    (photos / "link.jpg").symlink_to(tmp_path / "secret.jpg")
-    monkeypatch.setattr(sources, "MAX_BYTES", 10_000)
-    faults = {
-        "none.jpg": "missing",
-        "cut.jpg": "not decodable",
-        "text.jpg": "not decodable",
-        "huge.bmp": "allowed are 10,000",
-        "../secret.jpg": "leaves",
-        str(tmp_path / "secret.jpg"): "leaves",
-        "link.jpg": "leaves",
-        "sub": "missing",
-        "": "no image name",
+def test_no_image_comes_from_outside_of_the_folder(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MAX_BYTES", 10)
+    (photos / "large.jpg").write_bytes(bytes(11))
+    (photos / "link.jpg").symlink_to(tmp_path / "out.jpg")
+    (photos / "up").symlink_to(tmp_path)
+    (photos / "inner.jpg").symlink_to(photos / "a.jpg")
+    (photos / "round.jpg").symlink_to(photos / "round.jpg")
+    os.mkfifo(photos / "fifo.jpg")
+    expected = {
+        "link.jpg": "path leaves the image folder",
+        "up/out.jpg": "path leaves the image folder",
+        "inner.jpg": b"image a",
+        "large.jpg": "file of 11 bytes, allowed are 10",
+        "sub": "file is missing",
+        "fifo.jpg": "file is missing",
+        "a.jpg/./../../out.jpg": "path leaves the image folder",
+        "./a.jpg": b"image a",
+        "sub/./b.jpg": b"image b",
     }
-    rows = [{"image": name, "hashtags": "x1"} for name in ["a.jpg", *faults, "a.jpg", "sub/b ü.png"]]
-    rows += [{"image": "a.jpg", "hashtags": " # ", "id": "e"}, {"image": "a.jpg", "hashtags": ["y1"], "id": "f"}]
-    rows += [{"image": "a.jpg", "hashtags": ["y1"], "id": "g", "time": "soon"}, {"hashtags": "z1"}]
-    seen = []
-    manifest = json_lines(tmp_path / "m.jsonl", rows)
-    result = import_posts(photos, manifest, tmp_path / "data" / "posts", progress=lambda *a: seen.append(a))
-    expected = [*faults.values(), "duplicate id 'a.jpg'", "no hashtag", "time: ", "no image name"]
-    reasons = [entry["reason"] for entry in result.quarantined]
-    assert all(part in reason for part, reason in zip(expected, reasons, strict=True))
-    assert [post.id for post, _ in read_store(tmp_path / "data" / "posts", Post)] == ["a.jpg", "sub/b ü.png", "f"]
-    assert result.kept + len(result.quarantined) == len(rows) and [done for done, *_ in seen][-1] == len(rows)
-    lines = [json.loads(line) for line in (tmp_path / "data" / "quarantine.jsonl").read_text().splitlines()]
-    assert [(line["row"], line["reason"]) for line in lines] == [(e["row"], e["reason"]) for e in result.quarantined]
-    assert lines[0]["row"] == 2 and lines[0]["image"] == "none.jpg"
+    lines = [json.dumps({"image": name, "hashtags": ["x"]}) for name in [*expected, "round.jpg", "n" * 5000]]
+    (photos / "m.jsonl").write_text("\n".join(lines))
+    *found, loop, long = images(rows(photos / "m.jsonl", photos, "posts", tmp_path))
+    assert dict(zip(expected, found, strict=True)) == expected
+    assert "file" in loop and "file" in long
 
 
-def test_labels_and_the_quarantine_of_two_stores(tmp_path, photos):
-    rows = [{"image": "a.jpg", "label": "cat", "split": "test"}, {"image": "sub/b ü.png", "label": "dog", "split": ""}]
-    wrong = [{"image": "a.jpg", "label": "", "split": ""}, {"image": "a.jpg", "label": "cat", "split": "dev"}]
-    data, manifest = tmp_path / "data", table(tmp_path / "labels.csv", rows + wrong)
-    assert import_posts(photos, manifest, data / "targets" / "pets", kind="labels").kept == 2
-    records = [record for record, _ in read_store(data / "targets" / "pets", Label)]
-    assert [(r.label, r.split) for r in records] == [("cat", "test"), ("dog", "train")]
-    posts = json_lines(tmp_path / "posts.jsonl", [*ROWS, {"image": "x.jpg", "hashtags": "x1"}])
-    for _ in range(2):
-        import_posts(photos, posts, data / "posts")
-    stores = [json.loads(line)["store"] for line in (data / "quarantine.jsonl").read_text().splitlines()]
-    assert stores == ["targets/pets", "targets/pets", "posts"]
+def shard(path, names):
+    with tarfile.open(path, "w") as tar:
+        for name in names:
+            tar.add(name, name.name)
+    return path
+
+
+def test_shards_and_their_images(photos, tmp_path, monkeypatch):
+    (photos / "a.txt").write_text("#sea")
+    (tmp_path / "shards").mkdir()
+    path = shard(tmp_path / "shards" / "0.tar", [photos / "a.jpg", photos / "a.txt"])
+    for source in (path, path.parent, f"{path.parent}/{{0..0}}.tar", f"{path.parent}/?.tar"):
+        [row] = rows(source, None, "posts", tmp_path / "spool")
+        assert json.loads(json.dumps(row.locator)) == row.locator and fetch(row.locator) == b"image a"
+    monkeypatch.setattr(sources, "MAX_BYTES", 6)
+    with pytest.raises(Refused, match="file of 7 bytes, allowed are 6"):
+        fetch(row.locator)
+    monkeypatch.undo()
+    path.write_bytes(path.read_bytes()[:515])
+    with pytest.raises(Refused, match="shorter"):
+        fetch(row.locator)
+    path.unlink()
+    with pytest.raises(Refused, match="missing"):
+        fetch(row.locator)
+
+
+def test_a_folder_of_classes(photos, tmp_path):
+    (photos / "m.csv").unlink()
+    root = tmp_path / "classes"
+    for name in ("cat", "dog", ".hidden"):
+        (root / name).mkdir(parents=True)
+        (root / name / "x.jpg").write_bytes(name.encode())
+    posts = list(rows(root, None, "posts", tmp_path, noise=0.0, missing=0.0, off_topic=0.0))
+    assert [row.fields["hashtags"] for row in posts] == [["cat"], ["dog"]] and list(images(posts)) == [b"cat", b"dog"]
+    labels = list(rows(root, None, "labels", tmp_path))
+    assert [(row.fields["id"], row.fields["label"]) for row in labels] == [("cat/x.jpg", "cat"), ("dog/x.jpg", "dog")]
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "message"),
+    ("source", "options", "message"),
     [
-        ("m.csv", "file,hashtags\na.jpg,x1\n", r"lacks column image \(found: file, hashtags\); rename"),
-        ("m.csv", "Image , TAGS\na.jpg,x1\n", "lacks column hashtags"),
-        ("m.csv", "image,hashtags\n", "no row"),
-        ("m.csv", "image,hashtags\nx.jpg,x1\n", "no row .* could be imported; the first: .*file is missing"),
-        ("m.csv", b"image,hashtags\na.jpg,caf\xe9\n", "not UTF-8"),
-        ("m.jsonl", '{"image": "a.jpg", "hashtags": "x1"}\n{"image"\n', "line 2 is no JSON"),
-        ("m.jsonl", "[1]\n", "line 1 is no JSON object"),
-        ("m.parquet", "text", "cannot be read"),
-        ("m.xlsx", "", "known: .csv"),
-        (None, "", "cannot be opened"),
+        ("m.xlsx", {}, r"is no source: name a table \(.csv .tsv"),
+        ("none.csv", {}, "none.csv is not found"),
+        ("none.tar", {}, "there is no shard"),
+        ("empty", {}, "there is no shard"),
+        ("", {}, "holds the table m.csv; name that"),
+        ("m.csv", {"noise": 0.1}, "options noise are for a folder of labelled images"),
     ],
 )
-def test_a_bad_manifest_is_explained_and_leaves_the_older_store(tmp_path, photos, name, text, message):
-    out = tmp_path / "posts"
-    import_posts(photos, table(tmp_path / "good.csv", ROWS), out)
-    path = tmp_path / (name or "missing.csv")
-    if name:
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+def test_wrong_sources_are_told(photos, tmp_path, source, options, message):
+    (photos / "empty").mkdir()
     with pytest.raises(ValueError, match=message):
-        import_posts(photos, path, out)
-    assert len(list(read_store(out, Post))) == 2
+        list(rows(photos / source, photos, "posts", tmp_path, **options))
+
+
+def test_images_on_s3(photos, tmp_path, s3, monkeypatch):
+    for name in ("a.jpg", "sub/b.jpg", "m.csv"):
+        s3.client.upload_file(str(photos / name), s3.bucket, f"in/{name}")
+    for source, base in (("m.csv", None), ("m.csv", f"s3://{s3.bucket}/in"), ("m.csv", f"s3://{s3.bucket}/in/")):
+        found = list(rows(f"s3://{s3.bucket}/in/{source}", base, "posts", tmp_path))
+        assert list(images(found)) == EXPECTED
+    assert list(images(rows(photos / "m.csv", f"s3://{s3.bucket}/in", "posts", tmp_path))) == EXPECTED
+    monkeypatch.setattr(sources, "MAX_BYTES", 6)
+    assert next(images(found)) == "file of 7 bytes, allowed are 6"
+
+
+def test_a_bucket_that_fails_halfway_says_how_far_it_came_and_goes_on(tmp_path, photos, s3, monkeypatch):
+    (photos / "a.txt").write_text("#sea")
+    for i in range(4):
+        path = shard(tmp_path / f"{i}.tar", [photos / "a.jpg", photos / "a.txt"])
+        s3.client.upload_file(str(path), s3.bucket, f"{i}.tar")
+    monkeypatch.setattr(store, "PAUSE", 0.01)
+    source, spool = f"s3://{s3.bucket}/{{0..3}}.tar", tmp_path / "spool"
+    with proxy(s3.endpoint) as faulty:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", faulty.endpoint)
+        faulty.fault = lambda request: "drop" if "/2.tar" in request.path else None
+        found, message = [], r"2\.tar.*2 rows of .* had been read; .*spool: run again and it goes on"
+        with pytest.raises(ValueError, match=message) as error:
+            for row in rows(source, None, "posts", spool):
+                found.append(row)
+        assert len(found) == 2 and "secret" not in str(error.value)
+        tries = [request for request in faulty.requests if "/2.tar" in request.path]
+        assert len(tries) == store.ATTEMPTS
+        faulty.fault, before = lambda request: None, len(faulty.requests)
+        assert list(images(rows(source, None, "posts", spool))) == [b"image a"] * 4
+        ranged = [request.path for request in faulty.requests[before:] if request.range]
+        assert ranged == [f"/{s3.bucket}/{i}.tar" for i in (2, 3)]
+        faulty.fault = lambda request: 403
+        with pytest.raises(ValueError, match=r"S3 refused .*AccessDenied") as refusal:
+            fetch(f"s3://{s3.bucket}/a.jpg")
+        assert not isinstance(refusal.value, Refused)
 
 
 def test_prefetch_keeps_order_and_stays_within_its_window():
@@ -150,33 +171,3 @@ def test_prefetch_keeps_order_and_stays_within_its_window():
     results = prefetch(lambda i: i * i, items, threads=4, ahead=8)
     assert next(results) == 0 and len(taken) == 8
     assert list(results) == [i * i for i in range(1, 100)]
-
-
-def test_import_from_s3(tmp_path, photos, s3):
-    for path in ("a.jpg", "sub/b ü.png"):
-        s3.client.upload_file(str(photos / path), s3.bucket, f"pictures/{path}")
-    rows = [*ROWS, ROWS[0] | {"image": "none.jpg"}, ROWS[0] | {"image": "../posts.csv"}]
-    s3.client.upload_file(str(table(tmp_path / "all.csv", rows)), s3.bucket, "posts.csv")
-    url = f"s3://{s3.bucket}"
-    result = import_posts(f"{url}/pictures/", f"{url}/posts.csv", tmp_path / "posts")
-    assert [entry["reason"] for entry in result.quarantined] == ["file is missing", "path leaves the image folder"]
-    import_posts(photos, table(tmp_path / "posts.csv", ROWS), tmp_path / "local")
-    assert list(read_store(tmp_path / "posts", Post)) == list(read_store(tmp_path / "local", Post))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"bucket": "no-such-bucket"}, "NoSuchBucket.*check the bucket"),
-        ({"AWS_SECRET_ACCESS_KEY": "wrong-secret"}, "SignatureDoesNotMatch.*AWS_SECRET_ACCESS_KEY"),
-        ({"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}, "AWS_ENDPOINT_URL_S3"),
-    ],
-)
-def test_s3_failures_say_what_to_do_and_no_secret(tmp_path, s3, monkeypatch, change, message):
-    s3.client.put_object(Bucket=s3.bucket, Key="m.csv", Body=b"image,hashtags\na.jpg,x1\n")
-    bucket = change.get("bucket", s3.bucket)
-    for name in change.keys() & s3.env.keys():
-        monkeypatch.setenv(name, change[name])
-    with pytest.raises(ValueError, match=message) as error:
-        list(read_manifest(f"s3://{bucket}/m.csv"))
-    assert "secret" not in str(error.value).replace("AWS_SECRET_ACCESS_KEY", "")

@@ -1,0 +1,109 @@
+"""One row of a source: what is said about an image, where its bytes lie, or why it cannot be used."""
+
+import hashlib
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from typing import Any, NamedTuple, TypeVar
+
+from corpus.hashtags.normal import split_tags
+
+MAX_BYTES = 200 << 20  # of one image
+UNUSABLE = re.compile("[\0\ud800-\udfff]")  # what neither a file name nor Parquet can hold
+Progress = Callable[[int, int | None, str], None]
+A, B = TypeVar("A"), TypeVar("B")
+
+
+class Refused(ValueError):
+    """One row that cannot be used; the others can."""
+
+
+class Row(NamedTuple):
+    """A post or a labelled image before its image was read; with a reason it is refused already."""
+
+    where: str  # for people: "posts.csv line 17", "00003.tar 000123"
+    locator: str  # what corpus.sources.source.fetch reads: a path, an s3:// address, or a part of a tar
+    fields: dict[str, Any]  # id, image; hashtags (list of str), user, time; or label, split
+    reason: str = ""
+
+
+def prefetch(function: Callable[[A], B], items: Iterable[A], threads: int = 8, ahead: int = 16) -> Iterator[B]:
+    """`map` in the given order, at most `ahead` items being worked on in threads."""
+    with ThreadPoolExecutor(threads) as pool:
+        running = deque()
+        try:
+            for item in items:
+                running.append(pool.submit(function, item))
+                if len(running) >= ahead:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def text(value: Any) -> str | None:
+    """A single value as text; None for an empty cell, and for what is not a single value."""
+    if value is None or value != value or isinstance(value, (dict, list, tuple)):  # NaN is pandas' empty cell
+        return None
+    if isinstance(value, bytes):  # a Parquet column of strings that nobody declared as such
+        value = value.decode("utf-8", "surrogateescape")
+    return value.isoformat() if isinstance(value, date) else str(value).strip() or None
+
+
+def tags(value: Any) -> list[str]:
+    """Hashtags as typed, without '#', of one string or of a list."""
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return [tag for item in items for tag in split_tags(text(item) or "")]
+
+
+def split_of(key: str) -> str:
+    """The split of an image whose source names none: 70 % train, 10 % val, 20 % test, by its id alone."""
+    share = int.from_bytes(hashlib.sha256(key.encode(errors="replace")).digest()[:8], "big") / 2**64
+    return "train" if share < 0.7 else "val" if share < 0.8 else "test"
+
+
+def described(raw: dict[str, Any], kind: str, image: str) -> dict[str, Any]:
+    """The fields of a row from what a source says: values as text, None where it says nothing."""
+    fields = {"id": text(raw.get("id")) or image, "image": image}
+    if kind == "labels":
+        split = text(raw["split"]) or "train" if "split" in raw else split_of(fields["id"])
+        return fields | {"label": text(raw.get("label")), "split": split}
+    return fields | {
+        "hashtags": tags(raw.get("hashtags")),
+        "user": text(raw.get("user")),
+        "time": text(raw.get("time")),
+    }
+
+
+def shown(value: str) -> str:
+    """Text of strangers so that it can be printed and written as UTF-8."""
+    return UNUSABLE.sub("\ufffd", value)
+
+
+def refused(where: str, reason: str, image: str = "") -> Row:
+    """The row of something that cannot be used."""
+    return Row(shown(where), "", {"id": shown(image), "image": shown(image)}, shown(reason))
+
+
+def checked(where: str, locator: str, fields: dict[str, Any]) -> Row:
+    """The row, refused where it lacks an image, hashtags or a label, or holds what no file can."""
+    values = [item for value in fields.values() for item in (value if isinstance(value, list) else [value])]
+    if not fields["image"]:
+        return refused(where, "no image name")
+    if any(value and UNUSABLE.search(value) for value in values):
+        return refused(where, "holds a NUL byte or half a character (a lone surrogate)", fields["image"])
+    if not fields.get("hashtags", True):
+        return refused(where, "no hashtag", fields["image"])
+    if not fields.get("label", True):
+        return refused(where, "no label", fields["image"])
+    return Row(shown(where), locator, fields)
+
+
+def leaves(name: str) -> bool:
+    """Whether a name of strangers points out of the folder or archive that it is relative to."""
+    parts = set(name.split("/"))
+    return name.startswith("/") or ".." in parts or "\0" in name or not parts - {"", "."}
