@@ -1,0 +1,122 @@
+"""The data store, few large files for DVC and S3: NNNNN.tar (images), NNNNN.jsonl (their records), store.json.
+
+Shards are never rewritten: more posts are more shards. The digest of a store is the sum modulo 2^256 of the SHA-256 of
+its records with their images, so it depends neither on their order nor on how many imports they came in.
+"""
+
+import json
+import tarfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+from pydantic import BaseModel, ValidationError
+
+from corpus.store.posts import R, faults
+
+STORE = "store.json"
+REPAIR = "restore the store with `dvc checkout` (or `dvc pull`), or import it again"
+
+
+class Shard(BaseModel):
+    """One shard as store.json lists it: SHA-256 of its two files, sum of its records' digests."""
+
+    name: str
+    records: int
+    tar: str
+    lines: str
+    digest: str
+
+
+def shards_of(folder: Path) -> list[Shard]:
+    """The shards that store.json lists; ValueError if it is missing or damaged."""
+    path = folder / STORE
+    try:
+        return [Shard.model_validate(entry) for entry in json.loads(path.read_text(encoding="utf-8"))["shards"]]
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing; {REPAIR}") from None
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is damaged; {REPAIR}") from None
+
+
+def total(shards: Iterable[Shard]) -> str:
+    """The digest of all records and images, 64 hex digits."""
+    return f"{sum(int(shard.digest, 16) for shard in shards) % 2**256:064x}"
+
+
+def _file(folder: Path, shard: Shard, kind: str) -> BinaryIO:
+    path = folder / f"{shard.name}.{kind}"
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise ValueError(f"{path} is missing or unreadable ({error.strerror}); {REPAIR}") from None
+
+
+def _lines(folder: Path, shard: Shard, model: type[R]) -> Iterator[R]:
+    number = 0
+    with _file(folder, shard, "jsonl") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                yield model.model_validate_json(line)
+            except ValidationError as error:
+                what = f"{folder / shard.name}.jsonl line {number} is no {model.__name__} ({faults(error)})"
+                raise ValueError(f"{what}; {REPAIR}") from None
+    if number != shard.records:
+        raise ValueError(f"{folder / shard.name}.jsonl has {number} lines, not {shard.records}; {REPAIR}")
+
+
+def read_records(folder: Path, model: type[R]) -> Iterator[R]:
+    """The records of a store, without their images."""
+    for shard in shards_of(folder):
+        yield from _lines(folder, shard, model)
+
+
+def read_table(folder: Path, shard: Shard, fields: dict[str, pa.DataType]) -> pa.Table:
+    """Some columns of one shard's records, all rows at once; ValueError if its list is damaged."""
+    from pyarrow import json
+
+    parsing = json.ParseOptions(explicit_schema=pa.schema(fields), unexpected_field_behavior="ignore")
+    with _file(folder, shard, "jsonl") as lines:
+        try:
+            table = json.read_json(lines, parse_options=parsing) if shard.records else pa.schema(fields).empty_table()
+        except pa.ArrowException as error:
+            raise ValueError(f"{folder / shard.name}.jsonl is damaged ({error}); {REPAIR}") from None
+    if len(table) != shard.records:
+        raise ValueError(f"{folder / shard.name}.jsonl has {len(table)} lines, not {shard.records}; {REPAIR}")
+    return table.select(list(fields))
+
+
+def read_images(folder: Path, shard: Shard) -> Iterator[tuple[str, bytes]]:
+    """(member name, bytes) of the images of one shard, without their records; ValueError if the tar is damaged."""
+    with _file(folder, shard, "tar") as file:
+        try:
+            with tarfile.open(fileobj=file, mode="r|") as tar:
+                for info in tar:
+                    if info.isreg():  # links and devices are passed over; nothing is ever extracted to disk
+                        data = tar.extractfile(info).read()
+                        if len(data) != info.size:
+                            raise tarfile.ReadError("unexpected end of data")
+                        yield info.name, data
+        except tarfile.TarError as error:
+            raise ValueError(f"{folder / shard.name}.tar is damaged ({error}); {REPAIR}") from error
+
+
+def read_shard(folder: Path, shard: Shard, model: type[R]) -> Iterator[tuple[R, bytes]]:
+    """Streams (record, image) of one shard; ValueError names a file that is missing, short or different."""
+    members = read_images(folder, shard)
+    for record in _lines(folder, shard, model):
+        name, data = next(members, (None, b""))
+        if name is None:
+            raise ValueError(f"{folder / shard.name}.tar ends before image {record.image!r}; {REPAIR}")
+        if name != record.image:
+            raise ValueError(f"{folder / shard.name}.tar holds {name!r} where {record.image!r} belongs; {REPAIR}")
+        yield record, data
+    for name, _ in members:
+        raise ValueError(f"{folder / shard.name}.tar holds {name!r}, which its list does not; {REPAIR}")
+
+
+def read_store(folder: Path, model: type[R]) -> Iterator[tuple[R, bytes]]:
+    """Streams (record, image) of a whole store in its order."""
+    for shard in shards_of(folder):
+        yield from read_shard(folder, shard, model)
