@@ -1,0 +1,60 @@
+"""HTML and SVG whose text is escaped by construction: a plain string is text, only `Markup` is taken as it is."""
+
+import base64
+import html
+import re
+from collections.abc import Iterable
+from typing import Any
+
+VOID = {"br", "img", "meta"}
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # no character of an HTML document
+
+
+class Markup(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def text(value: Any) -> Markup:
+    """Escapes anything but Markup; control characters and lone surrogates become U+FFFD."""
+    return value if isinstance(value, Markup) else Markup(html.escape(CONTROL.sub("\ufffd", str(value))))
+
+
+def join(parts: Iterable[Any], between: str = "") -> Markup:
+    """One Markup of many parts."""
+    return Markup(text(between).join(map(text, parts)))
+
+
+def el(name: str, /, *children: Any, **attributes: Any) -> Markup:
+    """`el("a", "x < y", href="#top", class_="k")`; `_` in an attribute's name is `-`, a value None leaves it out."""
+    given = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
+    head = "<" + "".join([name, *(f' {key}="{text(value)}"' for key, value in given.items())]) + ">"
+    return Markup(head if name in VOID else f"{head}{join(children)}</{name}>")
+
+
+def tag(name: str, length: int = 40) -> Markup:
+    """A hashtag or other words of strangers, isolated from the writing direction around it; more of it as tooltip."""
+    return el("bdi", short(name, length), title=short(name, 400) if len(name) > length else None)
+
+
+def short(name: str, length: int) -> str:
+    """At most `length` characters."""
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def table(header: list[Any], rows: Iterable[list[Any]], numeric: Iterable[int] = ()) -> Markup:
+    """A table that scrolls sideways on a phone; the columns `numeric` are set flush right."""
+    right = set(numeric)
+
+    def row(cell: str, values: list[Any]) -> Markup:
+        return el("tr", *(el(cell, value, class_="n" if i in right else None) for i, value in enumerate(values)))
+
+    body = el("tbody", *(row("td", values) for values in rows))
+    return el("div", el("table", el("thead", row("th", header)), body), class_="scroll")
+
+
+def jpeg(data: bytes, alt: str) -> Markup:
+    """The picture itself within the page."""
+    source = "data:image/jpeg;base64," + base64.b64encode(data).decode()
+    return el("img", src=source, alt=alt, loading="lazy")
