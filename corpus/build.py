@@ -1,152 +1,174 @@
-"""The data store in, training shards out: the tags are read first, then the images streamed. Same data, same bytes."""
+"""The data store in, training shards out: the tags, then the pixels, then what is dropped. Same data, same bytes."""
 
 import csv
 import hashlib
 import json
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
-from corpus.hashtags import normalise
-from corpus.images import BadImage, square
-from corpus.posts import Label, Post, Record, json_line, read_manifest, read_store, replacing
-from corpus.report import merged_forms, write_report, zipf_exponent, zipf_plot
-from corpus.shards import write_shards
-from corpus.sources import Progress, prefetch
-from corpus.vocabulary import Vocabulary, choose, read_synonyms
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpus.duplicates.dedupe import POLICIES, Dropped, duplicated
+from corpus.hashtags.canonical import read_canon
+from corpus.report.account import account
+from corpus.report.findings import Findings
+from corpus.report.funnel import Masks
+from corpus.report.page import write_report
+from corpus.report.plots import write_plots
+from corpus.shards.index import IndexWriter
+from corpus.shards.squares import Store, forget, link, opened
+from corpus.sources.rows import Progress
+from corpus.store.posts import json_line
+from corpus.store.read import read_table, shards_of
+from corpus.store.write import replacing
+from corpus.tags.tagging import Tagging, classes_per_post, tag
+
+LABELS = {"id": pa.string(), "label": pa.string(), "split": pa.string()}
+PEOPLE = {"id": pa.string(), "user": pa.string()}
 
 
-def held_out(post: Post, share: float) -> bool:
+def held_out(key: str, user: str | None, share: float) -> bool:
     """Whether a post is for validation: decided by its user where known, so that nobody is on both sides."""
-    key = f"user:{post.user}" if post.user else f"id:{post.id}"
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") < share * 2**64
+    text = f"user:{user}" if user else f"id:{key}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) < share * 2**64
 
 
-def _tags(post: Post) -> list[str]:
-    return [tag for tag in map(normalise, post.hashtags) if tag]
+def labelled(store: Store, out: Path) -> Counter[str]:
+    """Writes the shards of a target set, its classes in alphabetical order; returns the images per split."""
+    tables = [read_table(store.folder, one.shard, LABELS) for one in store.squares]
+    names = sorted({name for table in tables for name in table["label"].unique().to_pylist()})
+    number, counts = {name: i for i, name in enumerate(names)}, Counter()
+    with replacing(out) as part:
+        with IndexWriter(part, names, store.side.size) as index:
+            for one, table in zip(store.squares, tables, strict=True):
+                images = one.table()
+                good = images["size"].to_numpy() > 0
+                labels = np.array([number[name] for name in table["label"].to_pylist()], np.int32)
+                images = images.append_column("id", table["id"]).append_column("split", table["split"])
+                index.add(int(one.shard.name), good, images, labels, np.ones(len(labels), np.int64))
+                counts.update(table["split"].filter(pa.array(good)).to_pylist())
+        link(store, part)
+    return counts
 
 
-def _vocabulary(posts: Path, stop: Iterable[str], **options) -> Vocabulary:
-    table = posts / "synonyms.tsv"
-    synonyms = read_synonyms(table) if table.is_file() else {}
-    stop = {tag for tag in map(normalise, stop) if tag}
-    return choose(map(_tags, read_manifest(posts, Post)), synonyms=synonyms, stop=stop, **options)
+def posted(
+    store: Store, out: Path, names: list[str], keep: np.ndarray, flat: np.ndarray, sizes: np.ndarray, holdout: float
+) -> Counter[str]:
+    """Writes the pretraining shards of the posts to `keep`, bool (posts,), with their classes; images per split."""
+    counts, first, ends = Counter(), 0, np.cumsum(sizes)
+    with replacing(out) as part:
+        with IndexWriter(part, names, store.side.size) as index:
+            for one in store.squares:
+                people = read_table(store.folder, one.shard, PEOPLE)
+                rows = slice(first, first + len(people))
+                pairs = zip(people["id"].to_pylist(), people["user"].to_pylist(), strict=True)
+                splits = ["val" if held_out(key, user, holdout) else "train" for key, user in pairs]
+                classes = flat[ends[first] - sizes[first] : ends[rows.stop - 1]] if len(people) else flat[:0]
+                images = one.table().append_column("id", people["id"]).append_column("split", pa.array(splits))
+                index.add(int(one.shard.name), keep[rows], images, classes, sizes[rows])
+                counts.update(np.array(splits)[keep[rows]].tolist())
+                first = rows.stop
+        link(store, part)
+    return counts
 
 
-def _squared(size: int, pair: tuple[Record, bytes]) -> tuple[Record, bytes | BadImage]:
-    record, data = pair
-    try:
-        return record, square(data, size)
-    except BadImage as error:
-        return record, error
+def class_names(folders: Sequence[Path]) -> list[str]:
+    """The classes of all target sets, for the vocabulary rule `targets`."""
+    labels = (read_table(f, shard, LABELS)["label"] for f in folders for shard in shards_of(f))
+    return sorted({name for column in labels for name in column.unique().to_pylist()})
 
 
-class Stores:
-    """Writes shard folders, and keeps count of images per store and split, of targets and of refused images."""
-
-    def __init__(self, size: int, shard_mb: int, progress: Progress | None):
-        self.size, self.shard_mb, self.progress = size, shard_mb, progress
-        self.images: dict[str, Counter] = {}
-        self.refused: list[dict] = []
-        self.targets = 0
-
-    def _records(
-        self, store: str, pairs: Iterable[tuple[Record, bytes]], place: Callable, total: int
-    ) -> Iterator[tuple[str, str, bytes, list[int]]]:
-        for done, (record, data) in enumerate(prefetch(partial(_squared, self.size), pairs, threads=2), 1):
-            if isinstance(data, BadImage):
-                entry = {"store": store, "id": record.id, "image": record.image, "reason": str(data)}
-                self.refused.append(entry)
-            else:
-                split, targets = place(record)
-                self.images[store][split] += 1
-                self.targets += len(targets)
-                yield record.id, split, data, targets
-            if self.progress:
-                self.progress(done, total, store)
-
-    def posts(
-        self, source: Path, folder: Path, vocabulary: Vocabulary, min_tags: int, holdout: float
-    ) -> tuple[int, int]:
-        """Writes the pretraining shards; returns (posts read, posts left out for fewer than `min_tags` tags)."""
-        encode = vocabulary.encoder()
-        codes = {post.id: encode(_tags(post)) for post in read_manifest(source, Post)}
-        useful = {key for key, tags in codes.items() if len(tags) >= min_tags}
-        pairs = (pair for pair in read_store(source, Post) if pair[0].id in useful)
-
-        def place(post: Post) -> tuple[str, list[int]]:
-            return "val" if held_out(post, holdout) else "train", codes[post.id]
-
-        self._write("hashtags", folder, pairs, place, vocabulary.names, len(useful))
-        return len(codes), len(codes) - len(useful)
-
-    def labels(self, source: Path, folder: Path) -> int:
-        """Writes one target set, its classes in alphabetical order; returns the number of classes."""
-        labels = Counter(label.label for label in read_manifest(source, Label))
-        classes = {name: i for i, name in enumerate(sorted(labels))}
-
-        def place(label: Label) -> tuple[str, list[int]]:
-            return label.split, [classes[label.label]]
-
-        pairs = read_store(source, Label)
-        self._write(f"targets/{folder.name}", folder, pairs, place, list(classes), labels.total())
-        return len(classes)
-
-    def _write(self, store: str, folder: Path, pairs: Iterable, place: Callable, names: list[str], total: int) -> None:
-        self.images[store] = Counter()
-        records = self._records(store, pairs, place, total)
-        write_shards(folder, records, names, self.size, self.shard_mb << 20)
+def chosen(
+    posts: Store, targets: list[Store], enough: np.ndarray, duplicates: str, show: Progress
+) -> tuple[Masks, Dropped]:
+    """Which posts are kept: those with a usable image and `enough` classes, bool (posts,), that repeat no image."""
+    usable = np.zeros(len(enough), bool)
+    usable[posts.side.usable] = True
+    dropped = duplicated(posts, targets, duplicates, usable & enough, show)
+    keep = usable & enough
+    keep[dropped.rows] = False
+    return Masks(usable, usable & enough, keep), dropped
 
 
 def build(
     data: Path,
     out: Path,
+    cache: Path,
     size: int = 32,
+    vocabulary: str = "frequent",
     min_posts: int = 20,
     max_tags: int = 1000,
-    min_tags: int = 1,
-    holdout: float = 0.05,
+    user_cap: int | None = None,
     stop: Sequence[str] = (),
-    misspellings: bool = True,
+    wordnet: str | None = None,
+    senses: str = "same",
+    lemmas: bool = True,
     merged: bool = True,
-    shard_mb: int = 64,
+    misspellings: bool = True,
+    min_tags: int = 1,
+    noise: float = 0.0,
+    duplicates: str = "drop",
+    holdout: float = 0.05,
     progress: Progress | None = None,
 ) -> dict:
     """data/posts and each data/targets/<name> become shards of `size` px below `out`, with vocabulary and report.
 
     Posts keep their tags within the vocabulary and need `min_tags` of them; `holdout` is the share of validation.
-    Bad images are listed in out/quarantine.jsonl. Returns what is in out/summary.json.
+    Square images are kept in `cache`. Bad images are listed in out/quarantine.jsonl, duplicates in
+    out/duplicates.parquet. Returns what is in out/summary.json.
     """
+    settings = {key: value for key, value in locals().items() if key not in ("data", "out", "cache", "progress")}
+    if duplicates not in POLICIES:
+        raise ValueError(f"duplicates: unknown {duplicates!r}; choose one of {', '.join(POLICIES)}")
+    show = progress or (lambda *_: None)
     out.mkdir(parents=True, exist_ok=True)
     (out / "summary.json").unlink(missing_ok=True)  # written last, it says that the rest is whole
-    choice = {"min_posts": min_posts, "max_size": max_tags, "misspellings": misspellings, "merged": merged}
-    vocabulary = _vocabulary(data / "posts", stop, **choice)
-    stores = Stores(size, shard_mb, progress)
-    posts, near_empty = stores.posts(data / "posts", out / "hashtags", vocabulary, min_tags, holdout)
-    kept = stores.images["hashtags"].total()
-    summary = {"posts": posts, "near_empty_dropped": near_empty, "posts_kept": kept}
-    summary |= {"hashtags": len(vocabulary.names), "mean_hashtags": round(stores.targets / max(kept, 1), 3)}
-    summary["zipf_exponent"] = round(zipf_exponent(vocabulary.counts), 3)
-    with replacing(out / "targets") as targets:
-        folders = sorted(path for path in (data / "targets").glob("*") if path.is_dir())
-        summary["classes"] = {path.name: stores.labels(path, targets / path.name) for path in folders}
-    summary["bad_images"] = len(stores.refused)
-    summary["images"] = {store: dict(sorted(counts.items())) for store, counts in stores.images.items()}
-    _write_texts(out, vocabulary, summary, stores.refused)
-    return summary
+    folders = sorted(path for path in (data / "targets").glob("*") if path.is_dir() and path.name[0] != ".")
+    rules = {key: settings[key] for key in ("stop", "senses", "lemmas", "merged", "misspellings", "min_posts")}
+    canon = read_canon(data / "posts" / "synonyms.tsv", wordnet, **rules)
+    with tempfile.TemporaryDirectory(dir=out) as scratch:
+        wanted = class_names(folders) if vocabulary == "targets" else []
+        tagging = tag(data / "posts", Path(scratch), canon, vocabulary, max_tags, user_cap, wanted, show)
+        flat, sizes = classes_per_post(tagging, noise)
+        posts = opened("hashtags", data / "posts", size, cache, progress)
+        targets = [opened(f"targets/{folder.name}", folder, size, cache, progress) for folder in folders]
+        masks, dropped = chosen(posts, targets, sizes >= min_tags, duplicates, show)
+        names = tagging.vocabulary.names
+        images = {"hashtags": posted(posts, out / "hashtags", names, masks.keep, flat, sizes, holdout)}
+        with replacing(out / "targets") as part:
+            images |= {store.name: labelled(store, part / store.folder.name) for store in targets}
+        findings = account(data, settings, tagging, [posts, *targets], masks, (flat, sizes), dropped, images)
+    forget(cache, [one for store in (posts, *targets) for one in store.squares])
+    pq.write_table(dropped.pairs, out / "duplicates.parquet")
+    return _write_texts(out, tagging, findings, [posts, *targets])
 
 
-def _write_texts(out: Path, vocabulary: Vocabulary, summary: dict, refused: list[dict]) -> None:
-    forms = merged_forms(vocabulary)
+def _write_texts(out: Path, tagging: Tagging, findings: Findings, stores: list[Store]) -> dict:
+    """vocabulary.csv, quarantine.jsonl, report.html with its plots, summary.json."""
     with (out / "vocabulary.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["hashtag", "posts", "merged_forms"])
-        for name, count in zip(vocabulary.names, vocabulary.counts, strict=True):
-            table.writerow([name, count, " ".join(forms[name])])
-    lines = "".join(map(json_line, refused))
+        table.writerow(["hashtag", "posts", "merged_forms", "synsets"])
+        for name, count in zip(findings.names, findings.counts.tolist(), strict=True):
+            forms = " ".join(form.form for form in findings.forms[name])
+            table.writerow([name, count, forms, findings.synsets.get(name, "")])
+    refused = 0
     path = out / "quarantine.jsonl"
-    path.write_text(lines, encoding="utf-8") if lines else path.unlink(missing_ok=True)
-    zipf_plot(vocabulary.counts, out / "zipf.png")
-    write_report(out / "report.md", vocabulary, summary)
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for store in stores:
+            for row, reason in enumerate(
+                reason for one in store.squares for reason in one.table()["reason"].to_pylist()
+            ):
+                if reason:
+                    refused += 1
+                    file.write(json_line({"store": store.name, "id": store.ids[row].as_py(), "reason": reason}))
+    if not refused:
+        path.unlink()
+    write_report(out / "report.html", findings)
+    write_plots(out, findings)
+    summary = findings.summary | {"bad_images": refused, "images": findings.images}
     (out / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return summary

@@ -25,7 +25,9 @@ import typer
 from PIL import Image
 from rich.progress import Progress, TaskID
 
-from corpus.posts import MANIFEST, Label, Post, Record, read_manifest, read_store, write_store
+from corpus.store.posts import Label, Post
+from corpus.store.read import STORE, read_store
+from corpus.store.write import write_store
 
 # canonical tag first; then what else people write, one language after the other: en / es / de / fr / ru
 SHAPES = {
@@ -435,11 +437,15 @@ def is_sample(folder: Path) -> bool:
     stores = folder / "posts", folder / "targets" / "scenes"
     homes = {*stores, *(store.with_name(f".{store.name}.{end}") for store in stores for end in ("part", "old"))}
     for path in folder.rglob("*"):
-        ours = path.name in (MANIFEST, "synonyms.tsv") or path.suffix == ".tar"
+        ours = path.name in (STORE, "synonyms.tsv") or path.suffix in (".tar", ".jsonl")
         if path.is_file() and not (ours and path.parent in homes):
             return False
-    drawn = [store for store in stores if (store / MANIFEST).exists()]
-    return all(record.id.startswith(PREFIX) for store in drawn for record in read_manifest(store, Record))
+    return all(map(drawn, stores))
+
+
+def drawn(store: Path) -> bool:
+    """Whether every record of a store, if there is one, was drawn here."""
+    return all(f'"id": "{PREFIX}' in line for path in store.glob("*.jsonl") for line in path.open(encoding="utf-8"))
 
 
 def draw(

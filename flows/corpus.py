@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from corpus.build import build
 from flows import settings
@@ -10,34 +10,50 @@ from flows.command import main
 from flows.orchestrate import flow, progress, task
 from flows.tracking import stage_run
 
+CACHE = settings.STATE / "squares"
+
 
 @task
 def shards(data: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Normalise hashtags, choose the vocabulary, write shards, index and report."""
+    """Canonicalise hashtags, choose the classes, find duplicates, write shards, index and report."""
     with progress("corpus") as show:
-        return build(data, out, progress=show, **options)
+        return build(data, out, CACHE, progress=show, **options)
 
 
 @flow
 def corpus(
     size: int = 32,
+    vocabulary: Literal["frequent", "nouns", "targets"] = "frequent",
     min_posts: int = 20,
     max_tags: int = 1000,
-    min_tags: int = 1,
-    holdout: float = 0.05,
+    user_cap: int | None = None,
     stop: list[str] = [],  # noqa: B006 - read only, and shown by --help
-    misspellings: bool = True,
+    wordnet: str | None = None,
+    senses: Literal["same", "first", "all"] = "same",
+    lemmas: bool = True,
     merged: bool = True,
-    shard_mb: int = 64,
+    misspellings: bool = True,
+    min_tags: int = 1,
+    noise: float = 0.0,
+    duplicates: Literal["drop", "flag", "ignore"] = "drop",
+    holdout: float = 0.05,
 ) -> None:
-    """Turn data/ into tar shards with a Parquet index, a vocabulary and a report with counts and a Zipf plot."""
+    """Turn data/ into tar shards with a Parquet index, a vocabulary and a report of what became of every post.
+
+    Classes are the max_tags most frequent hashtags of at least min_posts posts (of one user, user_cap of them count):
+    "frequent" whatever they mean, "nouns" of WordNet, or of the "targets", the classes of the labelled sets. `wordnet`
+    names a file (Princeton's dict, Open English WordNet's XML, a table); keep it in data/, so that it is versioned.
+    `python -m flows.explain "#hashtag"` shows what the rules make of one.
+    """
     options = dict(locals())
     out = settings.OUT / "corpus"
     with stage_run("corpus", options) as run:
         summary = shards(Path("data"), out, options)
-        run.metrics({k: v for k, v in summary.items() if isinstance(v, int | float)})
+        numbers = {k: v for k, v in summary.items() if isinstance(v, int | float)}
+        run.metrics(numbers)
+        run.dataset("posts", summary["digest"], "data", numbers, "pretraining")
         run.files(*(f for f in sorted(out.iterdir()) if f.is_file()))
-        print(json.dumps({k: v for k, v in summary.items() if isinstance(v, int | float)}))
+        print(json.dumps(numbers))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Data versioning: one's own posts validated, put into data/, versioned by DVC; or what data.dvc names brought back."""
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+from flows import settings
 from flows.command import user_errors
 from flows.orchestrate import flow, progress, task
 
@@ -15,13 +17,19 @@ SAMPLE_ADVICE = (
 
 
 @task
-def imported(images: str, manifest: str, out: Path, kind: str) -> dict[str, Any]:
-    """Read images and manifest (local or s3://) into the store `out`; counts, and the first refused rows."""
-    from corpus.sources import import_posts
+def imported(source: str, images: str | None, name: str, replace: bool) -> dict[str, Any]:
+    """Add rows and images of a source (local or s3://) to the store data/`name`; counts, and the first refused rows."""
+    from corpus.sample import drawn
+    from corpus.sources.source import rows
+    from corpus.store.ingest import ingest
 
+    kind = "posts" if name == "posts" else "labels"
+    spool = settings.STATE / "spool"
     with progress(f"import {kind}") as show:
-        result = import_posts(images, manifest, out, kind=kind, progress=show)
-    return {"kept": result.kept, "refused": len(result.quarantined), "first": result.quarantined[:3]}
+        found = rows(source, images, kind, spool, progress=show)
+        result = ingest(found, DATA, name, replace or drawn(DATA / name), progress=show)
+    shutil.rmtree(spool, ignore_errors=True)  # kept until here, so that a cut import need not download again
+    return result._asdict()
 
 
 @task
@@ -41,24 +49,33 @@ def added() -> str:
 
 
 @flow
-def version(posts: str | None = None, labels: str | None = None, images: str = ".", target: str = "target") -> str:
-    """Put posts (a manifest of image, hashtags, user, time) and labels (image, label, split) into data/ and version it.
+def version(
+    posts: str | None = None,
+    labels: str | None = None,
+    images: str | None = None,
+    target: str = "target",
+    replace: bool = False,
+) -> str:
+    """Add posts (image, hashtags, user, time) and labels (image, label, split) to data/ and version it.
 
     Rows that cannot be used are left out, counted, and listed with the reason in data/quarantine.jsonl.
     """
     from flows.tracking import connect
 
     if not posts and not labels:
-        raise ValueError("nothing to add: give --posts MANIFEST, --labels MANIFEST, or both")
+        raise ValueError("nothing to add: give --posts SOURCE, --labels SOURCE, or both")
     connect()  # a server that is down is told before anything is replaced
-    jobs = [(posts, DATA / "posts", "posts"), (labels, DATA / "targets" / target, "labels")]
-    results = {kind: imported(images, manifest, out, kind) for manifest, out, kind in jobs if manifest}
+    jobs = {"posts": posts, f"targets/{target}": labels}
+    results = {name: imported(source, images, name, replace) for name, source in jobs.items() if source}
     digest = added()
     record(results, digest)
-    for kind, result in results.items():
-        print(f"{kind}: {result['kept']} kept, {result['refused']} refused")
+    for name, result in results.items():
+        told = f"{name}: {result['kept']} added, {result['already']} there already"
+        print(f"{told}, {sum(result['refused'].values())} refused; digest {result['digest'][:12]}")
+        for reason, count in sorted(result["refused"].items(), key=lambda item: -item[1]):
+            print(f"  {count} x {reason}")
         for row in result["first"]:
-            print(f"  row {row['row']}, {row['image'] or 'no image'}: {row['reason']}")
+            print(f"  {row['where']}, {row['image'] or 'no image'}: {row['reason']}")
     if QUARANTINE.exists():
         print(f"all that was refused, with the reasons: {QUARANTINE}")
     if labels:
@@ -73,15 +90,19 @@ def record(results: dict[str, Any], digest: str) -> None:
     from flows.tracking import stage_run
 
     with stage_run("version", {"data": digest}) as run:
-        for kind, result in results.items():
-            run.metrics({f"{kind}_kept": result["kept"], f"{kind}_refused": result["refused"]})
+        for name, result in results.items():
+            counts = {"added": result["kept"], "already": result["already"], "refused": sum(result["refused"].values())}
+            run.metrics({f"{name.replace('/', '_')}_{what}": count for what, count in counts.items()})
         if QUARANTINE.exists():
             run.files(QUARANTINE)
 
 
 def restore() -> None:
     """Bring data/ to what data.dvc names: from the DVC remote, or, without one, by drawing the sample again."""
-    if DATA.is_dir() and any(DATA.iterdir()):
+    from corpus.sample import is_sample
+
+    older = is_sample(DATA) and not (DATA / "posts" / "store.json").exists()  # drawn by an earlier version, or half
+    if DATA.is_dir() and any(DATA.iterdir()) and not older:
         return
     from dvc.repo import Repo
 
@@ -106,15 +127,24 @@ def main() -> None:
     """Command line: `add` one's own posts and labels, or `restore` what data.dvc names."""
     parser = argparse.ArgumentParser(prog="python -m flows.version", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    add = commands.add_parser("add", help="put one's own posts and labels into data/ and version them")
-    add.add_argument("--images", default=".", help="folder or s3:// prefix that the manifests' names are relative to")
+    add = commands.add_parser("add", help="add one's own posts and labels to data/ and version them")
+    add.add_argument("--images", help="folder or s3:// prefix that a manifest's names are relative to (default: its)")
     add.add_argument(
-        "--posts", help="manifest with columns image, hashtags and, where known, id, user, time (CSV, JSONL, Parquet)"
+        "--posts",
+        metavar="SOURCE",
+        help="a manifest with columns image, hashtags and, where known, id, user, time (CSV, JSONL, Parquet), or "
+        "img2dataset/webdataset tars (a tar, a folder of them, shards/{00000..00009}.tar); local or s3://; or, for "
+        "studies, a folder with a folder of images per class, which a model of how people tag turns into posts",
     )
-    add.add_argument("--labels", help="manifest with columns image, label and, where known, split (train, val, test)")
+    add.add_argument(
+        "--labels",
+        metavar="SOURCE",
+        help="likewise with columns image, label and, where known, split (train, val, test)",
+    )
     add.add_argument(
         "--target", default="target", help="name of the labelled set (params.yaml: finetune.target, evaluate.target)"
     )
+    add.add_argument("--replace", action="store_true", help="put them in place of what data/ has, instead of adding")
     commands.add_parser("restore", help="pull what data.dvc names, or draw the sample when there is no remote")
     options = vars(parser.parse_args())
     with user_errors():

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,39 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+PACKS = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def pack(tmp_path_factory):
+    """`pack("cifar10")`: the folder that a real data pack unpacks to, once a session; skips where packs are absent."""
+    unpacked: dict[str, Path] = {}
+
+    def unpack(name: str) -> Path:
+        archive = PACKS / f"{name}.tar.xz"
+        if not archive.is_file():
+            pytest.skip(f"the real data pack {archive.name} is not on this machine")
+        if name not in unpacked:
+            folder = tmp_path_factory.mktemp("packs")
+            with tarfile.open(archive) as tar:
+                tar.extractall(folder, filter="data")  # only `data` members: no absolute path, link or device leaves it
+            [unpacked[name]] = folder.iterdir()
+        return unpacked[name]
+
+    return unpack
+
+
+@pytest.fixture
+def one_thread():
+    """torch with a single thread: timings and kernels do not depend on what else runs."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

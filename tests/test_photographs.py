@@ -1,4 +1,4 @@
-"""The recipe on photographs: tags at the promised rates, labels apart, a clone that leaves the project alone."""
+"""The recipe on photographs: posts by the model of tags, labels apart, a clone that leaves the project alone."""
 
 import csv
 import hashlib
@@ -6,24 +6,23 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from math import sqrt
 from pathlib import Path
-from statistics import fmean
 
 import pytest
 import yaml
 from PIL import Image
 
-from benchmarks import photographs
-from corpus.sample import OFF_TOPIC, stream, user_of
-from corpus.vocabulary import choose, read_synonyms
+from benchmarks import clone, packs, photographs
+from corpus.hashtags.canonical import Canon
+from corpus.hashtags.wordnet import read_wordnet
+from corpus.sample import OFF_TOPIC
 from engine.build import options
 from flows import check, settings
+from tests.conftest import PACKS
 
-PACKS = photographs.ROOT.parent / "shared" / "data"
-RATES = {"missing": 0.15, "wrong": 0.1, "synonym": 0.4, "hypernym": 0.4, "off_topic": 0.4}
-LEVELS, PER_CLASS = 3, 30
-packed = pytest.mark.skipif(not (PACKS / photographs.PHOTOS).exists(), reason="the packs of photographs are not here")
+TAGS = {"users": 150, "noise": 0.1}
+PER_CLASS = 30
+packed = pytest.mark.skipif(not (PACKS / packs.PHOTOS).exists(), reason="the packs of photographs are not here")
 
 
 def rows(folder: Path) -> list[dict]:
@@ -31,99 +30,48 @@ def rows(folder: Path) -> list[dict]:
 
 
 def wnid(row: dict) -> str:
-    return Path(row["image"]).name.split("-")[0]
+    return row["image"].split("/")[1]
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("posts")
-    photographs.posts(PACKS, out, per_class=PER_CLASS, levels=LEVELS, **RATES)
+    photographs.posts(PACKS, out, TAGS, PER_CLASS)
     return out
 
 
-@pytest.fixture(scope="module")
-def known(made) -> dict[str, photographs.Class]:
-    return photographs.classes(PACKS, sorted({wnid(row) for row in rows(made)}), LEVELS)
-
-
-def close(hits: list[bool], expected: list[float]) -> bool:
-    """Whether the hits lie within 4 standard deviations of a sum of independent draws, and these within 8 %."""
-    spread = sqrt(sum(p * (1 - p) for p in expected)) / len(expected)
-    return abs(fmean(hits) - fmean(expected)) < 4 * spread < 0.08
+@packed
+def test_posts_are_photographs_of_many_users_under_wordnets_tags(made):
+    posts = rows(made)
+    assert set(Counter(map(wnid, posts)).values()) == {PER_CLASS} and len(posts) == 100 * PER_CLASS
+    assert len({row["user"] for row in posts}) > 140 and len({row["id"] for row in posts}) == len(posts)
+    assert Image.open(made / posts[0]["image"]).size == (64, 64)
+    known = packs.tag_forms(made / photographs.WORDNET, sorted({*map(wnid, posts)}))
+    lobster = known["forms"]["n01983481"]
+    assert lobster[0] == "americanlobster" and "homarusamericanus" in lobster
+    assert ["truelobster"] in known["hypernyms"]["n01983481"][0]
+    every = {form for forms in known["forms"].values() for form in forms}
+    every |= {form for levels in known["hypernyms"].values() for level in levels for forms in level for form in forms}
+    assert all({*row["hashtags"]} <= every | {*OFF_TOPIC} for row in posts)
+    named = sum(bool({*row["hashtags"]} & {*known["forms"][wnid(row)]}) for row in posts) / len(posts)
+    assert named == pytest.approx((1 - 0.15) * (1 - 0.1), abs=0.03)
 
 
 @packed
-def test_rates_are_respected(made, known):
-    r, drawn = RATES, [(known[wnid(row)], set(row["hashtags"])) for row in rows(made)]
-    names = {form for c in known.values() for form in c.forms}
-    above = [{form for level in c.above for parent in level for form in parent} for c, _ in drawn]
-    assert close([bool(tags & {*c.forms}) for c, tags in drawn], [(1 - r["missing"]) * (1 - r["wrong"])] * len(drawn))
-    several = [tags & {*c.forms} for c, tags in drawn if len(c.forms) > 1 and tags & {*c.forms}]
-    usual = {c.forms[0] for c in known.values()}
-    assert close([not forms & usual for forms in several], [r["synonym"]] * len(several))
-    right = [1 - r["wrong"] * (1 - r["missing"]) for _ in drawn]
-    right = [p * (1 - r["wrong"] * r["hypernym"]) ** len(c.above) for p, (c, _) in zip(right, drawn, strict=True)]
-    strange = [bool(tags & names - {*c.forms} - up) for (c, tags), up in zip(drawn, above, strict=True)]
-    assert close(strange, [1 - p for p in right])
-    lone = [r["missing"] * (1 - r["hypernym"]) ** len(c.above) for c, _ in drawn]
-    assert close([bool(tags & {*OFF_TOPIC}) for _, tags in drawn], [p + (1 - p) * r["off_topic"] for p in lone])
-    kept = r["hypernym"] * (1 - r["wrong"])
-    assert close(
-        [bool(tags & up - names) for (_, tags), up in zip(drawn, above, strict=True) if not up & names],
-        [1 - (1 - kept) ** len(c.above) for (c, _), up in zip(drawn, above, strict=True) if not up & names],
-    )
-
-
-@packed
-@pytest.mark.parametrize(
-    ("rates", "allowed"),
-    [
-        ({"missing": 1, "hypernym": 0}, lambda own, up: {*OFF_TOPIC}),
-        ({"missing": 0, "hypernym": 0, "wrong": 0, "synonym": 0, "off_topic": 0}, lambda own, up: {own.forms[0]}),
-        ({"missing": 1, "hypernym": 1, "wrong": 0, "off_topic": 0}, lambda own, up: up),
-    ],
-    ids=["nothing left", "perfect", "hypernyms only"],
-)
-def test_extreme_rates(known, rates, allowed):
-    everything = list(known.values())
-    for number, own in enumerate(everything):
-        up = {form for level in own.above for parent in level for form in parent}
-        tags = photographs.tags_of(stream(0, number), own, everything, user_of(0, 0), **RATES | rates)
-        assert tags
-        assert set(tags) <= allowed(own, up)
+def test_lemmas_of_one_meaning_are_one_class_of_pretraining(made):
+    canon = Canon(wordnet=read_wordnet(made / photographs.WORDNET))
+    tags = packs.tag_forms(made / photographs.WORDNET, sorted({*map(wnid, rows(made))}))["forms"]
+    alone = [[form for form in forms if len(canon.wordnet.find(form)) == 1] for forms in tags.values()]
+    several = [forms for forms in alone if len(forms) > 1]
+    assert len(several) > 30 and all(len({*canon.names(forms, [1] * len(forms))}) == 1 for forms in several)
 
 
 @packed
 def test_same_arguments_same_posts(made, tmp_path):
-    fewer = {"per_class": 3, "posts_per_user": 20 * 3 / PER_CLASS}  # as many users
-    photographs.posts(PACKS, tmp_path, **fewer, levels=LEVELS, **RATES)
-    again = {row["image"]: row for row in rows(tmp_path)}
-    assert len(again) == 3 * 100
-    assert again == {row["image"]: row for row in rows(made) if row["image"] in again}
-    assert all((made / image).read_bytes() == (tmp_path / image).read_bytes() for image in again)
-    assert (made / "synonyms.tsv").read_bytes() == (tmp_path / "synonyms.tsv").read_bytes()
-
-
-@packed
-def test_posts_are_photographs_of_many_users(made):
-    posts = rows(made)
-    users = Counter(row["user"] for row in posts)
-    assert set(Counter(map(wnid, posts)).values()) == {PER_CLASS}
-    assert len(users) == pytest.approx(len(posts) / 20, rel=0.02)
-    assert Image.open(made / posts[0]["image"]).size == (64, 64)
-
-
-@packed
-def test_synonyms_map_to_the_usual_tag(made, known):
-    table = read_synonyms(made / "synonyms.tsv")
-    lobster = known["n01983481"]
-    assert {table[form] for form in lobster.forms[1:]} == {lobster.forms[0]}
-    senses = Counter(form for c in known.values() for form in c.forms)
-    for own in known.values():
-        assert all(table.get(form, own.forms[0]) == own.forms[0] for form in own.forms if senses[form] == 1), own
-    names = choose([row["hashtags"] for row in rows(made)], 15, 400, table, stop=OFF_TOPIC).names
-    assert set(names) >= {c.forms[0] for c in known.values() if senses[c.forms[0]] == 1}
-    assert not set(names) & table.keys()
+    photographs.posts(PACKS, tmp_path, TAGS, PER_CLASS)
+    assert (tmp_path / "posts.jsonl").read_bytes() == (made / "posts.jsonl").read_bytes()
+    images = [row["image"] for row in rows(made)]
+    assert all((made / image).read_bytes() == (tmp_path / image).read_bytes() for image in images[::37])
 
 
 @packed
@@ -144,32 +92,38 @@ def test_missing_packs_end_with_cause_and_fix(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         photographs.main()
     message = capsys.readouterr().err
-    assert photographs.PHOTOS in message
+    assert packs.PHOTOS in message
     assert "--packs" in message
     assert not (tmp_path / "work").exists()
 
 
 def test_damaged_pack_is_named(tmp_path):
-    (tmp_path / photographs.LABELLED).write_bytes(b"no archive")
-    with pytest.raises(ValueError, match=f"{photographs.LABELLED} is damaged"):
+    (tmp_path / packs.CIFAR).write_bytes(b"no archive")
+    with pytest.raises(ValueError, match=f"{packs.CIFAR} is damaged"):
         photographs.labels(tmp_path, tmp_path / "out")
 
 
-@pytest.mark.parametrize("rates", [{"wrong": 1.5}, {"off_topic": 1}, {"missing": -0.1}])
-def test_rates_that_are_none(tmp_path, rates):
-    with pytest.raises(ValueError, match="give rates from 0 to 1"):
-        photographs.posts(tmp_path, tmp_path / "out", **rates)
+@packed
+@pytest.mark.parametrize(
+    ("tags", "told"),
+    [({"noise": 1.5}, "give rates from 0 to 1"), ({"wrong": 0.1}, "unknown key 'wrong'"), ({"forms": {}}, "'forms'")],
+)
+def test_settings_of_the_model_that_are_none(tmp_path, tags, told):
+    with pytest.raises(ValueError, match=told):
+        photographs.posts(PACKS, tmp_path, tags, 1)
 
 
 @pytest.mark.parametrize("overrides", [(), photographs.QUICK], ids=["full", "quick"])
 def test_overlay_gives_valid_params(tmp_path, monkeypatch, overrides):
     overlay = yaml.safe_load(photographs.RECIPE.read_text())
     for assignment in overrides:
-        overlay = photographs.merged(overlay, photographs.override(assignment))
-    options(photographs.posts, overlay.pop("posts"), "posts", ("packs", "out"))
-    options(photographs.labels, overlay.pop("labels"), "labels", ("packs", "out"))
+        overlay = clone.merged(overlay, clone.override(assignment))
+    given = ("packs", "out")
+    options(photographs.posts, overlay.pop("posts"), "posts", given)
+    options(photographs.labels, overlay.pop("labels"), "labels", given)
+    assert overlay["corpus"]["wordnet"] == f"data/{photographs.WORDNET}"
     params = yaml.safe_load((photographs.ROOT / "params.yaml").read_text())
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(photographs.merged(params, overlay)))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(clone.merged(params, overlay)))
     monkeypatch.chdir(tmp_path)
     check.check()
     assert settings.load()["finetune"]["head"] == params["finetune"]["head"]
@@ -179,7 +133,7 @@ def test_overlay_gives_valid_params(tmp_path, monkeypatch, overrides):
 @pytest.mark.parametrize("assignment", ["search.trials", "=3", "search..trials=2", "search.trials=["])
 def test_overrides_that_are_none(assignment):
     with pytest.raises(ValueError, match="-S "):
-        photographs.override(assignment)
+        clone.override(assignment)
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -202,12 +156,12 @@ def test_clone_follows_the_project_and_keeps_its_own_data(tmp_path):
     for code in ("old\n", "old\n", "new\n"):
         (project / "code.py").write_text(code)
         git(project, "commit", "--quiet", "--allow-empty", "-am", "two") if code == "new\n" else None
-        assert photographs.checkout(project, work) == git(project, "rev-parse", "HEAD").strip()
+        assert clone.checkout(project, work) == git(project, "rev-parse", "HEAD").strip()
         for name in ("data.dvc", "params.yaml", "dvc.lock"):
             assert (work / name).exists() == (name != "dvc.lock" or bool(made))
             (work / name).write_text("photographs\n")
-        photographs.committed(work)
-        made.append(photographs.git(work, "rev-parse", "HEAD"))
+        clone.committed(work, "photographs")
+        made.append(clone.git(work, "rev-parse", "HEAD"))
         assert (work / "code.py").read_text() == code
     assert made[0] == made[1] != made[2]
     assert (project / "params.yaml").read_text() == (project / "data.dvc").read_text() == "old\n"

@@ -117,6 +117,10 @@ def test_every_run_and_version_carries_its_origin_in_one_tree(done):
         depth[kind].append(r.data.tags.get("tagdag.run"))
     assert len(depth["pipeline"]) == 1 and sorted(depth["stage"]) == sorted(STAGES)
     assert {"trial 0", "trial 1", "reference", "pretrained-full-4-0", "winner-scratch-linear-4"} <= set(depth["leaf"])
+    [corpus] = [r for r in runs if r.data.tags.get("tagdag.run") == "corpus"]
+    [posts] = [entry.dataset for entry in corpus.inputs.dataset_inputs]
+    digest = json.loads((done.folder / "data/posts/store.json").read_text())["digest"]
+    assert (posts.name, posts.digest) == ("posts", digest[:36])
     versions = client.search_model_versions("name = 'tagdag'")
     assert len(versions) == 8
     for version in versions:
@@ -177,10 +181,10 @@ def test_a_failing_stage_is_told_in_one_line_and_the_rest_is_kept(done):
     [({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, "MLflow server named by MLFLOW_TRACKING_URI does not answer")],
 )
 def test_a_dead_server_is_told(done, env, message):
-    edit(done.folder, "corpus", shard_mb=63)
+    edit(done.folder, "corpus", holdout=0.21)
     printed = run(done.folder, "python", "-m", "flows.pipeline", code=2, **env)
     assert message in printed and "Traceback" not in printed
-    edit(done.folder, "corpus", shard_mb=64)
+    edit(done.folder, "corpus", holdout=0.2)
     assert pipeline(done.folder) == []
 
 

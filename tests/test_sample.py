@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 from corpus import sample
-from corpus.posts import Label, Post, read_manifest, read_store, write_store
+from corpus.store.posts import Label, Post
+from corpus.store.read import read_records, read_store
+from corpus.store.write import write_store
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"posts": 60, "labelled": (2, 1, 1)}
@@ -50,7 +52,7 @@ def test_same_bytes_in_another_process(small, tmp_path):
     env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "7", "LC_ALL": "C"}
     subprocess.run([sys.executable, "-c", call], cwd=tmp_path, env=env, check=True)
     assert digests(tmp_path / "again") == digests(small)
-    assert {"posts/synonyms.tsv", "posts/manifest.jsonl", "targets/scenes/00000.tar"} <= digests(small).keys()
+    assert {"posts/synonyms.tsv", "posts/store.json", "targets/scenes/00000.tar"} <= digests(small).keys()
 
 
 def test_pixels_before_jpeg_are_the_known_ones():
@@ -180,11 +182,11 @@ def test_redraws_a_sample_and_spares_other_data(small, tmp_path):
     folder = tmp_path / "data"
     sample.draw(folder, posts=3, labelled=(1, 0, 0))
     (folder / ".posts.part").mkdir()
-    (folder / ".posts.part" / "manifest.jsonl").write_text("{")  # as a killed draw leaves it
+    (folder / ".posts.part" / "00000.jsonl").write_text("{")  # as a killed draw leaves it
     sample.draw(folder, **SMALL)
     assert digests(folder) == digests(small)
     image = next(read_store(folder / "posts", Post))[1]
-    for kept in (folder / "notes.txt", folder / "posts" / "mine.jpg", folder / "targets" / "birds" / "manifest.jsonl"):
+    for kept in (folder / "notes.txt", folder / "posts" / "mine.jpg", folder / "targets" / "birds" / "00000.jsonl"):
         kept.parent.mkdir(exist_ok=True)
         kept.write_text("mine")
         with pytest.raises(ValueError, match="name an empty folder"):
@@ -194,7 +196,7 @@ def test_redraws_a_sample_and_spares_other_data(small, tmp_path):
     command = [sys.executable, "-m", "corpus.sample", str(folder)]
     refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert refused.returncode == 1 and "not a drawn sample" in refused.stderr and "Traceback" not in refused.stderr
-    assert [post.id for post in read_manifest(folder / "posts", Post)] == ["1"]
+    assert [post.id for post in read_records(folder / "posts", Post)] == ["1"]
 
 
 def test_contact_sheet(small, tmp_path):

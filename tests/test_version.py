@@ -2,6 +2,7 @@
 
 import io
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,8 @@ def add(place: Path, own: Path, *arguments: str, code: int = 0, **env: str) -> s
 def test_own_posts_go_through_a_remote_to_another_clone(place, own, s3, tmp_path):
     run(place, "dvc", "remote", "add", "-q", "-d", "store", f"s3://{s3.bucket}/dvc")
     told = add(place, own, "--posts", str(own / "posts.jsonl"), "--labels", str(own / "labels.csv"), "--target", "mine")
-    assert "posts: 3 kept, 3 refused" in told and "labels: 3 kept, 0 refused" in told and "pushed" in told
+    assert "posts: 3 added, 0 there already, 3 refused" in told and "1 x truncated" in told
+    assert "targets/mine: 3 added, 0 there already, 0 refused" in told and "pushed" in told
     reasons = {r["image"]: r["reason"] for r in map(json.loads, (place / "data/quarantine.jsonl").open())}
     assert set(reasons) == {"3.jpg", "gone.jpg", "short.jpg"}
     assert "secret-of-tests" not in told + (place / ".dvc/config").read_text()
@@ -80,6 +82,37 @@ def test_bad_manifests_are_told_and_nothing_is_replaced(place, own, arguments, m
     told = add(place, own, *(a.format(own=own) for a in arguments), code=2, **env)
     assert message in told and "Traceback" not in told and "hidden" not in told
     assert (place / "data/kept").read_text() == "x"
+
+
+def test_more_posts_are_added_and_replaced_on_demand(place, own):
+    manifest = own / "posts.jsonl"
+    add(place, own, "--posts", str(manifest))
+    before = {path.name: path.read_bytes() for path in (place / "data/posts").iterdir()}
+    with manifest.open("a") as file:
+        file.write(json.dumps({"image": "0.jpg", "hashtags": ["beach"], "id": "again"}) + "\n")
+    told = add(place, own, "--posts", str(manifest))
+    assert "posts: 1 added, 3 there already, 3 refused" in told
+    changed = [name for name, held in before.items() if (place / "data/posts" / name).read_bytes() != held]
+    assert changed == ["store.json"]
+    assert "posts: 4 added, 0 there already" in add(place, own, "--posts", str(manifest), "--replace")
+
+
+def test_tar_shards_are_a_source_here_and_on_s3(place, own, s3):
+    with tarfile.open(own / "00000.tar", "w") as tar:
+        for i in range(3):
+            tar.add(own / f"{i}.jpg", f"{i:05d}.jpg")
+            about = json.dumps({"caption": "a day at the #sea #sun", "key": f"{i:05d}", "status": "success"}).encode()
+            info = tarfile.TarInfo(f"{i:05d}.json")
+            info.size = len(about)
+            tar.addfile(info, io.BytesIO(about))
+    told = add(place, own, "--posts", str(own / "00000.tar"))
+    assert "posts: 3 added, 0 there already, 0 refused" in told
+    stored = (place / "data/posts/00000.jsonl").read_text()
+    assert json.loads(stored.splitlines()[0])["hashtags"] == ["sea", "sun"]
+    s3.client.upload_file(str(own / "00000.tar"), s3.bucket, "shards/00000.tar")
+    told = add(place, own, "--posts", f"s3://{s3.bucket}/shards/", "--replace")
+    assert "posts: 3 added" in told and (place / "data/posts/00000.jsonl").read_text() == stored
+    assert not (place / ".tagdag/spool").exists() and "secret-of-tests" not in told
 
 
 def test_a_folder_that_cannot_be_written_is_told(place, own):
