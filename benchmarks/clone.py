@@ -1,0 +1,75 @@
+"""A clone of this repository that a recipe runs its own DAG in, and numbers laid over its params.yaml."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def merged(params: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+    """The overlay over the params, section by section."""
+    nested = [name for name in overlay if isinstance(overlay[name], dict) and isinstance(params.get(name), dict)]
+    return params | overlay | {name: merged(params[name], overlay[name]) for name in nested}
+
+
+def parsed(text: str, where: str) -> Any:
+    """YAML; ValueError where it is none."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{where} is not YAML ({error}): mend it") from None
+
+
+def override(assignment: str) -> dict[str, Any]:
+    """`search.trials=2` as a nested section."""
+    path, equals, value = assignment.partition("=")
+    if not equals or not all(path.split(".")):
+        raise ValueError(f"-S {assignment}: write section.key=value, for example -S finetune.seeds=[0,1]")
+    section = parsed(value, f"-S {assignment}")
+    for key in reversed(path.split(".")):
+        section = {key: section}
+    return section
+
+
+def git(folder: Path, *arguments: str, **env: str) -> str:
+    """Output of a git command in a folder; ValueError with git's message."""
+    done = subprocess.run(["git", *arguments], cwd=folder, env=os.environ | env, capture_output=True, text=True)
+    if done.returncode:
+        raise ValueError(
+            f"git {arguments[0]}: {done.stderr.strip()}: mend that, the DAG runs in a clone of this project"
+        )
+    return done.stdout.strip()
+
+
+def checkout(origin: Path, work: Path) -> str:
+    """A clone of the origin's HEAD in `work`, its data and its DVC lock kept where it exists; returns the commit."""
+    if not (work / ".git").exists():
+        work.parent.mkdir(parents=True, exist_ok=True)
+        git(origin, "clone", "--quiet", "--no-checkout", str(origin), str(work))
+    kept = {path: path.read_bytes() for path in (work / "data.dvc", work / "dvc.lock") if path.exists()}
+    git(work, "fetch", "--quiet", str(origin), "HEAD")
+    git(work, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
+    for path, content in kept.items():
+        path.write_bytes(content)
+    # photographs under a licence of their own must not go to the remote that a user may have configured
+    (work / ".dvc" / "config.local").write_text("[core]\n    remote =\n")
+    return git(work, "rev-parse", "HEAD")
+
+
+def python(work: Path, *arguments: str) -> None:
+    """Run a module of the clone; SystemExit with its exit code if it fails (it has said why)."""
+    code = subprocess.run([sys.executable, "-m", *arguments], cwd=work, check=False).returncode
+    if code:
+        raise SystemExit(code)
+
+
+def committed(work: Path, message: str) -> None:
+    """Commit data.dvc and params.yaml in the clone, dated as the commit below: the same content, the same commit."""
+    date = git(work, "log", "-1", "--format=%cI")
+    git(work, "add", "data.dvc", "params.yaml")
+    identity = ("-c", "user.name=tagdag", "-c", "user.email=tagdag@localhost", "-c", "commit.gpgsign=false")
+    options = ("--quiet", "--allow-empty", "--no-verify", "-m", message)
+    git(work, *identity, "commit", *options, GIT_AUTHOR_DATE=date, GIT_COMMITTER_DATE=date)

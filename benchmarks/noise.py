@@ -1,0 +1,169 @@
+"""What noisy tags, the vocabulary and resampling do to transfer, on photographs.
+
+    make repro RECIPE=noise        (half an hour on two CPU cores; or: python -m benchmarks.noise [--quick] [--seeds 5])
+
+Mahajan et al. 2018 (arXiv 1805.00932): a share p of the tags gives way to draws from the marginal distribution of
+tags; training lists that repeat rare tags; a vocabulary matched to the target. Their networks saw billions of images;
+here a small one sees tens of thousands, so look for directions, not for values.
+
+Posts: Tiny ImageNet, its classes of Zipf frequencies, under WordNet tags (corpus/sources/labelled.py; its own noise is
+0). Each condition differs in one thing from the base; all see equally many images. A seed draws the tags, the weights,
+the order and the few labels. Each run is kept in .tagdag/noise/results.jsonl by its settings: a killed study goes on.
+"""
+
+import argparse
+import json
+import time
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from benchmarks.noise_data import QUICK, Sizes, stores
+from benchmarks.noise_report import write
+from benchmarks.packs import FOLDER, check
+from corpus.build import build
+from corpus.store.write import locked
+from corpus.tags.resampling import epoch_list
+from engine.accuracy import accuracy
+from engine.build import options
+from engine.digest import digest
+from engine.loop import Progress, Training, initialise, train
+from engine.network import network, parts, save
+from engine.recipe import Recipe
+from engine.samples import Rows, once, opened
+from flows import settings
+from flows.command import user_errors
+from flows.finetune import trained
+from flows.orchestrate import progress
+from flows.pretrain import repeats
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+BASE = {"noise": 0.0, "resampling": "sqrt", "vocabulary": "nouns"}
+SCRATCH = dict.fromkeys(BASE)  # no pretraining
+CONDITIONS = {
+    "base": BASE,
+    "noise 10 %": BASE | {"noise": 0.1},
+    "noise 25 %": BASE | {"noise": 0.25},
+    "noise 50 %": BASE | {"noise": 0.5},
+    "natural": BASE | {"resampling": "natural"},
+    "uniform": BASE | {"resampling": "uniform"},
+    "targets": BASE | {"vocabulary": "targets"},
+    "frequent": BASE | {"vocabulary": "frequent"},
+    "scratch": SCRATCH,
+}
+MEASURES = {  # name: target set, mode
+    "CIFAR-10, linear probe": ("cifar10", "linear"),
+    "CIFAR-10, fine-tuned": ("cifar10", "full"),
+    "source classes, linear probe": ("tinyimagenet", "linear"),
+}
+
+
+# ---- one run
+
+
+def corpus(work: Path, sizes: Sizes, seed: int, condition: dict[str, Any]) -> Path:
+    """The training shards of a condition, built unless they are there."""
+    out = work / f"corpus-{seed}-{condition['vocabulary']}-{condition['noise']}"
+    if not (out / "summary.json").exists():
+        data, rules = work / f"data-{seed}", {key: condition[key] for key in ("noise", "vocabulary")}
+        words = {"min_posts": sizes.min_posts, "wordnet": str(data / "nouns.tsv"), "holdout": 0.0}
+        build(data, out, work / f"squares-{seed}", **words, **rules)
+    return out
+
+
+def pretrained(folder: Path, rule: str, sizes: Sizes, seed: int, section: dict[str, Any], show: Progress) -> nn.Module:
+    """The network trained on the hashtags, for as many images as `sizes` says."""
+    shards = opened(folder, "train")
+    initialise(seed)
+    module = network(**parts(section), classes=len(shards.names))
+    factors = once(repeats, folder, rule, sizes.length)
+    epochs = sizes.images / float(factors.sum())
+    # warm-up, too, is counted in images: the lists of the rules differ in length
+    recipe = Recipe(**options(Recipe, section["recipe"] | {"warmup": epochs / 10}, "pretrain.recipe"))
+    training = Training(recipe, epochs, seed, progress=show)
+    train(module, Rows(shards, "hashtags"), training, lambda generator: epoch_list(factors, generator))
+    return module
+
+
+def run(work: Path, sizes: Sizes, condition: dict[str, Any], seed: int, show: Progress) -> dict[str, float]:
+    """Top-1 % on the test images of every measure, after pretraining under a condition."""
+    params, weights, init = settings.load(), work / "model.safetensors", "scratch"
+    backbone = {"backbone": params["search"]["reference"]}
+    if condition != SCRATCH:
+        section, init = params["pretrain"] | backbone, "pretrained"
+        folder = corpus(work, sizes, seed, condition) / "hashtags"
+        module = pretrained(folder, condition["resampling"], sizes, seed, section, show)
+        save(weights, module, parts(section), opened(folder, "train").names)
+    section = params["finetune"] | backbone | {"weights": weights, "epochs": sizes.epochs}
+    arm = {"seed": seed, "labels": sizes.labels, "init": init}
+    accuracies = {}
+    for name, (target, mode) in MEASURES.items():
+        folder = corpus(work, sizes, seed, BASE) / "targets" / target
+        module, _ = trained(arm | {"mode": mode}, section, folder, lambda *_: None)
+        accuracies[name] = accuracy(module, Rows(opened(folder, "test"), "labels")).compute()["top1"]
+    return accuracies
+
+
+# ---- the study
+
+
+def kept(path: Path) -> dict[str, dict[str, Any]]:
+    """The results of runs that ended, by key; a line that a kill cut off goes from the file."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    part = path.with_suffix(".part")
+    part.write_text("".join(line for line in lines if line.endswith("\n")))
+    part.replace(path)
+    return {row["key"]: row for row in map(json.loads, path.read_text().splitlines())}
+
+
+def study(folder: Path, work: Path, sizes: Sizes) -> list[dict[str, Any]]:
+    """The results of all conditions and seeds; those of an earlier, killed or finished study are taken as they are."""
+    params, made = settings.load(), work / digest(sizes._replace(seeds=0))
+    sections = [params["search"]["reference"], params["pretrain"], params["finetune"]]
+    wanted = {
+        digest(made.name, sections, condition, seed): {"name": name, "condition": condition, "seed": seed}
+        for (name, condition), seed in product(CONDITIONS.items(), range(sizes.seeds))
+    }
+    with locked(work), progress("noise") as show:
+        known = kept(work / "results.jsonl")
+        pending = [key for key in wanted if key not in known]
+        for number, key in enumerate(pending):
+            one, started = wanted[key], time.monotonic()
+
+            def told(done: int, total: int, _: str, before: int = 100 * number, one: dict[str, Any] = one) -> None:
+                show(before + 100 * done // total, 100 * len(pending), f"{one['name']}, seed {one['seed']},")
+
+            stores(folder, made / f"data-{one['seed']}", sizes, one["seed"])
+            known[key] = {"key": key, "accuracies": run(made, sizes, one["condition"], one["seed"], told)}
+            known[key]["minutes"] = (time.monotonic() - started) / 60
+            with (work / "results.jsonl").open("a") as file:
+                file.write(json.dumps(one | known[key]) + "\n")
+    return [known[key] | one for key, one in wanted.items()]
+
+
+def main() -> None:
+    """Command line of the recipe."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.noise", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--packs", type=Path, default=FOLDER, help="folder of the packs (*.tar.xz)")
+    parser.add_argument("--work", type=Path, help="folder of what is kept (default .tagdag/noise)")
+    parser.add_argument("--seeds", type=int, help="number of seeds (default 3)")
+    parser.add_argument(
+        "--quick", action="store_true", help="few photographs and images; the table stays in the work folder"
+    )
+    given = parser.parse_args()
+    work = given.work or settings.STATE / f"noise{'-quick' * given.quick}"
+    sizes = QUICK if given.quick else Sizes()
+    sizes = sizes._replace(seeds=given.seeds or sizes.seeds)
+    shown = [*["--quick"] * given.quick, *([f"--seeds {given.seeds}"] if given.seeds else [])]
+    command = " ".join(["python -m benchmarks.noise", *shown]) if shown else "make repro RECIPE=noise"
+    with user_errors():
+        check(given.packs)
+        rows = study(given.packs, work, sizes)
+        write(rows, sizes._asdict(), command, work if given.quick else RESULTS)
+
+
+if __name__ == "__main__":
+    main()
