@@ -1,7 +1,6 @@
 """The data store in, training shards out: the tags, then the pixels, then what is dropped. Same data, same bytes."""
 
 import csv
-import hashlib
 import json
 import tempfile
 from collections import Counter
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus.duplicates.dedupe import POLICIES, Dropped, duplicated
-from corpus.hashtags.canonical import read_canon
+from corpus.hashtags.canonical import RULES, read_canon
 from corpus.report.account import account
 from corpus.report.findings import Findings
 from corpus.report.funnel import Masks
@@ -21,7 +20,7 @@ from corpus.report.page import write_report
 from corpus.report.plots import write_plots
 from corpus.shards.index import IndexWriter
 from corpus.shards.squares import Store, forget, link, opened
-from corpus.sources.rows import Progress
+from corpus.sources.rows import Progress, number_of
 from corpus.store.posts import json_line
 from corpus.store.read import read_table, shards_of
 from corpus.store.write import replacing
@@ -33,8 +32,7 @@ PEOPLE = {"id": pa.string(), "user": pa.string()}
 
 def held_out(key: str, user: str | None, share: float) -> bool:
     """Whether a post is for validation: decided by its user where known, so that nobody is on both sides."""
-    text = f"user:{user}" if user else f"id:{key}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) < share * 2**64
+    return number_of(f"user:{user}" if user else f"id:{key}") < share * 2**64
 
 
 def labelled(store: Store, out: Path) -> Counter[str]:
@@ -128,7 +126,7 @@ def build(
     out.mkdir(parents=True, exist_ok=True)
     (out / "summary.json").unlink(missing_ok=True)  # written last, it says that the rest is whole
     folders = sorted(path for path in (data / "targets").glob("*") if path.is_dir() and path.name[0] != ".")
-    rules = {key: settings[key] for key in ("stop", "senses", "lemmas", "merged", "misspellings", "min_posts")}
+    rules = {key: settings[key] for key in RULES}
     canon = read_canon(data / "posts" / "synonyms.tsv", wordnet, **rules)
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         wanted = class_names(folders) if vocabulary == "targets" else []

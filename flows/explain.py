@@ -11,18 +11,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from corpus.hashtags.canonical import Canon, read_canon
+from corpus.hashtags.canonical import RULES, Canon, read_canon
 from corpus.hashtags.meanings import Decision
 from flows import settings
 from flows.command import user_errors
 
 TABLE = Path("data/posts/synonyms.tsv")
-KEYS = ("stop", "senses", "lemmas", "merged", "misspellings", "min_posts")
 
 
 def canon(section: Mapping[str, Any], table: Path, wordnet: str | None) -> Canon:
     """The rules as the stage corpus has them: its section of params.yaml, its table; `wordnet` goes before its own."""
-    return read_canon(table, wordnet or section.get("wordnet"), **{key: section[key] for key in KEYS if key in section})
+    return read_canon(
+        table, wordnet or section.get("wordnet"), **{key: section[key] for key in RULES if key in section}
+    )
 
 
 def read_vocabulary(path: Path) -> dict[str, int]:

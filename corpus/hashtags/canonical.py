@@ -29,6 +29,7 @@ from corpus.hashtags.wordnet import WordNet, read_wordnet
 from corpus.hashtags.words import Splitter
 
 SENSES = ("same", "first", "all")
+RULES = ("stop", "senses", "lemmas", "merged", "misspellings", "min_posts")  # settings of section corpus, and of Canon
 SHARE = 1e-5  # of all words: what a frequent tag counts as when words are split
 
 

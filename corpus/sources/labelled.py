@@ -20,7 +20,6 @@ With L levels above, that is (1 - missing + L hypernym) / (1 - again) + off_topi
 those of certainty and of repetition: `again` and `off_topic` set the number of tags per post.
 """
 
-import hashlib
 import os
 from bisect import bisect
 from collections import Counter
@@ -34,7 +33,7 @@ import numpy as np
 
 from corpus.hashtags.normal import normalise
 from corpus.sample import OFF_TOPIC, User, cumulated, stream, user_of, zipf
-from corpus.sources.rows import Row, checked, described
+from corpus.sources.rows import Row, checked, described, number_of
 
 LABELLED = 10  # random stream
 Forms = Sequence[str]  # the usual one first
@@ -120,7 +119,7 @@ class Model:
 
     def post(self, name: str, image: str) -> dict[str, object]:
         """hashtags, user and time of the image class/image."""
-        rng = stream(self.seed, LABELLED, int.from_bytes(hashlib.sha256(image.encode(errors="replace")).digest()[:8]))
+        rng = stream(self.seed, LABELLED, number_of(image))
         user = _user(self.seed, zipf(rng, range(self.users), 10))
         time = datetime(2023, 1, 1) + timedelta(seconds=int(rng.integers(2 * 365 * 86400)))
         return {"hashtags": self.tags(rng, name, user), "user": user.name, "time": time}

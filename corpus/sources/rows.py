@@ -60,9 +60,14 @@ def tags(value: Any) -> list[str]:
     return [tag for item in items for tag in split_tags(text(item) or "")]
 
 
+def number_of(text: str) -> int:
+    """A number below 2^64 that a text alone decides: the beginning of its SHA-256."""
+    return int.from_bytes(hashlib.sha256(text.encode(errors="replace")).digest()[:8])
+
+
 def split_of(key: str) -> str:
     """The split of an image whose source names none: 70 % train, 10 % val, 20 % test, by its id alone."""
-    share = int.from_bytes(hashlib.sha256(key.encode(errors="replace")).digest()[:8], "big") / 2**64
+    share = number_of(key) / 2**64
     return "train" if share < 0.7 else "val" if share < 0.8 else "test"
 
 

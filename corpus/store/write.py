@@ -68,9 +68,9 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def record_digest(record: Record, image: bytes) -> int:
-    """SHA-256 over what was posted: the record without its place in the store, and the image."""
-    text = json_line(record.model_dump(exclude={"image"}) | {"sha256": hashlib.sha256(image).hexdigest()})
+def record_digest(record: Record, sha256: str) -> int:
+    """SHA-256 over what was posted: the record without its place in the store, and the SHA-256 of its image."""
+    text = json_line(record.model_dump(exclude={"image"}) | {"sha256": sha256})
     return int.from_bytes(hashlib.sha256(text.encode()).digest())
 
 
@@ -94,7 +94,7 @@ class StoreWriter:
         place = {"offset": offset, "size": len(image), "sha256": hashlib.sha256(image).hexdigest()}
         self._lines.write(json_line(record.model_dump() | place))
         self._count += 1
-        self._digest += record_digest(record, image)
+        self._digest += record_digest(record, place["sha256"])
 
     @property
     def full(self) -> bool:
