@@ -1,6 +1,7 @@
 """Every backbone: the contract, the complexities it declares, and the same outputs as another library's."""
 
 import math
+from functools import partial
 from importlib import import_module
 
 import pytest
@@ -9,10 +10,19 @@ from torch import nn
 
 from engine.build import build, choices
 from engine.complexity import measure
-from models.blocks.anynet import AnyNet, XBlock, fit_groups, quantised_stages
+from models.backbones.efficientnet import MBConv
+from models.backbones.resnet import Basic
+from models.blocks.anynet import AnyNet, Bottleneck, fit_groups, quantised_stages
 
-EXPECTED = [(name, row) for name in choices("backbones") for row in import_module(f"models.backbones.{name}").expected]
+BACKBONES = {name: import_module(f"models.backbones.{name}").expected for name in choices("backbones")}
+EXPECTED = [(name, row) for name, rows in BACKBONES.items() for row in rows]
 SMALL = {"name": "resnext", "depths": (1, 1, 1, 1), "cardinality": 4, "width": 16, "stem": "simple", "stem_stride": 1}
+SECTIONS = [{"name": name, **rows[0]["options"]} for name, rows in BACKBONES.items()] + [
+    SMALL,
+    {"name": "regnet", **BACKBONES["regnet"][0]["options"], "se_ratio": 0.25},
+    {"name": "resnet", **BACKBONES["resnet"][-1]["options"], "depths": (1, 2, 1)},
+    {"name": "resnet", "depths": (1, 1), "block": "basic"},
+]
 
 
 def classifier(section: dict, classes: int = 1000, device: str = "meta") -> nn.Sequential:
@@ -30,24 +40,26 @@ def copied(ours: nn.Module, theirs: nn.Module) -> nn.Module:
 
 
 def randomised(module: nn.Module) -> nn.Module:
-    """Batch norms that do something, lest zero gammas hide a wrong branch."""
+    """Batch norms that do something, lest zero gammas hide a wrong branch, and predictions of the order of one."""
     for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
         nn.init.uniform_(norm.weight, 0.5, 1.0)
         nn.init.normal_(norm.bias, std=0.1)
         norm.running_mean.normal_(std=0.1)
         norm.running_var.uniform_(0.5, 1.5)
+    for linear in (m for m in module.modules() if isinstance(m, nn.Linear)):
+        nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
     return module.eval()
 
 
 @pytest.mark.parametrize(("name", "row"), EXPECTED)
 def test_declared_complexity(name, row):
-    counted = measure(classifier({"name": name, **row["options"]}, row["classes"]), row["input"])
+    counted = measure(classifier({"name": name, **row["options"]}, row["classes"]), row["input"], row["rule"])
     declared = {key: row[key] for key in counted if key in row}
-    assert "params" in declared and row["rule"]
+    assert "params" in declared
     assert {key: counted[key] for key in declared} == declared
 
 
-@pytest.mark.parametrize("section", [{"name": name, **row["options"]} for name, row in EXPECTED[:1]] + [SMALL])
+@pytest.mark.parametrize("section", SECTIONS)
 @pytest.mark.parametrize("side", [32, 56])
 def test_contract(section, side):
     backbone = build("backbones", section).to(memory_format=torch.channels_last)
@@ -59,39 +71,38 @@ def test_contract(section, side):
     assert all(p.grad is not None for p in backbone.parameters())
 
 
-@pytest.mark.parametrize("size", ["002", "004", "006", "008", "016"])
-def test_timm_has_the_same_regnetx(size):
-    timm = pytest.importorskip("timm")
-    rows = dict(
-        zip(["002", "004", "006", "008", "016"], import_module("models.backbones.regnet").expected, strict=False)
-    )
+@pytest.mark.parametrize("section", SECTIONS)
+def test_layers_are_the_whole_backbone_from_input_to_output(section):
     with torch.device("meta"):
-        theirs = timm.create_model(f"regnetx_{size}")
-    ours = classifier({"name": "regnet", **rows[size]["options"]})
-    shapes = [[p.shape for p in net.parameters()] for net in (ours, theirs)]
-    assert shapes[0] == shapes[1]
+        backbone, ran = build("backbones", section), []
+        layers = backbone.layers()
+        for layer in layers:
+            layer.register_forward_hook(lambda layer, *_: ran.append(layer))
+        backbone(torch.empty(2, 3, 32, 32))
+    assert ran == layers
+    parameters = [id(p) for layer in layers for p in layer.parameters()]
+    assert parameters == [id(p) for p in backbone.parameters()]
 
 
-def test_regnetx_200mf_computes_what_timm_does():
-    timm = pytest.importorskip("timm")
+@pytest.mark.parametrize(
+    ("section", "library", "theirs"),
+    [
+        ({"name": "regnet", **BACKBONES["regnet"][0]["options"]}, "timm", "regnetx_002"),
+        ({"name": "regnet", **BACKBONES["regnet"][0]["options"], "se_ratio": 0.25}, "timm", "regnety_002"),
+        ({"name": "efficientnet"}, "timm", "efficientnet_b0"),
+        ({"name": "resnet"}, "torchvision", "resnet50"),
+        ({"name": "resnet", "depths": (2, 2, 2, 2), "block": "basic"}, "torchvision", "resnet18"),
+        ({"name": "resnext"}, "torchvision", "resnext50_32x4d"),
+    ],
+)
+def test_another_library_computes_the_same(section, library, theirs):
+    models = pytest.importorskip(f"{library}.models")
     torch.manual_seed(0)
-    theirs = randomised(timm.create_model("regnetx_002"))
-    section = {"name": "regnet", **import_module("models.backbones.regnet").expected[0]["options"]}
-    ours = copied(classifier(section, device="cpu"), theirs)
+    peer = randomised(getattr(models, theirs)(num_classes=7))
+    ours = copied(classifier(section, classes=7, device="cpu"), peer)
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        torch.testing.assert_close(ours[0](x)[-1], theirs.forward_features(x), atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-5)
-
-
-def test_resnext_50_computes_what_torchvision_does():
-    models = pytest.importorskip("torchvision.models")
-    torch.manual_seed(0)
-    theirs = randomised(models.resnext50_32x4d())
-    ours = copied(classifier({"name": "resnext"}, device="cpu"), theirs)
-    x = torch.randn(1, 3, 64, 64)
-    with torch.no_grad():
-        torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(ours(x), peer(x), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -126,17 +137,42 @@ def test_fitted_groups_divide_the_bottleneck(b):
     assert fit_groups(widths, [b] * len(asked), groups) == (widths, groups)
 
 
-def test_blocks_start_as_the_identity():
-    block, shortened = XBlock(16, 16, 1, 1, 8), XBlock(16, 32, 2, 1, 8)
+RESIDUAL = [
+    partial(Bottleneck, ratio=1, group_width=8),
+    partial(Bottleneck, ratio=0.5, group_width=8, se_ratio=0.25),
+    Basic,
+    partial(MBConv, expansion=6, kernel=5),
+]
+
+
+@pytest.mark.parametrize("block", RESIDUAL[:3])  # EfficientNet's authors start its last gamma at 1
+def test_residual_blocks_start_as_the_identity(block):
     x = torch.rand(4, 16, 8, 8)
-    torch.testing.assert_close(block(x), x)
-    assert shortened.shortcut[1].weight.eq(1).all(), "only the last norm of a branch starts at zero"
+    torch.testing.assert_close(block(16, 16, 1)(x), x)
+
+
+@pytest.mark.parametrize("block", RESIDUAL)
+@pytest.mark.parametrize(("outputs", "stride"), [(16, 2), (32, 1), (32, 2)])
+def test_blocks_that_change_the_shape_start_with_a_signal(block, outputs, stride):
+    changed = block(16, outputs, stride)
+    zeros = [name for name, p in changed.named_parameters() if "weight" in name and p.eq(0).all()]
+    # zero on the norm of a projection as well, or on a branch that has no shortcut, and nothing would get through
+    last = f"transform.{len(changed.transform) - 1}.weight"
+    assert zeros == ([] if isinstance(changed, MBConv) else [last])
+    assert changed(torch.rand(4, 16, 8, 8)).std() > 0.1
+
+
+@pytest.mark.parametrize("block", RESIDUAL)
+def test_the_stride_is_on_one_spatial_convolution(block):
+    convs = [m for m in block(16, 32, 2).transform if isinstance(m, nn.Conv2d)]
+    strided = [conv.kernel_size[0] for conv in convs if conv.stride == (2, 2)]
+    assert strided in ([3], [5])
 
 
 def test_convolutions_start_with_the_variance_of_he():
     torch.manual_seed(0)
-    net = AnyNet([256], [1], [2], [1], [64])
-    for conv in (m for m in net.stages.modules() if isinstance(m, nn.Conv2d)):
+    net = AnyNet([256], [1], [2], [partial(Bottleneck, ratio=1, group_width=64, se_ratio=0.25)])
+    for conv in (m for m in net.modules() if isinstance(m, nn.Conv2d)):
         fan_out = conv.out_channels * conv.kernel_size[0] ** 2
         assert conv.weight.std().item() == pytest.approx(math.sqrt(2 / fan_out), rel=0.05)
 
@@ -150,11 +186,3 @@ def test_impossible_regnets_are_refused(wrong):
 def test_number_of_stages_is_free():
     net = build("backbones", {"name": "regnet", "depth": 6, "w_0": 16, "w_a": 8, "w_m": 2, "group_width": 8})
     assert len(net.channels) == len(net.strides) == len(net(torch.randn(2, 3, 32, 32))) == 3
-
-
-def test_measure_copies_no_weights_and_leaves_the_network_alone():
-    net = classifier({"name": "regnet", **EXPECTED[0][1]["options"]}, device="cpu").train()
-    before = {key: value.clone() for key, value in net.state_dict().items()}
-    assert measure(net, (3, 224, 224)) == {key: EXPECTED[0][1][key] for key in ("params", "flops", "acts")}
-    assert net.training and not any(m._forward_hooks for m in net.modules())
-    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())

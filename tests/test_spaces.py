@@ -3,8 +3,6 @@
 import json
 import math
 import random
-import tarfile
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +11,8 @@ from torch import nn
 
 from engine.build import build
 from engine.complexity import measure
+from tests.test_complexity import expressed
 
-TABLES = Path(__file__).parents[2] / "shared" / "data" / "model_tables.tar.xz"
 SMALL = {
     "name": "regnetx",
     "flops": [1e6, 1e7],
@@ -59,26 +57,22 @@ def test_cost_is_what_the_built_network_has(settings, classes):
     space, resolution = build("spaces", settings), settings.get("resolution", 224)
     for seed in range(36):
         section = space.sample(Trial(seed))
-        ratio = {"bottleneck_ratio": (1.0, 2.0, 0.5)[seed % 3]}
-        assert space.cost(section | ratio, classes) == counted(section | ratio, resolution, classes)
+        ratios = {"bottleneck_ratio": (1.0, 2.0, 0.5)[seed % 3], "se_ratio": (0.0, 0.25, 0.02)[seed // 3 % 3]}
+        assert space.cost(section | ratios, classes) == counted(section | ratios, resolution, classes)
 
 
-@pytest.mark.skipif(not TABLES.exists(), reason="the tables of pycls are not here")
-def test_cost_is_that_of_the_authors_table():
-    space, rows = build("spaces", {"name": "regnetx", "flops": [1, 2]}), 0
-    with tarfile.open(TABLES) as archive:
-        names = archive.getnames()
-        table = json.load(archive.extractfile(next(n for n in names if n.endswith("model_complexity.json"))))
-        for name in (n for n in names if "/RegNetX-" in n):
-            options = yaml.safe_load(archive.extractfile(name))["REGNET"]
-            keys = {"depth": "DEPTH", "w_0": "W0", "w_a": "WA", "w_m": "WM", "group_width": "GROUP_W"}
-            section = {ours: options[theirs] for ours, theirs in keys.items()}
-            assert space.cost(section, 1000) == table["configs/" + name.split("pycls_configs/")[1]]
-            rows += 1
-    assert rows == 12
+def test_cost_is_that_of_the_authors_table(pack):
+    folder = pack("model_tables")
+    table = json.loads((folder / "pycls_dev/model_complexity.json").read_text())
+    space = build("spaces", {"name": "regnetx", "flops": [1, 2]})
+    paths = list(folder.glob("pycls_configs/**/RegNet*.yaml"))
+    for path in paths:
+        section = expressed(path.stem, yaml.safe_load(path.read_text()))
+        assert space.cost(section, 1000) == table[f"configs/{path.relative_to(folder / 'pycls_configs')}"]
+    assert len(paths) == 24
 
 
-@pytest.mark.parametrize("settings", [SMALL, {"name": "regnetx", "flops": [2e8, 8e8]}])
+@pytest.mark.parametrize("settings", [SMALL, {"name": "regnetx", "flops": [2e8, 8e8], "se_ratio": 0.25}])
 def test_contains_keeps_every_limit(settings):
     space = build("spaces", settings)
     sections = [space.sample(Trial(seed)) for seed in range(2000)]
@@ -90,6 +84,7 @@ def test_contains_keeps_every_limit(settings):
             backbone = build("backbones", section)
         assert stages[0] <= len(backbone.channels) <= stages[1]
         assert settings["flops"][0] <= space.cost(section)["flops"] <= settings["flops"][1]
+        assert section["se_ratio"] == settings.get("se_ratio", 0)
         assert section["w_0"] % 8 == 0 and section["group_width"] in {4, *range(8, 129, 8)}
     assert len({json.dumps(section) for section in inside}) > len(inside) // 2
 
@@ -101,6 +96,7 @@ def test_contains_refuses():
     assert not space.contains(section | {"name": "resnext"})
     assert not space.contains(section | {"depth": 13})
     assert not space.contains(section | {"bottleneck_ratio": 2.0})
+    assert not space.contains(section | {"se_ratio": 0.25})
     assert not space.contains(section | {"stem_stride": 2})
     assert not build("spaces", SMALL | {"flops": [1, cost["flops"] - 1]}).contains(section)
     for limit in ("params", "acts"):

@@ -1,19 +1,21 @@
 """RegNet, networks whose widths are a quantised linear function of the block index.
 
 Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678: section 3.3,
-equations 2 to 4, and the RegNetX models of table 3 (bottleneck ratio 1, no squeeze-and-excitation).
+equations 2 to 4, and the models of section 5: RegNetX, and RegNetY with squeeze-and-excitation.
 """
 
-from models.blocks.anynet import AnyNet, fit_groups, quantised_stages
+from functools import partial
+
+from models.blocks.anynet import AnyNet, Bottleneck, fit_groups, quantised_stages
 
 __all__ = ["RegNet", "expected"]
 
 
 class RegNet(AnyNet):
-    """The paper's RegNetX by its own parameters; every stage halves the map, and their number follows from the widths.
+    """RegNetX by the paper's parameters; every stage halves the map, and their number follows from the widths.
 
     group_width: channels per group, the paper's g. bottleneck_ratio: the paper's b, block width over bottleneck width.
-    stem_stride: 2 in the paper; 1 suits images of 32 pixels.
+    se_ratio: 0.25 for RegNetY, squeezed channels over a block's inputs. stem_stride: 2; 1 suits images of 32 pixels.
     """
 
     def __init__(
@@ -24,26 +26,27 @@ class RegNet(AnyNet):
         w_m: float,
         group_width: int,
         bottleneck_ratio: float = 1.0,
+        se_ratio: float = 0.0,
         stem_width: int = 32,
         stem_stride: int = 2,
     ) -> None:
         widths, depths, _ = quantised_stages(depth, w_0, w_a, w_m)
         stages = len(widths)
-        b = [bottleneck_ratio] * stages
-        widths, g = fit_groups(widths, b, [group_width] * stages)
-        super().__init__(widths, depths, [2] * stages, b, g, stem_width=stem_width, stem_stride=stem_stride)
+        widths, groups = fit_groups(widths, [bottleneck_ratio] * stages, [group_width] * stages)
+        blocks = [partial(Bottleneck, ratio=bottleneck_ratio, group_width=g, se_ratio=se_ratio) for g in groups]
+        super().__init__(widths, depths, [2] * stages, blocks, stem_width=stem_width, stem_stride=stem_stride)
 
 
-def _row(depth: int, w_0: int, w_a: float, w_m: float, g: int, params: int, flops: int, acts: int) -> dict:
-    """One RegNetX of the authors' model_complexity.json (pycls), with its 1000-class layer."""
+def _row(depth: int, w_0: int, w_a: float, w_m: float, g: int, params: int, flops: int, acts: int, **more) -> dict:
+    """One RegNet of the authors' model_complexity.json (pycls), with its 1000-class layer."""
     return {
-        "options": {"depth": depth, "w_0": w_0, "w_a": w_a, "w_m": w_m, "group_width": g},
+        "options": {"depth": depth, "w_0": w_0, "w_a": w_a, "w_m": w_m, "group_width": g, **more},
         "input": (3, 224, 224),
         "classes": 1000,
+        "rule": "pycls",
         "params": params,
         "flops": flops,
         "acts": acts,
-        "rule": "pycls: conv + linear multiply-adds; conv, linear and max-pool outputs",
     }
 
 
@@ -54,4 +57,7 @@ expected = [
     _row(16, 56, 35.73, 2.28, 16, 7_259_656, 799_700_712, 5_148_744),
     _row(18, 80, 34.01, 2.25, 24, 9_190_136, 1_602_850_792, 7_933_512),
     _row(23, 320, 69.86, 2.0, 168, 107_811_560, 31_735_930_792, 36_302_160),
+    _row(13, 24, 36.44, 2.49, 8, 3_162_996, 199_519_076, 2_168_052, se_ratio=0.25),
+    _row(16, 48, 27.89, 2.09, 8, 4_344_144, 401_849_056, 3_892_496, se_ratio=0.25),
+    _row(14, 56, 38.84, 2.4, 16, 6_263_168, 797_183_328, 5_249_888, se_ratio=0.25),
 ]

@@ -5,8 +5,9 @@ table 1 and figure 3(c). 101 layers of 32x{8,16,32,48}d are the networks of Maha
 """
 
 from collections.abc import Sequence
+from functools import partial
 
-from models.blocks.anynet import AnyNet
+from models.blocks.anynet import AnyNet, Bottleneck
 
 __all__ = ["ResNeXt", "expected"]
 
@@ -28,12 +29,12 @@ class ResNeXt(AnyNet):
         stem_width: int = 64,
     ) -> None:
         doubling = [2**i for i in range(len(depths))]
+        ratio = 4 * width / (cardinality * group_width)
         super().__init__(
             widths=[4 * width * k for k in doubling],
             depths=depths,
             strides=[1] + [2] * (len(depths) - 1),
-            ratios=[4 * width / (cardinality * group_width)] * len(depths),
-            group_widths=[group_width * k for k in doubling],
+            blocks=[partial(Bottleneck, ratio=ratio, group_width=group_width * k) for k in doubling],
             stem_kind=stem,
             stem_width=stem_width,
             stem_stride=stem_stride,
@@ -42,8 +43,8 @@ class ResNeXt(AnyNet):
 
 def _row(options: dict, params: int, **complexity: int) -> dict:
     """One network with its 1000-class layer: complexity from pycls's model_complexity.json, or parameters alone."""
-    rule = "pycls: conv + linear multiply-adds; conv, linear and max-pool outputs"
-    return {"options": options, "input": (3, 224, 224), "classes": 1000, "params": params, **complexity, "rule": rule}
+    found = {"params": params, **complexity}
+    return {"options": options, "input": (3, 224, 224), "classes": 1000, "rule": "pycls", **found}
 
 
 _101 = (3, 4, 23, 3)
@@ -51,8 +52,7 @@ _101 = (3, 4, 23, 3)
 expected = [
     _row({}, 25_028_904, flops=4_230_480_872, acts=14_602_216),
     _row({"depths": _101}, 44_177_704, flops=7_969_997_800, acts=21_426_152),
-    # a single group is ResNet-50
-    _row({"cardinality": 1, "group_width": 64}, 25_557_032, flops=4_089_185_256, acts=11_315_688),
+    _row({"depths": (3, 8, 36, 3)}, 59_951_400, flops=11_709_514_728, acts=29_855_720),
     _row({"depths": _101, "group_width": 8}, 88_791_336),
     _row({"depths": _101, "group_width": 48}, 828_411_176),
 ]

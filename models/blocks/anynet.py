@@ -1,10 +1,10 @@
-"""AnyNet: the stem and the residual body that RegNet and ResNeXt share.
+"""AnyNet: a stem and stages of blocks, which is what every convolutional backbone here is; the residual bottleneck.
 
 Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678: sections 3.2
-(AnyNetX, X block) and 3.3 (quantised linear widths). Initialised as Goyal et al. 2017, arXiv 1706.02677, section 5.1.
+(AnyNet, X block) and 3.3 (quantised linear widths). Initialised as Goyal et al. 2017, arXiv 1706.02677, section 5.1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, groupby, pairwise
 from math import lcm, log
 from operator import mul
@@ -12,7 +12,9 @@ from operator import mul
 import torch
 from torch import Tensor, nn
 
-__all__ = ["AnyNet", "fit_groups", "quantised_stages"]
+from models.blocks.convolution import SqueezeExcitation, convolution
+
+__all__ = ["AnyNet", "Bottleneck", "Residual", "fit_groups", "quantised_stages"]
 
 
 def quantised_stages(depth: int, w_0: int, w_a: float, w_m: float) -> tuple[list[int], list[int], bool]:
@@ -51,35 +53,24 @@ def fit_groups(
     return list(widths), list(group_widths)
 
 
-def convolution(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    """Convolution and batch norm."""
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    return [conv, nn.BatchNorm2d(outputs)]
-
-
-def stem(kind: str, width: int, stride: int) -> nn.Sequential:
+def stem(kind: str, width: int, stride: int, activation: type[nn.Module]) -> nn.Sequential:
     """First layers: `simple` is one 3x3 (RegNet), `imagenet` a 7x7 and a max-pool that halves again (ResNet)."""
     if kind == "simple":
-        return nn.Sequential(*convolution(3, width, 3, stride), nn.ReLU(inplace=True))
+        return nn.Sequential(*convolution(3, width, 3, stride), activation(inplace=True))
     if kind == "imagenet":
-        return nn.Sequential(*convolution(3, width, 7, stride), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
+        return nn.Sequential(*convolution(3, width, 7, stride), activation(inplace=True), nn.MaxPool2d(3, 2, 1))
     raise ValueError(f"unknown stem {kind!r}: choose simple or imagenet")
 
 
-class XBlock(nn.Module):
-    """Residual bottleneck with a grouped 3x3 that carries the stride; starts as the identity (last gamma is 0)."""
+class Residual(nn.Module):
+    """A branch added to a shortcut, which is a projection where the shape changes; starts as the shortcut alone.
 
-    def __init__(self, inputs: int, outputs: int, stride: int, ratio: float, group_width: int) -> None:
+    Only the branch's last gamma is 0 (Goyal et al. 2017, section 5.1): the shortcut's has to let the signal through.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, branch: list[nn.Module]) -> None:
         super().__init__()
-        inner = round(outputs / ratio)
-        self.transform = nn.Sequential(
-            *convolution(inputs, inner),
-            nn.ReLU(inplace=True),
-            *convolution(inner, inner, 3, stride, inner // group_width),
-            nn.ReLU(inplace=True),
-            *convolution(inner, outputs),
-        )
+        self.transform = nn.Sequential(*branch)
         nn.init.zeros_(self.transform[-1].weight)
         same = stride == 1 and inputs == outputs
         self.shortcut = nn.Identity() if same else nn.Sequential(*convolution(inputs, outputs, 1, stride))
@@ -88,10 +79,33 @@ class XBlock(nn.Module):
         return torch.relu_(self.transform(x) + self.shortcut(x))
 
 
+class Bottleneck(Residual):
+    """1x1, grouped 3x3, 1x1; the 3x3 has the stride, for on the first 1x1 it would skip three quarters of the input.
+
+    ratio: outputs over bottleneck width. group_width: channels per group, 0 for a single group. se_ratio: squeezed
+    channels of a squeeze-and-excitation after the 3x3 over the block's inputs, 0 for none.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, ratio: float = 4, group_width: int = 0, se_ratio: float = 0
+    ) -> None:
+        inner, squeezed = round(outputs / ratio), round(inputs * se_ratio)
+        branch = [
+            *convolution(inputs, inner),
+            nn.ReLU(inplace=True),
+            *convolution(inner, inner, 3, stride, inner // (group_width or inner)),
+            nn.ReLU(inplace=True),
+            *([SqueezeExcitation(inner, squeezed)] if squeezed else []),
+            *convolution(inner, outputs),
+        ]
+        super().__init__(inputs, outputs, stride, branch)
+
+
 class AnyNet(nn.Module):
     """images (n, 3, h, w) -> one feature map per stage, map i (n, channels[i], h / strides[i], w / strides[i]).
 
-    widths, depths, strides, ratios, group_widths: one number per stage; a stage's stride falls on its first block.
+    widths, depths, strides, blocks: one per stage; blocks[i](inputs, outputs, stride) is a block of stage i, whose
+    stride falls on its first one.
     """
 
     def __init__(
@@ -99,22 +113,24 @@ class AnyNet(nn.Module):
         widths: Sequence[int],
         depths: Sequence[int],
         strides: Sequence[int],
-        ratios: Sequence[float],
-        group_widths: Sequence[int],
+        blocks: Sequence[Callable[[int, int, int], nn.Module]],
         stem_kind: str = "simple",
         stem_width: int = 32,
         stem_stride: int = 2,
+        activation: type[nn.Module] = nn.ReLU,
     ) -> None:
         super().__init__()
-        self.stem = stem(stem_kind, stem_width, stem_stride)
+        self.stem = stem(stem_kind, stem_width, stem_stride, activation)
         self.stages = nn.ModuleList()
-        plan = zip(pairwise([stem_width, *widths]), depths, strides, ratios, group_widths, strict=True)
-        for (inputs, w), d, stride, b, g in plan:
-            blocks = [XBlock(w if i else inputs, w, 1 if i else stride, b, g) for i in range(d)]
-            self.stages.append(nn.Sequential(*blocks))
+        for (inputs, w), d, stride, block in zip(pairwise([stem_width, *widths]), depths, strides, blocks, strict=True):
+            self.stages.append(nn.Sequential(block(inputs, w, stride), *(block(w, w, 1) for _ in range(d - 1))))
         self.channels = list(widths)
         reached = stem_stride * (2 if stem_kind == "imagenet" else 1)
         self.strides = list(accumulate(strides, mul, initial=reached))[1:]
+
+    def layers(self) -> list[nn.Module]:
+        """The stem and every block, from input to output: the depths that layer-wise rates and freezing count by."""
+        return [self.stem, *(block for stage in self.stages for block in stage)]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         x, maps = self.stem(images), []

@@ -15,6 +15,7 @@ class RegNetX:
     """Sections of params.yaml for `backbones/regnet`, within `flops` multiply-adds of the body at `resolution` pixels.
 
     Ranges are (lowest, highest), both included. params_max and acts_max bound the body too, 0 meaning no bound.
+    se_ratio 0.25 makes it the space of RegNetY.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class RegNetX:
         stem_stride: int = 2,
         params_max: float = 0,
         acts_max: float = 0,
+        se_ratio: float = 0.0,
     ) -> None:
         self.ranges = {"depth": depth, "w_0": w_0, "w_a": w_a, "w_m": w_m, "group_width": group_width}
         for name, (low, high) in {**self.ranges, "flops": flops}.items():
@@ -40,7 +42,8 @@ class RegNetX:
             raise ValueError(f"w_0: {list(w_0)} must be multiples of 8, for RegNet widths are")
         self.flops, self.resolution = flops, resolution
         self.stages = (stages, stages) if isinstance(stages, int) else stages
-        self.fixed = {"name": "regnet", "bottleneck_ratio": 1.0, "stem_width": stem_width, "stem_stride": stem_stride}
+        self.fixed = {"name": "regnet", "bottleneck_ratio": 1.0, "se_ratio": se_ratio}
+        self.fixed |= {"stem_width": stem_width, "stem_stride": stem_stride}
         self.limits = {"params": params_max or float("inf"), "acts": acts_max or float("inf")}
 
     def sample(self, trial) -> dict:
@@ -89,6 +92,7 @@ def _cost(
     w_m: float,
     group_width: int,
     bottleneck_ratio: float = 1.0,
+    se_ratio: float = 0.0,
     stem_width: int = 32,
     stem_stride: int = 2,
 ) -> dict[str, int]:
@@ -107,5 +111,8 @@ def _cost(
         flops += before * larger + after * side**2
         params += before + after + 2 * (v + channels)
         acts += v * larger + channels * side**2
+        squeezed = [c for c in (round(w_in * se_ratio), *[round(w * se_ratio)] * (d - 1)) if c]
+        gates = sum((2 * v + 1) * c + v for c in squeezed)
+        flops, params, acts = flops + gates, params + gates, acts + sum(v + c for c in squeezed)
         w_in = w
     return {"flops": flops + (w_in + 1) * classes, "params": params + (w_in + 1) * classes, "acts": acts + classes}

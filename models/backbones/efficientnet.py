@@ -1,0 +1,96 @@
+"""EfficientNet, inverted bottlenecks with squeeze-and-excitation whose width, depth and resolution grow together.
+
+Tan & Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", arXiv 1905.11946:
+table 1 (B0) and section 4. Padded on both sides alike, as in pycls; the authors' code pads one side more.
+"""
+
+from functools import partial
+from math import ceil
+
+from torch import Tensor, nn
+
+from models.blocks.anynet import AnyNet
+from models.blocks.convolution import SqueezeExcitation, convolution
+
+__all__ = ["EfficientNet", "expected"]
+
+
+class MBConv(nn.Module):
+    """1x1 that expands, depthwise kernel x kernel, squeeze-and-excitation to a quarter of the inputs, 1x1.
+
+    Its last gamma starts at 1, as the authors' does: no identity at the start.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int, kernel: int) -> None:
+        super().__init__()
+        inner = inputs * expansion
+        self.transform = nn.Sequential(
+            *([*convolution(inputs, inner), nn.SiLU(inplace=True)] if expansion > 1 else []),
+            *convolution(inner, inner, kernel, stride, groups=inner),
+            nn.SiLU(inplace=True),
+            SqueezeExcitation(inner, inputs // 4, nn.SiLU),
+            *convolution(inner, outputs),
+        )
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.transform(x) if self.residual else self.transform(x)
+
+
+def pointwise(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    """The 1x1 before the pooling."""
+    return nn.Sequential(*convolution(inputs, outputs, 1, stride), nn.SiLU(inplace=True))
+
+
+def _rounded(channels: float) -> int:
+    """The nearest multiple of 8 that is not less than 90 % of it."""
+    nearest = max(8, int(channels + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * channels else nearest + 8
+
+
+class EfficientNet(AnyNet):
+    """B0 by default; `width` and `depth` multiply its channels and its blocks. The last 1x1 is a stage of its own.
+
+    stem_stride: 2 in the paper; 1 suits images of 32 pixels.
+    """
+
+    def __init__(self, width: float = 1.0, depth: float = 1.0, stem_stride: int = 2) -> None:
+        widths, depths, strides, expansions, kernels = zip(
+            (16, 1, 1, 1, 3),
+            (24, 2, 2, 6, 3),
+            (40, 2, 2, 6, 5),
+            (80, 3, 2, 6, 3),
+            (112, 3, 1, 6, 5),
+            (192, 4, 2, 6, 5),
+            (320, 1, 1, 6, 3),
+            strict=True,
+        )
+        super().__init__(
+            widths=[_rounded(width * w) for w in (*widths, 1280)],
+            depths=[*(ceil(depth * d) for d in depths), 1],
+            strides=[*strides, 1],
+            blocks=[
+                *(partial(MBConv, expansion=e, kernel=k) for e, k in zip(expansions, kernels, strict=True)),
+                pointwise,
+            ],
+            stem_width=_rounded(width * 32),
+            stem_stride=stem_stride,
+            activation=nn.SiLU,
+        )
+
+
+def _row(width: float, depth: float, side: int, params: int, flops: int, acts: int) -> dict:
+    """One network of pycls's model_complexity.json at its own resolution, with its 1000-class layer."""
+    found = {"params": params, "flops": flops, "acts": acts}
+    options = {"width": width, "depth": depth}
+    return {"options": options, "input": (3, side, side), "classes": 1000, "rule": "pycls", **found}
+
+
+expected = [  # B0 to B5
+    _row(1.0, 1.0, 224, 5_288_548, 385_825_092, 6_748_036),
+    _row(1.0, 1.1, 240, 7_794_184, 686_817_992, 10_884_328),
+    _row(1.1, 1.2, 260, 9_109_994, 993_578_282, 13_832_834),
+    _row(1.2, 1.4, 300, 12_233_232, 1_827_162_472, 23_831_296),
+    _row(1.4, 1.8, 380, 19_341_616, 4_393_801_064, 49_489_032),
+    _row(1.6, 2.2, 456, 30_389_784, 10_266_426_072, 98_857_400),
+]

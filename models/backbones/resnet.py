@@ -1,0 +1,81 @@
+"""ResNet, and the plain networks it is compared with.
+
+He, Zhang, Ren, Sun 2016, "Deep Residual Learning for Image Recognition", arXiv 1512.03385: table 1 and section 4.2.
+A bottleneck's stride is on its 3x3, not on the first 1x1 as in the paper: so torchvision, pycls and Goyal et al. 2017.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import nn
+
+from models.blocks.anynet import AnyNet, Bottleneck, Residual
+from models.blocks.convolution import convolution
+
+__all__ = ["ResNet", "expected"]
+
+
+def _pair(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
+    """Two 3x3, the last without its rectifier."""
+    return [*convolution(inputs, outputs, 3, stride), nn.ReLU(inplace=True), *convolution(outputs, outputs, 3)]
+
+
+class Basic(Residual):
+    """Two 3x3 and a shortcut (figure 5, left), projected where the shape changes (option B)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__(inputs, outputs, stride, _pair(inputs, outputs, stride))
+
+
+def plain(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    """The same two 3x3 without a shortcut: pycls's vanilla block."""
+    return nn.Sequential(*_pair(inputs, outputs, stride), nn.ReLU(inplace=True))
+
+
+_BLOCKS = {"bottleneck": (Bottleneck, 4), "basic": (Basic, 1), "plain": (plain, 1)}
+
+
+class ResNet(AnyNet):
+    """ResNet-50 by default; the width, which is that of the first stage's 3x3, doubles where the map halves.
+
+    Those of section 4.2, 6n + 2 layers on 32 pixels: depths [n, n, n], block `basic`, width and stem_width 16, stem
+    `simple`, stem_stride 1.
+    """
+
+    def __init__(
+        self,
+        depths: Sequence[int] = (3, 4, 6, 3),
+        block: Literal["bottleneck", "basic", "plain"] = "bottleneck",
+        width: int = 64,
+        stem: str = "imagenet",
+        stem_stride: int = 2,
+        stem_width: int = 64,
+    ) -> None:
+        kind, expansion = _BLOCKS[block]
+        super().__init__(
+            widths=[expansion * width * 2**i for i in range(len(depths))],
+            depths=depths,
+            strides=[1] + [2] * (len(depths) - 1),
+            blocks=[kind] * len(depths),
+            stem_kind=stem,
+            stem_width=stem_width,
+            stem_stride=stem_stride,
+        )
+
+
+def _row(options: dict, side: int, classes: int, params: int, flops: int, acts: int) -> dict:
+    """One network of pycls's model_complexity.json, with its linear layer."""
+    found = {"params": params, "flops": flops, "acts": acts}
+    return {"options": options, "input": (3, side, side), "classes": classes, "rule": "pycls", **found}
+
+
+_CIFAR = {"width": 16, "stem": "simple", "stem_stride": 1, "stem_width": 16}
+
+expected = [
+    _row({}, 224, 1000, 25_557_032, 4_089_185_256, 11_315_688),
+    _row({"depths": (3, 4, 23, 3)}, 224, 1000, 44_549_160, 7_801_406_440, 16_433_640),
+    _row({"depths": (3, 8, 36, 3)}, 224, 1000, 60_192_808, 11_513_627_624, 22_755_816),
+    _row({"depths": (9, 9, 9), "block": "basic", **_CIFAR}, 32, 10, 855_770, 125_747_850, 544_778),
+    _row({"depths": (18, 18, 18), "block": "basic", **_CIFAR}, 32, 10, 1_730_714, 253_149_834, 1_060_874),
+    _row({"depths": (9, 9, 9), "block": "plain", **_CIFAR}, 32, 10, 853_018, 125_485_706, 532_490),
+]
