@@ -1,4 +1,4 @@
-"""Every objective: views, a loss that learns, weights to export; and the loss of hashtags to the digit."""
+"""Every objective: views, a loss that learns, weights to export; smoothing; and the loss of hashtags to the digit."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from engine.build import build, choices
-from models.blocks.views import Views
+from models.blocks.draws import Draws
 
 TARGETS = {
     "hashtags": F.one_hot(torch.arange(16) % 4, 4).float() + F.one_hot(torch.zeros(16, dtype=int), 4),
@@ -27,11 +27,60 @@ def photos(n: int = 16, h: int = 32, w: int = 32) -> torch.Tensor:
     return torch.randint(0, 256, (n, h, w, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
+def draws(seed: int = 0, **part: int) -> Draws:
+    return Draws(torch.Generator().manual_seed(seed), **part)
+
+
+AUGMENTATIONS = [{}, {"randaugment": (2, 9), "lighting": 0.1}, {"mixup": 0.2}, {"cutmix": 1}, {"mixup": 1, "cutmix": 1}]
+
+
+@pytest.mark.parametrize("augmentations", AUGMENTATIONS, ids=lambda options: "+".join(options) or "crop")
+@pytest.mark.parametrize("name", choices("objectives"))
+def test_views_are_those_of_their_draws_whoever_holds_the_images(name, augmentations):
+    method, batch = objective(name, **augmentations), {"inputs": photos(), "targets": TARGETS[name]}
+    whole, again, other = (method.views(batch, draws(seed)) for seed in (0, 0, 1))
+    assert whole["inputs"].shape == (16, 3, 32, 32) and whole["inputs"].dtype == torch.float32
+    assert whole["inputs"].is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(whole["inputs"], again["inputs"]) and not torch.equal(whole["inputs"], other["inputs"])
+    for first, n in ((0, 6), (6, 10), (16, 0)):  # even parts, so that no pair is cut
+        part = {key: values[first : first + n] for key, values in batch.items()}
+        part = method.views(part, draws(first=first, total=16))
+        for key, values in part.items():
+            torch.testing.assert_close(values, whole[key][first : first + n])
+
+
+@pytest.mark.parametrize("augmentations", AUGMENTATIONS[2:], ids="+".join)
+@pytest.mark.parametrize("name", choices("objectives"))
+def test_the_mean_loss_of_equal_parts_is_that_of_the_whole(name, augmentations):
+    method = objective(name, label_smoothing=0.1, **augmentations).eval()
+    batch = method.views({"inputs": photos(), "targets": TARGETS[name]}, draws())
+    parts = [{key: values[first : first + 4] for key, values in batch.items()} for first in range(0, 16, 4)]
+    mean = torch.stack([method(part)["loss"] for part in parts]).mean()
+    torch.testing.assert_close(mean, method(batch)["loss"])
+
+
+@pytest.mark.parametrize("name", choices("objectives"))
+def test_mixed_targets_weigh_the_losses_of_both(name):
+    method = objective(name, mixup=1, label_smoothing=0.1).eval()
+    batch = method.views({"inputs": photos(), "targets": TARGETS[name]}, draws())
+    swapped = TARGETS[name].unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+    own, partner = (method({"inputs": batch["inputs"], "targets": t})["loss"] for t in (TARGETS[name], swapped))
+    one = draws()
+    one.rand(16, 5), one.once(3)  # what the crops and the mixing drew before
+    share = one.beta(1)
+    torch.testing.assert_close(method(batch)["loss"], share * own + (1 - share) * partner)
+
+
+@pytest.mark.parametrize("options", [{"mixup": -1}, {"cutmix": -0.2}, {"label_smoothing": 1}, {"randaugment": (2, 31)}])
+def test_options_out_of_range_are_refused(options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))}.*"):
+        objective("supervised", **options)
+
+
 @pytest.mark.parametrize("name", choices("objectives"))
 def test_contract(name):
     method = objective(name)
-    inputs = method.views(photos(), torch.Generator().manual_seed(0))
-    assert inputs.shape == (16, 3, 32, 32) and inputs.is_contiguous(memory_format=torch.channels_last)
+    inputs = method.views({"inputs": photos(), "targets": TARGETS[name]}, draws())["inputs"]
     inputs[:, 0] += TARGETS["supervised"].view(16, 1, 1)  # something to learn
     optimizer, losses = torch.optim.SGD(method.parameters(), 0.1, momentum=0.9), []
     for _ in range(12):
@@ -68,10 +117,9 @@ class Pass(Fixed):
         return {"loss": F.cross_entropy(predictions, targets)}
 
 
-def hashtag_loss(logits: torch.Tensor, tags: torch.Tensor) -> float:
-    return build("objectives", {"name": "hashtags"}, backbone=Fixed(), head=Pass())(
-        {"inputs": logits, "targets": tags}
-    )["loss"].item()
+def hashtag_loss(logits: torch.Tensor, tags: torch.Tensor, **options) -> float:
+    method = build("objectives", {"name": "hashtags", **options}, backbone=Fixed(), head=Pass())
+    return method({"inputs": logits, "targets": tags})["loss"].item()
 
 
 GOLDEN = 3 * torch.sin(0.37 * torch.arange(18, dtype=torch.float64)).view(3, 6)
@@ -87,64 +135,23 @@ def test_one_hashtag_is_plain_cross_entropy():
     assert hashtag_loss(GOLDEN, F.one_hot(torch.tensor([5, 0, 2]), 6).double()) == pytest.approx(expected)
 
 
-def test_image_without_a_hashtag_teaches_nothing():
+@pytest.mark.parametrize("smoothing", [0, 0.1])
+def test_smoothing_is_that_of_cross_entropy(smoothing):
+    shares, classes = TAGS / TAGS.sum(1, keepdim=True), torch.tensor([5, 0, 2])
+    expected = F.cross_entropy(GOLDEN, shares, label_smoothing=smoothing).item()
+    assert hashtag_loss(GOLDEN, TAGS, label_smoothing=smoothing) == pytest.approx(expected, abs=1e-10)
+    head = build("heads", {"name": "linear"}, channels=[8], classes=6)
+    head.forward = lambda features: features
+    method = build("objectives", {"name": "supervised", "label_smoothing": smoothing}, backbone=Fixed(), head=head)
+    expected = F.cross_entropy(GOLDEN, classes, label_smoothing=smoothing)
+    for targets in (classes, method.shares(classes).double()):
+        torch.testing.assert_close(method({"inputs": GOLDEN, "targets": targets})["loss"], expected)
+
+
+@pytest.mark.parametrize("smoothing", [0, 0.1])
+def test_image_without_a_hashtag_teaches_nothing(smoothing):
     logits = GOLDEN.clone().requires_grad_()
-    method = build("objectives", {"name": "hashtags"}, backbone=Fixed(), head=Pass())
+    options = {"name": "hashtags", "label_smoothing": smoothing}
+    method = build("objectives", options, backbone=Fixed(), head=Pass())
     method({"inputs": logits, "targets": TAGS * torch.tensor([[1.0], [0.0], [1.0]])})["loss"].backward()
     assert logits.grad[1].abs().sum() == 0 and logits.grad[0].abs().sum() > 0
-
-
-@pytest.mark.parametrize("shape", [(4, 32, 32), (4, 24, 40)])
-@pytest.mark.parametrize("flip", [0, 1])
-def test_whole_crop_is_the_image(shape, flip):
-    views, images = Views((1, 1), (1, 1), flip), photos(*shape)
-    seen = views(images, torch.Generator().manual_seed(0))
-    if shape[1] == shape[2]:
-        plain = views.plain(images)
-        torch.testing.assert_close(seen, plain.flip(-1) if flip else plain, atol=2e-5, rtol=1e-5)
-    assert seen.shape == (shape[0], 3, *shape[1:])
-
-
-@pytest.mark.parametrize("shape", [(100, 32, 32), (40, 24, 60), (3, 256, 200), (1, 1, 1)])
-@pytest.mark.parametrize("threads", [1, 2])
-def test_views_in_parts_are_those_of_an_affine_grid_over_the_whole_batch(shape, threads):
-    n, h, w = shape
-    views, images, before = Views((0.2, 1), (3 / 4, 4 / 3), 0.5), photos(*shape), torch.get_num_threads()
-    theta = views.boxes(n, h / w, torch.Generator().manual_seed(0))
-    grid = F.affine_grid(theta, [n, 3, h, w], align_corners=False)
-    expected = F.grid_sample(views.plain(images), grid, padding_mode="border", align_corners=False)
-    torch.set_num_threads(threads)
-    try:
-        seen = views(images, torch.Generator().manual_seed(0))
-    finally:
-        torch.set_num_threads(before)
-    torch.testing.assert_close(seen, expected, atol=1e-4, rtol=1e-5)  # equal bits on most machines
-
-
-def test_plain_view_is_normalised_as_torchvision_does():
-    transforms = pytest.importorskip("torchvision.transforms.v2.functional")
-    chw = photos().permute(0, 3, 1, 2)
-    expected = transforms.normalize(chw.float() / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    torch.testing.assert_close(Views((1, 1), (1, 1), 0).plain(photos()), expected, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("scale", [(0.2, 0.5), (0.4, 1.0)])
-def test_crops_lie_inside_and_have_the_shape_asked_for(scale):
-    views, aspect = Views(scale, (3 / 4, 4 / 3), 0.5), 0.75
-    theta = views.boxes(20_000, aspect, torch.Generator().manual_seed(0))
-    width, height = theta[:, 0, 0].abs(), theta[:, 1, 1]
-    assert (theta[:, 0, 2].abs() + width).max() <= 1 + 1e-6 and (theta[:, 1, 2].abs() + height).max() <= 1 + 1e-6
-    inside = (width < 1) & (height < 1)  # the others were cut
-    area, ratio = (width * height)[inside], (width / height / aspect)[inside]
-    assert area.min().item() == pytest.approx(scale[0], abs=1e-2) and area.max() <= scale[1] + 1e-5
-    assert (ratio.min().item(), ratio.max().item()) == pytest.approx((3 / 4, 4 / 3), abs=1e-2)
-    if inside.all():
-        assert area.mean().item() == pytest.approx(sum(scale) / 2, abs=1e-2)
-        assert ratio.log().mean().item() == pytest.approx(0, abs=1e-2)
-    assert (theta[:, 0, 0] < 0).float().mean().item() == pytest.approx(0.5, abs=0.02)
-
-
-def test_views_repeat_with_their_generator():
-    method = objective("hashtags")
-    first, again, other = (method.views(photos(), torch.Generator().manual_seed(s)) for s in (0, 0, 1))
-    assert torch.equal(first, again) and not torch.equal(first, other)

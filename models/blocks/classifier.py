@@ -1,25 +1,46 @@
 """What every objective that classifies single images is made of: views, a backbone and a head."""
 
-import torch
 from torch import Tensor, nn
 
+from models.blocks.draws import Draws
+from models.blocks.mixing import mix
 from models.blocks.views import Views
 
 __all__ = ["Classifier"]
 
 
 class Classifier(nn.Module):
-    """An objective but for `forward`; its batch is {"inputs": (n, 3, h, w), "targets": ...}."""
+    """An objective but for `forward` and `shares`; its batch is {"inputs": (n, 3, h, w), "targets": ...}.
+
+    scale, ratio, flip, randaugment, lighting: see Views. mixup, cutmix: alphas, see mix. ValueError if out of range.
+    """
 
     def __init__(
-        self, backbone: nn.Module, head: nn.Module, scale: tuple[float, float], ratio: tuple[float, float], flip: float
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        scale: tuple[float, float] = (0.4, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        flip: float = 0.5,
+        randaugment: tuple[int, int] = (0, 0),
+        lighting: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        self.backbone, self.head, self.augment = backbone, head, Views(scale, ratio, flip)
+        if min(lighting, mixup, cutmix) < 0 or not 0 <= label_smoothing < 1:
+            raise ValueError("give lighting, mixup and cutmix of at least 0, and a label_smoothing from 0 to below 1")
+        self.backbone, self.head = backbone, head
+        self.augment = Views(scale, ratio, flip, randaugment, lighting)
+        self.mixup, self.cutmix, self.label_smoothing = mixup, cutmix, label_smoothing
 
-    def views(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Random training views of uint8 images (n, h, w, 3): float (n, 3, h, w)."""
-        return self.augment(images, generator)
+    def views(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
+        """The batch with random training views of its uint8 inputs (n, h, w, 3): float (n, 3, h, w), maybe mixed."""
+        inputs, targets = self.augment(batch["inputs"], draws), batch["targets"]
+        if self.mixup or self.cutmix:
+            inputs, targets = mix(inputs, self.shares(targets), draws, self.mixup, self.cutmix)
+        return batch | {"inputs": inputs, "targets": targets}
 
     def plain(self, images: Tensor) -> Tensor:
         """The same images, normalised only, for testing."""

@@ -4,7 +4,7 @@ Mahajan, Girshick, Ramanathan, He, Paluri, Li, Bharambe, van der Maaten 2018, "E
 Pretraining", arXiv 1805.00932, section 2 (loss function).
 """
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.blocks.classifier import Classifier
 
@@ -14,17 +14,12 @@ __all__ = ["Hashtags"]
 class Hashtags(Classifier):
     """targets: multi-hot (n, vocabulary); an image without a hashtag counts in the batch and teaches nothing."""
 
-    def __init__(
-        self,
-        backbone: nn.Module,
-        head: nn.Module,
-        scale: tuple[float, float] = (0.4, 1.0),
-        ratio: tuple[float, float] = (3 / 4, 4 / 3),
-        flip: float = 0.5,
-    ) -> None:
-        super().__init__(backbone, head, scale, ratio, flip)
+    def shares(self, targets: Tensor) -> Tensor:
+        """1/k for each of k hashtags; shares that were mixed, of sum 1 or below, stay as they are."""
+        return targets / targets.sum(1, keepdim=True).clamp(min=1)
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        tags = batch["targets"]
-        shares = tags / tags.sum(1, keepdim=True).clamp(min=1)
+        shares = self.shares(batch["targets"])
+        # not the loss's own smoothing, which would teach from images without a hashtag
+        shares = shares.lerp(shares.mean(1, keepdim=True), self.label_smoothing)
         return self.head.loss(self.predict(batch["inputs"]), shares)

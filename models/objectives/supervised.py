@@ -1,6 +1,11 @@
-"""Supervised classification: the baseline, or fine-tuning of a pretrained backbone."""
+"""Supervised classification: the baseline, or fine-tuning of a pretrained backbone.
 
-from torch import Tensor, nn
+Label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna 2016, "Rethinking the Inception Architecture for Computer
+Vision", arXiv 1512.00567, section 7.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
 
 from models.blocks.classifier import Classifier
 
@@ -8,17 +13,11 @@ __all__ = ["Supervised"]
 
 
 class Supervised(Classifier):
-    """targets: classes (n,), int64."""
+    """targets: classes (n,), int64, or probabilities (n, classes)."""
 
-    def __init__(
-        self,
-        backbone: nn.Module,
-        head: nn.Module,
-        scale: tuple[float, float] = (0.4, 1.0),
-        ratio: tuple[float, float] = (3 / 4, 4 / 3),
-        flip: float = 0.5,
-    ) -> None:
-        super().__init__(backbone, head, scale, ratio, flip)
+    def shares(self, targets: Tensor) -> Tensor:
+        """The classes as probabilities."""
+        return F.one_hot(targets, self.head.classes).float()
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return self.head.loss(self.predict(batch["inputs"]), batch["targets"])
+        return self.head.loss(self.predict(batch["inputs"]), batch["targets"], self.label_smoothing)
