@@ -2,13 +2,18 @@
 
 from torch import nn
 
-from engine.loop import Samples, predict
+from engine.training.distributed import team
+from engine.training.loop import predict
+from engine.training.reading import Samples
 from metrics.accuracy import Accuracy
 
 
 def accuracy(module: nn.Module, samples: Samples) -> Accuracy:
-    """The metric after all samples, in their order; of an image with several hashtags, any is a hit."""
-    metric = Accuracy()
-    for scores, targets in predict(module, samples):
+    """The metric after all samples, in their order; of an image with several hashtags, any is a hit.
+
+    Several workers predict a part each, and all have the whole metric.
+    """
+    metric, workers = Accuracy(), team()
+    for scores, targets in predict(module, samples, rows=workers.part(len(samples))):
         metric.update(scores, targets)
-    return metric
+    return workers.merged(metric)

@@ -1,5 +1,6 @@
-"""Weights and resumable training state as safetensors files with their own metadata: never a pickle."""
+"""Tensors as safetensors files with their own metadata and checksum: never a pickle."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -16,9 +17,10 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, Any]) ->
     """Write a safetensors file atomically: whoever reads `path` finds the old file or the new one, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    # One metadata key only: safetensors writes several in no fixed order, and equal weights must be equal bytes.
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    data = safetensors.torch.save(contiguous, metadata={"tagdag": json.dumps(metadata, sort_keys=True)})
+    # One metadata key only: safetensors writes several in no fixed order, and equal weights must be equal bytes.
+    about = json.dumps({"about": metadata, "sha256": _checksum(contiguous, metadata)}, sort_keys=True)
+    data = safetensors.torch.save(contiguous, metadata={"tagdag": about})
     with partial.open("wb") as file:  # not save_file: its errors are no OSError, even on a full disk
         file.write(data)
         file.flush()
@@ -26,16 +28,28 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, Any]) ->
     partial.replace(path)
 
 
+def _checksum(tensors: Mapping[str, Tensor], metadata: dict[str, Any]) -> str:
+    """SHA-256 of names, types, shapes and values of contiguous tensors, and of the metadata."""
+    sum_ = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        sum_.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sum_.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return sum_.hexdigest()
+
+
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and metadata of a file written by `save`; ValueError with cause and fix for any other file."""
+    """Tensors and metadata of a file written by `save`; ValueError with cause and fix for any other or changed file."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {})["tagdag"])
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
-    except (SafetensorError, KeyError) as error:
+            head = json.loads((file.metadata() or {})["tagdag"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if _checksum(tensors, head["about"]) != head["sha256"]:
+            raise KeyError("its checksum is another")
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(
-            f"{path} is not a weight file of tagdag ({error}): delete it and run the stage again"
+            f"{path} is not a weight file of tagdag, or damaged ({error}): delete it and run the stage again"
         ) from error
+    return tensors, head["about"]
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str = "") -> None:
@@ -50,27 +64,3 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str =
             "build it from the section they were trained with"
         )
     module.load_state_dict(weights)
-
-
-def save_training(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, iteration: int) -> None:
-    """Everything that a killed run needs to go on as if it had not been killed."""
-    state = optimizer.state_dict()["state"]
-    tensors = {f"optimizer.{i}.{k}": v for i, s in state.items() for k, v in s.items() if isinstance(v, Tensor)}
-    tensors |= {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
-    save(path, tensors, {"iteration": iteration})
-
-
-def load_training(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Restore what `save_training` wrote; returns the iteration to go on with."""
-    tensors, metadata = load(path)
-    load_weights(module, tensors, "module.")
-    state = optimizer.state_dict()
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for name in (n for n in tensors if n.startswith("optimizer.")):
-        _, index, key = name.split(".", 2)
-        like = parameters[int(index)].detach()
-        assert tensors[name].shape == like.shape, f"{name} is no buffer of its parameter"
-        # fused SGD pairs elements by their place in memory, and files are contiguous where networks are channels last
-        state["state"].setdefault(int(index), {})[key] = torch.empty_like(like).copy_(tensors[name])
-    optimizer.load_state_dict(state)
-    return metadata["iteration"]

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.loop import device
+from engine.training.distributed import device
 
 
 def regions(height: int, width: int, levels: int) -> list[tuple[int, int, int]]:

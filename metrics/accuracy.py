@@ -44,6 +44,10 @@ class Accuracy:
         # what was right stays on the device, so an update never waits for it
         self._correct.append(torch.stack([match[:, :k].any(1) for k in self.topk], 1))
 
+    def __getstate__(self) -> dict:
+        """On the CPU: workers send it to one another."""
+        return {"topk": self.topk, "_correct": [correct.cpu() for correct in self._correct]}
+
     def merge(self, other: "Accuracy") -> None:
         """Add the samples that another one has seen."""
         assert self.topk == other.topk, f"top {self.topk} and top {other.topk} do not add up"

@@ -1,7 +1,7 @@
 """The order in which training reads images: a function of (seed, epoch) alone, dealt out to ranks and workers.
 
 An epoch is one list of images, the same for any number of ranks; step s takes the next `batch` images of it, and rank r
-the r-th equal part of those. So the state of a reader is (epoch, step): a run may go on with other ranks, on the same
+the r-th part of those. So the state of a reader is (epoch, step): a run may go on with other ranks, on the same
 images at each step.
 """
 
@@ -65,10 +65,8 @@ class Order:
     def __init__(
         self, lists: Lists, batch: int, seed: int, world: int = 1, rank: int = 0, drop_last: bool = True
     ) -> None:
-        if batch < 1 or batch % world or not 0 <= rank < world:
-            raise ValueError(
-                f"batch {batch} cannot be dealt to rank {rank} of {world}: make it a multiple of the ranks"
-            )
+        if batch < world or not 0 <= rank < world:
+            raise ValueError(f"batch {batch} cannot be dealt to rank {rank} of {world}: make it at least one for each")
         self.lists, self.batch, self.seed, self.drop_last = lists, batch, seed, drop_last
         self.world, self.rank = world, rank
         self._epoch: tuple[int, Tensor] = (-1, torch.empty(0))
@@ -88,10 +86,15 @@ class Order:
         """The number of entries at an epoch's end that no rank reads."""
         return max(0, len(self.epoch(epoch)) - self.steps(epoch) * self.batch)
 
+    def part(self, epoch: int, step: int) -> tuple[Tensor, int, int]:
+        """This rank's images at a step, the place of the first of them in the step, and how many all ranks have."""
+        whole = self.epoch(epoch)[step * self.batch : (step + 1) * self.batch]
+        parts = whole.tensor_split(self.world)
+        return parts[self.rank], sum(map(len, parts[: self.rank])), len(whole)
+
     def indices(self, epoch: int, step: int) -> Tensor:
         """The images of this rank at a step."""
-        whole = self.epoch(epoch)[step * self.batch : (step + 1) * self.batch]
-        return whole.tensor_split(self.world)[self.rank]
+        return self.part(epoch, step)[0]
 
     def batches(
         self, epoch: int = 0, step: int = 0, worker: int = 0, workers: int = 1

@@ -1,0 +1,133 @@
+"""Training and prediction loops. The loop knows nothing of a task: `loss = objective(batch)["loss"]`."""
+
+import time
+from collections.abc import Iterator
+from signal import Signals
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from corpus.shards.order import Lists
+from engine.allocator import keep_freed_memory
+from engine.checkpoint import load_weights
+from engine.training import faults
+from engine.training.distributed import device, team
+from engine.training.meter import Meter, NonFinite
+from engine.training.plan import Plan, Training, viewed
+from engine.training.reading import Samples
+from engine.training.resume import SECONDS, Kept, States, differences
+from engine.training.step import Learner
+from engine.training.stopping import Stopped, asked
+
+
+def initialise(seed: int) -> None:
+    """Fix what the process shares: the seed that layers start from, deterministic kernels, what the allocator keeps."""
+    keep_freed_memory()
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # costs a tenth; what is read is written before
+
+
+def train(objective: nn.Module, samples: Samples, training: Training, lists: Lists | None = None) -> None:
+    """Train in place for `epochs`; with `state`, a killed run goes on and ends with the same weights, bit for bit.
+
+    `lists` draws an epoch's list of images, a permutation of all by default. Inside a process group every worker calls
+    this, with the same arguments. ValueError when there are no images or the loss stops being finite; Stopped (a
+    KeyboardInterrupt) after SIGINT or SIGTERM, the state kept. Side by side in threads it is not reproducible: what
+    layers draw comes from the process's one generator.
+    """
+    workers, states = team(), States(training.state, training.keep)
+    lists = lists or (lambda generator: torch.randperm(len(samples), generator=generator))
+    try:
+        kept = states.newest(workers)
+        if kept and kept[1]["finished"]:
+            load_weights(objective, kept[0], "module.")
+        else:
+            _learn(objective, samples, training, Plan.of(training, lists, workers), states, kept)
+    finally:
+        states.close()
+
+
+def _learn(
+    objective: nn.Module, samples: Samples, training: Training, plan: Plan, states: States, kept: Kept | None
+) -> None:
+    """From a kept state, if there is one, to the finished one."""
+    learner, first = Learner(objective, plan.recipe, team()), 0
+    if kept:
+        learner.load(*kept)
+        first = kept[1]["iteration"]
+        differences(kept[1], learner.team, plan.recipe)
+    try:
+        _steps(learner, plan, samples, training, states, first)
+    except NonFinite as error:
+        raise ValueError(faults.told(error, learner, plan, samples, training, states)) from None
+    learner.finish()
+    if plan.recipe.precise_bn:
+        count = -(-plan.recipe.precise_bn // plan.recipe.batch)
+        steps = plan.reader(samples, range(plan.total, plan.total + count), learner.where)
+        learner.settle((viewed(objective, step, training.seed), step) for step in steps)
+    _keep(learner, plan, training, states, plan.total, finished=True)
+
+
+def _steps(learner: Learner, plan: Plan, samples: Samples, training: Training, states: States, first: int) -> None:
+    """Take the steps from iteration `first` on, report, keep states."""
+    total, alone = plan.total, learner.team.world == 1
+    reader = plan.reader(samples, range(first, total), learner.where)
+    meter, saved = Meter(training.report, learner.team, reader, first), time.monotonic()
+    if first == 0:
+        _keep(learner, plan, training, states, 0)
+    with asked() as signal:
+        for step in reader:
+            done, rate = step.iteration + 1, plan.rate(step.iteration)
+            batch = viewed(learner.objective, step, training.seed)
+            begun = time.perf_counter()
+            meter.add(learner.step(batch, rate, step), step.total)
+            if step.iteration == first and plan.recipe.compile != "off":
+                training.report({"compile_seconds": time.perf_counter() - begun}, done)
+            training.progress(done, total, meter.text)
+            due = time.monotonic() - saved > SECONDS and not states.busy()
+            reported = done % training.per_report == 0 or done == total
+            if reported or (due or signal.number if alone else done >= meter.meeting):
+                number, due = meter.agreed(step.iteration, signal.number, due)
+                if reported:
+                    meter.report(done, rate)
+                if due or number:
+                    _keep(learner, plan, training, states, done)
+                    saved = time.monotonic()
+                if number:
+                    states.wait()
+                    raise Stopped(_farewell(number, done, total, states), number)
+
+
+def _keep(learner: Learner, plan: Plan, training: Training, states: States, done: int, finished: bool = False) -> None:
+    """Hand the present state to the writer, of a finished training the weights; the first worker writes."""
+    if states.folder is None or not (learner.team.first or plan.recipe.sharded):
+        return
+    tensors, about = learner.state()
+    if finished:
+        tensors = {name: tensor for name, tensor in tensors.items() if name.startswith("module.")}
+    about |= {"iteration": done, "finished": finished, "about": training.about}
+    about |= {"world": learner.team.world, "batch": plan.recipe.batch}
+    if learner.team.first:
+        states.save(tensors, about)
+
+
+def _farewell(number: int, done: int, total: int, states: States) -> str:
+    kept = "its state is kept, the same command goes on from there" if states.folder else "nothing of it is kept"
+    return f"stopped by {Signals(number).name} after step {done} of {total}; {kept}"
+
+
+@torch.no_grad()  # not inference_mode: the network may be trained afterwards
+def predict(
+    objective: nn.Module, samples: Samples, call: str = "predict", batch: int = 512, rows: slice = slice(None)
+) -> Iterator[tuple[Tensor, Any]]:
+    """Yield (outputs, targets) per batch of these rows, in order, without augmentation.
+
+    The outputs are those of the objective's method `call`.
+    """
+    where = device()
+    objective.to(where, memory_format=torch.channels_last).eval()
+    for indices in torch.arange(len(samples))[rows].split(batch):
+        inputs = objective.plain(samples.images(indices).to(where))
+        yield getattr(objective, call)(inputs), samples.targets(indices).to(where)

@@ -1,0 +1,77 @@
+"""What a training tells: mean loss, speed, loader wait. The one place that waits for the device."""
+
+import logging
+import time
+from collections.abc import Callable
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+from engine.training.distributed import Team
+from engine.training.reading import Reader
+
+log = logging.getLogger("tagdag")
+Report = Callable[[dict[str, float], int], None]
+Progress = Callable[[int, int, str], None]
+AGREED = 5  # seconds
+STARVED = 10  # percent of the time that training may wait for images
+
+
+class NonFinite(Exception):
+    """The loss of an iteration is not finite."""
+
+    def __init__(self, iteration: int, loss: float) -> None:
+        super().__init__(iteration, loss)
+        self.iteration, self.loss = iteration, loss
+
+
+class Meter:
+    """Collects the losses of steps on the device, and looks at them once in a while."""
+
+    def __init__(self, report: Report, workers: Team, reader: Reader, first: int) -> None:
+        self.tell, self.team, self.reader = report, workers, reader
+        self.text, self.reports, self.advised = "", 0, False
+        self.meeting, self.met = first + 1, time.perf_counter()  # steps done when workers next agree
+        self.pending: list[Tensor] = []
+        self.losses: list[float] = []
+        self.images, self.waited, self.since = 0, 0.0, time.perf_counter()
+
+    def add(self, loss: Tensor, images: int) -> None:
+        """Note a step's loss, and how many images all workers had in it."""
+        self.pending.append(loss)
+        self.images += images
+
+    def agreed(self, iteration: int, signal: int, due: bool) -> tuple[int, bool]:
+        """Wait for the losses up to this iteration; the largest signal and whether a state is due, of all workers.
+
+        Several workers meet again AGREED seconds later, by the first one's clock. Raises NonFinite, in every worker,
+        that says which step's loss was the first not to be finite.
+        """
+        steps, now = len(self.pending), time.perf_counter()
+        if self.team.world > 1:
+            mine = [float(signal), float(due), AGREED * steps / max(now - self.met, 1e-9)]
+            every = self.team.gathered(torch.stack([*self.pending, *torch.tensor(mine).to(self.pending[0].device)]))
+            losses, signal, due = every[:, :-3].mean(0).tolist(), int(every[:, -3].max()), bool(every[0, -2])
+            self.meeting = iteration + 1 + max(1, int(every[0, -1]))
+        else:
+            losses = torch.stack(self.pending).tolist()
+        self.pending, self.met = [], now
+        for offset, loss in enumerate(losses):
+            if not isfinite(loss):
+                raise NonFinite(iteration - len(losses) + 1 + offset, loss)
+        self.losses += losses
+        return signal, due
+
+    def report(self, done: int, rate: float) -> None:
+        """Send the means since the last report."""
+        now = time.perf_counter()
+        seconds, waited = max(now - self.since, 1e-9), self.reader.waited - self.waited
+        loss, speed, wait = sum(self.losses) / len(self.losses), self.images / seconds, 100 * waited / seconds
+        self.text = f"loss {loss:.3f}, {speed:,.0f} images/s, loader wait {wait:.0f} %"
+        self.tell({"loss": loss, "learning_rate": rate, "images_per_second": speed, "loader_wait": wait}, done)
+        self.reports += 1
+        if wait > STARVED and not self.advised and self.reports > 1:  # the first one holds the start of the reader
+            self.advised = True
+            log.warning("training waits %.0f %% of its time for images: %s", wait, self.reader.advice())
+        self.losses, self.images, self.since, self.waited = [], 0, now, self.reader.waited

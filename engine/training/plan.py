@@ -1,0 +1,75 @@
+"""What a training is told, and what that comes to on its data: steps, their order, rates and views."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from corpus.shards.order import Lists, Order, seeded
+from engine.training.distributed import Team
+from engine.training.meter import Progress, Report
+from engine.training.reading import Reader, Samples, Step
+from engine.training.recipe import Recipe, learning_rate
+from models.blocks.draws import Draws
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training run but for its network: epochs, seed, where its states are kept and who is told.
+
+    state: folder of the last `keep` states. about: what a state says of its network, such as its sections.
+    per_report: steps between two reports, which is when several workers agree to keep a state or to stop.
+    """
+
+    recipe: Recipe
+    epochs: float
+    seed: int = 0
+    state: Path | None = None
+    report: Report = lambda values, iteration: None
+    progress: Progress = lambda done, total, text: None
+    per_report: int = 50
+    keep: int = 2
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training comes to on its data: the recipe as it is run, steps per epoch, steps in all, and their order."""
+
+    recipe: Recipe
+    per_epoch: int
+    total: int
+    order: Order
+
+    @classmethod
+    def of(cls, training: Training, lists: Lists, workers: Team) -> "Plan":
+        """ValueError when there are no images, or the batch cannot be split among the workers."""
+        images = len(lists(seeded(training.seed, 1, 0)))
+        if images < workers.world:
+            raise ValueError(f"{images} training images: look at the splits in the report of the corpus stage")
+        # a minibatch larger than the data becomes the data, and its learning rate that of its own size
+        recipe = replace(training.recipe, batch=min(training.recipe.batch, images))
+        drop = recipe.last == "drop"
+        order = Order(lists, recipe.batch, training.seed, workers.world, workers.rank, drop)
+        per_epoch = images // recipe.batch if drop else -(-images // recipe.batch)
+        return cls(recipe, per_epoch, max(1, round(training.epochs * per_epoch)), order)
+
+    def rate(self, iteration: int) -> float:
+        """Learning rate of a step."""
+        return learning_rate(self.recipe, iteration, self.total, self.per_epoch)
+
+    def reader(self, samples: Samples, span: range, where: torch.device) -> Reader:
+        """Reads a span of steps."""
+        return Reader(samples, self.order, self.per_epoch, span, where)
+
+
+def viewed(objective: nn.Module, step: Step, seed: int) -> dict[str, Tensor]:
+    """The batch that the objective is trained on: random views that depend on (seed, iteration, place) alone."""
+    # what layers draw themselves (dropout) depends on the step too, so that no generator need be kept
+    torch.default_generator.manual_seed(seeded(seed, 4, step.iteration, step.first).initial_seed())
+    if step.inputs.is_cuda:
+        torch.cuda.manual_seed(torch.default_generator.initial_seed())
+    draws = Draws(seeded(seed, 2, step.iteration), step.first, step.total)
+    return objective.views({"inputs": step.inputs, "targets": step.targets}, draws)

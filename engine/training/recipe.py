@@ -1,0 +1,102 @@
+"""How a network is optimised, as plain data: Goyal et al. 2017 (arXiv 1706.02677), sections 2 and 5.
+
+The learning rate is given for 256 images and scales with the minibatch (linear scaling rule, section 2.1). Gradual
+warm-up (section 2.2) starts at the reference rate and adds a constant increment every iteration. Weight decay leaves
+out the parameters of normalisation layers (section 5.3). Momentum is PyTorch's form (v = m v + g; w = w - rate v): it
+needs no correction when the rate changes (remark 2).
+"""
+
+from dataclasses import dataclass, field
+from math import cos, pi, sqrt
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Minibatch, learning-rate rule, optimizer and precision of one training run.
+
+    batch: images of a step over all workers. micro: images of one forward pass of a worker; gradients add up to those
+    of the batch, and batch norm sees so many images whatever the number of workers.
+    rate: learning rate for `per` images. warmup: epochs, from `start` (the reference rate, unless it is given) up to
+    the scaled rate; ramp `constant` holds the start until their end.
+    schedule: `cosine` (Radosavovic et al. 2020), `steps` (divided by 10 at 1/3, 2/3 and 8/9: Goyal et al. 2017) or
+    `halving` (ten reductions by 1/2 at equally spaced steps: Mahajan et al. 2018, arXiv 1805.00932).
+    optimizer: {name: sgd, adamw, lars or lamb, and its own settings}. undecayed: parameters without weight decay.
+    layer_decay: factor on the rate per layer below the head. clip: largest norm of the gradient.
+    ema: decay of the moving average of the weights, which then is the result. precise_bn: training images that batch
+    norm's statistics are computed anew from at the end. batch_norm: statistics per `worker` (the papers') or `sync`.
+    last: the images of an epoch that fill no batch are left out (`drop`) or make a smaller step (`keep`).
+    compile: a mode of torch.compile, `reduce-overhead` with CUDA graphs. sharded: weights split over workers (FSDP2).
+    exact: deterministic kernels, so that a resumed run is the same bit for bit.
+    """
+
+    batch: int = 256
+    rate: float = 0.1
+    per: int = 256
+    scaling: Literal["linear", "sqrt", "none"] = "linear"
+    warmup: float = 5.0
+    start: float | None = None
+    ramp: Literal["gradual", "constant"] = "gradual"
+    schedule: Literal["cosine", "steps", "halving", "constant"] = "cosine"
+    optimizer: dict[str, Any] = field(default_factory=lambda: {"name": "sgd", "momentum": 0.9, "nesterov": True})
+    weight_decay: float = 1e-4
+    undecayed: tuple[Literal["norms", "biases"], ...] = ("norms", "biases")
+    layer_decay: float = 1.0
+    micro: int | None = None
+    clip: float | None = None
+    ema: float | None = None
+    precise_bn: int = 0
+    batch_norm: Literal["worker", "sync"] = "worker"
+    last: Literal["drop", "keep"] = "drop"
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
+    compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = "off"
+    sharded: bool = False
+    exact: bool = True
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.rate <= 0 or self.warmup < 0 or self.per < 1:
+            raise ValueError(f"recipe: batch >= 1, rate > 0, per >= 1 and warmup >= 0 are needed, not {self}")
+        if self.micro is not None and self.micro < 1:
+            raise ValueError(f"recipe: micro={self.micro} images are no forward pass: give 1 or more, or null")
+        if self.sharded and self.precision == "float16":
+            raise ValueError("recipe: sharded weights need bfloat16: the scale of float16 is each worker's own")
+        for name, low, high in (("ema", 0, 1), ("layer_decay", 0, 1), ("clip", 0, float("inf"))):
+            value = getattr(self, name)
+            if value is not None and not low < value <= high:
+                raise ValueError(f"recipe: {name}={value} is not above {low} and at most {high}")
+
+    @property
+    def peak(self) -> float:
+        """The learning rate after warm-up: `rate` scaled to the minibatch."""
+        factor = self.batch / self.per
+        return self.rate * {"linear": factor, "sqrt": sqrt(factor), "none": 1}[self.scaling]
+
+    @property
+    def first(self) -> float:
+        """The learning rate at the start of warm-up."""
+        return min(self.rate, self.peak) if self.start is None else self.start
+
+    def __str__(self) -> str:
+        """The learning rate as the paper puts it: 0.1 x 1024/256 = 0.4, gradual warm-up from 0.1 over 5 epochs."""
+        ratio = {"linear": f" x {self.batch}/{self.per}", "sqrt": f" x sqrt({self.batch}/{self.per})", "none": ""}
+        start = f", {self.ramp} warm-up from {self.first:g} over {self.warmup:g} epochs"
+        warmup = start if self.warmup and self.first != self.peak else ", no warm-up"
+        return f"learning rate {self.rate:g}{ratio[self.scaling]} = {self.peak:g}{warmup}, then {self.schedule}"
+
+
+def scheduled(schedule: str, progress: float) -> float:
+    """Factor on the scaled learning rate after the share `progress` (0 to 1) of all iterations."""
+    if schedule == "cosine":
+        return 0.5 * (1 + cos(pi * progress))
+    if schedule == "steps":
+        return 0.1 ** sum(progress >= milestone for milestone in (30 / 90, 60 / 90, 80 / 90))
+    return 0.5 ** int(progress * 11) if schedule == "halving" else 1.0
+
+
+def learning_rate(recipe: Recipe, iteration: int, iterations: int, per_epoch: int) -> float:
+    """Learning rate of one iteration: scaling rule, warm-up, then the schedule over all iterations."""
+    warmup = round(recipe.warmup * per_epoch)
+    if iteration < warmup:
+        start = recipe.first
+        return start if recipe.ramp == "constant" else start + (recipe.peak - start) * iteration / warmup
+    return recipe.peak * scheduled(recipe.schedule, iteration / iterations)

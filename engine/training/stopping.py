@@ -1,0 +1,45 @@
+"""Ctrl-C and SIGTERM while a network trains: finish the step, keep the state, leave."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+IMPATIENT = 2  # seconds after which a second signal is not the first one's echo and does not wait for the step
+
+
+class Stopped(KeyboardInterrupt):
+    """A training that was asked to stop, and has kept its state; `signal` is the number of the signal."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.signal = number
+
+
+class Asked:
+    """Whether a signal has come: `number` is 0 until then."""
+
+    number, since = 0, 0.0
+
+    def __call__(self, number: int, frame: Any) -> None:
+        now = time.monotonic()
+        if not self.number:
+            self.number, self.since = number, now
+        elif now - self.since > IMPATIENT:
+            raise Stopped("stopped before the state was kept; the same command goes on from the one before", number)
+
+
+@contextmanager
+def asked() -> Iterator[Asked]:
+    """Catches SIGINT and SIGTERM inside, where Python lets it: in a process's main thread."""
+    flag, before = Asked(), {}
+    if threading.current_thread() is threading.main_thread():
+        heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]  # nohup
+        before = {number: signal.signal(number, flag) for number in heeded}
+    try:
+        yield flag
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
