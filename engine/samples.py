@@ -1,12 +1,14 @@
 """The samples that a loop reads: rows of corpus shards with their targets as tensors."""
 
 import functools
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from corpus.shards.shards import Shards
@@ -25,17 +27,26 @@ def _made(make: Callable[..., Any], folder: Path, _: tuple, *arguments: Any) -> 
 
 
 def opened(folder: Path, split: str) -> Shards:
-    """A split of a shard folder, shared by all networks of a process, and with it the images that it has decoded."""
-    return once(Shards, folder, split)
+    """A split of a shard folder, shared by all networks of a process, and with it the images that it has decoded.
+
+    TAGDAG_CACHE_MB bounds the memory of those images, TAGDAG_THREADS sets how many threads decode.
+    """
+    threads = int(os.environ.get("TAGDAG_THREADS", "0")) or None
+    return once(Shards, folder, split, int(os.environ.get("TAGDAG_CACHE_MB", "512")), threads)
 
 
 @dataclass
 class Rows:
-    """Some rows (all when None) of a split; `kind` says whether targets are hashtags (multi-hot) or one class index."""
+    """Some rows (all when None) of a split; `kind` says whether targets are hashtags (multi-hot) or one class index.
+
+    size: pixels to resize the stored squares to, antialiased; testing at more pixels than training saw may help
+    (Touvron, Vedaldi, Douze, Jégou 2019, "Fixing the train-test resolution discrepancy", arXiv 1906.06423).
+    """
 
     shards: Shards
     kind: Literal["hashtags", "labels"]
     rows: Tensor | None = None
+    size: int | None = None
 
     @functools.cached_property
     def _rows(self) -> Tensor:
@@ -46,16 +57,31 @@ class Rows:
 
     def images(self, indices: Tensor) -> Tensor:
         """Images, uint8 (n, h, w, 3)."""
-        return self.shards.images(self._rows[indices])
+        images = self.shards.images(self._rows[indices])
+        if self.size in (None, self.shards.size):
+            return images
+        planes = images.permute(0, 3, 1, 2).float()
+        resized = F.interpolate(planes, size=(self.size, self.size), mode="bilinear", antialias=True)
+        return resized.round().to(torch.uint8).permute(0, 2, 3, 1)
 
     def targets(self, indices: Tensor) -> Tensor:
         """Multi-hot float (n, hashtags) or class indices, int64 (n,)."""
         rows = self._rows[indices]
         return self.shards.multi_hot(rows) if self.kind == "hashtags" else self.shards.labels(rows)
 
+    def ids(self, indices: Tensor) -> list[str]:
+        """Ids of the images."""
+        return [self.shards.ids[row] for row in self._rows[indices].tolist()]
 
-def few_per_class(shards: Shards, count: int, generator: torch.Generator) -> Rows:
+    def some(self, indices: Tensor) -> "Rows":
+        """Those of these samples."""
+        return replace(self, rows=self._rows[indices])
+
+
+def few_per_class(shards: Shards, count: int | Literal["all"], generator: torch.Generator) -> Rows:
     """`count` labelled rows of every class, drawn without replacement; ValueError names a class that has fewer."""
+    if count == "all":
+        return Rows(shards, "labels", torch.arange(len(shards)))
     labels = shards.labels(torch.arange(len(shards)))
     chosen = []
     for index, name in enumerate(shards.names):

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import itertools
 from typing import Any
 
 import torch
@@ -9,7 +10,10 @@ import torch
 from corpus.tags.resampling import POWERS
 from engine.build import build, options, plugin
 from engine.network import network
-from engine.recipe import Recipe
+from engine.training.optimizers import optimizer
+from engine.training.recipe import Recipe
+from engine.transfer import probe
+from engine.tuning import INITS, KEYS, WHERE, combinations
 from flows.settings import PARAMS, STAGES, load
 
 
@@ -23,11 +27,11 @@ def check() -> None:
     for stage in STAGES:
         function = inspect.unwrap(getattr(importlib.import_module(f"flows.{stage}"), stage))
         options(function, params[stage], stage, given=("candidate",))
-    tuned, tested = (params[stage]["target"] for stage in ("finetune", "evaluate"))
-    if tuned != tested:
+    tuned, tested = (params[stage]["targets"] for stage in ("finetune", "evaluate"))
+    if not tested or not set(tested) <= set(tuned):
         raise ValueError(
-            f"finetune.target is {tuned!r}, evaluate.target {tested!r}: networks are tested on the classes that they "
-            "were fine-tuned on, so name the same labelled set in both"
+            f"evaluate.targets is {tested}, finetune.targets {tuned}: networks are tested on the classes that they "
+            "were fine-tuned on, so name one or more of the same labelled sets in both"
         )
     reference = params["search"]["reference"]
     build("spaces", params["search"]["space"], where="search.space")
@@ -35,17 +39,31 @@ def check() -> None:
         build("backbones", reference, where="search.reference")
     for stage in ("search", "pretrain", "finetune"):
         training(stage, params[stage], reference)
+    hyperparameters(params["finetune"])
 
 
 def training(stage: str, section: dict[str, Any], reference: dict[str, Any]) -> None:
     """Check what the sections of the stages that train have in common."""
     with torch.device("meta"):
         network(reference, section["objective"], section["head"], 2, where=stage)
-    for init in section.get("inits", []):
-        if init not in section["rates"]:
-            raise ValueError(f"{stage}.rates has no entry for {init!r}: add one, {{}} to take the recipe as it is")
-    for rates in section.get("rates", {"": {}}).values():
-        Recipe(**options(Recipe, section["recipe"] | rates, f"{stage}.recipe"))
+    recipe(section["recipe"], f"{stage}.recipe")
     rule = section.get("resampling", {"rule": "natural"})["rule"]
     if rule not in POWERS:
         raise ValueError(f"{stage}.resampling.rule: unknown {rule!r}; choose one of {', '.join(POWERS)}")
+
+
+def recipe(section: dict[str, Any], where: str) -> None:
+    """Check a recipe and the optimizer that it names."""
+    optimizer(Recipe(**options(Recipe, section, where)), torch.nn.Linear(1, 1))
+
+
+def hyperparameters(section: dict[str, Any]) -> None:
+    """Check every combination that the fine-tuning chooses from."""
+    for init, mode in itertools.product(INITS, KEYS):
+        for chosen in combinations(section["grid"], init, mode):
+            if mode == "full":
+                recipe(section["recipe"] | chosen, WHERE)
+            elif mode == "linear":
+                options(probe, chosen, WHERE, ("module", "samples"))
+            else:
+                build("heads", {"name": "knn", "samples": 1} | chosen, WHERE, channels=[1], classes=1)

@@ -13,24 +13,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from pyarrow.compute import field
+from pydantic import PositiveInt
 from torch import nn
 
 from corpus.shards.shards import Shards
+from corpus.sources.rows import Progress
 from engine.accuracy import accuracy
 from engine.complexity import measure
 from engine.digest import digest
-from engine.loop import device
 from engine.network import restore
 from engine.profile import profile
 from engine.samples import Rows, opened
 from engine.statistics import over_seeds
+from engine.training.distributed import device
 from engine.twins import learnt_twins
 from flows import settings
 from flows.command import main
+from flows.finetune import folder_of
 from flows.orchestrate import flow, progress, task
 from flows.tracking import stage_run
 
-ARM = ("candidate", "init", "mode", "labels")
+ARM = ("candidate", "target", "init", "mode", "labels", "size")
 
 
 @task
@@ -62,28 +65,33 @@ def learnt(weights: Path, posts: Path, folder: Path) -> set[str]:
 
 
 @task
-def tested(weights: Path, folder: Path, duplicates: set[str]) -> dict[str, Any]:
-    """Top-1 and top-5 on the test split with Wilson's 95 % intervals, and top-1's lower bound, in percent."""
-    shards = opened(folder, "test")
-    metric = accuracy(restore(weights)[0], Rows(shards, "labels"))
+def tested(weights: Path, folder: Path, size: int, duplicates: set[str]) -> dict[str, Any]:
+    """Top-1 and top-5 on the test split with Wilson's 95 % intervals, and top-1's lower bound, in percent.
+
+    Images are resized to `size` pixels where they are stored with others; validation top-1 is at that size, too.
+    """
+    module, shards = restore(weights)[0], opened(folder, "test")
+    metric = accuracy(module, Rows(shards, "labels", size=size))
+    validation = accuracy(module, Rows(opened(folder, "val"), "labels", size=size)).compute()["top1"]
     alone = torch.tensor([key not in duplicates for key in shards.ids])
     bound = 100 * int((metric.correct()[:, 0] & alone).sum()) / len(alone)
-    return metric.compute() | {"top1_lower_bound": bound}
+    return metric.compute() | {"top1_lower_bound": bound, "val_top1": validation}
 
 
 def model_record(seeds: list[dict[str, Any]], costs: dict[str, Any]) -> dict[str, Any]:
     """One model out of its seeds: the weights are those of the seed with the best validation accuracy."""
-    chosen = max(seeds, key=lambda record: (record["val_top1"], -record["seed"]))
-    own = {key: chosen[key] for key in (*ARM, "weights", "top1", "top1_low", "top1_high", "top5", "samples")}
+    best = max(seeds, key=lambda record: (record["val_top1"], -record["seed"]))
+    own = {key: best[key] for key in (*ARM, "weights", "top1", "top1_low", "top1_high", "top5", "samples")}
     bounds = [record["top1_lower_bound"] for record in seeds]
     mean, low, high = over_seeds([record["top1"] for record in seeds])
     return {
-        "model": "-".join(str(chosen[key]) for key in ARM),
+        "model": "-".join(str(best[key]) for key in ARM) + "px",
         **own,
+        **{key: best[key] for key in ("chosen", "scores", "fit", "held_out")},
         "top1_mean": mean,
         "top1_mean_low": low,
         "top1_mean_high": high,
-        "top1_lower_bound": chosen["top1_lower_bound"],
+        "top1_lower_bound": best["top1_lower_bound"],
         "top1_mean_lower_bound": over_seeds(bounds)[0],
         "val_top1": sum(record["val_top1"] for record in seeds) / len(seeds),
         "seeds": [record["seed"] for record in seeds],
@@ -93,43 +101,55 @@ def model_record(seeds: list[dict[str, Any]], costs: dict[str, Any]) -> dict[str
 
 
 def gains(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Points that pretraining adds to from-scratch, seed by seed (the same labels), per candidate, mode and number."""
+    """Points that pretraining adds to from-scratch, seed by seed (the same labels), where all else is equal."""
     by = {tuple(record[key] for key in ARM): record for record in records}
     rows = []
-    for (candidate, init, mode, labels), record in by.items():
-        scratch = by.get((candidate, "scratch", mode, labels))
-        if init == "pretrained" and scratch:
+    for record in records:
+        arm = {key: record[key] for key in ARM}
+        scratch = by.get(tuple((arm | {"init": "scratch"}).values()))
+        if record["init"] == "pretrained" and scratch:
             added = [a - b for a, b in zip(record["top1_seeds"], scratch["top1_seeds"], strict=True)]
             mean, low, high = over_seeds(added)
-            row = {"candidate": candidate, "mode": mode, "labels": labels}
+            row = {key: value for key, value in arm.items() if key != "init"}
             row |= {"gain": mean, "gain_low": low, "gain_high": high}
             row |= {"pretrained": record["top1_mean"], "scratch": scratch["top1_mean"], "seeds": len(added)}
             rows.append(row)
     return rows
 
 
-@flow
-def evaluate(target: str, runs: int = 50, batch: int = 64) -> None:
-    """Test every fine-tuned network, measure what it costs on this device, and write one record per model."""
-    section = dict(locals())
-    folder, out = settings.OUT / "corpus" / "targets" / target, settings.OUT / "evaluate"
-    out.mkdir(parents=True, exist_ok=True)
+def on_target(target: str, sizes: list[int], runs: int, batch: int, show: Progress) -> list[dict[str, Any]]:
+    """The records of all models of a target set, at every size."""
+    folder = folder_of(target)
     files = [settings.OUT / "finetune" / candidate / "records.json" for candidate in settings.load()["candidates"]]
-    seeds = [record for file in files for record in json.loads(file.read_text())]
-    test, costs = opened(folder, "test"), {}
-    first = settings.OUT / "pretrain" / seeds[0]["candidate"] / "model.safetensors"
+    arms = [record for file in files for record in json.loads(file.read_text()) if record["target"] == target]
+    test, costs, seeds = opened(folder, "test"), {}, []
+    first = settings.OUT / "pretrain" / arms[0]["candidate"] / "model.safetensors"
+    duplicates = learnt(first, settings.OUT / "corpus" / "hashtags", folder)
+    duplicates |= duplicated(settings.OUT / "corpus" / "duplicates.parquet", target) & set(test.ids)
+    about = {"test": digest(folder / "index.parquet"), "duplicates": len(duplicates)}
+    work = list(itertools.product(sizes or [test.size], arms))
+    for done, (size, arm) in enumerate(work):
+        show(done, len(work), arm["name"])
+        weights = settings.OUT / "finetune" / arm["candidate"] / f"{arm['name']}.safetensors"
+        seeds.append(arm | tested(weights, folder, size, duplicates) | {"size": size, "weights": str(weights)})
+        network = seeds[-1]["network"] = digest(arm["candidate"], arm["head"], size)  # what seeds and inits share
+        if network not in costs:
+            costs[network] = cost(weights, size, runs, batch)
+    groups = [list(group) for _, group in itertools.groupby(seeds, key=lambda record: [record[k] for k in ARM])]
+    return [model_record(group, costs[group[0]["network"]] | about) for group in groups]
+
+
+@flow
+def evaluate(targets: list[str], sizes: list[PositiveInt] = [], runs: int = 50, batch: int = 64) -> None:  # noqa: B006
+    """Test every fine-tuned network, measure what it costs on this device, and write one record per model and target.
+
+    `sizes`: pixels that the images are tested at; none: those that they are stored with.
+    """
+    section = dict(locals())
+    out = settings.OUT / "evaluate"
+    out.mkdir(parents=True, exist_ok=True)
     with stage_run("evaluate", section) as run, progress("evaluate") as show:
-        duplicates = learnt(first, settings.OUT / "corpus" / "hashtags", folder)
-        duplicates |= duplicated(settings.OUT / "corpus" / "duplicates.parquet", target) & set(test.ids)
-        about = {"test": digest(folder / "index.parquet"), "duplicates": len(duplicates)}
-        for done, record in enumerate(seeds):
-            show(done, len(seeds), record["name"])
-            weights = settings.OUT / "finetune" / record["candidate"] / f"{record['name']}.safetensors"
-            record |= tested(weights, folder, duplicates) | {"weights": str(weights)}
-            if record["candidate"] not in costs:
-                costs[record["candidate"]] = cost(weights, test.size, runs, batch)
-        groups = itertools.groupby(seeds, key=lambda record: tuple(record[key] for key in ARM))
-        records = [model_record(list(group), costs[key[0]] | about) for key, group in groups]
+        records = [record for target in targets for record in on_target(target, sizes, runs, batch, show)]
         (out / "records.json").write_text(json.dumps(records, indent=1) + "\n")
         (out / "gains.json").write_text(json.dumps(gains(records), indent=1) + "\n")
         for record in records:

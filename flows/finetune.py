@@ -1,70 +1,93 @@
-"""Stage finetune: a candidate's backbone, pretrained and from scratch, on few labels of the target set.
+"""Stage finetune: a candidate's backbone, pretrained and from scratch, on few labels of every target set.
 
-Protocols of Mahajan et al. 2018 (arXiv 1805.00932), section 3: `full` replaces the hashtag layer and trains the whole
-network; `linear` fits L2-regularised logistic regression on the frozen features.
+Hyper-parameters are chosen as in Mahajan et al. 2018 (arXiv 1805.00932), section 3: on a held-out part of the training
+labels; the network is then trained again on all of them. engine/transfer.py says what the modes do.
 """
 
 import itertools
 import json
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import torch
 import yaml
-from torch import nn
+from pydantic import Field
 
+from corpus.shards.order import seeded
 from engine import checkpoint
-from engine.accuracy import accuracy
-from engine.build import options
-from engine.loop import Training, initialise, predict, seeded, train
-from engine.network import network, parts, save
-from engine.probe import logistic_regression
-from engine.recipe import Recipe
+from engine.digest import digest
+from engine.network import save
 from engine.samples import Rows, few_per_class, opened
+from engine.transfer import sections, top1, trained
+from engine.tuning import choose, combinations
 from flows import settings
 from flows.command import main
 from flows.orchestrate import flow, progress, task
+from flows.runners import gathered, runner
 from flows.tracking import Run, stage_run
 
-
-def probe(module: nn.Module, samples: Rows, l2: float) -> None:
-    """Replace the head's weights by the logistic regression on the frozen features of the samples."""
-    features, labels = (torch.cat(part) for part in zip(*predict(module, samples, "features"), strict=True))
-    weight, bias = logistic_regression(features, labels, module.head.fc.out_features, l2)
-    with torch.no_grad():
-        module.head.fc.weight.copy_(weight)
-        module.head.fc.bias.copy_(bias)
+GROUP = ("target", "init", "mode", "labels")  # what is compared; its seeds are averaged
+SHARED = ("backbone", "weights", "objective", "head", "recipe", "grid", "held_out", "epochs")
 
 
-def trained(arm: dict[str, Any], section: dict[str, Any], folder: Path, report: Any) -> tuple[nn.Module, list[str]]:
-    """One network trained on its few labels, and its class names."""
-    shards = opened(folder, "train")
-    initialise(arm["seed"])
-    module = network(**parts(section), classes=len(shards.names))
-    if arm["init"] == "pretrained":
-        weights, _ = checkpoint.load(section["weights"])
-        checkpoint.load_weights(module.backbone, weights, "backbone.")
-    samples = few_per_class(shards, arm["labels"], seeded(arm["seed"], 3))
-    if arm["mode"] == "linear":
-        probe(module, samples, section["l2"])
-    else:
-        recipe = Recipe(**options(Recipe, section["recipe"] | section["rates"][arm["init"]], "finetune.recipe"))
-        train(module, samples, Training(recipe, section["epochs"], arm["seed"], report=report))
-    return module, shards.names
+def folder_of(target: str) -> Path:
+    """The shards of a labelled set; ValueError names the sets that there are."""
+    folder = settings.OUT / "corpus" / "targets"
+    known = sorted(path.name for path in folder.glob("*") if path.is_dir())
+    if target not in known:
+        raise ValueError(f"targets: no labelled set {target!r}: name one of {', '.join(known) or 'none'} ({folder})")
+    return folder / target
+
+
+def few(arm: dict[str, Any]) -> Rows:
+    """The training labels of an arm."""
+    return few_per_class(opened(folder_of(arm["target"]), "train"), arm["labels"], seeded(arm["seed"], 3))
+
+
+def name_of(arm: dict[str, Any]) -> str:
+    """How files and runs of an arm are called."""
+    return "-".join(str(arm[key]) for key in (*GROUP, "seed") if key in arm)
+
+
+def state(kind: str, arm: dict[str, Any], *more: Any) -> Path:
+    """Where something about an arm is kept until the stage has ended."""
+    return settings.state(f"finetune-{arm['candidate']}{kind}", arm, *more)
+
+
+@task(task_run_name="choose for {name}")
+def chosen(name: str, arm: dict[str, Any], section: dict[str, Any], key: str) -> dict[str, Any]:
+    """The hyper-parameters of an arm, with all scores; those that a killed run had reckoned are taken as they are."""
+
+    def score(each: dict[str, Any], fit: Rows, held: Rows) -> float:
+        known = state("", arm, each, key) / "score.safetensors"
+        if not known.exists():
+            training = state("-training", arm, each, key)
+            module = trained(fit, section, arm, each, state=training)
+            checkpoint.save(known, {}, {"top1": top1(module, held, arm["mode"])})
+            shutil.rmtree(training, ignore_errors=True)
+        return checkpoint.load(known)[1]["top1"]
+
+    found = combinations(section["grid"], arm["init"], arm["mode"])
+    return choose(found, few(arm), section["held_out"], seeded(arm["seed"], 4), score)
 
 
 @task(task_run_name="{name}", retries=1, retry_delay_seconds=5)
-def one(name: str, arm: dict[str, Any], section: dict[str, Any], folder: Path, out: Path, run: Run) -> dict[str, Any]:
-    """Train and validate one (init, mode, labels, seed), or take what a killed run had finished; returns its record."""
-    inputs = (folder / "index.parquet", section["weights"], Path("engine"), Path("models/blocks"))
-    finished = settings.state("finetune", arm, section, *inputs)
+def one(
+    name: str, arm: dict[str, Any], choice: dict[str, Any], section: dict[str, Any], key: str, out: Path, run: Run
+) -> dict[str, Any]:
+    """Train and validate one arm, or take what a killed run had finished; returns its record."""
+    finished = state("", arm, choice, key) / "finished.safetensors"
     with run.child(name) as child:
-        child.params(arm)
+        child.params(arm | choice)
         if not finished.exists():
-            module, names = trained(arm, section, folder, child.metrics)
-            measured = accuracy(module, Rows(opened(folder, "val"), "labels")).compute()
-            save(finished, module, parts(section), names, record=arm | {"name": name, "val_top1": measured["top1"]})
+            samples = few(arm)
+            training = state("-training", arm, choice, key)
+            module = trained(samples, section, arm, choice["chosen"], child.metrics, training)
+            validation = top1(module, Rows(opened(samples.shards.folder, "val"), "labels"), arm["mode"])
+            built = sections(section, arm["mode"], choice["chosen"], len(samples))
+            record = arm | choice | {"name": name, "head": built["head"], "val_top1": validation}
+            save(finished, module, built, samples.shards.names, record=record)
+            shutil.rmtree(training, ignore_errors=True)  # others may be in training at the same time
         shutil.copyfile(finished, out / f"{name}.safetensors")
         record = checkpoint.load(finished)[1]["record"]
         child.metrics({"val_top1": record["val_top1"]})
@@ -72,43 +95,48 @@ def one(name: str, arm: dict[str, Any], section: dict[str, Any], folder: Path, o
     return record
 
 
-@flow(flow_run_name="finetune@{candidate}")
+@flow(flow_run_name="finetune@{candidate}", task_runner=runner)
 def finetune(
     candidate: str,
-    target: str,
+    targets: list[str],
     head: dict[str, Any],
     objective: dict[str, Any],
     recipe: dict[str, Any],
-    rates: dict[str, dict[str, float]],
+    grid: dict[str, Any],
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.25,
     epochs: float = 40,
-    labels_per_class: list[int] = [20],  # noqa: B006 - read only
+    labels_per_class: list[int | Literal["all"]] = [20],  # noqa: B006 - read only
     inits: list[Literal["pretrained", "scratch"]] = ["pretrained", "scratch"],  # noqa: B006
-    modes: list[Literal["full", "linear"]] = ["full", "linear"],  # noqa: B006
+    modes: list[Literal["full", "linear", "knn"]] = ["full", "linear", "knn"],  # noqa: B006
     seeds: list[int] = [0, 1, 2],  # noqa: B006
-    l2: float = 0.01,
 ) -> None:
-    """Fine-tune a candidate for every init, mode, number of labels and seed; writes weights and validation records.
+    """Fine-tune a candidate for every target, init, mode, number of labels and seed; writes weights and records.
 
-    `rates` overrides the recipe per init: from scratch needs another learning rate than a pretrained network.
+    `grid` lists the values to choose from: of any key of the recipe (full), l2 (linear), k and temperature (knn), for
+    all inits or under `pretrained`, `scratch`. Each is tried once, with the first seed, on what `held_out` leaves of
+    the labels, and scored on the rest; all seeds are then trained on all labels with the best.
     """
     section = dict(locals()) | {"weights": settings.OUT / "pretrain" / candidate / "model.safetensors"}
     section["backbone"] = yaml.safe_load((settings.OUT / "search" / f"{candidate}.yaml").read_text())
-    folder, out = settings.OUT / "corpus" / "targets" / target, settings.OUT / "finetune" / candidate
+    out, groups = settings.OUT / "finetune" / candidate, itertools.product(targets, inits, modes, labels_per_class)
+    groups = [{"candidate": candidate} | dict(zip(GROUP, values, strict=True)) for values in groups]
+    shared = {name: section[name] for name in SHARED}
+    indices = [folder_of(target) / "index.parquet" for target in targets]
+    key = digest(shared, section["weights"], *indices, Path("engine"), Path("models"))
     out.mkdir(parents=True, exist_ok=True)
-    shared = {k: v for k, v in section.items() if k not in ("labels_per_class", "inits", "modes", "seeds")}
-    arms = [
-        {"candidate": candidate, "init": i, "mode": m, "labels": n, "seed": s}
-        for i, m, n, s in itertools.product(inits, modes, labels_per_class, seeds)
-    ]
-    records = []
     with stage_run(f"finetune@{candidate}", section) as run, progress(f"finetune {candidate}") as show:
-        for arm in arms:
-            name = "-".join(str(arm[key]) for key in ("init", "mode", "labels", "seed"))
-            show(len(records), len(arms), name)
-            records.append(one(name, arm, shared, folder, out, run))
+        first = [(name_of(group), group | {"seed": seeds[0]}, shared, key) for group in groups]
+        total = len(groups) * (1 + len(seeds))
+        choices = gathered(chosen, first, lambda done, name: show(done, total, f"choose for {name}"))
+        pairs = itertools.product(zip(groups, choices, strict=True), seeds)
+        arms = [(group | {"seed": seed}, choice) for (group, choice), seed in pairs]
+        arms = [(name_of(arm), arm, choice, shared, key, out, run) for arm, choice in arms]
+        records = gathered(one, arms, lambda done, name: show(len(groups) + done, total, name))
+        show(total, total)
         (out / "records.json").write_text(json.dumps(records, indent=1) + "\n")
         run.files(out / "records.json")
-    settings.forget("finetune")
+    settings.forget(f"finetune-{candidate}")
+    settings.forget(f"finetune-{candidate}-training")  # of killed runs with other settings
 
 
 if __name__ == "__main__":

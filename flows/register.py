@@ -21,15 +21,15 @@ NUMBERS = (
 
 def tags(record: dict[str, Any], origin: dict[str, str]) -> dict[str, str]:
     """What every model version carries: its origin, what it is, what it was tested on, and its first numbers."""
-    named = {key: record[key] for key in ("model", "test", "device", "dtype")}
+    named = {key: record[key] for key in ("model", "test", "size", "device", "dtype")}
     named |= {key: f"{record[key]:.6g}" for key in ("top1", "top1_low", "top1_high", "top5", "flops", "latency_p50_ms")}
     named |= {"parameters": record["params"], "weights": digest(Path(record["weights"]))}
     return origin | {f"tagdag.{key}": str(value) for key, value in named.items()}
 
 
 def identity(labels: dict[str, str]) -> tuple[str | None, ...]:
-    """What makes two versions the same: weights, params and commit."""
-    return tuple(labels.get(f"tagdag.{key}") for key in ("weights", "params", "commit"))
+    """What makes two versions the same: weights, the pixels they are given, params and commit."""
+    return tuple(labels.get(f"tagdag.{key}") for key in ("weights", "size", "params", "commit"))
 
 
 @task
@@ -91,7 +91,8 @@ def name_champion(name: str, challenger: str) -> str:
 def register(name: str = "tagdag") -> None:
     """Register every evaluated model, name champion and challenger, write report.md, report.html and comparison.png.
 
-    The challenger has the best validation accuracy: the test split only decides whether it takes over.
+    The challenger has the best validation accuracy on the first target set, which alone decides: the test split only
+    says whether it takes over.
     """
     section = dict(locals())
     evaluated = settings.OUT / "evaluate"
@@ -108,7 +109,8 @@ def register(name: str = "tagdag") -> None:
         found = client.search_model_versions(f"name = '{name}'")
         known = {identity(v.tags): str(v.version) for v in reversed(found)}  # of equal ones the newest, which is first
         versions = {record["model"]: version(name, record, known, run) for record in records}
-        challenger = max(records, key=lambda record: (record["val_top1"], -record["flops"]))["model"]
+        first = [record for record in records if record["target"] == records[0]["target"]]
+        challenger = max(first, key=lambda record: (record["val_top1"], -record["flops"]))["model"]
         decision = name_champion(name, versions[challenger])
         out = settings.OUT / "register"
         write(out, records, gains, versions, decision, run.origin)

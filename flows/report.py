@@ -7,6 +7,8 @@ from typing import Any
 
 COLUMNS = {
     "model": "model",
+    "target": "target",
+    "px": "size",
     "top-1 % (95 % over seeds)": "top1",
     "lower bound %": "bound",
     "top-5 %": "top5",
@@ -18,6 +20,7 @@ COLUMNS = {
     "MiB": "memory",
     "version": "version",
 }
+MARKERS = {"full": "o", "linear": "s", "knn": "^"}
 UIS = (("MLflow", "make mlflow", "http://127.0.0.1:5000"), ("Prefect", "make prefect", "http://127.0.0.1:4200"))
 
 
@@ -26,7 +29,9 @@ def row(record: dict[str, Any], version: str) -> dict[str, str]:
     several = record["top1_mean_high"] is not None
     spread = f" ± {record['top1_mean_high'] - record['top1_mean']:.1f}" if several else " (one seed)"
     return {
-        "model": record["model"],
+        "model": "-".join(str(record[key]) for key in ("candidate", "init", "mode", "labels")),
+        "target": record["target"],
+        "size": str(record["size"]),
         "top1": f"{record['top1_mean']:.1f}{spread}",
         "bound": f"{record['top1_mean_lower_bound']:.1f}",
         "top5": f"{record['top5']:.1f}",
@@ -44,19 +49,34 @@ def gain_line(gain: dict[str, Any]) -> str:
     """One sentence: what hashtags gave."""
     interval = f"95 % interval {gain['gain_low']:+.1f} to {gain['gain_high']:+.1f}" if gain["seeds"] > 1 else "one seed"
     return (
-        f"{gain['candidate']}, {gain['mode']}, {gain['labels']} labels per class: {gain['pretrained']:.1f} % "
-        f"pretrained on hashtags, {gain['scratch']:.1f} % from scratch: {gain['gain']:+.1f} points "
-        f"({gain['seeds']} seeds, {interval})"
+        f"{gain['target']}: {gain['candidate']}, {gain['mode']}, {gain['labels']} labels per class, {gain['size']} px: "
+        f"{gain['pretrained']:.1f} % pretrained on hashtags, {gain['scratch']:.1f} % from scratch: "
+        f"{gain['gain']:+.1f} points ({gain['seeds']} seeds, {interval})"
     )
 
 
+def choice_line(record: dict[str, Any]) -> str | None:
+    """One sentence: which hyper-parameters were chosen, and of what; none where there was no choice."""
+    if not record["scores"]:
+        return None
+
+    def told(values: dict[str, Any]) -> str:
+        return ", ".join(f"{key} {value}" for key, value in values.items() if key != "top1")
+
+    arm = "-".join(str(record[key]) for key in ("candidate", "target", "init", "mode", "labels"))
+    scores = ", ".join(f"{told(score)} ({score['top1']:.1f} %)" for score in record["scores"])
+    counts = f"fitted on {record['fit']} labels, scored on {record['held_out']} held out"
+    return f"{arm}: {told(record['chosen'])} of {scores}; {counts}"
+
+
 def plot(path: Path, records: list[dict[str, Any]]) -> None:
-    """Top-1 against latency and against flops, one colour per candidate, filled when pretrained."""
+    """Top-1 on the first target set against latency and flops, one colour per candidate, filled when pretrained."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    records = [r for r in records if (r["target"], r["size"]) == (records[0]["target"], records[0]["size"])]
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
     candidates = list(dict.fromkeys(record["candidate"] for record in records))
     for axis, (key, label, unit) in zip(
@@ -70,7 +90,7 @@ def plot(path: Path, records: list[dict[str, Any]]) -> None:
                 record[key] / unit,
                 record["top1_mean"],
                 yerr=record["top1_mean_high"] - record["top1_mean"] if several else None,
-                marker="o" if record["mode"] == "full" else "s",
+                marker=MARKERS[record["mode"]],
                 color=f"C{candidates.index(record['candidate'])}",
                 markerfacecolor=None if record["init"] == "pretrained" else "white",
                 capsize=3,
@@ -78,18 +98,15 @@ def plot(path: Path, records: list[dict[str, Any]]) -> None:
         axis.set_xlabel(label)
         axis.set_xlim(0, 1.15 * max(record[key] for record in records) / unit)
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("top-1 on the test split (%)")
+    axes[0].set_ylabel(f"top-1 on the test split of {records[0]['target']} (%)")
     from matplotlib.lines import Line2D
 
     def handle(label: str, **style: Any) -> Line2D:
         return Line2D([], [], linestyle="", **({"marker": "o", "color": "grey"} | style), label=label)
 
     handles = [handle(name, color=f"C{i}") for i, name in enumerate(candidates)]
-    handles += [
-        handle("pretrained"),
-        handle("from scratch", markerfacecolor="white"),
-        handle("linear probe", marker="s"),
-    ]
+    handles += [handle("pretrained"), handle("from scratch", markerfacecolor="white")]
+    handles += [handle(mode, marker=MARKERS[mode]) for mode in dict.fromkeys(record["mode"] for record in records)]
     axes[1].legend(handles=handles, fontsize=8)
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(figure)
@@ -103,18 +120,24 @@ def markdown(
     origin: dict[str, str],
 ) -> str:
     """The report as Markdown."""
-    ordered = sorted(records, key=lambda record: -record["top1_mean"])
+    targets = list(dict.fromkeys(record["target"] for record in records))
+    ordered = sorted(records, key=lambda record: (targets.index(record["target"]), -record["top1_mean"]))
     rows = [row(record, versions[record["model"]]) for record in ordered]
-    first = records[0]
-    table = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
-    table += ["| " + " | ".join(cells[key] for key in COLUMNS.values()) + " |" for cells in rows]
+    several = {key: len({cells[key] for cells in rows}) > 1 for key in ("target", "size")}
+    columns = {name: key for name, key in COLUMNS.items() if several.get(key, True)}
+    table = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    table += ["| " + " | ".join(cells[key] for key in columns.values()) + " |" for cells in rows]
     lines = ["# Models compared", "", *table, "", f"**{decision[0].upper()}{decision[1:]}.**", ""]
     lines += [f"- {gain_line(gain)}" for gain in gains]
+    choices = dict.fromkeys(map(choice_line, ordered))  # sizes share one
+    lines += ["", *(f"- {line}" for line in choices if line)]
+    first, counts = records[0], {record["target"]: (record["samples"], record["duplicates"]) for record in records}
+    tests = "; ".join(f"{name}: {images} test images, {twins} duplicates" for name, (images, twins) in counts.items())
     lines += [
         "",
         f"Measured on {first['device']}, {first['dtype']}; latency for one image, images/s and memory at a batch of "
-        f"{first['batch']}; flops are multiply-adds. {first['samples']} test images. Lower bound: "
-        f"{first['duplicates']} of them are duplicates of posts and count as wrong (Mahajan et al. 2018).",
+        f"{first['batch']}; flops are multiply-adds. Lower bound: duplicates of posts count as wrong (Mahajan et al. "
+        f"2018). {tests}.",
         "",
         ", ".join(f"{key.removeprefix('tagdag.')} `{value}`" for key, value in origin.items()),
         "",

@@ -79,7 +79,7 @@ def version(
     if QUARANTINE.exists():
         print(f"all that was refused, with the reasons: {QUARANTINE}")
     if labels:
-        print(f"to use these labels: `target: {target}` in the sections finetune and evaluate of params.yaml")
+        print(f"to use these labels: `targets: [{target}]` in the sections finetune and evaluate of params.yaml")
     print(f"data version {digest}: commit data.dvc, then `make repro`")
     return digest
 
@@ -142,7 +142,7 @@ def main() -> None:
         help="likewise with columns image, label and, where known, split (train, val, test)",
     )
     add.add_argument(
-        "--target", default="target", help="name of the labelled set (params.yaml: finetune.target, evaluate.target)"
+        "--target", default="target", help="name of the labelled set (params.yaml: finetune.targets, evaluate.targets)"
     )
     add.add_argument("--replace", action="store_true", help="put them in place of what data/ has, instead of adding")
     commands.add_parser("restore", help="pull what data.dvc names, or draw the sample when there is no remote")

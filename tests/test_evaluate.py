@@ -15,7 +15,7 @@ from engine.accuracy import accuracy
 from engine.network import network, restore, save
 from engine.samples import Rows, opened
 from flows import evaluate
-from flows.evaluate import duplicated, model_record
+from flows.evaluate import duplicated, gains, model_record
 
 SECTIONS = {
     "backbone": {"name": "regnet", "depth": 3, "w_0": 16, "w_a": 8, "w_m": 2, "group_width": 8, "stem_width": 8},
@@ -34,9 +34,9 @@ def table(path: Path, *rows: tuple[str, str, str, str, bool]) -> Path:
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """Forty test images of two classes, and a training image."""
+    """Forty test images of two classes, a validation image and a training image."""
     rng, records = np.random.default_rng(0), []
-    for number, key in enumerate([*IDS, "train-0"]):
+    for number, key in enumerate([*IDS, "val-0", "train-0"]):
         image = BytesIO()
         Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(image, "JPEG")
         records.append((key, key.partition("-")[0], image.getvalue(), [number % 2]))
@@ -81,22 +81,49 @@ def test_duplicates_count_as_wrong(folder, weights):
     right = accuracy(restore(weights)[0], Rows(opened(folder, "test"), "labels")).correct()[:, 0].tolist()
     assert 5 < sum(right) < 35
     hits, misses = ([key for key, hit in zip(IDS, right, strict=True) if hit == wanted] for wanted in (True, False))
-    plain = evaluate.tested(weights, folder, set())
+    plain = evaluate.tested(weights, folder, 32, set())
     assert plain["top1"] == plain["top1_lower_bound"] == 100 * len(hits) / 40
-    bound = lambda ids: evaluate.tested(weights, folder, set(ids))["top1_lower_bound"]  # noqa: E731
+    bound = lambda ids: evaluate.tested(weights, folder, 32, set(ids))["top1_lower_bound"]  # noqa: E731
     assert bound([]) == bound(misses) == plain["top1"]
     assert bound([*hits[:3], *misses[:2]]) == 100 * (len(hits) - 3) / 40
     assert bound(IDS) == 0
-    assert evaluate.tested(weights, folder, set(IDS)) == plain | {"top1_lower_bound": 0}
+    assert evaluate.tested(weights, folder, 32, set(IDS)) == plain | {"top1_lower_bound": 0}
 
 
-def seed(number: int, top1: float, bound: float, val: float) -> dict:
-    arm = {"candidate": "winner", "init": "pretrained", "mode": "full", "labels": 20, "seed": number}
+def seed(number: int, top1: float, bound: float, val: float, **other) -> dict:
+    arm = {"candidate": "winner", "target": "scenes", "init": "pretrained", "mode": "full", "labels": 20, "size": 32}
     measured = {"top1": top1, "top1_low": 0.0, "top1_high": 100.0, "top5": 90.0, "samples": 40}
-    return arm | measured | {"top1_lower_bound": bound, "val_top1": val, "weights": "x"}
+    choice = {"chosen": {"rate": 0.4}, "scores": [], "fit": 40, "held_out": 0}
+    about = {"seed": number, "top1_lower_bound": bound, "val_top1": val, "weights": "x"}
+    return arm | measured | choice | about | other
 
 
 def test_a_model_has_the_bound_of_its_weights_and_the_mean_of_its_seeds():
     record = model_record([seed(0, 60, 50, val=70), seed(1, 80, 60, val=65)], {"duplicates": 4})
     assert (record["top1"], record["top1_lower_bound"]) == (60, 50)
     assert (record["top1_mean"], record["top1_mean_lower_bound"]) == (70, 55)
+    assert record["model"] == "winner-scenes-pretrained-full-20-32px"
+
+
+def test_gains_are_of_equal_targets_and_sizes():
+    def record(init: str, target: str, size: int, *top1: float) -> dict:
+        return model_record([seed(i, t, 0, 0, init=init, target=target, size=size) for i, t in enumerate(top1)], {})
+
+    rows = [("scenes", 32, 60, 70), ("scenes", 40, 70, 80), ("birds", 32, 10, 30)]
+    records = [record("pretrained", *row) for row in rows]
+    records += [record("scratch", "scenes", 32, 50, 50), record("scratch", "birds", 32, 5, 15)]
+    found = {(gain["target"], gain["size"]): gain["gain"] for gain in gains(records)}
+    assert found == {("scenes", 32): 15, ("birds", 32): 10}
+
+
+def test_a_size_changes_what_the_network_sees(folder, weights):
+    small, large = (evaluate.tested(weights, folder, size, set()) for size in (32, 48))
+    assert small["samples"] == large["samples"] == 40
+    module, shards = restore(weights)[0], opened(folder, "test")
+    resized = [Image.fromarray(image).resize((48, 48), Image.BILINEAR) for image in shards.images(range(40)).numpy()]
+    pixels = torch.from_numpy(np.stack([np.asarray(image) for image in resized]))
+    ours = Rows(shards, "labels", size=48).images(torch.arange(40))
+    assert ours.shape == (40, 48, 48, 3) and (ours.int() - pixels.int()).abs().max() <= 1
+    with torch.no_grad():
+        right = module.eval().predict(module.plain(ours)).argmax(1) == shards.labels(range(40))
+    assert large["top1"] == pytest.approx(100 * right.float().mean().item())

@@ -1,11 +1,8 @@
 """The registry: who becomes champion, with a real MLflow store; and the report's cells."""
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
-import pytest
 import torch
 
 from engine import checkpoint
@@ -36,38 +33,18 @@ def record(name: str, top1: float, val: float, low: float, test: str = "t", seed
     }
     what = {
         "candidate": name,
+        "target": "scenes",
+        "size": 32,
         "init": "pretrained",
         "mode": "full",
         "labels": 20,
         "samples": 100,
         "duplicates": 0,
         "weights": str(weights),
+        "chosen": {},
+        "scores": [],
     }
     return {"model": name, "test": test, "seeds": list(range(seeds))} | accuracy | spread | what | COST
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory) -> Path:
-    """An MLflow data base without runs; to make its tables takes seconds."""
-    import mlflow
-
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    mlflow.MlflowClient(f"sqlite:///{file}").search_experiments()
-    return file
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch, empty_store):
-    """A folder with params.yaml and a fresh MLflow store."""
-    params = Path("params.yaml").resolve().read_text()
-    monkeypatch.chdir(tmp_path)
-    # by its whole path: MLflow keeps a store per address, and a relative one would be that of the first test
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    Path("params.yaml").write_text(params)
-    shutil.copyfile(empty_store, "mlflow.db")
-    tracking.connect.cache_clear()
-    yield tmp_path
-    tracking.connect.cache_clear()
 
 
 def registered(*records: dict) -> str:
@@ -99,6 +76,27 @@ def test_validation_names_the_challenger_and_test_does_not(place):
     assert tracking.connect().get_model_version_by_alias("models", "challenger").tags["tagdag.model"] == "better"
 
 
+def test_the_first_target_decides_and_each_size_is_a_version(place):
+    first, other = record("a", top1=60, val=60, low=50), record("b", top1=99, val=99, low=98) | {"target": "birds"}
+    larger = first | {"model": "a-40px", "size": 40, "val_top1": 70}
+    registered(first, larger, other)
+    client = tracking.connect()
+    assert client.get_model_version_by_alias("models", "champion").tags["tagdag.model"] == "a-40px"
+    assert len(client.search_model_versions("name = 'models'")) == 3
+
+
+def test_targets_sizes_and_choices_are_told_where_there_are_any(place):
+    one = record("a", 60, 60, 50)
+    choice = {"chosen": {"rate": 0.8}, "fit": 150, "held_out": 50}
+    choice["scores"] = [{"rate": 0.4, "top1": 66.0}, {"rate": 0.8, "top1": 70.0}]
+    records = [one, one | choice | {"model": "a-40px", "size": 40}, one | {"model": "c", "target": "birds"}]
+    text = report.markdown(records, [], dict.fromkeys(("a", "a-40px", "c"), "1"), "done", {})
+    assert "| model | target | px | top-1 %" in text and "| a-pretrained-full-20 | scenes | 40 | 60.0" in text
+    assert "full-20: rate 0.8 of rate 0.4 (66.0 %), rate 0.8 (70.0 %); fitted on 150 labels, scored on 50 held" in text
+    alone = report.markdown([one], [], {"a": "1"}, "done", {})
+    assert "| model | top-1 %" in alone and "held out" not in alone
+
+
 def test_one_seed_has_no_interval(place):
     text = report.markdown([one := record("a", 60, 60, 50, seeds=1)], [], {"a": "1"}, "done", {})
     assert "| 60.0 (one seed) |" in text
@@ -111,67 +109,7 @@ def test_the_lower_bound_is_a_column(place):
     text = report.markdown([one], [], {"a": "1"}, "done", {})
     head, _, cells, *_ = text.splitlines()[2:]
     assert dict(zip(head.split(" | "), cells.split(" | "), strict=True))["lower bound %"] == "57.3"
-    assert "100 test images. Lower bound: 2 of them are duplicates of posts and count as wrong" in text
+    assert "duplicates of posts count as wrong" in text and "scenes: 100 test images, 2 duplicates" in text
     registered(one)
     version = tracking.connect().get_model_version("models", "1")
     assert tracking.connect().get_run(version.run_id).data.metrics["top1_lower_bound"] == 58
-
-
-def test_a_run_that_was_cut_short_is_taken_up_again(place):
-    with pytest.raises(RuntimeError), tracking.stage_run("corpus", {"size": 1}) as run:
-        first = run.id
-        raise RuntimeError
-    with tracking.stage_run("corpus", {"size": 1}) as run:
-        assert run.id == first
-        run.metrics({"loss": 1.5}, 3)
-    found = tracking.connect().get_run(first)
-    assert found.info.status == "FINISHED" and found.data.metrics["loss"] == 1.5
-    with tracking.stage_run("corpus", {"size": 1}) as run:
-        assert run.id != first
-
-
-def test_a_committed_dvc_lock_does_not_make_a_run_dirty(place, monkeypatch):
-    def git(*arguments: str) -> None:
-        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@localhost", *arguments], check=True)
-
-    Path("dvc.lock").write_text("a")
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "start"]):
-        git(*command)
-    clean = tracking.origin()
-    Path("dvc.lock").write_text("b")
-    assert tracking.origin() == clean and "+changes" not in clean["tagdag.commit"]
-    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("seed: 0", "seed: 1"))
-    dirty = tracking.origin()
-    assert dirty["tagdag.commit"] == clean["tagdag.commit"] + "+changes"
-    assert dirty["tagdag.params"] != clean["tagdag.params"]
-
-
-def test_origin_and_experiment_are_looked_up_once_per_stage(place, monkeypatch):
-    asked = []
-    monkeypatch.setattr(tracking, "origin", lambda own=tracking.origin: asked.append("origin") or own())
-    client = tracking.connect()
-    look_up = client.get_experiment_by_name
-    monkeypatch.setattr(client, "get_experiment_by_name", lambda name: asked.append(name) or look_up(name))
-    with tracking.stage_run("search", {}) as run:
-        for name in ("trial 0", "trial 1"):
-            with run.child(name) as child:
-                assert client.get_run(child.id).data.tags.items() >= run.origin.items()
-    assert sorted(asked) == ["origin", "tagdag"]
-
-
-def test_metrics_that_never_arrive_fail_the_run(place, monkeypatch):
-    from mlflow.exceptions import MlflowException
-
-    def away(*arguments, **options):
-        raise MlflowException("away")
-
-    client = tracking.connect()
-    with (
-        pytest.raises(ValueError, match=r"took no more metrics: start its server"),
-        tracking.stage_run("search", {}) as run,
-        monkeypatch.context() as patch,
-    ):
-        patch.setattr(client, "log_batch", away)
-        with run.child("trial 0") as child:
-            child.metrics({"loss": 1.0})
-    assert client.get_run(child.id).info.status == client.get_run(run.id).info.status == "FAILED"

@@ -1,0 +1,54 @@
+"""Weighted k nearest neighbours in the mean of the last feature map: nothing is trained, the samples are kept.
+
+Wu, Xiong, Yu, Lin 2018, "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", arXiv 1805.01978,
+section 3.4: w_c = sum over the k nearest samples i of class c of exp(s_i / tau), s_i the cosine similarity.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.blocks.pooled import Pooled
+
+__all__ = ["KNN"]
+
+
+class KNN(Pooled):
+    """features, the last (n, channels[-1], h, w) -> log of each class's share of the votes (n, classes).
+
+    samples: how many are kept. k: neighbours that vote. temperature: tau.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], classes: int, samples: int, k: int = 20, temperature: float = 0.07
+    ) -> None:
+        super().__init__()
+        if samples < 1 or k < 1 or temperature <= 0:
+            raise ValueError(f"knn: give samples >= 1, k >= 1, temperature > 0, not {samples}, {k}, {temperature}")
+        self.classes, self.k, self.temperature = classes, min(k, samples), temperature
+        # a layer, so that params and flops count what is kept and compared
+        self.bank = nn.Linear(channels[-1], samples, bias=False).requires_grad_(False)
+        self.register_buffer("labels", torch.zeros(samples, dtype=torch.int64))
+
+    @torch.no_grad()
+    def keep(self, pooled: Tensor, labels: Tensor) -> None:
+        """Take pooled features (samples, channels[-1]) and their classes (samples,) as the ones that vote."""
+        self.bank.weight.copy_(F.normalize(pooled, dim=1))
+        self.labels.copy_(labels)
+
+    def classify(self, pooled: Tensor) -> Tensor:
+        """Log of each class's share of the votes (n, classes)."""
+        similarities, nearest = self.bank(F.normalize(pooled, dim=1)).topk(self.k)
+        shares = (similarities / self.temperature).softmax(1)
+        votes = shares.new_zeros(len(pooled), self.classes).scatter_add(1, self.labels[nearest], shares)
+        return votes.clamp_min(torch.finfo(votes.dtype).tiny).log()
+
+    def loss(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Cross entropy, averaged over the batch; targets are classes (n,) or probabilities (n, classes)."""
+        return {"loss": F.cross_entropy(predictions, targets)}
+
+    def decode(self, predictions: Tensor) -> Tensor:
+        """Shares of the votes (n, classes)."""
+        return predictions.exp()
