@@ -3,7 +3,9 @@
 import argparse
 import inspect
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,11 +26,38 @@ def explained(error: Exception) -> str:
     return str(error)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as `kill` and schedulers send it."""
+
+    signal = signal.SIGTERM
+
+
+def _terminate(*_: Any) -> None:
+    raise Terminated("stopped by SIGTERM: run the same command again to go on")
+
+
 @contextmanager
-def user_errors() -> Iterator[None]:
-    """End the process with cause and fix and exit code 2 where the fault lies in the input or the surroundings."""
+def orderly() -> Iterator[None]:
+    """SIGTERM ends the process as Ctrl-C does: every `finally` is reached."""
+    if threading.current_thread() is not threading.main_thread():  # where signals cannot be handled
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """End the process with cause and fix, and exit code 2 where the fault lies in the input or the surroundings.
+
+    Ctrl-C, SIGTERM and a training that they stopped (an error with `.signal`): 128 + signal, as in a shell.
+    """
+    try:
+        with orderly():
+            yield
     except Exception as error:
         ours = isinstance(error, ValueError | OSError) or type(error).__module__.startswith(
             ("mlflow.", "requests.", "dvc.")
@@ -37,18 +66,26 @@ def user_errors() -> Iterator[None]:
             raise
         print(f"error: {explained(error)}\n(TAGDAG_TRACEBACK=1 shows where)", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
-        raise SystemExit(130) from None
+    except KeyboardInterrupt as error:
+        print(str(error) or "stopped by Ctrl-C: run the same command again to go on", file=sys.stderr)
+        raise SystemExit(128 + getattr(error, "signal", signal.SIGINT)) from None
+
+
+def keywords(flow: Callable[..., Any], *arguments: str) -> dict[str, Any]:
+    """The keyword arguments of a stage's flow: those given in order, its section of params.yaml, its defaults."""
+    function = inspect.unwrap(flow)
+    signature = inspect.signature(function)
+    given = dict(zip(signature.parameters, arguments, strict=False))
+    if len(arguments) > len(given):
+        raise ValueError(f"{flow.__name__} takes no argument {arguments[-1]!r}")
+    bound = signature.bind(**given, **options(function, load()[flow.__name__], flow.__name__, given))
+    bound.apply_defaults()
+    return bound.arguments
 
 
 def call(flow: Callable[..., Any], *arguments: str) -> Any:
     """Run a stage's flow with its section of params.yaml as keyword arguments."""
-    function = inspect.unwrap(flow)
-    given = dict(zip(inspect.signature(function).parameters, arguments, strict=False))
-    if len(arguments) > len(given):
-        raise ValueError(f"{flow.__name__} takes no argument {arguments[-1]!r}")
-    return flow(**given, **options(function, load()[flow.__name__], flow.__name__, given))
+    return flow(**keywords(flow, *arguments))
 
 
 def main(flow: Callable[..., Any], argument: str | None = None) -> None:

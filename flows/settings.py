@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,10 @@ def load() -> dict[str, Any]:
 
 def state(name: str, *inputs: Any) -> Path:
     """Where a stage keeps what a kill must not lose: outside outs, which DVC deletes, keyed by its inputs."""
-    return STATE / "state" / f"{name}.{digest(*inputs)}.safetensors"
+    return STATE / "state" / f"{name}.{digest(*inputs)}"
 
 
 def forget(name: str) -> None:
     """Drop the states of a stage that has ended well."""
-    for file in (STATE / "state").glob(f"{name}.*.safetensors"):
-        file.unlink(missing_ok=True)
+    for kept in (STATE / "state").glob(f"{name}.*"):
+        shutil.rmtree(kept) if kept.is_dir() else kept.unlink(missing_ok=True)

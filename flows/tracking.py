@@ -14,6 +14,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ import yaml
 from engine.digest import digest
 from flows import settings
 from flows.orchestrate import link, log, slug
+from flows.sending import BRIEFLY, Sender, patience, patient
+from flows.spool import Value
 
 EXPERIMENT = "tagdag"
 
@@ -51,6 +54,8 @@ def connect() -> Any:
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):  # they tell each failing try, Outage once
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     mlflow.set_tracking_uri(uri())
     mlflow.set_experiment(EXPERIMENT)
     return mlflow.MlflowClient()
@@ -93,16 +98,22 @@ def _unfinished(client: Any, experiment: str, tags: dict[str, str], any_status: 
     return found[0].info.run_id if found else None
 
 
+@patient
+def _run_of(experiment: str, key: dict[str, str], tags: dict[str, str], name: str, any_status: bool = False) -> str:
+    """Id of the latest run with the tags `key`, taken up again or made."""
+    client = connect()
+    found = _unfinished(client, experiment, key, any_status)
+    return found or client.create_run(experiment, tags=tags | key, run_name=name).info.run_id
+
+
 def pipeline_run(experiment: str, tags: dict[str, str]) -> str:
     """Id of the pipeline run that the present stage belongs to, made when there is none; `tags` are its origin."""
-    client = connect()
-    key = {"tagdag.pipeline": digest(tags)}
-    run = os.environ.get("TAGDAG_PIPELINE_RUN") or _unfinished(client, experiment, key, any_status=True)
-    if run is None:
-        name = f"pipeline {tags['tagdag.commit'][:7]} {tags['tagdag.params'][:6]}"
-        run = client.create_run(experiment, tags=tags | key, run_name=name).info.run_id
-        client.log_batch(run, params=_params(settings.load()))
-    return run
+    if named := os.environ.get("TAGDAG_PIPELINE_RUN"):
+        return named
+    name = f"pipeline {tags['tagdag.commit'][:7]} {tags['tagdag.params'][:6]}"
+    run = Run(_run_of(experiment, {"tagdag.pipeline": digest(tags)}, tags, name, any_status=True), experiment, tags)
+    run.params(settings.load())
+    return run.id
 
 
 def _params(section: dict[str, Any]) -> list[Any]:
@@ -111,36 +122,47 @@ def _params(section: dict[str, Any]) -> list[Any]:
     return [Param(name, str(value)) for name, value in flat(section).items()]
 
 
+def _send(run: str, values: list[Value]) -> None:
+    from mlflow.entities import Metric
+
+    connect().log_batch(run, metrics=[Metric(*value) for value in values], synchronous=True)
+
+
+@functools.cache
+def sender() -> Sender:
+    """What brings this process's metrics to MLflow."""
+    return Sender(_send, settings.STATE / "metrics")
+
+
+os.register_at_fork(after_in_child=sender.cache_clear)  # threads stay with the parent
+
+
+@dataclass(frozen=True)
 class Run:
-    """A started run; params and metrics are sent in batches. `origin`: tags of the stage, and so of all below it."""
+    """A started run. `origin`: tags of the stage, and so of all below it.
 
-    def __init__(self, run_id: str, experiment: str, origin: dict[str, str]) -> None:
-        self.id, self.experiment, self.origin, self._waiting = run_id, experiment, origin, []
+    It may be handed to other processes of this machine; what they log arrives when they flush, or when the run ends.
+    """
 
+    id: str
+    experiment: str
+    origin: dict[str, str]
+
+    @patient
     def params(self, section: dict[str, Any]) -> None:
         """Log a section, nested names dotted."""
         connect().log_batch(self.id, params=_params(section))
 
     def metrics(self, values: dict[str, float], step: int = 0) -> None:
-        """Note metrics; they go out together with `flush` or every 200, since one call costs as much as a batch."""
-        from mlflow.entities import Metric
-
+        """Log metrics: returns in microseconds, and what MLflow does not take at present is kept and sent later."""
         now = int(time.time() * 1000)
-        self._waiting += [Metric(k, float(v), now, step) for k, v in values.items()]
-        if len(self._waiting) >= 200:
-            self.flush()
+        sender().put(self.id, [(key, float(value), now, step) for key, value in values.items()])
 
-    def flush(self) -> None:
-        """Send what waits; a server that is away does not stop a training, the values wait for the next call."""
-        from mlflow.exceptions import MlflowException
+    def flush(self, seconds: float | None = None) -> bool:
+        """Wait until MLflow has taken all metrics, `patience()` or these seconds at most; says whether it has."""
+        return sender().flush(self.id, patience() if seconds is None else seconds)
 
-        try:
-            for start in range(0, len(self._waiting), 1000):
-                connect().log_batch(self.id, metrics=self._waiting[start : start + 1000])
-            self._waiting = []
-        except MlflowException as error:
-            log.warning("MLflow does not take metrics at present, they are kept: %s", str(error)[:200])
-
+    @patient
     def files(self, *paths: Path) -> None:
         """Log files and folders as artifacts."""
         for path in paths:
@@ -148,6 +170,7 @@ class Run:
                 self.id, str(path), *([path.name] if path.is_dir() else [])
             )
 
+    @patient
     def dataset(self, name: str, digest: str, source: str, profile: dict[str, Any], context: str) -> None:
         """Log a data set as an input of this run; `context`: "pretraining" or the like, `source`: a path or s3:// URL.
 
@@ -159,46 +182,61 @@ class Run:
         data = Dataset(name, digest[:36], kind, json.dumps({"uri": source}), profile=json.dumps(profile))
         connect().log_inputs(self.id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
 
+    @patient
     def tags(self, **values: str) -> None:
         """Tag the run."""
         for name, value in values.items():
             connect().set_tag(self.id, f"tagdag.{name}", value)
 
     def child(self, name: str) -> AbstractContextManager["Run"]:
-        """A run below this one; one of the same name that was cut short is taken up again."""
-        return _open(self, name, {})
+        """A run below this one; one of the same name is taken up again, ended or not: its stage was cut short."""
+        return _open(self, name, {}, any_status=True)
+
+
+@patient
+def _set_status(run_id: str, status: str) -> None:
+    connect().update_run(run_id, status=status)
 
 
 @contextmanager
 def _status(run_id: str, name: str) -> Iterator[None]:
-    """A run is RUNNING inside, then FINISHED or FAILED; a server that is away by then costs a warning only."""
-    client, status = connect(), "FAILED"
-    client.update_run(run_id, status="RUNNING")
+    """A run is RUNNING inside, then FINISHED, FAILED or KILLED; a server that is away by then costs a warning only."""
+    _set_status(run_id, "RUNNING")
     try:
         yield
-        status = "FINISHED"
-    finally:
-        try:
-            client.set_terminated(run_id, status)
-        except Exception as error:
-            log.warning("MLflow did not take the end of %s: %s", name, str(error)[:200])
+    except BaseException as error:
+        # not a KeyboardInterrupt alone: Prefect and others stop a flow by exceptions of their own
+        _end(run_id, name, "FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    _end(run_id, name, "FINISHED")
+
+
+def _end(run_id: str, name: str, status: str) -> None:
+    end = connect().set_terminated
+    try:
+        (patient(end) if status == "FINISHED" else end)(run_id, status)
+    except Exception as error:
+        log.warning("MLflow did not take the end of %s: %s", name, str(error)[:200])
 
 
 @contextmanager
-def _open(parent: Run, name: str, tags: dict[str, str]) -> Iterator[Run]:
-    client = connect()
+def _open(parent: Run, name: str, tags: dict[str, str], any_status: bool = False) -> Iterator[Run]:
     key = {"mlflow.parentRunId": parent.id, "tagdag.run": name}
-    run_id = _unfinished(client, parent.experiment, key)
-    if run_id is None:
-        run_id = client.create_run(parent.experiment, tags=key | tags | parent.origin, run_name=name).info.run_id
+    run_id = _run_of(parent.experiment, key, tags | parent.origin, name, any_status)
     run = Run(run_id, parent.experiment, parent.origin)
+    sender().adopt(run_id)
     with _status(run_id, f"run {name}"):
         try:
             yield run
-        finally:
-            run.flush()
-        if run._waiting:
-            raise ValueError("MLflow took no more metrics: start its server again, repeat the command, and it goes on")
+        except BaseException:
+            if not run.flush(BRIEFLY):
+                log.warning("metrics of run %s wait in %s: repeat the command to send them", name, sender().folder)
+            raise
+        if not run.flush():
+            raise ValueError(
+                f"MLflow took no more metrics for {patience():.0f} s, what is left is kept in {sender().folder}: "
+                "start its server again, repeat the command, and it goes on"
+            )
 
 
 @contextmanager

@@ -95,3 +95,31 @@ def s3(s3_server, monkeypatch, request):
     client = boto3.session.Session().client("s3")  # the default session would keep an earlier test's keys
     client.create_bucket(Bucket=bucket)  # not by mkdir: rclone remembers which folders there were
     return SimpleNamespace(bucket=bucket, client=client, endpoint=s3_server.endpoint, env=env)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    """An MLflow data base without runs; to make its tables takes seconds."""
+    import mlflow
+
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, empty_store):
+    """A folder with params.yaml and a fresh MLflow store."""
+    from flows import tracking
+
+    params = Path("params.yaml").resolve().read_text()
+    monkeypatch.chdir(tmp_path)
+    # by its whole path: MLflow keeps a store per address, and a relative one would be that of the first test
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    Path("params.yaml").write_text(params)
+    shutil.copyfile(empty_store, "mlflow.db")
+    tracking.connect.cache_clear()
+    tracking.sender.cache_clear()
+    yield tmp_path
+    tracking.connect.cache_clear()
+    tracking.sender.cache_clear()

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -37,7 +39,7 @@ def prefect(monkeypatch):
         "prefect.artifacts": {
             "create_link_artifact": lambda **options: seen.append(options),
             "create_progress_artifact": lambda value, **options: seen.append(value) or "artifact",
-            "update_progress_artifact": lambda artifact, value: seen.append(value),
+            "update_progress_artifact": lambda artifact, value, text: seen.append((value, text)),
         },
     }
     for name, members in modules.items():
@@ -126,19 +128,65 @@ def test_link_is_an_artifact_of_the_run(prefect):
     assert prefect == [{"link": "http://somewhere", "link_text": "the run", "key": "mlflow"}]
 
 
-def test_progress_speaks_every_ten_seconds_and_at_the_end(monkeypatch, capsys):
-    clock = SimpleNamespace(now=0.0)
+@pytest.fixture
+def clock(monkeypatch):
+    """The time, set by hand."""
+    clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr(orchestrate, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    with progress("search") as show:
-        for done in range(1, 31):
-            clock.now = float(done)
-            show(done, 30, "trial")
+    return clock
+
+
+def test_progress_speaks_first_last_and_every_ten_seconds_between(clock, capsys):
+    with progress("pretrain") as show:
+        for done in range(100, 131):  # a training that had done a hundred steps before it was killed
+            clock.now += 1
+            show(done, 130, f"loss {done / 100}, loader wait 3 %")
     lines = capsys.readouterr().err.splitlines()
-    assert lines == [f"search trial {n}/30, {n} s, {30 - n} s left" for n in (10, 20, 30)]
+    told = [(100, ""), (110, ", 20 s left"), (120, ", 10 s left"), (130, ", 0 s left")]
+    assert lines == [f"pretrain {n}/130, {n - 99} s{left}: loss {n / 100}, loader wait 3 %" for n, left in told]
+
+
+def test_progress_is_a_bar_on_a_terminal(clock, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress("pretrain") as show:
+        for done in range(1, 11):
+            clock.now += 0.1
+            show(done, 10, f"loss {done}.5")
+    drawn = capsys.readouterr().err
+    assert "loss 10.5" in drawn and "10/10" in drawn and "loss 2.5" not in drawn
+
+
+def test_progress_costs_nothing_while_nothing_is_due(prefect, capsys):
+    spent = []
+    with progress("pretrain") as show:
+        for done in range(1, 5001):
+            start = time.perf_counter()
+            show(done, 10_000, "loss")
+            spent.append(1e6 * (time.perf_counter() - start))
+    assert sorted(spent)[len(spent) // 2] < 5
 
 
 def test_progress_is_an_artifact_with_a_server(prefect, capsys):
     with progress("search") as show:
-        show(1, 2)
+        show(1, 2, "trial 1")
         show(2, 2)
-    assert prefect == [0.0, 50.0, 100.0]
+    assert prefect == [0.0, (50.0, "search trial 1"), (100.0, "search")]
+
+
+def test_a_prefect_server_that_hangs_or_fails_holds_nothing_up(prefect, monkeypatch, caplog, capsys):
+    answer = threading.Event()
+
+    def away(*arguments, **options):
+        answer.wait(10)
+        raise RuntimeError("no server")
+
+    monkeypatch.setattr(sys.modules["prefect.artifacts"], "create_progress_artifact", away)
+    with progress("search") as show:
+        start = time.perf_counter()
+        for _ in range(3):
+            show(2, 2)
+        assert time.perf_counter() - start < 1
+        answer.set()
+    [record] = caplog.records
+    assert record.message == "Prefect does not take the progress of search at present: no server"
