@@ -12,7 +12,7 @@ export DVC_NO_ANALYTICS := 1
 export ITERATIVE_DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data repro test lint format peers lock mlflow prefect clean
+.PHONY: help setup data repro test lint format peers lock mlflow prefect worker clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
@@ -29,7 +29,7 @@ setup: .venv/.installed ## virtual environment with the locked dependencies (eve
 data: setup ## the versioned posts: pulled from the DVC remote, or the sample drawn again
 	@python -m flows.version restore
 
-repro: setup data ## the whole DAG, unchanged stages skipped (RECIPE=photographs, or noise: studies on photographs)
+repro: setup data ## the whole DAG, unchanged stages skipped (RECIPE=photographs, noise or minibatch: studies)
 	@python -m $(if $(RECIPE),benchmarks.$(RECIPE),flows.pipeline)
 
 test: setup data lint ## ruff, import contracts and the tests
@@ -54,6 +54,12 @@ mlflow: setup ## MLflow UI on http://127.0.0.1:5000
 
 prefect: setup ## Prefect server and UI on http://127.0.0.1:4200
 	prefect server start --host 127.0.0.1 --port 4200
+
+worker: export PREFECT_API_URL ?= http://127.0.0.1:4200/api
+worker: setup ## deploy the pipeline to the Prefect work pool `tagdag` and work for it (after `make prefect`)
+	prefect --no-prompt work-pool create tagdag --type process --overwrite
+	prefect --no-prompt deploy --all
+	prefect worker start --pool tagdag --limit 1 --install-policy never
 
 clean: ## forget every output and run, keep the data and the environment
 	rm -rf out .tagdag dvc.lock mlflow.db mlruns

@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.digest import digest
-from flows import settings
+from flows import runners, settings
 from flows.command import call, user_errors
 from flows.orchestrate import flow, orchestrated, task
 
+ELSEWHERE = """With a Prefect server (`make prefect`) whose address is in PREFECT_API_URL: `make worker` deploys this
+flow to a work pool and works for it (prefect.yaml); TAGDAG_RUNNER=processes, dask or ray trains the arms of the
+fine-tuning side by side, one for each core (or so many: processes:4), to the same bytes given the same threads each."""
 COMMAND = re.compile(r"python -m flows\.([a-z]+)((?: [\w.-]+)*)")
 _called: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("called", default=None)
 
@@ -118,6 +121,7 @@ def _cause(error: BaseException) -> BaseException:
 def pipeline(targets: list[str] | None = None, force: bool = False) -> list[str]:
     """Run the stages that changed, in order; returns the names of those that ran."""
     ran = []
+    runners.named()  # refused before anything runs
     check_once()
     with only_driver():
         _in_process()
@@ -138,7 +142,9 @@ def summary() -> str:
 
 def main() -> None:
     """Command line of the pipeline."""
-    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__.replace("\n\n", "\n"))
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.pipeline", description=__doc__.replace("\n\n", "\n"), epilog=ELSEWHERE
+    )
     parser.add_argument("targets", nargs="*", help="stages, with what they need (default: all)")
     parser.add_argument("--force", action="store_true", help="run unchanged stages too")
     parser.add_argument(
@@ -149,9 +155,7 @@ def main() -> None:
         if options.cron:
             if not orchestrated():
                 raise ValueError("a schedule needs a Prefect server: run `make prefect`, then set PREFECT_API_URL")
-            # from the module by its name: what belongs to __main__ cannot be handed to the process of a scheduled run
-            served = importlib.import_module("flows.pipeline").pipeline.prefect()
-            served.serve(name="scheduled", cron=options.cron, limit=1)
+            pipeline.prefect().serve(name="scheduled", cron=options.cron, limit=1)
             return
         with unhurried():
             pipeline(options.targets, options.force)
@@ -171,4 +175,5 @@ def unhurried() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main()
+    # from the module by its name: what belongs to __main__ cannot be handed to other processes
+    importlib.import_module("flows.pipeline").main()

@@ -1,6 +1,7 @@
 """Stage pretrain: one candidate network on the hashtags (Mahajan et al. 2018, arXiv 1805.00932)."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from torch import Tensor, nn
 from corpus.tags.resampling import epoch_list, repeat_factors
 from engine.accuracy import accuracy
 from engine.build import options
-from engine.loop import Training, initialise, train
 from engine.network import network, parts, save
-from engine.recipe import Recipe
 from engine.samples import Rows, once, opened
+from engine.training.distributed import launch, team
+from engine.training.loop import initialise, train
+from engine.training.meter import Progress
+from engine.training.plan import Training
+from engine.training.recipe import Recipe
 from flows import settings
 from flows.command import main
 from flows.orchestrate import flow, progress, task
@@ -44,25 +48,57 @@ def hit_rate(module: nn.Module) -> dict[str, float]:
     return accuracy(module, Rows(opened(HASHTAGS, "val"), "hashtags")).compute()
 
 
-def fit(section: dict[str, Any], state: Path, run: Run, show: Callable[..., None]) -> tuple[nn.Module, list[str]]:
-    """Train section["backbone"] on the hashtags, from the last checkpoint where there is one; search uses it too."""
+def learn(section: dict[str, Any], state: Path, run: Run, show: Progress) -> tuple[nn.Module, list[str]]:
+    """Train section["backbone"] on the hashtags, from its last state on, as one of the present workers."""
     shards = opened(HASHTAGS, "train")
+    recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
     initialise(section["seed"])
     module = network(**parts(section), classes=len(shards.names))
-    recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
-    training = Training(recipe, section["epochs"], section["seed"], state, run.metrics, show)
+    about = {"sections": parts(section), "names": shards.names}
+    report = run.metrics if team().first else lambda values, step: None
+    training = Training(recipe, section["epochs"], section["seed"], state, report, show, about=about)
     train(module, Rows(shards, "hashtags"), training, training_list(**section["resampling"]))
     return module, shards.names
+
+
+def work(section: dict[str, Any], state: Path, run: Run, title: str) -> None:
+    """What each of several workers does; they leave the finished state for `fit`."""
+    if not team().first:
+        learn(section, state, run, lambda done, total, text: None)
+        return
+    with progress(title) as show:
+        learn(section, state, run, show)
+    run.flush()
+
+
+def fit(section: dict[str, Any], state: Path, run: Run, title: str, show: Progress) -> tuple[nn.Module, list[str]]:
+    """The trained network and its classes; search uses it too. TAGDAG_WORKERS: how many processes train it."""
+    if workers() > 1:
+        launch(workers(), work, section, state, run, title)
+    return learn(section, state, run, show)
+
+
+def workers() -> int:
+    """How many processes train a network here: TAGDAG_WORKERS, or one for each GPU."""
+    return int(os.environ.get("TAGDAG_WORKERS", "0")) or max(1, torch.cuda.device_count())
+
+
+def backbone(candidate: str) -> dict[str, Any]:
+    """The section of the network that the search has handed on under this name."""
+    return yaml.safe_load((settings.OUT / "search" / f"{candidate}.yaml").read_text())
+
+
+def state(candidate: str, section: dict[str, Any]) -> Path:
+    """Where the states of a candidate's training are kept."""
+    inputs = (HASHTAGS / "index.parquet", Path("engine"), Path("models/blocks"))
+    return settings.state(f"pretrain-{candidate}", section, *inputs)
 
 
 @task(task_run_name="train {candidate}", retries=1, retry_delay_seconds=5)
 def weights(candidate: str, section: dict[str, Any], out: Path, run: Run) -> dict[str, float]:
     """Train, write the weights and the held-out hit rates."""
-    state = settings.state(
-        f"pretrain-{candidate}", section, HASHTAGS / "index.parquet", Path("engine"), Path("models/blocks")
-    )
-    with progress(f"pretrain {candidate}") as show:
-        module, names = fit(section, state, run, show)
+    with progress(title := f"pretrain {candidate}") as show:
+        module, names = fit(section, state(candidate, section), run, title, show)
     save(out / "model.safetensors", module, parts(section), names)
     measured = hit_rate(module)
     (out / "metrics.json").write_text(json.dumps(measured, indent=1) + "\n")
@@ -82,12 +118,13 @@ def pretrain(
 ) -> None:
     """Train a candidate's backbone to predict hashtags; a run that was killed goes on from its last checkpoint."""
     section = dict(locals())
-    section["backbone"] = yaml.safe_load((settings.OUT / "search" / f"{section.pop('candidate')}.yaml").read_text())
+    section["backbone"] = backbone(section.pop("candidate"))
     out = settings.OUT / "pretrain" / candidate
     with stage_run(f"pretrain@{candidate}", section) as run:
         measured = weights(candidate, section, out, run)
         run.metrics({f"val_{name}": value for name, value in measured.items()})
         run.files(out)
+        print(f"pretrain@{candidate}: {Recipe(**options(Recipe, recipe, 'pretrain.recipe'))}")
         print(f"pretrain@{candidate}: held-out hit rate {measured['top1']:.1f} % (top-5 {measured['top5']:.1f} %)")
 
 

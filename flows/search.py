@@ -39,7 +39,7 @@ def drawn(space: Any, trials: int, seed: int) -> list[tuple[dict[str, Any], dict
 
 
 def opened(path: Path, proposals: list[dict[str, Any]]) -> Any:
-    """The persistent study, its proposals queued once; a trial that a kill cut short is queued again."""
+    """The persistent study, its proposals queued under their numbers; one that a kill cut short is queued again."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -50,10 +50,9 @@ def opened(path: Path, proposals: list[dict[str, Any]]) -> Any:
     study = optuna.create_study(study_name="search", storage=storage, load_if_exists=True)
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.system_attrs["fixed_params"], user_attrs={"again": trial.number})
-    queued = sum("again" not in trial.user_attrs for trial in study.get_trials())
-    for params in proposals[queued:]:
-        study.enqueue_trial(params)
+    kept = study.get_trials(states=(TrialState.WAITING, TrialState.COMPLETE))
+    for number in sorted(set(range(len(proposals))) - {trial.user_attrs["number"] for trial in kept}):
+        study.enqueue_trial(proposals[number], user_attrs={"number": number})
     return study
 
 
@@ -62,7 +61,7 @@ def attempt(name: str, section: dict[str, Any], study: str, run: Run, show: Call
     """Train one network briefly; its errors on the held-out posts in percent."""
     with run.child(name) as child:
         child.params(section["backbone"])
-        module, _ = fit(section, settings.state("search", study, section), child, show)
+        module, _ = fit(section, settings.state("search", study, section), child, f"search {name}", show)
         rates = hit_rate(module)
         errors = {"error": 100 - rates["top1"], "error_top5": 100 - rates["top5"]}
         child.metrics(errors)
@@ -75,7 +74,7 @@ def sweep(space: Any, reference: dict[str, Any], section: dict[str, Any], key: P
     from optuna.trial import TrialState
 
     proposals = drawn(space, section["trials"], section["seed"])
-    study = opened(key.with_suffix(".journal"), [params for params, _ in proposals])
+    study = opened(key.with_name(f"{key.name}.journal"), [params for params, _ in proposals])
     total = section["trials"] + 1
 
     with progress("search") as show:
@@ -83,12 +82,12 @@ def sweep(space: Any, reference: dict[str, Any], section: dict[str, Any], key: P
         def train(name: str, backbone: dict[str, Any]) -> dict[str, float]:
             done = total - 1 - len(study.get_trials(states=(TrialState.WAITING, TrialState.RUNNING)))
             show_all = lambda step, steps, _: show(done * steps + step, total * steps, name)  # noqa: E731
-            return attempt(name, section | {"backbone": backbone}, key.stem, run, show_all)
+            return attempt(name, section | {"backbone": backbone}, key.name, run, show_all)
 
         while study.get_trials(states=(TrialState.WAITING,)):
             trial = study.ask()
             network = space.sample(trial)
-            row = train(f"trial {trial.number}", network) | space.cost(network) | {"network": network}
+            row = train(f"trial {trial.user_attrs['number']}", network) | space.cost(network) | {"network": network}
             trial.set_user_attr("row", row)
             study.tell(trial, trial.user_attrs["row"]["error"])
         if "reference" not in study.user_attrs:
@@ -96,7 +95,8 @@ def sweep(space: Any, reference: dict[str, Any], section: dict[str, Any], key: P
                 build("backbones", reference, where="search.reference"), (3, space.resolution, space.resolution)
             )
             study.set_user_attr("reference", train("reference", reference) | cost)
-    rows = [{"trial": t.number} | t.user_attrs["row"] for t in study.get_trials(states=(TrialState.COMPLETE,))]
+    ended = [trial.user_attrs for trial in study.get_trials(states=(TrialState.COMPLETE,))]
+    rows = [{"trial": trial["number"]} | trial["row"] for trial in sorted(ended, key=lambda trial: trial["number"])]
     return [{"trial": "reference"} | study.user_attrs["reference"], *rows]
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 import yaml
 
-from corpus.sample import draw
+from benchmarks.clone import overlaid, sampled
+from engine import checkpoint
 from tests.conftest import free_port
 
 SMALL = {
@@ -31,9 +33,7 @@ SHA = "tagdag.commit"
 
 def edit(folder: Path, section: str, **values) -> None:
     """Change values of one section of a clone's params.yaml."""
-    params = yaml.safe_load((folder / "params.yaml").read_text())
-    params[section] |= values
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    overlaid(folder, {section: values})
 
 
 def run(folder: Path, *command: str, code: int = 0, **env: str) -> str:
@@ -60,14 +60,10 @@ def clone(folder: Path, small: bool = True) -> Path:
     for name in filter(lambda name: (top / name).is_file() and name != "dvc.lock", files.stdout.splitlines()):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(top / name, folder / name)
-    if small:
-        for section, values in SMALL.items():
-            edit(folder, section, **values)
-        draw(folder / "data", posts=300, labelled=(8, 4, 6))
-        (folder / "data.dvc").unlink()
     run(folder, "git", "init", "-q")
     if small:
-        run(folder, "dvc", "add", "-q", "data")
+        overlaid(folder, SMALL)
+        sampled(folder)
     run(folder, "git", "add", "-A")
     run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "start")
     return folder
@@ -91,7 +87,10 @@ def test_all_stages_run_once_and_both_drivers_then_skip_everything(done):
 def test_report_compares_every_model(done):
     report = (done.folder / "out/register/report.md").read_text()
     models = [
-        f"{c}-{i}-{m}-4" for c in ("baseline", "winner") for i in ("pretrained", "scratch") for m in ("full", "linear")
+        f"{c}-{i}-{m}-4"
+        for c in ("baseline", "winner")
+        for i in ("pretrained", "scratch")
+        for m in ("full", "linear", "knn")
     ]
     assert all(f"| {model} |" in report for model in models)
     assert "Champion is now version" in report and "make mlflow" in report
@@ -116,13 +115,19 @@ def test_every_run_and_version_carries_its_origin_in_one_tree(done):
         kind = "pipeline" if parent is None else "stage" if "tagdag.pipeline" in parent.data.tags else "leaf"
         depth[kind].append(r.data.tags.get("tagdag.run"))
     assert len(depth["pipeline"]) == 1 and sorted(depth["stage"]) == sorted(STAGES)
-    assert {"trial 0", "trial 1", "reference", "pretrained-full-4-0", "winner-scratch-linear-4"} <= set(depth["leaf"])
+    assert {
+        "trial 0",
+        "trial 1",
+        "reference",
+        "scenes-pretrained-full-4-0",
+        "winner-scenes-scratch-linear-4-32px",
+    } <= set(depth["leaf"])
     [corpus] = [r for r in runs if r.data.tags.get("tagdag.run") == "corpus"]
     [posts] = [entry.dataset for entry in corpus.inputs.dataset_inputs]
     digest = json.loads((done.folder / "data/posts/store.json").read_text())["digest"]
     assert (posts.name, posts.digest) == ("posts", digest[:36])
     versions = client.search_model_versions("name = 'tagdag'")
-    assert len(versions) == 8
+    assert len(versions) == 12
     for version in versions:
         assert (version.tags["tagdag.data"], version.tags[SHA]) == (data, commit)
         assert version.tags["tagdag.params"] == runs[0].data.tags["tagdag.params"]
@@ -152,9 +157,9 @@ def test_editing_an_unused_plug_in_reruns_nothing(done):
 
 
 def test_changed_finetune_params_rerun_finetune_and_what_follows(done):
-    edit(done.folder, "finetune", l2=0.02)
+    edit(done.folder, "finetune", held_out=0.5)
     assert pipeline(done.folder) == STAGES[4:]
-    edit(done.folder, "finetune", l2=0.01)
+    edit(done.folder, "finetune", held_out=0.25)
     assert pipeline(done.folder) in ([], ["register"], ["evaluate", "register"])  # restored from DVC's run cache
     assert "up to date" in run(done.folder, "dvc", "status")
 
@@ -188,6 +193,19 @@ def test_a_dead_server_is_told(done, env, message):
     assert pipeline(done.folder) == []
 
 
+def test_workers_of_torchrun_leave_a_state_that_the_stage_goes_on_from(done):
+    """Two workers train to the end; the stage takes the finished state and trains no step itself."""
+    edit(done.folder, "pretrain", epochs=2)
+    torchrun = ("python", "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "-m", "flows.worker")
+    run(done.folder, *torchrun, "winner", GLOO_SOCKET_IFNAME="lo")
+    kept, about = checkpoint.load(max(done.folder.glob(".tagdag/state/pretrain-winner.*/*.safetensors")))
+    assert about["world"] == 2
+    run(done.folder, "dvc", "repro", "pretrain@winner")
+    weights = checkpoint.load(done.folder / "out/pretrain/winner/model.safetensors")[0]
+    assert all(torch.equal(kept[f"module.{name}"], tensor) for name, tensor in weights.items())
+    edit(done.folder, "pretrain", epochs=1)
+
+
 def test_killed_pretraining_goes_on_to_the_same_weights(done, tmp_path):
     """kill -9 of `dvc repro` in the middle of pretrain, then `dvc repro`: bit for bit what an undisturbed run gives."""
     import mlflow
@@ -204,7 +222,7 @@ def test_killed_pretraining_goes_on_to_the_same_weights(done, tmp_path):
         ["dvc", "repro", "pretrain@winner"], cwd=folder, env=env, start_new_session=True, stdout=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 120
-    while not list(folder.glob(".tagdag/state/pretrain-winner.*.safetensors")):
+    while not [f for f in folder.glob(".tagdag/state/pretrain-winner.*/*.safetensors") if int(f.stem)]:
         assert process.poll() is None and time.monotonic() < deadline, "pretrain ended before it could be killed"
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
@@ -255,7 +273,7 @@ def ask(url: str, what: str) -> list[dict]:
 
 
 def test_prefect_shows_stages_as_sub_flows_and_skipped_ones_as_unchanged(done, prefect):
-    edit(done.folder, "finetune", l2=0.03)
+    edit(done.folder, "finetune", held_out=0.75)
     env = {"PREFECT_API_URL": prefect.url, "PREFECT_HOME": str(prefect.home)}
     assert pipeline(done.folder, **env) == STAGES[4:]
     flows = {row["name"]: row for row in ask(prefect.url, "flow_runs")}
@@ -265,5 +283,26 @@ def test_prefect_shows_stages_as_sub_flows_and_skipped_ones_as_unchanged(done, p
     assert tasks["corpus"] == tasks["pretrain@winner"] == "Unchanged" and tasks["evaluate"] == "Completed"
     kinds = {(row["type"], row["key"]) for row in ask(prefect.url, "artifacts")}
     assert {("markdown", "mlflow-finetune-winner"), ("progress", "finetune-winner")} <= kinds
-    assert "pretrained-full-4-0" in tasks
+    assert {"choose for scenes-pretrained-full-4", "scenes-pretrained-full-4-0"} <= tasks.keys()
     assert "up to date" in run(done.folder, "dvc", "status")
+
+
+def test_a_worker_of_a_work_pool_runs_the_deployed_flow_side_by_side_to_the_same_bytes(done, prefect, tmp_path):
+    folder = tmp_path / "deployed"
+    shutil.copytree(done.folder, folder, symlinks=True)
+    shutil.rmtree(folder / ".dvc/cache/runs")  # from which it would take the result
+    lock = yaml.safe_load((folder / "dvc.lock").read_text())
+    del lock["stages"]["finetune@winner"]
+    (folder / "dvc.lock").write_text(yaml.safe_dump(lock, sort_keys=False))
+    env = {"PREFECT_API_URL": prefect.url, "PREFECT_HOME": str(prefect.home), "TAGDAG_RUNNER": "processes:2"}
+    run(folder, "prefect", "work-pool", "create", "tagdag", "--type", "process", **env)
+    run(folder, "prefect", "--no-prompt", "deploy", "--all", **env)
+    run(folder, "prefect", "deployment", "run", "pipeline/tagdag", "--param", 'targets=["finetune@winner"]', **env)
+    worker = ("prefect", "worker", "start", "--pool", "tagdag", "--run-once", "--install-policy", "never")
+    printed = run(tmp_path, *worker, **env, PREFECT_LOGGING_LEVEL="DEBUG")
+    assert printed.count("to process pool executor") == 6 * (1 + 2)  # arms to choose for, and of two seeds
+    made = {path.name: path.read_bytes() for path in (folder / "out/finetune/winner").iterdir()}
+    assert made == {path.name: path.read_bytes() for path in (done.folder / "out/finetune/winner").iterdir()}
+    [flow] = [row for row in ask(prefect.url, "flow_runs") if row["work_pool_name"]]
+    assert (flow["name"], flow["state_name"]) == ("pipeline", "Completed")
+    assert "Running stage 'finetune@winner'" not in run(folder, "dvc", "repro", "finetune@winner")

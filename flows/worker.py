@@ -1,0 +1,33 @@
+"""One worker of a pretraining by several machines that share this folder; torchrun starts it on each of them:
+
+    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m flows.worker winner
+
+A machine or worker that dies is replaced or done without (torchrun's --nnodes 1:2, --max-restarts), and the run goes on
+from its last state. The finished state stays in .tagdag/state, where `dvc repro` on one machine finds it.
+"""
+
+import argparse
+from contextlib import nullcontext
+
+from engine.training.distributed import joined
+from flows.command import keywords, user_errors
+from flows.pretrain import backbone, pretrain, state, work
+from flows.tracking import stage_run
+
+
+def main() -> None:
+    """Train the candidate together with the other workers."""
+    parser = argparse.ArgumentParser(
+        prog="torchrun ... -m flows.worker", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("candidate", help="baseline or winner")
+    candidate = parser.parse_args().candidate
+    with user_errors(), joined() as workers:
+        section = keywords(pretrain, candidate) | {"backbone": backbone(candidate)}
+        kept = state(section.pop("candidate"), section)
+        with stage_run(f"pretrain@{candidate}", section) if workers.first else nullcontext() as run:
+            work(section, kept, run, f"pretrain {candidate}")
+
+
+if __name__ == "__main__":
+    main()
