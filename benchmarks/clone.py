@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from corpus.sample import draw
+
 
 def merged(params: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     """The overlay over the params, section by section."""
@@ -32,6 +34,20 @@ def override(assignment: str) -> dict[str, Any]:
     for key in reversed(path.split(".")):
         section = {key: section}
     return section
+
+
+def overlaid(work: Path, overlay: dict[str, Any]) -> dict[str, Any]:
+    """Lay numbers over params.yaml of the clone; returns what it then holds."""
+    params = merged(yaml.safe_load((work / "params.yaml").read_text()), overlay)
+    (work / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    return params
+
+
+def sampled(work: Path, posts: int = 300, labelled: tuple[int, int, int] = (8, 4, 6)) -> None:
+    """A small drawn sample as the data of the clone, versioned."""
+    draw(work / "data", posts=posts, labelled=labelled)
+    (work / "data.dvc").unlink(missing_ok=True)
+    python(work, "dvc", "add", "-q", "data")
 
 
 def git(folder: Path, *arguments: str, **env: str) -> str:

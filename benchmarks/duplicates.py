@@ -27,10 +27,11 @@ from corpus.duplicates.overlap import LIKE, SAME, verify
 from corpus.duplicates.search import NEIGHBOURS, exact, knn, neighbour_pairs
 from corpus.shards.images import decode
 from engine.features import features
-from engine.loop import Training, initialise, train
 from engine.network import network
 from engine.profile import device_name
-from engine.recipe import Recipe
+from engine.training.loop import initialise, train
+from engine.training.plan import Training
+from engine.training.recipe import Recipe
 
 RESULTS = Path(__file__).parent / "results"
 BACKBONE = {"name": "regnet", "depth": 6, "w_0": 32, "w_a": 32, "w_m": 2.2, "group_width": 16, "stem_width": 16}

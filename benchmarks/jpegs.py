@@ -2,7 +2,7 @@
 
 import random
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -36,14 +36,22 @@ def mosaic(photos: list[bytes], side: int, chance: random.Random) -> bytes:
     return out.getvalue()
 
 
-def written(folder: Path, packs: Path, size: int, count: int) -> None:
-    """The same JPEGs as `folder`/shards and one by one in `folder`/files; an eighth of `count` at 256 px."""
+def written(folder: Path, photos: Iterable[tuple[str, bytes]], size: int) -> None:
+    """The same (class, JPEG) as `folder`/shards and, squared alike, one by one in `folder`/train/<class>."""
+    photos = [(label, square(photo, size)) for label, photo in photos]
+    names = sorted({label for label, _ in photos})
+    records = ((str(i), "train", photo, [names.index(label)]) for i, (label, photo) in enumerate(photos))
+    write_shards(folder / "shards", records, names, size)
+    for name in names:
+        (folder / "train" / name).mkdir(parents=True)
+    for i, (label, photo) in enumerate(photos):
+        (folder / "train" / label / f"{i:06d}.jpg").write_bytes(photo)
+
+
+def sized(packs: Path, size: int, count: int) -> Iterator[tuple[str, bytes]]:
+    """`count` JPEGs of that size or, at 256 px, an eighth as many mosaics, of one class."""
     photos = list(photographs(packs / f"{PACKS[size]}.tar.xz", count))
     if size > 64:
         chance = random.Random(0)
         photos = [mosaic(photos, size, chance) for _ in range(count // 8)]
-    photos = [square(photo, size) for photo in photos]
-    write_shards(folder / "shards", ((str(i), "train", p, [0]) for i, p in enumerate(photos)), ["all"], size)
-    (folder / "files" / "all").mkdir(parents=True)
-    for i, photo in enumerate(photos):
-        (folder / "files" / "all" / f"{i:06d}.jpg").write_bytes(photo)
+    return (("all", photo) for photo in photos)

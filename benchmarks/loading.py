@@ -22,12 +22,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
-from benchmarks.jpegs import PACKS, written
+from benchmarks.jpegs import PACKS, sized, written
 from corpus.shards.images import decode
+from corpus.shards.order import Order
 from corpus.shards.shards import Shards
-from engine.loop import batches
 from engine.profile import device_name
 from engine.samples import Rows
+from engine.training.reading import Reader
+from models.blocks.draws import Draws
 from models.blocks.views import CACHED, IMAGENET_MEAN, IMAGENET_STD, Views
 
 BATCH, SCALE, RATIO = 128, (0.75, 1.0), (3 / 4, 4 / 3)
@@ -43,7 +45,7 @@ def ours(shards: Shards) -> Epoch:
     def epoch() -> Iterator[Tensor]:
         generator = torch.Generator().manual_seed(0)
         for indices in torch.randperm(len(shards), generator=generator).split(BATCH):
-            yield views(shards.images(indices), generator)
+            yield views(shards.images(indices), Draws(generator))
 
     return epoch
 
@@ -54,9 +56,9 @@ def ahead(shards: Shards) -> Epoch:
 
     def epoch() -> Iterator[Tensor]:
         generator, steps = torch.Generator().manual_seed(0), len(shards) // BATCH
-        order = lambda generator: torch.randperm(len(shards), generator=generator)  # noqa: E731
-        for _, images, _ in batches(Rows(shards, "labels"), order, BATCH, steps, 0, range(steps)):
-            yield views(images, generator)
+        order = Order(lambda generator: torch.randperm(len(shards), generator=generator), BATCH, 0)
+        for step in Reader(Rows(shards, "labels"), order, steps, range(steps), torch.device("cpu")):
+            yield views(step.inputs, Draws(generator))
 
     return epoch
 
@@ -113,8 +115,8 @@ def sides(folder: Path, size: int) -> dict[str, tuple[int, Epoch]]:
     anew = Shards(folder / "shards", "train", cache_mb=0, threads=1)
     return {
         BARE: (1, bare(anew)),
-        FOLDERS[1]: (1, torchvisions(folder / "files", size, 0)),
-        FOLDERS[2]: (2, torchvisions(folder / "files", size, 2)),
+        FOLDERS[1]: (1, torchvisions(folder / "train", size, 0)),
+        FOLDERS[2]: (2, torchvisions(folder / "train", size, 2)),
         "webdataset, WebLoader": (1, webdatasets(folder / "shards", size, 0)),
         "webdataset, WebLoader of 2 workers": (2, webdatasets(folder / "shards", size, 2)),
         "tagdag, read and decoded only": (1, read(anew)),
@@ -152,7 +154,7 @@ def profile(folder: Path, runs: int) -> str:
     stages = {
         "read": lambda: ([shards.jpeg(i)] for i in order.tolist()),
         "read and decode": read(shards),
-        "crop, flip, normalise": lambda: (views(pixels, generator) for _ in order.split(BATCH)),
+        "crop, flip, normalise": lambda: (views(pixels, Draws(generator)) for _ in order.split(BATCH)),
         "normalise alone": lambda: (views.plain(part) for _ in order.split(len(part))),
     }
     spent = {name: min(1e6 / rate(stage) for _ in range(runs)) for name, stage in stages.items()}
@@ -177,7 +179,7 @@ def main() -> None:
     ]
     for size in options.sizes:
         with tempfile.TemporaryDirectory() as name:
-            written(Path(name), options.packs, size, options.count)
+            written(Path(name), sized(options.packs, size, options.count), size)
             lines += [*table(Path(name), size, options.runs), profile(Path(name), options.runs)]
     text = "\n".join(lines) + "\n"
     print(text)

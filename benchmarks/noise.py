@@ -12,8 +12,6 @@ the order and the few labels. Each run is kept in .tagdag/noise/results.jsonl by
 """
 
 import argparse
-import json
-import time
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,20 +21,22 @@ from torch import nn
 from benchmarks.noise_data import QUICK, Sizes, stores
 from benchmarks.noise_report import write
 from benchmarks.packs import FOLDER, check
+from benchmarks.study import Run, pursue
 from corpus.build import build
-from corpus.store.write import locked
+from corpus.shards.order import seeded
 from corpus.tags.resampling import epoch_list
 from engine.accuracy import accuracy
 from engine.build import options
 from engine.digest import digest
-from engine.loop import Progress, Training, initialise, train
 from engine.network import network, parts, save
-from engine.recipe import Recipe
-from engine.samples import Rows, once, opened
+from engine.samples import Rows, few_per_class, once, opened
+from engine.training.loop import initialise, train
+from engine.training.meter import Progress
+from engine.training.plan import Training
+from engine.training.recipe import Recipe
+from engine.transfer import trained
 from flows import settings
 from flows.command import user_errors
-from flows.finetune import trained
-from flows.orchestrate import progress
 from flows.pretrain import repeats
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,6 +53,12 @@ CONDITIONS = {
     "targets": BASE | {"vocabulary": "targets"},
     "frequent": BASE | {"vocabulary": "frequent"},
     "scratch": SCRATCH,
+}
+TUNED = {  # hyper-parameters of mode and init, the same for all conditions
+    ("linear", "pretrained"): {"l2": 0.01},
+    ("linear", "scratch"): {"l2": 0.01},
+    ("full", "pretrained"): {"rate": 0.4},
+    ("full", "scratch"): {"rate": 1.6},
 }
 MEASURES = {  # name: target set, mode
     "CIFAR-10, linear probe": ("cifar10", "linear"),
@@ -98,11 +104,12 @@ def run(work: Path, sizes: Sizes, condition: dict[str, Any], seed: int, show: Pr
         module = pretrained(folder, condition["resampling"], sizes, seed, section, show)
         save(weights, module, parts(section), opened(folder, "train").names)
     section = params["finetune"] | backbone | {"weights": weights, "epochs": sizes.epochs}
-    arm = {"seed": seed, "labels": sizes.labels, "init": init}
+    arm = {"seed": seed, "init": init}
     accuracies = {}
     for name, (target, mode) in MEASURES.items():
         folder = corpus(work, sizes, seed, BASE) / "targets" / target
-        module, _ = trained(arm | {"mode": mode}, section, folder, lambda *_: None)
+        samples = few_per_class(opened(folder, "train"), sizes.labels, seeded(seed, 3))
+        module = trained(samples, section, arm | {"mode": mode}, TUNED[mode, init])
         accuracies[name] = accuracy(module, Rows(opened(folder, "test"), "labels")).compute()["top1"]
     return accuracies
 
@@ -110,16 +117,7 @@ def run(work: Path, sizes: Sizes, condition: dict[str, Any], seed: int, show: Pr
 # ---- the study
 
 
-def kept(path: Path) -> dict[str, dict[str, Any]]:
-    """The results of runs that ended, by key; a line that a kill cut off goes from the file."""
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    part = path.with_suffix(".part")
-    part.write_text("".join(line for line in lines if line.endswith("\n")))
-    part.replace(path)
-    return {row["key"]: row for row in map(json.loads, path.read_text().splitlines())}
-
-
-def study(folder: Path, work: Path, sizes: Sizes) -> list[dict[str, Any]]:
+def study(folder: Path, work: Path, sizes: Sizes) -> list[Run]:
     """The results of all conditions and seeds; those of an earlier, killed or finished study are taken as they are."""
     params, made = settings.load(), work / digest(sizes._replace(seeds=0))
     sections = [params["search"]["reference"], params["pretrain"], params["finetune"]]
@@ -127,21 +125,12 @@ def study(folder: Path, work: Path, sizes: Sizes) -> list[dict[str, Any]]:
         digest(made.name, sections, condition, seed): {"name": name, "condition": condition, "seed": seed}
         for (name, condition), seed in product(CONDITIONS.items(), range(sizes.seeds))
     }
-    with locked(work), progress("noise") as show:
-        known = kept(work / "results.jsonl")
-        pending = [key for key in wanted if key not in known]
-        for number, key in enumerate(pending):
-            one, started = wanted[key], time.monotonic()
 
-            def told(done: int, total: int, _: str, before: int = 100 * number, one: dict[str, Any] = one) -> None:
-                show(before + 100 * done // total, 100 * len(pending), f"{one['name']}, seed {one['seed']},")
+    def result(one: Run, show: Progress) -> Run:
+        stores(folder, made / f"data-{one['seed']}", sizes, one["seed"])
+        return {"accuracies": run(made, sizes, one["condition"], one["seed"], show)}
 
-            stores(folder, made / f"data-{one['seed']}", sizes, one["seed"])
-            known[key] = {"key": key, "accuracies": run(made, sizes, one["condition"], one["seed"], told)}
-            known[key]["minutes"] = (time.monotonic() - started) / 60
-            with (work / "results.jsonl").open("a") as file:
-                file.write(json.dumps(one | known[key]) + "\n")
-    return [known[key] | one for key, one in wanted.items()]
+    return pursue("noise", work, wanted, result)
 
 
 def main() -> None:

@@ -1,15 +1,11 @@
 """The noise study as a table and a figure: means over seeds, differences paired by seed, what was to be expected."""
 
 import json
-import platform
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from engine.profile import device_name
+from benchmarks.study import cell, preamble, verdict
 from engine.statistics import over_seeds
 
 Accuracies = dict[str, dict[str, list[float]]]  # condition, measure -> top-1 % per seed
@@ -43,20 +39,6 @@ def paired(found: Accuracies, above: str, below: str, measure: str) -> list[floa
     return [a - b for a, b in zip(found[above][measure], found[below][measure], strict=True)]
 
 
-def cell(values: Sequence[float], sign: str = "") -> str:
-    """Mean and half of the 95 % interval."""
-    mean, _, high = over_seeds(values)
-    return f"{mean:{sign}.1f}" + ("" if high is None else f" ± {high - mean:.1f}")
-
-
-def verdict(differences: Sequence[float]) -> str:
-    """Whether the 95 % interval of differences that should be positive says so."""
-    _, low, high = over_seeds(differences)
-    if low is None:
-        return "one seed"
-    return "shows" if low > 0 else "the opposite shows" if high < 0 else "does not show"
-
-
 def tables(found: Accuracies) -> list[str]:
     """Markdown: every condition, and every expectation, by measure."""
     measures = list(found["base"])
@@ -75,17 +57,8 @@ def tables(found: Accuracies) -> list[str]:
 
 def text(rows: Sequence[dict[str, Any]], sizes: dict[str, Any], command: str) -> str:
     """The study as Markdown."""
-    facts = {
-        "command": f"`{command}`",
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "device": device_name(torch.device("cuda" if torch.cuda.is_available() else "cpu")),
-        "versions": f"torch {torch.__version__}, Python {platform.python_version()}",
-        "minutes of all runs": f"{sum(row['minutes'] for row in rows):.1f}",
-        "sizes": json.dumps(sizes),
-        "base": "sqrt resampling, vocabulary nouns, no noise",
-    }
-    lines = ["# Tag noise, resampling and vocabulary, on photographs", "", "| | |", "| --- | --- |"]
-    lines += [f"| {name} | {value} |" for name, value in facts.items()]
+    more = {"sizes": json.dumps(sizes), "base": "sqrt resampling, vocabulary nouns, no noise"}
+    lines = preamble("Tag noise, resampling and vocabulary, on photographs", command, rows, **more)
     lines += ["", ABOUT, ""]
     return "\n".join([*lines, *tables(collected(rows)), "", "![transfer curve and ablations](noise.png)"]) + "\n"
 

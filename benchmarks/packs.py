@@ -23,9 +23,9 @@ class Photo(NamedTuple):
     data: bytes
 
 
-def check(packs: Path) -> None:
+def check(packs: Path, needed: Sequence[str] = (PHOTOS, NOUNS, CIFAR)) -> None:
     """ValueError that names the packs that lack."""
-    lacking = [pack for pack in (PHOTOS, NOUNS, CIFAR) if not (packs / pack).is_file()]
+    lacking = [pack for pack in needed if not (packs / pack).is_file()]
     if lacking:
         raise ValueError(
             f"{', '.join(lacking)} not found in {packs}: name the folder that holds the packs with --packs"

@@ -187,7 +187,7 @@ def run(packs: Path, work: Path, recipe: Path, overrides: Sequence[str], command
         print("note: what is not committed is not in the clone that runs", file=sys.stderr)
     params = merged(yaml.safe_load((work / "params.yaml").read_text()), overlay)
     (work / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    versioned(packs, work, params["finetune"]["target"], sections)
+    versioned(packs, work, params["finetune"]["targets"][0], sections)
     committed(work, "photographs")
     python(work, "flows.pipeline")
     target.parent.mkdir(parents=True, exist_ok=True)
