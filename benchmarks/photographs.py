@@ -27,7 +27,7 @@ from typing import Any
 import torch
 import yaml
 
-from benchmarks.clone import checkout, committed, git, merged, override, parsed, python
+from benchmarks.clone import checkout, committed, git, merged, overlaid, override, parsed, python
 from benchmarks.packs import CIFAR, FOLDER, NOUNS, PHOTOS, check, photographs, tag_forms, write_nouns
 from corpus.sources import labelled
 from corpus.store.posts import json_line
@@ -185,8 +185,7 @@ def run(packs: Path, work: Path, recipe: Path, overrides: Sequence[str], command
     base = checkout(ROOT, work)
     if git(ROOT, "status", "--porcelain", "--untracked-files=no"):
         print("note: what is not committed is not in the clone that runs", file=sys.stderr)
-    params = merged(yaml.safe_load((work / "params.yaml").read_text()), overlay)
-    (work / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    params = overlaid(work, overlay)
     versioned(packs, work, params["finetune"]["targets"][0], sections)
     committed(work, "photographs")
     python(work, "flows.pipeline")

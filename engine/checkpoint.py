@@ -19,7 +19,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, Any]) ->
     partial = path.with_suffix(".partial")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # One metadata key only: safetensors writes several in no fixed order, and equal weights must be equal bytes.
-    about = json.dumps({"about": metadata, "sha256": _checksum(contiguous, metadata)}, sort_keys=True)
+    about = json.dumps({"about": metadata, "sha256": checksum(contiguous, metadata)}, sort_keys=True)
     data = safetensors.torch.save(contiguous, metadata={"tagdag": about})
     with partial.open("wb") as file:  # not save_file: its errors are no OSError, even on a full disk
         file.write(data)
@@ -28,12 +28,12 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, Any]) ->
     partial.replace(path)
 
 
-def _checksum(tensors: Mapping[str, Tensor], metadata: dict[str, Any]) -> str:
-    """SHA-256 of names, types, shapes and values of contiguous tensors, and of the metadata."""
+def checksum(tensors: Mapping[str, Tensor], metadata: dict[str, Any]) -> str:
+    """SHA-256 of names, types, shapes and values of tensors, wherever they lie in memory, and of the metadata."""
     sum_ = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         sum_.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        sum_.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        sum_.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
     return sum_.hexdigest()
 
 
@@ -43,7 +43,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             head = json.loads((file.metadata() or {})["tagdag"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if _checksum(tensors, head["about"]) != head["sha256"]:
+        if checksum(tensors, head["about"]) != head["sha256"]:
             raise KeyError("its checksum is another")
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(

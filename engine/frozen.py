@@ -4,12 +4,12 @@ Kept in memory rather than on disk: all arms of a stage that share a backbone ru
 than the image it comes from, and what a kill loses is one forward pass.
 """
 
-import hashlib
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from engine.checkpoint import checksum
 from engine.digest import digest
 from engine.samples import Rows
 from engine.training.distributed import device
@@ -19,20 +19,13 @@ KEPT = 8  # splits: training and validation images, seen by a pretrained backbon
 _kept: dict[tuple, Tensor] = {}
 
 
-def _weights(module: nn.Module) -> str:
-    key = hashlib.sha256()
-    for name, tensor in module.state_dict().items():
-        key.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
-    return key.hexdigest()
-
-
 def features(module: nn.Module, samples: Rows) -> tuple[Tensor, Tensor]:
     """Pooled features (n, d) and labels (n,); computed once per weights, split and size, and always for a whole split.
 
     Whole, so that they do not depend, in their last bits, on who asked first.
     """
     shards = samples.shards
-    key = (_weights(module.backbone), type(module.head).pool, digest(shards.folder / "index.parquet"))
+    key = (checksum(module.backbone.state_dict(), {}), type(module.head).pool, digest(shards.folder / "index.parquet"))
     key += (shards.split, samples.size)
     if key not in _kept:
         if len(_kept) == KEPT:

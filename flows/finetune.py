@@ -10,7 +10,6 @@ import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field
 
 from corpus.shards.order import seeded
@@ -117,7 +116,7 @@ def finetune(
     the labels, and scored on the rest; all seeds are then trained on all labels with the best.
     """
     section = dict(locals()) | {"weights": settings.OUT / "pretrain" / candidate / "model.safetensors"}
-    section["backbone"] = yaml.safe_load((settings.OUT / "search" / f"{candidate}.yaml").read_text())
+    section["backbone"] = settings.backbone(candidate)
     out, groups = settings.OUT / "finetune" / candidate, itertools.product(targets, inits, modes, labels_per_class)
     groups = [{"candidate": candidate} | dict(zip(GROUP, values, strict=True)) for values in groups]
     shared = {name: section[name] for name in SHARED}

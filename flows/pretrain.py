@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor, nn
 
 from corpus.tags.resampling import epoch_list, repeat_factors
@@ -83,11 +82,6 @@ def workers() -> int:
     return int(os.environ.get("TAGDAG_WORKERS", "0")) or max(1, torch.cuda.device_count())
 
 
-def backbone(candidate: str) -> dict[str, Any]:
-    """The section of the network that the search has handed on under this name."""
-    return yaml.safe_load((settings.OUT / "search" / f"{candidate}.yaml").read_text())
-
-
 def state(candidate: str, section: dict[str, Any]) -> Path:
     """Where the states of a candidate's training are kept."""
     inputs = (HASHTAGS / "index.parquet", Path("engine"), Path("models/blocks"))
@@ -118,7 +112,7 @@ def pretrain(
 ) -> None:
     """Train a candidate's backbone to predict hashtags; a run that was killed goes on from its last checkpoint."""
     section = dict(locals())
-    section["backbone"] = backbone(section.pop("candidate"))
+    section["backbone"] = settings.backbone(section.pop("candidate"))
     out = settings.OUT / "pretrain" / candidate
     with stage_run(f"pretrain@{candidate}", section) as run:
         measured = weights(candidate, section, out, run)

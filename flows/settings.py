@@ -54,6 +54,11 @@ def load() -> dict[str, Any]:
     return params
 
 
+def backbone(candidate: str) -> dict[str, Any]:
+    """The section of the network that the search has handed on under this name."""
+    return yaml.safe_load((OUT / "search" / f"{candidate}.yaml").read_text())
+
+
 def state(name: str, *inputs: Any) -> Path:
     """Where a stage keeps what a kill must not lose: outside outs, which DVC deletes, keyed by its inputs."""
     return STATE / "state" / f"{name}.{digest(*inputs)}"

@@ -10,8 +10,9 @@ import argparse
 from contextlib import nullcontext
 
 from engine.training.distributed import joined
+from flows import settings
 from flows.command import keywords, user_errors
-from flows.pretrain import backbone, pretrain, state, work
+from flows.pretrain import pretrain, state, work
 from flows.tracking import stage_run
 
 
@@ -23,7 +24,7 @@ def main() -> None:
     parser.add_argument("candidate", help="baseline or winner")
     candidate = parser.parse_args().candidate
     with user_errors(), joined() as workers:
-        section = keywords(pretrain, candidate) | {"backbone": backbone(candidate)}
+        section = keywords(pretrain, candidate) | {"backbone": settings.backbone(candidate)}
         kept = state(section.pop("candidate"), section)
         with stage_run(f"pretrain@{candidate}", section) if workers.first else nullcontext() as run:
             work(section, kept, run, f"pretrain {candidate}")
