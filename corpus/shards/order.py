@@ -13,7 +13,7 @@ from torch import Tensor
 Lists = Callable[[torch.Generator], Tensor]
 
 
-def seeded(*numbers: int, where: torch.device | str = "cpu") -> torch.Generator:
+def seeded(*numbers: int) -> torch.Generator:
     """A generator that depends on these numbers alone, so that any iteration can be drawn without those before it."""
     mixed = 0
     for number in numbers:  # SplitMix64's finaliser, so that neighbouring seeds share nothing
@@ -21,7 +21,7 @@ def seeded(*numbers: int, where: torch.device | str = "cpu") -> torch.Generator:
         mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
         mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB % 2**64
         mixed ^= mixed >> 31
-    return torch.Generator(device=where).manual_seed(mixed >> 1)
+    return torch.Generator().manual_seed(mixed >> 1)
 
 
 def blockwise(lists: Lists, block: int, window: int) -> Lists:

@@ -32,8 +32,7 @@ def told(error: NonFinite, learner: Learner, plan: Plan, samples: Samples, train
     if kept := states.newest(learner.team):
         batch = _replayed(learner, plan, samples, training, kept, error.iteration)
         name = f"{states.folder.name}.nonfinite-{error.iteration}-{learner.team.rank}.safetensors"
-        tensors, file = learner.state()[0], states.folder.with_name(name)
-        tensors = {key: tensor for key, tensor in tensors.items() if key.startswith("module.")}
+        tensors, file = learner.weights(keep=True), states.folder.with_name(name)
         about = {"iteration": error.iteration, "learning_rate": plan.rate(error.iteration), "images": images}
         about |= {"loss": str(error.loss)}
         checkpoint.save(file, tensors | {f"batch.{key}": t for key, t in batch.items()}, training.about | about)

@@ -104,9 +104,7 @@ def _keep(learner: Learner, plan: Plan, training: Training, states: States, done
     """Hand the present state to the writer, of a finished training the weights; the first worker writes."""
     if states.folder is None or not (learner.team.first or plan.recipe.sharded):
         return
-    tensors, about = learner.state()
-    if finished:
-        tensors = {name: tensor for name, tensor in tensors.items() if name.startswith("module.")}
+    tensors, about = (learner.weights(learner.team.first), {}) if finished else learner.state()
     about |= {"iteration": done, "finished": finished, "about": training.about}
     about |= {"world": learner.team.world, "batch": plan.recipe.batch}
     if learner.team.first:

@@ -20,7 +20,7 @@ class Training:
     """One training run but for its network: epochs, seed, where its states are kept and who is told.
 
     state: folder of the last `keep` states. about: what a state says of its network, such as its sections.
-    per_report: steps between two reports, which is when several workers agree to keep a state or to stop.
+    per_report: steps between two reports.
     """
 
     recipe: Recipe

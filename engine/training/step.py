@@ -43,9 +43,8 @@ class Learner:
         self.solver = optimizer(recipe, objective)
         self.scaler = torch.amp.GradScaler(where.type, enabled=recipe.precision == "float16")
         if self.scaler.is_enabled() and self.solver.defaults.get("momentum"):
-            for (
-                parameter
-            ) in self.objective.parameters():  # the fused optimizer leaves them unwritten if it skips a step
+            # the fused optimizer leaves them unwritten if it skips its first step
+            for parameter in objective.parameters():
                 self.solver.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         self.average = Average(objective, recipe.ema) if recipe.ema else None
         self.names = {id(p): name for name, p in objective.named_parameters()}
@@ -95,9 +94,10 @@ class Learner:
 
     def _synchronised(self, last: bool) -> AbstractContextManager:
         """Gradients meet those of the other workers after the last micro-batch only."""
-        if self.team.world == 1 or self.recipe.sharded:
-            if self.team.world > 1:
-                self.module.set_requires_gradient_sync(last)
+        if self.team.world == 1:
+            return nullcontext()
+        if self.recipe.sharded:
+            self.module.set_requires_gradient_sync(last)
             return nullcontext()
         return nullcontext() if last else self.module.no_sync()
 
@@ -116,25 +116,29 @@ class Learner:
         with self._autocast():
             precise_statistics(self.objective, parts, self.team)
 
+    def weights(self, keep: bool) -> dict[str, Tensor]:
+        """The objective's tensors: copies on the CPU, whole where they are sharded, for the workers that keep them."""
+        return {f"module.{name}": _copy(tensor, keep) for name, tensor in self.objective.state_dict().items()}
+
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and plain values to go on from: copies on the CPU, whole where they are sharded."""
-        tensors = {f"module.{name}": tensor for name, tensor in self.objective.state_dict().items()}
-        if self.average:
-            tensors |= {f"average.{name}": tensor for name, tensor in self.average.tensors.items()}
+        """Tensors and plain values to go on from, as `weights`, for the first worker to keep."""
+        averaged = self.average.tensors if self.average else {}
+        tensors = {f"average.{name}": tensor for name, tensor in averaged.items()}
         for parameter, state in self.solver.state.items():
             name = self.names[id(parameter)]
             tensors |= {f"optimizer.{key}.{name}": v for key, v in state.items() if isinstance(v, Tensor)}
         own = ("params", "lr", "weight_decay", "scale")
         groups = [{k: _plain(v) for k, v in group.items() if k not in own} for group in self.solver.param_groups]
         about = {"groups": groups, "scaler": self.scaler.state_dict()}
-        return {name: _copy(tensor, self.team.first) for name, tensor in tensors.items()}, about
+        copies = {name: _copy(tensor, self.team.first) for name, tensor in tensors.items()}
+        return self.weights(self.team.first) | copies, about
 
     def load(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
         """Take up what `state` gave; the number of workers, and whether weights are sharded, may be another."""
         now = self.objective.state_dict()
-        weights = {k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")}
-        sharded = {k: _like(v, now[k]) for k, v in weights.items() if _split(now.get(k))}
-        load_weights(self.objective, weights | sharded)
+        split = {f"module.{name}": tensor for name, tensor in now.items() if _split(tensor)}
+        split = {key: _like(tensors[key], tensor) for key, tensor in split.items() if key in tensors}
+        load_weights(self.objective, tensors | split, "module.")
         if self.average:
             for name, tensor in self.average.tensors.items():
                 tensor.copy_(_like(tensors[f"average.{name}"], tensor))

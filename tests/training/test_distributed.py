@@ -15,12 +15,12 @@ import torch
 
 from engine import checkpoint
 from engine.accuracy import accuracy
-from engine.training import loop
+from engine.training import faults, loop
 from engine.training.distributed import Team, launch, team
 from engine.training.loop import train
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
-from tests.training.toys import RECIPE, Toy, plain, tiny
+from tests.training.toys import RECIPE, SECTIONS, Toy, plain, tiny
 
 VARIANTS = {  # 57 images: batches of 18 leave three for two workers, batches of 14 leave one for one of them
     "as it comes": RECIPE,
@@ -133,6 +133,19 @@ def faulty(folder: Path) -> None:
 
     recipe = replace(RECIPE, schedule="constant")
     train(plain(), Toy(57), Training(recipe, 4, state=folder, progress=stops_at(7, fault), per_report=1))
+
+
+def wild(folder: Path) -> None:
+    """Diverges at once."""
+    about = {"sections": SECTIONS, "names": ["a", "b", "c"]}
+    train(tiny(), Toy(), Training(Recipe(batch=16, rate=1e30, warmup=0), 4, state=folder / "state", about=about))
+
+
+def test_a_loss_that_is_not_finite_leaves_a_file_of_every_worker(tmp_path):
+    with pytest.raises(ValueError, match=r"the loss of step \d+ is (nan|inf).*lower recipe.rate"):
+        launch(2, wild, tmp_path)
+    files = sorted(tmp_path.glob("state.nonfinite-*-[01].safetensors"))
+    assert len(files) == 2 and all(faults.repeat(file)[0].startswith("iteration") for file in files)
 
 
 SCRIPT = """

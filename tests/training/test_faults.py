@@ -10,16 +10,9 @@ from engine.training import faults
 from engine.training.loop import train
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
-from tests.training.toys import RECIPE, SECTION, Toy, tiny
+from tests.training.toys import RECIPE, SECTIONS, Toy, tiny
 
-ABOUT = {
-    "sections": {
-        "backbone": SECTION | {"stem_stride": 1},
-        "objective": {"name": "supervised"},
-        "head": {"name": "linear"},
-    },
-    "names": ["a", "b", "c"],
-}
+ABOUT = {"sections": SECTIONS, "names": ["a", "b", "c"]}
 
 
 class Named(Toy):

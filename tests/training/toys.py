@@ -9,7 +9,12 @@ from engine.training.loop import initialise
 from engine.training.recipe import Recipe
 
 RECIPE = Recipe(batch=16, rate=0.4, warmup=1)  # 56 samples: 3 batches an epoch, and 8 images left out
-SECTION = {"name": "regnet", "depth": 3, "w_0": 16, "w_a": 8, "w_m": 2, "group_width": 8, "stem_width": 8}
+BACKBONE = {"name": "regnet", "depth": 3, "w_0": 16, "w_a": 8, "w_m": 2, "group_width": 8}
+SECTIONS = {
+    "backbone": BACKBONE | {"stem_width": 8, "stem_stride": 1},
+    "objective": {"name": "supervised"},
+    "head": {"name": "linear"},
+}
 
 
 class Toy:
@@ -35,7 +40,7 @@ class Toy:
 
 def tiny(seed: int = 0) -> torch.nn.Module:
     initialise(seed)
-    return network(SECTION | {"stem_stride": 1}, {"name": "supervised"}, {"name": "linear"}, classes=3)
+    return network(**SECTIONS, classes=3)
 
 
 class Plain(nn.Module):
