@@ -78,16 +78,29 @@ def plugin(kind: str, name: Any, where: str) -> Callable:
     return getattr(module, module.__all__[0])
 
 
-def build(kind: str, section: dict, /, where: str = "", **given: Any) -> Any:
-    """The plug-in `section["name"]` of a folder, called with the section's other keys and what the caller gives.
-
-    build("backbones", {"name": "regnet", "depth": 22, ...}, where="pretrain.backbone"). Raises ValueError as `options`.
-    """
-    where = where or kind
+def call(kind: str, section: dict, where: str, given: Collection[str] = ()) -> tuple[Callable, dict[str, Any]]:
+    """The plug-in `section["name"]` of a folder, and the section's other keys as `options` has them."""
     if not isinstance(section, dict) or "name" not in section:
         raise ValueError(
             f"{where}: found {section!r}, expected a section with a name, one of: {', '.join(choices(kind))}"
         )
     found = plugin(kind, section["name"], where)
     settings = {key: value for key, value in section.items() if key != "name"}
-    return found(**options(found, settings, where, given), **given)
+    return found, options(found, settings, where, given)
+
+
+def build(kind: str, section: dict, /, where: str = "", **given: Any) -> Any:
+    """The plug-in `section["name"]` of a folder, called with the section's other keys and what the caller gives.
+
+    build("backbones", {"name": "regnet", "depth": 22, ...}, where="pretrain.backbone"). Raises ValueError as `options`.
+    """
+    found, settings = call(kind, section, where or kind, given)
+    return found(**settings, **given)
+
+
+def complete(kind: str, section: dict, where: str = "") -> dict[str, Any]:
+    """The section with its plug-in's defaults written out; raises ValueError as `build`."""
+    found, settings = call(kind, section, where or kind)
+    bound = inspect.signature(found).bind(**settings)
+    bound.apply_defaults()
+    return {"name": section["name"], **bound.arguments}

@@ -87,8 +87,8 @@ def test_layers_are_the_whole_backbone_from_input_to_output(section):
 @pytest.mark.parametrize(
     ("section", "library", "theirs"),
     [
-        ({"name": "regnet", **BACKBONES["regnet"][0]["options"]}, "timm", "regnetx_002"),
-        ({"name": "regnet", **BACKBONES["regnet"][0]["options"], "se_ratio": 0.25}, "timm", "regnety_002"),
+        ({"name": "regnet", **BACKBONES["regnet"][1]["options"]}, "timm", "regnetx_004"),
+        ({"name": "regnet", **BACKBONES["regnet"][7]["options"]}, "timm", "regnety_004"),
         ({"name": "efficientnet"}, "timm", "efficientnet_b0"),
         ({"name": "resnet"}, "torchvision", "resnet50"),
         ({"name": "resnet", "depths": (2, 2, 2, 2), "block": "basic"}, "torchvision", "resnet18"),

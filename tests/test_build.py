@@ -39,7 +39,7 @@ def test_section_is_a_call():
         (REGNET | {"name": "os.path"}, ["unknown name"]),
         (REGNET | {"name": "__init__"}, ["unknown name"]),
         (REGNET | {"name": 7}, ["unknown name 7"]),
-        ({"depth": 4}, ["with a name, one of: efficientnet, regnet, resnet, resnext"]),
+        ({"depth": 4}, ["with a name, one of: anynet, efficientnet, regnet, resnet, resnext"]),
         (None, ["with a name"]),
         (REGNET | {"stem_widht": 8}, ["unknown key 'stem_widht', did you mean 'stem_width'?", "w_0, w_a"]),
         ({"name": "regnet", "w_0": 8, "dept": 3}, ["missing key 'depth'", "missing key 'w_a'", "did you mean 'depth'"]),

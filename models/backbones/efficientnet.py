@@ -4,6 +4,7 @@ Tan & Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural 
 table 1 (B0) and section 4. Padded on both sides alike, as in pycls; the authors' code pads one side more.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from math import ceil
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from models.blocks.anynet import AnyNet
 from models.blocks.convolution import SqueezeExcitation, convolution
+from models.blocks.scaling import near_eights
 
 __all__ = ["EfficientNet", "expected"]
 
@@ -42,38 +44,35 @@ def pointwise(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     return nn.Sequential(*convolution(inputs, outputs, 1, stride), nn.SiLU(inplace=True))
 
 
-def _rounded(channels: float) -> int:
-    """The nearest multiple of 8 that is not less than 90 % of it."""
-    nearest = max(8, int(channels + 4) // 8 * 8)
-    return nearest if nearest >= 0.9 * channels else nearest + 8
-
-
 class EfficientNet(AnyNet):
     """B0 by default; `width` and `depth` multiply its channels and its blocks. The last 1x1 is a stage of its own.
 
-    stem_stride: 2 in the paper; 1 suits images of 32 pixels.
+    widths, depths: of B0's seven stages. head_width: of the last 1x1. stem_stride: 2 in the paper; 1 suits images of
+    32 pixels.
     """
 
-    def __init__(self, width: float = 1.0, depth: float = 1.0, stem_stride: int = 2) -> None:
-        widths, depths, strides, expansions, kernels = zip(
-            (16, 1, 1, 1, 3),
-            (24, 2, 2, 6, 3),
-            (40, 2, 2, 6, 5),
-            (80, 3, 2, 6, 3),
-            (112, 3, 1, 6, 5),
-            (192, 4, 2, 6, 5),
-            (320, 1, 1, 6, 3),
-            strict=True,
-        )
+    def __init__(
+        self,
+        width: float = 1.0,
+        depth: float = 1.0,
+        stem_stride: int = 2,
+        widths: Sequence[int] = (16, 24, 40, 80, 112, 192, 320),
+        depths: Sequence[int] = (1, 2, 2, 3, 3, 4, 1),
+        stem_width: int = 32,
+        head_width: int = 1280,
+    ) -> None:
+        strides, expansions, kernels = (1, 2, 2, 2, 1, 2, 1), (1, 6, 6, 6, 6, 6, 6), (3, 3, 5, 3, 5, 5, 3)
+        if not len(widths) == len(depths) == len(strides):
+            raise ValueError(f"widths, depths: give each {len(strides)} stages, EfficientNet's own")
         super().__init__(
-            widths=[_rounded(width * w) for w in (*widths, 1280)],
+            widths=[near_eights(width * w) for w in (*widths, head_width)],
             depths=[*(ceil(depth * d) for d in depths), 1],
             strides=[*strides, 1],
             blocks=[
                 *(partial(MBConv, expansion=e, kernel=k) for e, k in zip(expansions, kernels, strict=True)),
                 pointwise,
             ],
-            stem_width=_rounded(width * 32),
+            stem_width=near_eights(width * stem_width),
             stem_stride=stem_stride,
             activation=nn.SiLU,
         )

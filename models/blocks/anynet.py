@@ -5,16 +5,17 @@ Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spa
 """
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate, groupby, pairwise
-from math import lcm, log
+from itertools import accumulate, compress, groupby, pairwise
+from math import log
 from operator import mul
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.blocks.convolution import SqueezeExcitation, convolution
 
-__all__ = ["AnyNet", "Bottleneck", "Residual", "fit_groups", "quantised_stages"]
+__all__ = ["AnyNet", "Bottleneck", "Residual", "fit_groups", "fitted", "quantised_stages"]
 
 
 def quantised_stages(depth: int, w_0: int, w_a: float, w_m: float) -> tuple[list[int], list[int], bool]:
@@ -40,17 +41,21 @@ def fit_groups(
 
     ratios: the paper's b, block width over bottleneck width (below 1 the bottleneck is inverted).
     """
-    fitted = []
-    for w, b, g in zip(widths, ratios, group_widths, strict=True):
-        v = max(1, int(w / b))
-        g = min(g, v)
-        m = lcm(g, round(1 / b)) if b < 1 else g
-        v = max(m, round(v / m) * m)
-        if round(int(v * b) / b) % g:
-            raise ValueError(f"bottleneck ratio {b} does not fit width {w}, group width {g}: use 1, 2, 4 or 1/2, 1/4")
-        fitted.append((int(v * b), g))
-    widths, group_widths = zip(*fitted, strict=True)
-    return list(widths), list(group_widths)
+    fit, inner, groups = fitted(*map(np.array, (widths, ratios, group_widths)))
+    for w, b, g in compress(zip(widths, ratios, group_widths, strict=True), inner % groups):
+        raise ValueError(f"bottleneck ratio {b} does not fit width {w}, group width {g}: use 1, 2, 4 or 1/2, 1/4")
+    return fit.tolist(), groups.tolist()
+
+
+def fitted(widths: np.ndarray, ratios: np.ndarray, group_widths: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Widths, bottleneck widths and group widths that go together, of any number of stages (see fit_groups)."""
+    v = np.maximum(1, (widths / ratios).astype(np.int64))
+    g = np.minimum(group_widths, v)
+    inverted = ratios < 1
+    m = np.where(inverted, np.lcm(g, np.rint(1 / ratios).astype(np.int64)), g) if inverted.any() else g
+    v = np.maximum(m, np.rint(v / m).astype(np.int64) * m)
+    w = (v * ratios).astype(np.int64)
+    return w, np.rint(w / ratios).astype(np.int64), g
 
 
 def stem(kind: str, width: int, stride: int, activation: type[nn.Module]) -> nn.Sequential:

@@ -1,0 +1,56 @@
+"""AnyNetX, a network whose stages are each free in width, depth, bottleneck ratio and group width.
+
+Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678, section 3.2.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from models.blocks.anynet import AnyNet, Bottleneck, fit_groups
+
+__all__ = ["AnyNetX", "expected"]
+
+
+class AnyNetX(AnyNet):
+    """A stem and stages that each halve the map; a width that its groups do not divide becomes the nearest that fits.
+
+    One number per stage each. bottleneck_ratios: the paper's b, block width over bottleneck width. group_widths: its g,
+    channels per group. se_ratio: squeezed channels over a block's inputs. stem_stride: 2; 1 suits images of 32 pixels.
+    """
+
+    def __init__(
+        self,
+        depths: Sequence[int],
+        widths: Sequence[int],
+        bottleneck_ratios: Sequence[float],
+        group_widths: Sequence[int],
+        se_ratio: float = 0.0,
+        stem_width: int = 32,
+        stem_stride: int = 2,
+    ) -> None:
+        if not len(depths) == len(widths) == len(bottleneck_ratios) == len(group_widths):
+            raise ValueError("depths, widths, bottleneck_ratios, group_widths: give each the same number of stages")
+        widths, groups = fit_groups(widths, bottleneck_ratios, group_widths)
+        blocks = [
+            partial(Bottleneck, ratio=b, group_width=g, se_ratio=se_ratio)
+            for b, g in zip(bottleneck_ratios, groups, strict=True)
+        ]
+        super().__init__(widths, depths, [2] * len(depths), blocks, stem_width=stem_width, stem_stride=stem_stride)
+
+
+expected = [  # RegNetX-400MF of the authors' model_complexity.json (pycls), stage by stage
+    {
+        "options": {
+            "depths": [1, 2, 7, 12],
+            "widths": [32, 64, 160, 384],
+            "bottleneck_ratios": [1] * 4,
+            "group_widths": [16] * 4,
+        },
+        "input": (3, 224, 224),
+        "classes": 1000,
+        "rule": "pycls",
+        "params": 5_157_512,
+        "flops": 397_678_568,
+        "acts": 3_143_272,
+    }
+]
