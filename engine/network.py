@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from engine import checkpoint
-from engine.build import build
+from engine.build import build, call
 
 
 def parts(section: dict[str, Any]) -> dict[str, Any]:
@@ -17,10 +17,15 @@ def parts(section: dict[str, Any]) -> dict[str, Any]:
 def network(
     backbone: dict[str, Any], objective: dict[str, Any], head: dict[str, Any], classes: int, where: str = "network"
 ) -> nn.Module:
-    """The objective around a new backbone and head; ValueError names a wrong key or plug-in of any of the sections."""
+    """The objective around a new backbone and head; ValueError names a wrong key or plug-in of any of the sections.
+
+    classes: those of the data; an objective that makes its own targets has its own.
+    """
     trunk = build("backbones", backbone, where=f"{where}.backbone")
-    top = build("heads", head, where=f"{where}.head", channels=trunk.channels, classes=classes)
-    return build("objectives", objective, where=f"{where}.objective", backbone=trunk, head=top)
+    method, settings = call("objectives", objective, f"{where}.objective", ("backbone", "head"))
+    sizes = method.head_sizes(trunk.channels, classes, **settings)
+    top = build("heads", head, where=f"{where}.head", **sizes)
+    return method(**settings, backbone=trunk, head=top)
 
 
 def save(path: Path, module: nn.Module, sections: dict[str, Any], names: list[str], **about: Any) -> None:

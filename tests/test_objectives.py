@@ -1,11 +1,14 @@
 """Every objective: views, a loss that learns, weights to export; smoothing; and the loss of hashtags to the digit."""
 
+from itertools import product
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from engine.build import build, choices
+from engine.network import network
 from models.blocks.draws import Draws
 
 TARGETS = {
@@ -13,14 +16,13 @@ TARGETS = {
     "supervised": torch.arange(16) % 4,
 }
 TARGETS["hashtags"].clamp_(max=1)
+PRETEXTS = sorted(set(choices("objectives")) - set(TARGETS))  # look at no targets; see test_pretext.py
 
 
 def objective(name: str, **options) -> nn.Module:
     torch.manual_seed(0)
     small = {"depth": 3, "w_0": 16, "w_a": 8, "w_m": 2, "group_width": 8, "stem_width": 8, "stem_stride": 1}
-    backbone = build("backbones", {"name": "regnet", **small})
-    head = build("heads", {"name": "linear"}, channels=backbone.channels, classes=4)
-    return build("objectives", {"name": name, **options}, backbone=backbone, head=head)
+    return network({"name": "regnet", **small}, {"name": name, **options}, {"name": "linear"}, classes=4)
 
 
 def photos(n: int = 16, h: int = 32, w: int = 32) -> torch.Tensor:
@@ -34,13 +36,19 @@ def draws(seed: int = 0, **part: int) -> Draws:
 AUGMENTATIONS = [{}, {"randaugment": (2, 9), "lighting": 0.1}, {"mixup": 0.2}, {"cutmix": 1}, {"mixup": 1, "cutmix": 1}]
 
 
-@pytest.mark.parametrize("augmentations", AUGMENTATIONS, ids=lambda options: "+".join(options) or "crop")
-@pytest.mark.parametrize("name", choices("objectives"))
+@pytest.mark.parametrize(
+    ("name", "augmentations"), [*product(TARGETS, AUGMENTATIONS), *product(PRETEXTS, [{}])], ids=str
+)
 def test_views_are_those_of_their_draws_whoever_holds_the_images(name, augmentations):
-    method, batch = objective(name, **augmentations), {"inputs": photos(), "targets": TARGETS[name]}
+    method, batch = (
+        objective(name, **augmentations),
+        {"inputs": photos(), "targets": TARGETS.get(name, torch.zeros(16))},
+    )
     whole, again, other = (method.views(batch, draws(seed)) for seed in (0, 0, 1))
-    assert whole["inputs"].shape == (16, 3, 32, 32) and whole["inputs"].dtype == torch.float32
-    assert whole["inputs"].is_contiguous(memory_format=torch.channels_last)
+    assert whole["inputs"].dtype == torch.float32 and {len(values) for values in whole.values()} == {16}
+    if name in TARGETS:
+        assert whole["inputs"].shape == (16, 3, 32, 32)
+        assert whole["inputs"].is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(whole["inputs"], again["inputs"]) and not torch.equal(whole["inputs"], other["inputs"])
     for first, n in ((0, 6), (6, 10), (16, 0)):  # even parts, so that no pair is cut
         part = {key: values[first : first + n] for key, values in batch.items()}
@@ -50,7 +58,7 @@ def test_views_are_those_of_their_draws_whoever_holds_the_images(name, augmentat
 
 
 @pytest.mark.parametrize("augmentations", AUGMENTATIONS[2:], ids="+".join)
-@pytest.mark.parametrize("name", choices("objectives"))
+@pytest.mark.parametrize("name", TARGETS)
 def test_the_mean_loss_of_equal_parts_is_that_of_the_whole(name, augmentations):
     method = objective(name, label_smoothing=0.1, **augmentations).eval()
     batch = method.views({"inputs": photos(), "targets": TARGETS[name]}, draws())
@@ -59,7 +67,7 @@ def test_the_mean_loss_of_equal_parts_is_that_of_the_whole(name, augmentations):
     torch.testing.assert_close(mean, method(batch)["loss"])
 
 
-@pytest.mark.parametrize("name", choices("objectives"))
+@pytest.mark.parametrize("name", TARGETS)
 def test_mixed_targets_weigh_the_losses_of_both(name):
     method = objective(name, mixup=1, label_smoothing=0.1).eval()
     batch = method.views({"inputs": photos(), "targets": TARGETS[name]}, draws())
@@ -77,7 +85,7 @@ def test_options_out_of_range_are_refused(options):
         objective("supervised", **options)
 
 
-@pytest.mark.parametrize("name", choices("objectives"))
+@pytest.mark.parametrize("name", TARGETS)
 def test_contract(name):
     method = objective(name)
     inputs = method.views({"inputs": photos(), "targets": TARGETS[name]}, draws())["inputs"]

@@ -8,17 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from corpus.shards.order import Lists
+from corpus.shards.order import Lists, seeded
 from engine.allocator import keep_freed_memory
 from engine.checkpoint import load_weights
 from engine.training import faults
 from engine.training.distributed import device, team
-from engine.training.meter import Meter, NonFinite
+from engine.training.meter import Diverged, Meter, NonFinite
 from engine.training.plan import Plan, Training, viewed
 from engine.training.reading import Samples
 from engine.training.resume import SECONDS, Kept, States, differences
 from engine.training.step import Learner
 from engine.training.stopping import Stopped, asked
+from models.blocks.draws import Draws
 
 
 def initialise(seed: int) -> None:
@@ -33,9 +34,9 @@ def train(objective: nn.Module, samples: Samples, training: Training, lists: Lis
     """Train in place for `epochs`; with `state`, a killed run goes on and ends with the same weights, bit for bit.
 
     `lists` draws an epoch's list of images, a permutation of all by default. Inside a process group every worker calls
-    this, with the same arguments. ValueError when there are no images or the loss stops being finite; Stopped (a
-    KeyboardInterrupt) after SIGINT or SIGTERM, the state kept. Side by side in threads it is not reproducible: what
-    layers draw comes from the process's one generator.
+    this, with the same arguments. ValueError when there are no images, Diverged (one too) when the loss stops being
+    finite; Stopped (a KeyboardInterrupt) after SIGINT or SIGTERM, the state kept. Side by side in threads it is not
+    reproducible: what layers draw comes from the process's one generator.
     """
     workers, states = team(), States(training.state, training.keep)
     lists = lists or (lambda generator: torch.randperm(len(samples), generator=generator))
@@ -61,7 +62,7 @@ def _learn(
     try:
         _steps(learner, plan, samples, training, states, first)
     except NonFinite as error:
-        raise ValueError(faults.told(error, learner, plan, samples, training, states)) from None
+        raise Diverged(faults.told(error, learner, plan, samples, training, states)) from None
     learner.finish()
     if plan.recipe.precise_bn:
         count = -(-plan.recipe.precise_bn // plan.recipe.batch)
@@ -86,6 +87,9 @@ def _steps(learner: Learner, plan: Plan, samples: Samples, training: Training, s
             if step.iteration == first and plan.recipe.compile != "off":
                 training.report({"compile_seconds": time.perf_counter() - begun}, done)
             training.progress(done, total, meter.text)
+            if training.watch and done < total and done % plan.per_epoch == 0:  # before a state, which ends the chance
+                training.watch(done // plan.per_epoch, learner.objective)
+                learner.objective.train()
             due = time.monotonic() - saved > SECONDS and not states.busy()
             reported = done % training.per_report == 0 or done == total
             if reported or (due or signal.number if alone else done >= meter.meeting):
@@ -120,12 +124,15 @@ def _farewell(number: int, done: int, total: int, states: States) -> str:
 def predict(
     objective: nn.Module, samples: Samples, call: str = "predict", batch: int = 512, rows: slice = slice(None)
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Yield (outputs, targets) per batch of these rows, in order, without augmentation.
+    """Yield (outputs, targets) per batch of the test views of these rows, in order.
 
-    The outputs are those of the objective's method `call`.
+    The outputs are those of the objective's method `call`. What a test view draws depends on its row alone, so that
+    all networks are measured on the same views.
     """
-    where = device()
+    where, start = device(), rows.indices(len(samples))[0]
     objective.to(where, memory_format=torch.channels_last).eval()
-    for indices in torch.arange(len(samples))[rows].split(batch):
-        inputs = objective.plain(samples.images(indices).to(where))
-        yield getattr(objective, call)(inputs), samples.targets(indices).to(where)
+    for number, indices in enumerate(torch.arange(len(samples))[rows].split(batch)):
+        images, targets = samples.images(indices).to(where), samples.targets(indices).to(where)
+        draws = Draws(seeded(0, 5), start + number * batch, len(samples))
+        tested = objective.test_views({"inputs": images, "targets": targets}, draws)
+        yield getattr(objective, call)(tested["inputs"]), tested["targets"]

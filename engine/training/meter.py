@@ -26,6 +26,10 @@ class NonFinite(Exception):
         self.iteration, self.loss = iteration, loss
 
 
+class Diverged(ValueError):
+    """The same, told to the user: which step, which images, what to change."""
+
+
 class Meter:
     """Collects the losses of steps on the device, and looks at them once in a while."""
 

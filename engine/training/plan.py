@@ -1,5 +1,6 @@
 """What a training is told, and what that comes to on its data: steps, their order, rates and views."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ class Training:
     """One training run but for its network: epochs, seed, where its states are kept and who is told.
 
     state: folder of the last `keep` states. about: what a state says of its network, such as its sections.
-    per_report: steps between two reports.
+    per_report: steps between two reports. watch(epochs, objective): called after every epoch but the last, again after
+    a kill; what it raises ends the training.
     """
 
     recipe: Recipe
@@ -30,6 +32,7 @@ class Training:
     report: Report = lambda values, iteration: None
     progress: Progress = lambda done, total, text: None
     per_report: int = 50
+    watch: Callable[[int, nn.Module], None] | None = None
     keep: int = 2
     about: dict[str, Any] = field(default_factory=dict)
 

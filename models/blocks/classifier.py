@@ -1,5 +1,8 @@
 """What every objective that classifies single images is made of: views, a backbone and a head."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from torch import Tensor, nn
 
 from models.blocks.draws import Draws
@@ -35,12 +38,21 @@ class Classifier(nn.Module):
         self.augment = Views(scale, ratio, flip, randaugment, lighting)
         self.mixup, self.cutmix, self.label_smoothing = mixup, cutmix, label_smoothing
 
+    @staticmethod
+    def head_sizes(channels: Sequence[int], classes: int, **options: Any) -> dict[str, Any]:
+        """Channels and classes that the head is built for, of the backbone's channels and the data's classes."""
+        return {"channels": channels, "classes": classes}
+
     def views(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
         """The batch with random training views of its uint8 inputs (n, h, w, 3): float (n, 3, h, w), maybe mixed."""
         inputs, targets = self.augment(batch["inputs"], draws), batch["targets"]
         if self.mixup or self.cutmix:
             inputs, targets = mix(inputs, self.shares(targets), draws, self.mixup, self.cutmix)
         return batch | {"inputs": inputs, "targets": targets}
+
+    def test_views(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
+        """The batch that accuracy is measured on: `predict` of its inputs against its targets."""
+        return batch | {"inputs": self.plain(batch["inputs"])}
 
     def plain(self, images: Tensor) -> Tensor:
         """The same images, normalised only, for testing."""

@@ -1,0 +1,56 @@
+"""Rotation prediction: by how many quarter turns was the image rotated?
+
+Gidaris, Singh, Komodakis 2018, "Unsupervised Representation Learning by Predicting Image Rotations", arXiv 1803.07728,
+section 3. As a proxy for labels: Liu et al. 2020, "Are Labels Necessary for Neural Architecture Search?", arXiv
+2003.12056, whose code trains, as here by default, on all four rotations of an image at once.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.blocks.draws import Draws, moved
+from models.blocks.pretext import Pretext
+
+__all__ = ["Rotation"]
+
+
+class Rotation(Pretext):
+    """inputs (n, rotations, 3, h, w) of square images, targets (n, rotations): quarter turns, counter-clockwise.
+
+    rotations: how many of the four each image is shown in. A batch of n images is one of n * rotations to the backbone:
+    with all four, the code of Liu et al. takes a quarter of the images at the same rate. scale, ratio, flip: see Views.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        rotations: int = 4,
+        scale: tuple[float, float] = (0.4, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        flip: float = 0.5,
+    ) -> None:
+        super().__init__(backbone, head, scale, ratio, flip)
+        if not 1 <= rotations <= 4:
+            raise ValueError(f"rotations={rotations}: an image has four, give 1 to 4")
+        self.rotations = rotations
+
+    @staticmethod
+    def head_sizes(channels: Sequence[int], classes: int, **options: Any) -> dict[str, Any]:
+        """Four classes, whatever the data's."""
+        return {"channels": channels, "classes": 4}
+
+    def puzzles(self, images: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """The turns follow from an image's place in the step, which is random already: so all are equally frequent."""
+        n = len(images)
+        turns = (draws.first + torch.arange(n)[:, None] + torch.arange(self.rotations)) % 4
+        turns = moved(turns, images.device)
+        every = torch.stack([images.rot90(k, (2, 3)) for k in range(4)], 1)
+        return {"inputs": every[torch.arange(n, device=images.device)[:, None], turns], "targets": turns}
+
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Logits (n * rotations, 4); of images (n, 3, h, w) themselves (n, 4)."""
+        return super().predict(inputs.flatten(0, -4).contiguous(memory_format=torch.channels_last))
