@@ -1,9 +1,12 @@
-"""What the C library does with freed memory."""
+"""What the C library does with freed memory; how its end, and a GPU's, is told from other errors."""
 
 import ctypes
 import platform
 
+import torch
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
+SPENT = ("can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")  # of a CPU's allocator, cuDNN, cuBLAS
 
 
 def keep_freed_memory() -> None:
@@ -15,3 +18,12 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
         libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+class OutOfMemory(ValueError):
+    """Memory ran out for what was asked, however small its parts were made."""
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out, on a GPU or a CPU."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in SPENT)

@@ -1,12 +1,16 @@
-"""What a network costs when it runs: latency percentiles, throughput and peak memory, with the device named."""
+"""What a network costs when it runs, per batch size, in use and in training, with device and clock named."""
 
+import copy
 import platform
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from engine.allocator import OutOfMemory, keep_freed_memory, out_of_memory
+from engine.timing import CLOCKS, images, placed, timed
 
 
 def device_name(where: torch.device) -> str:
@@ -17,19 +21,6 @@ def device_name(where: torch.device) -> str:
     lines = cpus.read_text().splitlines() if cpus.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{models[0] if models else platform.machine()} ({torch.get_num_threads()} threads)"
-
-
-def _timed(call: Callable[[], object], where: torch.device, runs: int) -> torch.Tensor:
-    """Seconds of each of `runs` calls after a tenth as many to warm up."""
-    seconds = []
-    for run in range(-max(3, runs // 10), runs):
-        start = time.perf_counter()
-        call()
-        if where.type == "cuda":
-            torch.cuda.synchronize(where)
-        if run >= 0:
-            seconds.append(time.perf_counter() - start)
-    return torch.tensor(seconds)
 
 
 def _peak_bytes(call: Callable[[], object], where: torch.device) -> int:
@@ -50,29 +41,96 @@ def _peak_bytes(call: Callable[[], object], where: torch.device) -> int:
     return peak
 
 
-def profile(
-    network: nn.Module, size: int, where: torch.device, batch: int = 64, runs: int = 100
-) -> dict[str, float | str]:
-    """Latency of one image in ms (p50, p95, p99), images/s and peak MiB at `batch`; inputs float32 (n, 3, size, size).
+def _bytes(tensors: Sequence[Tensor]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)
 
-    Peak memory is the weights plus the largest sum of tensors alive in a forward pass, inputs left out.
-    """
-    network = network.to(where, memory_format=torch.channels_last).eval()
-    one, many = (
-        torch.zeros(n, 3, size, size, device=where).contiguous(memory_format=torch.channels_last) for n in (1, batch)
-    )
-    with torch.inference_mode():
-        latency = 1e3 * _timed(lambda: network(one), where, runs).quantile(torch.tensor([0.5, 0.95, 0.99]))
-        throughput = batch / _timed(lambda: network(many), where, max(5, runs // 10)).median().item()
-        peak = _peak_bytes(lambda: network(many), where)
-    weights = sum(t.numel() * t.element_size() for t in [*network.parameters(), *network.buffers()])
+
+def _inference(network: nn.Module, inputs: Tensor) -> tuple[Callable[[], object], int]:
+    """A forward pass, and the bytes of the weights."""
+    return torch.inference_mode()(lambda: network(inputs)), _bytes([*network.parameters(), *network.buffers()])
+
+
+def _training(network: nn.Module, inputs: Tensor) -> tuple[Callable[[], object], int]:
+    """Forward, backward and SGD's update of a copy, and the bytes of weights and momentum."""
+    learner = copy.deepcopy(network).train()
+    weights = [p for p in learner.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(weights, lr=1e-3, momentum=0.9, nesterov=True)
+
+    def step() -> None:
+        learner(inputs).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step, _bytes([*learner.parameters(), *learner.buffers(), *weights])
+
+
+MODES = {"inference": (_inference, 1), "training": (_training, 2)}  # batch norm cannot learn from a single value
+
+
+def _row(
+    network: nn.Module, mode: str, batch: int, size: int, where: torch.device, runs: int, seconds: float
+) -> dict[str, Any]:
+    """Latency, throughput and peak memory at one batch size."""
+    call, held = MODES[mode][0](network, images(batch, size, where))
+    taken = timed(call, where, runs, seconds)
+    p50, p95, p99 = (1e3 * taken.quantile(torch.tensor([0.5, 0.95, 0.99], dtype=taken.dtype))).tolist()
     return {
-        "latency_p50_ms": latency[0].item(),
-        "latency_p95_ms": latency[1].item(),
-        "latency_p99_ms": latency[2].item(),
-        "images_per_second": throughput,
-        "peak_memory_mib": (weights + peak) / 2**20,
-        "device": device_name(where),
-        "dtype": str(one.dtype).removeprefix("torch."),
+        "mode": mode,
         "batch": batch,
+        "latency_p50_ms": p50,
+        "latency_p95_ms": p95,
+        "latency_p99_ms": p99,
+        "images_per_second": 1e3 * batch / p50,
+        "peak_memory_mib": (held + _peak_bytes(call, where)) / 2**20,
+        "runs": len(taken),
+    }
+
+
+def _fitting(measured: Callable[[int], dict[str, Any]], asked: int, least: int) -> dict[str, Any]:
+    """What is measured with the batch asked for, or with half of it as often as memory runs out."""
+    batch = asked
+    while True:
+        try:
+            return measured(batch) | {"asked": asked}
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            if batch <= least:
+                raise OutOfMemory(f"even with a batch of {batch}: take a smaller network or size") from None
+        batch = max(least, batch // 2)  # out of the handler, which keeps the tensors of the failed call alive
+        torch.cuda.empty_cache()
+
+
+def profile(
+    network: nn.Module,
+    size: int,
+    where: torch.device,
+    batches: Sequence[int] = (1, 64),
+    runs: int = 100,
+    seconds: float = 1.0,
+    training: bool = True,
+) -> dict[str, Any]:
+    """Latency of one image (p50, p95, p99), images/s and peak memory at the largest of `batches`; `costs`: all of them.
+
+    A row of `costs` is of one mode, inference or training (forward, backward, update), and one batch of float32
+    (n, 3, size, size); its batch is less than the one `asked` for where memory ran out. Peak memory is that of weights,
+    momentum and the largest sum of other tensors alive, inputs left out. `seconds` bounds each row's timed runs.
+    """
+    keep_freed_memory()  # as training does, else a CPU's times are those of fresh pages
+    network, rows = placed(network, where).eval(), []
+    for mode in MODES if training else ["inference"]:
+        least = MODES[mode][1]
+
+        def measured(batch: int, mode: str = mode) -> dict[str, Any]:
+            return _row(network, mode, batch, size, where, runs, seconds)
+
+        rows += [_fitting(measured, asked, least) for asked in sorted({1, *batches}) if asked >= least]
+    used = [row for row in rows if row["mode"] == "inference"]
+    return {
+        **{f"latency_p{p}_ms": used[0][f"latency_p{p}_ms"] for p in (50, 95, 99)},
+        **{key: used[-1][key] for key in ("images_per_second", "peak_memory_mib", "batch")},
+        "device": device_name(where),
+        "clock": CLOCKS[where.type],
+        "dtype": "float32",
+        "costs": rows,
     }

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from pyarrow.compute import field
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 
 from corpus.shards.shards import Shards
@@ -37,11 +37,12 @@ ARM = ("candidate", "target", "init", "mode", "labels", "size")
 
 
 @task
-def cost(weights: Path, size: int, runs: int, batch: int) -> dict[str, Any]:
+def cost(weights: Path, size: int, **measured: Any) -> dict[str, Any]:
     """Params, flops, activations, latency, images/s and peak memory of one network: its seeds share them."""
     module, _ = restore(weights)
     deployed = nn.Sequential(module.backbone, module.head)
-    return measure(deployed, (3, size, size)) | profile(deployed, size, device(), batch, runs)
+    trained = any(p.requires_grad for p in module.head.parameters())  # nearest neighbours are not
+    return measure(deployed, (3, size, size)) | profile(deployed, size, device(), training=trained, **measured)
 
 
 def duplicated(file: Path, target: str) -> set[str]:
@@ -117,8 +118,8 @@ def gains(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def on_target(target: str, sizes: list[int], runs: int, batch: int, show: Progress) -> list[dict[str, Any]]:
-    """The records of all models of a target set, at every size."""
+def on_target(target: str, sizes: list[int], measured: dict[str, Any], show: Progress) -> list[dict[str, Any]]:
+    """The records of all models of a target set, at every size; `measured`: how costs are."""
     folder = folder_of(target)
     files = [settings.OUT / "finetune" / candidate / "records.json" for candidate in settings.load()["candidates"]]
     arms = [record for file in files for record in json.loads(file.read_text()) if record["target"] == target]
@@ -134,27 +135,35 @@ def on_target(target: str, sizes: list[int], runs: int, batch: int, show: Progre
         seeds.append(arm | tested(weights, folder, size, duplicates) | {"size": size, "weights": str(weights)})
         network = seeds[-1]["network"] = digest(arm["candidate"], arm["head"], size)  # what seeds and inits share
         if network not in costs:
-            costs[network] = cost(weights, size, runs, batch)
+            costs[network] = cost(weights, size, **measured)
     groups = [list(group) for _, group in itertools.groupby(seeds, key=lambda record: [record[k] for k in ARM])]
     return [model_record(group, costs[group[0]["network"]] | about) for group in groups]
 
 
 @flow
-def evaluate(targets: list[str], sizes: list[PositiveInt] = [], runs: int = 50, batch: int = 64) -> None:  # noqa: B006
+def evaluate(
+    targets: list[str],
+    sizes: list[PositiveInt] = [],  # noqa: B006
+    batches: list[PositiveInt] = [1, 64],  # noqa: B006
+    runs: PositiveInt = 50,
+    seconds: PositiveFloat = 0.3,
+) -> None:
     """Test every fine-tuned network, measure what it costs on this device, and write one record per model and target.
 
-    `sizes`: pixels that the images are tested at; none: those that they are stored with.
+    `sizes`: pixels that the images are tested at; none: those that they are stored with. `batches`: of which latency,
+    throughput and memory are measured, in at most so many `runs` or `seconds` each; less where memory runs out.
     """
     section = dict(locals())
     out = settings.OUT / "evaluate"
     out.mkdir(parents=True, exist_ok=True)
     with stage_run("evaluate", section) as run, progress("evaluate") as show:
-        records = [record for target in targets for record in on_target(target, sizes, runs, batch, show)]
+        measured = {"batches": batches, "runs": runs, "seconds": seconds}
+        records = [record for target in targets for record in on_target(target, sizes, measured, show)]
         (out / "records.json").write_text(json.dumps(records, indent=1) + "\n")
         (out / "gains.json").write_text(json.dumps(gains(records), indent=1) + "\n")
         for record in records:
             with run.child(record["model"]) as child:
-                child.params({k: record[k] for k in (*ARM, "device", "dtype", "batch", "weights")})
+                child.params({k: record[k] for k in (*ARM, "device", "clock", "dtype", "batch", "weights")})
                 child.metrics({k: v for k, v in record.items() if isinstance(v, float)})
         run.files(out)
 

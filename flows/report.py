@@ -2,6 +2,7 @@
 
 import base64
 import html
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ MARKERS = {"full": "o", "linear": "s", "knn": "^"}
 UIS = (("MLflow", "make mlflow", "http://127.0.0.1:5000"), ("Prefect", "make prefect", "http://127.0.0.1:4200"))
 
 
+def latencies(cost: dict[str, Any]) -> str:
+    """The percentiles of a time."""
+    return " / ".join(f"{cost[f'latency_p{p}_ms']:.1f}" for p in (50, 95, 99))
+
+
 def row(record: dict[str, Any], version: str) -> dict[str, str]:
     """The cells of one model."""
     several = record["top1_mean_high"] is not None
@@ -38,7 +44,7 @@ def row(record: dict[str, Any], version: str) -> dict[str, str]:
         "params": f"{record['params'] / 1e6:.2f}",
         "flops": f"{record['flops'] / 1e6:.1f}",
         "acts": f"{record['acts'] / 1e6:.2f}",
-        "latency": " / ".join(f"{record[f'latency_p{p}_ms']:.1f}" for p in (50, 95, 99)),
+        "latency": latencies(record),
         "speed": f"{record['images_per_second']:.0f}",
         "memory": f"{record['peak_memory_mib']:.1f}",
         "version": version,
@@ -67,6 +73,23 @@ def choice_line(record: dict[str, Any]) -> str | None:
     scores = ", ".join(f"{told(score)} ({score['top1']:.1f} %)" for score in record["scores"])
     counts = f"fitted on {record['fit']} labels, scored on {record['held_out']} held out"
     return f"{arm}: {told(record['chosen'])} of {scores}; {counts}"
+
+
+def cost_lines(records: list[dict[str, Any]]) -> list[str]:
+    """A table of what each network costs per batch, in use and in training; models of one network share its lines."""
+    models: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        models.setdefault(json.dumps(record["costs"]), []).append(record)
+    lines = ["| network | mode | batch | p50 / p95 / p99 ms | images/s | MiB |", "|" + " --- |" * 6]
+    for shared in models.values():
+        modes = " and ".join(dict.fromkeys(record["mode"] for record in shared))
+        name = "{candidate}, {target}, {modes}, {size} px".format(**shared[0] | {"modes": modes})
+        for cost in shared[0]["costs"]:
+            batch, asked = cost["batch"], cost["asked"]
+            ran_out = f" (memory ran out at {asked})" if batch < asked else ""
+            cells = [name, cost["mode"], f"{batch}{ran_out}", latencies(cost), f"{cost['images_per_second']:.0f}"]
+            lines.append("| " + " | ".join([*cells, f"{cost['peak_memory_mib']:.1f}"]) + " |")
+    return lines
 
 
 def plot(path: Path, records: list[dict[str, Any]]) -> None:
@@ -135,13 +158,17 @@ def markdown(
     tests = "; ".join(f"{name}: {images} test images, {twins} duplicates" for name, (images, twins) in counts.items())
     lines += [
         "",
-        f"Measured on {first['device']}, {first['dtype']}; latency for one image, images/s and memory at a batch of "
-        f"{first['batch']}; flops are multiply-adds. Lower bound: duplicates of posts count as wrong (Mahajan et al. "
-        f"2018). {tests}.",
+        f"Measured on {first['device']} by {first['clock']}, {first['dtype']}; latency for one image, images/s and "
+        f"memory at a batch of {first['batch']}; flops are multiply-adds. Lower bound: duplicates of posts count as "
+        f"wrong (Mahajan et al. 2018). {tests}.",
         "",
         ", ".join(f"{key.removeprefix('tagdag.')} `{value}`" for key, value in origin.items()),
         "",
         "![accuracy against latency and flops](comparison.png)",
+        "",
+        "## Cost by batch",
+        "",
+        *cost_lines(ordered),
         "",
     ]
     lines += [f"- {name} UI: `{command}`, then {url}" for name, command, url in UIS]

@@ -127,3 +127,16 @@ def test_a_size_changes_what_the_network_sees(folder, weights):
     with torch.no_grad():
         right = module.eval().predict(module.plain(ours)).argmax(1) == shards.labels(range(40))
     assert large["top1"] == pytest.approx(100 * right.float().mean().item())
+
+
+def test_cost_is_of_every_batch_and_of_training_where_there_is_any(weights, tmp_path):
+    """Nearest neighbours are not trained."""
+    found = evaluate.cost(weights, 32, batches=[2, 4], runs=3, seconds=0.1)
+    rows = [("inference", 1), ("inference", 2), ("inference", 4), ("training", 2), ("training", 4)]
+    assert [(row["mode"], row["batch"]) for row in found["costs"]] == rows
+    module = restore(weights)[0]
+    assert found["params"] == sum(p.numel() for p in [*module.backbone.parameters(), *module.head.parameters()])
+    sections = SECTIONS | {"head": {"name": "knn", "samples": 8, "k": 2}}
+    save(tmp_path / "knn.safetensors", network(**sections, classes=2), sections, ["sea", "dog"])
+    found = evaluate.cost(tmp_path / "knn.safetensors", 32, batches=[2], runs=3, seconds=0.1)
+    assert [row["mode"] for row in found["costs"]] == ["inference"] * 2

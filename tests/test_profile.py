@@ -1,5 +1,7 @@
 """What a record of costs holds, and peak memory against what must be alive at once."""
 
+import time
+
 import pytest
 import torch
 from torch import nn
@@ -32,21 +34,31 @@ def biggest_pair(network: nn.Module, inputs: torch.Tensor) -> int:
 
 
 def test_record_is_complete_and_in_order():
-    found = profile(net(), 16, CPU, batch=4, runs=20)
+    found = profile(net(), 16, CPU, batches=[8, 4], runs=20)
     assert list(found) == [
         "latency_p50_ms",
         "latency_p95_ms",
         "latency_p99_ms",
         "images_per_second",
         "peak_memory_mib",
-        "device",
-        "dtype",
         "batch",
+        "device",
+        "clock",
+        "dtype",
+        "costs",
     ]
-    assert 0 < found["latency_p50_ms"] <= found["latency_p95_ms"] <= found["latency_p99_ms"] < 1000
-    assert found["images_per_second"] > 0
-    assert (found["dtype"], found["batch"], found["device"]) == ("float32", 4, device_name(CPU))
+    assert (found["dtype"], found["batch"], found["device"]) == ("float32", 8, device_name(CPU))
+    assert found["clock"] == "cpu wall clock"
     assert device_name(CPU).endswith("(1 threads)") and len(device_name(CPU)) > len(" (1 threads)")
+    shape = [("inference", 1), ("inference", 4), ("inference", 8), ("training", 4), ("training", 8)]
+    assert [(row["mode"], row["batch"]) for row in found["costs"]] == shape
+    one, largest = found["costs"][0], found["costs"][2]
+    for row in found["costs"]:
+        assert 0 < row["latency_p50_ms"] <= row["latency_p95_ms"] <= row["latency_p99_ms"] < 1000
+        assert row["images_per_second"] == pytest.approx(1e3 * row["batch"] / row["latency_p50_ms"])
+        assert row["asked"] == row["batch"] and 3 <= row["runs"] <= 20
+    assert found["latency_p99_ms"] == one["latency_p99_ms"]
+    assert all(found[key] == largest[key] for key in ("images_per_second", "peak_memory_mib"))
 
 
 @torch.no_grad()
@@ -55,32 +67,111 @@ def test_peak_memory_is_that_of_the_largest_pair():
     weights = 4 * sum(p.numel() for p in network.parameters())
     for batch in (1, 8, 32):
         least = weights + biggest_pair(network, torch.zeros(batch, 3, 32, 32))
-        peaks[batch] = profile(network, 32, CPU, batch, runs=3)["peak_memory_mib"] * 2**20
+        peaks[batch] = profile(network, 32, CPU, [batch], 3, training=False)["peak_memory_mib"] * 2**20
         assert least <= peaks[batch] < 1.1 * least + 2**16
     assert peaks[1] < peaks[8] < peaks[32]
 
 
 def test_peak_memory_does_not_depend_on_what_else_is_alive():
     ballast, network = torch.zeros(2**22), net()
-    first = profile(network, 16, CPU, 4, runs=3)["peak_memory_mib"]
+    first = profile(network, 16, CPU, [4], runs=3)["peak_memory_mib"]
     del ballast
-    assert profile(network, 16, CPU, 4, runs=3)["peak_memory_mib"] == pytest.approx(first)
+    assert profile(network, 16, CPU, [4], runs=3)["peak_memory_mib"] == pytest.approx(first)
 
 
-def test_speed_is_that_of_the_network(monkeypatch):
+def test_speed_is_that_of_the_network():
     """A layer that sleeps 20 ms: latency cannot be less, throughput not more than 50 batches a second."""
-    import time
 
     class Sleep(nn.Module):
         def forward(self, x):
             time.sleep(0.02)
             return x.mean((2, 3))
 
-    found = profile(Sleep(), 8, CPU, batch=10, runs=5)
+    found = profile(Sleep(), 8, CPU, batches=[10], runs=5, training=False)
     assert 20 <= found["latency_p50_ms"] < 60 and 150 < found["images_per_second"] <= 500
 
 
-def test_profiled_network_can_be_trained():
-    network = net()
-    profile(network, 16, CPU, 2, runs=3)
+def test_training_is_a_step_and_its_memory_holds_what_backward_needs():
+    """Weights, momentum and gradients, and the output of each layer."""
+    network, batch = net(), 16
+    used, trained = profile(network, 32, CPU, [batch], runs=5)["costs"][1:]
+    outputs = 4 * (batch * 32 * 32 * 32)
+    weights = 4 * sum(p.numel() for p in network.parameters())
+    assert trained["peak_memory_mib"] * 2**20 >= 3 * weights + 4 * outputs  # four convolutions, ReLUs in addition
+    assert trained["peak_memory_mib"] > 1.5 * used["peak_memory_mib"]
+
+
+def test_profiling_leaves_the_weights_alone_and_trainable():
+    network = nn.Sequential(net()[0], nn.BatchNorm2d(32), Mean(), nn.Linear(32, 5))
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    profile(network, 16, CPU, [2], runs=3)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     network(torch.zeros(2, 3, 16, 16)).sum().backward()
+
+
+def test_slow_networks_are_run_less_often():
+    class Sleep(nn.Module):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            time.sleep(0.01)
+            return x.mean((2, 3))
+
+    slow = Sleep()
+    [row] = profile(slow, 8, CPU, [1], runs=1000, seconds=0.1, training=False)["costs"]
+    assert 3 <= row["runs"] <= 10 and slow.calls <= 16
+
+
+class Limited(nn.Module):
+    """Runs out of memory above a batch, for use and for training each its own, as GPUs and CPUs put it."""
+
+    def __init__(self, limit: int, training_limit: int, error: Exception) -> None:
+        super().__init__()
+        self.limits, self.error = (limit, training_limit), error
+        self.layer = nn.Linear(3, 4)
+
+    def forward(self, x):
+        if len(x) > self.limits[self.training]:
+            raise self.error
+        return self.layer(x.mean((2, 3)))
+
+
+def spent() -> RuntimeError:
+    """The error of a CPU's allocator, from the allocator."""
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**55, dtype=torch.int8)
+    return caught.value
+
+
+ERRORS = [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), spent()]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize(("limit", "training_limit"), [(100, 100), (64, 16), (63, 7), (5, 2), (1, 3)])
+def test_half_the_batch_is_tried_when_memory_runs_out(limit, training_limit, error):
+    found = profile(Limited(limit, training_limit, error), 8, CPU, [1, 8, 64], runs=3)
+    asked = [("inference", 1), ("inference", 8), ("inference", 64), ("training", 8), ("training", 64)]
+    assert [(row["mode"], row["asked"]) for row in found["costs"]] == asked
+    for row in found["costs"]:
+        bound = limit if row["mode"] == "inference" else training_limit
+        assert row["batch"] == max(row["asked"] >> n for n in range(7) if row["asked"] >> n <= bound)
+    assert found["batch"] == found["costs"][2]["batch"]
+
+
+def test_errors_that_a_smaller_batch_does_not_mend():
+    with pytest.raises(ValueError, match="even with a batch of 1"):
+        profile(Limited(0, 0, ERRORS[0]), 8, CPU, [4], runs=3)
+    with pytest.raises(RuntimeError, match="shapes"):
+        profile(Limited(0, 0, RuntimeError("shapes do not fit")), 8, CPU, [4], runs=3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_on_a_gpu_events_are_the_clock_and_memory_is_the_limit():
+    where = torch.device("cuda")
+    found = profile(net(), 32, where, [1, 64], runs=20)
+    assert found["clock"] == "cuda events" and found["costs"][0]["latency_p50_ms"] < 100
+    total = torch.cuda.get_device_properties(where).total_memory
+    huge = int(total / (4 * 32 * 512**2))  # one of its layers' outputs alone is as large as the memory
+    row = profile(net(), 512, where, [huge], runs=3, seconds=0.1)["costs"][1]
+    assert row["batch"] < row["asked"] == huge

@@ -10,6 +10,7 @@ from flows import register, report, settings, tracking
 
 COST = {"params": 1e6, "flops": 2e6, "acts": 3e5, "latency_p50_ms": 1.0, "latency_p95_ms": 2.0, "latency_p99_ms": 3.0}
 COST |= {"images_per_second": 900.0, "peak_memory_mib": 9.0, "device": "x", "dtype": "float32", "batch": 64}
+COST |= {"clock": "cpu wall clock", "costs": []}
 
 
 def record(name: str, top1: float, val: float, low: float, test: str = "t", seeds: int = 3) -> dict:
@@ -113,3 +114,24 @@ def test_the_lower_bound_is_a_column(place):
     registered(one)
     version = tracking.connect().get_model_version("models", "1")
     assert tracking.connect().get_run(version.run_id).data.metrics["top1_lower_bound"] == 58
+
+
+def test_costs_are_told_by_batch_and_where_memory_ran_out(place):
+    def cost(mode: str, batch: int, asked: int) -> dict:
+        times = {f"latency_p{p}_ms": p / 10 for p in (50, 95, 99)}
+        return times | {
+            "mode": mode,
+            "batch": batch,
+            "asked": asked,
+            "images_per_second": 700.4,
+            "peak_memory_mib": 3.0,
+        }
+
+    one = record("a", 60, 60, 50) | {"costs": [cost("inference", 1, 1), cost("training", 32, 64)]}
+    text = report.markdown([one, one | {"model": "b", "mode": "linear"}], [], {"a": "1", "b": "2"}, "done", {})
+    lines = text.partition("## Cost by batch")[2].splitlines()[4:6]
+    assert lines == [
+        "| a, scenes, full and linear, 32 px | inference | 1 | 5.0 / 9.5 / 9.9 | 700 | 3.0 |",
+        "| a, scenes, full and linear, 32 px | training | 32 (memory ran out at 64) | 5.0 / 9.5 / 9.9 | 700 | 3.0 |",
+    ]
+    assert "x by cpu wall clock, float32" in text
