@@ -3,9 +3,12 @@
 import base64
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+STYLE = Path(__file__).with_name("page.css")
 VOID = {"br", "img", "meta"}
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # no character of an HTML document
 
@@ -54,7 +57,36 @@ def table(header: list[Any], rows: Iterable[list[Any]], numeric: Iterable[int] =
     return el("div", el("table", el("thead", row("th", header)), body), class_="scroll")
 
 
-def jpeg(data: bytes, alt: str) -> Markup:
+def number(value: Any) -> str:
+    """A number as people read it."""
+    if value is None:
+        return "unknown"
+    return f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def tiles(summary: Mapping[str, int | float | str | None]) -> Markup:
+    """The numbers that count, at the head of a page."""
+
+    def tile(name: str, value: Any) -> Markup:
+        long = "long" if isinstance(value, str) and len(value) > 12 else None
+        return el("div", el("dt", name.replace("_", " ")), el("dd", number(value)), class_=long)
+
+    return el("dl", *(tile(name, value) for name, value in summary.items()), class_="tiles")
+
+
+def image(data: bytes, alt: str, kind: str = "jpeg") -> Markup:
     """The picture itself within the page."""
-    source = "data:image/jpeg;base64," + base64.b64encode(data).decode()
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     return el("img", src=source, alt=alt, loading="lazy")
+
+
+def document(title: str, *body: Any) -> str:
+    """A whole page that needs nothing beside it, and may run no script."""
+    head = [
+        el("meta", charset="utf-8"),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        el("title", title),
+        el("style", Markup(STYLE.read_text(encoding="utf-8"))),
+    ]
+    return "<!doctype html>\n" + el("html", el("head", *head), el("body", *body), lang="en") + "\n"

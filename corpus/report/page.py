@@ -3,15 +3,12 @@
 Hashtags, ids and reasons are strangers' text: corpus.report.markup escapes all of it, and the page forbids scripts.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from corpus.report import pictures, sections
 from corpus.report.findings import Findings
-from corpus.report.markup import Markup, el
+from corpus.report.markup import document, el, tiles
 
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 SECTIONS = {  # in the order of the page; one without content is left out
     "From posts to shards": sections.funnels,
     "Vocabulary": sections.vocabulary,
@@ -33,23 +30,4 @@ def page(findings: Findings) -> str:
     made = {title: content for title, section in SECTIONS.items() if (content := section(findings))}
     links = [el("a", title, href=f"#{section.__name__}") for title, section in SECTIONS.items() if title in made]
     parts = [el("section", el("h2", title), *made[title], id=SECTIONS[title].__name__) for title in made]
-    style = Markup(Path(__file__).with_suffix(".css").read_text(encoding="utf-8"))
-    head = [
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        el("title", "Corpus report"),
-        el("style", style),
-    ]
-    top = [el("h1", "Corpus"), el("nav", *links), _tiles(findings.summary)]
-    return "<!doctype html>\n" + el("html", el("head", *head), el("body", *top, *parts), lang="en") + "\n"
-
-
-def _tiles(summary: Mapping[str, int | float | str | None]) -> Markup:
-    """The summary numbers."""
-
-    def tile(name: str, value: Any) -> Markup:
-        long = "long" if isinstance(value, str) and len(value) > 12 else None
-        return el("div", el("dt", name.replace("_", " ")), el("dd", sections.number(value)), class_=long)
-
-    return el("dl", *(tile(name, value) for name, value in summary.items()), class_="tiles")
+    return document("Corpus report", el("h1", "Corpus"), el("nav", *links), tiles(findings.summary), *parts)

@@ -1,8 +1,8 @@
 """The sections of the report that show images: duplicates, example posts."""
 
 from corpus.report.findings import Findings, Twins
-from corpus.report.markup import Markup, el, join, jpeg, short, table, tag
-from corpus.report.sections import Parts, explained, number
+from corpus.report.markup import Markup, el, image, join, number, short, table, tag
+from corpus.report.sections import Parts, explained
 from corpus.shards.images import BadImage, square
 
 SHEET, TYPED = 24, 30  # examples of a kind, hashtags of one post
@@ -37,7 +37,7 @@ def _twins(twins: Twins) -> Markup:
 
 def _picture(data: bytes, name: str) -> Markup:
     try:
-        return jpeg(square(data, THUMB) if len(data) > BYTES else data, f"image {short(name, 40)}")
+        return image(square(data, THUMB) if len(data) > BYTES else data, f"image {short(name, 40)}")
     except BadImage as error:
         return el("p", short(str(error), 120), class_="soft")
 

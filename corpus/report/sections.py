@@ -6,19 +6,13 @@ import numpy as np
 
 from corpus.report.charts import figure, heat_key, heat_map
 from corpus.report.findings import Cooccurrence, Findings, Form, Step, npmi
-from corpus.report.markup import Markup, el, join, short, table, tag
+from corpus.report.markup import Markup, el, join, number, short, table, tag
 from corpus.report.plots import charts
 
 REASONS = 10  # of one step, the others are summed up
 NAMES, RAREST, FORMS, LOST, PAIRS = 40, 15, 12, 40, 24  # rows and forms shown
 TOGETHER = 5  # posts below which a pair is no evidence
 Parts = list[Markup]
-
-
-def number(value: Any) -> str:
-    if value is None:
-        return "unknown"
-    return f"{value:,}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 def _share(part: float, whole: float) -> str:
