@@ -15,17 +15,19 @@ from engine.accuracy import accuracy
 from engine.build import options
 from engine.network import network, parts, save
 from engine.samples import Rows, once, opened
-from engine.training.distributed import launch, team
+from engine.training.distributed import ALONE, launch, team
 from engine.training.loop import initialise, train
 from engine.training.meter import Progress
-from engine.training.plan import Training
+from engine.training.plan import Plan, Training
 from engine.training.recipe import Recipe
 from flows import settings
 from flows.command import main
 from flows.orchestrate import flow, progress, task
 from flows.tracking import Run, stage_run
 
-HASHTAGS = settings.OUT / "corpus" / "hashtags"
+CORPUS = settings.OUT / "corpus"
+HASHTAGS = CORPUS / "hashtags"
+Watch = Callable[[int, nn.Module], None]  # epochs so far, and the network
 
 
 def repeats(folder: Path, rule: str, length: float) -> np.ndarray:
@@ -42,21 +44,50 @@ def training_list(rule: str, length: float) -> Callable[[torch.Generator], Tenso
     return lambda generator: epoch_list(factors, generator)
 
 
-def hit_rate(module: nn.Module) -> dict[str, float]:
-    """Share of held-out posts of whose tags the first (one of the first five) predicted hashtags is one, in percent."""
-    return accuracy(module, Rows(opened(HASHTAGS, "val"), "hashtags")).compute()
+def rows(data: str, split: str) -> Rows:
+    """A split of the posts, "hashtags", or of a labelled set, "targets/<name>"."""
+    if not (CORPUS / data).is_dir():
+        known = [path.relative_to(CORPUS).as_posix() for path in [HASHTAGS, *sorted(CORPUS.glob("targets/*"))]]
+        raise ValueError(f"data: {data!r} is not in the corpus: choose {' or '.join(known)}")
+    return Rows(opened(CORPUS / data, split), "hashtags" if data == "hashtags" else "labels")
 
 
-def learn(section: dict[str, Any], state: Path, run: Run, show: Progress) -> tuple[nn.Module, list[str]]:
-    """Train section["backbone"] on the hashtags, from its last state on, as one of the present workers."""
-    shards = opened(HASHTAGS, "train")
+def hit_rate(module: nn.Module, data: str = "hashtags") -> dict[str, float]:
+    """Top-1 and top-5 on held-out images in percent; a post counts if the prediction is any of its hashtags."""
+    return accuracy(module, rows(data, "val")).compute()
+
+
+def lists(section: dict[str, Any]) -> Callable[[torch.Generator], Tensor]:
+    """The training list of an epoch: hashtags resampled, labelled images each once."""
+    samples = rows(section.get("data", "hashtags"), "train")
+    if samples.kind == "hashtags":
+        return training_list(**section["resampling"])
+    return lambda generator: torch.randperm(len(samples), generator=generator)
+
+
+def images(section: dict[str, Any], epochs: float) -> int:
+    """How many images so many epochs of this training are."""
+    recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
+    plan = Plan.of(Training(recipe, epochs, section["seed"]), lists(section), ALONE)
+    return plan.total * plan.recipe.batch
+
+
+def learn(
+    section: dict[str, Any], state: Path, run: Run, show: Progress, watch: Watch | None = None
+) -> tuple[nn.Module, list[str]]:
+    """Train section["backbone"], from its last state on, as one of the present workers.
+
+    On the hashtags, or on section["data"].
+    """
+    samples = rows(section.get("data", "hashtags"), "train")
+    shards = samples.shards
     recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
     initialise(section["seed"])
     module = network(**parts(section), classes=len(shards.names))
     about = {"sections": parts(section), "names": shards.names}
     report = run.metrics if team().first else lambda values, step: None
-    training = Training(recipe, section["epochs"], section["seed"], state, report, show, about=about)
-    train(module, Rows(shards, "hashtags"), training, training_list(**section["resampling"]))
+    training = Training(recipe, section["epochs"], section["seed"], state, report, show, watch=watch, about=about)
+    train(module, samples, training, lists(section))
     return module, shards.names
 
 
@@ -70,11 +101,16 @@ def work(section: dict[str, Any], state: Path, run: Run, title: str) -> None:
     run.flush()
 
 
-def fit(section: dict[str, Any], state: Path, run: Run, title: str, show: Progress) -> tuple[nn.Module, list[str]]:
-    """The trained network and its classes; search uses it too. TAGDAG_WORKERS: how many processes train it."""
+def fit(
+    section: dict[str, Any], state: Path, run: Run, title: str, show: Progress, watch: Watch | None = None
+) -> tuple[nn.Module, list[str]]:
+    """The trained network and its classes; search uses it too. TAGDAG_WORKERS: how many processes train it.
+
+    Several processes are not watched.
+    """
     if workers() > 1:
         launch(workers(), work, section, state, run, title)
-    return learn(section, state, run, show)
+    return learn(section, state, run, show, watch)
 
 
 def workers() -> int:

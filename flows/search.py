@@ -1,129 +1,105 @@
-"""Stage search: networks of a design space within a flop band, each trained briefly on the hashtags.
+"""Stage search: networks of a design space within a band of costs, each trained briefly, and the best of them.
 
 Radosavovic et al. 2020 (arXiv 2003.13678), sections 3.1 and 3.2: draw networks at random, train them in a low-epoch
 regime, look at the distribution of their errors, keep the best.
 """
 
 import csv
-from collections.abc import Callable
+import json
+import platform
+from collections import Counter
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
+import optuna
+import torch
 import yaml
 
-from engine.build import build
-from engine.complexity import measure
-from engine.statistics import edf
-from flows import settings
+from engine.build import options
+from engine.profile import device_name
+from engine.training.distributed import device
+from flows import searchreport, settings
+from flows.attempt import OBJECTIVES, ranked
 from flows.command import main
-from flows.orchestrate import flow, progress, task
-from flows.pretrain import HASHTAGS, fit, hit_rate
-from flows.tracking import Run, stage_run
+from flows.orchestrate import flow, progress
+from flows.searcher import others
+from flows.sweep import BUDGETS, Retrain, Search, sweep
+from flows.tracking import stage_run
 
 
-def drawn(space: Any, trials: int, seed: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """(Optuna params, backbone section) of `trials` networks of the space and its flop band; others are rejected."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    found: list[tuple[dict[str, Any], dict[str, Any]]] = []
-    for _ in range(4000 * trials):
-        trial = study.ask()
-        section = space.sample(trial)
-        if space.contains(section) and section not in [s for _, s in found]:
-            found.append((trial.params, section))
-        if len(found) == trials:
-            return found
-    raise ValueError(f"search.space: {len(found)} of {trials} networks lie in the flop band: widen flops or the ranges")
-
-
-def opened(path: Path, proposals: list[dict[str, Any]]) -> Any:
-    """The persistent study, its proposals queued under their numbers; one that a kill cut short is queued again."""
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-    from optuna.trial import TrialState
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    storage = JournalStorage(JournalFileBackend(str(path)))
-    study = optuna.create_study(study_name="search", storage=storage, load_if_exists=True)
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-    kept = study.get_trials(states=(TrialState.WAITING, TrialState.COMPLETE))
-    for number in sorted(set(range(len(proposals))) - {trial.user_attrs["number"] for trial in kept}):
-        study.enqueue_trial(proposals[number], user_attrs={"number": number})
-    return study
-
-
-@task(task_run_name="{name}")
-def attempt(name: str, section: dict[str, Any], study: str, run: Run, show: Callable[..., None]) -> dict[str, float]:
-    """Train one network briefly; its errors on the held-out posts in percent."""
-    with run.child(name) as child:
-        child.params(section["backbone"])
-        module, _ = fit(section, settings.state("search", study, section), child, f"search {name}", show)
-        rates = hit_rate(module)
-        errors = {"error": 100 - rates["top1"], "error_top5": 100 - rates["top5"]}
-        child.metrics(errors)
-    return errors
-
-
-@task
-def sweep(space: Any, reference: dict[str, Any], section: dict[str, Any], key: Path, run: Run) -> list[dict[str, Any]]:
-    """Train what is left of the study; a row for the reference and for every network, the reference first."""
-    from optuna.trial import TrialState
-
-    proposals = drawn(space, section["trials"], section["seed"])
-    study = opened(key.with_name(f"{key.name}.journal"), [params for params, _ in proposals])
-    total = section["trials"] + 1
-
-    with progress("search") as show:
-
-        def train(name: str, backbone: dict[str, Any]) -> dict[str, float]:
-            done = total - 1 - len(study.get_trials(states=(TrialState.WAITING, TrialState.RUNNING)))
-            show_all = lambda step, steps, _: show(done * steps + step, total * steps, name)  # noqa: E731
-            return attempt(name, section | {"backbone": backbone}, key.name, run, show_all)
-
-        while study.get_trials(states=(TrialState.WAITING,)):
-            trial = study.ask()
-            network = space.sample(trial)
-            row = train(f"trial {trial.user_attrs['number']}", network) | space.cost(network) | {"network": network}
-            trial.set_user_attr("row", row)
-            study.tell(trial, trial.user_attrs["row"]["error"])
-        if "reference" not in study.user_attrs:
-            cost = measure(
-                build("backbones", reference, where="search.reference"), (3, space.resolution, space.resolution)
-            )
-            study.set_user_attr("reference", train("reference", reference) | cost)
-    ended = [trial.user_attrs for trial in study.get_trials(states=(TrialState.COMPLETE,))]
-    rows = [{"trial": trial["number"]} | trial["row"] for trial in sorted(ended, key=lambda trial: trial["number"])]
-    return [{"trial": "reference"} | study.user_attrs["reference"], *rows]
-
-
-@task
-def analyse(out: Path, reference: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    """Write trials.csv and the plot of the error distribution with the reference network's error."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    lines = [{k: v for k, v in row.items() if k != "network"} | row.get("network", {}) for row in (reference, *rows)]
-    with (out / "trials.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, lines[-1], lineterminator="\n")
+def lines(rows: list[dict[str, Any]], path: Path) -> None:
+    """Write rows as JSON lines, and as CSV beside them, nested values dotted."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    flat = [{k: v for k, v in row.items() if not isinstance(v, dict | list)} | row.get("values", {}) for row in rows]
+    with path.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, dict.fromkeys(key for row in flat for key in row), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(lines)
-    errors, share = edf([row["error"] for row in rows])
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-    left.step(errors, share, where="post", label=f"{len(rows)} networks of the space")
-    left.axvline(reference["error"], color="tab:red", linestyle="--", label="reference")
-    left.set(xlabel="error on held-out posts (%)", ylabel="share of networks below", title="error distribution (EDF)")
-    left.legend()
-    right.scatter([r["flops"] / 1e6 for r in rows], [r["error"] for r in rows])
-    right.scatter([reference["flops"] / 1e6], [reference["error"]], color="tab:red", marker="x")
-    right.set(xlabel="multiply-adds (millions)", ylabel="error on held-out posts (%)", title="error against flops")
-    figure.savefig(out / "edf.png", dpi=110, metadata={"Software": None})
-    plt.close(figure)
+        writer.writerows(flat)
+
+
+def means(retrained: list[dict[str, Any]]) -> dict[int, tuple[float, float | None]]:
+    """Mean error and standard deviation of each network that was trained again to the end, by trial."""
+    errors: dict[int, list[float]] = {}
+    for row in ranked(retrained):
+        errors.setdefault(row["trial"], []).append(row["error"])
+    return {trial: (fmean(e), stdev(e) if len(e) > 1 else None) for trial, e in errors.items()}
+
+
+def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that are the same for the same search; MLflow has their seconds."""
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def winner(rows: list[dict[str, Any]], retrained: list[dict[str, Any]]) -> dict[str, Any]:
+    """The best network: of those trained again the one of lowest mean, otherwise that of lowest error."""
+    if not (best := ranked(rows)):
+        counts = ", ".join(f"{n} {outcome}" for outcome, n in Counter(row["outcome"] for row in rows).items())
+        reasons = sorted({row["reason"] for row in rows if "reason" in row})[:3]
+        raise ValueError(f"search: no network was trained to the end ({counts}); {'; '.join(reasons) or 'prune less'}")
+    if again := means(retrained):
+        return next(row for row in rows if row["trial"] == min(again, key=lambda trial: again[trial][0]))
+    return best[0]
+
+
+def about(section: dict[str, Any], origin: dict[str, str]) -> dict[str, Any]:
+    """What the report says of the search itself: where each number of it comes from."""
+    left_out = ("reference", "head", "resampling", "seed", *BUDGETS)
+    budget = {name: section[name] for name in ("trials", "hours", "images") if section[name]}
+    told = {name: value for name, value in section.items() if value and name not in left_out}
+    told |= {"retrain": section["retrain"], "budget": budget, "seed": section["seed"]}
+    versions = f"torch {torch.__version__}, Optuna {optuna.__version__}, Python {platform.python_version()}"
+    return told | {"device": device_name(device()), "versions": versions, **origin}
+
+
+def checked(section: dict[str, Any]) -> dict[str, Any]:
+    """The section with its parts checked; ValueError with cause and fix."""
+    options(Retrain, section["retrain"], "search.retrain")
+    if wrong := [name for name in section["objectives"] if name not in OBJECTIVES]:
+        raise ValueError(f"search.objectives: {wrong[0]!r} is none of {', '.join(OBJECTIVES)}")
+    if "error" not in section["objectives"]:
+        raise ValueError("search.objectives: add error, by which the winner is chosen")
+    if len(section["objectives"]) > 1 and section["pruner"] != {"name": "NopPruner"}:
+        raise ValueError("search.pruner: several objectives cannot be pruned: take {name: NopPruner}")
+    if section["warm_start"] and section["sampler"].get("name", "").startswith("NSGA"):
+        raise ValueError(
+            "search.warm_start: NSGA-II learns from its own generations only: take TPESampler or GPSampler"
+        )
+    if any(Path(folder).resolve() == (settings.OUT / "search").resolve() for folder in section["warm_start"]):
+        raise ValueError("search.warm_start: this search writes out/search itself: copy the earlier one elsewhere")
+    if not any(section[budget] for budget in ("trials", "hours", "images")):
+        raise ValueError("search: name a budget: trials, hours or images")
+    return section
+
+
+def fits(search: Search, reference: dict[str, Any]) -> None:
+    """ValueError where params.yaml says that another kind of backbone is handed on: DVC goes by that."""
+    made = {"winner": search.backbone, "baseline": reference["name"]}
+    for candidate, name in settings.load()["candidates"].items():
+        if made.get(candidate, name) != name:
+            raise ValueError(
+                f"candidates.{candidate}: {name}, but this search makes it a {made[candidate]}: mend params.yaml"
+            )
 
 
 @flow
@@ -134,28 +110,50 @@ def search(
     head: dict[str, Any],
     recipe: dict[str, Any],
     resampling: dict[str, Any],
-    trials: int = 12,
+    data: str = "hashtags",
+    trials: int | None = 12,
+    hours: float | None = None,
+    images: int | None = None,
     epochs: float = 2,
     seed: int = 0,
+    sampler: dict[str, Any] = {"name": "RandomSampler"},  # noqa: B006
+    pruner: dict[str, Any] = {"name": "NopPruner"},  # noqa: B006
+    objectives: list[str] = ["error"],  # noqa: B006
+    latency_ms: tuple[float, float] | None = None,
+    warm_start: list[str] = [],  # noqa: B006
+    retrain: dict[str, Any] = {},  # noqa: B006
 ) -> None:
-    """Sample a design space, train every network briefly, write trials table, EDF plot and the winner's section.
+    """Sample a design space, train every network briefly, write trials, report and the winner's section.
 
+    It ends with the first budget: `trials`, `hours` of training or `images` trained. `sampler`, `pruner`: classes of
+    Optuna. `objectives`: error first of all, and costs or latency beside it. `latency_ms`: band of one image on this
+    device. `warm_start`: folders of earlier searches, whose results the sampler learns from. `retrain`: {best, seeds,
+    epochs}: so many of the best are trained again for each seed, and means decide. `data`: hashtags, or targets/<name>.
     The reference network is trained in the same regime and handed on as the baseline.
     """
-    section = dict(locals())
-    drawing, out = build("spaces", space, where="search.space"), settings.OUT / "search"
-    key = settings.state("search", section, HASHTAGS / "index.parquet", Path("engine"), Path("models/blocks"))
+    section = checked(dict(locals()))
+    out = settings.OUT / "search"
     out.mkdir(parents=True, exist_ok=True)
     with stage_run("search", section) as run:
-        first, *rows = sweep(drawing, reference, section, key, run)
-        best = min(rows, key=lambda row: row["error"])
+        joined = Search.joined(section, run)
+        fits(joined, reference)
+        with progress("search") as show, others() as tend:
+            sweep(joined, show, tend)
+        joined.recorded()
+        found, (first, *again) = timeless(joined.rows()), timeless(joined.finished())
+        lines([first, *found], out / "trials.jsonl")
+        lines(again, out / "retrained.jsonl")
+        searchreport.write(out, [first, *found], again, about(section, run.origin))
+        best = winner(found, again)
         (out / "winner.yaml").write_text(yaml.safe_dump(best["network"], sort_keys=False))
         (out / "baseline.yaml").write_text(yaml.safe_dump(reference, sort_keys=False))
-        analyse(out, first, rows)
-        run.metrics({"error_best": best["error"], "error_reference": first["error"], "trials": len(rows)})
+        errors = {"error_best": best["error"], "error_reference": first["error"], "trials": len(found)}
+        run.metrics({name: value for name, value in errors.items() if value is not None})
         run.files(out)
         settings.forget("search")
-        print(f"search: best error {best['error']:.1f} % of {len(rows)} networks, reference {first['error']:.1f} %")
+        counts = ", ".join(f"{n} {outcome}" for outcome, n in Counter(row["outcome"] for row in found).items())
+        told = first["outcome"] if first["error"] is None else f"{first['error']:.1f} %"
+        print(f"search: best error {best['error']:.1f} % of {counts}, reference {told}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchmarks.postgres import postgres
+
 
 @pytest.fixture(scope="session", autouse=True)
 def heeds_ctrl_c():
@@ -130,3 +132,13 @@ def place(tmp_path, monkeypatch, empty_store):
     yield tmp_path
     tracking.connect.cache_clear()
     tracking.sender.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A real PostgreSQL: `.url`, `.start()`, `.stop()`."""
+    try:
+        with postgres() as server:
+            yield server
+    except FileNotFoundError as error:
+        pytest.skip(str(error))

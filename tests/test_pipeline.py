@@ -24,7 +24,7 @@ SMALL = {
     "search": {"trials": 2, "epochs": 1},
     "pretrain": {"epochs": 1},
     "finetune": {"labels_per_class": [4], "seeds": [0, 1], "epochs": 1},
-    "evaluate": {"runs": 3, "batch": 8},
+    "evaluate": {"runs": 3, "batches": [8]},
 }
 STAGES = ["corpus", "search", "pretrain@baseline", "pretrain@winner", "finetune@baseline", "finetune@winner"]
 STAGES += ["evaluate", "register"]

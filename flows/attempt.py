@@ -1,0 +1,151 @@
+"""One network of a search: measured, trained briefly, its end told by name whatever it is."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, Trial
+from torch import nn
+
+from engine.allocator import OutOfMemory, out_of_memory
+from engine.build import build
+from engine.complexity import measure
+from engine.profile import profile
+from engine.training.distributed import device
+from engine.training.meter import Diverged, Progress
+from flows import settings
+from flows.orchestrate import task
+from flows.pretrain import fit, hit_rate, images, workers
+from flows.study import Ended, outcome, patiently
+from flows.tracking import Run
+
+OBJECTIVES = ("error", "error_top5", "params", "flops", "acts", "latency_ms")  # all minimised
+HALVINGS = 3  # of the images in a forward pass, when memory is short
+
+
+def errors(module: nn.Module, data: str) -> dict[str, float]:
+    """Errors on held-out images in percent."""
+    rates = hit_rate(module, data)
+    return {"error": 100 - rates["top1"], "error_top5": 100 - rates["top5"]}
+
+
+def counted(network: dict[str, Any], space: Any) -> dict[str, int]:
+    """params, flops and acts of a backbone."""
+    if space.contains(network):
+        return space.cost(network)
+    return measure(build("backbones", network, where="search.reference"), (3, space.resolution, space.resolution))
+
+
+def latency(network: dict[str, Any], section: dict[str, Any], size: int) -> dict[str, float]:
+    """Latency of one image on this device, where the search asks for it."""
+    if not section["latency_ms"] and "latency_ms" not in section["objectives"]:
+        return {}
+    module = build("backbones", network, where="search.network")
+    try:
+        return {"latency_ms": profile(module, size, device(), (1,), training=False)["latency_p50_ms"]}
+    except OutOfMemory as error:
+        raise Ended("out of memory", str(error)) from None
+
+
+def within(row: dict[str, Any], band: tuple[float, float] | None) -> None:
+    """Ended if the latency is out of band."""
+    if band and not band[0] <= row["latency_ms"] <= band[1]:
+        raise Ended("out of band", f"latency {row['latency_ms']:.2f} ms is not in {band[0]} to {band[1]} ms")
+
+
+class Watch:
+    """Notes a trial's error after each epoch, from where an attempt that was cut short left off, and prunes it."""
+
+    def __init__(self, trial: Trial, data: str) -> None:
+        self.trial, self.data, self.curve = trial, data, {}
+        if workers() > 1:
+            raise ValueError("search.pruner: it cannot end a training by several processes: set TAGDAG_WORKERS=1")
+        slot = trial.user_attrs["slot"]
+        for one in trial.study.get_trials(deepcopy=False):
+            if one.user_attrs.get("slot") == slot and one.number < trial.number:
+                self.curve |= one.intermediate_values
+        for epoch, error in self.curve.items():
+            trial.report(error, epoch)
+
+    def __call__(self, epoch: int, module: nn.Module) -> None:
+        self.curve[epoch] = errors(module, self.data)["error"]
+        patiently(self.trial.report)(self.curve[epoch], epoch)
+        if patiently(self.trial.should_prune)():
+            raise optuna.TrialPruned
+
+
+@task(task_run_name="{name}")
+def trained(
+    name: str, section: dict[str, Any], folder: Path, run: Run, show: Progress, watch: Callable[..., None] | None
+) -> dict[str, float]:
+    """Errors of section["backbone"] after its training; with `micro` images in a pass, if memory asked for that."""
+    recipe = section["recipe"]
+    for halving in range(HALVINGS + 1):
+        micro = {"micro": max(1, (recipe.get("micro") or recipe["batch"]) >> halving)} if halving else {}
+        part = section | {"recipe": recipe | micro}
+        try:
+            module, _ = fit(part, folder / f"{halving}", run, f"search {name}", show, watch)
+            return errors(module, section["data"]) | micro
+        except Diverged as error:
+            raise Ended("diverged", str(error)) from None
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            reason = str(error).splitlines()[0][:200]
+    raise Ended("out of memory", f"also with {micro['micro']} images in a pass: {reason}")
+
+
+def attempt(
+    trial: Trial, key: str, name: str, section: dict[str, Any], space: Any, run: Run, show: Progress
+) -> dict[str, Any]:
+    """Measure and train section["backbone"], a child of the run; its row, which the trial keeps whatever the end.
+
+    key: of the search. space: what counts its members without building them, and has the pixels to count at.
+    """
+    folder = settings.state("search", key, section["backbone"], section["epochs"], section["seed"])
+    began, note = time.monotonic(), patiently(trial.set_user_attr)
+    note("at", max((int(file.stem) for file in folder.glob("*/*.safetensors")), default=-1))
+    pruned = not isinstance(trial.study.pruner, optuna.pruners.NopPruner)
+    watch = Watch(trial, section["data"]) if pruned else None
+    row: dict[str, Any] = {"network": section["backbone"]} | counted(section["backbone"], space)
+    note("run", run.id)
+    with run.child(name) as child:
+        try:
+            row |= latency(section["backbone"], section, space.resolution)
+            within(row, section["latency_ms"])
+            row |= trained(name, section, folder, child, show, watch)
+            row["images"] = images(section, section["epochs"])
+        except optuna.TrialPruned:
+            epoch, error = max(watch.curve.items())
+            row |= {"images": images(section, epoch), "error": error}
+            raise
+        except Ended as ended:
+            child.tags(outcome=ended.outcome, reason=ended.reason[:500])
+            raise
+        finally:
+            row |= {"seconds": time.monotonic() - began, "curve": sorted(watch.curve.items()) if watch else []}
+            log_row(child, row)
+            note("row", row)
+    return row
+
+
+def log_row(run: Run, row: dict[str, Any]) -> None:
+    """What a network is, what it came to, and its error after each epoch."""
+    run.params(row["network"])
+    run.metrics({key: value for key, value in row.items() if isinstance(value, int | float)})
+    for epoch, error in row["curve"]:
+        run.metrics({"error_held_out": error}, epoch)
+
+
+def row_of(trial: FrozenTrial) -> dict[str, Any]:
+    """What a trial came to: outcome, errors in percent, costs, values of the axes, network, [epoch, error] pairs."""
+    row = {"outcome": outcome(trial), "error": None, "error_top5": None} | trial.user_attrs.get("row", {})
+    reason = {"reason": trial.user_attrs["reason"]} if "reason" in trial.user_attrs else {}
+    return row | reason | {"values": trial.params}
+
+
+def ranked(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that were trained to the end, the best first."""
+    return sorted((row for row in rows if row["outcome"] == "complete"), key=lambda row: row["error"])

@@ -1,0 +1,221 @@
+"""A search as its workers share it: what is to be trained, who has it, how far it is."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.study import Study
+from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
+
+from engine.build import build
+from engine.digest import digest
+from engine.training.meter import Progress
+from flows import settings
+from flows.attempt import attempt, log_row, ranked, row_of
+from flows.orchestrate import task
+from flows.pretrain import CORPUS, rows
+from flows.samplers import PRUNERS, made, sampler
+from flows.study import Plan, StepBack, connected, holders, opened, outcome, patiently
+from flows.tracking import Run
+from flows.trials import read_trials
+
+BUDGETS = ("trials", "hours", "images", "retrain")  # what may change without making it another search
+
+
+@dataclass(frozen=True)
+class Retrain:
+    """The `best` networks trained again, longer, once for each seed: their means decide; without seeds, one error does.
+
+    Radosavovic et al. 2020 take the best of 25 and report the mean of 5 longer trainings.
+    """
+
+    best: int = 1
+    seeds: tuple[int, ...] = ()
+    epochs: float = 10
+
+
+def key_of(section: dict[str, Any]) -> str:
+    """What the results of trainings are known by: numbers, data, and the code that makes them."""
+    used = [Path(folder) / "trials.jsonl" for folder in section.get("warm_start", ())]
+    used += [
+        Path(f"models/{kind}s/{section[kind]['name']}.py") for kind in ("space", "objective", "head") if kind in section
+    ]
+    code = ("engine", "metrics", "models/blocks", "models/backbones", "corpus/shards", "corpus/tags/resampling.py")
+    code += ("flows/pretrain.py", "flows/attempt.py")
+    return digest(section, CORPUS / section["data"] / "index.parquet", *map(Path, code), *used)
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search as each of its workers has it: its section, its space, its MLflow run and its two studies.
+
+    networks: a slot for each network of the space. finals: the reference, and the best trained again.
+    """
+
+    section: dict[str, Any]
+    space: Any
+    key: str
+    networks: Study
+    finals: Study
+    run: Run
+
+    @classmethod
+    def joined(cls, section: dict[str, Any], run: Run | None = None) -> "Search":
+        """The search of this section, begun if it is new; `run`: of the stage, which leaves it for other workers."""
+        rows(section["data"], "train")  # says what there is
+        key = key_of({name: value for name, value in section.items() if name not in BUDGETS})
+        space = build("spaces", section["space"], where="search.space")
+        size = section["trials"] or 1
+        spare = not section["trials"] or bool(section["latency_ms"] or section["warm_start"])
+        draws = sampler(section["sampler"], space, size, section["seed"], spare)
+        pruner = made(PRUNERS, section["pruner"], "search.pruner")
+        storage = connected(settings.STATE / "search" / f"{key}.db")
+        networks = opened(storage, f"search {key}", len(section["objectives"]), draws, pruner)
+        if run:
+            patiently(networks.set_user_attr)("run", vars(run))
+            warmed(networks, section["warm_start"], space, section["objectives"])
+        elif "run" not in networks.user_attrs:
+            raise ValueError("no search of these params has begun in this storage: start the stage search first")
+        run = run or Run(**networks.user_attrs["run"])
+        return cls(section, space, key, networks, opened(storage, f"finals {key}", 1), run)
+
+    @property
+    def backbone(self) -> str:
+        """The kind of its networks."""
+        return self.space.sample(FixedTrial(self.networks.sampler.members[0]))["name"]
+
+    def slots(self, trials: list[FrozenTrial]) -> list[int]:
+        """The networks to train so far: one more than are trained or in training, until a budget is spent."""
+        held = holders(trials)
+        begun = [trial for trial in held.values() if trial.state != TrialState.WAITING]
+        outside = sum(outcome(trial) == "out of band" for trial in begun)
+        if outside > 20 + 10 * (len(begun) - outside):
+            raise ValueError(
+                f"search.latency_ms: {outside} of {len(begun)} networks measured lie outside of "
+                f"{self.section['latency_ms']}: see their latencies in the MLflow runs, and widen it"
+            )
+        if self._spent([trial.user_attrs.get("row", {}) for trial in begun if outcome(trial)]):
+            return list(range(1 + max(trial.user_attrs["slot"] for trial in begun)))
+        limit = self.section["trials"] + outside if self.section["trials"] else len(begun) + 1
+        more = self.networks.sampler.left(trials) > 0  # else the search ends with all that there are
+        return list(range(min(limit, len(begun) + more)))
+
+    def _spent(self, rows: list[dict[str, Any]]) -> bool:
+        """Whether the networks trained have used up the hours, of all workers together, or the images."""
+        used = {
+            "hours": sum(row.get("seconds", 0) for row in rows) / 3600,
+            "images": sum(row.get("images", 0) for row in rows),
+        }
+        return any(self.section[budget] and used[budget] >= self.section[budget] for budget in used)
+
+    def recorded(self) -> None:
+        """Log what was trained in another run of the stage as children of this one too."""
+        for study in (self.networks, self.finals):
+            for slot, trial in holders(patiently(study.get_trials)(deepcopy=False)).items():
+                if trial.user_attrs.get("run", self.run.id) != self.run.id and outcome(trial):
+                    with self.run.child(f"trial {slot}" if study is self.networks else slot) as child:
+                        log_row(child, row_of(trial))
+                        child.tags(reused=trial.user_attrs["run"])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What became of each network, in the order of the slots."""
+        held = holders(patiently(self.networks.get_trials)(deepcopy=False))
+        return [{"trial": slot} | row_of(held[slot]) for slot in sorted(held) if outcome(held[slot])]
+
+    def jobs(self) -> dict[str, dict[str, Any]]:
+        """Sections of the final trainings by name: the reference, then the best networks, seed by seed."""
+        found, again = {"reference": {"backbone": self.section["reference"]}}, Retrain(**self.section["retrain"])
+        for row in ranked(self.rows())[: again.best]:
+            for seed in again.seeds:
+                name = f"trial {row['trial']}, {again.epochs:g} epochs, seed {seed}"
+                found[name] = {"backbone": row["network"], "epochs": again.epochs, "seed": seed, "trial": row["trial"]}
+        return found
+
+    def finished(self) -> list[dict[str, Any]]:
+        """What became of the reference, then of the networks trained again, with their trial and seed."""
+        held = holders(patiently(self.finals.get_trials)(deepcopy=False))
+        found = []
+        for name, job in self.jobs().items():
+            about = {"trial": job.get("trial", "reference"), "seed": job.get("seed", self.section["seed"])}
+            found.append(about | (row_of(held[name]) if name in held else {"outcome": "not trained", "error": None}))
+        return found
+
+
+def warmed(study: Study, folders: list[str], space: Any, objectives: list[str]) -> None:
+    """Give a study the finished networks of earlier searches (folders with trials.jsonl) that are members of the space.
+
+    They fill no slot, and are not trained again; samplers that learn from all trials, as TPE, begin where those ended.
+    """
+    known = {trial.user_attrs.get("warm") for trial in study.get_trials(deepcopy=False)}
+    for folder in folders:
+        rows = [row for row in read_trials(Path(folder)).complete if space.contains(row["network"])]
+        rows = [row for row in rows if all(name in row for name in objectives)]
+        if not rows:
+            raise ValueError(
+                f"search.warm_start: no network of {folder} is a member of this space and its bands and has "
+                f"{', '.join(objectives)}"
+            )
+        for row in rows:
+            trial = FixedTrial(space.values(row["network"]))
+            space.sample(trial)
+            about = {"params": trial.params, "distributions": trial.distributions}
+            if (name := f"{folder}, trial {row['trial']}") not in known:
+                values = [row[objective] for objective in objectives]
+                study.add_trial(optuna.create_trial(**about, values=values, user_attrs={"warm": name}))
+
+
+class Tally:
+    """How far a search is: networks that ended, the best so far, and the one in training."""
+
+    def __init__(self, search: Search, show: Progress, tend: Callable[[], None]) -> None:
+        self.search, self.show, self.tend = search, show, tend
+        self.due, self.ended, self.total, self.text = 0.0, 0, 1, ""
+
+    def look(self) -> None:
+        """Count anew, now and then."""
+        if time.monotonic() < self.due:
+            return
+        self.due = time.monotonic() + 15
+        self.tend()
+        rows, again = self.search.rows(), Retrain(**self.search.section["retrain"])
+        finals = self.search.finals.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        self.ended = len(rows) + len(finals)
+        self.total = max(self.search.section["trials"] or 0, len(rows)) + again.best * len(again.seeds) + 1
+        self.text = f"best {best[0]['error']:.1f} % of {len(rows)}, " if (best := ranked(rows)) else ""
+
+    def of(self, name: str) -> Progress:
+        """The progress of one training, as a part of the whole."""
+        self.due = 0.0
+
+        def show(step: int, steps: int, text: str) -> None:
+            self.look()
+            total = max(self.total, self.ended + 1)
+            self.show(self.ended * steps + step, total * steps, f"{self.text}{name}: {text}")
+
+        return show
+
+
+@task
+def sweep(search: Search, show: Progress, tend: Callable[[], None] = lambda: None) -> None:
+    """Work on a search until it is finished: what the stage does, and every other worker."""
+    section, tally, space = search.section, Tally(search, show, tend), search.space
+
+    def network(trial: Trial, slot: int) -> list[float]:
+        part, name = section | {"backbone": space.sample(trial)}, f"trial {slot}"
+        others = holders(patiently(trial.study.get_trials)(deepcopy=False)).values()
+        if any(one.number < trial.number and one.params == trial.params for one in others):
+            patiently(trial.set_user_attr)("duplicate", True)  # two workers were suggested it at once
+            raise StepBack
+        row = attempt(trial, search.key, name, part, space, search.run, tally.of(name))
+        return [row[objective] for objective in section["objectives"]]
+
+    def final(trial: Trial, name: str) -> list[float]:
+        part = section | {"latency_ms": None} | search.jobs()[name]  # the reference need not be in the band
+        return [attempt(trial, search.key, name, part, space, search.run, tally.of(name))["error"]]
+
+    Plan(search.networks, search.slots, network).work(tally.look)
+    if ranked(search.rows()):
+        Plan(search.finals, lambda trials: list(search.jobs()), final).work(tally.look)
