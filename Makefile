@@ -29,7 +29,7 @@ setup: .venv/.installed ## virtual environment with the locked dependencies (eve
 data: setup ## the versioned posts: pulled from the DVC remote, or the sample drawn again
 	@python -m flows.version restore
 
-repro: setup data ## the whole DAG, unchanged stages skipped (RECIPE=photographs, noise or minibatch: studies)
+repro: setup data ## the whole DAG, unchanged stages skipped (RECIPE=photographs, noise, minibatch, spaces or proxies: studies)
 	@python -m $(if $(RECIPE),benchmarks.$(RECIPE),flows.pipeline)
 
 test: setup data lint ## ruff, import contracts and the tests

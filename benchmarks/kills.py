@@ -160,8 +160,8 @@ class Clone:
 
     def states(self, stage: str) -> dict[tuple[str, str], float]:
         """(network, state) that the stage has kept so far, and when."""
-        found = (self.folder / ".tagdag" / "state").glob(f"{stage.replace('@', '-')}*/*.safetensors")
-        return {(path.parent.name, path.stem): path.stat().st_mtime for path in found}
+        found = (self.folder / ".tagdag" / "state").glob(f"{stage.replace('@', '-')}*/**/*.safetensors")
+        return {(str(path.parent), path.stem): path.stat().st_mtime for path in found}
 
 
 # ---- one run
