@@ -22,6 +22,7 @@ from flows.study import Plan, StepBack, connected, holders, opened, outcome, pat
 from flows.tracking import Run
 from flows.trials import read_trials
 
+TURNED_DOWN = 20  # networks out of the latency band for each within, beyond which the band is impossible
 BUDGETS = ("trials", "hours", "images", "retrain")  # what may change without making it another search
 
 
@@ -92,7 +93,7 @@ class Search:
         held = holders(trials)
         begun = [trial for trial in held.values() if trial.state != TrialState.WAITING]
         outside = sum(outcome(trial) == "out of band" for trial in begun)
-        if outside > 20 + 10 * (len(begun) - outside):
+        if outside > TURNED_DOWN * (1 + len(begun) - outside):
             raise ValueError(
                 f"search.latency_ms: {outside} of {len(begun)} networks measured lie outside of "
                 f"{self.section['latency_ms']}: see their latencies in the MLflow runs, and widen it"

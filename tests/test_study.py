@@ -17,14 +17,13 @@ from optuna.trial import TrialState
 
 from flows import study as studies
 from flows.study import Ended, Plan, connected, holders, opened, outcome
-from flows.sweep import Search
 
 ODD = ["postgresql://tagdag:hun@secret@127.0.0.1:1/base", "postgresql://tagdag:secret@127.0.0.1:/base"]
-SLOTS = 24
+SLOTS = 12
 spawn = multiprocessing.get_context("spawn")
 
 
-def work(folder: Path, name: str, slots: int, seconds: float) -> None:
+def work(folder: Path, name: str, slots: int, seconds: float, gate=None) -> None:
     """Fill slots; each one filled is a file, with a line for every time."""
 
     def fill(trial, slot):
@@ -33,7 +32,10 @@ def work(folder: Path, name: str, slots: int, seconds: float) -> None:
             file.write(f"{os.getpid()}\n")
         return [float(slot)]
 
-    Plan(opened(connected(folder / "search.db"), name, 1), lambda trials: list(range(slots)), fill).work()
+    plan = Plan(opened(connected(folder / "search.db"), name, 1), lambda trials: list(range(slots)), fill)
+    if gate:
+        gate.wait(60)  # all begin at once
+    plan.work()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -43,10 +45,10 @@ def storage(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-def test_workers_fill_every_slot_once(tmp_path, storage, workers):
-    name = f"once {workers} {tmp_path}"
-    processes = [spawn.Process(target=work, args=(tmp_path, name, SLOTS, 0.02)) for _ in range(workers)]
+def test_workers_fill_every_slot_once(tmp_path, storage, workers=4):
+    name = f"once {tmp_path}"
+    gate = spawn.Barrier(workers)
+    processes = [spawn.Process(target=work, args=(tmp_path, name, SLOTS, 0.05, gate)) for _ in range(workers)]
     for process in processes:
         process.start()
     for process in processes:
@@ -62,7 +64,7 @@ def test_workers_fill_every_slot_once(tmp_path, storage, workers):
 def test_a_worker_killed_again_and_again_loses_no_slot(tmp_path, storage):
     name, draws = f"kills {tmp_path}", random.Random(0)
     study = opened(connected(tmp_path / "search.db"), name, 1)
-    for _ in range(4):
+    for _ in range(3):
         victim = spawn.Process(target=work, args=(tmp_path, name, 8, 0.5))
         victim.start()
         while not any(
@@ -127,6 +129,8 @@ def test_a_network_that_kills_its_workers_is_given_up(tmp_path, monkeypatch):
     last = plan(tmp_path, lambda trial, slot: pytest.fail("it was trained once more"))
     last.work()
     assert outcome(holders(last.study.get_trials())[0]) == "killed its worker"
+    from flows.sweep import Search  # not above: it takes torch into every worker here
+
     last.study.sampler.left = lambda trials: 1
     section = {"trials": 3, "hours": 1, "images": None}
     assert Search(section, None, "", last.study, last.study, None).slots(last.study.get_trials()) == [0, 1]
