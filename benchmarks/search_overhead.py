@@ -101,7 +101,7 @@ def instrumented(clock: Clock) -> None:
 
     clock.time(pretrain, "train", "training")
     clock.time(attempt, "errors", "evaluation")
-    clock.time(attempt, "cost", "costs")
+    clock.time(attempt, "counted", "costs")
     clock.time(attempt, "images", "counting images")
     clock.time(pretrain, "network", "building")
     for call in ("sample_relative", "before_trial", "after_trial"):
