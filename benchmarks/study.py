@@ -61,14 +61,15 @@ def verdict(differences: Sequence[float]) -> str:
     return "shows" if low > 0 else "the opposite shows" if high < 0 else "does not show"
 
 
-def preamble(title: str, command: str, rows: Sequence[Run], **more: str) -> list[str]:
+def preamble(title: str, command: str, rows: Sequence[Run] = (), **more: str) -> list[str]:
     """The head of a table in Markdown: by which command, when, where and with what it was made."""
     facts = {
         "command": f"`{command}`",
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "device": device_name(device()),
         "versions": f"torch {torch.__version__}, Python {platform.python_version()}",
-        "minutes of all runs": f"{sum(row['minutes'] for row in rows):.1f}",
     }
+    if rows:
+        facts["minutes of all runs"] = f"{sum(row['minutes'] for row in rows):.1f}"
     lines = [f"# {title}", "", "| | |", "| --- | --- |"]
     return lines + [f"| {name} | {value} |" for name, value in (facts | more).items()]

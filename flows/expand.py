@@ -38,7 +38,6 @@ class Trained:
         self.section, self.run, self.show = section | {"latency_ms": None, "objectives": ["error"]}, run, show
         self.key = key_of(same)
         self.study = opened(connected(settings.STATE / "search" / f"{self.key}.db"), f"expand {self.key}", 1)
-        self.study.pruner = optuna.pruners.NopPruner()
         self.space = build("spaces", section["space"], where="search.space")
         self.rows: dict[str, dict[str, Any]] = {}
 

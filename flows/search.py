@@ -9,7 +9,7 @@ import json
 import platform
 from collections import Counter
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import optuna
@@ -38,12 +38,12 @@ def lines(rows: list[dict[str, Any]], path: Path) -> None:
         writer.writerows(flat)
 
 
-def means(retrained: list[dict[str, Any]]) -> dict[int, tuple[float, float | None]]:
-    """Mean error and standard deviation of each network that was trained again to the end, by trial."""
+def means(retrained: list[dict[str, Any]]) -> dict[int, float]:
+    """Mean error of each network that was trained again to the end, by trial."""
     errors: dict[int, list[float]] = {}
     for row in ranked(retrained):
         errors.setdefault(row["trial"], []).append(row["error"])
-    return {trial: (fmean(e), stdev(e) if len(e) > 1 else None) for trial, e in errors.items()}
+    return {trial: fmean(found) for trial, found in errors.items()}
 
 
 def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -51,14 +51,20 @@ def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
 
 
+def counts(rows: list[dict[str, Any]]) -> str:
+    """How many networks had each outcome: `5 complete, 1 diverged`."""
+    return ", ".join(f"{n} {outcome}" for outcome, n in Counter(row["outcome"] for row in rows).items())
+
+
 def winner(rows: list[dict[str, Any]], retrained: list[dict[str, Any]]) -> dict[str, Any]:
     """The best network: of those trained again the one of lowest mean, otherwise that of lowest error."""
     if not (best := ranked(rows)):
-        counts = ", ".join(f"{n} {outcome}" for outcome, n in Counter(row["outcome"] for row in rows).items())
         reasons = sorted({row["reason"] for row in rows if "reason" in row})[:3]
-        raise ValueError(f"search: no network was trained to the end ({counts}); {'; '.join(reasons) or 'prune less'}")
+        raise ValueError(
+            f"search: no network was trained to the end ({counts(rows)}); {'; '.join(reasons) or 'prune less'}"
+        )
     if again := means(retrained):
-        return next(row for row in rows if row["trial"] == min(again, key=lambda trial: again[trial][0]))
+        return next(row for row in rows if row["trial"] == min(again, key=again.get))
     return best[0]
 
 
@@ -151,9 +157,8 @@ def search(
         run.metrics({name: value for name, value in errors.items() if value is not None})
         run.files(out)
         settings.forget("search")
-        counts = ", ".join(f"{n} {outcome}" for outcome, n in Counter(row["outcome"] for row in found).items())
         told = first["outcome"] if first["error"] is None else f"{first['error']:.1f} %"
-        print(f"search: best error {best['error']:.1f} % of {counts}, reference {told}")
+        print(f"search: best error {best['error']:.1f} % of {counts(found)}, reference {told}")
 
 
 if __name__ == "__main__":

@@ -214,9 +214,10 @@ def sweep(search: Search, show: Progress, tend: Callable[[], None] = lambda: Non
         return [row[objective] for objective in section["objectives"]]
 
     def final(trial: Trial, name: str) -> list[float]:
-        part = section | {"latency_ms": None} | search.jobs()[name]  # the reference need not be in the band
+        part = section | {"latency_ms": None} | jobs[name]  # the reference need not be in the band
         return [attempt(trial, search.key, name, part, space, search.run, tally.of(name))["error"]]
 
     Plan(search.networks, search.slots, network).work(tally.look)
     if ranked(search.rows()):
-        Plan(search.finals, lambda trials: list(search.jobs()), final).work(tally.look)
+        jobs = search.jobs()  # the networks are all done, so these stay
+        Plan(search.finals, lambda trials: list(jobs), final).work(tally.look)

@@ -6,7 +6,7 @@ equations 2 to 4, and the models of section 5: RegNetX, and RegNetY with squeeze
 
 from functools import partial
 
-from models.blocks.anynet import AnyNet, Bottleneck, fit_groups, quantised_stages
+from models.blocks.anynet import AnyNet, Bottleneck, regnet_stages
 
 __all__ = ["RegNet", "expected"]
 
@@ -30,11 +30,9 @@ class RegNet(AnyNet):
         stem_width: int = 32,
         stem_stride: int = 2,
     ) -> None:
-        widths, depths, _ = quantised_stages(depth, w_0, w_a, w_m)
-        stages = len(widths)
-        widths, groups = fit_groups(widths, [bottleneck_ratio] * stages, [group_width] * stages)
+        depths, widths, _, groups = regnet_stages(depth, w_0, w_a, w_m, bottleneck_ratio, group_width).values()
         blocks = [partial(Bottleneck, ratio=bottleneck_ratio, group_width=g, se_ratio=se_ratio) for g in groups]
-        super().__init__(widths, depths, [2] * stages, blocks, stem_width=stem_width, stem_stride=stem_stride)
+        super().__init__(widths, depths, [2] * len(widths), blocks, stem_width=stem_width, stem_stride=stem_stride)
 
 
 def _row(depth: int, w_0: int, w_a: float, w_m: float, g: int, params: int, flops: int, acts: int, **more) -> dict:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from models.blocks.convolution import SqueezeExcitation, convolution
 
-__all__ = ["AnyNet", "Bottleneck", "Residual", "fit_groups", "fitted", "quantised_stages"]
+__all__ = ["AnyNet", "Bottleneck", "Residual", "fit_groups", "fitted", "quantised_stages", "regnet_stages"]
 
 
 def quantised_stages(depth: int, w_0: int, w_a: float, w_m: float) -> tuple[list[int], list[int], bool]:
@@ -56,6 +56,16 @@ def fitted(widths: np.ndarray, ratios: np.ndarray, group_widths: np.ndarray) -> 
     v = np.maximum(m, np.rint(v / m).astype(np.int64) * m)
     w = (v * ratios).astype(np.int64)
     return w, np.rint(w / ratios).astype(np.int64), g
+
+
+def regnet_stages(
+    depth: int, w_0: int, w_a: float, w_m: float, bottleneck_ratio: float, group_width: int
+) -> dict[str, list]:
+    """The stages of a RegNet as options of backbones/anynet: depths, widths, bottleneck ratios, fitted group widths."""
+    widths, depths, _ = quantised_stages(depth, w_0, w_a, w_m)
+    ratios, groups = [bottleneck_ratio] * len(widths), [group_width] * len(widths)
+    widths, groups = fit_groups(widths, ratios, groups)
+    return {"depths": depths, "widths": widths, "bottleneck_ratios": ratios, "group_widths": groups}
 
 
 def stem(kind: str, width: int, stride: int, activation: type[nn.Module]) -> nn.Sequential:

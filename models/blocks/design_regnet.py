@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from models.blocks.anynet import fit_groups, quantised_stages
+from models.blocks.anynet import quantised_stages, regnet_stages
 from models.blocks.axes import Axis
 from models.blocks.costs import Stages
 from models.blocks.design import Band, DesignSpace, Values, chosen
@@ -81,10 +81,7 @@ class RegNetSpace(DesignSpace):
     def as_anynet(self, section: dict[str, Any]) -> dict[str, Any]:
         """The network as a complete section of backbones/anynet, groups fitted: equal where the networks are."""
         network = self.defaults | section
-        widths, depths, _ = quantised_stages(*(network[key] for key in LINEAR))
-        ratios, groups = ([network[key]] * len(widths) for key in ("bottleneck_ratio", "group_width"))
-        widths, groups = fit_groups(widths, ratios, groups)
-        stages = {"depths": depths, "widths": widths, "bottleneck_ratios": ratios, "group_widths": groups}
+        stages = regnet_stages(*(network[key] for key in (*LINEAR, "bottleneck_ratio", "group_width")))
         return {"name": "anynet", **stages, **{key: network[key] for key in self.body}}
 
     def stages(self, values: Values, rejected: Counter) -> tuple[Values, Stages]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from math import ceil, inf
 from typing import Any
 
-from models.blocks.anynet import fit_groups, quantised_stages
+from models.blocks.anynet import fit_groups, regnet_stages
 
 __all__ = ["RULES", "factors", "near_eights", "scaled", "scaled_stages"]
 
@@ -79,10 +79,8 @@ def _explicit(section: dict[str, Any]) -> dict[str, Any]:
     """A section that lists its stages: a regnet's as that of the anynet it is, an efficientnet's multiplied out."""
     listed = dict(section)
     if section["name"] == "regnet":
-        widths, depths, _ = quantised_stages(*(listed.pop(key) for key in ("depth", "w_0", "w_a", "w_m")))
-        ratios, groups = ([listed.pop(key)] * len(widths) for key in ("bottleneck_ratio", "group_width"))
-        widths, groups = fit_groups(widths, ratios, groups)
-        stages = {"depths": depths, "widths": widths, "bottleneck_ratios": ratios, "group_widths": groups}
+        keys = ("depth", "w_0", "w_a", "w_m", "bottleneck_ratio", "group_width")
+        stages = regnet_stages(*(listed.pop(key) for key in keys))
         return listed | {"name": "anynet"} | stages
     if section["name"] == "efficientnet":
         width, depth = section["width"], section["depth"]
