@@ -12,7 +12,7 @@ export DVC_NO_ANALYTICS := 1
 export ITERATIVE_DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data repro test lint format peers lock mlflow prefect worker clean
+.PHONY: help setup data repro test dag lint format peers lock mlflow prefect worker clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
@@ -34,6 +34,9 @@ repro: setup data ## the whole DAG, unchanged stages skipped (RECIPE=photographs
 
 test: setup data lint ## ruff, import contracts and the tests
 	@python -m pytest
+
+dag: setup ## compute anew which code each stage of dvc.yaml depends on
+	@python -m flows.code
 
 lint: setup ## ruff and the import contracts
 	@ruff check . && ruff format --check . && lint-imports --no-logo --no-cache

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from corpus.duplicates.overlap import SAME, verify
 from corpus.duplicates.search import NEIGHBOURS, knn, neighbour_pairs
 from corpus.shards.shards import Shards
-from corpus.sources.rows import Progress
 from engine.features import features
+from engine.training.meter import Progress
 
 BATCH = 256
 ENLARGED = 64  # px at least, so that the last map of a network for small images has regions to pool over

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from engine.build import options
+from flows.code import held
 from flows.settings import load
 
 
@@ -85,7 +86,15 @@ def keywords(flow: Callable[..., Any], *arguments: str) -> dict[str, Any]:
 
 def call(flow: Callable[..., Any], *arguments: str) -> Any:
     """Run a stage's flow with its section of params.yaml as keyword arguments."""
-    return flow(**keywords(flow, *arguments))
+    stage = flow.__name__
+
+    def section() -> dict[str, Any]:
+        params = load()
+        kinds = [{"backbone": {"name": params["candidates"].get(name)}} for name in arguments]
+        return [params[stage], *kinds]
+
+    with held(stage, section):
+        return flow(**keywords(flow, *arguments))
 
 
 def main(flow: Callable[..., Any], argument: str | None = None) -> None:

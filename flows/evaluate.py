@@ -17,7 +17,6 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 
 from corpus.shards.shards import Shards
-from corpus.sources.rows import Progress
 from engine.accuracy import accuracy
 from engine.complexity import measure
 from engine.digest import digest
@@ -26,11 +25,12 @@ from engine.profile import profile
 from engine.samples import Rows, opened
 from engine.statistics import over_seeds
 from engine.training.distributed import device
+from engine.training.meter import Progress
 from engine.twins import learnt_twins
 from flows import settings
 from flows.command import main
-from flows.finetune import folder_of
 from flows.orchestrate import flow, progress, task
+from flows.settings import folder_of
 from flows.tracking import stage_run
 
 ARM = ("candidate", "target", "init", "mode", "labels", "size")

@@ -36,7 +36,7 @@ class Trained:
     def __init__(self, section: dict[str, Any], run: Run, show: Progress) -> None:
         same = {key: section[key] for key in ("data", "objective", "head", "recipe", "resampling", "epochs", "seed")}
         self.section, self.run, self.show = section | {"latency_ms": None, "objectives": ["error"]}, run, show
-        self.key = key_of(same)
+        self.key = key_of(same, "anynet")
         self.study = opened(connected(settings.STATE / "search" / f"{self.key}.db"), f"expand {self.key}", 1)
         self.space = build("spaces", section["space"], where="search.space")
         self.rows: dict[str, dict[str, Any]] = {}

@@ -20,22 +20,15 @@ from engine.samples import Rows, few_per_class, opened
 from engine.transfer import sections, top1, trained
 from engine.tuning import choose, combinations
 from flows import settings
+from flows.code import code
 from flows.command import main
 from flows.orchestrate import flow, progress, task
 from flows.runners import gathered, runner
+from flows.settings import folder_of
 from flows.tracking import Run, stage_run
 
 GROUP = ("target", "init", "mode", "labels")  # what is compared; its seeds are averaged
 SHARED = ("backbone", "weights", "objective", "head", "recipe", "grid", "held_out", "epochs")
-
-
-def folder_of(target: str) -> Path:
-    """The shards of a labelled set; ValueError names the sets that there are."""
-    folder = settings.OUT / "corpus" / "targets"
-    known = sorted(path.name for path in folder.glob("*") if path.is_dir())
-    if target not in known:
-        raise ValueError(f"targets: no labelled set {target!r}: name one of {', '.join(known) or 'none'} ({folder})")
-    return folder / target
 
 
 def few(arm: dict[str, Any]) -> Rows:
@@ -121,7 +114,8 @@ def finetune(
     groups = [{"candidate": candidate} | dict(zip(GROUP, values, strict=True)) for values in groups]
     shared = {name: section[name] for name in SHARED}
     indices = [folder_of(target) / "index.parquet" for target in targets]
-    key = digest(shared, section["weights"], *indices, Path("engine"), Path("models"))
+    used = code("finetune", section, "models.heads.knn")
+    key = digest(shared, section["weights"], *indices, *used)
     out.mkdir(parents=True, exist_ok=True)
     with stage_run(f"finetune@{candidate}", section) as run, progress(f"finetune {candidate}") as show:
         first = [(name_of(group), group | {"seed": seeds[0]}, shared, key) for group in groups]

@@ -21,6 +21,7 @@ from engine.training.meter import Progress
 from engine.training.plan import Plan, Training
 from engine.training.recipe import Recipe
 from flows import settings
+from flows.code import code
 from flows.command import main
 from flows.orchestrate import flow, progress, task
 from flows.tracking import Run, stage_run
@@ -120,8 +121,7 @@ def workers() -> int:
 
 def state(candidate: str, section: dict[str, Any]) -> Path:
     """Where the states of a candidate's training are kept."""
-    inputs = (HASHTAGS / "index.parquet", Path("engine"), Path("models/blocks"))
-    return settings.state(f"pretrain-{candidate}", section, *inputs)
+    return settings.state(f"pretrain-{candidate}", section, HASHTAGS / "index.parquet", *code("pretrain", section))
 
 
 @task(task_run_name="train {candidate}", retries=1, retry_delay_seconds=5)

@@ -60,6 +60,15 @@ def backbone(candidate: str) -> dict[str, Any]:
     return yaml.safe_load((OUT / "search" / f"{candidate}.yaml").read_text())
 
 
+def folder_of(target: str) -> Path:
+    """The shards of a labelled set; ValueError names the sets that there are."""
+    folder = OUT / "corpus" / "targets"
+    known = sorted(path.name for path in folder.glob("*") if path.is_dir())
+    if target not in known:
+        raise ValueError(f"targets: no labelled set {target!r}: name one of {', '.join(known) or 'none'} ({folder})")
+    return folder / target
+
+
 def state(name: str, *inputs: Any) -> Path:
     """Where a stage keeps what a kill must not lose: outside outs, which DVC deletes, keyed by its inputs."""
     return STATE / "state" / f"{name}.{digest(*inputs)}"

@@ -15,6 +15,7 @@ from engine.digest import digest
 from engine.training.meter import Progress
 from flows import settings
 from flows.attempt import attempt, log_row, ranked, row_of
+from flows.code import code
 from flows.orchestrate import task
 from flows.pretrain import CORPUS, rows
 from flows.samplers import PRUNERS, made, sampler
@@ -38,15 +39,19 @@ class Retrain:
     epochs: float = 10
 
 
-def key_of(section: dict[str, Any]) -> str:
-    """What the results of trainings are known by: numbers, data, and the code that makes them."""
+def key_of(section: dict[str, Any], *backbones: str) -> str:
+    """What the results of trainings are known by: numbers, data, and the code that makes them.
+
+    backbones: plug-ins that the networks are of, beside the reference's. Who shares the work out, and what times a
+    network unless its latency is asked for, has no part in it.
+    """
     used = [Path(folder) / "trials.jsonl" for folder in section.get("warm_start", ())]
-    used += [
-        Path(f"models/{kind}s/{section[kind]['name']}.py") for kind in ("space", "objective", "head") if kind in section
-    ]
-    code = ("engine", "metrics", "models/blocks", "models/backbones", "corpus/shards", "corpus/tags/resampling.py")
-    code += ("flows/pretrain.py", "flows/attempt.py")
-    return digest(section, CORPUS / section["data"] / "index.parquet", *map(Path, code), *used)
+    aside = {"flows.study"}
+    if not section.get("latency_ms") and "latency_ms" not in section.get("objectives", ()):
+        aside |= {"engine.profile", "engine.timing"}
+    named = ("flows.samplers", *(f"models.backbones.{name}" for name in backbones))
+    files = code("attempt", section, *named, aside=aside)
+    return digest(section, CORPUS / section["data"] / "index.parquet", *files, *used)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ class Search:
     def joined(cls, section: dict[str, Any], run: Run | None = None) -> "Search":
         """The search of this section, begun if it is new; `run`: of the stage, which leaves it for other workers."""
         rows(section["data"], "train")  # says what there is
-        key = key_of({name: value for name, value in section.items() if name not in BUDGETS})
+        lasting = {name: value for name, value in section.items() if name not in BUDGETS}
+        key = key_of(lasting, *settings.load()["candidates"].values())
         space = build("spaces", section["space"], where="search.space")
         size = section["trials"] or 1
         spare = not section["trials"] or bool(section["latency_ms"] or section["warm_start"])
