@@ -19,7 +19,7 @@ from typing import Any
 from engine.digest import digest
 from flows import runners, settings
 from flows.command import call, user_errors
-from flows.orchestrate import flow, orchestrated, task
+from flows.orchestrate import flow, log, orchestrated, task
 
 ELSEWHERE = """With a Prefect server (`make prefect`) whose address is in PREFECT_API_URL: `make worker` deploys this
 flow to a work pool and works for it (prefect.yaml); TAGDAG_RUNNER=processes, dask or ray trains the arms of the
@@ -71,6 +71,22 @@ def only_driver() -> Iterator[None]:
                 "another pipeline runs in this folder: wait for its end, or work in another clone"
             ) from None
         yield
+
+
+def mended_lock(file: Path = Path("dvc.lock")) -> None:
+    """Put aside a dvc.lock that a kill or a power cut left empty or broken: DVC's run cache brings its stages back.
+
+    DVC writes it in place, and refuses to start with a broken one.
+    """
+    import yaml
+
+    try:
+        whole = not file.exists() or "schema" in (yaml.safe_load(file.read_text()) or {})
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError):
+        whole = False
+    if not whole:
+        aside = file.replace(file.with_name("dvc.lock.damaged"))
+        log.warning("%s was broken, and is now %s: what it recorded is restored from DVC's cache", file, aside)
 
 
 def order(targets: list[str]) -> list[str]:
@@ -125,6 +141,7 @@ def pipeline(targets: list[str] | None = None, force: bool = False) -> list[str]
     check_once()
     with only_driver():
         _in_process()
+        mended_lock()
         for name in order(targets or []):
             if stage(name, force) is True:
                 ran.append(name)

@@ -84,6 +84,17 @@ def test_all_stages_run_once_and_both_drivers_then_skip_everything(done):
     assert (done.folder / "dvc.lock").read_bytes() == done.lock
 
 
+@pytest.mark.parametrize("kept", [0, 700])
+def test_a_lock_file_that_a_kill_left_broken_is_put_aside_and_made_again(done, kept):
+    lock = done.folder / "dvc.lock"
+    lock.write_bytes(done.lock[:kept] + b"\n  'cut" * bool(kept))
+    printed = run(done.folder, "python", "-m", "flows.pipeline")
+    assert "dvc.lock was broken, and is now dvc.lock.damaged" in printed
+    assert "] python" not in printed, "a stage ran although DVC's run cache has its outputs"
+    assert lock.read_bytes() == done.lock
+    (done.folder / "dvc.lock.damaged").unlink()
+
+
 def test_report_compares_every_model(done):
     report = (done.folder / "out/register/report.md").read_text()
     models = [
