@@ -1,5 +1,7 @@
-"""Prefect's own object of the pipeline, which prefect.yaml names: a worker of a work pool imports it and runs it."""
+"""Prefect's own objects of the flows that prefect.yaml names: a worker of a work pool imports them."""
 
 from flows.pipeline import pipeline as dispatched
+from flows.watch import watch as watching
 
 pipeline = dispatched.prefect()
+watch = watching.prefect()

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
+from flows.prefectauth import authenticate
+
 log = logging.getLogger("tagdag")
 
 
@@ -29,6 +31,7 @@ def orchestrated() -> bool:
 def _dispatched(kind: str, function: Callable[..., Any], settings: Callable[[], dict[str, Any]]) -> Callable[..., Any]:
     @functools.cache
     def prefect_object() -> Any:
+        authenticate()
         import prefect
 
         return getattr(prefect, kind)(function, **settings())

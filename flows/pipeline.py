@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from engine.digest import digest
-from flows import runners, settings
+from flows import runners, schedule, settings
 from flows.command import call, user_errors
 from flows.orchestrate import flow, log, orchestrated, task
+from flows.prefectauth import authenticate
 
 ELSEWHERE = """With a Prefect server (`make prefect`) whose address is in PREFECT_API_URL: `make worker` deploys this
 flow to a work pool and works for it (prefect.yaml); TAGDAG_RUNNER=processes, dask or ray trains the arms of the
-fine-tuning side by side, one for each core (or so many: processes:4), to the same bytes given the same threads each."""
+fine-tuning side by side, one for each core (or so many: processes:4), to the same bytes given the same threads each.
+`python -m flows.watch` imports new posts from a folder, tars or s3:// first, and has --cron and --every too."""
 COMMAND = re.compile(r"python -m flows\.([a-z]+)((?: [\w.-]+)*)")
 _called: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("called", default=None)
 
@@ -164,15 +166,11 @@ def main() -> None:
     )
     parser.add_argument("targets", nargs="*", help="stages, with what they need (default: all)")
     parser.add_argument("--force", action="store_true", help="run unchanged stages too")
-    parser.add_argument(
-        "--cron", help="serve this flow on a schedule, for example '0 3 * * *', until Ctrl-C (needs PREFECT_API_URL)"
-    )
+    schedule.add_options(parser)
     options = parser.parse_args()
     with user_errors():
-        if options.cron:
-            if not orchestrated():
-                raise ValueError("a schedule needs a Prefect server: run `make prefect`, then set PREFECT_API_URL")
-            pipeline.prefect().serve(name="scheduled", cron=options.cron, limit=1)
+        if when := schedule.due(options):
+            schedule.serve(pipeline, "scheduled", when, targets=options.targets, force=options.force)
             return
         with unhurried():
             pipeline(options.targets, options.force)
@@ -185,6 +183,7 @@ def unhurried() -> Iterator[None]:
     if not orchestrated():
         yield
         return
+    authenticate()  # before Prefect is imported, which reads the environment once
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):

@@ -60,15 +60,16 @@ def version(
 
     Rows that cannot be used are left out, counted, and listed with the reason in data/quarantine.jsonl.
     """
-    from flows.tracking import connect
+    from flows.tracking import connect, data_version
 
     if not posts and not labels:
         raise ValueError("nothing to add: give --posts SOURCE, --labels SOURCE, or both")
     connect()  # a server that is down is told before anything is replaced
     jobs = {"posts": posts, f"targets/{target}": labels}
     results = {name: imported(source, images, name, replace) for name, source in jobs.items() if source}
-    digest = added()
-    record(results, digest)
+    before, digest = data_version(), added()
+    if digest != before:  # a watched source is asked every night, and most nights have nothing new
+        record(results, digest)
     for name, result in results.items():
         told = f"{name}: {result['kept']} added, {result['already']} there already"
         print(f"{told}, {sum(result['refused'].values())} refused; digest {result['digest'][:12]}")
