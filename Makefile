@@ -1,7 +1,8 @@
 # The two commands are `make repro` and `make test`; each sets up what it needs. `make help` lists the rest.
 PYTHON ?= python3
-UV_VERSION := 0.13.8
+# quoted: the folder's name may have spaces; recipes name .venv itself relative to it
 VENV := $(CURDIR)/.venv
+UV := VIRTUAL_ENV="$(VENV)" .venv/bin/uv
 export PATH := $(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 export DO_NOT_TRACK := true
@@ -12,18 +13,18 @@ export DVC_NO_ANALYTICS := 1
 export ITERATIVE_DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data repro test dag lint format peers lock mlflow prefect worker clean
+.PHONY: help setup data repro test dag lint format peers lock browser mlflow prefect worker clean forget-runs
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
 
 setup: .venv/.installed ## virtual environment with the locked dependencies (every other target does this first)
 
-.venv/.installed: requirements.lock
+.venv/.installed: requirements.lock requirements-uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tagdag needs Python >= 3.11; name one: make PYTHON=python3.12 ...")'
-	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	VIRTUAL_ENV=$(VENV) $(VENV)/bin/uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements-uv.lock
+	$(UV) pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
 	@touch $@
 
 data: setup ## the versioned posts: pulled from the DVC remote, or the sample drawn again
@@ -45,24 +46,31 @@ format: setup ## let ruff mend what it can
 	@ruff check --fix . && ruff format .
 
 peers: setup ## the libraries that benchmarks compare with
-	VIRTUAL_ENV=$(VENV) uv pip install --quiet --compile-bytecode --require-hashes -r requirements-peers.lock
+	$(UV) pip install --quiet --compile-bytecode --require-hashes -r requirements-peers.lock
 
-COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --quiet
-lock: setup ## resolve pyproject.toml again into requirements.lock and requirements-peers.lock
+COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --quiet
+lock: setup ## resolve pyproject.toml again into the requirements*.lock
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements.lock
+	$(COMPILE) --group pyproject.toml:setup --output-file requirements-uv.lock
 	$(COMPILE) --group pyproject.toml:peers --constraint requirements.lock --output-file requirements-peers.lock
 
 mlflow: setup ## MLflow UI on http://127.0.0.1:5000
 	mlflow server --host 127.0.0.1 --port 5000 --workers 1 --backend-store-uri sqlite:///mlflow.db
 
-prefect: setup ## Prefect server and UI on http://127.0.0.1:4200
-	prefect server start --host 127.0.0.1 --port 4200
+PREFECT_PORT ?= 4200
+prefect: setup ## Prefect server and UI on http://127.0.0.1:4200 (PREFECT_PORT=...), for this user on this machine only
+	@python -m flows.prefectserver --port $(PREFECT_PORT)
 
-worker: export PREFECT_API_URL ?= http://127.0.0.1:4200/api
 worker: setup ## deploy the pipeline to the Prefect work pool `tagdag` and work for it (after `make prefect`)
-	prefect --no-prompt work-pool create tagdag --type process --overwrite
-	prefect --no-prompt deploy --all
-	prefect worker start --pool tagdag --limit 1 --install-policy never
+	@python -m flows.prefectworker
 
-clean: ## forget every output and run, keep the data and the environment
-	rm -rf out .tagdag dvc.lock mlflow.db mlruns
+browser: ## Chromium for the tests that need a browser (Debian, Ubuntu; as root)
+	@command -v chromium chromium-browser >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; }
+
+clean: ## forget every output, keep the data, the environment, MLflow's runs and the registry
+	rm -rf out .tagdag dvc.lock
+
+forget-runs: ## delete MLflow's runs and the registry with its champion (mlflow.db, mlruns); asks first
+	@printf 'Delete mlflow.db and mlruns: every run, every registered model, the champion? [y/N] '; \
+	read -r answer; \
+	if [ "$$answer" = y ]; then rm -rf mlflow.db mlflow.db-* mlruns; else echo 'nothing was deleted'; fi

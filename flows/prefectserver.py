@@ -57,7 +57,7 @@ def bound(port: int) -> socket.socket:
         listener.bind(("127.0.0.1", port))
     except OSError:
         listener.close()
-        fix = "end what uses it, or take another: make prefect PORT=4201"
+        fix = "end what uses it, or take another: make prefect PREFECT_PORT=4201"
         raise ValueError(f"port {port} is taken: {fix}") from None
     return listener
 

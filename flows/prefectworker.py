@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from flows.command import user_errors
-from flows.prefectauth import authenticate
+from flows.prefectauth import authenticate, profile
 
 POOL, TEMPLATE = "tagdag", Path(__file__).with_name("jobtemplate.json")
 PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
@@ -26,7 +26,8 @@ def prefect(*arguments: str | Path) -> None:
 
 def work(*arguments: str) -> None:
     """Deploy, then become the worker; `arguments` go to `prefect worker start`."""
-    os.environ.setdefault("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    ours = profile().get("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    os.environ.setdefault("PREFECT_API_URL", ours)
     authenticate()
     pool = ("work-pool", "create", POOL, "--type", "process", "--overwrite")
     prefect(*pool, "--base-job-template", TEMPLATE)

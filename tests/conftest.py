@@ -142,3 +142,12 @@ def postgres_server():
             yield server
     except FileNotFoundError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory):
+    """Prefect's server as `make prefect` starts it, one for all tests of a process."""
+    from tests.servers import prefect_server
+
+    with prefect_server(tmp_path_factory.mktemp("guarded")) as server:
+        yield server
