@@ -16,6 +16,18 @@ import pytest
 
 from benchmarks.postgres import postgres
 
+# the files that take longest, in this order: begun last, one of them would be waited for alone
+LONGEST = ("test_pipeline", "test_search", "test_schedule", "test_servers", "test_distributed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side (`-n 2 --dist loadgroup`) a file stays together: its fixtures are made once."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def heeds_ctrl_c():

@@ -55,6 +55,7 @@ def python(code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.serial
 def test_pipeline_is_imported_at_once_and_without_the_heavy_ones():
     code = """if True:
         import json, sys, time
@@ -157,6 +158,7 @@ def test_progress_is_a_bar_on_a_terminal(clock, monkeypatch, capsys):
     assert "loss 10.5" in drawn and "10/10" in drawn and "loss 2.5" not in drawn
 
 
+@pytest.mark.serial
 def test_progress_costs_nothing_while_nothing_is_due(prefect, capsys):
     spent = []
     with progress("pretrain") as show:

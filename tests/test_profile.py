@@ -79,6 +79,7 @@ def test_peak_memory_does_not_depend_on_what_else_is_alive():
     assert profile(network, 16, CPU, [4], runs=3)["peak_memory_mib"] == pytest.approx(first)
 
 
+@pytest.mark.serial
 def test_speed_is_that_of_the_network():
     """A layer that sleeps 20 ms: latency cannot be less, throughput not more than 50 batches a second."""
 

@@ -36,7 +36,7 @@ def pointer(folder: Path) -> str:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """A clone with a small sample, into which 20 posts have been imported already."""
-    folder = clone(tmp_path_factory.mktemp("watching"), small=False)
+    folder = clone(tmp_path_factory.mktemp("watching posts"), small=False)
     for section, values in SMALL.items():
         edit(folder, section, **values)
     sampled(folder, 60, (2, 1, 1))

@@ -9,7 +9,7 @@ from torch import nn
 
 from engine.timing import runtimes
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.serial]
 
 
 def test_runtimes_are_medians_of_turns_and_nan_where_memory_runs_out():

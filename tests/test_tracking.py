@@ -54,6 +54,7 @@ def server(tmp_path, place, monkeypatch):
     server.kill()
 
 
+@pytest.mark.serial
 def test_a_server_that_is_killed_and_comes_back_has_every_metric_once(server, place):
     Path("file.txt").write_text("weights")
     with tracking.stage_run("pretrain", {"size": 1}) as run:
@@ -81,6 +82,7 @@ def test_a_server_that_is_killed_and_comes_back_has_every_metric_once(server, pl
     assert not list((settings.STATE / "metrics").iterdir())
 
 
+@pytest.mark.serial
 def test_a_locked_data_base_holds_up_the_end_of_a_run_only(place):
     lock = Lock(place / "mlflow.db")
     with tracking.stage_run("pretrain", {}) as run:

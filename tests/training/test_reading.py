@@ -30,6 +30,7 @@ def reader(samples: Toy, batch: int, world: int = 1, rank: int = 0, last: bool =
     return Reader(samples, order, per_epoch, range(2 * per_epoch), torch.device("cpu"))
 
 
+@pytest.mark.serial
 def test_waiting_is_measured_and_reading_goes_on_meanwhile():
     slow = reader(Slow(), 16)
     steps = iter(slow)
