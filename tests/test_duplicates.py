@@ -105,7 +105,7 @@ def scenes() -> list[np.ndarray]:
     return [scene(i) for i in range(40)]
 
 
-@pytest.mark.parametrize("change", set(CHANGES) - {"squeezed"})
+@pytest.mark.parametrize("change", sorted(set(CHANGES) - {"squeezed"}))
 def test_planted_copies_are_found_and_verified(change, scenes):
     copies = [CHANGES[change](image) for image in scenes[:20]]
     found = near(np.stack([*map(fingerprint, scenes)]), np.stack([*map(fingerprint, copies)])).pairs
