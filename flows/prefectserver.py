@@ -97,7 +97,10 @@ def serve(port: int) -> None:
         flush=True,
     )
     config = uvicorn.Config(guarded(create_app(final=True)), log_level="warning")
-    uvicorn.Server(config).run(sockets=[listener])
+    server = uvicorn.Server(config)
+    server.run(sockets=[listener])
+    if not server.started:  # it has said why
+        raise SystemExit(1)
 
 
 def main() -> None:

@@ -101,6 +101,20 @@ def test_the_schedule_itself_starts_runs_which_import_what_is_new(project, guard
     assert guarded.auth not in serving.log.read_text()
 
 
+def test_a_worker_runs_the_import_that_the_users_own_command_asks_for(project, guarded):
+    """The pool's job template, which has no command, and the auth string, which nobody typed."""
+    env = {"PREFECT_HOME": str(guarded.home)}
+    work = ("python", "-m", "flows.prefectworker", "--run-once")
+    run(project, *work, **env)
+    ask = ("prefect", "--profile", "tagdag", "deployment", "run", "watch/tagdag-import")
+    parameters = ("--param", "posts=incoming/posts.jsonl", "--param", 'targets=["corpus"]')
+    run(project, *ask, *parameters, **env)
+    told = run(project, *work, **env)
+    rows = [row for row in guarded.rows("flow_runs") if row["work_pool_name"]]
+    assert [row["state_name"] for row in rows if row["name"] == "watch"] == ["Unchanged"], told
+    assert guarded.auth not in told
+
+
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan"])
 def test_an_interval_that_is_none_is_refused(minutes):
     options = SimpleNamespace(cron=None, every=float(minutes))
