@@ -20,6 +20,7 @@ from benchmarks.postgres import postgres
 LONGEST = ("test_pipeline", "test_search", "test_schedule", "test_servers", "test_distributed")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Side by side (`-n 2 --dist loadgroup`) a file stays together: its fixtures are made once."""
     for item in items:

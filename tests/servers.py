@@ -81,7 +81,7 @@ def prefect_server(home: Path) -> Iterator[Server]:
         process = subprocess.Popen(command, env=env, stdout=file, stderr=file)
     server = Server(f"http://127.0.0.1:{port}", home, log)
     try:
-        wait_for(lambda: healthy(server, process), 120)
+        wait_for(lambda: healthy(server, process), 300)
         yield server
     finally:
         process.kill()  # its ordinary end takes seconds

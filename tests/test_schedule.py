@@ -96,7 +96,7 @@ def test_the_schedule_itself_starts_runs_which_import_what_is_new(project, guard
         names = {row["state_name"] for row in rows}
         return rows if {"Completed", "Unchanged"} <= names else None
 
-    rows = wait_for(ended, 240)
+    rows = wait_for(ended, 480)
     assert all(row["deployment_id"] for row in rows) and pointer(project) != before
     assert guarded.auth not in serving.log.read_text()
 

@@ -195,7 +195,7 @@ def test_what_a_job_would_execute_is_not_taken_from_variables_that_passed_the_ch
 def test_commands_of_the_user_find_the_server_by_the_profile(guarded, pool):
     env = {key: value for key, value in pool.items() if key != "PREFECT_API_URL"}
     listing = [sys.executable, "-m", "prefect", "--profile", "tagdag", "deployment", "ls"]
-    done = subprocess.run(listing, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(listing, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
     assert "pipeline/tagdag" in done.stdout and "watch/tagdag-import" in done.stdout
 
 
@@ -295,7 +295,7 @@ def test_mlflows_server_refuses_foreign_hosts_and_origins(tmp_path, empty_store)
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=log, stderr=log, start_new_session=True)
     try:
-        wait_for(lambda: process.poll() is not None or status(f"{url}/health") == 200, 120)
+        wait_for(lambda: process.poll() is not None or status(f"{url}/health") == 200, 300)
         assert process.poll() is None, (tmp_path / "log").read_text()
         assert status(create, b'{"name": "own"}') == 200
         assert status(create, b'{"name": "a"}', Host="evil.example") == 403
