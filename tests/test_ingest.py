@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -229,6 +230,98 @@ def test_a_kill_between_the_files_and_their_list_is_mended(source, tmp_path, mon
         rows, tmp_path / "whole", "posts", shard_bytes=SHARD
     )
     assert files(data) == files(tmp_path / "whole")
+
+
+class Killed(BaseException):
+    """A kill that a test can survive."""
+
+
+STEPS = [(Path, "replace"), (Path, "rename"), (Path, "unlink"), (module.shutil, "rmtree"), (module, "write_list")]
+
+
+def killed_at(monkeypatch, step: int, run) -> bool:
+    """Whether `run()` came to this step, one of those that change the disk at once, and was killed before it."""
+    count = iter(range(10_000))
+
+    def counted(whole):
+        def call(*given, **named):
+            if next(count) == step:
+                raise Killed
+            return whole(*given, **named)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for owner, name in STEPS:
+            patch.setattr(owner, name, counted(getattr(owner, name)))
+        try:
+            run()
+        except Killed:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("mode", ["new", "more", "replaced"])
+def test_an_import_killed_before_any_of_its_steps_ends_as_the_undisturbed_one(source, tmp_path, monkeypatch, mode):
+    """The quarantine too, and what no import brings (synonyms.tsv)."""
+    rows = [post(source, i, b"bad" if i == 3 else None) for i in range(14)] + [post(source, 20, id="p1", user="twice")]
+    replace, small = mode == "replaced", 6_000
+
+    def begun(data: Path) -> Path:
+        if mode != "new":
+            ingest([post(source, i, b"" if i == 39 else None) for i in range(30, 40)], data, "posts", shard_bytes=small)
+            (data / "posts" / "synonyms.tsv").write_text("t1\tsea\n")
+        return data
+
+    def run(data: Path) -> None:
+        ingest(rows, data, "posts", replace, shard_bytes=small, threads=1)
+
+    run(begun(tmp_path / "whole"))
+    whole, step = files(tmp_path / "whole"), 0
+    while killed_at(monkeypatch, step, partial(run, data := begun(tmp_path / str(step)))):
+        run(data)
+        assert files(data) == whole, f"killed before step {step}"
+        step += 1
+    assert step > 6 and any(name.endswith("quarantine.jsonl") for name in whole)
+
+
+def test_an_entry_cut_by_a_kill_costs_that_shard_alone(source, tmp_path, monkeypatch):
+    rows, data = [post(source, i) for i in range(40)], tmp_path / "data"
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_list", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            ingest(rows, data, "posts", shard_bytes=SHARD)
+    finished = data / ".posts.part" / "finished.jsonl"
+    finished.write_bytes(finished.read_bytes()[:-40])
+    ingest(rows, data, "posts", shard_bytes=SHARD)
+    ingest(rows, tmp_path / "whole", "posts", shard_bytes=SHARD)
+    assert files(data) == files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../../benchmarks", "a/b", ".hid", "x" * 300])
+def test_a_set_whose_name_is_a_path_is_refused_and_nothing_is_touched(source, tmp_path, name):
+    data = tmp_path / "data"
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "kept.py").write_text("x")
+    label = post(source, 1)._replace(fields={"id": "l", "image": "1.jpg", "label": "cat", "split": "test"})
+    ingest([label], data, "targets/pets")
+    before = files(tmp_path)
+    with pytest.raises(ValueError, match="name of the labelled set"):
+        ingest([label], data, f"targets/{name}", replace=True)
+    assert files(tmp_path) == before
+
+
+def test_a_store_that_a_link_puts_outside_of_data_is_refused_and_data_may_be_a_link(source, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept").write_text("x")
+    (tmp_path / "data").symlink_to("disk")
+    ingest([post(source, 1)], tmp_path / "data", "posts")
+    (tmp_path / "disk" / "targets").symlink_to(tmp_path / "elsewhere")
+    label = post(source, 1)._replace(fields={"id": "l", "image": "1.jpg", "label": "cat", "split": "test"})
+    with pytest.raises(ValueError, match="lies outside of"):
+        ingest([label], tmp_path / "data", "targets/pets", replace=True)
+    assert files(tmp_path / "elsewhere") == {"kept": b"x"} and (tmp_path / "disk" / "posts" / "store.json").exists()
 
 
 def test_other_rows_do_not_go_on_with_the_shards_of_a_cut_import(source, tmp_path, monkeypatch):

@@ -43,9 +43,9 @@ def test_a_path_stays_within_its_root_whatever_links_say(tmp_path):
 
 def test_what_steers_a_terminal_is_escaped_and_letters_stay():
     assert printable("\x1b]0;title\x07\x1b[31m") == r"\x1b]0;title\x07\x1b[31m"
-    assert printable("\x9b2J\x7f\r\u202egpj.exe\u2066\u2028\ud800") == (
-        r"\x9b2J\x7f\r\u202egpj.exe\u2066\u2028\ud800"
-    )
-    kept = "Ünïcode 海\u3000海 می\u200cخواهم 👩\u200d👧 ❤️ नमस्ते"
+    for hostile in ("\x9b2J\x7f\r", "\u202egpj.exe\u2066", "\u2028\ud800"):
+        told = printable(hostile)
+        assert told.isascii() and told.isprintable() and told.encode().decode("unicode_escape") == hostile
+    kept = "Ünïcode 海\u3000海 क\u200cष 👩\u200d👧 ❤️ नमस्ते"
     assert printable(kept) == kept
     assert printable("a\nb") == r"a\nb" and printable("a\nb", keep="\n") == "a\nb"

@@ -26,14 +26,27 @@ class Chain:
         return self._hash.hexdigest()
 
 
+def _whole(path: Path) -> list[dict]:
+    """The entries up to the first that a kill has cut."""
+    found: list[dict] = []
+    for line in path.read_bytes().split(b"\n") if path.exists() else ():
+        try:
+            found.append(json.loads(line))
+        except ValueError:  # half a line, or half a letter
+            break
+    return found
+
+
 class Finished:
     """What an earlier, cut run of the same import left: its shards, and how far into the plan each one reaches."""
 
     def __init__(self, path: Path, header: dict):
         self.path = path
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        lines = _whole(path)
         self._entries = lines[1:] if lines[:1] == [header] else []
-        path.write_text("".join(json_line(line) for line in [header, *self._entries]))
+        part = path.with_suffix(".part")  # a kill while it is written must not cost the entries
+        part.write_text("".join(json_line(line) for line in [header, *self._entries]), encoding="utf-8")
+        part.replace(path)
 
     def keep(self, plan: Iterable[Planned], folder: Path) -> None:
         """Forgets what is not of this plan: from the first shard whose rows are others, or whose files lack."""

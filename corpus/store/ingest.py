@@ -6,8 +6,6 @@ finished shards beside the store, and the next run of the same import goes on fr
 """
 
 import errno
-import hashlib
-import json
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -16,14 +14,16 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from corpus.names import checked_name, within
 from corpus.shards.images import BadImage, checked
 from corpus.sources.rows import Progress, Refused, Row, prefetch
 from corpus.sources.source import fetch
 from corpus.store.finished import Chain, Finished
 from corpus.store.plan import Plan, Planned, Refusals
 from corpus.store.posts import Label, Post, Record
+from corpus.store.quarantine import note
 from corpus.store.read import STORE, Shard, read_records, shards_of, total
-from corpus.store.write import StoreWriter, keep_extras, locked, swap, write_list
+from corpus.store.write import StoreWriter, keep_extras, locked, recover, swap, write_list
 
 LEAST = 64  # pixels: a larger JPEG is decoded at reduced size, which is enough to know that it is whole
 MODELS = {"posts": Post, "labels": Label}
@@ -65,13 +65,23 @@ def _load(row: Planned) -> tuple[Planned, bytes, str, str]:
         return row, b"", "", str(error)
 
 
+def place_of(data: Path, name: str) -> Path:
+    """The folder of the store `posts` or targets/<set>; ValueError for any other, or one outside of `data`."""
+    if name != "posts":
+        head, _, target = name.partition("/")
+        assert head == "targets", name
+        checked_name(target, "name of the labelled set")
+    return within(data / name, data)
+
+
 class Ingest:
     """One import into the store `name` (posts, or targets/<set>) of the folder `data`."""
 
     def __init__(self, data: Path, name: str, replace: bool, shard_bytes: int):
         self.data, self.name, self.replace = data, name, replace
         self.model = MODELS["posts" if name == "posts" else "labels"]
-        self.folder = data / name
+        self.folder = place_of(data, name)
+        recover(self.folder)
         self.part = self.folder.with_name(f".{self.folder.name}.part")
         self.shards = self.part / "shards"
         self.shards.mkdir(parents=True, exist_ok=True)
@@ -102,8 +112,9 @@ class Ingest:
             if not kept and not plan.already:
                 why = f"; the first: {self.refusals.first[0]}" if self.refusals.first else ""
                 raise ValueError(f"nothing could be imported into {self.folder}{why}; check the source and its images")
+            # before the commit: a run that is killed after it passes over stored ids and would not refuse them again
+            note(self.data / "quarantine.jsonl", self.refusals.path, self.name, self.replace)
             digest = self._commit(shards)
-        self._note()
         shutil.rmtree(self.part)
         return Import(kept, plan.already, dict(self.refusals.counts), self.refusals.first, digest)
 
@@ -150,18 +161,6 @@ class Ingest:
         for path in sorted(self.shards.iterdir()):
             path.replace(self.folder / path.name)
         return write_list(self.folder, shards)
-
-    def _note(self) -> None:
-        """Adds the refused rows to data/quarantine.jsonl; those of a replaced store go. No entry, no file."""
-        path, part = self.data / "quarantine.jsonl", self.part / "quarantine.jsonl"
-        new = {hashlib.sha256(line).digest() for line in self.refusals.path.open("rb")}
-        with part.open("wb") as file:
-            for line in path.open("rb") if path.exists() else ():
-                ours = json.loads(line)["store"] == self.name
-                if not (ours and (self.replace or hashlib.sha256(line).digest() in new)):
-                    file.write(line)
-            file.writelines(self.refusals.path.open("rb"))
-        part.replace(path) if part.stat().st_size else path.unlink(missing_ok=True)
 
 
 def ingest(

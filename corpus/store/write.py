@@ -19,6 +19,7 @@ from corpus.store.read import STORE, Shard, total
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
     """An empty sibling to write into; it takes the place of `folder` only if the block ends well."""
+    recover(folder)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -29,9 +30,23 @@ def replacing(folder: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def _older(folder: Path) -> Path:
+    """Where the folder that is replaced stands in the meantime."""
+    assert folder.name not in ("", ".."), folder  # else siblings' names would be those of its parent
+    return folder.with_name(f".{folder.name}.old")
+
+
+def recover(folder: Path) -> None:
+    """Ends a `swap` that was killed: before its second step the older folder is taken back, then it is removed."""
+    old = _older(folder)
+    if old.is_dir() and not folder.exists():
+        old.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def swap(part: Path, folder: Path) -> None:
     """Puts the finished folder `part` in the place of `folder`."""
-    old = folder.with_name(f".{folder.name}.old")
+    old = _older(folder)
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
