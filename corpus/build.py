@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpus.checksums import write_checksums
 from corpus.duplicates.dedupe import POLICIES, Dropped, duplicated
 from corpus.hashtags.canonical import RULES, read_canon
 from corpus.names import checked_name
@@ -51,6 +52,7 @@ def labelled(store: Store, out: Path) -> Counter[str]:
                 index.add(int(one.shard.name), good, images, labels, np.ones(len(labels), np.int64))
                 counts.update(table["split"].filter(pa.array(good)).to_pylist())
         link(store, part)
+        write_checksums(part, {f"{one.shard.name}.tar": one.sha256 for one in store.squares})
     return counts
 
 
@@ -72,6 +74,7 @@ def posted(
                 counts.update(np.array(splits)[keep[rows]].tolist())
                 first = rows.stop
         link(store, part)
+        write_checksums(part, {f"{one.shard.name}.tar": one.sha256 for one in store.squares})
     return counts
 
 
@@ -121,6 +124,9 @@ def build(
     out/duplicates.parquet. Returns what is in out/summary.json.
     """
     settings = {key: value for key, value in locals().items() if key not in ("data", "out", "cache", "progress")}
+    for count in ("size", "min_posts", "max_tags", "min_tags"):
+        if settings[count] < 1:
+            raise ValueError(f"{count}: {settings[count]} is too few: give 1 or more")
     if duplicates not in POLICIES:
         raise ValueError(f"duplicates: unknown {duplicates!r}; choose one of {', '.join(POLICIES)}")
     show = progress or (lambda *_: None)

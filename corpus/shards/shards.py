@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from corpus.checksums import write_checksums
 from corpus.shards.images import decode
 from corpus.shards.index import INDEX, REPAIR, Ids, IndexWriter, Targets, read_index
 from corpus.store.write import add_member, replacing
@@ -28,15 +29,17 @@ def write_shards(
     shard_bytes: int = 64 << 20,
 ) -> int:
     """Writes (id, split, size x size JPEG, targets) as `folder`, same bytes for same input; returns their number."""
-    with replacing(folder) as part, IndexWriter(part, names, size) as index:
-        shard = count = 0
-        stream = iter(records)
-        while rows := _write_tar(part / f"{shard:05d}.tar", stream, shard_bytes):
-            keys, splits, offsets, sizes, targets = zip(*rows, strict=True)
-            images = pa.table({"id": keys, "split": splits, "offset": offsets, "size": sizes})
-            flat = np.array([target for each in targets for target in each], np.int32)
-            index.add(shard, np.ones(len(rows), bool), images, flat, np.array([len(each) for each in targets]))
-            shard, count = shard + 1, count + len(rows)
+    with replacing(folder) as part:
+        with IndexWriter(part, names, size) as index:
+            shard = count = 0
+            stream = iter(records)
+            while rows := _write_tar(part / f"{shard:05d}.tar", stream, shard_bytes):
+                keys, splits, offsets, sizes, targets = zip(*rows, strict=True)
+                images = pa.table({"id": keys, "split": splits, "offset": offsets, "size": sizes})
+                flat = np.array([target for each in targets for target in each], np.int32)
+                index.add(shard, np.ones(len(rows), bool), images, flat, np.array([len(each) for each in targets]))
+                shard, count = shard + 1, count + len(rows)
+        write_checksums(part, {})
     return count
 
 

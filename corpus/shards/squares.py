@@ -5,6 +5,7 @@ settings of the vocabulary make an older one again, and a killed build goes on.
 """
 
 import hashlib
+import logging
 import os
 import shutil
 import tarfile
@@ -17,11 +18,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpus.checksums import damaged, listed, write_checksums
 from corpus.duplicates.fingerprint import fingerprint
 from corpus.shards.images import BadImage, checked, decode, squared
 from corpus.sources.rows import Progress, prefetch
 from corpus.store.read import Shard, read_images, read_table, shards_of
 from corpus.store.write import add_member, swap
+
+log = logging.getLogger("tagdag")
 
 METHOD = 1  # of squaring and of the fingerprint: a change makes all squares anew
 LEAST = 64  # pixels that a fingerprint wants
@@ -60,6 +64,11 @@ class Squares(NamedTuple):
         """The square JPEGs."""
         return self.folder / "images.tar"
 
+    @property
+    def sha256(self) -> str:
+        """Of `tar`, as it was written."""
+        return listed(self.folder)[self.tar.name]
+
     def table(self) -> pa.Table:
         """offset, size, sha256, code, reason (empty, or why there is no square) of each image of the shard."""
         return pq.read_table(self.folder / "index.parquet")
@@ -79,18 +88,32 @@ def make(folder: Path, shard: Shard, size: int, into: Path, threads: int) -> Ite
     columns = zip(*rows, strict=True) if rows else [[] for _ in INDEX]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, INDEX, strict=True)]
     pq.write_table(pa.table(arrays, schema=INDEX), part / "index.parquet", compression="zstd")
+    write_checksums(part, {})
     swap(part, into)
+
+
+def intact(folder: Path, memory: Path) -> bool:
+    """Whether a square shard is there, and as it was written; a damaged one is told, and is to be made again."""
+    if not folder.exists():
+        return False
+    try:
+        bad = damaged([(folder / name, sha256) for name, sha256 in listed(folder).items()], memory)
+    except ValueError as error:
+        bad = [error]
+    for each in bad:
+        log.warning("%s: the square images are made again", each)
+    return not bad
 
 
 def squares_of(
     store: Path, size: int, cache: Path, threads: int = 2, progress: Progress | None = None
 ) -> list[Squares]:
-    """The square shards of a store, in its order; those of `cache` are used again."""
+    """The square shards of a store, in its order; those of `cache` are used again where they are intact."""
     shards = shards_of(store)
     total, before, found = sum(shard.records for shard in shards), 0, []
     for shard in shards:
         into = cache / f"{shard.tar[:24]}-{size}-{METHOD}"
-        if not into.exists():
+        if not intact(into, cache.with_name(f"{cache.name}.sha256.json")):
             for done in make(store, shard, size, into, threads):
                 if progress:
                     progress(before + done, total, f"{store.name}: images")
@@ -103,7 +126,7 @@ def forget(cache: Path, used: list[Squares]) -> None:
     """Removes from the cache what nothing uses any more."""
     keep = {squares.folder.name for squares in used}
     for folder in cache.glob("*") if cache.exists() else ():
-        if folder.name not in keep:
+        if folder.is_dir() and folder.name not in keep:
             shutil.rmtree(folder, ignore_errors=True)
 
 

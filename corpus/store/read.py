@@ -33,11 +33,23 @@ def shards_of(folder: Path) -> list[Shard]:
     """The shards that store.json lists; ValueError if it is missing or damaged."""
     path = folder / STORE
     try:
-        return [Shard.model_validate(entry) for entry in json.loads(path.read_text(encoding="utf-8"))["shards"]]
+        about = json.loads(path.read_text(encoding="utf-8"))
+        shards = [Shard.model_validate(entry) for entry in about["shards"]]
+        whole = about["digest"] == total(shards)
     except FileNotFoundError:
         raise ValueError(f"{path} is missing; {REPAIR}") from None
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path} is damaged; {REPAIR}") from None
+    if not whole:
+        raise ValueError(f"{path} is damaged, its digest is not that of its shards; {REPAIR}")
+    return shards
+
+
+def checksums(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The files of a store with the SHA-256s that store.json has of them; ValueError as `shards_of`."""
+    for shard in shards_of(folder):
+        yield folder / f"{shard.name}.tar", shard.tar
+        yield folder / f"{shard.name}.jsonl", shard.lines
 
 
 def total(shards: Iterable[Shard]) -> str:

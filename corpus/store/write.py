@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TextIO
 
+from corpus.checksums import file_sha256
 from corpus.store.posts import Record, json_line
 from corpus.store.read import STORE, Shard, total
 
@@ -77,12 +78,6 @@ def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> int:
     return offset
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def record_digest(record: Record, sha256: str) -> int:
     """SHA-256 over what was posted: the record without its place in the store, and the SHA-256 of its image."""
     text = json_line(record.model_dump(exclude={"image"}) | {"sha256": sha256})
@@ -125,7 +120,7 @@ class StoreWriter:
         for path in paths:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-        tar, lines = map(file_digest, paths)
+        tar, lines = map(file_sha256, paths)
         digest = f"{self._digest % 2**256:064x}"
         shard = Shard(name=paths[0].stem, records=self._count, tar=tar, lines=lines, digest=digest)
         self.shards.append(shard)
