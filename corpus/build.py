@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 from corpus.checksums import write_checksums
 from corpus.duplicates.dedupe import POLICIES, Dropped, duplicated
 from corpus.hashtags.canonical import RULES, read_canon
-from corpus.names import checked_name
 from corpus.report.account import account
 from corpus.report.findings import Findings
 from corpus.report.funnel import Masks
@@ -133,8 +132,6 @@ def build(
     out.mkdir(parents=True, exist_ok=True)
     (out / "summary.json").unlink(missing_ok=True)  # written last, it says that the rest is whole
     folders = sorted(path for path in (data / "targets").glob("*") if path.is_dir() and path.name[0] != ".")
-    for folder in folders:
-        checked_name(folder.name, f"{data}/targets: a labelled set")
     rules = {key: settings[key] for key in RULES}
     canon = read_canon(data / "posts" / "synonyms.tsv", wordnet, **rules)
     with tempfile.TemporaryDirectory(dir=out) as scratch:

@@ -79,7 +79,12 @@ class Rows:
 
 
 def few_per_class(shards: Shards, count: int | Literal["all"], generator: torch.Generator) -> Rows:
-    """`count` labelled rows of every class, drawn without replacement; ValueError names a class that has fewer."""
+    """`count` labelled rows of every class, drawn without replacement.
+
+    ValueError for a count below 1, and for a class that has fewer.
+    """
+    if count != "all" and count < 1:
+        raise ValueError(f"labels_per_class={count}: give 1 or more, or all")
     if count == "all":
         return Rows(shards, "labels", torch.arange(len(shards)))
     labels = shards.labels(torch.arange(len(shards)))

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from corpus.names import checked_name, checked_set
 from corpus.tags.resampling import POWERS
 from engine.build import build, options, plugin
 from engine.network import network
@@ -27,6 +28,7 @@ def check() -> None:
     for stage in STAGES:
         function = inspect.unwrap(getattr(importlib.import_module(f"flows.{stage}"), stage))
         options(function, params[stage], stage, given=("candidate",))
+    names(params)
     tuned, tested = (params[stage]["targets"] for stage in ("finetune", "evaluate"))
     if not tested or not set(tested) <= set(tuned):
         raise ValueError(
@@ -40,6 +42,17 @@ def check() -> None:
     for stage in ("search", "pretrain", "finetune"):
         training(stage, params[stage], reference)
     hyperparameters(params["finetune"])
+
+
+def names(params: dict[str, Any]) -> None:
+    """Check the names that become paths and names in MLflow."""
+    for key in params["candidates"]:
+        checked_name(key, f"{PARAMS}: candidates")
+    for stage in ("finetune", "evaluate"):
+        for target in params[stage]["targets"]:
+            checked_name(target, f"{stage}.targets")
+    checked_set(params["search"].get("data", "hashtags"), "search.data")
+    checked_name(params["register"].get("name", "tagdag"), "register.name")
 
 
 def training(stage: str, section: dict[str, Any], reference: dict[str, Any]) -> None:

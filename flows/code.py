@@ -22,8 +22,8 @@ ROOMS = ("flows", "engine", "models", "metrics", "corpus")
 ASIDE = frozenset(
     f"flows.{name}"
     for name in (
-        *("check", "code", "command", "deployed", "orchestrate", "pipeline", "runners", "settings"),
-        *("sending", "spool", "tracking", "worker"),
+        *("check", "code", "command", "deployed", "intact", "orchestrate", "pipeline", "pointer"),
+        *("runners", "sending", "settings", "spool", "tracking", "worker"),
     )
 )
 # They draw what was computed: no state depends on them, but the stage whose page they make runs again.

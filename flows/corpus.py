@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt
 
 from corpus.build import build
-from flows import settings
+from flows import intact, settings
 from flows.command import main
 from flows.orchestrate import flow, progress, task
 from flows.tracking import stage_run
@@ -17,26 +19,27 @@ CACHE = settings.STATE / "squares"
 def shards(data: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Canonicalise hashtags, choose the classes, find duplicates, write shards, index and report."""
     with progress("corpus") as show:
+        intact.data(show)
         return build(data, out, CACHE, progress=show, **options)
 
 
 @flow
 def corpus(
-    size: int = 32,
+    size: PositiveInt = 32,
     vocabulary: Literal["frequent", "nouns", "targets"] = "frequent",
-    min_posts: int = 20,
-    max_tags: int = 1000,
-    user_cap: int | None = None,
+    min_posts: PositiveInt = 20,
+    max_tags: PositiveInt = 1000,
+    user_cap: PositiveInt | None = None,
     stop: list[str] = [],  # noqa: B006 - read only, and shown by --help
     wordnet: str | None = None,
     senses: Literal["same", "first", "all"] = "same",
     lemmas: bool = True,
     merged: bool = True,
     misspellings: bool = True,
-    min_tags: int = 1,
-    noise: float = 0.0,
+    min_tags: PositiveInt = 1,
+    noise: Annotated[float, Field(ge=0, le=1)] = 0.0,
     duplicates: Literal["drop", "flag", "ignore"] = "drop",
-    holdout: float = 0.05,
+    holdout: Annotated[float, Field(ge=0, lt=1)] = 0.05,
 ) -> None:
     """Turn data/ into tar shards with a Parquet index, a vocabulary and a report of what became of every post.
 

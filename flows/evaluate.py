@@ -27,7 +27,7 @@ from engine.statistics import over_seeds
 from engine.training.distributed import device
 from engine.training.meter import Progress
 from engine.twins import learnt_twins
-from flows import settings
+from flows import intact, settings
 from flows.command import main
 from flows.orchestrate import flow, progress, task
 from flows.settings import folder_of
@@ -125,7 +125,7 @@ def on_target(target: str, sizes: list[int], measured: dict[str, Any], show: Pro
     arms = [record for file in files for record in json.loads(file.read_text()) if record["target"] == target]
     test, costs, seeds = opened(folder, "test"), {}, []
     first = settings.OUT / "pretrain" / arms[0]["candidate"] / "model.safetensors"
-    duplicates = learnt(first, settings.OUT / "corpus" / "hashtags", folder)
+    duplicates = learnt(first, intact.shards(settings.OUT / "corpus" / "hashtags"), folder)
     duplicates |= duplicated(settings.OUT / "corpus" / "duplicates.parquet", target) & set(test.ids)
     about = {"test": digest(folder / "index.parquet"), "duplicates": len(duplicates)}
     work = list(itertools.product(sizes or [test.size], arms))

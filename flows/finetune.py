@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from corpus.shards.order import seeded
 from engine import checkpoint
@@ -97,10 +97,10 @@ def finetune(
     grid: dict[str, Any],
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.25,
     epochs: float = 40,
-    labels_per_class: list[int | Literal["all"]] = [20],  # noqa: B006 - read only
+    labels_per_class: list[PositiveInt | Literal["all"]] = [20],  # noqa: B006 - read only
     inits: list[Literal["pretrained", "scratch"]] = ["pretrained", "scratch"],  # noqa: B006
     modes: list[Literal["full", "linear", "knn"]] = ["full", "linear", "knn"],  # noqa: B006
-    seeds: list[int] = [0, 1, 2],  # noqa: B006
+    seeds: Annotated[list[int], Field(min_length=1)] = [0, 1, 2],  # noqa: B006
 ) -> None:
     """Fine-tune a candidate for every target, init, mode, number of labels and seed; writes weights and records.
 

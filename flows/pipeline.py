@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.digest import digest
-from flows import runners, schedule, settings
+from flows import intact, runners, schedule, settings
 from flows.command import call, user_errors
 from flows.orchestrate import flow, log, orchestrated, task
 from flows.prefectauth import authenticate
@@ -142,6 +142,7 @@ def pipeline(targets: list[str] | None = None, force: bool = False) -> list[str]
     runners.named()  # refused before anything runs
     check_once()
     with only_driver():
+        intact.data()  # before DVC, which would bring data.dvc up to the damage
         _in_process()
         mended_lock()
         for name in order(targets or []):

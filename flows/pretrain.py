@@ -20,7 +20,7 @@ from engine.training.loop import initialise, train
 from engine.training.meter import Progress
 from engine.training.plan import Plan, Training
 from engine.training.recipe import Recipe
-from flows import settings
+from flows import intact, settings
 from flows.code import code
 from flows.command import main
 from flows.orchestrate import flow, progress, task
@@ -47,10 +47,10 @@ def training_list(rule: str, length: float) -> Callable[[torch.Generator], Tenso
 
 def rows(data: str, split: str) -> Rows:
     """A split of the posts, "hashtags", or of a labelled set, "targets/<name>"."""
-    if not (CORPUS / data).is_dir():
+    if not intact.named_set(data).is_dir():
         known = [path.relative_to(CORPUS).as_posix() for path in [HASHTAGS, *sorted(CORPUS.glob("targets/*"))]]
         raise ValueError(f"data: {data!r} is not in the corpus: choose {' or '.join(known)}")
-    return Rows(opened(CORPUS / data, split), "hashtags" if data == "hashtags" else "labels")
+    return Rows(opened(intact.shards(CORPUS / data), split), "hashtags" if data == "hashtags" else "labels")
 
 
 def hit_rate(module: nn.Module, data: str = "hashtags") -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from corpus.names import checked_name
 from engine.digest import digest
 
 PARAMS, OUT, STATE = Path("params.yaml"), Path("out"), Path(".tagdag")
@@ -57,7 +58,7 @@ def load() -> dict[str, Any]:
 
 def backbone(candidate: str) -> dict[str, Any]:
     """The section of the network that the search has handed on under this name."""
-    return yaml.safe_load((OUT / "search" / f"{candidate}.yaml").read_text())
+    return yaml.safe_load((OUT / "search" / f"{checked_name(candidate, 'candidate')}.yaml").read_text())
 
 
 def folder_of(target: str) -> Path:
@@ -66,7 +67,9 @@ def folder_of(target: str) -> Path:
     known = sorted(path.name for path in folder.glob("*") if path.is_dir())
     if target not in known:
         raise ValueError(f"targets: no labelled set {target!r}: name one of {', '.join(known) or 'none'} ({folder})")
-    return folder / target
+    from flows.intact import shards  # which imports this module
+
+    return shards(folder / target)
 
 
 def state(name: str, *inputs: Any) -> Path:

@@ -1,19 +1,22 @@
 """Data versioning: one's own posts validated, put into data/, versioned by DVC; or what data.dvc names brought back."""
 
 import argparse
+import json
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from flows import settings
+from corpus.names import checked_name, printable
+from flows import intact, pointer, settings
 from flows.command import user_errors
 from flows.orchestrate import flow, progress, task
+from flows.pointer import DATA, POINTER
+from flows.restore import restore
 
-DATA, POINTER, QUARANTINE = Path("data"), Path("data.dvc"), Path("data/quarantine.jsonl")
-SAMPLE_ADVICE = (
-    "get the data from whoever made it (dvc remote add -d ..., dvc pull), or take the committed data.dvc back"
-)
+QUARANTINE = DATA / "quarantine.jsonl"
+LONGEST = 200  # letters of a stranger's name or reason that are printed
 
 
 @task
@@ -21,8 +24,11 @@ def imported(source: str, images: str | None, name: str, replace: bool) -> dict[
     """Add rows and images of a source (local or s3://) to the store data/`name`; counts, and the first refused rows."""
     from corpus.sample import drawn
     from corpus.sources.source import rows
-    from corpus.store.ingest import ingest
+    from corpus.store.ingest import ingest, place_of
+    from corpus.store.write import locked, recover
 
+    with locked(DATA):
+        recover(place_of(DATA, name))  # before it is asked whether what is there was drawn
     kind = "posts" if name == "posts" else "labels"
     spool = settings.STATE / "spool"
     with progress(f"import {kind}") as show:
@@ -34,18 +40,48 @@ def imported(source: str, images: str | None, name: str, replace: bool) -> dict[
 
 @task
 def added() -> str:
-    """`dvc add data`, and `dvc push` when a remote is configured; returns the data version."""
+    """`dvc add data`, and `dvc push` when a remote is configured; returns the data version.
+
+    ValueError where data/ is damaged: data.dvc must never name that.
+    """
     from dvc.repo import Repo
 
     from flows.tracking import data_version
 
+    with progress("check data/") as show:
+        intact.data(show)
+    _mended()
     with Repo(_wait_for_lock=True) as repo:
         repo.add(str(DATA))
+        intact.note_named()
         remote = repo.config["core"].get("remote")
         if remote:
             pushed = repo.push(targets=[str(POINTER)])
             print(f"pushed {pushed} files to the remote {remote!r}", file=sys.stderr)
     return data_version()
+
+
+def _mended() -> None:
+    """Takes away what a kill has left half written of data.dvc and of DVC's list of readers, both written anew."""
+    try:
+        pointer.md5()
+    except ValueError:
+        print(f"{POINTER} was half written by a run that was killed: it is written anew", file=sys.stderr)
+        POINTER.unlink()
+    readers = Path(".dvc/tmp/rwlock")
+    if not _json(readers):
+        time.sleep(0.5)  # a process that writes it at this moment has ended by then
+        if not _json(readers):
+            readers.unlink()
+
+
+def _json(path: Path) -> bool:
+    """Whether there is no such file, or one that can be read."""
+    try:
+        json.loads(path.read_text(encoding="utf-8") if path.exists() else "{}")
+    except ValueError:
+        return False
+    return True
 
 
 @flow
@@ -64,6 +100,7 @@ def version(
 
     if not posts and not labels:
         raise ValueError("nothing to add: give --posts SOURCE, --labels SOURCE, or both")
+    checked_name(target, "--target")
     connect()  # a server that is down is told before anything is replaced
     jobs = {"posts": posts, f"targets/{target}": labels}
     results = {name: imported(source, images, name, replace) for name, source in jobs.items() if source}
@@ -71,18 +108,25 @@ def version(
     if digest != before:  # a watched source is asked every night, and most nights have nothing new
         record(results, digest)
     for name, result in results.items():
-        told = f"{name}: {result['kept']} added, {result['already']} there already"
-        print(f"{told}, {sum(result['refused'].values())} refused; digest {result['digest'][:12]}")
-        for reason, count in sorted(result["refused"].items(), key=lambda item: -item[1]):
-            print(f"  {count} x {reason}")
-        for row in result["first"]:
-            print(f"  {row['where']}, {row['image'] or 'no image'}: {row['reason']}")
+        print("\n".join(told(name, result)))
     if QUARANTINE.exists():
         print(f"all that was refused, with the reasons: {QUARANTINE}")
     if labels:
         print(f"to use these labels: `targets: [{target}]` in the sections finetune and evaluate of params.yaml")
     print(f"data version {digest}: commit data.dvc, then `make repro`")
     return digest
+
+
+def told(name: str, result: dict[str, Any]) -> list[str]:
+    """What became of the rows of one source, in lines that any terminal can show."""
+    counts = f"{result['kept']} added, {result['already']} there already, {sum(result['refused'].values())} refused"
+    lines = [f"{name}: {counts}; digest {result['digest'][:12]}"]
+    for reason, count in sorted(result["refused"].items(), key=lambda item: -item[1]):
+        lines.append(f"  {count} x {printable(reason)[:LONGEST]}")
+    for row in result["first"]:
+        shown = (printable(row[key])[:LONGEST] for key in ("where", "image", "reason"))
+        lines.append("  {}, {}: {}".format(*(each or "no image" for each in shown)))
+    return lines
 
 
 @task
@@ -98,34 +142,15 @@ def record(results: dict[str, Any], digest: str) -> None:
             run.files(QUARANTINE)
 
 
-def restore() -> None:
-    """Bring data/ to what data.dvc names: from the DVC remote, or, without one, by drawing the sample again."""
-    from corpus.sample import is_sample
-
-    older = is_sample(DATA) and not (DATA / "posts" / "store.json").exists()  # drawn by an earlier version, or half
-    if DATA.is_dir() and any(DATA.iterdir()) and not older:
-        return
-    from dvc.repo import Repo
-
-    with Repo(_wait_for_lock=True) as repo:
-        remote = repo.config["core"].get("remote")
-        if remote and POINTER.exists():
-            repo.pull(targets=[str(POINTER)])
-            return
-        from corpus.sample import draw
-
-        committed = POINTER.read_text() if POINTER.exists() else None
-        with progress("draw the sample") as show:
-            draw(DATA, progress=show)
-        repo.add(str(DATA))
-    if committed not in (None, POINTER.read_text()):
-        drawn = POINTER.read_text()
-        POINTER.write_text(committed)
-        raise ValueError(f"data.dvc names other data than the drawn sample ({drawn.split()[2]}): {SAMPLE_ADVICE}")
+def verify() -> None:
+    """Hash all data, shards and square images anew; ValueError lists each file that is not what was written."""
+    with progress("verify") as show:
+        count = intact.verify(show)
+    print(f"{count} files are what was written")
 
 
 def main() -> None:
-    """Command line: `add` one's own posts and labels, or `restore` what data.dvc names."""
+    """Command line: `add` one's own posts and labels, `restore` what data.dvc names, `verify` all of it."""
     parser = argparse.ArgumentParser(prog="python -m flows.version", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     add = commands.add_parser("add", help="add one's own posts and labels to data/ and version them")
@@ -147,9 +172,11 @@ def main() -> None:
     )
     add.add_argument("--replace", action="store_true", help="put them in place of what data/ has, instead of adding")
     commands.add_parser("restore", help="pull what data.dvc names, or draw the sample when there is no remote")
+    commands.add_parser("verify", help="hash every file of data/ and out/corpus: is it what was written?")
     options = vars(parser.parse_args())
+    jobs = {"add": version, "restore": restore, "verify": verify}
     with user_errors():
-        restore() if options.pop("command") == "restore" else version(**options)
+        jobs[options.pop("command")](**options)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,144 @@
+"""Whether what a stage is about to read is what was written: by SHA-256, each file hashed once while it stays the same.
+
+Data stores have the SHA-256s of their shards in store.json, training shards in sha256.json.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from corpus.names import checked_name, checked_set
+from engine.digest import digest
+from flows import pointer, settings
+from flows.orchestrate import Show
+
+DATA, MEMORY, NOTE = pointer.DATA, settings.STATE / "sha256.json", settings.STATE / "data.json"
+CURE = "`dvc checkout data.dvc` brings the files back, `dvc pull` where the cache lacks them; or import them again"
+CURE_SHARDS = "`dvc checkout` brings them back, or `dvc repro --force corpus` builds them again"
+
+
+def data(show: Show | None = None) -> None:
+    """ValueError that names the files of data/ that are not what their stores say, with the cure.
+
+    What was found sound is noted with the text of data.dvc, and not looked at again while neither
+    size, time nor inode of any file changes.
+    """
+    tree, noted = _tree(), _noted()
+    if noted.get("tree") != tree:
+        from corpus.checksums import damaged
+
+        if bad := damaged(stores(), MEMORY, show):
+            paths = [each.path for each in bad]
+            back = pointer.put_back(paths, noted.get("pointer", ""))
+            raise ValueError(f"{_told(bad)}\n{len(bad)} damaged: {CURE}{back}")
+    note(tree=tree, pointer=pointer.text())
+
+
+def shards(folder: Path) -> Path:
+    """The folder of training shards, if its files are as they were written; ValueError names those that are not."""
+    from corpus.checksums import damaged
+
+    if folder.is_dir() and (bad := damaged(_shards(folder), MEMORY)):
+        raise ValueError(f"{_told(bad)}\n{len(bad)} damaged: {CURE_SHARDS}")
+    return folder
+
+
+def named_set(name: str) -> Path:
+    """The folder of the training shards `hashtags` or targets/<name>; ValueError for any other name."""
+    return settings.OUT / "corpus" / checked_set(name, "data")
+
+
+def verify(show: Show) -> int:
+    """Hashes every file of data/, of the training shards and of the square images; returns their number.
+
+    ValueError lists each file that is not what was written.
+    """
+    from corpus.checksums import damaged, listed
+
+    squares = [folder for folder in sorted((settings.STATE / "squares").glob("[!.]*")) if folder.is_dir()]
+    cached = [(folder / name, sha256) for folder in squares for name, sha256 in listed(folder).items()]
+    built = [pair for folder in _built() for pair in _shards(folder)]
+    pairs = [*stores(), *built, *cached]
+    bad = damaged(pairs, None, show)
+    back = pointer.put_back([each.path for each in bad if DATA in each.path.parents], _noted().get("pointer", ""))
+    if bad:
+        cures = {DATA: CURE, settings.OUT: CURE_SHARDS, settings.STATE: "`rm -r .tagdag/squares`: they are made again"}
+        told = [cure for place, cure in cures.items() if any(place in each.path.parents for each in bad)]
+        raise ValueError(f"{_told(bad)}\n{len(bad)} of {len(pairs)} files damaged: {'; '.join(told)}{back}")
+    return len(pairs)
+
+
+def stores() -> Iterator[tuple[Path, str]]:
+    """The files of all data stores and their SHA-256s; ValueError for a store without a sound store.json."""
+    from corpus.store.read import checksums
+
+    for folder in (DATA / "posts", *sorted((DATA / "targets").glob("[!.]*"))):
+        if folder.is_dir():
+            if folder.name != "posts":
+                checked_name(folder.name, f"{folder.parent}: a labelled set")
+            yield from checksums(folder)
+
+
+def _built() -> list[Path]:
+    corpus = settings.OUT / "corpus"
+    return [folder for folder in (corpus / "hashtags", *sorted((corpus / "targets").glob("[!.]*"))) if folder.is_dir()]
+
+
+def _shards(folder: Path) -> Iterator[tuple[Path, str]]:
+    from corpus.checksums import listed
+
+    try:
+        sums = listed(folder)
+    except ValueError as error:
+        raise ValueError(f"{error}: {CURE_SHARDS}") from None
+    yield from ((folder / name, sha256) for name, sha256 in sums.items())
+
+
+def _told(bad: list[Any]) -> str:
+    """The first twenty, a line each."""
+    more = [f"and {len(bad) - 20} more"] if len(bad) > 20 else []
+    return "\n".join([*map(str, bad[:20]), *more])
+
+
+def _tree() -> str:
+    """A key of the files of data/: it changes with any size, time or inode."""
+    found = []
+    for folder, _, names in os.walk(DATA):
+        for path in (Path(folder, name) for name in names):
+            facts = path.stat() if path.exists() else path.lstat()  # a link to nothing
+            found.append((str(path), facts.st_size, facts.st_mtime_ns, facts.st_ino))
+    return digest(sorted(found))
+
+
+def _noted() -> dict[str, str]:
+    try:
+        found = json.loads(NOTE.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def note(**new: str) -> None:
+    """Writes down what was found, in one step."""
+    known = _noted()
+    if known | new != known:
+        NOTE.parent.mkdir(exist_ok=True)
+        part = NOTE.with_suffix(".part")
+        part.write_text(json.dumps(known | new), encoding="utf-8")
+        part.replace(NOTE)
+
+
+def named() -> bool:
+    """Whether data/ was found to be what data.dvc names, and neither has changed since."""
+    return _noted().get("named") == _naming()
+
+
+def note_named() -> None:
+    """Notes that data/ is what data.dvc names."""
+    note(named=_naming())
+
+
+def _naming() -> str:
+    return digest(_tree(), pointer.text())
