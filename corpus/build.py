@@ -50,8 +50,7 @@ def labelled(store: Store, out: Path) -> Counter[str]:
                 images = images.append_column("id", table["id"]).append_column("split", table["split"])
                 index.add(int(one.shard.name), good, images, labels, np.ones(len(labels), np.int64))
                 counts.update(table["split"].filter(pa.array(good)).to_pylist())
-        link(store, part)
-        write_checksums(part, {f"{one.shard.name}.tar": one.sha256 for one in store.squares})
+        write_checksums(part, link(store, part))
     return counts
 
 
@@ -72,8 +71,7 @@ def posted(
                 index.add(int(one.shard.name), keep[rows], images, classes, sizes[rows])
                 counts.update(np.array(splits)[keep[rows]].tolist())
                 first = rows.stop
-        link(store, part)
-        write_checksums(part, {f"{one.shard.name}.tar": one.sha256 for one in store.squares})
+        write_checksums(part, link(store, part))
     return counts
 
 

@@ -2,20 +2,19 @@
 
 A file is hashed once and remembered while path, size, time of change and inode are the same. So a
 comparison costs a look at each file, and a touched, copied or checked out file is hashed once more.
-Bits that decay on a disk change none of the four: `damaged` without a memory hashes all again.
+Bits that decay on a disk change none of the four: `damaged(..., again=True)` finds them.
 """
 
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from corpus.sources.rows import Progress
-
 CHECKSUMS = "sha256.json"  # beside the files of a folder: their names and SHA-256s
+Progress = Callable[[int, int | None, str], None]
 SAVED = 1 << 30  # bytes hashed after which the memory is written, so that a kill costs seconds
 
 
@@ -78,6 +77,11 @@ class Memory:
         if self.unsaved >= SAVED:
             self.save()
 
+    def close(self) -> None:
+        """Writes what is new, if anything is."""
+        if self.unsaved:
+            self.save()
+
     def save(self) -> None:
         """Writes what is new, in one step; files that are no more are forgotten."""
         self._seen = {name: seen for name, seen in self._seen.items() if Path(name).exists()}
@@ -101,52 +105,40 @@ def _identity(path: Path) -> list[int]:
     return [facts.st_size, facts.st_mtime_ns, facts.st_ino]
 
 
-def _known(path: Path, memory: Memory | None) -> str | None:
+def _known(path: Path, memory: Memory) -> str | None:
     try:
-        return memory and memory.find(path, _identity(path))
+        return memory.find(path, _identity(path))
     except OSError:  # told by who hashes it
         return None
 
 
-def _hashed(path: Path, memory: Memory | None) -> str:
+def _hashed(path: Path, memory: Memory) -> str:
     """SHA-256, or in words why there is none."""
     try:
         identity = _identity(path)  # before its bytes: a change in between makes it another file
         sha256 = file_sha256(path)
     except OSError as error:
         return "no file" if isinstance(error, FileNotFoundError) else f"unreadable ({error.strerror})"
-    if memory:
-        memory.put(path, identity, sha256)
+    memory.put(path, identity, sha256)
     return sha256
 
 
 def damaged(
-    expected: Iterable[tuple[Path, str]], memory: Path | None = None, progress: Progress | None = None
+    expected: Iterable[tuple[Path, str]], memory: Path, progress: Progress | None = None, again: bool = False
 ) -> list[Bad]:
     """The files whose SHA-256 is another than expected.
 
-    `memory`: the JSON file that remembers what was hashed; None hashes every file.
+    memory: the JSON file that remembers what was hashed. again: hash every file, known or not.
     """
     pairs = list(expected)
-    if memory is None:
-        return _compared(pairs, None, progress)
-    if all(_known(path, seen) == sha256 for seen in [Memory(memory)] for path, sha256 in pairs):
+    if not again and all(_known(path, seen) == sha256 for seen in [Memory(memory)] for path, sha256 in pairs):
         return []
-    with _alone(memory):
-        seen = Memory(memory)
-        try:
-            return _compared(pairs, seen, progress)
-        finally:
-            if seen.unsaved:
-                seen.save()
-
-
-def _compared(pairs: list[tuple[Path, str]], memory: Memory | None, progress: Progress | None) -> list[Bad]:
     found = []
-    for done, (path, sha256) in enumerate(pairs, 1):
-        actual = _known(path, memory) or _hashed(path, memory)
-        if actual != sha256:
-            found.append(Bad(path, sha256, actual))
-        if progress:
-            progress(done, len(pairs), path.name)
+    with _alone(memory), closing(Memory(memory)) as seen:
+        for done, (path, sha256) in enumerate(pairs, 1):
+            actual = (None if again else _known(path, seen)) or _hashed(path, seen)
+            if actual != sha256:
+                found.append(Bad(path, sha256, actual))
+            if progress:
+                progress(done, len(pairs), path.name)
     return found

@@ -5,7 +5,7 @@ Data stores have the SHA-256s of their shards in store.json, training shards in 
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from flows.orchestrate import Show
 
 DATA, MEMORY, NOTE = pointer.DATA, settings.STATE / "sha256.json", settings.STATE / "data.json"
 CURE = "`dvc checkout data.dvc` brings the files back, `dvc pull` where the cache lacks them; or import them again"
+CURE_SQUARES = "the square images are made again by `dvc repro --force corpus`"
 CURE_SHARDS = "`dvc checkout` brings them back, or `dvc repro --force corpus` builds them again"
 
 
@@ -25,15 +26,24 @@ def data(show: Show | None = None) -> None:
     What was found sound is noted with the text of data.dvc, and not looked at again while neither
     size, time nor inode of any file changes.
     """
-    tree, noted = _tree(), _noted()
-    if noted.get("tree") != tree:
-        from corpus.checksums import damaged
-
-        if bad := damaged(stores(), MEMORY, show):
-            paths = [each.path for each in bad]
-            back = pointer.put_back(paths, noted.get("pointer", ""))
-            raise ValueError(f"{_told(bad)}\n{len(bad)} damaged: {CURE}{back}")
+    tree = _tree()
+    if _noted().get("tree") != tree:
+        _compared(stores(), show)
     note(tree=tree, pointer=pointer.text())
+
+
+def data_there(show: Show | None = None) -> None:
+    """As `data`, of those files alone that are there: after a pull that was cut others may come yet."""
+    if _noted().get("tree") != _tree():
+        _compared((pair for pair in stores(lacking=True) if pair[0].exists()), show)
+
+
+def _compared(pairs: Iterable[tuple[Path, str]], show: Show | None) -> None:
+    from corpus.checksums import damaged
+
+    if bad := damaged(pairs, MEMORY, show):
+        back = pointer.put_back([each.path for each in bad], _noted().get("pointer", ""))
+        raise ValueError(f"{_told(bad)}\n{len(bad)} damaged: {CURE}{back}")
 
 
 def shards(folder: Path) -> Path:
@@ -55,27 +65,37 @@ def verify(show: Show) -> int:
 
     ValueError lists each file that is not what was written.
     """
-    from corpus.checksums import damaged, listed
+    from corpus.checksums import damaged
+    from corpus.shards.squares import cached, memory_of
 
-    squares = [folder for folder in sorted((settings.STATE / "squares").glob("[!.]*")) if folder.is_dir()]
-    cached = [(folder / name, sha256) for folder in squares for name, sha256 in listed(folder).items()]
-    built = [pair for folder in _built() for pair in _shards(folder)]
-    pairs = [*stores(), *built, *cached]
-    bad = damaged(pairs, None, show)
-    back = pointer.put_back([each.path for each in bad if DATA in each.path.parents], _noted().get("pointer", ""))
+    squares = settings.STATE / "squares"
+    work = {
+        CURE: ([*stores()], MEMORY),
+        CURE_SHARDS: ([pair for folder in _built() for pair in _shards(folder)], MEMORY),
+        CURE_SQUARES: ([*cached(squares)], memory_of(squares)),
+    }
+    bad, cures = [], []
+    for cure, (pairs, memory) in work.items():
+        found = damaged(pairs, memory, show, again=True)
+        bad += found
+        cures += [cure] if found else []
+    count = sum(len(pairs) for pairs, _ in work.values())
     if bad:
-        cures = {DATA: CURE, settings.OUT: CURE_SHARDS, settings.STATE: "`rm -r .tagdag/squares`: they are made again"}
-        told = [cure for place, cure in cures.items() if any(place in each.path.parents for each in bad)]
-        raise ValueError(f"{_told(bad)}\n{len(bad)} of {len(pairs)} files damaged: {'; '.join(told)}{back}")
-    return len(pairs)
+        back = pointer.put_back([each.path for each in bad if DATA in each.path.parents], _noted().get("pointer", ""))
+        note(tree="")
+        raise ValueError(f"{_told(bad)}\n{len(bad)} of {count} files damaged: {'; '.join(cures)}{back}")
+    return count
 
 
-def stores() -> Iterator[tuple[Path, str]]:
-    """The files of all data stores and their SHA-256s; ValueError for a store without a sound store.json."""
-    from corpus.store.read import checksums
+def stores(lacking: bool = False) -> Iterator[tuple[Path, str]]:
+    """The files of all data stores and their SHA-256s; ValueError for a store without a sound store.json.
+
+    lacking: a store whose store.json is not there is passed over.
+    """
+    from corpus.store.read import STORE, checksums
 
     for folder in (DATA / "posts", *sorted((DATA / "targets").glob("[!.]*"))):
-        if folder.is_dir():
+        if folder.is_dir() and ((folder / STORE).exists() or not lacking):
             if folder.name != "posts":
                 checked_name(folder.name, f"{folder.parent}: a labelled set")
             yield from checksums(folder)

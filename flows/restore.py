@@ -23,11 +23,11 @@ def restore() -> None:
         if intact.named():
             return
         with progress("check data/") as show:
-            intact.data(show)
-        if md5 is None or _same(md5):
-            intact.note_named()
-            return
-    _bring(md5)
+            intact.data_there(show)
+        if md5 is not None and not _same(md5):
+            _bring(md5)
+    else:
+        _bring(md5)
     with progress("check data/") as show:
         intact.data(show)
     intact.note_named()

@@ -10,6 +10,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -64,11 +65,6 @@ class Squares(NamedTuple):
         """The square JPEGs."""
         return self.folder / "images.tar"
 
-    @property
-    def sha256(self) -> str:
-        """Of `tar`, as it was written."""
-        return listed(self.folder)[self.tar.name]
-
     def table(self) -> pa.Table:
         """offset, size, sha256, code, reason (empty, or why there is no square) of each image of the shard."""
         return pq.read_table(self.folder / "index.parquet")
@@ -92,17 +88,27 @@ def make(folder: Path, shard: Shard, size: int, into: Path, threads: int) -> Ite
     swap(part, into)
 
 
+def memory_of(cache: Path) -> Path:
+    """The file, beside the cache, that remembers which of its files were hashed."""
+    return cache.with_name(f"{cache.name}.sha256.json")
+
+
+def cached(cache: Path) -> Iterator[tuple[Path, str]]:
+    """All files of the cache with the SHA-256s that they were written with."""
+    for folder in sorted(path for path in cache.glob("[!.]*") if path.is_dir()):
+        with suppress(ValueError):  # of an unfinished or older one, which is made again when it is wanted
+            yield from ((folder / name, sha256) for name, sha256 in listed(folder).items())
+
+
 def intact(folder: Path, memory: Path) -> bool:
     """Whether a square shard is there, and as it was written; a damaged one is told, and is to be made again."""
-    if not folder.exists():
-        return False
     try:
         bad = damaged([(folder / name, sha256) for name, sha256 in listed(folder).items()], memory)
     except ValueError as error:
-        bad = [error]
+        bad = [error] if folder.exists() else []
     for each in bad:
         log.warning("%s: the square images are made again", each)
-    return not bad
+    return folder.exists() and not bad
 
 
 def squares_of(
@@ -113,7 +119,7 @@ def squares_of(
     total, before, found = sum(shard.records for shard in shards), 0, []
     for shard in shards:
         into = cache / f"{shard.tar[:24]}-{size}-{METHOD}"
-        if not intact(into, cache.with_name(f"{cache.name}.sha256.json")):
+        if not intact(into, memory_of(cache)):
             for done in make(store, shard, size, into, threads):
                 if progress:
                     progress(before + done, total, f"{store.name}: images")
@@ -181,10 +187,13 @@ def opened(name: str, folder: Path, size: int, cache: Path, progress: Progress |
     return Store(name, folder, squares, column, Side(squares, size))
 
 
-def link(store: Store, into: Path) -> None:
-    """The tars of a store's square images in `into`; hard links, so that they are not stored twice."""
+def link(store: Store, into: Path) -> dict[str, str]:
+    """The tars of a store's square images in `into`, as hard links: not stored twice. Their names and SHA-256s."""
+    sums = {}
     for one in store.squares:
+        sums[f"{one.shard.name}.tar"] = listed(one.folder)[one.tar.name]
         try:
             os.link(one.tar, into / f"{one.shard.name}.tar")
         except OSError:  # another file system, or one without links
             shutil.copyfile(one.tar, into / f"{one.shard.name}.tar")
+    return sums
