@@ -117,6 +117,8 @@ def photographs(folder: Path) -> None:
         pixels = draws.integers(0, 256, (48, 48, 3), np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.jpg")
         lines.append(f"{number}.jpg,#sunset #beach{number % 7},{number}")
+    (folder / "damaged.jpg").write_bytes((folder / "0.jpg").read_bytes()[:200])
+    lines += ["damaged.jpg,#x,damaged", "gone.jpg,#x,gone", "1.jpg,#again,2"]  # what is refused is compared too
     (folder / "posts.csv").write_text("\n".join(lines) + "\n")
 
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("flows", "engine", "models", "metrics", "corpus")
 
 # They check, tell and schedule, and change nothing of what a stage computes: the walk goes around them.
-ASIDE = frozenset(
+ASIDE = frozenset({"corpus.names"}).union(
     f"flows.{name}"
     for name in (
         *("check", "code", "command", "deployed", "intact", "orchestrate", "pipeline", "pointer"),

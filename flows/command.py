@@ -8,8 +8,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Any
 
+from corpus.names import printable
 from engine.build import options
 from flows.code import held
 from flows.settings import load
@@ -56,6 +58,9 @@ def user_errors() -> Iterator[None]:
 
     Ctrl-C, SIGTERM and a training that they stopped (an error with `.signal`): 128 + signal, as in a shell.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a letter that the encoding of a pipe lacks must not end a run
+            stream.reconfigure(errors="backslashreplace")
     try:
         with orderly():
             yield
@@ -65,7 +70,8 @@ def user_errors() -> Iterator[None]:
         )
         if not ours or os.environ.get("TAGDAG_TRACEBACK"):
             raise
-        print(f"error: {explained(error)}\n(TAGDAG_TRACEBACK=1 shows where)", file=sys.stderr)
+        told = printable(explained(error), keep="\n")  # it may hold names that strangers chose
+        print(f"error: {told}\n(TAGDAG_TRACEBACK=1 shows where)", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt as error:
         print(str(error) or "stopped by Ctrl-C: run the same command again to go on", file=sys.stderr)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from corpus.names import printable
 from corpus.report.markup import document, el, image, table, tiles
 from engine.statistics import complexity_bins, complexity_weights
 from engine.twosample import holm, ks, mean_difference, normalised_ks, rank_correlations
@@ -153,7 +154,7 @@ def compare(folders: Sequence[str], names: Sequence[str] | None, out: Path, by: 
     made = overview(searches), differences(searches, by), agreements(shared)
     for (title, (head, note)), rows in zip(TABLES.items(), made, strict=True):
         if rows:
-            print(f"{title}\n{_aligned([head, *rows])}\n")
+            print(f"{title}\n{printable(_aligned([head, *rows]), keep=chr(10))}\n")
             numeric = (i for i, name in enumerate(head) if name not in WORDS)
             parts += [el("h2", title), table(head, rows, numeric), el("p", note.format(by=by))]
     summary = {"searches": len(searches), "networks": sum(len(trials.complete) for trials in searches.values())}

@@ -13,6 +13,7 @@ from typing import Any
 
 from corpus.hashtags.canonical import RULES, Canon, read_canon
 from corpus.hashtags.meanings import Decision
+from corpus.names import printable
 from flows import settings
 from flows.command import user_errors
 
@@ -65,7 +66,7 @@ def main() -> None:
         classes = read_vocabulary(settings.OUT / "corpus" / "vocabulary.csv")
         rules.names(list(classes), list(classes.values()))
         for tag in given.tags:
-            print("\n".join(lines(rules.explain(tag), classes)))
+            print("\n".join(map(printable, lines(rules.explain(tag), classes))))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
+from corpus.names import printable
 from flows.prefectauth import authenticate
 
 log = logging.getLogger("tagdag")
@@ -97,7 +98,7 @@ def _every(seconds: float, tell: Show) -> Show:
         now = time.monotonic()
         if now >= due or done == total:
             due = now + seconds
-            tell(done, total, text)
+            tell(done, total, printable(text))  # a file's or a set's name may be in it
 
     return show
 
@@ -114,7 +115,7 @@ def _bar(title: str) -> Iterator[Show]:
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     times = (TimeElapsedColumn(), TimeRemainingColumn())
     # twice a second: drawing takes half a millisecond, in a thread that shares the interpreter with the training
     with Progress(*columns, *times, console=Console(stderr=True), refresh_per_second=2, transient=True) as bar:

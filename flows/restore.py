@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from corpus.names import printable
 from flows import intact, pointer
 from flows.orchestrate import progress
 from flows.pointer import DATA, POINTER
@@ -88,7 +89,8 @@ def _same(md5: str) -> bool:
             f"of {DATA}/ {len(stored)} files lack, such as {stored[0]}, and no DVC remote is configured: {ADVICE}"
         )
     edited = ", ".join([*others, *lacking][:3])
-    print(f"{DATA}/ has changed since {POINTER} was written ({edited}): the next run takes that in", file=sys.stderr)
+    told = f"{DATA}/ has changed since {POINTER} was written ({printable(edited)}): the next run takes that in"
+    print(told, file=sys.stderr)
     return True
 
 

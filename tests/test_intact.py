@@ -13,9 +13,11 @@ import pytest
 import corpus.sample
 from corpus.sample import draw
 from corpus.shards import squares
+from corpus.store.ingest import ingest
 from flows import intact, pointer, settings
 from flows.restore import restore
 from tests.test_checksums import flip
+from tests.test_ingest import post
 
 ROOT = Path(__file__).parents[1]
 TAR, SECOND = Path("data/posts/00000.tar"), Path("data/targets/scenes/00000.jsonl")
@@ -61,6 +63,12 @@ def test_a_flip_in_the_data_stops_with_file_and_cure_and_the_cure_helps(place, f
     dvc("checkout", "--force", "data.dvc")
     intact.data()
     assert file.read_bytes() == good
+
+
+def test_another_import_in_its_place_is_a_cure(place, tmp_path):
+    flip(TAR)
+    ingest([post(tmp_path, number) for number in range(3)], Path("data"), "posts", replace=True)
+    intact.data()
 
 
 def test_a_flip_is_not_taken_into_data_dvc_by_dvc_repro(place):
@@ -184,7 +192,7 @@ def test_verify_hashes_all_and_lists_every_bad_file(built):
         intact.verify(lambda *_: None)
     told = str(error.value)
     assert all(f"{victim}: expected SHA-256" in told for victim in victims)
-    assert all(cure in told for cure in ("dvc checkout data.dvc", "dvc repro --force corpus", "rm -r .tagdag/squares"))
+    assert all(cure in told for cure in ("dvc checkout data.dvc", "dvc repro --force corpus", "images are made again"))
     with pytest.raises(ValueError, match="expected SHA-256"):  # what was found is not forgotten
         intact.data()
 

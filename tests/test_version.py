@@ -1,7 +1,13 @@
 """One's own posts into data/, to a real S3 server and back on another clone; and what happens to bad ones."""
 
+import contextlib
 import io
 import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -9,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flows import tracking, version
 from tests.test_pipeline import clone, run
 
 TAGS = [["#Beach", "sea"], ["sunset"], ["Meer", "beach"], []]
@@ -39,9 +46,11 @@ def own(tmp_path) -> Path:
 
 
 @pytest.fixture
-def place(tmp_path) -> Path:
+def place(tmp_path, empty_store) -> Path:
     """A clone without data."""
-    return clone(tmp_path / "clone", small=False)
+    folder = clone(tmp_path / "clone", small=False)
+    shutil.copyfile(empty_store, folder / "mlflow.db")  # to make its tables takes seconds
+    return folder
 
 
 def add(place: Path, own: Path, *arguments: str, code: int = 0, **env: str) -> str:
@@ -115,6 +124,53 @@ def test_tar_shards_are_a_source_here_and_on_s3(place, own, s3):
     assert not (place / ".tagdag/spool").exists() and "secret-of-tests" not in told
 
 
+STEER = "\x1b]0;title\x07\x1b[31mred\x9b2J\u202egpj\r海"
+
+
+def on_a_terminal(place: Path, *command: str) -> bytes:
+    """What a command writes to a terminal of its own."""
+    ours, theirs = pty.openpty()
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "TAGDAG_"))}
+    process = subprocess.Popen(command, cwd=place, env=env | {"TERM": "xterm"}, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: the other side is closed
+        while part := os.read(ours, 1 << 16):
+            shown += part
+    os.close(ours)
+    assert process.wait() == 0, shown.decode(errors="replace")
+    return shown
+
+
+@pytest.mark.parametrize("kind", ["posts", "labels"])
+def test_names_of_strangers_neither_steer_a_terminal_nor_crash_a_pipe(place, own, kind):
+    """A refused row is told with its image and its reason; a class folder's name is a label."""
+    with (own / "posts.jsonl").open("a") as file:
+        file.write(json.dumps({"image": f"{STEER}.jpg", "hashtags": [f"{STEER}"]}) + "\n")
+        file.write(json.dumps({"image": "0.jpg", "hashtags": ["x"], "id": "z", "time": STEER}) + "\n")
+    (own / "classes" / f"a{STEER}[red]").mkdir(parents=True)
+    (own / "classes" / f"a{STEER}[red]" / f"{STEER}.jpg").write_bytes(b"no image")
+    (own / "classes" / f"a{STEER}[red]" / "good.jpg").write_bytes(photograph(5))
+    source = {"posts": own / "posts.jsonl", "labels": own / "classes"}[kind]
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # a pipe that takes ASCII only
+    told = add(place, own, f"--{kind}", str(source), "--target", "mine", **plain)
+    assert r"\x1b]0;title\x07\x1b[31mred\x9b2J" in told and "data version" in told
+    assert told.isascii() and all(letter.isprintable() or letter in "\n\t" for letter in told)
+    command = [sys.executable, "-m", "flows.version", "add", f"--{kind}", str(source), "--target", "mine"]
+    shown = on_a_terminal(place, *command, "--images", str(own)).decode()
+    assert r"\x1b]0;title\x07\x1b[31mred" in shown and "海" in shown
+    assert not any(part in shown for part in ("\x1b]0;", "\x1b[31mred", "\x9b", "\u202e"))
+
+
+@pytest.mark.parametrize("name", ["", ".", "../../benchmarks", ".hid", "x" * 300, "a+b(c)#", STEER])
+def test_a_target_that_is_a_path_is_refused_before_anything(place, own, name, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(tracking, "connect", lambda: pytest.fail("went on"))
+    with pytest.raises(ValueError, match="--target: "):
+        version.version(labels=str(own / "labels.csv"), target=name, replace=True)
+    assert not (place / "data").exists() and (place / "benchmarks" / "kills.py").exists()
+
+
 def test_a_folder_that_cannot_be_written_is_told(place, own):
     (place / "data").write_text("a file")
     told = add(place, own, "--posts", str(own / "posts.jsonl"), code=2)
@@ -129,9 +185,13 @@ def test_the_drawn_sample_is_what_data_dvc_names(place):
     assert "up to date" in run(place, "dvc", "status", "data.dvc")
 
 
-def test_other_data_without_a_remote_is_told(place):
-    pointer = place / "data.dvc"
-    other = pointer.read_text().replace("md5: ", "md5: 0", 1)
-    pointer.write_text(other)
-    told = run(place, "python", "-m", "flows.version", "restore", code=2)
-    assert "data.dvc names other data than the drawn sample" in told and pointer.read_text() == other
+def test_a_damaged_file_is_found_by_the_command(place, own):
+    add(place, own, "--posts", str(own / "posts.jsonl"))
+    tar = place / "data/posts/00000.tar"
+    data = bytearray(tar.read_bytes())
+    data[700] ^= 1
+    tar.write_bytes(data)
+    told = run(place, "python", "-m", "flows.version", "verify", code=2)
+    assert "data/posts/00000.tar: expected SHA-256" in told and "Traceback" not in told
+    told = add(place, own, "--labels", str(own / "labels.csv"), code=2)
+    assert "data/posts/00000.tar: expected SHA-256" in told

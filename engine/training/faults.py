@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from corpus.names import printable
 from engine import checkpoint
 from engine.network import network
 from engine.training.meter import NonFinite
@@ -76,7 +77,7 @@ def repeat(path: Path) -> list[str]:
         for i, name in enumerate(about["images"][: len(batch["inputs"])]):
             losses[name] = module({key: tensor[i : i + 2] for key, tensor in batch.items()})["loss"].item()
     worst = sorted(losses, key=lambda name: (isfinite(losses[name]), -losses[name]))[:WORST]
-    return lines + [f"loss of {name}: {losses[name]:.4g}" for name in worst]
+    return lines + [f"loss of {printable(name)}: {losses[name]:.4g}" for name in worst]
 
 
 if __name__ == "__main__":
