@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.numerics import numerics
 from engine.training.distributed import device
 
 
@@ -52,6 +53,7 @@ def rmac(maps: Tensor, levels: int = 3) -> Tensor:
     return F.normalize(total, dim=1)
 
 
+@numerics()
 @torch.no_grad()
 def features(backbone: nn.Module, batches: Iterable[Tensor], levels: int = 3) -> Tensor:
     """R-MAC (n, channels), float32 on the CPU, of batches of normalised images (n, 3, h, w)."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.allocator import OutOfMemory, keep_freed_memory, out_of_memory
+from engine.numerics import numerics
 from engine.timing import CLOCKS, images, placed, timed
 
 
@@ -101,6 +102,7 @@ def _fitting(measured: Callable[[int], dict[str, Any]], asked: int, least: int) 
         torch.cuda.empty_cache()
 
 
+@numerics()
 def profile(
     network: nn.Module,
     size: int,
@@ -114,7 +116,8 @@ def profile(
 
     A row of `costs` is of one mode, inference or training (forward, backward, update), and one batch of float32
     (n, 3, size, size); its batch is less than the one `asked` for where memory ran out. Peak memory is that of weights,
-    momentum and the largest sum of other tensors alive, inputs left out. `seconds` bounds each row's timed runs.
+    momentum and the largest sum of other tensors alive, inputs left out. `seconds` bounds each row's timed runs. Whole
+    float32 and exact kernels, as accuracy is measured with.
     """
     keep_freed_memory()  # as training does, else a CPU's times are those of fresh pages
     network, rows = placed(network, where).eval(), []

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.allocator import keep_freed_memory, out_of_memory
+from engine.numerics import numerics
 
 CLOCKS = {"cuda": "cuda events", "cpu": "cpu wall clock"}
 
@@ -66,7 +67,7 @@ def _affordable(call: Callable[[], object], where: torch.device, seconds: float)
     return max(1, min(50, int(seconds / one)))
 
 
-@torch.inference_mode()
+@numerics()
 def runtimes(
     networks: Sequence[tuple[nn.Module, int]], where: torch.device, batch: int, rounds: int = 5, seconds: float = 0.1
 ) -> list[float]:
@@ -76,9 +77,10 @@ def runtimes(
     """
     keep_freed_memory()  # as training does, else a CPU's times are those of fresh pages
     calls = [partial(placed(network, where).eval(), images(batch, size, where)) for network, size in networks]
-    runs = [_affordable(call, where, seconds) for call in calls]
     taken: list[list[float]] = [[] for _ in calls]
-    for _ in range(rounds):
-        for call, times, count in zip(calls, taken, runs, strict=True):
-            times += _between(call, where, count).tolist()
+    with torch.inference_mode():  # only now: weights that it moved could not be trained afterwards
+        runs = [_affordable(call, where, seconds) for call in calls]
+        for _ in range(rounds):
+            for call, times, count in zip(calls, taken, runs, strict=True):
+                times += _between(call, where, count).tolist()
     return [median(times) if times else nan for times in taken]

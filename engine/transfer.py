@@ -17,6 +17,7 @@ from engine.accuracy import accuracy
 from engine.build import options
 from engine.frozen import features
 from engine.network import network, parts
+from engine.numerics import numerics
 from engine.probe import logistic_regression
 from engine.samples import Rows
 from engine.training.distributed import device
@@ -43,6 +44,7 @@ def started(built: dict[str, Any], classes: int, weights: Path | None, seed: int
     return module.to(device())
 
 
+@numerics()
 def probe(module: nn.Module, samples: Rows, l2: float = 0.01) -> None:
     """Replace the head's weights by the logistic regression on the frozen features of the samples."""
     weight, bias = logistic_regression(*features(module, samples), module.head.fc.out_features, l2)
@@ -73,6 +75,7 @@ def trained(
     return module
 
 
+@numerics()
 @torch.no_grad()
 def top1(module: nn.Module, samples: Rows, mode: str) -> float:
     """Accuracy in percent; where only a head was fitted, from the features that are kept."""

@@ -14,6 +14,8 @@ from corpus.duplicates.overlap import SAME, verify
 from corpus.duplicates.search import NEIGHBOURS, knn, neighbour_pairs
 from corpus.shards.shards import Shards
 from engine.features import features
+from engine.numerics import numerics
+from engine.training.distributed import device
 from engine.training.meter import Progress
 
 BATCH = 256
@@ -22,12 +24,12 @@ ENLARGED = 64  # px at least, so that the last map of a network for small images
 
 def _batches(objective: nn.Module, shards: Shards) -> Iterator[Tensor]:
     size = max(ENLARGED, shards.size)
-    where = next(objective.parameters()).device
     for rows in torch.arange(len(shards)).split(BATCH):
-        images = objective.plain(shards.images(rows).to(where))
+        images = objective.plain(shards.images(rows).to(device()))
         yield F.interpolate(images, size=size, mode="bilinear") if size > shards.size else images
 
 
+@numerics()
 def learnt_twins(
     objective: nn.Module, posts: Sequence[Shards], test: Shards, k: int = NEIGHBOURS, progress: Progress | None = None
 ) -> np.ndarray:
@@ -36,6 +38,8 @@ def learnt_twins(
     `posts` are splits of the pretraining shards; `objective` is a network pretrained on them.
     """
     show = progress or (lambda *_: None)
+    # the whole of it: what `plain` normalises with has to be where its images are
+    objective.to(device(), memory_format=torch.channels_last).eval()
     index = features(objective.backbone, (batch for split in posts for batch in _batches(objective, split)))
     pairs = neighbour_pairs(*knn(index, features(objective.backbone, _batches(objective, test)), k), least=0.0)
     starts = np.cumsum([0, *(len(split) for split in posts)])

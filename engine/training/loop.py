@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from corpus.shards.order import Lists, seeded
 from engine.allocator import keep_freed_memory
 from engine.checkpoint import load_weights
+from engine.numerics import numerics
 from engine.training import faults
 from engine.training.distributed import device, team
 from engine.training.meter import Diverged, Meter, NonFinite
@@ -23,11 +24,9 @@ from models.blocks.draws import Draws
 
 
 def initialise(seed: int) -> None:
-    """Fix what the process shares: the seed that layers start from, deterministic kernels, what the allocator keeps."""
+    """Fix what the process shares: the seed that layers start from, and what the allocator keeps."""
     keep_freed_memory()
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # costs a tenth; what is read is written before
 
 
 def train(objective: nn.Module, samples: Samples, training: Training, lists: Lists | None = None) -> None:
@@ -45,7 +44,9 @@ def train(objective: nn.Module, samples: Samples, training: Training, lists: Lis
         if kept and kept[1]["finished"]:
             load_weights(objective, kept[0], "module.")
         else:
-            _learn(objective, samples, training, Plan.of(training, lists, workers), states, kept)
+            plan = Plan.of(training, lists, workers)
+            with numerics(plan.recipe.precision, plan.recipe.exact):
+                _learn(objective, samples, training, plan, states, kept)
     finally:
         states.close()
 
@@ -127,12 +128,14 @@ def predict(
     """Yield (outputs, targets) per batch of the test views of these rows, in order.
 
     The outputs are those of the objective's method `call`. What a test view draws depends on its row alone, so that
-    all networks are measured on the same views.
+    all networks are measured on the same views; in whole float32 and by exact kernels, whatever was trained before.
     """
     where, start = device(), rows.indices(len(samples))[0]
     objective.to(where, memory_format=torch.channels_last).eval()
     for number, indices in enumerate(torch.arange(len(samples))[rows].split(batch)):
         images, targets = samples.images(indices).to(where), samples.targets(indices).to(where)
         draws = Draws(seeded(0, 5), start + number * batch, len(samples))
-        tested = objective.test_views({"inputs": images, "targets": targets}, draws)
-        yield getattr(objective, call)(tested["inputs"]), tested["targets"]
+        with numerics():  # not around the yield: what the caller does in between has flags of its own
+            tested = objective.test_views({"inputs": images, "targets": targets}, draws)
+            outputs = getattr(objective, call)(tested["inputs"])
+        yield outputs, tested["targets"]

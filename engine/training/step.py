@@ -18,7 +18,11 @@ HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Learner:
-    """An objective in training, with its optimizer, its average and the scale of half-precision gradients."""
+    """An objective in training, with its optimizer, its average and the scale of half-precision gradients.
+
+    It is used inside of `numerics(recipe.precision, recipe.exact)`, also when it is made: compiled steps and CUDA
+    graphs keep the flags of their first call. ValueError for synchronised batch norm without GPUs.
+    """
 
     def __init__(self, objective: nn.Module, recipe: Recipe, team: Team) -> None:
         where = device()
@@ -26,10 +30,6 @@ class Learner:
             if where.type == "cpu":
                 raise ValueError("recipe: batch_norm 'sync' needs GPUs: PyTorch has none for CPUs, use 'worker'")
             nn.SyncBatchNorm.convert_sync_batchnorm(objective)
-        torch.set_float32_matmul_precision("high" if recipe.precision == "tf32" else "highest")
-        torch.backends.cudnn.allow_tf32 = recipe.precision == "tf32"
-        torch.use_deterministic_algorithms(recipe.exact, warn_only=True)
-        torch.backends.cudnn.benchmark = not recipe.exact
         self.recipe, self.team, self.where, self.objective = recipe, team, where, objective.train()
         if recipe.compile != "off":
             objective.compile(mode=recipe.compile)

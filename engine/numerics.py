@@ -1,0 +1,59 @@
+"""How exactly a device computes: by flags of the process, set for as long as something needs them and then put back.
+
+What is trained, measured and tested in one process, by one driver or the other, must not depend on what ran before.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+
+# deterministic matrix products on a GPU; read when cuBLAS starts, so it has to be there before CUDA is used
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+Precision = Literal["float32", "tf32", "bfloat16", "float16"]
+
+
+def flags() -> dict[str, Any]:
+    """The process's flags as they are, for `restored`."""
+    return {
+        "matmul": torch.get_float32_matmul_precision(),
+        "tf32": torch.backends.cudnn.allow_tf32,
+        "benchmark": torch.backends.cudnn.benchmark,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
+        "filled": torch.utils.deterministic.fill_uninitialized_memory,
+    }
+
+
+def restored(kept: dict[str, Any]) -> None:
+    """Set the process's flags to what `flags` gave."""
+    torch.set_float32_matmul_precision(kept["matmul"])
+    torch.backends.cudnn.allow_tf32 = kept["tf32"]
+    torch.backends.cudnn.benchmark = kept["benchmark"]
+    torch.use_deterministic_algorithms(kept["deterministic"], warn_only=kept["warn_only"])
+    torch.utils.deterministic.fill_uninitialized_memory = kept["filled"]
+
+
+@contextmanager
+def numerics(precision: Precision = "float32", exact: bool = True) -> Iterator[None]:
+    """Inside, float32 is multiplied as `precision` says; afterwards all is as it was, also after an error.
+
+    tf32: products of matrices and convolutions keep 10 bits of the fraction, on GPUs that can. Any other precision
+    leaves float32 whole; half precision is autocast's, see `Learner`.
+    exact: kernels that give the same bits each time, where there are such. Otherwise cuDNN tries which ones are fast.
+    Also a decorator. Flags are the process's: no use in threads side by side, and never around a generator's `yield`.
+    """
+    before = flags()
+    fast = precision == "tf32"
+    wanted = {"matmul": "high" if fast else "highest", "tf32": fast, "benchmark": not exact}
+    # warn_only: a few operations have no deterministic kernel, and a run with one is better than none
+    wanted |= {"deterministic": exact, "warn_only": True}
+    # filling costs a tenth, and all that is read has been written before
+    restored(wanted | {"filled": False})
+    try:
+        yield
+    finally:
+        restored(before)
