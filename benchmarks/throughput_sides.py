@@ -17,6 +17,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from corpus.shards.shards import Shards
 from engine.build import build
+from engine.numerics import numerics
 from engine.samples import Rows
 from engine.training.distributed import Team
 from engine.training.loop import initialise, train
@@ -84,7 +85,13 @@ def tagdag(side: dict[str, Any], clock: Clock) -> None:
 def synthetic(side: dict[str, Any], clock: Clock) -> None:
     """Our step on one batch that lies on the device, again and again: nothing is read, nothing augmented."""
     initialise(0)
-    learner = Learner(objective(side, clock), recipe(side), Team())
+    chosen = recipe(side)
+    with numerics(chosen.precision, chosen.exact):
+        repeated(Learner(objective(side, clock), chosen, Team()), side)
+
+
+def repeated(learner: Learner, side: dict[str, Any]) -> None:
+    """The learner's step on one random batch, until the clock ends the process."""
     inputs = torch.randn(side["batch"], 3, side["size"], side["size"]).contiguous(memory_format=torch.channels_last)
     targets = torch.randint(side["classes"], (side["batch"],))
     batch: dict[str, Tensor] = {"inputs": inputs.to(learner.where), "targets": targets.to(learner.where)}

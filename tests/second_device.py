@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 WHERE = torch.device("cuda", 0)
 # `_unsafe_index_put` is what autograd calls, into zeros that it makes where it takes the gradient to be
 ACROSS = ("aten.copy_", "aten._to_copy", "aten.index.", "aten.index_put", "aten._unsafe_index_put")
-STRICT = ("aten.cat", "aten.stack", "aten._foreach")  # also for tensors of no dimension
+STRICT = ("aten.cat", "aten.stack", "aten._foreach", "aten._fused")  # also for tensors of no dimension
 
 
 class Placed(Tensor):
