@@ -13,7 +13,7 @@ export DVC_NO_ANALYTICS := 1
 export ITERATIVE_DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data repro test dag lint format peers lock browser mlflow prefect worker clean forget-runs
+.PHONY: help setup data repro test dag lint format peers lock wheels browser mlflow prefect worker clean forget-runs
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -57,6 +57,20 @@ lock: setup ## resolve pyproject.toml again into the requirements*.lock
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements.lock
 	$(COMPILE) --group pyproject.toml:setup --output-file requirements-uv.lock
 	$(COMPILE) --group pyproject.toml:peers --constraint requirements.lock --output-file requirements-peers.lock
+
+# what the real stages import and a bare machine with torch lacks; without wordfreq and botocore, which are large
+WHEELS := alembic annotated-types cachetools cffi colorlog cryptography databricks-sdk fastapi gitdb gitpython \
+    google-auth greenlet importlib-metadata mako mlflow mlflow-skinny mlflow-tracing opentelemetry-api \
+    opentelemetry-proto opentelemetry-sdk opentelemetry-semantic-conventions optuna orjson protobuf pyasn1 \
+    pyasn1-modules pycparser pydantic pydantic-core python-dotenv pytz simplejpeg smmap sqlalchemy sqlparse starlette \
+    typing-inspection uvicorn
+WHEELS_FOR := --python-version 3.12 --implementation cp $(foreach n,5 12 17 24 26 27 28 31 34,--platform \
+    manylinux_2_$(n)_x86_64) --platform manylinux2014_x86_64 --platform manylinux1_x86_64
+wheels: setup ## wheels/ for benchmarks/on_gpu.sh on a machine without a network (Python 3.12, Linux, x86-64)
+	@rm -rf wheels && mkdir wheels
+	@for name in $(WHEELS); do grep -E "^$$name==" requirements.lock | cut -d' ' -f1; done > wheels/names
+	@.venv/bin/python -m pip download --quiet --no-deps --only-binary=:all: $(WHEELS_FOR) -d wheels -r wheels/names
+	@du -sh wheels
 
 mlflow: setup ## MLflow UI on http://127.0.0.1:5000
 	mlflow server --host 127.0.0.1 --port 5000 --workers 1 --backend-store-uri sqlite:///mlflow.db

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from corpus.shards.images import decode, square
@@ -34,6 +35,19 @@ def mosaic(photos: list[bytes], side: int, chance: random.Random) -> bytes:
     out = BytesIO()
     canvas.save(out, "JPEG", quality=chance.randint(85, 92))
     return out.getvalue()
+
+
+def drawn(size: int, count: int, distinct: int = 512) -> Iterator[tuple[str, bytes]]:
+    """(class, JPEG) of random blots, of ten classes and so many pixels, where no photographs are at hand.
+
+    Each of `distinct` stands there several times, which does not matter to a reader that keeps none of them.
+    """
+    chance, made = np.random.default_rng(0), []
+    for _ in range(min(count, distinct)):
+        blots, out = chance.integers(0, 256, (size // 4, size // 4, 3), np.uint8), BytesIO()
+        Image.fromarray(blots).resize((size, size), Image.Resampling.BICUBIC).save(out, "JPEG", quality=90)
+        made.append(out.getvalue())
+    return ((str(i % 10), made[i % len(made)]) for i in range(count))
 
 
 def written(folder: Path, photos: Iterable[tuple[str, bytes]], size: int) -> None:

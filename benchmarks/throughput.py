@@ -6,8 +6,8 @@ same JPEGs with the same batch, optimizer and augmentation. The folders are chec
     git clone https://github.com/huggingface/pytorch-image-models    (train.py)
     git clone https://github.com/pytorch/vision                      (references/classification/train.py)
 
-whose scripts run unchanged. Every side has the same cores, by affinity; first each peer's workers and threads are tried
-and its fastest setting is kept, then all sides take turns.
+whose scripts run unchanged; without a folder that side is left out. Every side has the same cores, by affinity; first
+each peer's workers and threads are tried and its fastest setting is kept, then all sides take turns.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.jpegs import written
+from benchmarks.jpegs import drawn, written
 from benchmarks.packs import CIFAR, PHOTOS, photographs
 from engine.build import build
 from engine.complexity import measure
@@ -95,7 +95,8 @@ def run(setting: Setting, job: dict[str, Any], steps: int) -> Timing:
 def alternatives(side: str, cores: int) -> Iterator[Setting]:
     """The settings of a peer that are tried."""
     flags = {"timm": [()], "torchvision": [(), ("--backend", "tensor", "--use-v2")]}[side]
-    for threads, workers, more in product(sorted({1, cores}), range(cores + 1), flags):
+    shares = range(cores + 1) if cores <= 4 else (cores // 2, cores)  # on a large machine few are worth their minutes
+    for threads, workers, more in product(sorted({1, cores}), shares, flags):
         yield Setting(side, threads, workers, more)
 
 
@@ -142,7 +143,7 @@ def compare(name: str, job: dict[str, Any], options: argparse.Namespace) -> Iter
     flops = measure(build("backbones", backbone), (3, job["size"], job["size"]))["flops"]
     yield f"\n## {name}, {flops / 1e6:.1f} million multiply-adds at {job['size']} px\n"
     job = job | {"backbone": backbone}
-    best = [fastest(side, job, options.tried, options.cores) for side in PEERS]
+    best = [fastest(side, job, options.tried, options.cores) for side in PEERS if side in job["scripts"]]
     own = [Setting(side, options.cores) for side in (OURS, SYNTHETIC)]
     kept = [replace(setting, kept=True) for setting in best]
     timings: dict[Setting, list[Timing]] = {setting: [] for setting in [*own, *best, *kept]}
@@ -157,8 +158,12 @@ def compare(name: str, job: dict[str, Any], options: argparse.Namespace) -> Iter
 
 def data(folder: Path, packs: Path, size: int, count: int) -> int:
     """Shards, a folder of files, and what torchvision's script wants beside it; returns the number of classes."""
-    photos = [(photo.label, photo.data) for photo in photographs(packs, PACKS[size]) if photo.part == "train"]
-    written(folder, random.Random(0).sample(photos, count), size)  # a pack lists one class after the other
+    if (packs / PACKS[size]).is_file():
+        photos = [(photo.label, photo.data) for photo in photographs(packs, PACKS[size]) if photo.part == "train"]
+        photos = random.Random(0).sample(photos, count)  # a pack lists one class after the other
+    else:
+        photos = list(drawn(size, count))
+    written(folder, photos, size)
     (folder / "val").symlink_to(folder / "train")  # never read: the runs end before an epoch does
     return len(list((folder / "train").iterdir()))
 
@@ -166,10 +171,12 @@ def data(folder: Path, packs: Path, size: int, count: int) -> int:
 def parsed() -> argparse.Namespace:
     """The command's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--timm", type=Path, required=True, help="checkout of pytorch-image-models")
-    parser.add_argument("--torchvision", type=Path, required=True, help="checkout of vision")
+    parser.add_argument("--timm", type=Path, help="checkout of pytorch-image-models")
+    parser.add_argument("--torchvision", type=Path, help="checkout of vision")
     parser.add_argument("--commits", default="not named", help="of the two checkouts, for the table")
-    parser.add_argument("--packs", type=Path, default=Path("../shared/data"), help="folder of the real data packs")
+    parser.add_argument(
+        "--packs", type=Path, default=Path("../shared/data"), help="folder of real data packs, else drawn images"
+    )
     parser.add_argument("--size", type=int, default=64, choices=list(PACKS))
     parser.add_argument("--count", type=int, default=20000, help="images")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
@@ -194,16 +201,18 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     """Print the tables."""
     options = parsed()
-    scripts = {
-        "timm": options.timm / "train.py",
-        "torchvision": options.torchvision / "references" / "classification" / "train.py",
-    }
+    scripts = {}
+    if options.timm:
+        scripts["timm"] = options.timm / "train.py"
+    if options.torchvision:
+        scripts["torchvision"] = options.torchvision / "references" / "classification" / "train.py"
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])  # inherited by every side
     torch.set_num_threads(options.cores)
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm", "simplejpeg", "pillow"))
+    kind = "" if (options.packs / PACKS[options.size]).is_file() else "drawn "
     lines = [
-        f"# Throughput of training\n\n{options.count} JPEGs of {options.size} px, batches of {options.batch}; medians",
-        f"of {options.rounds} runs of {options.steps} steps, interleaved. {date.today()},",
+        f"# Throughput of training\n\n{options.count} {kind}JPEGs of {options.size} px, batches of {options.batch};",
+        f"medians of {options.rounds} runs of {options.steps} steps, interleaved. {date.today()},",
         f"{device_name(torch.device(options.device))}; {packages}; scripts: {options.commits}.",
     ]
     with tempfile.TemporaryDirectory() as name:

@@ -167,6 +167,7 @@ def test_errors_that_a_smaller_batch_does_not_mend():
         profile(Limited(0, 0, RuntimeError("shapes do not fit")), 8, CPU, [4], runs=3)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_on_a_gpu_events_are_the_clock_and_memory_is_the_limit():
     where = torch.device("cuda")

@@ -111,6 +111,7 @@ def test_beta_has_the_moments_of_its_distribution(alpha):
     assert seen.var().item() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.08)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_views_on_a_gpu_are_those_of_the_cpu_and_wait_for_nothing():
     views = Views((0.4, 1), (3 / 4, 4 / 3), 0.5, (2, 9), 0.1)
