@@ -87,6 +87,15 @@ class Members(BaseSampler):
         """How many members no trial has."""
         return len(self.members) - len(self._tried(trials) - {None})
 
+    def drawn(self, trials: list[FrozenTrial]) -> set[int]:
+        """Slots that were given a member, also by attempts that were cut short: it stays theirs."""
+        return {one.user_attrs["slot"] for one in trials if self._keeps(one)}
+
+    def _keeps(self, trial: FrozenTrial) -> bool:
+        """Whether a trial's slot keeps its network: two workers that drew the same one draw anew."""
+        known = trial.user_attrs
+        return "slot" in known and "duplicate" not in known and self._whole(trial)
+
     def _key(self, values: Values) -> tuple[float, ...]:
         """Values as they compare: Optuna keeps whole numbers of a float axis as floats."""
         return tuple(float(values[name]) for name in self.axes)
@@ -114,10 +123,11 @@ class Members(BaseSampler):
         slot = trial.user_attrs.get("slot", 0)
         others = [one for one in study.get_trials(deepcopy=False) if one.number != trial.number]
         others = [one for one in others if self._whole(one)]
-        mine = [one for one in others if one.user_attrs.get("slot") == slot and "duplicate" not in one.user_attrs]
+        mine = [one for one in others if self._keeps(one) and one.user_attrs["slot"] == slot]
+        # asked in any case: genetic ones note with the trial which generation it is of
+        wanted = self.inner.sample_relative(study, trial, axes)
         if mine:  # an attempt that was cut short goes on with its network
             return mine[0].params
-        wanted = self.inner.sample_relative(study, trial, axes)
         tried = self._tried(others)
         if not wanted and slot < len(self.members) and slot not in tried:
             return self.members[slot]

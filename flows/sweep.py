@@ -104,10 +104,14 @@ class Search:
                 f"search.latency_ms: {outside} of {len(begun)} networks measured lie outside of "
                 f"{self.section['latency_ms']}: see their latencies in the MLflow runs, and widen it"
             )
+        drawn = self.networks.sampler.drawn(trials)
         if self._spent([trial.user_attrs.get("row", {}) for trial in begun if outcome(trial)]):
-            return list(range(1 + max(trial.user_attrs["slot"] for trial in begun)))
+            # those that a killed worker had begun too
+            return list(range(1 + max(drawn | {trial.user_attrs["slot"] for trial in begun})))
         limit = self.section["trials"] + outside if self.section["trials"] else len(begun) + 1
-        more = self.networks.sampler.left(trials) > 0  # else the search ends with all that there are
+        # a network whose attempts were all cut short is still to be trained, though it is no longer left;
+        # without either, the search ends with all that there are
+        more = bool(drawn - held.keys()) or self.networks.sampler.left(trials) > 0
         return list(range(min(limit, len(begun) + more)))
 
     def _spent(self, rows: list[dict[str, Any]]) -> bool:

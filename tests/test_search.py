@@ -19,7 +19,7 @@ from flows.command import call
 from flows.corpus import corpus
 from flows.samplers import sampler
 from flows.search import search
-from flows.study import Plan
+from flows.study import Plan, StepBack, holders
 from flows.sweep import Search
 
 SPACE = {"name": "regnetx", "flops": [1e6, 2e6], "depth": [3, 8], "w_0": [8, 24], "w_a": [4, 24], "w_m": [1.5, 3]}
@@ -322,6 +322,46 @@ def test_values_that_are_stored_one_by_one_are_no_network_yet(tmp_path):
     study.tell(cut, state=optuna.trial.TrialState.FAIL)
     Plan(study, lambda trials: [0, 1], lambda trial, slot: [float(space.sample(trial)["depth"])]).work()
     assert [trial.state.name for trial in study.get_trials()] == ["FAIL", "COMPLETE", "COMPLETE"]
+
+
+LEARNERS = [
+    {"name": "RandomSampler"},
+    {"name": "TPESampler", "n_startup_trials": 2},
+    {"name": "NSGAIISampler", "population_size": 2},
+]
+
+
+def network_of(draws, killed: int | None, budget: dict) -> dict[int, dict]:
+    """The network of each slot; a worker is killed -9 in the first attempt at slot `killed`."""
+    space, study = build("spaces", SPACE), optuna.create_study(sampler=draws)
+    run = Search({"trials": None, "hours": None, "images": None} | budget, space, "", study, study, None)
+
+    def fill(trial, slot):
+        network = space.sample(trial)
+        if slot == killed and not [t for t in study.get_trials() if t.state.name == "FAIL"]:
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # as whoever buries the dead
+            raise StepBack
+        trial.set_user_attr("row", {"images": 10})
+        return [float(network["w_0"] + network["depth"])]
+
+    plan = Plan(study, run.slots, fill)
+    while True:
+        try:
+            return plan.work() or {
+                slot: trial.params for slot, trial in holders(study.get_trials()).items()
+            }
+        except ValueError as error:  # Optuna, of the trial that was told meanwhile
+            assert "Cannot tell" in str(error)
+
+
+@pytest.mark.parametrize("section", LEARNERS, ids=lambda section: section["name"])
+@pytest.mark.parametrize("budget", [{"trials": 5}, {"images": 45}], ids=str)
+@pytest.mark.parametrize("spare", [False, True], ids=["pool", "spare"])
+@pytest.mark.parametrize("killed", [1, 4], ids=["second", "last"])
+def test_a_kill_costs_a_search_no_network(section, budget, spare, killed):
+    draws = [sampler(section, build("spaces", SPACE), 5, 0, spare) for _ in range(2)]
+    whole, found = (network_of(draw, at, budget) for draw, at in zip(draws, (None, killed), strict=True))
+    assert sorted(whole) == list(range(5)) and found == whole
 
 
 def test_a_thin_band_ends_a_search_with_all_that_it_holds(searched):

@@ -132,6 +132,7 @@ def test_a_network_that_kills_its_workers_is_given_up(tmp_path, monkeypatch):
     from flows.sweep import Search  # not above: it takes torch into every worker here
 
     last.study.sampler.left = lambda trials: 1
+    last.study.sampler.drawn = lambda trials: {0}
     section = {"trials": 3, "hours": 1, "images": None}
     assert Search(section, None, "", last.study, last.study, None).slots(last.study.get_trials()) == [0, 1]
 
