@@ -22,7 +22,8 @@ from benchmarks.overhead import CLASSES, RECIPE, SECTIONS, Pixels
 from engine import checkpoint
 from engine.network import network
 from engine.profile import device_name
-from engine.training.distributed import launch, team
+from engine.training.distributed import team
+from engine.training.launching import launch
 from engine.training.loop import initialise, train
 from engine.training.plan import Training
 

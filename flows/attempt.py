@@ -10,14 +10,16 @@ from optuna.trial import FrozenTrial, Trial
 from torch import nn
 
 from engine.allocator import OutOfMemory, out_of_memory
-from engine.build import build
+from engine.build import build, options
 from engine.complexity import measure
 from engine.profile import profile
-from engine.training.distributed import device
+from engine.training.distributed import ALONE, device
 from engine.training.meter import Diverged, Progress
+from engine.training.plan import Plan, Training
+from engine.training.recipe import Recipe
 from flows import settings
 from flows.orchestrate import task
-from flows.pretrain import fit, hit_rate, images, workers
+from flows.pretrain import fit, hit_rate, images, lists, workers
 from flows.study import Ended, outcome, patiently
 from flows.tracking import Run
 
@@ -29,6 +31,14 @@ def errors(module: nn.Module, data: str) -> dict[str, float]:
     """Errors on held-out images in percent."""
     rates = hit_rate(module, data)
     return {"error": 100 - rates["top1"], "error_top5": 100 - rates["top5"]}
+
+
+def measured(module: nn.Module, data: str) -> dict[str, float]:
+    """The same; Ended where a single image does not fit into memory: to train it again would not help."""
+    try:
+        return errors(module, data)
+    except OutOfMemory as error:
+        raise Ended("out of memory", f"while it was measured: {error}") from None
 
 
 def counted(network: dict[str, Any], space: Any) -> dict[str, int]:
@@ -70,10 +80,36 @@ class Watch:
             trial.report(error, epoch)
 
     def __call__(self, epoch: int, module: nn.Module) -> None:
-        self.curve[epoch] = errors(module, self.data)["error"]
+        self.curve[epoch] = measured(module, self.data)["error"]
         patiently(self.trial.report)(self.curve[epoch], epoch)
         if patiently(self.trial.should_prune)():
             raise optuna.TrialPruned
+
+
+def largest(section: dict[str, Any]) -> int:
+    """Images of a forward pass as the recipe asks for them: those of a micro-batch, or of a worker's part of a batch."""
+    recipe = Recipe(**options(Recipe, section["recipe"], "search.recipe"))
+    training = Training(recipe, section["epochs"], section["seed"])
+    recipe = Plan.of(training, lists(section), ALONE).recipe  # not more than there are images
+    return recipe.micro or -(-recipe.batch // workers())
+
+
+def fitted(
+    name: str, section: dict[str, Any], folder: Path, run: Run, show: Progress, watch: Callable[..., None] | None
+) -> tuple[nn.Module, dict[str, int]]:
+    """section["backbone"] after its training, and {"micro": images in a pass} if memory asked for fewer."""
+    for halving in range(HALVINGS + 1):
+        micro = {"micro": max(1, largest(section) >> halving)} if halving else {}
+        part = section | {"recipe": section["recipe"] | micro}
+        try:
+            return fit(part, folder / f"{halving}", run, f"search {name}", show, watch)[0], micro
+        except Diverged as error:
+            raise Ended("diverged", str(error)) from None
+        except (RuntimeError, MemoryError, OutOfMemory) as error:
+            if not isinstance(error, OutOfMemory) and not out_of_memory(error):
+                raise
+            reason = str(error).splitlines()[0][:200] if str(error) else "MemoryError"
+    raise Ended("out of memory", f"also with {micro['micro']} images in a pass: {reason}")
 
 
 @task(task_run_name="{name}")
@@ -81,20 +117,8 @@ def trained(
     name: str, section: dict[str, Any], folder: Path, run: Run, show: Progress, watch: Callable[..., None] | None
 ) -> dict[str, float]:
     """Errors of section["backbone"] after its training; with `micro` images in a pass, if memory asked for that."""
-    recipe = section["recipe"]
-    for halving in range(HALVINGS + 1):
-        micro = {"micro": max(1, (recipe.get("micro") or recipe["batch"]) >> halving)} if halving else {}
-        part = section | {"recipe": recipe | micro}
-        try:
-            module, _ = fit(part, folder / f"{halving}", run, f"search {name}", show, watch)
-            return errors(module, section["data"]) | micro
-        except Diverged as error:
-            raise Ended("diverged", str(error)) from None
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-            reason = str(error).splitlines()[0][:200]
-    raise Ended("out of memory", f"also with {micro['micro']} images in a pass: {reason}")
+    module, micro = fitted(name, section, folder, run, show, watch)
+    return measured(module, section["data"]) | micro
 
 
 def attempt(

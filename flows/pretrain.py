@@ -15,7 +15,8 @@ from engine.accuracy import accuracy
 from engine.build import options
 from engine.network import network, parts, save
 from engine.samples import Rows, once, opened
-from engine.training.distributed import ALONE, launch, team
+from engine.training.distributed import ALONE, team
+from engine.training.launching import launch
 from engine.training.loop import initialise, train
 from engine.training.meter import Progress
 from engine.training.plan import Plan, Training

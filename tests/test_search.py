@@ -166,15 +166,15 @@ def test_when_no_network_ends_well_the_search_says_why(searched, capsys):
 
 
 class Hungry(torch.nn.Module):
-    """Refuses batches above a size as an allocator does."""
+    """Refuses batches above a size as an allocator does, in training or where it is measured."""
 
-    def __init__(self, body, limit, error):
+    def __init__(self, body, limit, error, training=True):
         super().__init__()
-        self.body, self.limit, self.error = body, limit, error
+        self.body, self.limit, self.error, self.where = body, limit, error, training
         self.channels = body.channels
 
     def forward(self, x):
-        if self.training and len(x) > self.limit:
+        if self.training == self.where and len(x) > self.limit:
             raise self.error
         return self.body(x)
 
@@ -188,20 +188,73 @@ class Hungry(torch.nn.Module):
     ids=["on a GPU with fewer images", "on a CPU not at all"],
 )
 def test_a_network_that_is_too_large_is_trained_in_parts_or_named(searched, monkeypatch, limit, outcome, error):
-    build_network = pretrain.network
-
-    def large(backbone, **more):
-        module = build_network(backbone, **more)
-        if backbone["name"] == "regnet":
-            module.backbone = Hungry(module.backbone, limit, error)
-        return module
-
-    monkeypatch.setattr(pretrain, "network", large)
+    hungry(monkeypatch, limit, error)
     with contextlib.nullcontext() if limit else pytest.raises(ValueError, match="1 out of memory"):
         searched(trials=1)
     rows = [json.loads(line) for line in Path("out/search/trials.jsonl").read_text().splitlines()]
     assert rows[1]["outcome"] == outcome
     assert rows[1].get("micro") == (16 if limit else None)
+
+
+def hungry(monkeypatch, limit, error, training=True) -> list[int]:
+    """Have every RegNet refuse batches above `limit`; the list grows with each that is built."""
+    build_network, built = pretrain.network, []
+
+    def large(backbone, **more):
+        module = build_network(backbone, **more)
+        if backbone["name"] == "regnet":
+            module.backbone = Hungry(module.backbone, limit, error, training)
+            built.append(limit)
+        return module
+
+    monkeypatch.setattr(pretrain, "network", large)
+    return built
+
+
+def test_a_recipe_without_a_batch_is_halved_from_that_of_the_recipe(searched, monkeypatch):
+    hungry(monkeypatch, 64, MemoryError())
+    rows = searched(trials=1, epochs=1, recipe={"rate": 0.4, "warmup": 0})
+    recipe = yaml.safe_load(Path("params.yaml").read_text())["search"] | {"recipe": {"rate": 0.4}}
+    images = attempt.largest(recipe)  # 256, or the training list if it is shorter
+    assert 128 < images <= 256
+    assert rows[1]["outcome"] == "complete" and rows[1]["micro"] == images >> 2
+
+
+@pytest.mark.parametrize("limit", [100, 0], ids=["fits in parts", "does not fit"])
+def test_memory_that_runs_out_in_measuring_trains_nothing_again(searched, monkeypatch, limit):
+    plain = searched(trials=1, epochs=1)
+    shutil.rmtree(".tagdag/search")
+    built = hungry(monkeypatch, limit, torch.OutOfMemoryError("CUDA out of memory."), training=False)
+    with contextlib.nullcontext() if limit else pytest.raises(ValueError, match="while it was measured"):
+        searched(trials=1, epochs=1)
+    rows = [json.loads(line) for line in Path("out/search/trials.jsonl").read_text().splitlines()]
+    assert len(built) == 1 and rows[1]["outcome"] == ("complete" if limit else "out of memory")
+    assert not limit or rows == plain
+
+
+def launched_row(searched, monkeypatch, kind: str, **changes):
+    """The row of the one network of a search whose trainings have two workers, all of `kind` fail in them."""
+    monkeypatch.setenv("TAGDAG_WORKERS", "2")
+    monkeypatch.setattr(pretrain, "work", {"large": too_large, "wild": pretrain.work}[kind])
+    with pytest.raises(ValueError, match="no network was trained to the end"):
+        searched(trials=1, epochs=1, **changes)
+    return json.loads(Path("out/search/trials.jsonl").read_text().splitlines()[1])
+
+
+def too_large(section, state, run, title):
+    """As `pretrain.work`, of a network for which a CPU has no memory."""
+    raise RuntimeError(f"DefaultCPUAllocator: can't allocate memory for {section['recipe'].get('micro')}")
+
+
+def test_a_network_that_diverges_in_several_workers_is_counted(searched, monkeypatch):
+    row = launched_row(searched, monkeypatch, "wild", recipe={"batch": 64, "rate": 1e30, "warmup": 0})
+    assert row["outcome"] == "diverged" and "the loss of step" in row["reason"]
+
+
+def test_a_network_too_large_for_several_workers_is_tried_in_parts_and_counted(searched, monkeypatch):
+    monkeypatch.setattr(attempt, "HALVINGS", 1)
+    row = launched_row(searched, monkeypatch, "large")
+    assert row["outcome"] == "out of memory" and "also with 16 images in a pass" in row["reason"]
 
 
 def test_latency_bands_leave_networks_out_before_they_are_trained(searched, monkeypatch):
@@ -347,9 +400,7 @@ def network_of(draws, killed: int | None, budget: dict) -> dict[int, dict]:
     plan = Plan(study, run.slots, fill)
     while True:
         try:
-            return plan.work() or {
-                slot: trial.params for slot, trial in holders(study.get_trials()).items()
-            }
+            return plan.work() or {slot: trial.params for slot, trial in holders(study.get_trials()).items()}
         except ValueError as error:  # Optuna, of the trial that was told meanwhile
             assert "Cannot tell" in str(error)
 

@@ -16,7 +16,8 @@ import torch
 from engine import checkpoint
 from engine.accuracy import accuracy
 from engine.training import faults, loop
-from engine.training.distributed import Team, launch, team
+from engine.training.distributed import Team, team
+from engine.training.launching import launch
 from engine.training.loop import train
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
@@ -151,7 +152,7 @@ def test_a_loss_that_is_not_finite_leaves_a_file_of_every_worker(tmp_path):
 SCRIPT = """
 import sys
 from pathlib import Path
-from engine.training.distributed import launch
+from engine.training.launching import launch
 from engine.training.stopping import Stopped
 from tests.training.test_distributed import slow
 if __name__ == "__main__":

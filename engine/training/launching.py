@@ -1,0 +1,132 @@
+"""Workers of one training on this machine: started as torchrun does, started again, their faults told by type."""
+
+import json
+import logging
+import os
+import signal
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.allocator import OutOfMemory, out_of_memory
+from engine.training.distributed import joined
+from engine.training.meter import Diverged
+from engine.training.stopping import Stopped
+
+RESTARTS = 3  # of all workers, when one of them dies
+# faults that keep their type on the way from a worker to who started it
+KINDS = {kind.__name__: kind for kind in (ValueError, Diverged, OutOfMemory)}
+
+
+class Died(ValueError):
+    """Workers that died again and again; `exitcode`: of the last one, minus the signal as subprocess has it."""
+
+    def __init__(self, message: str, exitcode: int) -> None:
+        super().__init__(message)
+        self.exitcode = exitcode
+
+
+def _work(folder: str, threads: int, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """One worker of `launch`; a fault in what it was given is told, and not tried again."""
+    fault = Path(folder) / "fault"
+    if fault.exists():
+        return
+    torch.set_num_threads(threads)
+    os.environ |= {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}  # nothing listens on the network
+    try:
+        with joined(f"file://{folder}/{os.environ['TORCHELASTIC_RESTART_COUNT']}"):
+            function(*arguments)
+    except Exception as error:
+        if kind := _kind(error):
+            part = fault.with_suffix(f".{os.environ['RANK']}")
+            part.write_text(json.dumps({"kind": kind, "text": _text(error)}))
+            part.replace(fault)
+        raise
+
+
+def _kind(error: Exception) -> str | None:
+    """Which of them an error of a worker is; None for one that another attempt may not meet."""
+    if isinstance(error, ConnectionError):  # another worker's end
+        return None
+    if out_of_memory(error):
+        return "OutOfMemory"
+    name = type(error).__name__
+    if name in KINDS:
+        return name
+    return "ValueError" if isinstance(error, ValueError | OSError) else None
+
+
+def _text(error: Exception) -> str:
+    if out_of_memory(error):
+        reason = str(error).splitlines()[0][:200] if str(error) else "MemoryError"
+        return f"memory ran out in a worker ({reason}): lower recipe.micro or recipe.batch"
+    return str(error)
+
+
+def _raise_fault(folder: Path) -> None:
+    """Raise what a worker has told, if one has."""
+    if (file := folder / "fault").exists():
+        told = json.loads(file.read_text())
+        raise KINDS[told["kind"]](told["text"])
+
+
+def launch(workers: int, function: Callable[..., None], *arguments: Any) -> None:
+    """Runs `function(*arguments)` in `workers` processes of this machine, as torchrun does, and waits for them.
+
+    One that dies (kill -9, a fault of the machine) takes the others with it, and all start again: the function goes on
+    from its last kept state. ValueError with a worker's own words, which is Diverged or OutOfMemory where
+    that was its fault; Died (one too) when they died too often; Stopped after a signal.
+    """
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    if torch.cuda.is_available() and workers > torch.cuda.device_count():
+        raise ValueError(f"{workers} workers need as many GPUs, there are {torch.cuda.device_count()}")
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    threads = max(1, torch.get_num_threads() // workers)
+    with tempfile.TemporaryDirectory(prefix="tagdag-workers-") as folder:
+        # they meet in a file: nothing listens on the network
+        os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
+        os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "120")  # seconds to keep a state in, after a signal
+        files = {"rdzv_backend": "c10d", "rdzv_endpoint": f"{folder}/meeting", "rdzv_configs": {"store_type": "file"}}
+        config = LaunchConfig(
+            1, 1, workers, run_id=uuid.uuid4().hex, max_restarts=RESTARTS, local_addr="127.0.0.1", **files
+        )
+        try:
+            with _own_signals():
+                elastic_launch(config, _work)(folder, threads, function, arguments)
+        except SignalException as error:
+            raise Stopped(
+                f"stopped by {error.sigval.name}: run the same command again to go on", error.sigval
+            ) from None
+        except ChildFailedError as error:
+            _raise_fault(Path(folder))
+            number = next(iter(error.failures.values())).exitcode
+            raise Died(f"the workers died {RESTARTS + 1} times: {_last_words(error)}", number) from error
+        _raise_fault(Path(folder))
+
+
+def _last_words(error: Any) -> str:
+    rank, failure = next(iter(error.failures.items()))
+    words = failure.message["message"] if isinstance(failure.message, dict) else failure.message
+    return f"worker {rank} ended with {failure.exitcode}: {words}"
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Elastic leaves its handlers behind; afterwards ours are there again."""
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+    before = {name: signal.getsignal(name) for name in names}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for name, handler in before.items():
+                signal.signal(name, handler)
