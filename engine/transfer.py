@@ -20,13 +20,22 @@ from engine.network import network, parts
 from engine.numerics import numerics
 from engine.probe import logistic_regression
 from engine.samples import Rows
-from engine.training.distributed import device
+from engine.training.distributed import device, team
+from engine.training.launching import launch, split
 from engine.training.loop import initialise, train
-from engine.training.meter import Report
+from engine.training.meter import Diverged, Progress, Report
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
-from engine.tuning import WHERE
+from engine.tuning import WHERE, told
 from metrics.accuracy import Accuracy
+
+
+def unheard(values: dict[str, float], iteration: int) -> None:
+    """A report that nobody reads; unlike a lambda it can be handed to other processes."""
+
+
+def unseen(done: int, total: int, text: str) -> None:
+    """A progress that nobody watches."""
 
 
 def sections(section: Mapping[str, Any], mode: str, settings: dict[str, Any], samples: int) -> dict[str, Any]:
@@ -53,22 +62,79 @@ def probe(module: nn.Module, samples: Rows, l2: float = 0.01) -> None:
         module.head.fc.bias.copy_(bias)
 
 
+def name_of(arm: Mapping[str, Any]) -> str:
+    """What an arm is called in messages: its values, joined."""
+    return "-".join(str(value) for value in arm.values())
+
+
+def learned(
+    samples: Rows,
+    section: Mapping[str, Any],
+    arm: Mapping[str, Any],
+    settings: dict[str, Any],
+    report: Report = unheard,
+    state: Path | None = None,
+    progress: Progress = unseen,
+) -> nn.Module:
+    """The whole network trained on the samples, from its last state on, as one of the present workers."""
+    built = sections(section, arm["mode"], settings, len(samples))
+    weights = section["weights"] if arm["init"] == "pretrained" else None
+    names = samples.shards.names
+    module = started(built, len(names), weights, arm["seed"])
+    recipe = Recipe(**options(Recipe, section["recipe"] | settings, WHERE))
+    heard = report if team().first else unheard
+    about = {"sections": built, "names": names}  # what `faults` rebuilds the network of a step from
+    training = Training(recipe, section["epochs"], arm["seed"], state, heard, progress, about=about)
+    train(module, samples, training)
+    return module
+
+
+def learned_by_all(*given: Any) -> None:
+    """What each of several workers does; they leave the finished state for `trained`."""
+    learned(*given)
+
+
+def full(
+    samples: Rows,
+    section: Mapping[str, Any],
+    arm: Mapping[str, Any],
+    settings: dict[str, Any],
+    report: Report,
+    state: Path | None,
+    progress: Progress,
+) -> nn.Module:
+    """`learned`, by as many workers as `split` says where a state is kept; Diverged names the arm."""
+    given = (samples, dict(section), dict(arm), settings, report, state)
+    recipe = Recipe(**options(Recipe, section["recipe"] | settings, WHERE))
+    try:
+        count = split(recipe, len(samples), section["epochs"]) if state else 1
+        if count > 1:
+            launch(count, learned_by_all, *given)
+        return learned(*given, progress)
+    except Diverged as error:
+        chosen = f" with {told(settings)}" if settings else ""
+        raise Diverged(f"{name_of(arm)}{chosen}: {error}, or list no such value in {WHERE}") from None
+
+
 def trained(
     samples: Rows,
     section: Mapping[str, Any],
     arm: Mapping[str, Any],
     settings: dict[str, Any],
-    report: Report = lambda values, iteration: None,
+    report: Report = unheard,
     state: Path | None = None,
+    progress: Progress = unseen,
 ) -> nn.Module:
-    """One network trained on the samples; `arm` is its {init, mode, seed}, `settings` the hyper-parameters chosen."""
+    """One network trained on the samples; `arm` is its {init, mode, seed}, `settings` the hyper-parameters chosen.
+
+    state: folder that a killed training goes on from. Diverged names the arm and what to change.
+    """
+    if arm["mode"] == "full":
+        return full(samples, section, arm, settings, report, state, progress)
     built = sections(section, arm["mode"], settings, len(samples))
     weights = section["weights"] if arm["init"] == "pretrained" else None
     module = started(built, len(samples.shards.names), weights, arm["seed"])
-    if arm["mode"] == "full":
-        recipe = Recipe(**options(Recipe, section["recipe"] | settings, WHERE))
-        train(module, samples, Training(recipe, section["epochs"], arm["seed"], state, report))
-    elif arm["mode"] == "linear":
+    if arm["mode"] == "linear":
         probe(module, samples, **options(probe, settings, WHERE, ("module", "samples")))
     else:
         module.head.keep(*features(module, samples))

@@ -5,14 +5,18 @@ The protocol of Mahajan et al. 2018 (arXiv 1805.00932), section 3; validation an
 
 import dataclasses
 import itertools
+import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 
 from engine.samples import Rows
+from engine.training.meter import Diverged
 from engine.training.recipe import Recipe
 
+log = logging.getLogger("tagdag")
 WHERE = "finetune.grid"
 INITS = ("pretrained", "scratch")
 KEYS = {
@@ -64,12 +68,31 @@ def choose(
 ) -> dict[str, Any]:
     """{"chosen", "scores", "fit", "held_out"}: the settings with the best score(settings, fit, held out).
 
-    The first of equals is taken; so is the first of all when no class has a label to spare.
+    The first of equals is taken; so is the first of all when no class has a label to spare. Settings that
+    raise Diverged come last: their entry of `scores` has a top1 of 0.0 and `"diverged": True`. ValueError
+    when all do.
     """
     fit, held = held_out(samples, share, generator)
     if len(settings) == 1 or not len(held):
         return {"chosen": settings[0], "scores": [], "fit": len(samples), "held_out": 0}
-    scores = [score(each, fit, held) for each in settings]
-    listed = [each | {"top1": top1} for each, top1 in zip(settings, scores, strict=True)]
-    best = settings[scores.index(max(scores))]
-    return {"chosen": best, "scores": listed, "fit": len(fit), "held_out": len(held)}
+    scores = [each | _scored(each, partial(score, each, fit, held)) for each in settings]
+    best = max(range(len(scores)), key=lambda i: (not scores[i].get("diverged"), scores[i]["top1"]))
+    if scores[best].get("diverged"):
+        raise ValueError(
+            f"{WHERE}: training diverged with each of its {len(settings)} combinations "
+            f"({told(settings[0])} and on): list lower rates, or set recipe.clip or a longer recipe.warmup"
+        )
+    return {"chosen": settings[best], "scores": scores, "fit": len(fit), "held_out": len(held)}
+
+
+def _scored(settings: dict[str, Any], score: Callable[[], float]) -> dict[str, Any]:
+    try:
+        return {"top1": score()}
+    except Diverged as error:
+        log.warning("%s: %s counts as the worst: %s", WHERE, told(settings), str(error).split(";")[0])
+        return {"top1": 0.0, "diverged": True}
+
+
+def told(settings: dict[str, Any]) -> str:
+    """Hyper-parameters in one line: `rate 0.4, weight_decay 0.0001`."""
+    return ", ".join(f"{name} {value}" for name, value in settings.items())

@@ -87,7 +87,7 @@ class Watch:
 
 
 def largest(section: dict[str, Any]) -> int:
-    """Images of a forward pass as the recipe asks for them: those of a micro-batch, or of a worker's part of a batch."""
+    """Images of a forward pass that the recipe asks for: of a micro-batch, or of a worker's part of a batch."""
     recipe = Recipe(**options(Recipe, section["recipe"], "search.recipe"))
     training = Training(recipe, section["epochs"], section["seed"])
     recipe = Plan.of(training, lists(section), ALONE).recipe  # not more than there are images

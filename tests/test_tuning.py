@@ -1,5 +1,6 @@
 """Hyper-parameters: which combinations there are, what is held out, and that the best score wins."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from PIL import Image
 from corpus.shards.order import seeded
 from corpus.shards.shards import write_shards
 from engine.samples import Rows, few_per_class, opened
+from engine.training.meter import Diverged
 from engine.tuning import choose, combinations, held_out
+from flows.report import choice_line
 
 
 def test_combinations_are_those_of_the_mode_and_the_init():
@@ -76,3 +79,36 @@ def test_the_best_score_wins_and_the_first_of_equals(tmp_path):
 def test_nothing_is_held_out_where_there_is_no_choice_or_no_label_to_spare(tmp_path, settings, per_class):
     choice = choose(settings, samples(tmp_path, *per_class), 0.25, seeded(0), lambda *_: pytest.fail("scored"))
     assert choice == {"chosen": {"k": 5}, "scores": [], "fit": sum(per_class), "held_out": 0}
+
+
+def scored(tops: dict[float, float | None]):
+    """A score by rate; None diverges."""
+
+    def score(settings, fit, held):
+        if tops[settings["rate"]] is None:
+            raise Diverged("the loss of step 3 is nan; `python -m engine.training.faults x` repeats it")
+        return tops[settings["rate"]]
+
+    return score
+
+
+@pytest.mark.parametrize(
+    ("tops", "chosen"),
+    [({0.1: 40.0, 1e6: None}, 0.1), ({1e6: None, 0.1: 0.0}, 0.1), ({1e6: None, 2e6: None, 0.4: 3.0}, 0.4)],
+)
+def test_a_value_that_diverges_counts_as_the_worst(tmp_path, tops, chosen, caplog):
+    grid = [{"rate": rate} for rate in tops]
+    choice = choose(grid, samples(tmp_path, 8, 8), 0.25, seeded(0), scored(tops))
+    assert choice["chosen"] == {"rate": chosen}
+    assert "rate 1000000.0 counts as the worst: the loss of step 3 is nan" in caplog.text
+    told = json.loads(json.dumps(choice["scores"], allow_nan=False))
+    assert {"rate": 1e6, "top1": 0.0, "diverged": True} in told
+    assert [score.get("diverged", False) for score in told] == [top is None for top in tops.values()]
+    arm = {"candidate": "winner", "target": "scenes", "init": "scratch", "mode": "full", "labels": 20}
+    assert f"rate {chosen} of " in choice_line(arm | choice)
+
+
+def test_when_all_values_diverge_the_grid_is_to_be_changed(tmp_path):
+    grid = [{"rate": 1e6}, {"rate": 2e6}]
+    with pytest.raises(ValueError, match=r"finetune\.grid: .*each of its 2 combinations.*list lower rates"):
+        choose(grid, samples(tmp_path, 8, 8), 0.25, seeded(0), scored({1e6: None, 2e6: None}))

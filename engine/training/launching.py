@@ -17,11 +17,45 @@ import torch
 from engine.allocator import OutOfMemory, out_of_memory
 from engine.training.distributed import joined
 from engine.training.meter import Diverged
+from engine.training.recipe import Recipe
 from engine.training.stopping import Stopped
 
 RESTARTS = 3  # of all workers, when one of them dies
+PAYS = 1_000_000  # images of a training, minutes on a GPU; to start workers takes 10 to 20 seconds
+NORM = 16  # images whose statistics batch norm can live with: Wu, He 2018 (arXiv 1803.08494), figure 1
 # faults that keep their type on the way from a worker to who started it
 KINDS = {kind.__name__: kind for kind in (ValueError, Diverged, OutOfMemory)}
+
+
+def said() -> int | None:
+    """How many processes are to train one network: TAGDAG_WORKERS, None where it is not set.
+
+    ValueError for what is no number of processes.
+    """
+    text = os.environ.get("TAGDAG_WORKERS") or None
+    if text is not None and (not text.isdecimal() or int(text) < 1):
+        raise ValueError(f"TAGDAG_WORKERS={text}: say how many processes train a network, 1 or more")
+    return None if text is None else int(text)
+
+
+def split(recipe: Recipe, images: int, epochs: float) -> int:
+    """How many workers a training of so many images and epochs is split among, where many such are to be done.
+
+    TAGDAG_WORKERS, or one for each GPU where the training has PAYS images or more: below that their
+    start costs more than it saves, and trainings side by side are better. Fewer where batch norm would
+    see other numbers of images: with recipe.micro as many as have whole micro-batches, without it as
+    many as have NORM images of a batch each, with batch_norm `sync` as many as there are. Its running
+    averages are the first worker's, unless recipe.precise_bn has them computed anew.
+    """
+    gpus = torch.cuda.device_count()
+    most = said() or (gpus if gpus > 1 and images * epochs >= PAYS else 1)
+    batch = min(recipe.batch, images)
+    if recipe.batch_norm == "sync":
+        return max(1, min(most, batch))
+    if not recipe.micro:
+        return max(1, min(most, batch // NORM))
+    whole = [n for n in range(1, most + 1) if batch % (n * recipe.micro) == 0]
+    return max(whole, default=1)
 
 
 class Died(ValueError):
@@ -47,7 +81,8 @@ def _work(folder: str, threads: int, function: Callable[..., None], arguments: t
             part = fault.with_suffix(f".{os.environ['RANK']}")
             part.write_text(json.dumps({"kind": kind, "text": _text(error)}))
             part.replace(fault)
-        raise
+        if kind != "Diverged":  # of which all workers know: none has to be stopped, and started for nothing
+            raise
 
 
 def _kind(error: Exception) -> str | None:
