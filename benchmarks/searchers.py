@@ -40,7 +40,8 @@ from benchmarks.postgres import postgres
 from benchmarks.tracking import Server
 from engine.digest import digest
 from engine.profile import device_name
-from flows.study import GRACE, holders, outcome
+from flows.storage import GRACE
+from flows.study import holders, outcome
 
 RESULT = ROOT / "benchmarks" / "results" / "searchers.md"
 SMALL = {

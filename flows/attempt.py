@@ -20,7 +20,8 @@ from engine.training.recipe import Recipe
 from flows import settings
 from flows.orchestrate import task
 from flows.pretrain import fit, hit_rate, images, lists, workers
-from flows.study import Ended, outcome, patiently
+from flows.storage import patiently
+from flows.study import Ended, outcome
 from flows.tracking import Run
 
 OBJECTIVES = ("error", "error_top5", "params", "flops", "acts", "latency_ms")  # all minimised

@@ -19,7 +19,7 @@ import yaml
 from engine.build import options
 from engine.profile import device_name
 from engine.training.distributed import device
-from flows import searchreport, settings
+from flows import settings
 from flows.attempt import OBJECTIVES, ranked
 from flows.command import main
 from flows.orchestrate import flow, progress
@@ -135,20 +135,23 @@ def search(
     Optuna. `objectives`: error first of all, and costs or latency beside it. `latency_ms`: band of one image on this
     device. `warm_start`: folders of earlier searches, whose results the sampler learns from. `retrain`: {best, seeds,
     epochs}: so many of the best are trained again for each seed, and means decide. `data`: hashtags, or targets/<name>.
-    The reference network is trained in the same regime and handed on as the baseline.
+    The reference network is trained in the same regime and handed on as the baseline. flows/searcher.py: workers.
     """
     section = checked(dict(locals()))
     out = settings.OUT / "search"
     out.mkdir(parents=True, exist_ok=True)
-    with stage_run("search", section) as run:
+    with others(trials and trials + 1) as crew, stage_run("search", section) as run:
         joined = Search.joined(section, run)
         fits(joined, reference)
-        with progress("search") as show, others() as tend:
-            sweep(joined, show, tend)
+        crew.begin(joined)
+        with progress("search") as show:
+            sweep(joined, show, crew.tend)
         joined.recorded()
         found, (first, *again) = timeless(joined.rows()), timeless(joined.finished())
         lines([first, *found], out / "trials.jsonl")
         lines(again, out / "retrained.jsonl")
+        from flows import searchreport  # SciPy and matplotlib, which no other worker needs
+
         searchreport.write(out, [first, *found], again, about(section, run.origin))
         best = winner(found, again)
         (out / "winner.yaml").write_text(yaml.safe_dump(best["network"], sort_keys=False))

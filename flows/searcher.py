@@ -6,81 +6,166 @@ TAGDAG_SEARCH_STORAGE=postgresql://user@host/base MLFLOW_TRACKING_URI=http://hos
 
 import argparse
 import contextlib
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 import torch
 
+from engine.training.launching import said
+from flows import deaths
 from flows.command import keywords, user_errors
 from flows.orchestrate import log
+from flows.study import blame
 from flows.sweep import Search, sweep
 
-
-def count() -> int:
-    """How many workers the stage search has on this machine: TAGDAG_SEARCHERS."""
-    said = os.environ.get("TAGDAG_SEARCHERS", "1")
-    if not said.isdecimal() or said == "0":
-        raise ValueError(f"TAGDAG_SEARCHERS={said}: say how many networks are to be trained side by side")
-    return int(said)
+ROOM = 1 << 30  # bytes of memory for each worker that nobody asked for
+PATIENCE = 3  # seconds for a worker to see that nothing is left
 
 
-@contextlib.contextmanager
-def others() -> Iterator[Callable[[], None]]:
-    """The other workers on this machine, each with its part of the cores, or a GPU of its own.
+def cores() -> int:
+    """How many cores this process may use: its affinity, and a container's quota (cgroup 2)."""
+    usable, quota = len(os.sched_getaffinity(0)), Path("/sys/fs/cgroup/cpu.max")
+    limit, period = quota.read_text().split() if quota.exists() else ("max", "1")
+    return min(usable, max(1, int(limit) // int(period))) if limit.isdecimal() else usable
 
-    Yields what is to be called now and then: it starts one again that was killed.
-    """
-    share = max(1, len(os.sched_getaffinity(0)) // count())
+
+def gpus() -> list[str]:
+    """Names of the GPUs, as CUDA_VISIBLE_DEVICES has them."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = named.split(",") if named else [str(i) for i in range(torch.cuda.device_count())]
-    threads, said, children = torch.get_num_threads(), os.environ.get("TAGDAG_WORKERS"), []
+    found = torch.cuda.device_count()
+    return named.split(",")[:found] if named else [str(i) for i in range(found)]
 
-    def start(i: int) -> subprocess.Popen:
+
+def count(most: int | None = None) -> int:
+    """How many workers the stage search has on this machine, at most as many as it has networks.
+
+    TAGDAG_SEARCHERS; else one where TAGDAG_WORKERS has several processes train a network, one for each
+    GPU, or without a GPU one for each core that memory allows.
+    """
+    asked = os.environ.get("TAGDAG_SEARCHERS") or None
+    if asked is not None and (not asked.isdecimal() or int(asked) < 1):
+        raise ValueError(f"TAGDAG_SEARCHERS={asked}: say how many networks are to be trained side by side")
+    if asked is not None:
+        return int(asked)
+    if (said() or 1) > 1:
+        return 1
+    usable = len(gpus()) or min(cores(), max(1, psutil.virtual_memory().available // ROOM))
+    return min(usable, most or usable)
+
+
+@dataclass
+class Crew:
+    """The other workers of a search on this machine: processes that wait until it has begun."""
+
+    workers: int  # with the stage itself
+    search: Search | None = None
+    children: list[subprocess.Popen] = field(default_factory=list)
+
+    def begin(self, search: Search) -> None:
+        """Let them work on a search; the last one of a machine that dies of a network is told to it."""
+        self.search = search
+        for child in self.children:
+            self._let(child)
+
+    def start(self, i: int) -> subprocess.Popen:
+        """Worker i, counted from 0: on its own GPU, or on a CPU with one thread."""
         env = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
-        env |= {"OMP_NUM_THREADS": str(share), "TAGDAG_WORKERS": said or "1"} | (
-            {"CUDA_VISIBLE_DEVICES": gpus[(i + 1) % len(gpus)]} if gpus else {}
-        )
-        command = [sys.executable, "-m", "flows.searcher", "--follow", str(os.getpid())]
-        return subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL)
+        env |= {"OMP_NUM_THREADS": str(threads(self.workers))} | {"TAGDAG_WORKERS": str(said() or 1)}
+        if named := gpus():  # the stage has the first
+            env["CUDA_VISIBLE_DEVICES"] = named[(i + 1) % len(named)]
+        command = [sys.executable, "-m", "flows.searcher", "--follow"]
+        child = subprocess.Popen(command, env=env, stdin=subprocess.PIPE)
+        if self.search:
+            self._let(child)
+        return child
 
-    def tend() -> None:
-        for i, child in enumerate(children):
-            if (child.poll() or 0) < 0:
-                log.warning("a worker of the search died of signal %d: it is started again", -child.returncode)
-                children[i] = start(i)
+    def _let(self, child: subprocess.Popen) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has died; `tend` sees that
+            child.stdin.write(b"\n")
+            child.stdin.flush()
 
-    try:
-        children += [start(i) for i in range(count() - 1)]
-        if children:  # for this process too: its part of the cores, and one GPU
-            torch.set_num_threads(share)
-            os.environ["TAGDAG_WORKERS"] = said or "1"
-        yield tend
-        for child in children:  # they too see that nothing is left; one that is only starting has nothing to lose
+    def tend(self) -> None:
+        """Called now and then: starts those again that a signal has ended, and notes whether it was a network."""
+        for i, child in enumerate(self.children):
+            if child.returncode is not None or not (ended := deaths.reaped(child.pid)):
+                continue
+            child.returncode = ended[0]
+            if child.returncode < 0:
+                self._mourn(child, peak=ended[1])
+                self.children[i] = self.start(i)
+
+    def _mourn(self, child: subprocess.Popen, peak: int) -> None:
+        log.warning("a worker of the search died of signal %d: it is started again", -child.returncode)
+        reason = deaths.own_fault(child.returncode, peak, deaths.memory() // self.workers)
+        for study in (self.search.networks, self.search.finals) if reason else ():
+            blame(study, child.pid, reason)
+
+    def part(self) -> None:
+        """At the end of a search: those that took part see it, one that is only starting has nothing to lose."""
+        for child in self.children:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(3)
+                child.wait(PATIENCE if self.search.joined_by(child.pid) else 0)
             child.kill()
-    finally:
-        torch.set_num_threads(threads)
-        os.environ.pop("TAGDAG_WORKERS") if children and not said else None
-        for child in children:
+
+    def stop(self) -> None:
+        """End them; those in training keep their states."""
+        for child in self.children:
             child.terminate()
-        for child in children:
+        for child in self.children:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(30)
             child.kill()
+            child.wait()
+            child.stdin.close()
 
 
-def _follow(parent: int) -> None:
-    """Stop in order when the process that started this one is gone."""
+def threads(workers: int) -> int:
+    """Of each worker: one on a CPU, for the same results whatever their number.
+
+    Two threads of one network lose to one on a machine that does other work, and gain little else.
+    """
+    return max(1, cores() // workers) if torch.cuda.is_available() else 1
+
+
+@contextlib.contextmanager
+def others(most: int | None = None) -> Iterator[Crew]:
+    """The other workers on this machine, started at once: what they import is imported beside the stage's own start.
+
+    most: networks of the search, where that is known. Inside, this process has threads and a GPU as they have.
+    """
+    crew = Crew(count(most))
+    before, asked = torch.get_num_threads(), os.environ.get("TAGDAG_WORKERS")
+    try:
+        if crew.workers > 1:
+            crew.children += [crew.start(i) for i in range(crew.workers - 1)]
+            os.environ["TAGDAG_WORKERS"] = asked or "1"
+        if crew.workers > 1 or not torch.cuda.is_available():
+            torch.set_num_threads(threads(crew.workers))
+        yield crew
+        crew.part()
+    finally:
+        torch.set_num_threads(before)
+        if crew.workers > 1 and asked is None:
+            del os.environ["TAGDAG_WORKERS"]
+        crew.stop()
+
+
+def _follow() -> None:
+    """Wait for the stage that started this process to begin; stop in order when it is gone."""
+    importlib.import_module("mlflow")  # what the first network would wait for
+    if not sys.stdin.buffer.readline():
+        raise SystemExit(1)
 
     def watch() -> None:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            psutil.Process(parent).wait()
+        sys.stdin.buffer.read()  # until it is closed, as a kill -9 of the stage does too
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
@@ -91,10 +176,12 @@ def main() -> None:
     from flows.search import search
 
     parser = argparse.ArgumentParser(prog="python -m flows.searcher", description=__doc__)
-    parser.add_argument("--follow", type=int, metavar="PID", help="end with this process")
+    parser.add_argument("--follow", action="store_true", help="as the stage starts it: begin and end with it")
     given = parser.parse_args()
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)  # as all workers of a search
     if given.follow:
-        _follow(given.follow)
+        _follow()
     with user_errors():
         joined = Search.joined(keywords(search))
         sweep(joined, lambda done, total, text: None)

@@ -6,7 +6,6 @@ another attempt; of two that were queued at once the later one steps back. So no
 """
 
 import contextlib
-import functools
 import logging
 import os
 import socket
@@ -19,24 +18,21 @@ from typing import Any
 
 import optuna
 import psutil
-from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
-from optuna.storages import RDBStorage, fail_stale_trials
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.storages import fail_stale_trials
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy import event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from flows import deaths
+from flows.storage import AWAY, GRACE, Storage, patiently, told
 
 log = logging.getLogger("tagdag")
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-BEAT, GRACE = 20, 90  # seconds between two signs of life of a worker, and without one until it counts as dead
-LOCKED = 30  # seconds that SQLite itself waits for another writer
-LOST = 8  # so many workers that die at the same step of a network have died of it
+LOST = 3  # so many workers that die of themselves at the same step of a network have died of it
 
 
 Slot = int | str
-AWAY = (DBAPIError, StorageInternalError)  # what a storage that is locked or away raises
 
 
 class Ended(Exception):
@@ -51,79 +47,6 @@ class StepBack(Exception):
     """Another attempt holds the slot."""
 
 
-class Storage(RDBStorage):
-    """Optuna's, whose signs of life survive a data base that is away for a while."""
-
-    def record_heartbeat(self, trial_id: int) -> None:
-        try:
-            super().record_heartbeat(trial_id)
-        except (SQLAlchemyError, StorageInternalError) as error:
-            log.warning("the storage of the search takes no sign of life: %s", told(error))
-
-
-def told(error: BaseException) -> str:
-    """The driver's own words, without SQL and without what a URL holds."""
-    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
-    return str(getattr(cause, "orig", None) or cause).strip().splitlines()[0][:200]
-
-
-def patience() -> float:
-    """Seconds to wait for a storage that is locked or away: TAGDAG_STORAGE_PATIENCE, 120 by default."""
-    return float(os.environ.get("TAGDAG_STORAGE_PATIENCE", "120"))
-
-
-def patiently(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Repeat the call while the storage is locked or away; ValueError with cause and fix when patience ends."""
-
-    @functools.wraps(call)
-    def persistent(*args: Any, **kwargs: Any) -> Any:
-        began, pause = time.monotonic(), 0.2
-        while True:
-            try:
-                return call(*args, **kwargs)
-            except AWAY as error:
-                if time.monotonic() - began > patience():
-                    raise ValueError(
-                        f"the storage of the search is locked or away ({told(error)}): what was trained is kept; see "
-                        "that the data base runs and is writable, then repeat the command"
-                    ) from None
-                if pause == 0.2:
-                    log.warning("the storage of the search is locked or away, waiting for it: %s", told(error))
-                time.sleep(pause)
-                pause = min(5.0, 2 * pause)
-
-    return persistent
-
-
-@patiently
-def _connected(url: str) -> Storage:
-    embedded = url.startswith("sqlite")
-    arguments = {"timeout": LOCKED, "isolation_level": None} if embedded else {"client_encoding": "utf8"}
-    options = {"connect_args": arguments, "pool_pre_ping": not embedded}
-    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):  # heartbeats have been one since 2021
-        storage = Storage(url, engine_kwargs=options, heartbeat_interval=BEAT, grace_period=GRACE)
-    if embedded:  # without a lock from its start, two workers read the same trial as waiting and both take it
-        event.listen(storage.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return storage
-
-
-def connected(file: Path) -> Storage:
-    """The storage that TAGDAG_SEARCH_STORAGE names (postgresql://user@host/base), or SQLite in this file."""
-    named = os.environ.get("TAGDAG_SEARCH_STORAGE")
-    if not named:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        if named and make_url(named).drivername == "postgresql":
-            if "@" in (make_url(named).host or ""):
-                raise ArgumentError("write an @ within the password as %40")
-            named = make_url(named).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-        return _connected(named or f"sqlite:///{file}")
-    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
-        if "locked or away" in str(error):
-            raise
-        raise ValueError(f"TAGDAG_SEARCH_STORAGE: {told(error)}: give postgresql://user@host:port/base") from None
-
-
 def host() -> str:
     """Where a process id tells who is alive: a machine, on Linux since it was started and in one container of it."""
     boot = Path("/proc/sys/kernel/random/boot_id")
@@ -132,7 +55,8 @@ def host() -> str:
 
 
 def _me() -> dict[str, Any]:
-    return {"host": host(), "pid": os.getpid(), "born": psutil.Process().create_time()}
+    born = psutil.Process().create_time()
+    return {"host": host(), "pid": os.getpid(), "born": born, "kills": deaths.kills_for_memory()}
 
 
 def _alive(worker: dict[str, Any]) -> bool:
@@ -195,11 +119,12 @@ class Plan:
     @patiently
     def _queue(self) -> list[FrozenTrial]:
         """Bury the dead, queue an attempt at every slot without a holder; the trials as they then are."""
-        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
-            fail_stale_trials(self.study)
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if self._dead(trial):
-                _bury(self.study, trial.number)
+                _bury(self.study, trial)
+        # those elsewhere; after those here, of whose death there may be a sign
+        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+            fail_stale_trials(self.study)
         trials = self.study.get_trials(deepcopy=False)
         held = holders(trials)
         missing = [slot for slot in self.wanted(trials) if slot not in held]
@@ -223,9 +148,7 @@ class Plan:
             note("stopped", True)
             raise StepBack
         try:
-            died = [one.user_attrs.get("at", -1) for one in trials if _cut_short(one, slot)]
-            if len(died) >= LOST and len(set(died[-LOST:])) == 1:
-                raise Ended("killed its worker", f"{LOST} workers died in it after step {died[-1]}: out of memory?")
+            self._spare(trials, slot)
             return self.train(trial, slot)
         except Ended as ended:
             note("outcome", ended.outcome)
@@ -237,16 +160,47 @@ class Plan:
             note("stopped", True)  # not the network's fault
             raise
 
+    def _spare(self, trials: list[FrozenTrial], slot: Slot) -> None:
+        """Ended where the last workers all died of this slot, at the same step, by a fault of their own."""
+        blamed = patiently(lambda: self.study.user_attrs)()
+        cut = (one for one in trials if one.user_attrs.get("slot") == slot and _cut_short(one))
+        died = [one for one in cut if _grave(one.number) in blamed][-LOST:]
+        if len(died) == LOST and len({one.user_attrs["at"] for one in died}) == 1:
+            step, last = died[-1].user_attrs["at"], blamed[_grave(died[-1].number)]
+            reason = f"{LOST} workers died in it after step {max(step, 0)}, the last one {last}"
+            raise Ended("killed its worker", reason)
 
-def _cut_short(trial: FrozenTrial, slot: Slot) -> bool:
-    """Whether this was an attempt at the slot whose worker died."""
-    failed = trial.state == TrialState.FAIL and trial.user_attrs.get("slot") == slot
-    return failed and "worker" in trial.user_attrs and not {"outcome", "stopped"} & trial.user_attrs.keys()
+
+def _cut_short(trial: FrozenTrial) -> bool:
+    """Whether the worker of this attempt died in it, after it had begun with the network."""
+    known = trial.user_attrs.keys()
+    ended = trial.state == TrialState.FAIL and {"worker", "at"} <= known
+    return ended and not {"outcome", "stopped"} & known
 
 
-def _bury(study: Study, number: int) -> None:
+def _grave(number: int) -> str:
+    """Under which name a study knows that the worker of a trial died of it: a trial that has ended takes no more."""
+    return f"died in trial {number}"
+
+
+def blame(study: Study, pid: int, reason: str) -> None:
+    """Note that a process of this machine died by a fault of its own, with the attempt that it was at."""
+    mine = [
+        one
+        for one in patiently(study.get_trials)(deepcopy=False)
+        if (worker := one.user_attrs.get("worker")) and (worker["host"], worker["pid"]) == (host(), pid)
+    ]
+    # only its last one, of a process whose id was that of an earlier one too
+    if mine and (mine[-1].state == TrialState.RUNNING or _cut_short(mine[-1])):
+        patiently(study.set_user_attr)(_grave(mine[-1].number), reason)
+
+
+def _bury(study: Study, trial: FrozenTrial) -> None:
+    worker = trial.user_attrs.get("worker", {})
+    if "kills" in worker and (reason := deaths.since(worker["kills"])):
+        study.set_user_attr(_grave(trial.number), reason)
     with contextlib.suppress(UpdateFinishedTrialError, ValueError):  # another worker was faster
-        study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+        study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
 
 @patiently

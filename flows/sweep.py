@@ -1,5 +1,6 @@
 """A search as its workers share it: what is to be trained, who has it, how far it is."""
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from flows.code import code
 from flows.orchestrate import task
 from flows.pretrain import CORPUS, rows
 from flows.samplers import PRUNERS, made, sampler
-from flows.study import Plan, StepBack, connected, holders, opened, outcome, patiently
+from flows.storage import connected, patiently
+from flows.study import Plan, StepBack, holders, opened, outcome
 from flows.tracking import Run
 from flows.trials import read_trials
 
@@ -121,6 +123,12 @@ class Search:
             "images": sum(row.get("images", 0) for row in rows),
         }
         return any(self.section[budget] and used[budget] >= self.section[budget] for budget in used)
+
+    def joined_by(self, pid: int) -> bool:
+        """Whether a process of this machine has taken part."""
+        both = [patiently(study.get_trials)(deepcopy=False) for study in (self.networks, self.finals)]
+        trials = itertools.chain(*both)
+        return any(one.user_attrs.get("worker", {}).get("pid") == pid for one in trials)
 
     def recorded(self) -> None:
         """Log what was trained in another run of the stage as children of this one too."""

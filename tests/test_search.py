@@ -60,9 +60,10 @@ def borrowed(shards):
 
 
 @pytest.fixture
-def searched(place, shards, one_thread):
+def searched(place, shards, one_thread, monkeypatch):
     """`searched(**changes)`: the rows of a search of the sample with changes to its section, the reference's first."""
     borrowed(shards)
+    monkeypatch.setenv("TAGDAG_SEARCHERS", "1")  # what a test patches is patched in this process only
 
     def run(**changes):
         params = yaml.safe_load((shards / "params.yaml").read_text())

@@ -9,14 +9,17 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
+from flows import deaths, storage
 from flows import study as studies
-from flows.study import Ended, Plan, connected, holders, opened, outcome
+from flows.storage import connected
+from flows.study import Ended, Plan, blame, holders, opened, outcome
 
 ODD = ["postgresql://tagdag:hun@secret@127.0.0.1:1/base", "postgresql://tagdag:secret@127.0.0.1:/base"]
 SLOTS = 12
@@ -39,13 +42,13 @@ def work(folder: Path, name: str, slots: int, seconds: float, gate=None) -> None
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def storage(request, monkeypatch):
+def kind(request, monkeypatch):
     if request.param == "postgresql":
         monkeypatch.setenv("TAGDAG_SEARCH_STORAGE", request.getfixturevalue("postgres_server").url)
     return request.param
 
 
-def test_workers_fill_every_slot_once(tmp_path, storage, workers=4):
+def test_workers_fill_every_slot_once(tmp_path, kind, workers=4):
     name = f"once {tmp_path}"
     gate = spawn.Barrier(workers)
     processes = [spawn.Process(target=work, args=(tmp_path, name, SLOTS, 0.05, gate)) for _ in range(workers)]
@@ -61,7 +64,8 @@ def test_workers_fill_every_slot_once(tmp_path, storage, workers=4):
     assert {slot: outcome(trial) for slot, trial in holders(trials).items()} == dict.fromkeys(range(SLOTS), "complete")
 
 
-def test_a_worker_killed_again_and_again_loses_no_slot(tmp_path, storage):
+def test_a_worker_killed_again_and_again_loses_no_slot(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(studies, "GRACE", 5)  # of one that was killed before it could say its name
     name, draws = f"kills {tmp_path}", random.Random(0)
     study = opened(connected(tmp_path / "search.db"), name, 1)
     for _ in range(3):
@@ -109,32 +113,94 @@ def test_an_attempt_that_was_stopped_is_made_again(tmp_path):
     assert [trial.state for trial in again.study.get_trials()] == [TrialState.FAIL, TrialState.COMPLETE]
 
 
-def die(folder: Path) -> None:
-    """As a worker that the system kills at the same step each time."""
+def die(folder: Path, number: int) -> None:
+    """As a worker that a signal ends at the same step each time."""
 
     def fill(trial, slot):
         trial.set_user_attr("at", 7)
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), number)
 
     plan(folder, fill).work()
 
 
-def test_a_network_that_kills_its_workers_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(studies, "LOST", 2)
-    for _ in range(studies.LOST):
-        process = spawn.Process(target=die, args=(tmp_path,))
+def deaths_of(folder: Path, count: int, number: int) -> Iterator[spawn.Process]:
+    """Workers that die in slot 0 one after the other, each looked at before anyone buries it."""
+    for _ in range(count):
+        process = spawn.Process(target=die, args=(folder, number))
         process.start()
         process.join(60)
-        assert process.exitcode == -signal.SIGKILL
-    last = plan(tmp_path, lambda trial, slot: pytest.fail("it was trained once more"))
+        assert process.exitcode == -number
+        yield process
+
+
+def last_outcome(folder: Path) -> str | None:
+    """What becomes of slot 0 when a worker that would train it to the end finds it."""
+    last = plan(folder, lambda trial, slot: [1.0])
     last.work()
-    assert outcome(holders(last.study.get_trials())[0]) == "killed its worker"
+    return outcome(holders(last.study.get_trials())[0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_kills_from_outside_cost_no_healthy_network(tmp_path, number):
+    for _ in deaths_of(tmp_path, studies.LOST + 1, number):
+        assert not deaths.own_fault(-number, peak=1 << 20, share=1 << 30)
+    assert last_outcome(tmp_path) == "complete"
+
+
+def told_by_parent(folder: Path, process: spawn.Process) -> None:
+    """As the stage that started the worker, and saw how it ended."""
+    reason = deaths.own_fault(process.exitcode, peak=900 << 20, share=1 << 30)
+    blame(plan(folder, None).study, process.pid, reason)
+
+
+def told_by_kernel(folder: Path, process: spawn.Process) -> None:
+    """As whoever finds the trial: the kernel's count has grown since."""
+    plan(folder, None)._queue()
+
+
+@pytest.mark.parametrize(
+    ("number", "tell"),
+    [(signal.SIGKILL, told_by_parent), (signal.SIGSEGV, told_by_parent), (signal.SIGKILL, told_by_kernel)],
+)
+def test_a_network_that_kills_its_workers_is_given_up(tmp_path, monkeypatch, number, tell):
+    monkeypatch.setattr(studies, "LOST", 2)
+    if tell is told_by_kernel:
+        monkeypatch.setattr(deaths, "kills_for_memory", lambda: 1 << 40)
+    for process in deaths_of(tmp_path, 2, number):
+        tell(tmp_path, process)
+    assert last_outcome(tmp_path) == "killed its worker"
+    study = plan(tmp_path, None).study
+    assert "2 workers died in it after step 7, the last one" in holders(study.get_trials())[0].user_attrs["reason"]
     from flows.sweep import Search  # not above: it takes torch into every worker here
 
-    last.study.sampler.left = lambda trials: 1
-    last.study.sampler.drawn = lambda trials: {0}
+    study.sampler.left = lambda trials: 1
+    study.sampler.drawn = lambda trials: {0}
     section = {"trials": 3, "hours": 1, "images": None}
-    assert Search(section, None, "", last.study, last.study, None).slots(last.study.get_trials()) == [0, 1]
+    assert Search(section, None, "", study, study, None).slots(study.get_trials()) == [0, 1]
+
+
+def test_a_network_that_gets_on_between_deaths_is_not_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(studies, "LOST", 2)
+    one = plan(tmp_path, None)
+    for step in (7, 9):
+        one.study.enqueue_trial({}, user_attrs={"slot": 0})
+        trial = one.study.ask()
+        trial.set_user_attr("worker", studies._me() | {"pid": step})
+        trial.set_user_attr("at", step)
+        blame(one.study, step, "broke down (SIGSEGV)")
+        one.study.tell(trial, state=TrialState.FAIL)
+    assert last_outcome(tmp_path) == "complete"
+
+
+def test_a_child_tells_how_it_ended():
+    use = "b = bytearray(64 << 20); b[::4096] = b'1' * len(b[::4096])"
+    child = subprocess.Popen([sys.executable, "-c", f"import os; {use}; os.abort()"])
+    until = time.monotonic() + 60
+    while not (ended := deaths.reaped(child.pid)) and time.monotonic() < until:
+        time.sleep(0.05)
+    code, peak = ended
+    assert code == -signal.SIGABRT and peak >= 64 << 20 and "SIGABRT" in deaths.own_fault(code, peak, deaths.memory())
+    child.returncode = code  # waited for
 
 
 def test_of_two_attempts_at_a_slot_the_later_steps_back(tmp_path):
@@ -147,7 +213,7 @@ def test_of_two_attempts_at_a_slot_the_later_steps_back(tmp_path):
 
 
 def test_a_worker_elsewhere_counts_as_dead_without_heartbeats(tmp_path, monkeypatch):
-    monkeypatch.setattr(studies, "GRACE", 1)
+    monkeypatch.setattr(storage, "GRACE", 1)
     monkeypatch.setattr(studies, "host", lambda: "elsewhere")
     one = plan(tmp_path, lambda trial, slot: [1.0])
     one.study.enqueue_trial({}, user_attrs={"slot": 0})
@@ -182,7 +248,7 @@ def test_containers_of_one_host_name_are_hosts_of_their_own():
 
 
 def test_a_locked_storage_is_waited_for(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(studies, "LOCKED", 0.2)
+    monkeypatch.setattr(storage, "LOCKED", 0.2)
     one = plan(tmp_path, lambda trial, slot: [1.0])
     lock = sqlite3.connect(tmp_path / "search.db", isolation_level=None, check_same_thread=False)
     lock.execute("BEGIN EXCLUSIVE")
@@ -194,7 +260,7 @@ def test_a_locked_storage_is_waited_for(tmp_path, monkeypatch, caplog):
 
 
 def test_a_storage_that_stays_locked_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(studies, "LOCKED", 0.2)
+    monkeypatch.setattr(storage, "LOCKED", 0.2)
     monkeypatch.setenv("TAGDAG_STORAGE_PATIENCE", "1")
     one = plan(tmp_path, lambda trial, slot: [1.0])
     lock = sqlite3.connect(tmp_path / "search.db", isolation_level=None)
@@ -228,6 +294,70 @@ def test_a_storage_that_is_none_is_told_without_its_password(tmp_path, url, monk
     with pytest.raises(ValueError, match=r"storage of the search|TAGDAG_SEARCH_STORAGE") as told:
         connected(tmp_path / "search.db")
     assert "secret" not in str(told.value)
+
+
+WRONG = {"password": ("nobody", "tagdag"), "base": ("tagdag", "none")}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_storage_that_refuses_is_told_at_once(tmp_path, postgres_server, monkeypatch, what):
+    user, base = WRONG[what]
+    server = postgres_server.url.rpartition("@")[2].partition("/")[0]
+    monkeypatch.setenv("TAGDAG_SEARCH_STORAGE", f"postgresql://{user}:hunsecret@{server}/{base}")
+    begun = time.monotonic()
+    with pytest.raises(ValueError, match=r"does not let us in \(.*does not exist\): mend TAGDAG_SEARCH") as told:
+        connected(tmp_path / "search.db")
+    assert "hunsecret" not in str(told.value) and time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize(
+    ("words", "final"),
+    [
+        ('FATAL:  password authentication failed for user "tagdag"', True),
+        ("connection failed: fe_sendauth: no password supplied", True),
+        ("failed to resolve host 'db': [Errno -2] Name or service not known", True),
+        ("failed to resolve host 'db': [Errno -3] Temporary failure in name resolution", False),
+        ("Connection refused", False),
+        ("FATAL:  the database system is starting up", False),
+        ("FATAL:  sorry, too many clients already", False),
+        ('relation "studies" does not exist', False),
+        ("database is locked", False),
+        ("file is not a database", True),
+    ],
+)
+def test_what_passes_is_told_from_what_does_not(words, final):
+    assert storage.refused(Exception(words)) is final
+
+
+MAKE = """
+import os, sys
+from pathlib import Path
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from flows.storage import connected
+left = [int(sys.argv[2])]
+@event.listens_for(Engine, "before_cursor_execute")
+def count(*_):
+    left[0] -= 1
+    left[0] or os.kill(os.getpid(), 9)
+connected(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("statement", [8, 25, 40])
+def test_a_kill_while_the_file_is_made_costs_nothing(tmp_path, statement):
+    file = tmp_path / "search.db"
+    done = subprocess.run([sys.executable, "-c", MAKE, str(file), str(statement)], check=False)
+    assert done.returncode == -signal.SIGKILL and not file.exists()
+    one = plan(tmp_path, lambda trial, slot: [1.0])
+    one.work()
+    assert outcome(one.study.get_trials()[0]) == "complete"
+
+
+def test_an_empty_file_is_made_anew(tmp_path):
+    (tmp_path / "search.db").touch()
+    plan(tmp_path, lambda trial, slot: [1.0]).work()
+    assert [path.name for path in tmp_path.iterdir()] == ["search.db"]
 
 
 def test_pruned_trials_hold_their_slots(tmp_path):
