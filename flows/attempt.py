@@ -14,10 +14,11 @@ from engine.build import build, options
 from engine.complexity import measure
 from engine.profile import profile
 from engine.training.distributed import ALONE, device
+from engine.training.launching import Died
 from engine.training.meter import Diverged, Progress
 from engine.training.plan import Plan, Training
 from engine.training.recipe import Recipe
-from flows import settings
+from flows import deaths, settings
 from flows.orchestrate import task
 from flows.pretrain import fit, hit_rate, images, lists, workers
 from flows.storage import patiently
@@ -99,6 +100,7 @@ def fitted(
     name: str, section: dict[str, Any], folder: Path, run: Run, show: Progress, watch: Callable[..., None] | None
 ) -> tuple[nn.Module, dict[str, int]]:
     """section["backbone"] after its training, and {"micro": images in a pass} if memory asked for fewer."""
+    kills = deaths.kills_for_memory()
     for halving in range(HALVINGS + 1):
         micro = {"micro": max(1, largest(section) >> halving)} if halving else {}
         part = section | {"recipe": section["recipe"] | micro}
@@ -106,6 +108,10 @@ def fitted(
             return fit(part, folder / f"{halving}", run, f"search {name}", show, watch)[0], micro
         except Diverged as error:
             raise Ended("diverged", str(error)) from None
+        except Died as error:  # of several workers; by kills from outside the search ends, and goes on from here
+            if reason := deaths.own_fault(error.exitcode) or deaths.since(kills):
+                raise Ended("killed its worker", f"{error}: it {reason}") from None
+            raise
         except (RuntimeError, MemoryError, OutOfMemory) as error:
             if not isinstance(error, OutOfMemory) and not out_of_memory(error):
                 raise

@@ -31,7 +31,7 @@ def memory() -> int:
     return min(whole, int(said)) if said.isdecimal() else whole
 
 
-def own_fault(exitcode: int, peak: int, share: int) -> str | None:
+def own_fault(exitcode: int, peak: int = 0, share: int = 1) -> str | None:
     """Why a process that a signal ended (exit code -n, as subprocess has it) died of its own; None if it did not.
 
     peak: bytes of memory that it had at the most. share: those that it could have had.

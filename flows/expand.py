@@ -23,8 +23,8 @@ from flows.command import keywords, user_errors
 from flows.orchestrate import progress
 from flows.scale import read
 from flows.search import checked, search
-from flows.storage import connected
-from flows.study import Plan, holders, opened
+from flows.storage import connected, opened
+from flows.study import Plan, holders
 from flows.sweep import key_of
 from flows.tracking import Run, stage_run
 

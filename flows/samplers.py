@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import Callable
 from math import log
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial
 
 from engine.digest import digest
+from flows.trials import read_trials
 
 POOL = 2048  # members that a sampler which learns chooses from
 SAMPLERS = ("RandomSampler", "TPESampler", "GPSampler", "NSGAIISampler", "NSGAIIISampler", "QMCSampler")
@@ -158,3 +160,26 @@ def sampler(section: dict[str, Any], space: Any, size: int, seed: int, spare: bo
     spare = spare or section["name"] != "RandomSampler"
     members = large_pool(space, size, seed) if spare else pool(space, size, seed, size)
     return Members(make, space, members, seed)
+
+
+def warmed(study: Study, folders: list[str], space: Any, objectives: list[str]) -> None:
+    """Give a study the finished networks of earlier searches (folders with trials.jsonl) that are members of the space.
+
+    They fill no slot, and are not trained again; samplers that learn from all trials, as TPE, begin where those ended.
+    """
+    known = {trial.user_attrs.get("warm") for trial in study.get_trials(deepcopy=False)}
+    for folder in folders:
+        rows = [row for row in read_trials(Path(folder)).complete if space.contains(row["network"])]
+        rows = [row for row in rows if all(name in row for name in objectives)]
+        if not rows:
+            raise ValueError(
+                f"search.warm_start: no network of {folder} is a member of this space and its bands and has "
+                f"{', '.join(objectives)}"
+            )
+        for row in rows:
+            trial = FixedTrial(space.values(row["network"]))
+            space.sample(trial)
+            about = {"params": trial.params, "distributions": trial.distributions}
+            if (name := f"{folder}, trial {row['trial']}") not in known:
+                values = [row[objective] for objective in objectives]
+                study.add_trial(optuna.create_trial(**about, values=values, user_attrs={"warm": name}))

@@ -7,6 +7,7 @@ TAGDAG_SEARCH_STORAGE=postgresql://user@host/base MLFLOW_TRACKING_URI=http://hos
 import argparse
 import contextlib
 import importlib
+import itertools
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from engine.training.launching import said
 from flows import deaths
 from flows.command import keywords, user_errors
 from flows.orchestrate import log
+from flows.storage import patiently
 from flows.study import blame
 from flows.sweep import Search, sweep
 
@@ -112,7 +114,7 @@ class Crew:
         """At the end of a search: those that took part see it, one that is only starting has nothing to lose."""
         for child in self.children:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(PATIENCE if self.search.joined_by(child.pid) else 0)
+                child.wait(PATIENCE if took_part(self.search, child.pid) else 0)
             child.kill()
 
     def stop(self) -> None:
@@ -125,6 +127,12 @@ class Crew:
             child.kill()
             child.wait()
             child.stdin.close()
+
+
+def took_part(search: Search, pid: int) -> bool:
+    """Whether a process of this machine has had a network of the search."""
+    both = [patiently(study.get_trials)(deepcopy=False) for study in (search.networks, search.finals)]
+    return any(one.user_attrs.get("worker", {}).get("pid") == pid for one in itertools.chain(*both))
 
 
 def threads(workers: int) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.study import Study, StudyDirection
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
@@ -135,3 +136,16 @@ def connected(file: Path) -> Storage:
         if "storage of the search" in str(error):
             raise
         raise ValueError(f"TAGDAG_SEARCH_STORAGE: {told(error)}: give postgresql://user@host:port/base") from None
+
+
+@patiently
+def opened(storage: Storage, name: str, directions: int, sampler: Any = None, pruner: Any = None) -> Study:
+    """The study of this name, made if there is none; every objective is minimised."""
+    return optuna.create_study(
+        study_name=name,
+        storage=storage,
+        directions=[StudyDirection.MINIMIZE] * directions,
+        sampler=sampler or optuna.samplers.RandomSampler(),
+        pruner=pruner or optuna.pruners.NopPruner(),
+        load_if_exists=True,
+    )

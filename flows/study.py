@@ -20,18 +20,15 @@ import optuna
 import psutil
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.storages import fail_stale_trials
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from flows import deaths
-from flows.storage import AWAY, GRACE, Storage, patiently, told
+from flows.storage import AWAY, GRACE, patiently, told
 
 log = logging.getLogger("tagdag")
-optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 LOST = 3  # so many workers that die of themselves at the same step of a network have died of it
-
-
 Slot = int | str
 
 
@@ -201,16 +198,3 @@ def _bury(study: Study, trial: FrozenTrial) -> None:
         study.set_user_attr(_grave(trial.number), reason)
     with contextlib.suppress(UpdateFinishedTrialError, ValueError):  # another worker was faster
         study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-
-
-@patiently
-def opened(storage: Storage, name: str, directions: int, sampler: Any = None, pruner: Any = None) -> Study:
-    """The study of this name, made if there is none; every objective is minimised."""
-    return optuna.create_study(
-        study_name=name,
-        storage=storage,
-        directions=[StudyDirection.MINIMIZE] * directions,
-        sampler=sampler or optuna.samplers.RandomSampler(),
-        pruner=pruner or optuna.pruners.NopPruner(),
-        load_if_exists=True,
-    )

@@ -1,13 +1,11 @@
 """A search as its workers share it: what is to be trained, who has it, how far it is."""
 
-import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import optuna
 from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
 
@@ -19,11 +17,10 @@ from flows.attempt import attempt, log_row, ranked, row_of
 from flows.code import code
 from flows.orchestrate import task
 from flows.pretrain import CORPUS, rows
-from flows.samplers import PRUNERS, made, sampler
-from flows.storage import connected, patiently
-from flows.study import Plan, StepBack, holders, opened, outcome
+from flows.samplers import PRUNERS, made, sampler, warmed
+from flows.storage import connected, opened, patiently
+from flows.study import Plan, StepBack, holders, outcome
 from flows.tracking import Run
-from flows.trials import read_trials
 
 TURNED_DOWN = 20  # networks out of the latency band for each within, beyond which the band is impossible
 BUDGETS = ("trials", "hours", "images", "retrain")  # what may change without making it another search
@@ -124,12 +121,6 @@ class Search:
         }
         return any(self.section[budget] and used[budget] >= self.section[budget] for budget in used)
 
-    def joined_by(self, pid: int) -> bool:
-        """Whether a process of this machine has taken part."""
-        both = [patiently(study.get_trials)(deepcopy=False) for study in (self.networks, self.finals)]
-        trials = itertools.chain(*both)
-        return any(one.user_attrs.get("worker", {}).get("pid") == pid for one in trials)
-
     def recorded(self) -> None:
         """Log what was trained in another run of the stage as children of this one too."""
         for study in (self.networks, self.finals):
@@ -161,29 +152,6 @@ class Search:
             about = {"trial": job.get("trial", "reference"), "seed": job.get("seed", self.section["seed"])}
             found.append(about | (row_of(held[name]) if name in held else {"outcome": "not trained", "error": None}))
         return found
-
-
-def warmed(study: Study, folders: list[str], space: Any, objectives: list[str]) -> None:
-    """Give a study the finished networks of earlier searches (folders with trials.jsonl) that are members of the space.
-
-    They fill no slot, and are not trained again; samplers that learn from all trials, as TPE, begin where those ended.
-    """
-    known = {trial.user_attrs.get("warm") for trial in study.get_trials(deepcopy=False)}
-    for folder in folders:
-        rows = [row for row in read_trials(Path(folder)).complete if space.contains(row["network"])]
-        rows = [row for row in rows if all(name in row for name in objectives)]
-        if not rows:
-            raise ValueError(
-                f"search.warm_start: no network of {folder} is a member of this space and its bands and has "
-                f"{', '.join(objectives)}"
-            )
-        for row in rows:
-            trial = FixedTrial(space.values(row["network"]))
-            space.sample(trial)
-            about = {"params": trial.params, "distributions": trial.distributions}
-            if (name := f"{folder}, trial {row['trial']}") not in known:
-                values = [row[objective] for objective in objectives]
-                study.add_trial(optuna.create_trial(**about, values=values, user_attrs={"warm": name}))
 
 
 class Tally:

@@ -14,6 +14,7 @@ import yaml
 from benchmarks.clone import merged
 from corpus.sample import draw
 from engine.build import build
+from engine.training import launching
 from flows import attempt, pretrain, sweep
 from flows.command import call
 from flows.corpus import corpus
@@ -256,6 +257,22 @@ def test_a_network_too_large_for_several_workers_is_tried_in_parts_and_counted(s
     monkeypatch.setattr(attempt, "HALVINGS", 1)
     row = launched_row(searched, monkeypatch, "large")
     assert row["outcome"] == "out of memory" and "also with 16 images in a pass" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "kills", "told"),
+    [(-11, 0, "1 killed its worker"), (-9, 1, "was killed for memory"), (-9, 0, "^the workers died 4 times$")],
+)
+def test_workers_that_die_of_a_network_end_it_and_by_kills_the_search(searched, monkeypatch, exitcode, kills, told):
+    def died(*_):
+        counts.append(kills)
+        raise launching.Died("the workers died 4 times", exitcode)
+
+    counts = [0]
+    monkeypatch.setattr(attempt.deaths, "kills_for_memory", lambda: counts[-1])
+    monkeypatch.setattr(attempt, "fit", died)
+    with pytest.raises(ValueError, match=told):
+        searched(trials=1, epochs=1)
 
 
 def test_latency_bands_leave_networks_out_before_they_are_trained(searched, monkeypatch):

@@ -114,9 +114,6 @@ class Blamed:
 
     networks, finals = "networks", "finals"
 
-    def joined_by(self, pid: int) -> bool:
-        return False
-
 
 @pytest.mark.parametrize(
     ("number", "share", "blamed"),

@@ -18,8 +18,8 @@ from optuna.trial import TrialState
 
 from flows import deaths, storage
 from flows import study as studies
-from flows.storage import connected
-from flows.study import Ended, Plan, blame, holders, opened, outcome
+from flows.storage import connected, opened
+from flows.study import Ended, Plan, blame, holders, outcome
 
 ODD = ["postgresql://tagdag:hun@secret@127.0.0.1:1/base", "postgresql://tagdag:secret@127.0.0.1:/base"]
 SLOTS = 12

@@ -61,7 +61,7 @@ def split(recipe: Recipe, images: int, epochs: float) -> int:
 class Died(ValueError):
     """Workers that died again and again; `exitcode`: of the last one, minus the signal as subprocess has it."""
 
-    def __init__(self, message: str, exitcode: int) -> None:
+    def __init__(self, message: str, exitcode: int = 0) -> None:  # pickled with the message alone
         super().__init__(message)
         self.exitcode = exitcode
 
