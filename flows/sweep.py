@@ -200,10 +200,17 @@ def sweep(search: Search, show: Progress, tend: Callable[[], None] = lambda: Non
         return [row[objective] for objective in section["objectives"]]
 
     def final(trial: Trial, name: str) -> list[float]:
-        part = section | {"latency_ms": None} | jobs[name]  # the reference need not be in the band
+        part = section | {"latency_ms": None} | search.jobs()[name]  # the reference need not be in the band
         return [attempt(trial, search.key, name, part, space, search.run, tally.of(name))["error"]]
 
-    Plan(search.networks, search.slots, network).work(tally.look)
+    def idle() -> None:
+        """While other workers have the last networks: the reference, which waits for none of them."""
+        tally.look()
+        taken = "reference" in holders(patiently(search.finals.get_trials)(deepcopy=False))
+        if not taken and ranked(search.rows()):
+            Plan(search.finals, lambda trials: ["reference"], final).work(tally.look)
+
+    Plan(search.networks, search.slots, network).work(idle)
     if ranked(search.rows()):
-        jobs = search.jobs()  # the networks are all done, so these stay
-        Plan(search.finals, lambda trials: list(jobs), final).work(tally.look)
+        jobs = list(search.jobs())  # the networks are all done, so these stay
+        Plan(search.finals, lambda trials: jobs, final).work(tally.look)
