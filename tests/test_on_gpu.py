@@ -93,7 +93,7 @@ def test_a_gpu_learns_what_a_cpu_does(tmp_path, monkeypatch):
     on_cpu = weights(RECIPE, tmp_path / "cpu", 1, plain)
     for key, tensor in on_cpu.items():
         torch.testing.assert_close(
-            on_gpu_[key], tensor, atol=1e-3, rtol=1e-2, msg=lambda text, key=key: f"{key}: {text}"
+            found[key], tensor, atol=1e-3, rtol=1e-2, msg=lambda text, key=key: f"{key}: {text}"
         )
 
 
