@@ -100,7 +100,9 @@ def closure(modules: Iterable[str], aside: Collection[str] = ASIDE) -> list[Path
 
 
 def _data(folder: Path) -> list[Path]:
-    """What lies beside modules and is none, such as a table of words: it belongs to all of them."""
+    """What lies beside modules of a sub-folder and is none, such as a table of words: it belongs to all of them."""
+    if folder.parent == ROOT:
+        return []
     return [file for file in folder.iterdir() if file.is_file() and file.suffix not in (".py", ".pyc")]
 
 

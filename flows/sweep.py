@@ -45,7 +45,7 @@ def key_of(section: dict[str, Any], *backbones: str) -> str:
     network unless its latency is asked for, has no part in it.
     """
     used = [Path(folder) / "trials.jsonl" for folder in section.get("warm_start", ())]
-    aside = {"flows.study"}
+    aside = {"flows.deaths", "flows.storage", "flows.study"}
     if not section.get("latency_ms") and "latency_ms" not in section.get("objectives", ()):
         aside |= {"engine.profile", "engine.timing"}
     named = ("flows.samplers", *(f"models.backbones.{name}" for name in backbones))

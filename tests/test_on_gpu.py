@@ -92,9 +92,7 @@ def test_a_gpu_learns_what_a_cpu_does(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     on_cpu = weights(RECIPE, tmp_path / "cpu", 1, plain)
     for key, tensor in on_cpu.items():
-        torch.testing.assert_close(
-            found[key], tensor, atol=1e-3, rtol=1e-2, msg=lambda text, key=key: f"{key}: {text}"
-        )
+        torch.testing.assert_close(found[key], tensor, atol=1e-3, rtol=1e-2, msg=lambda text, key=key: f"{key}: {text}")
 
 
 @gpu
