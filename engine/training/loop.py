@@ -56,12 +56,14 @@ def _learn(
 ) -> None:
     """From a kept state, if there is one, to the finished one."""
     learner, first = Learner(objective, plan.recipe, team()), 0
+    meter = Meter(training.report, learner.team)
     if kept:
         learner.load(*kept)
         first = kept[1]["iteration"]
+        meter.load(kept[1])
         differences(kept[1], learner.team, plan.recipe)
     try:
-        _steps(learner, plan, samples, training, states, first)
+        _steps(learner, plan, samples, training, states, meter, first)
     except NonFinite as error:
         raise Diverged(faults.told(error, learner, plan, samples, training, states)) from None
     learner.finish()
@@ -69,16 +71,19 @@ def _learn(
         count = -(-plan.recipe.precise_bn // plan.recipe.batch)
         steps = plan.reader(samples, range(plan.total, plan.total + count), learner.where)
         learner.settle((viewed(objective, step, training.seed), step) for step in steps)
-    _keep(learner, plan, training, states, plan.total, finished=True)
+    _keep(learner, plan, training, states, meter, plan.total, finished=True)
 
 
-def _steps(learner: Learner, plan: Plan, samples: Samples, training: Training, states: States, first: int) -> None:
+def _steps(
+    learner: Learner, plan: Plan, samples: Samples, training: Training, states: States, meter: Meter, first: int
+) -> None:
     """Take the steps from iteration `first` on, report, keep states."""
     total, alone = plan.total, learner.team.world == 1
     reader = plan.reader(samples, range(first, total), learner.where)
-    meter, saved = Meter(training.report, learner.team, reader, first), time.monotonic()
+    meter.starts(reader, first)
+    saved = time.monotonic()
     if first == 0:
-        _keep(learner, plan, training, states, 0)
+        _keep(learner, plan, training, states, meter, 0)
     with asked() as signal:
         for step in reader:
             done, rate = step.iteration + 1, plan.rate(step.iteration)
@@ -98,20 +103,22 @@ def _steps(learner: Learner, plan: Plan, samples: Samples, training: Training, s
                 if reported:
                     meter.report(done, rate)
                 if due or number:
-                    _keep(learner, plan, training, states, done)
+                    _keep(learner, plan, training, states, meter, done)
                     saved = time.monotonic()
                 if number:
                     states.wait()
                     raise Stopped(_farewell(number, done, total, states), number)
 
 
-def _keep(learner: Learner, plan: Plan, training: Training, states: States, done: int, finished: bool = False) -> None:
+def _keep(
+    learner: Learner, plan: Plan, training: Training, states: States, meter: Meter, done: int, finished: bool = False
+) -> None:
     """Hand the present state to the writer, of a finished training the weights; the first worker writes."""
     if states.folder is None or not (learner.team.first or plan.recipe.sharded):
         return
     tensors, about = (learner.weights(learner.team.first), {}) if finished else learner.state()
     about |= {"iteration": done, "finished": finished, "about": training.about}
-    about |= {"world": learner.team.world, "batch": plan.recipe.batch}
+    about |= {"world": learner.team.world, "batch": plan.recipe.batch} | meter.state()
     if learner.team.first:
         states.save(tensors, about)
 

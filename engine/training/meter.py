@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from math import isfinite
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,15 +32,31 @@ class Diverged(ValueError):
 
 
 class Meter:
-    """Collects the losses of steps on the device, and looks at them once in a while."""
+    """Collects the losses of steps on the device, and looks at them once in a while.
 
-    def __init__(self, report: Report, workers: Team, reader: Reader, first: int) -> None:
-        self.tell, self.team, self.reader = report, workers, reader
+    curve: [step, mean loss since the report before, learning rate] of every report.
+    """
+
+    def __init__(self, report: Report, workers: Team) -> None:
+        self.tell, self.team = report, workers
         self.text, self.reports, self.advised = "", 0, False
-        self.meeting, self.met = first + 1, time.perf_counter()  # steps done when workers next agree
         self.pending: list[Tensor] = []
         self.losses: list[float] = []
-        self.images, self.waited, self.since = 0, 0.0, time.perf_counter()
+        self.curve: list[list[float]] = []
+
+    def starts(self, reader: Reader, first: int) -> None:
+        """The steps of a reader begin, the first with this iteration."""
+        self.reader, self.waited = reader, reader.waited
+        self.images, self.since = 0, time.perf_counter()
+        self.meeting, self.met = first + 1, self.since  # steps done when workers next agree
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed training needs to report what an undisturbed one would."""
+        return {"losses": list(self.losses), "curve": list(self.curve)}  # a thread writes them
+
+    def load(self, about: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.losses, self.curve = list(about["losses"]), list(about["curve"])
 
     def add(self, loss: Tensor, images: int) -> None:
         """Note a step's loss, and how many images all workers had in it."""
@@ -73,6 +90,7 @@ class Meter:
         seconds, waited = max(now - self.since, 1e-9), self.reader.waited - self.waited
         loss, speed, wait = sum(self.losses) / len(self.losses), self.images / seconds, 100 * waited / seconds
         self.text = f"loss {loss:.3f}, {speed:,.0f} images/s, loader wait {wait:.0f} %"
+        self.curve.append([done, loss, rate])
         self.tell({"loss": loss, "learning_rate": rate, "images_per_second": speed, "loader_wait": wait}, done)
         self.reports += 1
         if wait > STARVED and not self.advised and self.reports > 1:  # the first one holds the start of the reader
