@@ -81,7 +81,8 @@ class Reader:
                 step, copied = ahead.popleft().result()
                 self.waited += time.perf_counter() - start
                 if copied is not None:
-                    torch.cuda.current_stream().wait_event(copied)
+                    stream = torch.cuda.current_stream(self.where)  # without it: that of GPU 0
+                    stream.wait_event(copied)
                     for tensor in (step.inputs, step.targets):
-                        tensor.record_stream(torch.cuda.current_stream())
+                        tensor.record_stream(stream)
                 yield step

@@ -15,6 +15,7 @@ from engine.training.reading import Step
 from engine.training.recipe import Recipe
 
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+GRAPHS = ("reduce-overhead", "max-autotune")  # modes of torch.compile that record CUDA graphs
 
 
 class Learner:
@@ -46,6 +47,11 @@ class Learner:
             # the fused optimizer leaves them unwritten if it skips its first step
             for parameter in objective.parameters():
                 self.solver.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        # A gradient that a CUDA graph gives lies where its next replay writes: several passes need their own to add to
+        self.added = recipe.compile in GRAPHS and recipe.micro is not None and not recipe.sharded
+        if self.added:
+            for parameter in objective.parameters():
+                parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
         self.average = Average(objective, recipe.ema) if recipe.ema else None
         self.names = {id(p): name for name, p in objective.named_parameters()}
 
@@ -68,7 +74,7 @@ class Learner:
             torch.nn.utils.clip_grad_norm_(self.objective.parameters(), self.recipe.clip)
         self.scaler.step(self.solver)
         self.scaler.update()
-        self.solver.zero_grad(set_to_none=True)
+        self.solver.zero_grad(set_to_none=not self.added)
         self.objective.after_step()
         if self.average:
             self.average.update(self.objective, step.iteration)
@@ -79,7 +85,7 @@ class Learner:
 
         All workers make as many passes, for in some they meet: one that has fewer images repeats one without weight.
         """
-        if self.recipe.compile in ("reduce-overhead", "max-autotune"):
+        if self.recipe.compile in GRAPHS:
             torch.compiler.cudagraph_mark_step_begin()
         n, largest = len(batch["inputs"]), max(1, -(-step.total // self.team.world))
         size = min(self.recipe.micro or largest, largest)

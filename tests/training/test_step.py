@@ -135,6 +135,24 @@ def test_compiled_steps_are_the_same_to_rounding(tmp_path, one_thread):
         torch.testing.assert_close(compiled[key], tensor, atol=1e-5, rtol=1e-4)
 
 
+def test_gradients_of_several_passes_have_memory_of_their_own(monkeypatch, one_thread):
+    """CUDA graphs write a pass's gradients over those of the one before (pytorch#169545); here there is no graph."""
+    monkeypatch.setattr(nn.Module, "compile", lambda module, mode: None)
+    found = {}
+    for mode in ("off", "reduce-overhead"):
+        learner = Learner(plain(), replace(RECIPE, compile=mode, micro=3), Team())
+        batch = {"inputs": Toy().images(torch.arange(8)) / 255, "targets": Toy().targets(torch.arange(8))}
+        batch["inputs"] = batch["inputs"].permute(0, 3, 1, 2)
+        places = []
+        for _ in range(3):
+            learner.step(batch, 0.1, whole(batch))
+            places.append([p.grad if p.grad is None else p.grad.data_ptr() for p in learner.objective.parameters()])
+        found[mode] = learner.objective.state_dict()
+        kept = all(place is not None for place in places[0])
+        assert places[0] == places[1] == places[2] and kept == (mode != "off")
+    assert all(torch.equal(tensor, found["off"][name]) for name, tensor in found["reduce-overhead"].items())
+
+
 def test_the_cost_of_compiling_is_told(one_thread):
     report = Recorder()
     train(plain(), Toy(), Training(replace(RECIPE, compile="default"), 1, report=report))
