@@ -1,6 +1,7 @@
-"""What benchmarks/on_gpu.py starts in processes of their own: the real stages, on a small drawn sample.
+"""What benchmarks/on_gpu.py starts in processes of their own: the real stages, on a drawn sample.
 
-In a folder whose code is that of this checkout by links: `python -m benchmarks.on_gpu_steps dag corpus search ...`
+In a folder that has the code of this checkout by links:
+`python -m benchmarks.on_gpu_steps dag corpus search ...`
 """
 
 import hashlib
@@ -24,13 +25,23 @@ PARAMS: dict[str, Any] = {
     "corpus": {"merged": False, "misspellings": False, "min_posts": 5, "holdout": 0.2},
     "search": {"trials": 2, "epochs": 1},
     "pretrain": {"epochs": 10, "recipe": {"batch": 256}},
-    "finetune": {"labels_per_class": [8], "seeds": [0], "epochs": 10, "grid": {"rate": [0.8], "l2": [0.01], "k": [5]}},
+    "finetune": {
+        "labels_per_class": [8],
+        "seeds": [0],
+        "epochs": 10,
+        "grid": {"rate": [0.8], "l2": [0.01], "k": [5]},
+    },
     "evaluate": {"runs": 30, "batches": [1, 64], "seconds": 0.2},
 }
 SMALL: dict[str, Any] = {
     "search": {"trials": 1, "recipe": {"batch": 32}},
     "pretrain": {"epochs": 1, "recipe": {"batch": 32}},
-    "finetune": {"inits": ["pretrained"], "labels_per_class": [4], "epochs": 1, "recipe": {"batch": 16}},
+    "finetune": {
+        "inits": ["pretrained"],
+        "labels_per_class": [4],
+        "epochs": 1,
+        "recipe": {"batch": 16},
+    },
     "evaluate": {"runs": 3, "batches": [4], "seconds": 0.02},
 }
 STATES = Path(".tagdag") / "state"
@@ -59,10 +70,11 @@ def numbered(small: bool) -> dict[str, Any]:
 
 
 def laid(folder: Path, overlay: dict[str, Any]) -> None:
-    """Numbers over those of the folder's params.yaml; a recipe begins anew, for it has no trace of the one before."""
-    recipe = overlay.get("pretrain", {}).get("recipe", {})
+    """Numbers over those of the folder's params.yaml; of the recipe before nothing stays."""
+    pretrain = overlay.get("pretrain", {})
     fresh = {"precision": "float32", "exact": True, "compile": "off"}
-    overlaid(folder, overlay | {"pretrain": overlay.get("pretrain", {}) | {"recipe": fresh | recipe}})
+    recipe = fresh | pretrain.get("recipe", {})
+    overlaid(folder, overlay | {"pretrain": pretrain | {"recipe": recipe}})
 
 
 def dag(*stages: str) -> None:
@@ -87,8 +99,9 @@ def told(stage: str) -> str:
     if stage == "evaluate":
         rows = json.loads((out / "evaluate" / "records.json").read_text())
         best = max(rows, key=lambda row: row["top1"])
-        cost = f"{best['latency_p50_ms']:.2f} ms, {best['images_per_second']:.0f} images/s by {best['clock']}"
-        return f"evaluate: {len(rows)} models, best top-1 {best['top1']:.1f} %, {cost}, {best['duplicates']} duplicates"
+        cost = f"{best['latency_p50_ms']:.2f} ms, {best['images_per_second']:.0f} images/s"
+        found = f"evaluate: {len(rows)} models, best top-1 {best['top1']:.1f} %, {cost}"
+        return f"{found} by {best['clock']}, {best['duplicates']} duplicates"
     return stage
 
 
@@ -98,7 +111,7 @@ def trials() -> list[dict[str, Any]]:
 
 
 def spent(mib: int = 96) -> None:
-    """A search on a GPU that is too small for its networks: each ends by name, and the search with a word on it."""
+    """A search on a GPU that is too small for its networks: all end, each by name."""
     import torch
 
     from flows.command import call
@@ -119,8 +132,9 @@ def spent(mib: int = 96) -> None:
 
 
 def killed(candidate: str = "baseline") -> None:
-    """A pretraining that is killed while it trains ends with the weights of one that is not, bit for bit."""
-    stage, weights = [sys.executable, "-m", __spec__.name, "dag", f"pretrain:{candidate}"], Path("out/pretrain")
+    """A pretraining that was killed ends with the weights of one that was not, bit for bit."""
+    stage = [sys.executable, "-m", __spec__.name, "dag", f"pretrain:{candidate}"]
+    weights = Path("out/pretrain")
     subprocess.run(stage, check=True)
     whole = digest(weights / candidate / "model.safetensors")
     process = subprocess.Popen(stage, env=os.environ | {"TAGDAG_CHECKPOINT_SECONDS": "0"})

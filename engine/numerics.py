@@ -1,6 +1,7 @@
-"""How exactly a device computes: by flags of the process, set for as long as something needs them and then put back.
+"""How exactly a device computes: flags of the process, set while needed and then put back.
 
-What is trained, measured and tested in one process, by one driver or the other, must not depend on what ran before.
+What is trained, measured and tested in one process, by one driver or the other, must not depend on
+what ran before.
 """
 
 import os
@@ -10,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-# deterministic matrix products on a GPU; read when cuBLAS starts, so it has to be there before CUDA is used
+# Deterministic matrix products on a GPU. cuBLAS reads it when it starts, so it is set before that.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
@@ -39,17 +40,19 @@ def restored(kept: dict[str, Any]) -> None:
 
 @contextmanager
 def numerics(precision: Precision = "float32", exact: bool = True) -> Iterator[None]:
-    """Inside, float32 is multiplied as `precision` says; afterwards all is as it was, also after an error.
+    """Inside, float32 is multiplied as `precision` says; afterwards all is as it was.
 
-    tf32: products of matrices and convolutions keep 10 bits of the fraction, on GPUs that can. Any other precision
-    leaves float32 whole; half precision is autocast's, see `Learner`.
-    exact: kernels that give the same bits each time, where there are such. Otherwise cuDNN tries which ones are fast.
-    Also a decorator. Flags are the process's: no use in threads side by side, and never around a generator's `yield`.
+    tf32: products of matrices and convolutions keep 10 bits of the fraction, on GPUs that can. Any
+    other precision leaves float32 whole; half precision is autocast's, see `Learner`.
+    exact: kernels that give the same bits each time, where there are such. Otherwise cuDNN tries
+    which ones are fast.
+    Also a decorator. Flags are the process's: no use in threads side by side, and never around a
+    generator's `yield`.
     """
     before = flags()
     fast = precision == "tf32"
     wanted = {"matmul": "high" if fast else "highest", "tf32": fast, "benchmark": not exact}
-    # warn_only: a few operations have no deterministic kernel, and a run with one is better than none
+    # warn_only: a few operations have no deterministic kernel, and a run with one is better
     wanted |= {"deterministic": exact, "warn_only": True}
     # filling costs a tenth, and all that is read has been written before
     restored(wanted | {"filled": False})

@@ -1,7 +1,7 @@
-"""A GPU for tests on machines without one: a device of its own to Python, computed by the CPU, with CUDA's rules.
+"""A GPU for tests on machines without one: to Python a device of its own, computed by the CPU.
 
-A tensor on it is a `Placed`; what CUDA refuses raises RuntimeError: tensors of two devices in one call, a generator of
-the host for numbers on the device. Streams and events of torch.cuda do nothing, and memory is always as it was.
+A tensor on it is a `Placed`; what CUDA refuses raises RuntimeError: tensors of two devices in one
+call, a generator of the host for numbers on the device. Streams and events do nothing.
 """
 
 from contextlib import contextmanager, nullcontext
@@ -15,9 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 WHERE = torch.device("cuda", 0)
-# `_unsafe_index_put` is what autograd calls, into zeros that it makes where it takes the gradient to be
+# `_unsafe_index_put` is autograd's, into zeros made where it takes the gradient to be
 ACROSS = ("aten.copy_", "aten._to_copy", "aten.index.", "aten.index_put", "aten._unsafe_index_put")
-STRICT = ("aten.cat", "aten.stack", "aten._foreach", "aten._fused")  # also for tensors of no dimension
+# also for tensors of no dimension
+STRICT = ("aten.cat", "aten.stack", "aten._foreach", "aten._fused")
 
 
 class Placed(Tensor):
@@ -25,7 +26,8 @@ class Placed(Tensor):
 
     @staticmethod
     def __new__(cls, host: Tensor) -> "Placed":
-        like = {"strides": host.stride(), "storage_offset": host.storage_offset(), "dtype": host.dtype}
+        like = {"strides": host.stride(), "storage_offset": host.storage_offset()}
+        like |= {"dtype": host.dtype}
         made = Tensor._make_wrapper_subclass(cls, host.size(), **like, device="cpu")
         made.host = host
         return made
@@ -48,10 +50,11 @@ class Placed(Tensor):
         if name == "numpy":
             raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu()")
         if name == "pin_memory":
-            raise RuntimeError("cannot pin 'torch.cuda.FloatTensor' only dense CPU tensors can be pinned")
-        with torch._C.DisableTorchFunctionSubclass():  # Tensor's own would make every result a Placed
-            moves = name in ("to", "cpu") and isinstance(args[0], Placed)
-            return (_to if moves else function)(*((name, *args) if moves else args), **kwargs)
+            raise RuntimeError("only dense CPU tensors can be pinned")
+        with torch._C.DisableTorchFunctionSubclass():  # else every result is made a Placed
+            if name in ("to", "cpu") and isinstance(args[0], Placed):
+                return _to(name, *args, **kwargs)
+            return function(*args, **kwargs)
 
     @classmethod
     def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
@@ -63,9 +66,8 @@ def _to(name: str, tensor: Placed, *args: Any, **kwargs: Any) -> Tensor:
     copy = kwargs.pop("copy", False)
     if name == "to" and args and isinstance(args[0], Tensor):
         args = (args[0].device, args[0].dtype, *args[1:])
-    device, dtype, _, form = (
-        torch._C._nn._parse_to(*args, **kwargs) if name == "to" else (torch.device("cpu"), None, None, None)
-    )
+    parsed = torch._C._nn._parse_to
+    device, dtype, _, form = parsed(*args, **kwargs) if name == "to" else parsed("cpu")
     device, dtype, form = device or WHERE, dtype or tensor.dtype, form or torch.preserve_format
     settled = form == torch.preserve_format or tensor.is_contiguous(memory_format=form)
     if device.type == "cuda" and dtype == tensor.dtype and settled and not copy:
@@ -92,20 +94,26 @@ def _computed(function: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     inner, options = tree_map_only(Placed, lambda tensor: tensor.host, (args, kwargs))
     found = function(*inner, **options)
     if name.startswith("aten.convolution_backward") and found[1] is not None:
-        # cuDNN's gradients lie as their weights do; autograd would copy others, to where it takes the weights to be
+        # cuDNN's gradients lie as their weights do; autograd would copy others, to the CPU
         found = (found[0], torch.empty_like(inner[2]).copy_(found[1]), found[2])
     if not placed:
         return found
     own = {id(value.host): value for value in given if isinstance(value, Placed)}
-    return tree_map_only(Tensor, lambda tensor: own.get(id(tensor)) if id(tensor) in own else Placed(tensor), found)
+
+    def wrapped(tensor: Tensor) -> Placed:
+        return own[id(tensor)] if id(tensor) in own else Placed(tensor)
+
+    return tree_map_only(Tensor, wrapped, found)
 
 
 def _refuse_mixed(name: str, args: tuple, given: list[Any]) -> None:
-    if name.startswith(ACROSS) and (not name.startswith("aten.index") or isinstance(args[0], Placed)):
+    indexed = name.startswith("aten.index")  # of a tensor on the device, by places on the host
+    if name.startswith(ACROSS) and (not indexed or isinstance(args[0], Placed)):
         return
-    foreign = [value for value in given if isinstance(value, Tensor) and not isinstance(value, Placed)]
+    tensors = [value for value in given if isinstance(value, Tensor)]
+    foreign = [tensor for tensor in tensors if not isinstance(tensor, Placed)]
     if any(tensor.ndim or name.startswith(STRICT) for tensor in foreign):
-        raise RuntimeError(f"{name}: Expected all tensors to be on the same device, but found cuda:0 and cpu")
+        raise RuntimeError(f"{name}: Expected all tensors on the same device, not cuda:0 and cpu")
 
 
 class _Mode(TorchDispatchMode):
@@ -116,12 +124,14 @@ class _Mode(TorchDispatchMode):
 def stood_in(patch: Any) -> None:
     """Replace what the code asks of torch.cuda; `patch` is pytest's monkeypatch."""
     clock = count()
-    event = SimpleNamespace(record=lambda stream=None: None, elapsed_time=lambda other: float(1 + next(clock) % 3))
-    stream = SimpleNamespace(record_event=lambda: event, wait_event=lambda event: None, device=WHERE)
+    event = SimpleNamespace(record=lambda stream=None: None)
+    event.elapsed_time = lambda other: float(1 + next(clock) % 3)
+    stream = SimpleNamespace(record_event=lambda: event, wait_event=lambda event: None)
     answers = {"is_available": True, "device_count": 1, "current_device": 0, "memory_allocated": 0}
-    answers |= {"max_memory_allocated": 0, "get_device_name": "a GPU of the tests", "is_initialized": True}
+    answers |= {"max_memory_allocated": 0, "get_device_name": "a GPU", "is_initialized": True}
     answers |= {"current_stream": stream, "Stream": stream, "Event": event, "stream": nullcontext()}
-    nothing = ("_lazy_init", "set_device", "synchronize", "empty_cache", "reset_peak_memory_stats", "manual_seed")
+    nothing = ("_lazy_init", "set_device", "synchronize", "empty_cache", "manual_seed")
+    nothing += ("reset_peak_memory_stats",)
     group = torch.optim.Optimizer._group_tensors_by_device_and_dtype
 
     def grouped(lists: list, with_indices: bool = False) -> dict:
@@ -129,7 +139,7 @@ def stood_in(patch: Any) -> None:
         found = group(lists, with_indices)
         return {(lists[0][0].device, dtype): tensors for (_, dtype), tensors in found.items()}
 
-    patch.setattr(torch.optim.Optimizer, "_group_tensors_by_device_and_dtype", staticmethod(grouped))
+    patch.setattr(torch.optim.Optimizer, group.__name__, staticmethod(grouped))
     patch.setattr(Tensor, "record_stream", lambda tensor, stream: None)
     for name, answer in (answers | dict.fromkeys(nothing)).items():
         patch.setattr(torch.cuda, name, lambda *args, answer=answer, **kwargs: answer)
@@ -141,8 +151,10 @@ def second_device(patch: Any):
     stood_in(patch)
     torch._C._ensureCUDADeviceGuardSet()  # else C++ asks the driver which device is meant
     before = torch.__future__.get_swap_module_params_on_conversion()
-    torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(numbers, device=...) is then a copy that a mode sees
-    torch.__future__.set_swap_module_params_on_conversion(True)  # a module's parameters stay the objects that they are
+    # torch.tensor(numbers, device=...) is then a copy that a mode sees
+    torch._C._set_only_lift_cpu_tensors(True)
+    # a module's parameters stay the objects that they are
+    torch.__future__.set_swap_module_params_on_conversion(True)
     try:
         with _Mode():
             yield WHERE

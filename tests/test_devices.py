@@ -1,6 +1,6 @@
-"""Nothing stays behind on the host and nothing is made there, for every plug-in: on a GPU of the tests' own.
+"""Nothing stays behind on the host and nothing is made there, for every plug-in.
 
-That GPU computes with the CPU, so what comes out has to be what a run on the CPU gives.
+The GPU is the tests' own and computes with the CPU: what comes out is what the CPU gives.
 """
 
 from concurrent.futures import Future
@@ -36,9 +36,10 @@ from tests.second_device import WHERE, Placed, second_device
 from tests.test_backbones import BACKBONES, SMALL
 from tests.training.toys import RECIPE, SECTIONS, Toy
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="tests/test_on_gpu.py has the real one")
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real one")
 OPTIONS = {"knn": {"samples": 6, "k": 3}}  # arguments of heads that have no default
-TRUNKS = {name: {"name": name, **rows[0]["options"]} for name, rows in BACKBONES.items()} | {"resnext": SMALL}
+TRUNKS = {name: {"name": name, **rows[0]["options"]} for name, rows in BACKBONES.items()}
+TRUNKS["resnext"] = SMALL
 FULL = {"randaugment": (2, 9), "lighting": 0.1, "mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1}
 
 
@@ -85,16 +86,24 @@ def samples(objective: str) -> Toy:
     return Tagged() if objective == "hashtags" else Toy()
 
 
-def made(objective: str = "supervised", backbone: dict | None = None, head: str = "linear", **options) -> nn.Module:
+def made(
+    objective: str = "supervised",
+    backbone: dict | None = None,
+    head: str = "linear",
+    **options,
+) -> nn.Module:
     initialise(0)
-    sections = {"backbone": backbone or SECTIONS["backbone"], "objective": {"name": objective, **options}}
+    sections = {"backbone": backbone or SECTIONS["backbone"]}
+    sections |= {"objective": {"name": objective, **options}}
     return network(**sections, head={"name": head} | OPTIONS.get(head, {}), classes=3)
 
 
 def assert_moved(module: nn.Module) -> None:
     """Every parameter, buffer and gradient."""
     kept = dict(module.named_parameters()) | dict(module.named_buffers())
-    kept |= {f"gradient of {name}": p.grad for name, p in module.named_parameters() if p.grad is not None}
+    for name, parameter in module.named_parameters():
+        if parameter.grad is not None:
+            kept[f"gradient of {name}"] = parameter.grad
     assert not [name for name, tensor in kept.items() if not isinstance(tensor, Placed)]
 
 
@@ -126,13 +135,14 @@ def test_every_objective_comes_to_the_same(device, name):
         assert_moved(module)
         assert isinstance(module.plain(samples(name).images(torch.arange(4)).to(WHERE)), Placed)
     for key, tensor in expected.items():
-        torch.testing.assert_close(found[key], tensor, atol=1e-4, rtol=1e-3, msg=lambda text, key=key: f"{key}: {text}")
+        assert torch.allclose(found[key], tensor, atol=1e-4, rtol=1e-3), key
 
 
 def views(module: nn.Module, name: str) -> dict[str, torch.Tensor]:
     """The training views of images on the device; nothing of them may lie elsewhere."""
-    batch = {"inputs": samples(name).images(torch.arange(8)), "targets": samples(name).targets(torch.arange(8))}
-    found = module.views({key: t.to(WHERE) for key, t in batch.items()}, Draws(torch.Generator().manual_seed(0)))
+    data, rows = samples(name), torch.arange(8)
+    batch = {"inputs": data.images(rows).to(WHERE), "targets": data.targets(rows).to(WHERE)}
+    found = module.views(batch, Draws(torch.Generator().manual_seed(0)))
     assert all(isinstance(tensor, Placed) for tensor in found.values())
     return found
 
@@ -148,7 +158,8 @@ def test_every_backbone_is_trained_and_tested(device, name):
         train(module, Few(), Training(replace(RECIPE, batch=4), 1))
         assert_moved(module)
         [(output, _)] = predict(module, Few())
-        assert isinstance(output, Placed) and features(module.backbone, [torch.rand(2, 3, 32, 32)]).device.type == "cpu"
+        assert isinstance(output, Placed)
+        assert features(module.backbone, [torch.rand(2, 3, 32, 32)]).device.type == "cpu"
 
 
 @pytest.mark.parametrize("name", choices("heads"))
@@ -168,7 +179,7 @@ def test_every_head_classifies_where_its_features_are(device, name):
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "lars", "lamb"])
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_a_training_goes_on_from_its_state(device, tmp_path, optimizer, precision):
-    """What was kept is of the host, what goes on is of the device, and it ends as if it had not been stopped."""
+    """From the host's tensors to the device's, and it ends as if it had not been stopped."""
     recipe = replace(RECIPE, optimizer={"name": optimizer}, precision=precision, rate=0.01, ema=0.9)
     with device():
         whole, again = made(), made()
@@ -199,7 +210,7 @@ def jpeg(seed: int) -> bytes:
 
 @pytest.fixture
 def folder(tmp_path):
-    """Thirty images of three classes to train on, six to test, of which two are among the others."""
+    """Thirty images of three classes to train on, six to test, of which two are among those."""
     records = [(f"train-{i}", "train", jpeg(i), [i % 3]) for i in range(30)]
     records += [(f"test-{i}", "test", jpeg(i if i < 2 else 100 + i), [i % 3]) for i in range(6)]
     write_shards(tmp_path / "scenes", records, ["sea", "dog", "sky"], size=32)
@@ -222,8 +233,10 @@ def test_every_mode_of_transfer(device, folder, mode):
     results = []
     for context in (None, device):
         with context() if context else torch.enable_grad():
-            module = transfer.trained(few, section, {"init": "scratch", "mode": mode, "seed": 0}, settings)
-            results.append((transfer.top1(module, test, mode), accuracy(module, test).compute()["top1"]))
+            arm = {"init": "scratch", "mode": mode, "seed": 0}
+            module = transfer.trained(few, section, arm, settings)
+            whole = accuracy(module, test).compute()["top1"]
+            results.append((transfer.top1(module, test, mode), whole))
             if context:
                 assert_moved(module)
         _kept.clear()
@@ -247,7 +260,7 @@ def test_neighbours_pixels_and_probes(device):
 
 
 def test_the_rules_are_those_of_cuda(device):
-    """What the other tests rest on: mixed devices and generators of the host are refused, as there."""
+    """What the other tests rest on: mixed devices and generators of the host are refused."""
     with device():
         x = torch.ones(3, device=WHERE)
         assert x.is_cuda and (x + torch.tensor(1.0)).is_cuda and x[torch.tensor([0])].is_cuda

@@ -1,7 +1,6 @@
 """What only a GPU can show, and that the command which runs it all there does so on a CPU in small.
 
-None of the tests marked `gpu` needs more than torch, pydantic and the engine: benchmarks/on_gpu.sh runs them on a bare
-machine.
+benchmarks/on_gpu.sh runs those marked `gpu` on a bare machine, which has no orchestrators.
 """
 
 import re
@@ -16,18 +15,21 @@ from engine import checkpoint
 from engine.accuracy import accuracy
 from engine.allocator import out_of_memory
 from engine.features import features
+from engine.network import network
 from engine.numerics import flags, numerics
-from engine.training.distributed import Team, device, launch
-from engine.training.loop import predict, train
+from engine.training.distributed import Team, device
+from engine.training.launching import launch
+from engine.training.loop import initialise, predict, train
 from engine.training.plan import Plan, Training
 from engine.training.reading import Step
 from engine.training.step import Learner
-from tests.training.toys import RECIPE, Recorder, Toy, plain, tiny
+from tests.training.toys import RECIPE, SECTIONS, Recorder, Toy, plain, tiny
 
 
 def gpu(test):
     """Mark a test that needs a GPU."""
-    return pytest.mark.gpu(pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")(test))
+    skip = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+    return pytest.mark.gpu(skip(test))
 
 
 def weights(recipe, folder, epochs: int = 2, make=tiny) -> dict[str, torch.Tensor]:
@@ -40,13 +42,15 @@ def weights(recipe, folder, epochs: int = 2, make=tiny) -> dict[str, torch.Tenso
 def test_the_reader_copies_every_batch_as_it_is():
     """On a stream of its own, ahead of the steps: what they see is whole, and in their order."""
     data = Toy(480)
-    plan = Plan.of(Training(replace(RECIPE, batch=48), 4), lambda g: torch.randperm(len(data), generator=g), Team())
+    training = Training(replace(RECIPE, batch=48), 4)
+    plan = Plan.of(training, lambda g: torch.randperm(len(data), generator=g), Team())
     for step in plan.reader(data, range(plan.total), device()):
         busy = torch.rand(2000, 2000, device=device())
         for _ in range(5):
             busy = busy @ busy / 1000  # keeps the stream of the steps behind that of the copies
         rows = plan.order.indices(*divmod(step.iteration, plan.per_epoch))
-        assert torch.equal(step.inputs.cpu(), data.pixels[rows]) and torch.equal(step.targets.cpu(), data.classes[rows])
+        assert torch.equal(step.inputs.cpu(), data.pixels[rows])
+        assert torch.equal(step.targets.cpu(), data.classes[rows])
 
 
 @gpu
@@ -60,9 +64,23 @@ def test_exact_trainings_give_the_same_bits_also_after_a_stop(tmp_path):
 
 
 @gpu
+def test_exact_trainings_with_a_max_pool_give_the_same_bits(tmp_path):
+    """Whose backward pass adds where windows overlap."""
+
+    def pooled():
+        initialise(0)
+        small = {"depths": [1, 1], "cardinality": 4, "group_width": 4, "width": 12, "stem_width": 8}
+        backbone = {"name": "resnext", "stem": "imagenet", "stem_stride": 1} | small
+        return network(**SECTIONS | {"backbone": backbone}, classes=3)
+
+    first, second = (weights(RECIPE, tmp_path / name, 3, pooled) for name in ("first", "second"))
+    assert all(torch.equal(tensor, second[key]) for key, tensor in first.items())
+
+
+@gpu
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_half_way_states_go_on_to_the_same_bits(tmp_path, optimizer, monkeypatch):
-    """States of the middle, with the optimizer's tensors and the scale of float16, not only that of the start."""
+    """States of the middle hold the optimizer's tensors and the scale of float16 too."""
     monkeypatch.setattr("engine.training.loop.SECONDS", 0)
     recipe = replace(RECIPE, optimizer={"name": optimizer}, rate=0.02, precision="float16", ema=0.9)
     whole = weights(recipe, tmp_path, 4)
@@ -88,9 +106,9 @@ def test_every_precision_learns_compiled_or_not(precision, mode):
 
 @gpu
 def test_graphs_keep_what_micro_batches_have_added_up(tmp_path):
-    """A replay writes where the one before wrote: gradients of the passes of a step must not lie there."""
+    """A replay writes where the one before wrote: a step's gradients must not lie there."""
     graphs = replace(RECIPE, compile="reduce-overhead", micro=4)
-    eager, found = (weights(recipe, tmp_path / recipe.compile, 1, plain) for recipe in (RECIPE, graphs))
+    eager, found = (weights(one, tmp_path / one.compile, 1, plain) for one in (RECIPE, graphs))
     for key, tensor in eager.items():
         torch.testing.assert_close(found[key], tensor, atol=1e-3, rtol=1e-2)
 
@@ -112,17 +130,19 @@ def test_float16_skips_a_step_that_overflows():
         batch = {"inputs": torch.randn(4, 3, 16, 16), "targets": torch.tensor([0, 1, 2, 0])}
         batch = {key: tensor.to(device()) for key, tensor in batch.items()}
         step, before = Step(0, *batch.values(), 0, 4, 1.0), learner.objective.head.fc.weight.clone()
-        learner.scaler.scale(torch.ones((), device=device()))  # its scale exists from the first use on
+        learner.scaler.scale(torch.ones((), device=device()))  # makes its scale
         learner.scaler._scale.fill_(1e38)
         learner.step(batch, 0.1, step)
-        assert torch.equal(before, learner.objective.head.fc.weight) and learner.scaler.get_scale() < 1e38
+        assert torch.equal(before, learner.objective.head.fc.weight)
+        assert learner.scaler.get_scale() < 1e38
 
 
 @gpu
 def test_memory_that_runs_out_is_told_from_other_errors_and_comes_back():
     free = torch.cuda.memory_allocated() + (64 << 20)
     torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(free / torch.cuda.get_device_properties(0).total_memory)
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(free / total)
     try:
         with pytest.raises(RuntimeError) as error:
             torch.empty(1 << 30, device=device())
@@ -148,10 +168,14 @@ def test_tf32_is_where_it_is_asked_for_and_nowhere_else():
 @gpu
 def test_features_and_predictions_are_those_of_the_cpu(monkeypatch):
     data, images = Toy(), torch.rand(6, 3, 32, 32)
-    found = torch.cat([output.cpu() for output, _ in predict(tiny(), data)]), features(tiny().backbone, [images])
+
+    def computed() -> tuple[torch.Tensor, torch.Tensor]:
+        outputs = [output.cpu() for output, _ in predict(tiny(), data)]
+        return torch.cat(outputs), features(tiny().backbone, [images])
+
+    found = computed()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    expected = torch.cat([output for output, _ in predict(tiny(), data)]), features(tiny().backbone, [images])
-    for ours, theirs in zip(found, expected, strict=True):
+    for ours, theirs in zip(found, computed(), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-3)
 
 
@@ -171,19 +195,24 @@ def test_weights_split_over_two_gpus_are_those_of_one(tmp_path):
 
 
 def test_the_command_runs_in_small_and_its_table_is_last(tmp_path, empty_store, monkeypatch, capfd):
-    """The real stages from a drawn sample to the tested models; what needs a GPU is skipped, not passed."""
+    """The real stages up to tested models; what needs a GPU is skipped, not passed."""
     for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)
     shutil.copyfile(empty_store, tmp_path / "mlflow.db")
-    rows = {row.name: row for row in on_gpu.main(["--small", "--folder", str(tmp_path), "--out", str(tmp_path / "x")])}
+    found = on_gpu.main(["--small", "--folder", str(tmp_path), "--out", str(tmp_path / "x")])
+    rows = {row.name: row for row in found}
     printed = capfd.readouterr().out
     assert rows["corpus to evaluate"].result == "passed", printed
     assert re.search(r"evaluate: 3 models, best top-1 [\d.]+ %", rows["corpus to evaluate"].figure)
     lines = printed.strip().splitlines()
-    assert len(lines) > len(rows) and all(name in line for name, line in zip(rows, lines[-len(rows) :], strict=True))
+    last = zip(rows, lines[-len(rows) :], strict=True)
+    assert len(lines) > len(rows) and all(name in line for name, line in last)
     if not torch.cuda.is_available():
-        needing = [row.name for row in rows.values() if (row.result, row.figure) == ("skipped", "needs a GPU")]
-        assert needing == ["tests marked gpu", "search, memory for none", *(f"pretrain, {n}" for n in on_gpu.NEED_ONE)]
+        skipped = {name for name, row in rows.items() if row.result == "skipped"}
+        needing = {name for name in skipped if rows[name].figure == "needs a GPU"}
+        trained = {f"pretrain, {name}" for name in on_gpu.NEED_ONE}
+        assert needing == {"tests marked gpu", "search, memory for none"} | trained
+        assert skipped == rows.keys() - {"corpus to evaluate"}
         assert not (tmp_path / "x").exists()
 
 

@@ -21,8 +21,8 @@ GRAPHS = ("reduce-overhead", "max-autotune")  # modes of torch.compile that reco
 class Learner:
     """An objective in training, with its optimizer, its average and the scale of half-precision gradients.
 
-    It is used inside of `numerics(recipe.precision, recipe.exact)`, also when it is made: compiled steps and CUDA
-    graphs keep the flags of their first call. ValueError for synchronised batch norm without GPUs.
+    Made and used inside of `numerics(recipe.precision, recipe.exact)`: compiled steps and CUDA graphs
+    keep the flags of their first call. ValueError for synchronised batch norm without GPUs.
     """
 
     def __init__(self, objective: nn.Module, recipe: Recipe, team: Team) -> None:
@@ -47,7 +47,7 @@ class Learner:
             # the fused optimizer leaves them unwritten if it skips its first step
             for parameter in objective.parameters():
                 self.solver.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-        # A gradient that a CUDA graph gives lies where its next replay writes: several passes need their own to add to
+        # What a CUDA graph gives lies where its next replay writes: passes add to gradients of their own.
         self.added = recipe.compile in GRAPHS and recipe.micro is not None and not recipe.sharded
         if self.added:
             for parameter in objective.parameters():
