@@ -162,4 +162,6 @@ def digest(file: Path) -> str:
 
 
 if __name__ == "__main__":
+    # another process would import torch for a single network, and have all of the GPU's memory
+    os.environ.setdefault("TAGDAG_SEARCHERS", "1")
     {"dag": dag, "spent": spent, "killed": killed}[sys.argv[1]](*sys.argv[2:])
