@@ -1,6 +1,6 @@
 """Make the work pool `tagdag`, deploy what prefect.yaml names, and work for it: `make worker`.
 
-The pool's job template (jobtemplate.json) has no command, no environment and no working folder,
+The pool's job template (prefect-job-template.json) has no command, no environment and no working folder,
 as Prefect's own has: what a flow run asks for can then be nothing but the deployed flow.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from flows.command import user_errors
 from flows.prefectauth import authenticate, profile
 
-POOL, TEMPLATE = "tagdag", Path(__file__).with_name("jobtemplate.json")
+POOL, TEMPLATE = "tagdag", Path("prefect-job-template.json")  # beside prefect.yaml
 PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
 
 

@@ -17,7 +17,7 @@ import pytest
 from benchmarks.postgres import postgres
 
 # the files that take longest, in this order: begun last, one of them would be waited for alone
-LONGEST = ("test_pipeline", "test_search", "test_schedule", "test_servers", "test_distributed")
+LONGEST = ("test_pipeline", "test_search", "test_schedule", "test_distributed")
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
