@@ -1,4 +1,4 @@
-"""Limits of the process that must be known before torch is imported, which ends in a bare signal."""
+"""Limits of the process that must be known before torch is imported, which would crash."""
 
 import resource
 

@@ -1,7 +1,7 @@
 """Make the work pool `tagdag`, deploy what prefect.yaml names, and work for it: `make worker`.
 
-The pool's job template (prefect-job-template.json) has no command, no environment and no working folder,
-as Prefect's own has: what a flow run asks for can then be nothing but the deployed flow.
+The job template of the pool (prefect-job-template.json) has no command, no environment and no
+working folder, as Prefect's own has: a flow run can ask for nothing but the deployed flow.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def prefect(*arguments: str | Path) -> None:
     """One call of Prefect's command line; ValueError if it fails (it has said why)."""
     if subprocess.run([*PREFECT, *arguments], check=False).returncode:
         asked = f"prefect {arguments[0]} {arguments[1]}"
-        raise ValueError(f"{asked} failed: see that `make prefect` runs, and read what it says above")
+        raise ValueError(f"{asked} failed: see that `make prefect` runs, and what it says above")
 
 
 def work(*arguments: str) -> None:

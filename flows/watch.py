@@ -1,4 +1,4 @@
-"""Import what is new in a folder, tars or an s3:// prefix, then run the pipeline: once, or on a schedule.
+"""Import what is new in a folder, tars or s3://, then run the pipeline: once, or on a schedule.
 
     python -m flows.watch --posts incoming/ --cron "0 3 * * *"
     python -m flows.watch --posts "s3://bucket/posts/*.tar" --labels labels.csv --target mine
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("targets", nargs="*", help="stages, with what they need (default: all)")
     parser.add_argument("--posts", metavar="SOURCE", help="a table, tars, a folder of tars, s3://")
     parser.add_argument("--labels", metavar="SOURCE", help="likewise, of labelled images")
-    parser.add_argument("--images", help="folder or s3:// prefix of a table's images (default: its)")
+    parser.add_argument("--images", help="folder or s3:// prefix of a table's images")
     parser.add_argument("--target", default="target", help="name of the labelled set")
     add_options(parser)
     options = vars(parser.parse_args())

@@ -47,7 +47,7 @@ const socket = () => new Promise((open, fail) => {
 });
 Promise.all([
   outcome(fetch("SERVER/api/flow_runs/", {method: "POST", headers: json, body})),
-  outcome(fetch("SERVER/api/flow_runs/", {method: "POST", body})),  // a simple request: no preflight
+  outcome(fetch("SERVER/api/flow_runs/", {method: "POST", body})),  // simple: no preflight
   outcome(fetch("SERVER/api/health")),
   outcome(socket()),
 ]).then(all => document.title = all.join(","));

@@ -20,7 +20,8 @@ def home(tmp_path, monkeypatch):
     for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_PROFILES_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    text = '[profiles.tagdag]\nPREFECT_API_URL = "http://127.0.0.1:4200/api"\nPREFECT_API_AUTH_STRING = "kept"\n'
+    text = '[profiles.tagdag]\nPREFECT_API_URL = "http://127.0.0.1:4200/api"\n'
+    text += 'PREFECT_API_AUTH_STRING = "kept"\n'
     (tmp_path / "profiles.toml").write_text(text)
     return tmp_path
 

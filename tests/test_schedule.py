@@ -45,7 +45,7 @@ def project(tmp_path_factory) -> Path:
     return folder
 
 
-def test_new_posts_change_the_data_and_run_the_corpus_again_and_nothing_new_changes_nothing(project):
+def test_new_posts_run_the_corpus_again_and_nothing_new_changes_nothing(project):
     before = pointer(project)
     told = run(project, *WATCH)
     assert "posts: 0 added, 20 there already" in told
@@ -85,7 +85,7 @@ def serving(project, guarded):
 
 
 def test_the_schedule_itself_starts_runs_which_import_what_is_new(project, guarded, serving):
-    """With sqlalchemy 2.1 Prefect 3.8's scheduler fails on each of its rounds, and no run ever comes."""
+    """With sqlalchemy 2.1 Prefect 3.8's scheduler fails on every round, and no run comes."""
     drop(project, 30, 2)
     before = pointer(project)
 

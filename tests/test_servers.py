@@ -36,7 +36,10 @@ def test_a_foreign_host_is_refused_whatever_it_asks(guarded, name, path):
     assert answer.status == 403 and "localhost only" in answer.text
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://{own}", ""])
+FOREIGN = ["http://evil.example", "null", "http://127.0.0.1:1", "https://{own}", ""]
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
 def test_a_page_of_another_origin_is_refused_even_with_the_auth_string(guarded, origin):
     own = guarded.url.removeprefix("http://")
     answer = guarded.ask(RUNS, {}, guarded.auth, Origin=origin.format(own=own))
@@ -83,14 +86,16 @@ def test_mlflows_server_refuses_foreign_hosts_and_origins(tmp_path, empty_store)
     """MLflow checks both by itself; `make mlflow` must not switch that off."""
     port = free_port()
     shutil.copyfile(empty_store, tmp_path / "mlflow.db")
-    env = cleaned() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    env = cleaned() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    env |= {"MLFLOW_DISABLE_TELEMETRY": "true"}
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", "1", "--backend-store-uri", "sqlite:///mlflow.db"]
     url = f"http://127.0.0.1:{port}"
     create = f"{url}/api/2.0/mlflow/experiments/create"
 
     def status(address: str, body: bytes | None = None, **headers: str) -> int:
-        request = urllib.request.Request(address, body, {"Content-Type": "application/json"} | headers)
+        sent = {"Content-Type": "application/json"} | headers
+        request = urllib.request.Request(address, body, sent)
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
                 return answer.status
@@ -100,7 +105,8 @@ def test_mlflows_server_refuses_foreign_hosts_and_origins(tmp_path, empty_store)
             return 0
 
     with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=log, stderr=log, start_new_session=True)
+        options = {"stdout": log, "stderr": log, "start_new_session": True}
+        process = subprocess.Popen(command, cwd=tmp_path, env=env, **options)
     try:
         wait_for(lambda: process.poll() is not None or status(f"{url}/health") == 200, 300)
         assert process.poll() is None, (tmp_path / "log").read_text()
