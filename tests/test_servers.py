@@ -97,7 +97,7 @@ def test_mlflows_server_refuses_foreign_hosts_and_origins(tmp_path, empty_store)
         sent = {"Content-Type": "application/json"} | headers
         request = urllib.request.Request(address, body, sent)
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code
