@@ -192,3 +192,15 @@ def test_a_prefect_server_that_hangs_or_fails_holds_nothing_up(prefect, monkeypa
         answer.set()
     [record] = caplog.records
     assert record.message == "Prefect does not take the progress of search at present: no server"
+
+
+def test_names_in_progress_neither_steer_a_terminal_nor_are_markup(monkeypatch, capsys):
+    name = "\x1b]0;title\x07[/red][bold]\u202e.jpg"
+    with progress("import") as show:
+        show(1, 1, name)
+    assert r"\x1b]0;title\x07[/red][bold]\u202e.jpg" in capsys.readouterr().err
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal: the bar
+    with progress("import") as show:
+        show(1, 1, name)
+    told = capsys.readouterr().err
+    assert "\x1b]0;" not in told and "\u202e" not in told and "[/red][bold]" in told

@@ -10,7 +10,7 @@ from PIL import Image
 
 from corpus.shards.shards import write_shards
 from engine import samples
-from engine.samples import once, opened
+from engine.samples import few_per_class, once, opened
 from flows import pretrain
 
 
@@ -69,3 +69,11 @@ def test_repeat_factors_are_reckoned_once_for_all_networks(tmp_path, monkeypatch
         listed = pretrain.training_list(rule, length)(torch.Generator())
         assert len(listed) == 6 * length
     assert reckoned == [("sqrt", 12), ("natural", 6)]
+
+
+@pytest.mark.parametrize("count", [0, -1, -5])
+def test_fewer_than_one_label_a_class_is_refused(tmp_path, count):
+    shards = opened(written(tmp_path / "shards"), "train")
+    with pytest.raises(ValueError, match=f"labels_per_class={count}: give 1 or more, or all"):
+        few_per_class(shards, count, torch.Generator())
+    assert len(few_per_class(shards, 1, torch.Generator())) == 2

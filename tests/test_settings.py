@@ -85,6 +85,22 @@ def changed(path: str, value: object) -> Callable[[], None]:
         (changed("finetune.grid.scratch", {"l2": ["1/2"]}), "finetune.grid: l2 = '1/2': Input should be a valid"),
         (changed("finetune.grid.k", [0]), "knn: give samples >= 1, k >= 1"),
         (changed("finetune.held_out", 1), "finetune: held_out = 1: Input should be less than 1"),
+        (changed("finetune.labels_per_class", [-1]), "finetune: labels_per_class.0.constrained-int = -1: "),
+        (changed("finetune.labels_per_class", [20, 0]), "finetune: labels_per_class.1.constrained-int = 0: "),
+        (changed("finetune.seeds", []), "finetune: seeds = []: List should have at least 1 item"),
+        (changed("corpus.min_posts", 0), "corpus: min_posts = 0: Input should be greater than 0"),
+        (changed("corpus.max_tags", -1), "corpus: max_tags = -1: Input should be greater than 0"),
+        (changed("corpus.user_cap", 0), "corpus: user_cap = 0: Input should be greater than 0"),
+        (changed("corpus.holdout", 2), "corpus: holdout = 2: Input should be less than 1"),
+        (changed("corpus.noise", -0.1), "corpus: noise = -0.1: Input should be greater than or equal to 0"),
+        (changed("finetune.targets", ["../scenes"]), "finetune.targets: '../scenes' is no name: use 1 to 64"),
+        (changed("finetune.targets", ["scenes", ""]), "finetune.targets: '' is no name: use 1 to 64"),
+        (changed("evaluate.targets", ["a/b"]), "evaluate.targets: 'a/b' is no name: use 1 to 64"),
+        (changed("candidates", {"../x": "resnext"}), "candidates: '../x' is no name: use 1 to 64"),
+        (changed("candidates", {"nul": "resnext"}), "candidates: 'nul' is a device's name on Windows"),
+        (changed("search.data", "../hashtags"), "search.data: '../hashtags' names no images: write hashtags or"),
+        (changed("search.data", "targets/.."), "search.data: targets/: '..' is no name: use 1 to 64"),
+        (changed("register.name", "tag/dag"), "register.name: 'tag/dag' is no name: use 1 to 64"),
         (changed("evaluate.targets", ["mine"]), "evaluate.targets is ['mine'], finetune.targets ['scenes']: networks"),
         (changed("evaluate.sizes", [0]), "evaluate: sizes.0 = 0: Input should be greater than 0"),
         (changed("evaluate.batches", [0]), "evaluate: batches.0 = 0: Input should be greater than 0"),
@@ -99,6 +115,21 @@ def changed(path: str, value: object) -> Callable[[], None]:
 def test_wrong_params_are_told_with_their_fix(capsys, change, message):
     change()
     assert message in told(capsys, check.check)
+
+
+def test_a_candidate_of_the_command_line_is_no_path():
+    (settings.OUT / "search").mkdir(parents=True)
+    Path("winner.yaml").write_text("name: regnet")
+    with pytest.raises(ValueError, match=r"candidate: '\.\./\.\./winner' is no name"):
+        settings.backbone("../../winner")
+
+
+def test_what_strangers_named_is_escaped_in_messages(capsys):
+    def fail() -> None:
+        raise ValueError("class '\x1b[31m\u202ered\x9b' has no image\nof its own")
+
+    message = told(capsys, fail)
+    assert message == "class '\\x1b[31m\\u202ered\\x9b' has no image\nof its own"
 
 
 def _lock() -> None:
