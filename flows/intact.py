@@ -140,6 +140,11 @@ def _noted() -> dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
+def noted(name: str) -> str:
+    """What was written down under a name; empty where nothing was."""
+    return _noted().get(name, "")
+
+
 def note(**new: str) -> None:
     """Writes down what was found, in one step."""
     known = _noted()

@@ -50,7 +50,6 @@ def added() -> str:
 
     with progress("check data/") as show:
         intact.data(show)
-    _mended()
     with Repo(_wait_for_lock=True) as repo:
         repo.add(str(DATA))
         intact.note_named()
@@ -61,13 +60,21 @@ def added() -> str:
     return data_version()
 
 
+def _recorded() -> str:
+    """The data version that MLflow has the import of; one that was cut before that is recorded when it runs again."""
+    _mended()
+    if not intact.noted("recorded"):
+        intact.note(recorded=pointer.md5() or "unversioned")
+    return intact.noted("recorded")
+
+
 def _mended() -> None:
-    """Takes away what a kill has left half written of data.dvc and of DVC's list of readers, both written anew."""
+    """Puts aside what a kill has left half written: data.dvc, and DVC's list of readers; both are written anew."""
     try:
         pointer.md5()
     except ValueError:
-        print(f"{POINTER} was half written by a run that was killed: it is written anew", file=sys.stderr)
-        POINTER.unlink()
+        aside = POINTER.replace(f"{POINTER}.damaged")
+        print(f"{POINTER} was half written, and is now {aside}: it is written anew", file=sys.stderr)
     readers = Path(".dvc/tmp/rwlock")
     if not _json(readers):
         time.sleep(0.5)  # a process that writes it at this moment has ended by then
@@ -96,17 +103,19 @@ def version(
 
     Rows that cannot be used are left out, counted, and listed with the reason in data/quarantine.jsonl.
     """
-    from flows.tracking import connect, data_version
+    from flows.tracking import connect
 
     if not posts and not labels:
         raise ValueError("nothing to add: give --posts SOURCE, --labels SOURCE, or both")
     checked_name(target, "--target")
     connect()  # a server that is down is told before anything is replaced
+    known = _recorded()
     jobs = {"posts": posts, f"targets/{target}": labels}
     results = {name: imported(source, images, name, replace) for name, source in jobs.items() if source}
-    before, digest = data_version(), added()
-    if digest != before:  # a watched source is asked every night, and most nights have nothing new
+    digest = added()
+    if digest != known:  # a watched source is asked every night, and most nights have nothing new
         record(results, digest)
+        intact.note(recorded=digest)
     for name, result in results.items():
         print("\n".join(told(name, result)))
     if QUARANTINE.exists():
