@@ -5,7 +5,10 @@ the next `dvc checkout` would then bring the damage back. So the text that was f
 """
 
 import hashlib
+import json
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,6 +82,29 @@ def put_back(bad: list[Path], good: str) -> str:
     part.write_text(before, encoding="utf-8")
     part.replace(POINTER)
     return f"; DVC had brought {POINTER} up to the damage, it is as before again"
+
+
+def mended() -> None:
+    """Puts aside what a kill has left half written: data.dvc, and DVC's list of readers; both are written anew."""
+    try:
+        md5()
+    except ValueError:
+        aside = POINTER.replace(f"{POINTER}.damaged")
+        print(f"{POINTER} was half written, and is now {aside}: it is written anew", file=sys.stderr)
+    readers = Path(".dvc/tmp/rwlock")
+    if not _json(readers):
+        time.sleep(0.5)  # a process that writes it at this moment has ended by then
+        if not _json(readers):
+            readers.unlink()
+
+
+def _json(path: Path) -> bool:
+    """Whether there is no such file, or one that can be read."""
+    try:
+        json.loads(path.read_text(encoding="utf-8") if path.exists() else "{}")
+    except ValueError:
+        return False
+    return True
 
 
 def _committed() -> str:

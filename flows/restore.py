@@ -13,12 +13,16 @@ from flows.pointer import DATA, POINTER
 ADVICE = "get the data from whoever made it (dvc remote add -d ..., dvc pull), or take the committed data.dvc back"
 
 
-def restore() -> None:
+def restore(cut: bool = False) -> None:
     """Bring data/ to what data.dvc names; what is there stays, and is compared.
 
+    cut: leave it as it is where an import was cut, since that goes on now.
     ValueError where data/ or data.dvc cannot be used, is damaged, or where they belong to different
     data. An edit of other files than the stores' (synonyms.tsv) is told only: the next run takes it in.
     """
+    if cut and intact.noted("importing") and DATA.is_dir():
+        pointer.mended()
+        return
     md5 = pointer.md5()
     if _there():
         if intact.named():

@@ -18,10 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from engine.digest import digest
-from flows import settings
+from flows import pointer, settings
 from flows.orchestrate import link, log, slug
 from flows.sending import BRIEFLY, Sender, patience, patient
 from flows.spool import Value
@@ -67,9 +65,8 @@ def _git(*arguments: str) -> str:
 
 
 def data_version() -> str:
-    """DVC's md5 of data/, read from data.dvc."""
-    pointer = Path("data.dvc")
-    return yaml.safe_load(pointer.read_text())["outs"][0]["md5"] if pointer.exists() else "unversioned"
+    """DVC's md5 of data/, read from data.dvc; ValueError where that is damaged."""
+    return pointer.md5() or "unversioned"
 
 
 def origin() -> dict[str, str]:

@@ -1,11 +1,8 @@
 """Data versioning: one's own posts validated, put into data/, versioned by DVC; or what data.dvc names brought back."""
 
 import argparse
-import json
 import shutil
 import sys
-import time
-from pathlib import Path
 from typing import Any
 
 from corpus.names import checked_name, printable
@@ -53,6 +50,7 @@ def added() -> str:
     with Repo(_wait_for_lock=True) as repo:
         repo.add(str(DATA))
         intact.note_named()
+        intact.note(importing="")
         remote = repo.config["core"].get("remote")
         if remote:
             pushed = repo.push(targets=[str(POINTER)])
@@ -62,33 +60,10 @@ def added() -> str:
 
 def _recorded() -> str:
     """The data version that MLflow has the import of; one that was cut before that is recorded when it runs again."""
-    _mended()
+    pointer.mended()
     if not intact.noted("recorded"):
         intact.note(recorded=pointer.md5() or "unversioned")
     return intact.noted("recorded")
-
-
-def _mended() -> None:
-    """Puts aside what a kill has left half written: data.dvc, and DVC's list of readers; both are written anew."""
-    try:
-        pointer.md5()
-    except ValueError:
-        aside = POINTER.replace(f"{POINTER}.damaged")
-        print(f"{POINTER} was half written, and is now {aside}: it is written anew", file=sys.stderr)
-    readers = Path(".dvc/tmp/rwlock")
-    if not _json(readers):
-        time.sleep(0.5)  # a process that writes it at this moment has ended by then
-        if not _json(readers):
-            readers.unlink()
-
-
-def _json(path: Path) -> bool:
-    """Whether there is no such file, or one that can be read."""
-    try:
-        json.loads(path.read_text(encoding="utf-8") if path.exists() else "{}")
-    except ValueError:
-        return False
-    return True
 
 
 @flow
@@ -110,6 +85,7 @@ def version(
     checked_name(target, "--target")
     connect()  # a server that is down is told before anything is replaced
     known = _recorded()
+    intact.note(importing="yes")  # until data.dvc names it: `restore` then leaves data/ as it is
     jobs = {"posts": posts, f"targets/{target}": labels}
     results = {name: imported(source, images, name, replace) for name, source in jobs.items() if source}
     digest = added()

@@ -57,7 +57,7 @@ def fresh(posts: str | None, labels: str | None, images: str | None, target: str
         raise ValueError("nothing to watch: give --posts SOURCE (posts=...), --labels, or both")
     sources = {kind: source for kind, source in sources.items() if source and not empty(source)}
     with only_driver():  # data/ must not change under a pipeline that runs
-        restore()  # in a new clone the data is what data.dvc names, not the new posts alone
+        restore(cut=True)  # in a new clone the data is what data.dvc names, not the new posts alone
         before = data_version()
         if sources:
             version(**sources, images=images, target=target)

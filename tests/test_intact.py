@@ -310,3 +310,16 @@ def test_data_may_be_a_link(place):
     flip(TAR)
     with pytest.raises(ValueError, match="expected SHA-256"):
         intact.data()
+
+
+def test_an_import_that_was_cut_is_left_to_go_on_where_it_is_started_again(place):
+    """A schedule restores, then imports: what a kill has left must not stop it for ever."""
+    draw(Path("data"), posts=41, labelled=(2, 1, 1))  # stored, and not yet named by data.dvc
+    pointer.POINTER.write_text("")
+    intact.note(importing="yes")
+    restore(cut=True)
+    assert not pointer.POINTER.exists() and Path("data.dvc.damaged").exists() and TAR.exists()
+    intact.note(importing="")
+    Path("data.dvc.damaged").rename("data.dvc")
+    with pytest.raises(ValueError, match=r"data\.dvc is damaged"):
+        restore(cut=True)
