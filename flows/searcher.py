@@ -28,7 +28,7 @@ from flows.storage import patiently
 from flows.study import blame
 from flows.sweep import Search, sweep
 
-ROOM = 1 << 30  # bytes of memory for each worker that nobody asked for
+ROOM = 3 << 29  # bytes of memory for each worker that nobody asked for: a small search was seen to take 1.2 GiB
 PATIENCE = 3  # seconds for a worker to see that nothing is left
 
 
