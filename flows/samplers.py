@@ -23,6 +23,7 @@ from flows.trials import read_trials
 
 POOL = 2048  # members that a sampler which learns chooses from
 SAMPLERS = ("RandomSampler", "TPESampler", "GPSampler", "NSGAIISampler", "NSGAIIISampler", "QMCSampler")
+GENETIC = (optuna.samplers.NSGAIISampler, optuna.samplers.NSGAIIISampler)
 PRUNERS = ("NopPruner", "MedianPruner", "PercentilePruner", "SuccessiveHalvingPruner", "HyperbandPruner")
 PRUNERS += ("ThresholdPruner",)
 Values = dict[str, Any]  # of a space's axes
@@ -126,10 +127,11 @@ class Members(BaseSampler):
         others = [one for one in study.get_trials(deepcopy=False) if one.number != trial.number]
         others = [one for one in others if self._whole(one)]
         mine = [one for one in others if self._keeps(one) and one.user_attrs["slot"] == slot]
-        # asked in any case: genetic ones note with the trial which generation it is of
-        wanted = self.inner.sample_relative(study, trial, axes)
         if mine:  # an attempt that was cut short goes on with its network
+            if isinstance(self.inner, GENETIC):  # they note with the trial which generation it is of
+                self.inner.sample_relative(study, trial, axes)
             return mine[0].params
+        wanted = self.inner.sample_relative(study, trial, axes)
         tried = self._tried(others)
         if not wanted and slot < len(self.members) and slot not in tried:
             return self.members[slot]
@@ -145,6 +147,17 @@ class Members(BaseSampler):
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: Any, values: Any) -> None:
         self.inner.after_trial(study, trial, state, values)
+
+
+def ordered(section: dict[str, Any]) -> bool:
+    """Whether what a search trains depends on the order in which its networks end, or on what runs beside them.
+
+    So it does where a sampler learns, networks are pruned or timed, or images are counted.
+    """
+    learns = section["sampler"].get("name") != "RandomSampler"
+    pruned = section["pruner"].get("name") != "NopPruner"
+    timed = section["latency_ms"] or "latency_ms" in section["objectives"]
+    return bool(learns or pruned or timed or section["images"])
 
 
 def sampler(section: dict[str, Any], space: Any, size: int, seed: int, spare: bool = False) -> Members:

@@ -23,6 +23,7 @@ from flows import settings
 from flows.attempt import OBJECTIVES, ranked
 from flows.command import main
 from flows.orchestrate import flow, progress
+from flows.samplers import ordered
 from flows.searcher import others
 from flows.sweep import BUDGETS, Retrain, Search, sweep
 from flows.tracking import stage_run
@@ -98,6 +99,16 @@ def checked(section: dict[str, Any]) -> dict[str, Any]:
     return section
 
 
+def networks(section: dict[str, Any]) -> int | None:
+    """How many networks may be trained side by side unless the user says so; None as many as the machine takes.
+
+    One where their order matters: so a search is the same on every machine. Else all, and the reference.
+    """
+    if ordered(section):
+        return 1
+    return section["trials"] and section["trials"] + 1
+
+
 def fits(search: Search, reference: dict[str, Any]) -> None:
     """ValueError where params.yaml says that another kind of backbone is handed on: DVC goes by that."""
     made = {"winner": search.backbone, "baseline": reference["name"]}
@@ -140,7 +151,7 @@ def search(
     section = checked(dict(locals()))
     out = settings.OUT / "search"
     out.mkdir(parents=True, exist_ok=True)
-    with others(trials and trials + 1) as crew, stage_run("search", section) as run:
+    with others(networks(section)) as crew, stage_run("search", section) as run:
         joined = Search.joined(section, run)
         fits(joined, reference)
         crew.begin(joined)

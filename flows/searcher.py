@@ -47,7 +47,7 @@ def gpus() -> list[str]:
 
 
 def count(most: int | None = None) -> int:
-    """How many workers the stage search has on this machine, at most as many as it has networks.
+    """How many workers the stage search has on this machine; without a word of the user's at most `most`.
 
     TAGDAG_SEARCHERS; else one where TAGDAG_WORKERS has several processes train a network, one for each
     GPU, or without a GPU one for each core that memory allows.
@@ -80,7 +80,8 @@ class Crew:
     def start(self, i: int) -> subprocess.Popen:
         """Worker i, counted from 0: on its own GPU, or on a CPU with one thread."""
         env = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
-        env |= {"OMP_NUM_THREADS": str(threads(self.workers))} | {"TAGDAG_WORKERS": str(said() or 1)}
+        env |= {"OMP_NUM_THREADS": str(threads(self.workers)), "TAGDAG_WORKERS": str(said() or 1)}
+        env["PYTHONPATH"] = str(Path(__file__).parents[1])  # the code that runs here, in whatever folder
         if named := gpus():  # the stage has the first
             env["CUDA_VISIBLE_DEVICES"] = named[(i + 1) % len(named)]
         command = [sys.executable, "-m", "flows.searcher", "--follow"]
@@ -147,7 +148,7 @@ def threads(workers: int) -> int:
 def others(most: int | None = None) -> Iterator[Crew]:
     """The other workers on this machine, started at once: what they import is imported beside the stage's own start.
 
-    most: networks of the search, where that is known. Inside, this process has threads and a GPU as they have.
+    most: networks that may be trained at once. Inside, this process has threads and a GPU as they have.
     """
     crew = Crew(count(most))
     before, asked = torch.get_num_threads(), os.environ.get("TAGDAG_WORKERS")

@@ -399,6 +399,7 @@ LEARNERS = [
     {"name": "RandomSampler"},
     {"name": "TPESampler", "n_startup_trials": 2},
     {"name": "NSGAIISampler", "population_size": 2},
+    {"name": "QMCSampler"},
 ]
 
 

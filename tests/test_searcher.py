@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from flows import deaths, searcher
+from flows.search import networks
 from flows.searcher import Crew, count, others, threads
 from flows.sweep import Search
 from tests.test_search import searched, shards  # noqa: F401 - fixtures
@@ -55,6 +56,33 @@ def test_the_number_of_workers_follows_the_machine(machine, monkeypatch, there, 
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     assert count(most) == expected
+
+
+PLAIN = {
+    "sampler": {"name": "RandomSampler"},
+    "pruner": {"name": "NopPruner"},
+    "objectives": ["error", "flops"],
+    "latency_ms": None,
+    "trials": 6,
+    "images": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 7),
+        ({"trials": None}, None),
+        ({"sampler": {"name": "TPESampler"}}, 1),
+        ({"sampler": {"name": "QMCSampler"}}, 1),
+        ({"pruner": {"name": "MedianPruner"}}, 1),
+        ({"latency_ms": [1, 2]}, 1),
+        ({"objectives": ["error", "latency_ms"]}, 1),
+        ({"images": 1000}, 1),
+    ],
+)
+def test_networks_whose_order_matters_are_trained_one_after_another(changes, expected):
+    assert networks(PLAIN | changes) == expected
 
 
 @pytest.mark.parametrize("said", ["two", "0", "-1"])
