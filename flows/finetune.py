@@ -70,7 +70,8 @@ def one(
     """Train and validate one arm, or take what a killed run had finished; returns its record."""
     finished = state("", arm, choice, key) / "finished.safetensors"
     with run.child(name) as child:
-        child.params(arm | choice)
+        child.params(arm)
+        child.tags(choice=json.dumps(choice))  # measured: another try may choose otherwise
         if not finished.exists():
             samples = few(arm)
             training = state("-training", arm, choice, key)

@@ -13,75 +13,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
 
+from flows import refusals
 from flows.orchestrate import log
+from flows.outage import outage, refusal
 from flows.spool import Spool, Value
 
 BRIEFLY = 5.0  # where a run ends by an error or a signal, which must not wait for MLflow
 PERIOD, LONGEST = 2.0, 10.0  # seconds from one sending to the next, and while MLflow is away
 BATCH = 1000  # metrics, the most that MLflow takes in one call
-
-
-def patience() -> float:
-    """Seconds that the beginning and the end of a run wait for MLflow while it is away."""
-    return float(os.environ.get("TAGDAG_MLFLOW_PATIENCE", "120"))
-
-
-class Outage:
-    """Whether MLflow is away; told once when it goes and once when it is back."""
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-
-    def begins(self, error: Exception) -> None:
-        """A call failed."""
-        if self._since is None:
-            self._since = time.monotonic()
-            cause = str(error).partition("\n")[0][:200]
-            log.warning("MLflow takes nothing at present (%s): it is kept and sent later", cause)
-
-    def ends(self) -> None:
-        """Calls succeed."""
-        if self._since is not None:
-            log.warning("MLflow takes everything again after %.0f s", time.monotonic() - self._since)
-            self._since = None
-
-
-outage = Outage()
-
-
-def away(error: Exception) -> bool:
-    """Whether a call failed because MLflow is away or overloaded, not because it refused."""
-    from mlflow.exceptions import MlflowException
-    from requests import RequestException
-
-    if isinstance(error, MlflowException):
-        return error.get_http_status_code() >= 500 or error.get_http_status_code() == 429
-    answer = getattr(error, "response", None)
-    return isinstance(error, RequestException) and (answer is None or answer.status_code >= 500)
-
-
-def patient(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a function that is called again, while MLflow is away and there is `patience()`: it must bear repeating."""
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        until, pause = time.monotonic() + patience(), 1.0
-        while True:
-            try:
-                result = function(*args, **kwargs)
-            except Exception as error:
-                if not away(error) or time.monotonic() + pause > until:
-                    raise
-                outage.begins(error)
-            else:
-                outage.ends()
-                return result
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST)
-
-    return call
+LATER = "it is kept and sent later"
 
 
 class Sender:
@@ -149,16 +90,19 @@ class Sender:
             self._hurry.clear()
             errors = [error for run in list(self._spools) if (error := self._sent(run))]
             pause = min(2 * pause, LONGEST) if errors else PERIOD
-            outage.begins(errors[0]) if errors else outage.ends()
+            if errors:
+                outage.begins(errors[0], LATER)
+            else:
+                outage.ends()
 
     def _sent(self, run: str) -> Exception | None:
-        """Send what there is of a run; returns why it was not taken."""
+        """Send what there is of a run; returns why it was not taken, where it may be taken later."""
         spool = self._spools[run]
         while spool:
             with self._changed:
                 batch = spool.first(BATCH)
             try:
-                self._send(run, batch)  # nothing is locked meanwhile
+                self._offer(run, batch)  # nothing is locked meanwhile
             except Exception as error:
                 return error
             with self._changed:
@@ -167,3 +111,17 @@ class Sender:
                     del self._spools[run]
                     self._changed.notify_all()
         return None
+
+    def _offer(self, run: str, batch: list[Value]) -> None:
+        """Send a batch; one that is refused key by key, and what is refused again is put aside."""
+        try:
+            self._send(run, batch)
+        except Exception as error:
+            if not refusal(error):
+                raise
+            keys = dict.fromkeys(key for key, *_ in batch)
+            if len(keys) > 1:
+                for key in keys:
+                    self._offer(run, [value for value in batch if value[0] == key])
+            else:
+                refusals.put_aside(self.folder, run, batch, error)

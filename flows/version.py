@@ -117,9 +117,9 @@ def told(name: str, result: dict[str, Any]) -> list[str]:
 @task
 def record(results: dict[str, Any], digest: str) -> None:
     """The import as a run in MLflow, with the list of what was refused."""
-    from flows.tracking import stage_run
+    from flows.tracking import single_run
 
-    with stage_run("version", {"data": digest}) as run:
+    with single_run("version add", ", ".join(results), {"data": digest}) as run:
         for name, result in results.items():
             counts = {"added": result["kept"], "already": result["already"], "refused": sum(result["refused"].values())}
             run.metrics({f"{name.replace('/', '_')}_{what}": count for what, count in counts.items()})

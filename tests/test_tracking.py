@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from benchmarks.tracking import Lock, Logging, Server
-from flows import sending, settings, tracking
+from flows import outage, settings, tracking
+from flows.run import send
 from flows.spool import Spool
 
 ROOT = Path(__file__).parents[1]
@@ -127,8 +128,8 @@ def test_a_batch_that_is_sent_again_is_stored_once(place):
     values = [("loss", 1 / (step + 1), 1_700_000_000_000, step) for step in range(300)]
     values += [("nan", float("nan"), 1_700_000_000_000, 1), ("infinite", float("inf"), 1_700_000_000_000, 1)]
     with tracking.stage_run("pretrain", {}) as run:
-        tracking._send(run.id, values[:200])
-        tracking._send(run.id, values)
+        send(run.id, values[:200])
+        send(run.id, values)
     assert len(stored(place / "mlflow.db", run.id)) == len(values)
 
 
@@ -182,10 +183,10 @@ def test_an_outage_is_waited_out_and_told_once(monkeypatch, caplog):
     from mlflow.exceptions import MlflowException
 
     pauses, failures = [], [MlflowException("away")] * 4
-    monkeypatch.setattr(sending, "outage", sending.Outage())
-    monkeypatch.setattr(sending.time, "sleep", pauses.append)
+    monkeypatch.setattr(outage, "outage", outage.Outage())
+    monkeypatch.setattr(outage.time, "sleep", pauses.append)
 
-    @sending.patient
+    @outage.patient
     def call() -> str:
         if failures:
             raise failures.pop()
