@@ -42,7 +42,11 @@ def uri() -> str:
         return f"{found[1]}:///{embedded()}{found[3] or ''}"
     if _named().startswith("http"):
         return shown().rstrip("/")
-    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", _named())
+    named = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", _named())
+    if named.startswith("postgresql+psycopg:") and "client_encoding" not in named:
+        # a base made with the locale C gives psycopg bytes, for which SQLAlchemy is not prepared
+        named += ("&" if "?" in named else "?") + "client_encoding=utf8"
+    return named
 
 
 def shown() -> str:

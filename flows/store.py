@@ -4,6 +4,8 @@ import functools
 import logging
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +50,13 @@ def refused(status: int) -> ValueError:
 
 
 def _database(address: str) -> None:
-    from sqlalchemy import create_engine, pool
+    from sqlalchemy import create_engine, make_url, pool
     from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
     told = f"the data base named by MLFLOW_TRACKING_URI ({shown()}) "
     try:
+        if "@" in (make_url(address).host or ""):
+            raise ValueError(f"{told}cannot be read: write an @ within the password as %40")
         options = {"connect_timeout": ANSWER}
         engine = create_engine(address, poolclass=pool.NullPool, connect_args=options)
         engine.connect().close()
@@ -134,17 +138,13 @@ def reach() -> None:
         _database(uri())
 
 
-@patient
-def chosen(client: Any) -> Any:
-    """The project's experiment, made if there is none; ValueError where the store is not ours."""
+@contextmanager
+def _explained() -> Iterator[None]:
+    """MLflow's own errors at the first calls, told with cause and fix."""
     from mlflow.exceptions import MlflowException
 
     try:
-        found = client.get_experiment_by_name(EXPERIMENT)
-        if found is None:
-            place = str(embedded().parent / "mlruns" / EXPERIMENT) if embedded() else None
-            client.create_experiment(EXPERIMENT, place)
-            found = client.get_experiment_by_name(EXPERIMENT)
+        yield
     except MlflowException as error:
         if error.get_http_status_code() in (401, 403):
             raise refused(error.get_http_status_code()) from None
@@ -153,9 +153,27 @@ def chosen(client: Any) -> Any:
                 f"{shown()} was made by another version of MLflow: copy it, then run "
                 f"`mlflow db upgrade {shown()}`; if it is newer, take the MLflow that made it"
             ) from None
-        if error.error_code == "RESOURCE_ALREADY_EXISTS":  # another process was faster
-            return client.get_experiment_by_name(EXPERIMENT)
         raise
+
+
+def _create(client: Any, place: str | None) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_experiment(EXPERIMENT, place)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
+            raise
+
+
+@patient
+def _experiment(client: Any) -> Any:
+    """The project's experiment, made if there is none."""
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        place = str(embedded().parent / "mlruns" / EXPERIMENT) if embedded() else None
+        _create(client, place)
+        found = client.get_experiment_by_name(EXPERIMENT)
     wanted = {"mlflow.experimentKind": "custom_model_development"}  # else the UI asks what it is
     wanted |= {moved.TAG: str(embedded().resolve().parent)} if embedded() else {}
     for name in wanted.keys() - found.tags.keys():
@@ -171,8 +189,9 @@ def connect() -> Any:
 
     quiet()
     mlflow.set_tracking_uri(uri())
-    client = mlflow.MlflowClient()
-    found = chosen(client)
-    mlflow.set_experiment(EXPERIMENT)
+    with _explained():
+        client = patient(mlflow.MlflowClient)()
+        found = _experiment(client)
+        mlflow.set_experiment(EXPERIMENT)
     missing.note(label(), found.creation_time, found.experiment_id)
     return client

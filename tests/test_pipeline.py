@@ -198,6 +198,7 @@ def test_a_failing_stage_is_told_in_one_line_and_the_rest_is_kept(done):
 )
 def test_a_dead_server_is_told(done, env, message):
     edit(done.folder, "corpus", holdout=0.21)
+    env |= {"TAGDAG_MLFLOW_PATIENCE": "1"}
     printed = run(done.folder, "python", "-m", "flows.pipeline", code=2, **env)
     assert message in printed and "Traceback" not in printed
     edit(done.folder, "corpus", holdout=0.2)

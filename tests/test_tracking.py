@@ -233,7 +233,10 @@ def test_a_run_that_was_cut_short_is_taken_up_again(place):
         run.metrics({"loss": 1.5}, 3)
     found = tracking.connect().get_run(first)
     assert found.info.status == "FINISHED" and found.data.metrics["loss"] == 1.5
-    with tracking.stage_run("corpus", {"size": 1}) as run:
+    with tracking.stage_run("corpus", {"size": 1}) as run:  # by --force, or killed before DVC noted its end
+        assert run.id == first
+    assert tracking.connect().get_run(first).data.tags["tagdag.attempts"] == "3"
+    with tracking.stage_run("corpus", {"size": 2}) as run:
         assert run.id != first
 
 
