@@ -22,8 +22,9 @@ ROOMS = ("flows", "engine", "models", "metrics", "corpus")
 ASIDE = frozenset({"corpus.names"}).union(
     f"flows.{name}"
     for name in (
-        *("check", "code", "command", "deployed", "intact", "orchestrate", "pipeline", "pointer"),
-        *("runners", "sending", "settings", "spool", "tracking", "worker"),
+        *("address", "check", "code", "command", "deployed", "intact", "missing", "moved"),
+        *("orchestrate", "origin", "outage", "pipeline", "pointer", "refusals", "run", "runners"),
+        *("sending", "settings", "spool", "sqlite", "store", "tracking", "worker"),
     )
 )
 # They draw what was computed: no state depends on them, but the stage whose page they make runs again.

@@ -8,6 +8,7 @@ import json
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 from engine.digest import digest
 from flows.orchestrate import log
@@ -29,6 +30,19 @@ def allowed(name: str) -> str:
     if clean == name and len(name) <= LONGEST:
         return name
     return f"{clean[: LONGEST - 5]}.{digest(name)[:4]}"
+
+
+def quotable(value: str) -> str:
+    """The value of a tag that runs are looked for by: MLflow's filters know no escape for these."""
+    return value.replace("'", "\u2019").replace("\\", "/")
+
+
+def flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as one level of dotted names, as MLflow takes them."""
+    items: dict[str, Any] = {}
+    for name, value in section.items():
+        items |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return items
 
 
 def put_aside(folder: Path, run: str, values: list[Value], error: Exception) -> None:

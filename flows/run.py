@@ -14,21 +14,13 @@ from flows import settings
 from flows.address import home
 from flows.orchestrate import log
 from flows.outage import patience, patient
-from flows.refusals import allowed
+from flows.refusals import allowed, flat, quotable
 from flows.sending import BRIEFLY, Sender
 from flows.spool import Value
 from flows.store import connect
 
 PARAMS, LONGEST = 100, 6000  # params that MLflow takes in one call, characters of one
 ATTEMPTS = "tagdag.attempts"
-
-
-def flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as one level of dotted names, as MLflow takes them."""
-    items: dict[str, Any] = {}
-    for name, value in section.items():
-        items |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return items
 
 
 def found(experiment: str, tags: dict[str, str]) -> list[Any]:
@@ -40,10 +32,8 @@ def found(experiment: str, tags: dict[str, str]) -> list[Any]:
 @patient
 def run_of(experiment: str, key: dict[str, str], tags: dict[str, str], name: str) -> str:
     """Id of the latest run with the tags `key`, taken up again, whatever its end, or made."""
-    runs = found(experiment, key)
-    if not runs:
-        run = connect().create_run(experiment, tags=tags | key, run_name=name)
-        return run.info.run_id
+    if not (runs := found(experiment, key)):
+        return connect().create_run(experiment, tags=tags | key, run_name=name).info.run_id
     if "mlflow.parentRunId" in key:  # a pipeline run is taken up by every stage
         attempts = int(runs[0].data.tags.get(ATTEMPTS, 1)) + 1
         connect().set_tag(runs[0].info.run_id, ATTEMPTS, str(attempts))
@@ -75,15 +65,21 @@ os.register_at_fork(after_in_child=sender.cache_clear)  # threads stay with the 
 
 @dataclass(frozen=True)
 class Run:
-    """A started run. `origin`: tags of the stage, and so of all below it; `pipeline`: the run above its stage.
+    """A started run. `origin`: tags of the stage, and so of all below it; `above`: the id of its pipeline's run.
 
     It may be handed to other processes of this machine; what they log arrives when they flush, or when the run ends.
+    Its fields are plain values: a search keeps them as JSON.
     """
 
     id: str
     experiment: str
     origin: dict[str, str]
-    pipeline: "Run | None" = None
+    above: str | None = None
+
+    @property
+    def pipeline(self) -> "Run | None":
+        """The run of the whole pipeline; None for a run that belongs to none."""
+        return Run(self.above, self.experiment, self.origin) if self.above else None
 
     @patient
     def params(self, section: dict[str, Any]) -> None:
@@ -142,7 +138,7 @@ class Run:
 
     def child(self, name: str) -> AbstractContextManager["Run"]:
         """A run below this one; one of the same name is taken up again, ended or not: its stage was cut short."""
-        return opened(self, name, self.pipeline, {})
+        return opened(self, name, self.above, {})
 
 
 @patient
@@ -195,8 +191,8 @@ def logged(run: Run, name: str) -> Iterator[Run]:
 
 
 @contextmanager
-def opened(parent: Run, name: str, pipeline: Run | None, tags: dict[str, str]) -> Iterator[Run]:
-    key = {"mlflow.parentRunId": parent.id, "tagdag.run": allowed(name)} | tags
+def opened(parent: Run, name: str, above: str | None, tags: dict[str, str]) -> Iterator[Run]:
+    key = {"mlflow.parentRunId": parent.id, "tagdag.run": quotable(name)} | tags
     run_id = run_of(parent.experiment, key, parent.origin, name)
-    with logged(Run(run_id, parent.experiment, parent.origin, pipeline), name) as run:
+    with logged(Run(run_id, parent.experiment, parent.origin, above), name) as run:
         yield run

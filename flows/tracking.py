@@ -82,7 +82,7 @@ def stage_run(stage: str, section: dict[str, Any]) -> Iterator[Run]:
     experiment, tags = _experiment(), origin()
     parent = pipeline_run(experiment, tags)
     key = {"tagdag.stage": stage, "tagdag.section": digest(section)}
-    with _pipeline(parent), opened(parent, stage, parent, key) as run:
+    with _pipeline(parent), opened(parent, stage, parent.id, key) as run:
         run.params(section)
         link(slug(f"mlflow {stage}"), page(experiment, run.id), f"MLflow run of {stage}")
         yield run

@@ -70,7 +70,7 @@ def test_a_pipeline_run_has_a_name_for_people_that_it_keeps(place, monkeypatch):
 
 def test_numbers_can_be_logged_on_the_pipeline_run(place):
     with tracking.stage_run("register", {}) as run, run.child("champion") as child:
-        assert child.pipeline == run.pipeline
+        assert child.pipeline == run.pipeline and json.loads(json.dumps(vars(run))) == vars(run)
         run.pipeline.metrics({"champion_top1": 81.5})
         run.pipeline.tags(champion="3")
     found = tracking.connect().get_run(run.pipeline.id)
@@ -127,7 +127,7 @@ def test_any_number_of_params_is_logged(place):
     assert len(tracking.connect().get_run(run.id).data.params) == 250
 
 
-@pytest.mark.parametrize("name", ["a+b(c)#", "../x", "/etc", "a//b", "it's", 'say "hi"', ".", "é" * 300])
+@pytest.mark.parametrize("name", ["a+b(c)#", "../x", "/etc", "a//b", "it's", 'say "hi"', "back\\", ".", "é" * 300])
 def test_any_name_is_logged(place, name):
     assert refusals.allowed("loss/top1 at 5:é") == "loss/top1 at 5:é"
     assert refusals.allowed("a+b") != refusals.allowed("a(b")
