@@ -7,10 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
-import yaml
-
 from engine.digest import digest
-from flows import settings
+from flows import pointer, settings
 from flows.orchestrate import log
 
 # dvc.lock changes with every stage that runs: it is a result, not an origin
@@ -65,11 +63,8 @@ def _git(*arguments: str) -> str | None:
 
 
 def data_version() -> str:
-    """DVC's md5 of data/, read from data.dvc."""
-    pointer = Path("data.dvc")
-    if not pointer.exists():
-        return "unversioned"
-    return yaml.safe_load(pointer.read_text())["outs"][0]["md5"]
+    """DVC's md5 of data/, read from data.dvc; ValueError where that is damaged."""
+    return pointer.md5() or "unversioned"
 
 
 def experiment() -> str | None:
