@@ -85,6 +85,7 @@ def one(
         record = checkpoint.load(finished)[1]["record"]
         child.metrics({"val_top1": record["val_top1"]})
         child.files(out / f"{name}.safetensors")
+        child.tags(wrote=digest(out / f"{name}.safetensors"))  # by which a registered version finds it
     return record
 
 

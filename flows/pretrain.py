@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from corpus.tags.resampling import epoch_list, repeat_factors
 from engine.accuracy import accuracy
 from engine.build import options
+from engine.digest import digest
 from engine.network import network, parts, save
 from engine.samples import Rows, once, opened
 from engine.training.distributed import ALONE, team
@@ -155,6 +156,7 @@ def pretrain(
         measured = weights(candidate, section, out, run)
         run.metrics({f"val_{name}": value for name, value in measured.items()})
         run.files(out)
+        run.tags(wrote=digest(out / "model.safetensors"))  # by which a registered version finds it
         print(f"pretrain@{candidate}: {Recipe(**options(Recipe, recipe, 'pretrain.recipe'))}")
         print(f"pretrain@{candidate}: held-out hit rate {measured['top1']:.1f} % (top-5 {measured['top5']:.1f} %)")
 

@@ -1,0 +1,141 @@
+"""Who is champion: the challenger, when its interval lies above what the champion has on the same test split.
+
+A champion that was tested on another split is tested again first, with the weights that the
+registry keeps. One that cannot be tested stays: to put another in its place is a person's decision.
+"""
+
+import json
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from engine.digest import digest
+from flows import modelcard, registry, tracking
+from flows.orchestrate import task
+from flows.sending import away, patient
+
+Labels = dict[str, str]
+
+
+def number(labels: Labels, key: str) -> float | None:
+    """A tag as a finite number; None where there is none, as on versions of other tools."""
+    try:
+        value = float(labels.get(f"tagdag.{key}", ""))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def better(challenger: Labels, top1: float) -> tuple[bool, str]:
+    """Whether the challenger takes over, and why: its interval must lie above the champion's top-1."""
+    low = float(challenger["tagdag.top1_low"])
+    relation = "above" if low > top1 else "not above"
+    return low > top1, f"lower bound {low:.1f} % of the challenger is {relation} the champion's {top1:.1f} %"
+
+
+def _fetched(labels: Labels, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Weights and record of a version out of the registry; ValueError when they are not those it names."""
+    import mlflow
+
+    if not (model_id := labels.get("tagdag.model_id")):
+        raise ValueError("it names no logged model of tagdag")
+    mlflow.artifacts.download_artifacts(f"models:/{model_id}", dst_path=str(folder))
+    weights, records = list(folder.rglob("*.safetensors")), list(folder.rglob("*.json"))
+    if len(weights) != 1 or len(records) != 1:
+        raise ValueError("its logged model holds no weights with their record")
+    if digest(weights[0]) != labels.get("tagdag.weights"):
+        raise ValueError("its weights in the registry are not those that it was registered with")
+    return weights[0], json.loads(records[0].read_text())
+
+
+def tested(weights: Path, record: dict[str, Any]) -> dict[str, float]:
+    """Accuracy of a weight file on the present test and validation splits of its target, in percent.
+
+    Raises ValueError when there is no such target, or it has other classes.
+    """
+    from engine.accuracy import accuracy
+    from engine.network import restore
+    from engine.samples import Rows, opened
+    from flows.finetune import folder_of
+
+    folder, (module, names) = folder_of(record["target"]), restore(weights)
+    splits = {split: opened(folder, split) for split in ("test", "val")}
+    if list(splits["test"].names) != list(names):
+        raise ValueError(f"the classes of {record['target']} are others than those it was trained on")
+    found = {
+        split: accuracy(module, Rows(shards, "labels", size=record["size"])).compute()
+        for split, shards in splits.items()
+    }
+    return found["test"] | {"val_top1": found["val"]["top1"]}
+
+
+def retested(name: str, version: Any, challenger: Labels) -> float:
+    """Test a champion on the challenger's test split and give its version the new numbers; its top-1.
+
+    Raises ValueError that says why it cannot be tested.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        weights, record = _fetched(version.tags, Path(folder))
+        if record.get("target") != challenger["tagdag.target"]:
+            raise ValueError(
+                f"it is a model of {record.get('target')!r}, the challenger of {challenger['tagdag.target']!r}"
+            )
+        numbers = tested(weights, record)
+    labels = {f"tagdag.{key}": f"{numbers[key]:.6g}" for key in modelcard.TESTED}
+    labels |= {f"tagdag.{key}": challenger[f"tagdag.{key}"] for key in ("target", "test")}
+    registry.renew(name, str(version.version), labels, modelcard.UNKNOWN | numbers)
+    return numbers["top1"]
+
+
+def on_same_split(name: str, version: Any, challenger: Labels) -> float:
+    """The champion's top-1 on the challenger's test split; ValueError says why there is none."""
+    from mlflow.exceptions import MlflowException
+
+    known = number(version.tags, "top1")
+    if version.tags.get("tagdag.test") == challenger["tagdag.test"] and known is not None:
+        return known
+    try:
+        return retested(name, version, challenger)
+    except (MlflowException, OSError, KeyError, TypeError) as error:
+        if away(error):
+            raise
+        raise ValueError(f"its weights cannot be had from the registry ({str(error)[:200]})") from error
+
+
+@patient
+def aliased(name: str, alias: str) -> Any | None:
+    """The version that an alias of a registered model points to."""
+    client = tracking.connect()
+    number = client.get_registered_model(name).aliases.get(alias)
+    return client.get_model_version(name, str(number)) if number else None
+
+
+@patient
+def point(name: str, alias: str, version: str) -> None:
+    """Let an alias point to a version."""
+    tracking.connect().set_registered_model_alias(name, alias, version)
+
+
+@task
+def name_champion(name: str, challenger: str) -> str:
+    """Set the alias `challenger`, and `champion` when it is better beyond its interval; says why."""
+    point(name, "challenger", challenger)
+    champion = aliased(name, "champion")
+    if champion is None:
+        point(name, "champion", challenger)
+        return f"champion is now version {challenger}: there was no champion"
+    if str(champion.version) == challenger:
+        return f"champion stays version {challenger}: it is the best candidate again"
+    stays = f"champion stays version {champion.version}, challenger is version {challenger}"
+    labels = registry.at(name, challenger).tags
+    try:
+        takes_over, why = better(labels, on_same_split(name, champion, labels))
+    except ValueError as error:
+        cause = str(error).rstrip(".")
+        fix = f"to replace it, set the alias champion to version {challenger} in MLflow"
+        return f"{stays}: the champion cannot be tested on the same images ({cause}); {fix}"
+    if not takes_over:
+        return f"{stays}: {why}"
+    point(name, "champion", challenger)
+    return f"champion is now version {challenger}: {why}"
