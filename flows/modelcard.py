@@ -80,10 +80,10 @@ def _about(record: dict[str, Any]) -> dict[str, Any]:
     return checkpoint.load(Path(record["weights"]))[1]
 
 
-def _tensor(*shape: int) -> str:
-    """An MLflow schema of one float32 tensor without a name; -1: any number of rows."""
-    spec = {"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": list(shape)}}
-    return json.dumps([spec])
+def _tensor(name: str, *shape: int) -> str:
+    """An MLflow schema of one float32 tensor; -1: any number of rows."""
+    spec = {"dtype": "float32", "shape": list(shape)}
+    return json.dumps([{"name": name, "type": "tensor", "tensor-spec": spec}])
 
 
 def write(folder: Path, record: dict[str, Any], model_id: str) -> None:
@@ -96,8 +96,8 @@ def write(folder: Path, record: dict[str, Any], model_id: str) -> None:
     classes, size = len(_about(record).get("names", ())), record["size"]
     files = {"weights": Path(record["weights"]).name, "record": "record.json"}
     signature = {
-        "inputs": _tensor(-1, 3, size, size),
-        "outputs": _tensor(-1, classes or -1),
+        "inputs": _tensor("images", -1, 3, size, size),
+        "outputs": _tensor("scores", -1, classes or -1),
         "params": None,
     }
     model = {"flavors": {"tagdag": files}, "model_id": model_id, "signature": signature}

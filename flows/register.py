@@ -93,8 +93,8 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
     exp = experiment()
     apart, more = exp and not experiments, {"tagdag.experiment": exp} if exp else {}
     name = f"{name}-experiments" if apart else name
+    registry.prepared(name)  # before a run begins whose params could not be mended
     with tracking.stage_run("register", section) as run:
-        registry.prepared(name)
         known, ordered = registry.known(name), ranked(records)
         versions = {each["model"]: registry.version(name, each, known, run, more) for each in ordered}
         best = ordered[-1]["model"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from flows import modelcard, sourcerun, tracking
 from flows.orchestrate import task
-from flows.sending import patient
+from flows.sending import away, patient
 
 Known = dict[tuple[str | None, ...], str]
 LINK = "mlflow.modelVersions"  # the logged model's page says "Registered" by this tag
@@ -20,16 +20,16 @@ def prepared(name: str) -> None:
     """Make the registered model when there is none; ValueError when the name cannot be used."""
     from mlflow.exceptions import MlflowException
 
-    if set(name) & set("'\"/:"):
-        raise ValueError(f"register.name: {name!r} holds a quotation mark, slash or colon: leave it out")
-    client = tracking.connect()
+    if set(name) & set("'\""):  # which would end the text in MLflow's searches
+        raise ValueError(f"register.name: {name!r} holds a quotation mark: leave it out")
     try:
-        client.create_registered_model(name)
+        tracking.connect().create_registered_model(name)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+        if away(error):
             raise
-    if "mlflow.prompt.is_prompt" in client.get_registered_model(name)._tags:
-        raise ValueError(f"register.name: {name!r} is a prompt in MLflow: choose another name")
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            why = str(error)[:200]
+            raise ValueError(f"register.name: MLflow refuses {name!r} ({why}): choose another") from error
 
 
 @patient

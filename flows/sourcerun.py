@@ -71,6 +71,11 @@ def active(run_id: str) -> bool:
         return False
 
 
+def plain(record: dict[str, Any]) -> str:
+    """The model's name without what MLflow refuses in names and in searches."""
+    return record["model"].translate(dict.fromkeys(map(ord, "/:.%\"'"), "_"))
+
+
 @patient
 def _logged_model(record: dict[str, Any], labels: dict[str, str], run: tracking.Run) -> Any:
     """The logged model of a source run, which has one: found, or made."""
@@ -78,9 +83,8 @@ def _logged_model(record: dict[str, Any], labels: dict[str, str], run: tracking.
     found = client.search_logged_models([run.experiment], f"source_run_id = '{run.id}'")
     if found:
         return found[0]
-    name = record["model"].translate(dict.fromkeys(map(ord, "/:.%\"'"), "_"))  # which MLflow refuses
     about = {"params": modelcard.params(record), "model_type": "tagdag"}
-    return client.create_logged_model(run.experiment, name, run.id, tags=labels, **about)
+    return client.create_logged_model(run.experiment, plain(record), run.id, tags=labels, **about)
 
 
 @patient
@@ -121,7 +125,7 @@ def _described(run_id: str, params: dict[str, str], tags: dict[str, str]) -> Non
 def source(record: dict[str, Any], labels: dict[str, str], run: tracking.Run) -> tuple[str, str]:
     """Ids of the run and the logged model that a version is made from, with all they say."""
     data = f"targets/{record['target']}", record["test"]
-    with run.child(f"{record['model']} {labels['tagdag.weights'][:8]}") as child:
+    with run.child(f"{plain(record)} {labels['tagdag.weights'][:8]}") as child:
         _described(child.id, modelcard.params(record), labels)
         size = {key: record[key] for key in ("samples", "duplicates")}
         child.dataset(*data, f"out/corpus/{data[0]}", size, "test")
