@@ -18,19 +18,20 @@ HEADING = re.compile(r"^(?=(#{1,6}|[-+])(\s|$)|[-=]+$)")  # or a list or a rule,
 NUMBERED = re.compile(r"^(\d+)(?=[.)](\s|$))")
 
 
-def _seen(value: Any) -> str:
+def seen(value: Any) -> str:
+    """Text on one line; what nobody sees, but a terminal obeys, becomes U+FFFD."""
     return UNSEEN.sub("\ufffd", " ".join(str(value).split()))
 
 
 def told(value: Any) -> str:
     """Text as one line of Markdown that shows just this text."""
-    escaped = SPECIAL.sub(r"\\\g<0>", _seen(value))
+    escaped = SPECIAL.sub(r"\\\g<0>", seen(value))
     return NUMBERED.sub(r"\1\\", HEADING.sub(r"\\", escaped))
 
 
 def code(value: Any) -> str:
     """A code span; a backtick, which would end it, gives way to an apostrophe."""
-    return "`" + _seen(value).replace("`", "'") + "`"
+    return "`" + seen(value).replace("`", "'") + "`"
 
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from flows.markdown import seen
+
 MARKERS = {"full": "o", "linear": "s", "knn": "^"}
 AXES = (
     ("latency_p50_ms", "latency p50, one image (ms)", 1),
@@ -28,7 +30,7 @@ def plot(path: Path, records: list[dict[str, Any]]) -> None:
         axis.set_xlim(0, 1.15 * max(record[key] for record in records) / unit)
         axis.grid(alpha=0.3)
     # a name with dollar signs is no formula
-    axes[0].set_ylabel(f"top-1 on the test split of {shown[0]} (%)", parse_math=False)
+    axes[0].set_ylabel(f"top-1 on the test split of {seen(shown[0])} (%)", parse_math=False)
     modes = dict.fromkeys(record["mode"] for record in records)
     _legend(axes[1], candidates, list(modes))
     figure.savefig(path, dpi=110, metadata={"Software": None})
@@ -53,7 +55,7 @@ def _legend(axis: Any, candidates: list[str], modes: list[str]) -> None:
 
     def handle(label: str, **style: Any) -> Line2D:
         grey = {"marker": "o", "color": "grey"}
-        return Line2D([], [], linestyle="", **(grey | style), label=label)
+        return Line2D([], [], linestyle="", **(grey | style), label=seen(label))
 
     handles = [handle(name, color=f"C{i}") for i, name in enumerate(candidates)]
     handles += [handle("pretrained"), handle("from scratch", markerfacecolor="white")]

@@ -106,7 +106,7 @@ def test_report_compares_every_model(done):
     assert all(f"| {model} |" in report for model in models)
     assert "Champion is now version" in report and "make mlflow" in report
     page = (done.folder / "out/register/report.html").read_text()
-    assert "data:image/png;base64" in page and "http" not in page.replace("http://127.0.0.1", "")
+    assert "data:image/png;base64" in page and "http://" not in page.replace("http://127.0.0.1", "")
 
 
 def test_every_run_and_version_carries_its_origin_in_one_tree(done):

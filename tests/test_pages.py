@@ -1,0 +1,115 @@
+"""Pages for people hold only text of what anybody typed: no element, no link, no script, and a policy against them."""
+
+import json
+import re
+
+import pytest
+from markdown_it import MarkdownIt
+
+from flows import compare, report, searchreport
+from flows.markdown import code, table, told
+from tests.records import TIMES, record
+from tests.test_report import NASTY, Page
+
+MARKDOWN = [
+    "[x](javascript:alert(1))",
+    "![x](http://evil/x.png)",
+    "<http://evil>",
+    "`code` **bold** _em_ ~~no~~",
+    "a | b",
+    "&lt;b&gt; &#60;",
+    "# head",
+    "1. one",
+    "- item",
+    "\\",
+    "two\nlines\n\n<script>alert(1)</script>",
+    '" onload="alert(1)',
+    'src="comparison.png"',
+    "$\\frac{$",
+]
+HOSTILE = [text for text in NASTY if len(text) < 100] + MARKDOWN
+KNOWN = "html head meta title style body h1 h2 p div table thead tbody tr th td ul li strong code figure img"
+PLAIN = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+
+
+def safe(text: str) -> Page:
+    """The page as a browser sees it, with nothing in it that runs or leads elsewhere."""
+    seen = Page(text.replace(" />", ">").replace("<hr>", ""))
+    assert not [key for key, _ in seen.attributes if key.startswith("on")]
+    assert all(source.startswith("data:image/png;base64,") for source in seen.values("src"))
+    assert all(link.startswith("#") for link in seen.values("href"))
+    assert "default-src 'none'" in seen.values("content")[1]
+    assert not re.search("[\x00-\x08\x0b-\x1f\ud800-\udfff]", text)
+    return seen
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_markdown_shows_just_the_text(text):
+    item = PLAIN.render(f"- {told(text)}\n")
+    assert set(Page(item).tags) == {"ul", "li"}
+    shown = Page(item).text.strip()
+    assert "\ufffd" in shown or shown == " ".join(text.split())
+    assert set(Page(PLAIN.render(f"x {code(text)}\n")).tags) == {"p", "code"}
+    cells = Page(PLAIN.render("\n".join(table(["a", "b"], [[text, text]]))))
+    assert cells.tags.count("td") == 2 and set(cells.tags) <= {"table", "thead", "tbody", "tr", "th", "td"}
+
+
+def test_names_stay_readable():
+    assert told("winner-my_set.v2: 53.7 ± 0.2 % (one seed)") == "winner-my_set.v2: 53.7 ± 0.2 % (one seed)"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_the_report_of_models_is_safe(place, text, monkeypatch):
+    monkeypatch.setattr(report, "plot", lambda path, _: path.write_bytes(b"picture"))
+    cost = TIMES | {"mode": text, "batch": 8, "asked": 9, "images_per_second": 7.0, "peak_memory_mib": 3.0}
+    fields = ("candidate", "target", "init", "mode", "labels", "device", "dtype", "clock", "model", "busy")
+    one = record("a", 60, 60, 50) | dict.fromkeys(fields, text) | {"costs": [cost]}
+    one |= {"chosen": {text: text}, "scores": [{text: text, "top1": 3.0}], "fit": 1, "held_out": 2}
+    gain = dict.fromkeys(("target", "candidate", "mode", "labels", "size"), text) | {"seeds": 2}
+    gain |= dict.fromkeys(("gain", "gain_low", "gain_high", "pretrained", "scratch"), 1.0)
+    origin, links = {"tagdag.data": text, text: text}, {text: f"http://127.0.0.1/{text}"}
+    report.write(place, [one], [gain], {text: text}, text, origin, links)
+    seen = safe((place / "report.html").read_text())
+    assert set(seen.tags) <= set(KNOWN.split())
+    assert seen.tags.count("img") == 1 and seen.tags.count("td") == 11 + 6
+    assert not re.search("[\x00-\x08\x0b-\x1f]", (place / "report.md").read_text())  # a terminal shows it
+
+
+def test_the_picture_takes_any_name(tmp_path):
+    for text in ("$\\frac{$", "_private", "<b>", "nul\x00\ud800"):
+        one = record("a", 60, 60, 50) | {"candidate": text, "target": text, "mode": text}
+        report.plot(tmp_path / "picture.png", [one])
+    assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def trials(*texts: str) -> list[dict]:
+    """Rows of trials.jsonl with these texts as names of axes and in every field of text."""
+    rows = []
+    for i, text in enumerate([*texts, *texts]):
+        values = {"depth": i} | {axis: float(i) for axis in texts}
+        row = {"trial": i, "outcome": "complete", "error": 40.0 + i, "values": values}
+        rows.append(row | {"network": {"name": text}, "flops": 3e6 + i, "params": 1e6, "stage": text})
+    failed = [{"trial": text, "outcome": text, "reason": text, "values": {text: text}} for text in texts]
+    return rows + failed
+
+
+TAGS = "nav a h3 section dl dt dd p figcaption br small span bdi details summary"
+
+
+def test_the_report_of_a_search_is_safe(tmp_path):
+    about = {text: {text: text} for text in HOSTILE} | {"seed": HOSTILE[0]}
+    texts = [text for text in HOSTILE if text.isprintable()]  # as names of axes, which code gives
+    searchreport.write(tmp_path, trials(*texts), [{"trial": HOSTILE[0], "error": 3.0}], about)
+    seen = safe((tmp_path / "report.html").read_text())
+    assert set(seen.tags) <= {*KNOWN.split(), *TAGS.split()}
+
+
+def test_the_page_of_searches_compared_is_safe(tmp_path):
+    (tmp_path / "search").mkdir()
+    lines = map(json.dumps, trials(*HOSTILE))
+    (tmp_path / "search/trials.jsonl").write_text("\n".join(lines) + "\n")
+    names, folders = HOSTILE[:6], [str(tmp_path / "search")] * 6
+    compare.compare(folders, names, tmp_path / "compare.html", "flops")
+    seen = safe((tmp_path / "compare.html").read_text())
+    assert set(seen.tags) <= {*KNOWN.split(), *TAGS.split()}
+    assert all(name in seen.text or "\ufffd" in seen.text for name in names)
