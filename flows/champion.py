@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.digest import digest
-from flows import modelcard, registry, tracking
+from flows import modelcard, registry, retest, tracking
 from flows.orchestrate import task
 from flows.sending import away, patient
 
@@ -49,27 +49,6 @@ def _fetched(labels: Labels, folder: Path) -> tuple[Path, dict[str, Any]]:
     return weights[0], json.loads(records[0].read_text())
 
 
-def tested(weights: Path, record: dict[str, Any]) -> dict[str, float]:
-    """Accuracy of a weight file on the present test and validation splits of its target, in percent.
-
-    Raises ValueError when there is no such target, or it has other classes.
-    """
-    from engine.accuracy import accuracy
-    from engine.network import restore
-    from engine.samples import Rows, opened
-    from flows.finetune import folder_of
-
-    folder, (module, names) = folder_of(record["target"]), restore(weights)
-    splits = {split: opened(folder, split) for split in ("test", "val")}
-    if list(splits["test"].names) != list(names):
-        raise ValueError(f"the classes of {record['target']} are others than those it was trained on")
-    found = {
-        split: accuracy(module, Rows(shards, "labels", size=record["size"])).compute()
-        for split, shards in splits.items()
-    }
-    return found["test"] | {"val_top1": found["val"]["top1"]}
-
-
 def retested(name: str, version: Any, challenger: Labels) -> float:
     """Test a champion on the challenger's test split and give its version the new numbers; its top-1.
 
@@ -81,7 +60,7 @@ def retested(name: str, version: Any, challenger: Labels) -> float:
             raise ValueError(
                 f"it is a model of {record.get('target')!r}, the challenger of {challenger['tagdag.target']!r}"
             )
-        numbers = tested(weights, record)
+        numbers = retest.tested(weights, record)
     labels = {f"tagdag.{key}": f"{numbers[key]:.6g}" for key in modelcard.TESTED}
     labels |= {f"tagdag.{key}": challenger[f"tagdag.{key}"] for key in ("target", "test")}
     registry.renew(name, str(version.version), labels, modelcard.UNKNOWN | numbers)

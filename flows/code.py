@@ -25,6 +25,7 @@ ASIDE = frozenset({"corpus.names"}).union(
         *("address", "check", "code", "command", "deployed", "intact", "missing", "moved"),
         *("orchestrate", "origin", "outage", "pipeline", "pointer", "refusals", "run", "runners"),
         *("sending", "settings", "spool", "sqlite", "store", "tracking", "worker"),
+        "retest",  # of a champion, by code that evaluate, whose outputs register needs, runs again for
     )
 )
 # They draw what was computed: no state depends on them, but the stage whose page they make runs again.

@@ -8,10 +8,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from corpus.report.markup import CONTROL, Markup, document, el, image
+from corpus.names import printable
+from corpus.report.markup import Markup, document, el, image
 
-# controls of a terminal, and characters that turn the direction of all that follows them
-UNSEEN = re.compile(CONTROL.pattern + "|[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
 # an underscore within a word, as in my_set, is plain already
 SPECIAL = re.compile(r"[\\`*\[\]<>|~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 HEADING = re.compile(r"^(?=(#{1,6}|[-+])(\s|$)|[-=]+$)")  # or a list or a rule, at the beginning
@@ -19,8 +18,8 @@ NUMBERED = re.compile(r"^(\d+)(?=[.)](\s|$))")
 
 
 def seen(value: Any) -> str:
-    """Text on one line; what nobody sees, but a terminal obeys, becomes U+FFFD."""
-    return UNSEEN.sub("\ufffd", " ".join(str(value).split()))
+    """Text on one line; what nobody sees, but a terminal obeys, is escaped."""
+    return printable(" ".join(str(value).split()))
 
 
 def told(value: Any) -> str:

@@ -98,7 +98,7 @@ def other_classes(place) -> str:
 
 def no_images(place) -> str:
     shutil.rmtree(FOLDER)
-    return "no labelled set 'scenes'"
+    return "there is no labelled set 'scenes' now"
 
 
 @pytest.mark.parametrize("fault", [gone, deleted, exchanged, other_classes, no_images])
