@@ -1,4 +1,4 @@
-"""Who is champion: the challenger, when its interval lies above what the champion has on the same test split.
+"""Who is champion: the challenger, when its interval lies above the champion on the same test split.
 
 A champion that was tested on another split is tested again first, with the weights that the
 registry keeps. One that cannot be tested stays: to put another in its place is a person's decision.
@@ -28,19 +28,25 @@ def number(labels: Labels, key: str) -> float | None:
 
 
 def better(challenger: Labels, top1: float) -> tuple[bool, str]:
-    """Whether the challenger takes over, and why: its interval must lie above the champion's top-1."""
+    """Whether the challenger takes over, and why: when its interval lies above the champion's top-1."""
     low = float(challenger["tagdag.top1_low"])
-    relation = "above" if low > top1 else "not above"
-    return low > top1, f"lower bound {low:.1f} % of the challenger is {relation} the champion's {top1:.1f} %"
+    told = "above" if low > top1 else "not above"
+    told = f"lower bound {low:.1f} % of the challenger is {told} the champion's {top1:.1f} %"
+    return low > top1, told
+
+
+@patient
+def _download(uri: str, folder: Path) -> None:
+    import mlflow
+
+    mlflow.artifacts.download_artifacts(uri, dst_path=str(folder))
 
 
 def _fetched(labels: Labels, folder: Path) -> tuple[Path, dict[str, Any]]:
-    """Weights and record of a version out of the registry; ValueError when they are not those it names."""
-    import mlflow
-
+    """Weights and record of a version out of the registry; ValueError when they are not its own."""
     if not (model_id := labels.get("tagdag.model_id")):
         raise ValueError("it names no logged model of tagdag")
-    mlflow.artifacts.download_artifacts(f"models:/{model_id}", dst_path=str(folder))
+    _download(f"models:/{model_id}", folder)
     weights, records = list(folder.rglob("*.safetensors")), list(folder.rglob("*.json"))
     if len(weights) != 1 or len(records) != 1:
         raise ValueError("its logged model holds no weights with their record")
@@ -56,10 +62,9 @@ def retested(name: str, version: Any, challenger: Labels) -> float:
     """
     with tempfile.TemporaryDirectory() as folder:
         weights, record = _fetched(version.tags, Path(folder))
-        if record.get("target") != challenger["tagdag.target"]:
-            raise ValueError(
-                f"it is a model of {record.get('target')!r}, the challenger of {challenger['tagdag.target']!r}"
-            )
+        ours, theirs = record.get("target"), challenger["tagdag.target"]
+        if ours != theirs:
+            raise ValueError(f"it is a model of {ours!r}, the challenger of {theirs!r}")
         numbers = retest.tested(weights, record)
     labels = {f"tagdag.{key}": f"{numbers[key]:.6g}" for key in modelcard.TESTED}
     labels |= {f"tagdag.{key}": challenger[f"tagdag.{key}"] for key in ("target", "test")}
@@ -79,15 +84,16 @@ def on_same_split(name: str, version: Any, challenger: Labels) -> float:
     except (MlflowException, OSError, KeyError, TypeError) as error:
         if away(error):
             raise
-        raise ValueError(f"its weights cannot be had from the registry ({str(error)[:200]})") from error
+        cause = str(error)[:200]
+        raise ValueError(f"its weights cannot be had from the registry ({cause})") from error
 
 
 @patient
 def aliased(name: str, alias: str) -> Any | None:
     """The version that an alias of a registered model points to."""
     client = tracking.connect()
-    number = client.get_registered_model(name).aliases.get(alias)
-    return client.get_model_version(name, str(number)) if number else None
+    version = client.get_registered_model(name).aliases.get(alias)
+    return client.get_model_version(name, str(version)) if version else None
 
 
 @patient

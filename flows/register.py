@@ -1,4 +1,4 @@
-"""Stage register: a version per model in the MLflow registry, the champion named, and the report that compares them.
+"""Stage register: a version per model in MLflow's registry, the champion, the report of them all.
 
 Read in this order: flows/modelcard.py (what a version says), flows/sourcerun.py (the run it comes
 from), flows/registry.py (the version), flows/champion.py (who leads), flows/report.py.
@@ -55,17 +55,17 @@ def _compared(name: str, found: dict[str, Any], experiment_id: str) -> dict[str,
 
 @patient
 def _headline(run: tracking.Run, name: str, found: dict[str, Any]) -> None:
-    """The champion's and the challenger's numbers on the pipeline run, so that two can be compared."""
+    """Put the champion's and the challenger's numbers on the pipeline run: two can be compared."""
     from mlflow.entities import Metric, RunTag
 
-    client = tracking.connect()
-    pipeline = client.get_run(run.id).data.tags["mlflow.parentRunId"]
-    now = client.get_run(run.id).info.start_time
-    values, tags = [], []
+    client, values, tags = tracking.connect(), [], []
+    stage = client.get_run(run.id)
+    pipeline, now = stage.data.tags["mlflow.parentRunId"], stage.info.start_time
     for alias, version in found.items():
         tags.append(RunTag(f"tagdag.{alias}", f"{name} version {version.version}"))
         numbers = {key: champion.number(version.tags, key) for key in HEADLINE}
-        values += [Metric(f"{alias}_{key}", value, now, 0) for key, value in numbers.items() if value is not None]
+        known = {key: value for key, value in numbers.items() if value is not None}
+        values += [Metric(f"{alias}_{key}", value, now, 0) for key, value in known.items()]
     client.log_batch(pipeline, metrics=values, tags=tags, synchronous=True)
 
 
@@ -81,31 +81,35 @@ def _apart(name: str, versions: dict[str, str], best: str, exp: str) -> str:
 
 @flow
 def register(name: str = "tagdag", experiments: bool = False) -> None:
-    """Register every evaluated model, name champion and challenger, write report.md, report.html and comparison.png.
+    """Register every evaluated model, name champion and challenger, write the report.
 
-    The challenger has the best validation accuracy on the first target set, which alone decides: the test split only
-    says whether it takes over. experiments: whether those of `dvc exp run` compete; else their models are registered
-    under `<name>-experiments`, without aliases.
+    The challenger has the best validation accuracy on the first target set, which alone decides:
+    the test split only says whether it takes over. experiments: whether those of `dvc exp run`
+    compete; else their models are registered under `<name>-experiments`, without aliases.
     """
     section = dict(locals())
     evaluated = settings.OUT / "evaluate"
-    records, gains = (json.loads((evaluated / f"{part}.json").read_text()) for part in ("records", "gains"))
+    records = json.loads((evaluated / "records.json").read_text())
+    gains = json.loads((evaluated / "gains.json").read_text())
     exp = experiment()
     apart, more = exp and not experiments, {"tagdag.experiment": exp} if exp else {}
     name = f"{name}-experiments" if apart else name
     registry.prepared(name)  # before a run begins whose params could not be mended
     with tracking.stage_run("register", section) as run:
         known, ordered = registry.known(name), ranked(records)
-        versions = {each["model"]: registry.version(name, each, known, run, more) for each in ordered}
+        versions = {r["model"]: registry.version(name, r, known, run, more) for r in ordered}
         best = ordered[-1]["model"]
         if apart:
-            decision, found = _apart(name, versions, best, exp), {"challenger": registry.at(name, versions[best])}
+            decision = _apart(name, versions, best, exp)
+            found = {"challenger": registry.at(name, versions[best])}
         else:
             decision = champion.name_champion(name, versions[best])
-            found = {alias: champion.aliased(name, alias) for alias in ("champion", "challenger")}
+            aliases = ("champion", "challenger")
+            found = {alias: champion.aliased(name, alias) for alias in aliases}
         _headline(run, name, found)
         out = settings.OUT / "register"
-        write(out, records, gains, versions, decision, run.origin, _compared(name, found, run.experiment))
+        links = _compared(name, found, run.experiment)
+        write(out, records, gains, versions, decision, run.origin, links)
         run.tags(decision=decision)
         run.files(out)
 
