@@ -1,0 +1,1 @@
+from engine import waiting  # noqa: F401 - before anything loads torch

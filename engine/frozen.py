@@ -1,14 +1,16 @@
 """Features of frozen backbones: what linear probes and nearest neighbours are fitted on.
 
-Kept in memory rather than on disk: all arms of a stage that share a backbone run in one process, a feature is smaller
-than the image it comes from, and what a kill loses is one forward pass.
+Kept in memory; in a folder too where `keep_in` names one, so that arms in several processes compute them once.
 """
 
+import fcntl
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from engine import checkpoint
 from engine.checkpoint import checksum
 from engine.digest import digest
 from engine.samples import Rows
@@ -17,6 +19,13 @@ from engine.training.loop import predict
 
 KEPT = 8  # splits: training and validation images, seen by a pretrained backbone and by those of three seeds
 _kept: dict[tuple, Tensor] = {}
+_folder: Path | None = None
+
+
+def keep_in(folder: Path | None) -> None:
+    """Share features with other processes in files of this folder from now on; None: no longer."""
+    global _folder
+    _folder = folder
 
 
 def features(module: nn.Module, samples: Rows) -> tuple[Tensor, Tensor]:
@@ -30,7 +39,25 @@ def features(module: nn.Module, samples: Rows) -> tuple[Tensor, Tensor]:
     if key not in _kept:
         if len(_kept) == KEPT:
             del _kept[next(iter(_kept))]
-        outputs = predict(module, replace(samples, rows=None), "features")
-        _kept[key] = torch.cat([output.cpu() for output, _ in outputs])
+        _kept[key] = _shared(module, samples, key)
     where = torch.arange(len(samples)) if samples.rows is None else samples.rows
     return _kept[key][where].to(device()), samples.targets(torch.arange(len(samples))).to(device())
+
+
+def _shared(module: nn.Module, samples: Rows, key: tuple) -> Tensor:
+    """Features of a whole split from the folder; where it has none yet, others wait while this process computes them."""
+    if _folder is None:
+        return _computed(module, samples)
+    _folder.mkdir(parents=True, exist_ok=True)
+    weights, pool, *rest = key
+    file = _folder / f"{digest(weights, f'{pool.__module__}.{pool.__qualname__}', *rest)}.safetensors"
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # which the kernel drops when its process dies
+        if not file.exists():
+            checkpoint.save(file, {"features": _computed(module, samples)}, {})
+    return checkpoint.load(file)[0]["features"]
+
+
+def _computed(module: nn.Module, samples: Rows) -> Tensor:
+    outputs = predict(module, replace(samples, rows=None), "features")
+    return torch.cat([output.cpu() for output, _ in outputs])

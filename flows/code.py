@@ -19,12 +19,12 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("flows", "engine", "models", "metrics", "corpus")
 
 # They check, tell and schedule, and change nothing of what a stage computes: the walk goes around them.
-ASIDE = frozenset({"corpus.names"}).union(
+ASIDE = frozenset({"corpus.names", "engine", "engine.waiting", "flows"}).union(
     f"flows.{name}"
     for name in (
         *("address", "check", "code", "command", "deployed", "intact", "missing", "moved"),
         *("orchestrate", "origin", "outage", "pipeline", "pointer", "refusals", "run", "runners"),
-        *("sending", "settings", "spool", "sqlite", "store", "tracking", "worker"),
+        *("pool", "sending", "settings", "spool", "sqlite", "store", "tracking", "warm", "worker"),
         "retest",  # of a champion, by code that evaluate, whose outputs register needs, runs again for
     )
 )

@@ -1,7 +1,8 @@
 """Stage finetune: a candidate's backbone, pretrained and from scratch, on few labels of every target set.
 
 Hyper-parameters are chosen as in Mahajan et al. 2018 (arXiv 1805.00932), section 3: on a held-out part of the training
-labels; the network is then trained again on all of them. engine/transfer.py says what the modes do.
+labels; the network is then trained again on all of them. engine/transfer.py says what the modes do, flows/arms.py what
+an arm computes, flows/pool.py where.
 """
 
 import itertools
@@ -12,18 +13,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from corpus.shards.order import seeded
-from engine import checkpoint
 from engine.digest import digest
-from engine.network import save
-from engine.samples import Rows, few_per_class, opened
-from engine.transfer import sections, top1, trained
-from engine.tuning import choose, combinations
 from flows import settings
 from flows.code import code
 from flows.command import main
 from flows.orchestrate import flow, progress, task
-from flows.runners import gathered, runner
+from flows.pool import apart, each, side_by_side
+from flows.runners import gathered, named, runner
 from flows.settings import folder_of
 from flows.tracking import Run, stage_run
 
@@ -31,36 +27,20 @@ GROUP = ("target", "init", "mode", "labels")  # what is compared; its seeds are 
 SHARED = ("backbone", "weights", "objective", "head", "recipe", "grid", "held_out", "epochs")
 
 
-def few(arm: dict[str, Any]) -> Rows:
-    """The training labels of an arm."""
-    return few_per_class(opened(folder_of(arm["target"]), "train"), arm["labels"], seeded(arm["seed"], 3))
-
-
 def name_of(arm: dict[str, Any]) -> str:
     """How files and runs of an arm are called."""
     return "-".join(str(arm[key]) for key in (*GROUP, "seed") if key in arm)
 
 
-def state(kind: str, arm: dict[str, Any], *more: Any) -> Path:
-    """Where something about an arm is kept until the stage has ended."""
-    return settings.state(f"finetune-{arm['candidate']}{kind}", arm, *more)
-
-
 @task(task_run_name="choose for {name}")
 def chosen(name: str, arm: dict[str, Any], section: dict[str, Any], key: str) -> dict[str, Any]:
     """The hyper-parameters of an arm, with all scores; those that a killed run had reckoned are taken as they are."""
+    from flows import arms
 
-    def score(each: dict[str, Any], fit: Rows, held: Rows) -> float:
-        known = state("", arm, each, key) / "score.safetensors"
-        if not known.exists():
-            training = state("-training", arm, each, key)
-            module = trained(fit, section, arm, each, state=training)
-            checkpoint.save(known, {}, {"top1": top1(module, held, arm["mode"])})
-            shutil.rmtree(training, ignore_errors=True)
-        return checkpoint.load(known)[1]["top1"]
-
-    found = combinations(section["grid"], arm["init"], arm["mode"])
-    return choose(found, few(arm), section["held_out"], seeded(arm["seed"], 4), score)
+    found = arms.possible(section, arm)
+    if len(found) > 1:
+        each(arms.score, [(arm, section, key, values) for values in found])
+    return apart(arms.choice, arm, section, key)
 
 
 @task(task_run_name="{name}", retries=1, retry_delay_seconds=5)
@@ -68,21 +48,13 @@ def one(
     name: str, arm: dict[str, Any], choice: dict[str, Any], section: dict[str, Any], key: str, out: Path, run: Run
 ) -> dict[str, Any]:
     """Train and validate one arm, or take what a killed run had finished; returns its record."""
-    finished = state("", arm, choice, key) / "finished.safetensors"
+    from flows import arms
+
     with run.child(name) as child:
         child.params(arm)
         child.tags(choice=json.dumps(choice))  # measured: another try may choose otherwise
-        if not finished.exists():
-            samples = few(arm)
-            training = state("-training", arm, choice, key)
-            module = trained(samples, section, arm, choice["chosen"], child.metrics, training)
-            validation = top1(module, Rows(opened(samples.shards.folder, "val"), "labels"), arm["mode"])
-            built = sections(section, arm["mode"], choice["chosen"], len(samples))
-            record = arm | choice | {"name": name, "head": built["head"], "val_top1": validation}
-            save(finished, module, built, samples.shards.names, record=record)
-            shutil.rmtree(training, ignore_errors=True)  # others may be in training at the same time
-        shutil.copyfile(finished, out / f"{name}.safetensors")
-        record = checkpoint.load(finished)[1]["record"]
+        record, file = apart(arms.finished, name, arm, choice, section, key, report=child.metrics)
+        shutil.copyfile(file, out / f"{name}.safetensors")
         child.metrics({"val_top1": record["val_top1"]})
         child.files(out / f"{name}.safetensors")
         child.tags(wrote=digest(out / f"{name}.safetensors"))  # by which a registered version finds it
@@ -119,7 +91,11 @@ def finetune(
     used = code("finetune", section, "models.heads.knn")
     key = digest(shared, section["weights"], *indices, *used)
     out.mkdir(parents=True, exist_ok=True)
-    with stage_run(f"finetune@{candidate}", section) as run, progress(f"finetune {candidate}") as show:
+    with (
+        side_by_side(not named()),
+        stage_run(f"finetune@{candidate}", section) as run,
+        progress(f"finetune {candidate}") as show,
+    ):
         first = [(name_of(group), group | {"seed": seeds[0]}, shared, key) for group in groups]
         total = len(groups) * (1 + len(seeds))
         choices = gathered(chosen, first, lambda done, name: show(done, total, f"choose for {name}"))
@@ -132,6 +108,7 @@ def finetune(
         run.files(out / "records.json")
     settings.forget(f"finetune-{candidate}")
     settings.forget(f"finetune-{candidate}-training")  # of killed runs with other settings
+    settings.forget(f"finetune-{candidate}-features")
 
 
 if __name__ == "__main__":

@@ -1,24 +1,27 @@
-"""Tasks of a flow side by side, on the Prefect task runner that TAGDAG_RUNNER names; one after the other without it.
+"""Tasks of a flow side by side: what they compute runs in the processes of flows/pool.py, or where TAGDAG_RUNNER says.
 
-`TAGDAG_RUNNER=processes` (or dask, ray; `processes:4` says how many) needs a Prefect server. There are no threads among
-them: torch's random generator is the process's, and arms that share it would not give the same weights twice.
+`TAGDAG_RUNNER=processes` (or dask, ray; `processes:4` says how many) needs a Prefect server, whose task runner then
+runs whole tasks elsewhere. No task computes in a thread: torch's random generator is the process's, and arms that share
+it would not give the same weights twice.
 """
 
+import contextvars
 import functools
 import importlib.util
 import multiprocessing
 import os
-import threading
 from collections.abc import Callable
 from typing import Any
 
+from engine.load import cores
 from flows.orchestrate import orchestrated
+from flows.pool import current, follow_parent, threaded
 
 
 def _processes(workers: int) -> Any:
     from prefect.task_runners import ProcessPoolTaskRunner
 
-    return ProcessPoolTaskRunner(workers, initializer=_follow_parent)
+    return ProcessPoolTaskRunner(workers, initializer=follow_parent)
 
 
 def _dask(workers: int) -> Any:
@@ -42,12 +45,6 @@ RUNNERS = {
 }
 
 
-def _follow_parent() -> None:
-    """End this process with the one that started it: after a kill -9 it would go on beside the next run's workers."""
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), name="parent", daemon=True).start()
-
-
 def named() -> tuple[str, int] | None:
     """The runner that TAGDAG_RUNNER names, and its number of processes: one for each core if it does not say."""
     if not (said := os.environ.get("TAGDAG_RUNNER")):
@@ -60,7 +57,7 @@ def named() -> tuple[str, int] | None:
     if not importlib.util.find_spec(module := RUNNERS[name][1]):
         package = module.replace("_", "-")
         raise ValueError(f"TAGDAG_RUNNER={name} needs {package}: uv pip install -c requirements.lock {package}")
-    return name, int(workers) if workers else len(os.sched_getaffinity(0))
+    return name, int(workers) if workers else cores()
 
 
 def runner() -> Any:
@@ -69,25 +66,44 @@ def runner() -> Any:
         return None
     name, workers = found
     # the processes share the cores; what the user says goes before
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // workers)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // workers)))
     return RUNNERS[name][0](workers)
 
 
 def gathered(
-    task: Callable[..., Any], many: list[tuple[Any, ...]], awaited: Callable[[int, str], None] = lambda done, name: None
+    task: Callable[..., Any], many: list[tuple[Any, ...]], told: Callable[[int, str], None] = lambda done, name: None
 ) -> list[Any]:
-    """The task's results for each tuple of arguments, in their order; `awaited(done, first argument)` before each.
+    """The task's results for each tuple of arguments, in their order; `told(how many, first argument)` as they end.
 
-    The flow has `task_runner=runner`. An error or a signal ends all tasks; they go on from their last states.
+    The flow has `task_runner=runner` and calls this inside `side_by_side`: a task is a thread then, which waits for what
+    it calls `apart`. An error or a signal ends all tasks; they go on from their last states.
     """
-    found, results = named(), []
+    if found := named():
+        return _submitted(task, many, told, kill=found[0] == "processes")
+    names = [each[0] for each in many]
+    # a context each: Prefect keeps the flow run there to which a task belongs
+    calls = [functools.partial(contextvars.copy_context().run, task, *each) for each in many]
+    if pool := current():
+        return threaded(calls, pool.processes, lambda done: told(done, names[min(done, len(names) - 1)]))
+    results = []
+    for name, call in zip(names, calls, strict=True):
+        told(len(results), name)
+        results.append(call())
+    return results
+
+
+def _submitted(
+    task: Callable[..., Any], many: list[tuple[Any, ...]], told: Callable[[int, str], None], kill: bool
+) -> list[Any]:
+    """The same by the flow's task runner."""
+    results = []
     try:
-        calls = [task.prefect().submit(*each).result if found else functools.partial(task, *each) for each in many]
-        for call, (name, *_) in zip(calls, many, strict=True):
-            awaited(len(results), name)
-            results.append(call())
+        futures = [task.prefect().submit(*each) for each in many]
+        for future, (name, *_) in zip(futures, many, strict=True):
+            told(len(results), name)
+            results.append(future.result())
     except BaseException:
-        if found and found[0] == "processes":  # the pool would first run what it has queued
+        if kill:  # the pool would first run what it has queued
             for child in multiprocessing.active_children():
                 child.kill()
         raise

@@ -1,6 +1,7 @@
 """Fine-tuning and probing: what is trained on which labels, from which weights; kept features; a run that goes on."""
 
 import json
+import multiprocessing
 from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +19,7 @@ from engine.network import network, restore, save
 from engine.samples import Rows, opened
 from engine.training.loop import predict
 from engine.transfer import top1
-from flows import finetune
+from flows import arms, finetune, pool
 
 BACKBONE = {"name": "regnet", "depth": 3, "w_0": 16, "w_a": 8, "w_m": 2, "group_width": 8, "stem_width": 8}
 PARTS = {"objective": {"name": "supervised", "scale": [0.75, 1]}, "head": {"name": "linear"}}
@@ -62,6 +63,8 @@ def run(tmp_path, monkeypatch) -> Run:
     Path("out/search/tiny.yaml").write_text(yaml.safe_dump(BACKBONE))
     pretrained(BACKBONE)
     frozen._kept.clear()
+    monkeypatch.setattr(frozen, "_folder", None)
+    monkeypatch.setenv("TAGDAG_ARMS", "1")
     told = Run()
 
     @contextmanager
@@ -99,8 +102,8 @@ def test_every_arm_is_tuned_once_on_held_out_labels_and_trained_again_on_all(run
         splits.append(split)
         return opened(folder, split)
 
-    monkeypatch.setattr(finetune, "trained", trained)
-    monkeypatch.setattr(finetune, "opened", noted)
+    monkeypatch.setattr(arms, "trained", trained)
+    monkeypatch.setattr(arms, "opened", noted)
     records = tuned()
     assert len(records) == 2 * 3 * 2 and set(splits) == {"train", "val"}
     assert len(states) == len(seen) == 24 and None not in states  # each training goes on from a state of its own
@@ -202,8 +205,42 @@ def test_a_killed_stage_goes_on_with_the_same_result(run, monkeypatch):
             raise KeyboardInterrupt
         return trained(*given, **named)
 
-    monkeypatch.setattr(finetune, "trained", killed)
+    monkeypatch.setattr(arms, "trained", killed)
     with pytest.raises(KeyboardInterrupt):
         tuned(modes=["full"])
     assert tuned(modes=["full"]) == whole and len(count) == 6 + 3
     assert {path.name: path.read_bytes() for path in Path("out/finetune/tiny").iterdir()} == files
+
+
+def written() -> dict[str, bytes]:
+    """All files that the stage has made."""
+    return {path.name: path.read_bytes() for path in Path("out/finetune/tiny").iterdir()}
+
+
+def test_side_by_side_gives_the_same_bytes_and_a_killed_process_is_replaced(run, monkeypatch):
+    told = []
+    monkeypatch.setattr(Run, "metrics", lambda self, values, step=0: told.append((values.get("loss"), step)))
+    tuned()
+    alone, metrics = written(), sorted(map(str, told))
+    told.clear()
+    monkeypatch.setenv("TAGDAG_ARMS", "2")
+    killed, ask = [], pool._Worker.ask
+
+    def kill(worker, call, report):
+        if len(killed) < 2:
+            killed.append(worker.process.pid)
+            worker.process.kill()
+        return ask(worker, call, report)
+
+    monkeypatch.setattr(pool._Worker, "ask", kill)
+    tuned()
+    assert len(set(killed)) == 2 and written() == alone and sorted(map(str, told)) == metrics
+    assert not multiprocessing.active_children()
+    assert not list(Path(".tagdag").rglob("*.safetensors"))
+
+
+def test_a_fault_of_one_arm_ends_all_and_is_told(run, monkeypatch):
+    monkeypatch.setenv("TAGDAG_ARMS", "2")
+    with pytest.raises(ValueError, match="has 8 training images, fewer than labels_per_class=9"):
+        tuned(labels_per_class=[9])
+    assert not multiprocessing.active_children()

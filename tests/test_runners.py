@@ -10,7 +10,7 @@ from flows.orchestrate import task
 def say(monkeypatch):
     """A Prefect server is named, and `say(value)` sets TAGDAG_RUNNER."""
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
-    monkeypatch.setattr(runners.os, "sched_getaffinity", lambda process: range(6))
+    monkeypatch.setattr(runners, "cores", lambda: 6)
     return lambda value: monkeypatch.setenv("TAGDAG_RUNNER", value)
 
 
