@@ -45,7 +45,7 @@ def features(module: nn.Module, samples: Rows) -> tuple[Tensor, Tensor]:
 
 
 def _shared(module: nn.Module, samples: Rows, key: tuple) -> Tensor:
-    """Features of a whole split from the folder; where it has none yet, others wait while this process computes them."""
+    """Features of a whole split from the folder; others wait while this process computes what it lacks."""
     if _folder is None:
         return _computed(module, samples)
     _folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,9 @@
 
 import copy
 import platform
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.allocator import OutOfMemory, keep_freed_memory, out_of_memory
+from engine.load import watched
 from engine.numerics import numerics
 from engine.timing import CLOCKS, images, placed, timed
 
@@ -68,12 +71,26 @@ def _training(network: nn.Module, inputs: Tensor) -> tuple[Callable[[], object],
 MODES = {"inference": (_inference, 1), "training": (_training, 2)}  # batch norm cannot learn from a single value
 
 
+def _quiet(measured: Callable[[], Tensor], patience: float) -> tuple[Tensor, dict[str, Any]]:
+    """Times measured while the machine was quiet, tried again for so many seconds; else the fastest of those tried."""
+    tried: list[tuple[Tensor, dict[str, Any]]] = []
+    pause, until = 0.1, time.monotonic() + patience
+    while True:
+        with watched() as meanwhile:
+            taken = measured()
+        tried.append((taken, meanwhile))
+        if not meanwhile["busy"] or time.monotonic() + pause > until:
+            return min(tried, key=lambda each: (bool(each[1]["busy"]), each[0].median().item()))
+        time.sleep(pause)
+        pause *= 2
+
+
 def _row(
-    network: nn.Module, mode: str, batch: int, size: int, where: torch.device, runs: int, seconds: float
+    network: nn.Module, mode: str, batch: int, size: int, where: torch.device, patience: float, *limits: float
 ) -> dict[str, Any]:
-    """Latency, throughput and peak memory at one batch size."""
+    """Latency, throughput and peak memory at one batch size, and what the machine did meanwhile."""
     call, held = MODES[mode][0](network, images(batch, size, where))
-    taken = timed(call, where, runs, seconds)
+    taken, meanwhile = _quiet(partial(timed, call, where, *limits), patience)
     p50, p95, p99 = (1e3 * taken.quantile(torch.tensor([0.5, 0.95, 0.99], dtype=taken.dtype))).tolist()
     return {
         "mode": mode,
@@ -84,6 +101,7 @@ def _row(
         "images_per_second": 1e3 * batch / p50,
         "peak_memory_mib": (held + _peak_bytes(call, where)) / 2**20,
         "runs": len(taken),
+        **meanwhile,
     }
 
 
@@ -111,13 +129,16 @@ def profile(
     runs: int = 100,
     seconds: float = 1.0,
     training: bool = True,
+    patience: float = 0.0,
 ) -> dict[str, Any]:
     """Latency of one image (p50, p95, p99), images/s and peak memory at the largest of `batches`; `costs`: all of them.
 
     A row of `costs` is of one mode, inference or training (forward, backward, update), and one batch of float32
     (n, 3, size, size); its batch is less than the one `asked` for where memory ran out. Peak memory is that of weights,
-    momentum and the largest sum of other tensors alive, inputs left out. `seconds` bounds each row's timed runs. Whole
-    float32 and exact kernels, as accuracy is measured with.
+    momentum and the largest sum of other tensors alive, inputs left out. `seconds` bounds each row's timed runs.
+    `busy`: False, or why the machine was not quiet (engine/load.py): a row is then measured again, for `patience`
+    seconds at most.
+    Whole float32 and exact kernels, as accuracy is measured with.
     """
     keep_freed_memory()  # as training does, else a CPU's times are those of fresh pages
     network, rows = placed(network, where).eval(), []
@@ -125,7 +146,7 @@ def profile(
         least = MODES[mode][1]
 
         def measured(batch: int, mode: str = mode) -> dict[str, Any]:
-            return _row(network, mode, batch, size, where, runs, seconds)
+            return _row(network, mode, batch, size, where, patience, runs, seconds)
 
         rows += [_fitting(measured, asked, least) for asked in sorted({1, *batches}) if asked >= least]
     used = [row for row in rows if row["mode"] == "inference"]
@@ -135,5 +156,7 @@ def profile(
         "device": device_name(where),
         "clock": CLOCKS[where.type],
         "dtype": "float32",
+        "busy": next((row["busy"] for row in rows if row["busy"]), False),
+        **{key: max(row[key] for row in rows) for key in ("load", "stolen", "waited")},
         "costs": rows,
     }

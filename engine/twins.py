@@ -22,26 +22,40 @@ BATCH = 256
 ENLARGED = 64  # px at least, so that the last map of a network for small images has regions to pool over
 
 
-def _batches(objective: nn.Module, shards: Shards) -> Iterator[Tensor]:
+def _batches(objective: nn.Module, shards: Shards, rows: Tensor | None = None) -> Iterator[Tensor]:
     size = max(ENLARGED, shards.size)
-    for rows in torch.arange(len(shards)).split(BATCH):
-        images = objective.plain(shards.images(rows).to(device()))
+    rows = torch.arange(len(shards)) if rows is None else rows
+    for batch in rows.split(BATCH):
+        images = objective.plain(shards.images(batch).to(device()))
         yield F.interpolate(images, size=size, mode="bilinear") if size > shards.size else images
 
 
 @numerics()
+def indexed(objective: nn.Module, shards: Shards, rows: Tensor | None = None) -> Tensor:
+    """R-MAC features (n, channels) of these rows, all when None: what neighbours are searched by."""
+    # the whole of it: what `plain` normalises with has to be where its images are
+    objective.to(device(), memory_format=torch.channels_last).eval()
+    return features(objective.backbone, _batches(objective, shards, rows))
+
+
+@numerics()
 def learnt_twins(
-    objective: nn.Module, posts: Sequence[Shards], test: Shards, k: int = NEIGHBOURS, progress: Progress | None = None
+    objective: nn.Module,
+    posts: Sequence[Shards],
+    test: Shards,
+    k: int = NEIGHBOURS,
+    progress: Progress | None = None,
+    index: Tensor | None = None,
 ) -> np.ndarray:
     """bool (test images,): which of them a post shows too, scaled, cropped, recompressed or without its colours.
 
-    `posts` are splits of the pretraining shards; `objective` is a network pretrained on them.
+    `posts` are splits of the pretraining shards; `objective` is a network pretrained on them, `index` what `indexed`
+    made of all of them, if that is at hand.
     """
     show = progress or (lambda *_: None)
-    # the whole of it: what `plain` normalises with has to be where its images are
-    objective.to(device(), memory_format=torch.channels_last).eval()
-    index = features(objective.backbone, (batch for split in posts for batch in _batches(objective, split)))
-    pairs = neighbour_pairs(*knn(index, features(objective.backbone, _batches(objective, test)), k), least=0.0)
+    if index is None:
+        index = torch.cat([indexed(objective, split) for split in posts])
+    pairs = neighbour_pairs(*knn(index, indexed(objective, test), k), least=0.0)
     starts = np.cumsum([0, *(len(split) for split in posts)])
 
     def load(rows: np.ndarray) -> np.ndarray:

@@ -6,43 +6,37 @@ a lower bound of the accuracy, reported beside it.
 
 import itertools
 import json
+import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from pyarrow.compute import field
 from pydantic import PositiveFloat, PositiveInt
-from torch import nn
 
-from corpus.shards.shards import Shards
-from engine.accuracy import accuracy
-from engine.complexity import measure
 from engine.digest import digest
-from engine.network import restore
-from engine.profile import profile
-from engine.samples import Rows, opened
-from engine.statistics import over_seeds
-from engine.training.distributed import device
-from engine.training.meter import Progress
-from engine.twins import learnt_twins
 from flows import intact, settings
+from flows.code import code
 from flows.command import main
 from flows.orchestrate import flow, progress, task
+from flows.pool import apart, current, each, side_by_side
+from flows.runners import gathered, named, runner
 from flows.settings import folder_of
 from flows.tracking import stage_run
 
+HASHTAGS = settings.OUT / "corpus" / "hashtags"
 ARM = ("candidate", "target", "init", "mode", "labels", "size")
 
 
 @task
 def cost(weights: Path, size: int, **measured: Any) -> dict[str, Any]:
-    """Params, flops, activations, latency, images/s and peak memory of one network: its seeds share them."""
-    module, _ = restore(weights)
-    deployed = nn.Sequential(module.backbone, module.head)
-    trained = any(p.requires_grad for p in module.head.parameters())  # nearest neighbours are not
-    return measure(deployed, (3, size, size)) | profile(deployed, size, device(), training=trained, **measured)
+    """What one network costs on this device: its seeds share it. Nothing else of the stage runs meanwhile."""
+    from flows import records
+
+    return records.cost(weights, size, **measured)
 
 
 def duplicated(file: Path, target: str) -> set[str]:
@@ -54,33 +48,51 @@ def duplicated(file: Path, target: str) -> set[str]:
         raise ValueError(f"{file} is no table of duplicates ({error}): run the stage corpus again") from error
 
 
-@task
-def learnt(weights: Path, posts: Path, folder: Path) -> set[str]:
-    """Ids of the test images that the posts trained on show too, as neighbours by a pretrained network tell."""
-    test = opened(folder, "test")
-    with progress("duplicates") as show:
-        found = learnt_twins(
-            restore(weights)[0], [Shards(posts, split) for split in ("train", "val")], test, progress=show
-        )
-    return {key for key, twin in zip(test.ids, found.tolist(), strict=True) if twin}
+def known_features(weights: Path) -> list[Path]:
+    """Files with the posts' features by a pretrained network, in the order of the posts; made where there are none.
 
-
-@task
-def tested(weights: Path, folder: Path, size: int, duplicates: set[str]) -> dict[str, Any]:
-    """Top-1 and top-5 on the test split with Wilson's 95 % intervals, and top-1's lower bound, in percent.
-
-    Images are resized to `size` pixels where they are stored with others; validation top-1 is at that size, too.
+    They stay until a network, the posts or the code is another: computing them takes longer than testing a network.
     """
-    module, shards = restore(weights)[0], opened(folder, "test")
-    metric = accuracy(module, Rows(shards, "labels", size=size))
-    validation = accuracy(module, Rows(opened(folder, "val"), "labels", size=size)).compute()["top1"]
-    alone = torch.tensor([key not in duplicates for key in shards.ids])
-    bound = 100 * int((metric.correct()[:, 0] & alone).sum()) / len(alone)
-    return metric.compute() | {"top1_lower_bound": bound, "val_top1": validation}
+    from flows import records
+
+    key = digest(weights, HASHTAGS / "index.parquet", *code("evaluate", {}), Path("models"))
+    kept = settings.STATE / "features" / key
+    if not kept.exists():
+        intact.shards(HASHTAGS)
+        pool, part = current(), kept.with_suffix(".part")
+        shutil.rmtree(kept.parent, ignore_errors=True)
+        parts = records.parts(HASHTAGS, pool.processes if pool else 1)
+        files = [part / f"{number:03d}.safetensors" for number in range(len(parts))]
+        calls = zip(itertools.repeat(weights), itertools.repeat(HASHTAGS), parts, files, strict=False)
+        each(records.search_features, list(calls))
+        part.rename(kept)
+    return sorted(kept.glob("*.safetensors"))
+
+
+@task
+def learnt(weights: Path, folder: Path) -> set[str]:
+    """Ids of the test images that the posts trained on show too, as neighbours by a pretrained network tell."""
+    from flows import records
+
+    with progress("duplicates") as show:
+        return apart(records.learnt, weights, HASHTAGS, known_features(weights), folder, report=show)
+
+
+@task(task_run_name="test {name}")
+def tested(name: str, arm: dict[str, Any], folder: Path, size: int, duplicates: set[str]) -> dict[str, Any]:
+    """The record of an arm with its accuracy on the test split, images resized to `size` pixels."""
+    from flows import records
+
+    weights = settings.OUT / "finetune" / arm["candidate"] / f"{arm['name']}.safetensors"
+    found = apart(records.tested, weights, folder, size, duplicates, arm["val_top1"])
+    network = digest(arm["candidate"], arm["head"], size)  # what seeds and inits share
+    return arm | found | {"size": size, "weights": str(weights), "network": network}
 
 
 def model_record(seeds: list[dict[str, Any]], costs: dict[str, Any]) -> dict[str, Any]:
     """One model out of its seeds: the weights are those of the seed with the best validation accuracy."""
+    from engine.statistics import over_seeds
+
     best = max(seeds, key=lambda record: (record["val_top1"], -record["seed"]))
     own = {key: best[key] for key in (*ARM, "weights", "top1", "top1_low", "top1_high", "top5", "samples")}
     bounds = [record["top1_lower_bound"] for record in seeds]
@@ -103,6 +115,8 @@ def model_record(seeds: list[dict[str, Any]], costs: dict[str, Any]) -> dict[str
 
 def gains(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Points that pretraining adds to from-scratch, seed by seed (the same labels), where all else is equal."""
+    from engine.statistics import over_seeds
+
     by = {tuple(record[key] for key in ARM): record for record in records}
     rows = []
     for record in records:
@@ -118,29 +132,35 @@ def gains(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def on_target(target: str, sizes: list[int], measured: dict[str, Any], show: Progress) -> list[dict[str, Any]]:
-    """The records of all models of a target set, at every size; `measured`: how costs are."""
+def tests(target: str, sizes: list[int]) -> tuple[list[tuple], dict[str, Any]]:
+    """The arguments of `tested` for all arms of a target set, at every size, and what its records have in common."""
+    from flows import records
+
     folder = folder_of(target)
     files = [settings.OUT / "finetune" / candidate / "records.json" for candidate in settings.load()["candidates"]]
     arms = [record for file in files for record in json.loads(file.read_text()) if record["target"] == target]
-    test, costs, seeds = opened(folder, "test"), {}, []
-    first = settings.OUT / "pretrain" / arms[0]["candidate"] / "model.safetensors"
-    duplicates = learnt(first, intact.shards(settings.OUT / "corpus" / "hashtags"), folder)
-    duplicates |= duplicated(settings.OUT / "corpus" / "duplicates.parquet", target) & set(test.ids)
+    ids, size = records.images(folder)
+    duplicates = learnt(settings.OUT / "pretrain" / arms[0]["candidate"] / "model.safetensors", folder)
+    duplicates |= duplicated(settings.OUT / "corpus" / "duplicates.parquet", target) & ids
     about = {"test": digest(folder / "index.parquet"), "duplicates": len(duplicates)}
-    work = list(itertools.product(sizes or [test.size], arms))
-    for done, (size, arm) in enumerate(work):
-        show(done, len(work), arm["name"])
-        weights = settings.OUT / "finetune" / arm["candidate"] / f"{arm['name']}.safetensors"
-        seeds.append(arm | tested(weights, folder, size, duplicates) | {"size": size, "weights": str(weights)})
-        network = seeds[-1]["network"] = digest(arm["candidate"], arm["head"], size)  # what seeds and inits share
-        if network not in costs:
-            costs[network] = cost(weights, size, **measured)
-    groups = [list(group) for _, group in itertools.groupby(seeds, key=lambda record: [record[k] for k in ARM])]
-    return [model_record(group, costs[group[0]["network"]] | about) for group in groups]
+    return [(arm["name"], arm, folder, px, duplicates) for px in sizes or [size] for arm in arms], about
 
 
-@flow
+def _tested(show: Callable[..., None], total: int, done: int, name: str) -> None:
+    show(done, total, f"test {name}")
+
+
+def costs(seeds: list[dict[str, Any]], measured: dict[str, Any], show: Callable[..., None]) -> dict[str, Any]:
+    """What each network of these records costs, by its key."""
+    first = {record["network"]: record for record in reversed(seeds)}
+    found = {}
+    for done, (network, record) in enumerate(first.items()):
+        show(done, len(first), f"costs of {record['name']}")
+        found[network] = cost(Path(record["weights"]), record["size"], **measured)
+    return found
+
+
+@flow(task_runner=runner)
 def evaluate(
     targets: list[str],
     sizes: list[PositiveInt] = [],  # noqa: B006
@@ -157,8 +177,16 @@ def evaluate(
     out = settings.OUT / "evaluate"
     out.mkdir(parents=True, exist_ok=True)
     with stage_run("evaluate", section) as run, progress("evaluate") as show:
-        measured = {"batches": batches, "runs": runs, "seconds": seconds}
-        records = [record for target in targets for record in on_target(target, sizes, measured, show)]
+        groups = []
+        with side_by_side(not named()):
+            for target in targets:
+                many, about = tests(target, sizes)
+                told = partial(_tested, show, len(many))
+                seeds = gathered(tested, many, told)
+                arms = itertools.groupby(seeds, key=lambda record: [record[k] for k in ARM])
+                groups += [(list(group), about) for _, group in arms]
+        priced = costs([group[0] for group, _ in groups], {"batches": batches, "runs": runs, "seconds": seconds}, show)
+        records = [model_record(group, priced[group[0]["network"]] | about) for group, about in groups]
         (out / "records.json").write_text(json.dumps(records, indent=1) + "\n")
         (out / "gains.json").write_text(json.dumps(gains(records), indent=1) + "\n")
         for record in records:

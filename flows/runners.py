@@ -15,7 +15,8 @@ from typing import Any
 
 from engine.load import cores
 from flows.orchestrate import orchestrated
-from flows.pool import current, follow_parent, threaded
+from flows.pool import current, threaded
+from flows.warm import follow_parent
 
 
 def _processes(workers: int) -> Any:
@@ -75,8 +76,8 @@ def gathered(
 ) -> list[Any]:
     """The task's results for each tuple of arguments, in their order; `told(how many, first argument)` as they end.
 
-    The flow has `task_runner=runner` and calls this inside `side_by_side`: a task is a thread then, which waits for what
-    it calls `apart`. An error or a signal ends all tasks; they go on from their last states.
+    The flow has `task_runner=runner` and calls this inside `side_by_side`: a task is a thread then, which waits for
+    what it calls `apart`. An error or a signal ends all tasks; they go on from their last states.
     """
     if found := named():
         return _submitted(task, many, told, kill=found[0] == "processes")

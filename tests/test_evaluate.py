@@ -14,7 +14,7 @@ from corpus.shards.shards import write_shards
 from engine.accuracy import accuracy
 from engine.network import network, restore, save
 from engine.samples import Rows, opened
-from flows import evaluate
+from flows import evaluate, records
 from flows.evaluate import duplicated, gains, model_record
 
 SECTIONS = {
@@ -81,13 +81,13 @@ def test_duplicates_count_as_wrong(folder, weights):
     right = accuracy(restore(weights)[0], Rows(opened(folder, "test"), "labels")).correct()[:, 0].tolist()
     assert 5 < sum(right) < 35
     hits, misses = ([key for key, hit in zip(IDS, right, strict=True) if hit == wanted] for wanted in (True, False))
-    plain = evaluate.tested(weights, folder, 32, set())
+    plain = records.tested(weights, folder, 32, set())
     assert plain["top1"] == plain["top1_lower_bound"] == 100 * len(hits) / 40
-    bound = lambda ids: evaluate.tested(weights, folder, 32, set(ids))["top1_lower_bound"]  # noqa: E731
+    bound = lambda ids: records.tested(weights, folder, 32, set(ids))["top1_lower_bound"]  # noqa: E731
     assert bound([]) == bound(misses) == plain["top1"]
     assert bound([*hits[:3], *misses[:2]]) == 100 * (len(hits) - 3) / 40
     assert bound(IDS) == 0
-    assert evaluate.tested(weights, folder, 32, set(IDS)) == plain | {"top1_lower_bound": 0}
+    assert records.tested(weights, folder, 32, set(IDS)) == plain | {"top1_lower_bound": 0}
 
 
 def seed(number: int, top1: float, bound: float, val: float, **other) -> dict:
@@ -117,7 +117,7 @@ def test_gains_are_of_equal_targets_and_sizes():
 
 
 def test_a_size_changes_what_the_network_sees(folder, weights):
-    small, large = (evaluate.tested(weights, folder, size, set()) for size in (32, 48))
+    small, large = (records.tested(weights, folder, size, set()) for size in (32, 48))
     assert small["samples"] == large["samples"] == 40
     module, shards = restore(weights)[0], opened(folder, "test")
     resized = [Image.fromarray(image).resize((48, 48), Image.BILINEAR) for image in shards.images(range(40)).numpy()]

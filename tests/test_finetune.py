@@ -19,7 +19,7 @@ from engine.network import network, restore, save
 from engine.samples import Rows, opened
 from engine.training.loop import predict
 from engine.transfer import top1
-from flows import arms, finetune, pool
+from flows import arms, finetune, warm
 
 BACKBONE = {"name": "regnet", "depth": 3, "w_0": 16, "w_a": 8, "w_m": 2, "group_width": 8, "stem_width": 8}
 PARTS = {"objective": {"name": "supervised", "scale": [0.75, 1]}, "head": {"name": "linear"}}
@@ -224,7 +224,7 @@ def test_side_by_side_gives_the_same_bytes_and_a_killed_process_is_replaced(run,
     alone, metrics = written(), sorted(map(str, told))
     told.clear()
     monkeypatch.setenv("TAGDAG_ARMS", "2")
-    killed, ask = [], pool._Worker.ask
+    killed, ask = [], warm.Worker.ask
 
     def kill(worker, call, report):
         if len(killed) < 2:
@@ -232,7 +232,7 @@ def test_side_by_side_gives_the_same_bytes_and_a_killed_process_is_replaced(run,
             worker.process.kill()
         return ask(worker, call, report)
 
-    monkeypatch.setattr(pool._Worker, "ask", kill)
+    monkeypatch.setattr(warm.Worker, "ask", kill)
     tuned()
     assert len(set(killed)) == 2 and written() == alone and sorted(map(str, told)) == metrics
     assert not multiprocessing.active_children()

@@ -45,6 +45,10 @@ def test_record_is_complete_and_in_order():
         "device",
         "clock",
         "dtype",
+        "busy",
+        "load",
+        "stolen",
+        "waited",
         "costs",
     ]
     assert (found["dtype"], found["batch"], found["device"]) == ("float32", 8, device_name(CPU))
