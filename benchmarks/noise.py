@@ -37,7 +37,7 @@ from engine.training.recipe import Recipe
 from engine.transfer import trained
 from flows import settings
 from flows.command import user_errors
-from flows.pretrain import repeats
+from flows.learning import repeats
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

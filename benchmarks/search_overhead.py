@@ -96,14 +96,14 @@ class Clock:
 
 def instrumented(clock: Clock) -> None:
     """Name the calls of a search. A network's time begins where the search looks for it."""
-    from flows import attempt, pretrain, study, tracking
+    from flows import attempt, learning, study, tracking
     from flows.samplers import Members
 
-    clock.time(pretrain, "train", "training")
+    clock.time(learning, "train", "training")
     clock.time(attempt, "errors", "evaluation")
     clock.time(attempt, "counted", "costs")
     clock.time(attempt, "images", "counting images")
-    clock.time(pretrain, "network", "building")
+    clock.time(learning, "network", "building")
     for call in ("sample_relative", "before_trial", "after_trial"):
         clock.time(Members, call, "sampler")
     for call in [name for name, value in vars(study.RDBStorage).items() if callable(value) and name[0] != "_"]:

@@ -13,6 +13,7 @@ from corpus.shards.order import seeded
 from engine import checkpoint, frozen
 from engine.network import save
 from engine.samples import Rows, few_per_class, opened
+from engine.training.meter import Diverged
 from engine.transfer import sections, top1, trained
 from engine.tuning import choose, combinations, held_out
 from flows import settings
@@ -39,26 +40,33 @@ def possible(section: dict[str, Any], arm: dict[str, Any]) -> list[dict[str, Any
     return combinations(section["grid"], arm["init"], arm["mode"])
 
 
-def score(arm: dict[str, Any], section: dict[str, Any], key: str, each: dict[str, Any]) -> float | None:
-    """Top-1 in percent on the held-out labels with these hyper-parameters, kept; None where no label is held out."""
+def score(arm: dict[str, Any], section: dict[str, Any], key: str, each: dict[str, Any]) -> dict[str, Any]:
+    """{"top1"} in percent on the held-out labels with these hyper-parameters, or {"diverged": why}; kept."""
     known = state("", arm, each, key) / "score.safetensors"
     if not known.exists():
         share_features(arm, key)
         fit, held = held_out(few(arm), section["held_out"], seeded(arm["seed"], 4))
         if not len(held):
-            return None
+            return {}  # no class has a label to spare: `choose` asks for no score
         training = state("-training", arm, each, key)
-        module = trained(fit, section, arm, each, state=training)
-        checkpoint.save(known, {}, {"top1": top1(module, held, arm["mode"])})
+        try:
+            module = trained(fit, section, arm, each, state=training)
+            found = {"top1": top1(module, held, arm["mode"])}
+        except Diverged as error:
+            found = {"diverged": str(error)}
+        checkpoint.save(known, {}, found)
         shutil.rmtree(training, ignore_errors=True)
-    return checkpoint.load(known)[1]["top1"]
+    return checkpoint.load(known)[1]
 
 
 def choice(arm: dict[str, Any], section: dict[str, Any], key: str) -> dict[str, Any]:
     """The hyper-parameters of an arm by the scores that are kept, with all of these."""
 
     def kept(each: dict[str, Any], fit: Rows, held: Rows) -> float:
-        return score(arm, section, key, each)
+        found = score(arm, section, key, each)
+        if "diverged" in found:
+            raise Diverged(found["diverged"])
+        return found["top1"]
 
     return choose(possible(section, arm), few(arm), section["held_out"], seeded(arm["seed"], 4), kept)
 

@@ -19,8 +19,8 @@ from engine.training.meter import Diverged, Progress
 from engine.training.plan import Plan, Training
 from engine.training.recipe import Recipe
 from flows import deaths, settings
+from flows.learning import fit, hit_rate, images, lists, workers
 from flows.orchestrate import task
-from flows.pretrain import fit, hit_rate, images, lists, workers
 from flows.storage import patiently
 from flows.study import Ended, outcome
 from flows.tracking import Run

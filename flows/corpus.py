@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from corpus.build import build
 from flows import intact, settings
 from flows.command import main
 from flows.orchestrate import flow, progress, task
@@ -18,6 +17,8 @@ CACHE = settings.STATE / "squares"
 @task
 def shards(data: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Canonicalise hashtags, choose the classes, find duplicates, write shards, index and report."""
+    from corpus.build import build
+
     with progress("corpus") as show:
         intact.data(show)
         return build(data, out, CACHE, progress=show, **options)

@@ -14,7 +14,7 @@ import queue
 import re
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -38,6 +38,8 @@ def sizes() -> tuple[int, int]:
     if said and not re.fullmatch(r"[1-9]\d*(:[1-9]\d*)?", said):
         raise ValueError(f"TAGDAG_ARMS={said}: say how many processes, as in 2, or also their threads, as in 2:4")
     many, _, threads = said.partition(":")
+    if int(os.environ.get("TAGDAG_WORKERS", "1")) > 1:  # one training by several processes has the machine
+        many = "1"
     return int(many) if many else gpus() or cores(), int(threads or 1)
 
 
@@ -154,6 +156,12 @@ def each(function: Callable, many: list[tuple], told: Callable[[int], None] = la
     return threaded([partial(pool.call, function, *one) for one in many], pool.processes, told)
 
 
+def _cause(error: BaseException, futures: list[Future]) -> BaseException:
+    """The fault for which calls were ended, which may be told later than their end."""
+    errors = [future.exception() for future in futures if not future.cancelled()] if isinstance(error, Ended) else []
+    return next((other for other in errors if other and not isinstance(other, Ended)), error)
+
+
 def threaded(calls: list[Callable[[], Any]], threads: int, told: Callable[[int], None]) -> list[Any]:
     """Results of calls that wait for others, in threads; `told(how many)` as they end. An error ends the pool."""
     with ThreadPoolExecutor(threads) as executor:
@@ -162,9 +170,9 @@ def threaded(calls: list[Callable[[], Any]], threads: int, told: Callable[[int],
             for done, future in enumerate(as_completed(futures), 1):
                 future.result()
                 told(done)
-        except BaseException:
+        except BaseException as error:
             if pool := current():
                 pool.end()
             executor.shutdown(cancel_futures=True)
-            raise
+            raise _cause(error, futures) from None
     return [future.result() for future in futures]

@@ -1,124 +1,22 @@
-"""Stage pretrain: one candidate network on the hashtags (Mahajan et al. 2018, arXiv 1805.00932)."""
+"""Stage pretrain: one candidate network on the hashtags (Mahajan et al. 2018, arXiv 1805.00932).
+
+flows/learning.py says how it is trained.
+"""
 
 import json
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
-from corpus.tags.resampling import epoch_list, repeat_factors
-from engine.accuracy import accuracy
 from engine.build import options
 from engine.digest import digest
-from engine.network import network, parts, save
-from engine.samples import Rows, once, opened
-from engine.training.distributed import ALONE, team
-from engine.training.launching import launch
-from engine.training.loop import initialise, train
-from engine.training.meter import Progress
-from engine.training.plan import Plan, Training
 from engine.training.recipe import Recipe
-from flows import intact, settings
+from flows import settings
 from flows.code import code
 from flows.command import main
-from flows.orchestrate import flow, progress, task
+from flows.orchestrate import flow, task
 from flows.tracking import Run, stage_run
 
-CORPUS = settings.OUT / "corpus"
-HASHTAGS = CORPUS / "hashtags"
-Watch = Callable[[int, nn.Module], None]  # epochs so far, and the network
-
-
-def repeats(folder: Path, rule: str, length: float) -> np.ndarray:
-    """How often each training image stands in a list `length` times as long as the posts."""
-    shards = opened(folder, "train")
-    ids, ends = shards.targets.flat, shards.targets.offsets[1:]
-    counts = np.bincount(ids, minlength=len(shards.names))
-    return repeat_factors(ids, ends, counts, rule, round(length * len(shards)))
-
-
-def training_list(rule: str, length: float) -> Callable[[torch.Generator], Tensor]:
-    """The training list of an epoch, images with rare hashtags repeated."""
-    factors = once(repeats, HASHTAGS, rule, length)
-    return lambda generator: epoch_list(factors, generator)
-
-
-def rows(data: str, split: str) -> Rows:
-    """A split of the posts, "hashtags", or of a labelled set, "targets/<name>"."""
-    if not intact.named_set(data).is_dir():
-        known = [path.relative_to(CORPUS).as_posix() for path in [HASHTAGS, *sorted(CORPUS.glob("targets/*"))]]
-        raise ValueError(f"data: {data!r} is not in the corpus: choose {' or '.join(known)}")
-    return Rows(opened(intact.shards(CORPUS / data), split), "hashtags" if data == "hashtags" else "labels")
-
-
-def hit_rate(module: nn.Module, data: str = "hashtags") -> dict[str, float]:
-    """Top-1 and top-5 on held-out images in percent; a post counts if the prediction is any of its hashtags."""
-    return accuracy(module, rows(data, "val")).compute()
-
-
-def lists(section: dict[str, Any]) -> Callable[[torch.Generator], Tensor]:
-    """The training list of an epoch: hashtags resampled, labelled images each once."""
-    samples = rows(section.get("data", "hashtags"), "train")
-    if samples.kind == "hashtags":
-        return training_list(**section["resampling"])
-    return lambda generator: torch.randperm(len(samples), generator=generator)
-
-
-def images(section: dict[str, Any], epochs: float) -> int:
-    """How many images so many epochs of this training are."""
-    recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
-    plan = Plan.of(Training(recipe, epochs, section["seed"]), lists(section), ALONE)
-    return plan.total * plan.recipe.batch
-
-
-def learn(
-    section: dict[str, Any], state: Path, run: Run, show: Progress, watch: Watch | None = None
-) -> tuple[nn.Module, list[str]]:
-    """Train section["backbone"], from its last state on, as one of the present workers.
-
-    On the hashtags, or on section["data"].
-    """
-    samples = rows(section.get("data", "hashtags"), "train")
-    shards = samples.shards
-    recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
-    initialise(section["seed"])
-    module = network(**parts(section), classes=len(shards.names))
-    about = {"sections": parts(section), "names": shards.names}
-    report = run.metrics if team().first else lambda values, step: None
-    training = Training(recipe, section["epochs"], section["seed"], state, report, show, watch=watch, about=about)
-    train(module, samples, training, lists(section))
-    return module, shards.names
-
-
-def work(section: dict[str, Any], state: Path, run: Run, title: str) -> None:
-    """What each of several workers does; they leave the finished state for `fit`."""
-    if not team().first:
-        learn(section, state, run, lambda done, total, text: None)
-        return
-    with progress(title) as show:
-        learn(section, state, run, show)
-    run.flush()
-
-
-def fit(
-    section: dict[str, Any], state: Path, run: Run, title: str, show: Progress, watch: Watch | None = None
-) -> tuple[nn.Module, list[str]]:
-    """The trained network and its classes; search uses it too. TAGDAG_WORKERS: how many processes train it.
-
-    Several processes are not watched.
-    """
-    if workers() > 1:
-        launch(workers(), work, section, state, run, title)
-    return learn(section, state, run, show, watch)
-
-
-def workers() -> int:
-    """How many processes train a network here: TAGDAG_WORKERS, or one for each GPU."""
-    return int(os.environ.get("TAGDAG_WORKERS", "0")) or max(1, torch.cuda.device_count())
+HASHTAGS = settings.OUT / "corpus" / "hashtags"
 
 
 def state(candidate: str, section: dict[str, Any]) -> Path:
@@ -129,10 +27,10 @@ def state(candidate: str, section: dict[str, Any]) -> Path:
 @task(task_run_name="train {candidate}", retries=1, retry_delay_seconds=5)
 def weights(candidate: str, section: dict[str, Any], out: Path, run: Run) -> dict[str, float]:
     """Train, write the weights and the held-out hit rates."""
-    with progress(title := f"pretrain {candidate}") as show:
-        module, names = fit(section, state(candidate, section), run, title, show)
-    save(out / "model.safetensors", module, parts(section), names)
-    measured = hit_rate(module)
+    from flows import learning
+
+    kept, title = state(candidate, section), f"pretrain {candidate}"
+    measured = learning.weights(section, kept, run, title, out / "model.safetensors")
     (out / "metrics.json").write_text(json.dumps(measured, indent=1) + "\n")
     settings.forget(f"pretrain-{candidate}")
     return measured

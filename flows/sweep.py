@@ -15,8 +15,8 @@ from engine.training.meter import Progress
 from flows import settings
 from flows.attempt import attempt, log_row, ranked, row_of
 from flows.code import code
+from flows.learning import CORPUS, rows
 from flows.orchestrate import task
-from flows.pretrain import CORPUS, rows
 from flows.samplers import PRUNERS, made, sampler, warmed
 from flows.storage import connected, opened, patiently
 from flows.study import Plan, StepBack, holders, outcome

@@ -90,7 +90,9 @@ class Worker:
 
     def __init__(self, place: int, threads: int) -> None:
         self.pipe, theirs = CONTEXT.Pipe()
-        environment = os.environ | ({"LOCAL_RANK": str(place % gpus())} if gpus() else {})
+        # a training in it is not split again, and has a GPU of its own
+        environment = os.environ | {"TAGDAG_WORKERS": "1"}
+        environment |= {"LOCAL_RANK": str(place % gpus())} if gpus() else {}
         self.process = CONTEXT.Process(target=_serve, args=(theirs, dict(environment), threads), daemon=True)
         self.process.start()
         theirs.close()

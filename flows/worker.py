@@ -12,7 +12,8 @@ from contextlib import nullcontext
 from engine.training.distributed import joined
 from flows import settings
 from flows.command import keywords, user_errors
-from flows.pretrain import pretrain, state, work
+from flows.learning import work
+from flows.pretrain import pretrain, state
 from flows.tracking import stage_run
 
 

@@ -44,3 +44,21 @@ def test_a_stopped_training_says_so_itself(capsys):
         raise Stopped("stopped at iteration 7")
     assert (ended.value.code, capsys.readouterr().err) == (143, "stopped at iteration 7\n")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+STARTED = """
+import importlib, sys
+heavy = ("torch", "mlflow", "prefect", "optuna", "matplotlib", "scipy", "torchvision", "timm", "sqlalchemy", "boto3")
+for name in sys.argv[1:]:
+    importlib.import_module(f"flows.{name}")
+    print(name, *(each for each in heavy if each in sys.modules))
+"""
+
+
+def test_no_stage_imports_what_takes_seconds_before_it_runs():
+    """`--help` and a fault in params.yaml come at once: what a stage computes with is imported when its flow runs."""
+    stages = ["corpus", "pretrain", "finetune", "evaluate", "register", "pipeline", "version", "explain"]
+    clean = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", STARTED, *stages]
+    done = subprocess.run(command, env=clean, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == stages

@@ -119,7 +119,7 @@ def changed(tree: Path, file: str) -> list[str]:
         "corpus/tags/resampling.py": ["search", "pretrain"],
         "engine/training/step.py": ["search", "pretrain", "finetune"],
         "engine/transfer.py": ["finetune"],
-        "flows/pretrain.py": ["search", "pretrain"],
+        "flows/learning.py": ["search", "pretrain"],
         "flows/finetune.py": ["finetune"],
         "flows/attempt.py": ["search"],
         "engine/profile.py": [],

@@ -11,7 +11,7 @@ from PIL import Image
 from corpus.shards.shards import write_shards
 from engine import samples
 from engine.samples import few_per_class, once, opened
-from flows import pretrain
+from flows import learning
 
 
 def written(folder: Path, seed: int = 0) -> Path:
@@ -58,15 +58,15 @@ def test_few_are_kept(tmp_path):
 
 
 def test_repeat_factors_are_reckoned_once_for_all_networks(tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrain, "HASHTAGS", written(tmp_path / "shards"))
+    monkeypatch.setattr(learning, "HASHTAGS", written(tmp_path / "shards"))
     reckoned = []
     monkeypatch.setattr(
-        pretrain,
+        learning,
         "repeat_factors",
-        lambda *given, reckon=pretrain.repeat_factors: reckoned.append(given[3:]) or reckon(*given),
+        lambda *given, reckon=learning.repeat_factors: reckoned.append(given[3:]) or reckon(*given),
     )
     for rule, length in (("sqrt", 2), ("sqrt", 2), ("natural", 1)):
-        listed = pretrain.training_list(rule, length)(torch.Generator())
+        listed = learning.training_list(rule, length)(torch.Generator())
         assert len(listed) == 6 * length
     assert reckoned == [("sqrt", 12), ("natural", 6)]
 

@@ -15,7 +15,7 @@ from benchmarks.clone import merged
 from corpus.sample import draw
 from engine.build import build
 from engine.training import launching
-from flows import attempt, pretrain, sweep
+from flows import attempt, learning, sweep
 from flows.command import call
 from flows.corpus import corpus
 from flows.samplers import sampler
@@ -144,7 +144,7 @@ def test_the_best_trained_again_decide_by_their_means(searched):
 
 
 def test_a_network_that_diverges_is_counted_and_named(searched, monkeypatch):
-    build_network = pretrain.network
+    build_network = learning.network
 
     def sick(backbone, **more):
         module = build_network(backbone, **more)
@@ -154,7 +154,7 @@ def test_a_network_that_diverges_is_counted_and_named(searched, monkeypatch):
             torch.nn.init.constant_(module.head.fc.weight, float("inf"))
         return module
 
-    monkeypatch.setattr(pretrain, "network", sick)
+    monkeypatch.setattr(learning, "network", sick)
     rows = searched(trials=3)
     assert [row["outcome"] for row in rows] == ["complete", "diverged", "complete", "complete"]
     assert "the loss of step 1 is nan" in rows[1]["reason"] and "lower recipe.rate" in rows[1]["reason"]
@@ -200,7 +200,7 @@ def test_a_network_that_is_too_large_is_trained_in_parts_or_named(searched, monk
 
 def hungry(monkeypatch, limit, error, training=True) -> list[int]:
     """Have every RegNet refuse batches above `limit`; the list grows with each that is built."""
-    build_network, built = pretrain.network, []
+    build_network, built = learning.network, []
 
     def large(backbone, **more):
         module = build_network(backbone, **more)
@@ -209,7 +209,7 @@ def hungry(monkeypatch, limit, error, training=True) -> list[int]:
             built.append(limit)
         return module
 
-    monkeypatch.setattr(pretrain, "network", large)
+    monkeypatch.setattr(learning, "network", large)
     return built
 
 
@@ -237,7 +237,7 @@ def test_memory_that_runs_out_in_measuring_trains_nothing_again(searched, monkey
 def launched_row(searched, monkeypatch, kind: str, **changes):
     """The row of the one network of a search whose trainings have two workers, all of `kind` fail in them."""
     monkeypatch.setenv("TAGDAG_WORKERS", "2")
-    monkeypatch.setattr(pretrain, "work", {"large": too_large, "wild": pretrain.work}[kind])
+    monkeypatch.setattr(learning, "work", {"large": too_large, "wild": pretrain.work}[kind])
     with pytest.raises(ValueError, match="no network was trained to the end"):
         searched(trials=1, epochs=1, **changes)
     return json.loads(Path("out/search/trials.jsonl").read_text().splitlines()[1])
