@@ -1,0 +1,1 @@
+import engine  # noqa: F401 - sets how threads wait, before anything loads torch

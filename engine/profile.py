@@ -1,17 +1,16 @@
 """What a network costs when it runs, per batch size, in use and in training, with device and clock named."""
 
 import copy
-import platform
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from engine.allocator import OutOfMemory, keep_freed_memory, out_of_memory
+from engine.cores import processor
 from engine.load import watched
 from engine.numerics import numerics
 from engine.timing import CLOCKS, images, placed, timed
@@ -21,10 +20,7 @@ def device_name(where: torch.device) -> str:
     """The GPU's product name, or the CPU's with the number of threads that torch uses."""
     if where.type == "cuda":
         return torch.cuda.get_device_name(where)
-    cpus = Path("/proc/cpuinfo")
-    lines = cpus.read_text().splitlines() if cpus.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0] if models else platform.machine()} ({torch.get_num_threads()} threads)"
+    return f"{processor()} ({torch.get_num_threads()} threads)"
 
 
 def _peak_bytes(call: Callable[[], object], where: torch.device) -> int:

@@ -1,7 +1,9 @@
 """How a network is trained on posts or labels, from its last state on, and measured; pretraining and search use it."""
 
 import os
-from collections.abc import Callable
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,11 @@ from torch import Tensor, nn
 from corpus.tags.resampling import epoch_list, repeat_factors
 from engine.accuracy import accuracy
 from engine.build import options
+from engine.cores import cores, processor
+from engine.digest import digest
 from engine.network import network, parts, save
 from engine.samples import Rows, once, opened
+from engine.threads import fastest
 from engine.training.distributed import ALONE, team
 from engine.training.launching import launch
 from engine.training.loop import initialise, train
@@ -117,9 +122,40 @@ def workers() -> int:
     return int(os.environ.get("TAGDAG_WORKERS", "0")) or max(1, torch.cuda.device_count())
 
 
+@contextmanager
+def own_threads(section: dict[str, Any], run: Run, title: str) -> Iterator[None]:
+    """Inside, torch has as many threads as this training is fastest with; OMP_NUM_THREADS goes before.
+
+    The number is kept for the network, its batch and the machine: a run that is repeated or goes on rounds its sums in
+    the same order, and ends with the same weights.
+    """
+    if "OMP_NUM_THREADS" in os.environ or workers() > 1 or torch.cuda.is_available() or cores() == 1:
+        yield
+        return
+    samples = rows(section.get("data", "hashtags"), "train")
+    machine = (platform.node(), processor(), cores(), torch.__version__)
+    key = digest(parts(section), section["recipe"], samples.shards.size, machine)
+    kept, before = settings.STATE / "threads" / key, torch.get_num_threads()
+    if not kept.exists():
+        initialise(section["seed"])
+        module = network(**parts(section), classes=len(samples.shards.names))
+        recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
+        number = fastest(module, samples, recipe, section["seed"], [1, cores()])
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(f"{number}\n")
+    number = int(kept.read_text())
+    print(f"{title}: on {number} of {cores()} threads, the fastest (OMP_NUM_THREADS sets another number)")
+    run.params({"threads": number})
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def weights(section: dict[str, Any], state: Path, run: Run, title: str, file: Path) -> dict[str, float]:
     """Train, write the weights to a file; the held-out hit rates."""
-    with progress(title) as show:
+    with own_threads(section, run, title), progress(title) as show:
         module, names = fit(section, state, run, title, show)
     save(file, module, parts(section), names)
     return hit_rate(module)

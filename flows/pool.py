@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from engine.load import cores
+from engine.cores import cores
 from flows.warm import Worker, gpus, start_server
 
 DEATHS = 3  # of the process that makes a call, before it is given up

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from engine.load import cores
+from engine.cores import cores
 from flows.orchestrate import orchestrated
 from flows.pool import current, threaded
 from flows.warm import follow_parent

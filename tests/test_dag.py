@@ -123,6 +123,7 @@ def changed(tree: Path, file: str) -> list[str]:
         "flows/finetune.py": ["finetune"],
         "flows/attempt.py": ["search"],
         "engine/profile.py": [],
+        "engine/load.py": [],
         "engine/twins.py": [],
         "flows/report.py": [],
         "flows/searchreport.py": [],
