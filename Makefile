@@ -5,6 +5,7 @@ VENV := $(CURDIR)/.venv
 UV := VIRTUAL_ENV="$(VENV)" .venv/bin/uv
 export PATH := $(VENV)/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
+export OMP_WAIT_POLICY ?= PASSIVE
 export DO_NOT_TRACK := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export MLFLOW_DISABLE_TELEMETRY := true

@@ -17,12 +17,13 @@ from engine.training.meter import Diverged
 from engine.transfer import sections, top1, trained
 from engine.tuning import choose, combinations, held_out
 from flows import settings
-from flows.settings import folder_of
 
 
 def few(arm: dict[str, Any]) -> Rows:
     """The training labels of an arm."""
-    return few_per_class(opened(folder_of(arm["target"]), "train"), arm["labels"], seeded(arm["seed"], 3))
+    # not `folder_of`, which looks whether its files are sound: the flow has done so, for all processes
+    folder = settings.OUT / "corpus" / "targets" / arm["target"]
+    return few_per_class(opened(folder, "train"), arm["labels"], seeded(arm["seed"], 3))
 
 
 def state(kind: str, arm: dict[str, Any], *more: Any) -> Path:

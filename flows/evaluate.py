@@ -19,7 +19,7 @@ from pydantic import PositiveFloat, PositiveInt
 
 from engine.digest import digest
 from flows import intact, settings
-from flows.code import code
+from flows.code import ROOT, code
 from flows.command import main
 from flows.orchestrate import flow, progress, task
 from flows.pool import apart, current, each, side_by_side
@@ -55,7 +55,7 @@ def known_features(weights: Path) -> list[Path]:
     """
     from flows import records
 
-    key = digest(weights, HASHTAGS / "index.parquet", *code("evaluate", {}), Path("models"))
+    key = digest(weights, HASHTAGS / "index.parquet", *code("evaluate", {}), ROOT / "models")
     kept = settings.STATE / "features" / key
     if not kept.exists():
         intact.shards(HASHTAGS)

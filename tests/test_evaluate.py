@@ -2,6 +2,7 @@
 
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from corpus.shards.shards import write_shards
+from corpus.shards.shards import Shards, write_shards
+from engine import checkpoint, twins
 from engine.accuracy import accuracy
 from engine.network import network, restore, save
 from engine.samples import Rows, opened
@@ -140,3 +142,33 @@ def test_cost_is_of_every_batch_and_of_training_where_there_is_any(weights, tmp_
     save(tmp_path / "knn.safetensors", network(**sections, classes=2), sections, ["sea", "dog"])
     found = evaluate.cost(tmp_path / "knn.safetensors", 32, batches=[2], runs=3, seconds=0.1)
     assert [row["mode"] for row in found["costs"]] == ["inference"] * 2
+
+
+def test_features_of_the_posts_are_computed_in_parts_once_and_kept(tmp_path, monkeypatch, weights):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TAGDAG_ARMS", "1")
+    rng, records_ = np.random.default_rng(0), []
+    for number in range(11):
+        image = BytesIO()
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(image, "JPEG")
+        records_.append((f"post-{number}", "train" if number < 9 else "val", image.getvalue(), [number % 2]))
+    write_shards(evaluate.HASHTAGS, records_, ["sea", "dog"], size=32)
+    monkeypatch.setattr(records, "BATCH", 2)
+    monkeypatch.setattr(twins, "BATCH", 2)
+    splits = [Shards(evaluate.HASHTAGS, split) for split in ("train", "val")]
+    whole = torch.cat([twins.indexed(restore(weights)[0], split) for split in splits])
+    assert records.parts(evaluate.HASHTAGS, 2) == [("train", 0, 6), ("train", 6, 9), ("val", 0, 2)]
+    monkeypatch.setattr(evaluate, "current", lambda: SimpleNamespace(processes=2))
+    files = evaluate.known_features(weights)
+    assert torch.equal(torch.cat([checkpoint.load(file)[0]["features"] for file in files]), whole)
+    monkeypatch.setattr(records, "search_features", None)  # nothing is computed again
+    assert evaluate.known_features(weights) == files and len(files) == 3
+    save(weights, network(**SECTIONS, classes=2), SECTIONS, ["sea", "dog"])
+    with pytest.raises(TypeError):
+        evaluate.known_features(weights)  # other weights: it would be
+
+
+def test_a_validation_that_is_known_is_not_measured_again(folder, weights):
+    known = records.tested(weights, folder, 32, set(), validated=12.5)
+    assert known["val_top1"] == 12.5
+    assert records.tested(weights, folder, 48, set(), validated=12.5)["val_top1"] in (0, 100)  # of another size

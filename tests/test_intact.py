@@ -140,20 +140,20 @@ def test_a_flip_in_the_training_shards_stops_with_file_and_cure(built, name):
 
 
 def test_every_reader_of_training_shards_looks_at_them_first(built):
-    from flows import pretrain
+    from flows import learning
 
     flip(built / "hashtags" / "00000.tar")
     flip(built / "targets" / "scenes" / "00000.tar")
     for read in (
-        lambda: pretrain.rows("hashtags", "train"),
-        lambda: pretrain.rows("targets/scenes", "train"),
+        lambda: learning.rows("hashtags", "train"),
+        lambda: learning.rows("targets/scenes", "train"),
         lambda: settings.folder_of("scenes"),
     ):
         with pytest.raises(ValueError, match="expected SHA-256"):
             read()
     for name in ("../corpus/hashtags", "targets/../hashtags", "posts"):
         with pytest.raises(ValueError, match="data: "):
-            pretrain.rows(name, "train")
+            learning.rows(name, "train")
 
 
 @pytest.mark.parametrize("name", ["images.tar", "index.parquet", "sha256.json"])

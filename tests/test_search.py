@@ -237,7 +237,7 @@ def test_memory_that_runs_out_in_measuring_trains_nothing_again(searched, monkey
 def launched_row(searched, monkeypatch, kind: str, **changes):
     """The row of the one network of a search whose trainings have two workers, all of `kind` fail in them."""
     monkeypatch.setenv("TAGDAG_WORKERS", "2")
-    monkeypatch.setattr(learning, "work", {"large": too_large, "wild": pretrain.work}[kind])
+    monkeypatch.setattr(learning, "work", {"large": too_large, "wild": learning.work}[kind])
     with pytest.raises(ValueError, match="no network was trained to the end"):
         searched(trials=1, epochs=1, **changes)
     return json.loads(Path("out/search/trials.jsonl").read_text().splitlines()[1])
