@@ -13,7 +13,7 @@ from typing import Any
 from engine.digest import digest
 from flows import modelcard, registry, retest, tracking
 from flows.orchestrate import task
-from flows.sending import away, patient
+from flows.outage import away, patient
 
 Labels = dict[str, str]
 

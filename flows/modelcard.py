@@ -15,7 +15,7 @@ import yaml
 from engine import checkpoint
 from engine.digest import digest
 from flows.markdown import told
-from flows.tracking import flat
+from flows.refusals import flat
 
 ARM = ("candidate", "target", "init", "mode", "labels", "size")
 DESCRIBED = ("model", "target", "test", "size", "device", "clock", "dtype")

@@ -5,22 +5,17 @@ from), flows/registry.py (the version), flows/champion.py (who leads), flows/rep
 """
 
 import json
-import os
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from flows import champion, registry, settings, tracking
+from flows import address, champion, registry, settings, tracking
 from flows.command import main
 from flows.orchestrate import flow
+from flows.origin import experiment
+from flows.outage import patient
 from flows.report import write
-from flows.sending import patient
 
 HEADLINE = ("top1", "top1_low", "top1_high", "latency_p50_ms")
-
-
-def experiment() -> str | None:
-    """The name of the `dvc exp run` that this is part of; None in other runs."""
-    return os.environ.get("DVC_EXP_NAME") or os.environ.get("DVC_EXP_BASELINE_REV")
 
 
 def ranked(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -39,14 +34,12 @@ def ranked(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _compared(name: str, found: dict[str, Any], experiment_id: str) -> dict[str, str]:
     """Addresses in MLflow's UI; it opens in a view for language models unless told otherwise."""
-    parts = urlsplit(tracking.web())
-    host = parts.netloc.rpartition("@")[2]  # without a password
-    base = parts._replace(netloc=host).geturl().rstrip("/") + "/#"
+    base = address.web().rstrip("/") + "/#"
     runs = {str(version.version): version.run_id for version in found.values()}
     asked = f"name={quote(json.dumps(name))}&runs={quote(json.dumps(runs))}"
     shown = {
         "all versions": f"{base}/models/{quote(name)}",
-        "all runs": f"{base}/experiments/{experiment_id}/runs?workflowType=machine_learning",
+        "all runs": f"{address.page(experiment_id)}?workflowType=machine_learning",
     }
     if len(runs) > 1:
         shown["champion and challenger compared"] = f"{base}/compare-model-versions?{asked}"
@@ -59,14 +52,13 @@ def _headline(run: tracking.Run, name: str, found: dict[str, Any]) -> None:
     from mlflow.entities import Metric, RunTag
 
     client, values, tags = tracking.connect(), [], []
-    stage = client.get_run(run.id)
-    pipeline, now = stage.data.tags["mlflow.parentRunId"], stage.info.start_time
+    now = client.get_run(run.id).info.start_time  # not the present: what is logged again is then the same
     for alias, version in found.items():
         tags.append(RunTag(f"tagdag.{alias}", f"{name} version {version.version}"))
         numbers = {key: champion.number(version.tags, key) for key in HEADLINE}
         known = {key: value for key, value in numbers.items() if value is not None}
         values += [Metric(f"{alias}_{key}", value, now, 0) for key, value in known.items()]
-    client.log_batch(pipeline, metrics=values, tags=tags, synchronous=True)
+    client.log_batch(run.pipeline.id, metrics=values, tags=tags, synchronous=True)
 
 
 def _apart(name: str, versions: dict[str, str], best: str, exp: str) -> str:

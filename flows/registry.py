@@ -9,7 +9,7 @@ from typing import Any
 
 from flows import modelcard, sourcerun, tracking
 from flows.orchestrate import task
-from flows.sending import away, patient
+from flows.outage import away, patient
 
 Known = dict[tuple[str | None, ...], str]
 LINK = "mlflow.modelVersions"  # the logged model's page says "Registered" by this tag

@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.digest import digest
 from flows import modelcard, settings, tracking
-from flows.sending import patient
+from flows.outage import patient
 
 FINETUNED, PRETRAINED = "fine-tuning", "pretraining"
 MOST = 100  # params and tags in one call, MLflow's limit

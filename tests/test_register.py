@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import modelcard, register, report, reportplot, settings, tracking
+from flows import address, modelcard, register, report, reportplot, settings, tracking
 from tests.records import TIMES, record, registered
 
 
@@ -222,7 +222,8 @@ def test_names_that_mlflow_refuses(place):
 
 
 def test_addresses_hold_no_password(place, monkeypatch):
-    monkeypatch.setattr(tracking, "web", lambda: "https://me:secret@mlflow.example:8443/base/")
+    tracking.connect()
+    monkeypatch.setattr(address, "_named", lambda: "https://me:secret@mlflow.example:8443/base/")
     registered(record("a", 60, 60, 50))
     text = (settings.OUT / "register/report.md").read_text()
     assert "https://mlflow.example:8443/base/#/models/models" in text and "secret" not in text
