@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -57,8 +58,10 @@ def test_a_first_use_of_a_flow_takes_the_auth_string(home, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "restored at the end")
     monkeypatch.delenv("PREFECT_API_AUTH_STRING")
-    flow(lambda: 1).prefect()
-    assert os.environ["PREFECT_API_AUTH_STRING"] == "kept"
+    prefect = ModuleType("prefect")
+    prefect.flow = lambda function, **settings: os.environ["PREFECT_API_AUTH_STRING"]
+    monkeypatch.setitem(sys.modules, "prefect", prefect)
+    assert flow(lambda: 1).prefect() == "kept"  # there before Prefect was asked for anything
 
 
 def test_other_profiles_of_the_user_stay(home):
