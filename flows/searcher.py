@@ -47,15 +47,15 @@ def gpus() -> list[str]:
 
 
 def count(most: int | None = None) -> int:
-    """How many workers the stage search has on this machine; without a word of the user's at most `most`.
+    """How many workers the stage search has here: TAGDAG_SEARCHERS, or at most `most`.
 
-    TAGDAG_SEARCHERS; else one where TAGDAG_WORKERS has several processes train a network, one for each
+    Unless it is set: one where TAGDAG_WORKERS has several processes train a network, one for each
     GPU, or without a GPU one for each core that memory allows.
     """
     asked = os.environ.get("TAGDAG_SEARCHERS") or None
-    if asked is not None and (not asked.isdecimal() or int(asked) < 1):
-        raise ValueError(f"TAGDAG_SEARCHERS={asked}: say how many networks are to be trained side by side")
     if asked is not None:
+        if not asked.isdecimal() or int(asked) < 1:
+            raise ValueError(f"TAGDAG_SEARCHERS={asked}: say how many networks to train side by side")
         return int(asked)
     if (said() or 1) > 1:
         return 1
@@ -92,8 +92,7 @@ class Crew:
 
     def _let(self, child: subprocess.Popen) -> None:
         with contextlib.suppress(BrokenPipeError):  # it has died; `tend` sees that
-            child.stdin.write(b"\n")
-            child.stdin.flush()
+            os.write(child.stdin.fileno(), b"\n")
 
     def tend(self) -> None:
         """Called now and then: starts those again that a signal has ended, and notes whether it was a network."""

@@ -13,6 +13,7 @@ import yaml
 
 from benchmarks.clone import merged
 from corpus.sample import draw
+from engine.allocator import OutOfMemory
 from engine.build import build
 from engine.training import launching
 from flows import attempt, learning, sweep
@@ -234,29 +235,30 @@ def test_memory_that_runs_out_in_measuring_trains_nothing_again(searched, monkey
     assert not limit or rows == plain
 
 
-def launched_row(searched, monkeypatch, kind: str, **changes):
-    """The row of the one network of a search whose trainings have two workers, all of `kind` fail in them."""
+def launched_row(searched, monkeypatch, **changes):
+    """The row of the one network of a search whose trainings have two workers and fail."""
     monkeypatch.setenv("TAGDAG_WORKERS", "2")
-    monkeypatch.setattr(learning, "work", {"large": too_large, "wild": learning.work}[kind])
     with pytest.raises(ValueError, match="no network was trained to the end"):
         searched(trials=1, epochs=1, **changes)
     return json.loads(Path("out/search/trials.jsonl").read_text().splitlines()[1])
 
 
-def too_large(section, state, run, title):
-    """As `pretrain.work`, of a network for which a CPU has no memory."""
-    raise RuntimeError(f"DefaultCPUAllocator: can't allocate memory for {section['recipe'].get('micro')}")
-
-
 def test_a_network_that_diverges_in_several_workers_is_counted(searched, monkeypatch):
-    row = launched_row(searched, monkeypatch, "wild", recipe={"batch": 64, "rate": 1e30, "warmup": 0})
+    row = launched_row(searched, monkeypatch, recipe={"batch": 64, "rate": 1e30, "warmup": 0})
     assert row["outcome"] == "diverged" and "the loss of step" in row["reason"]
 
 
 def test_a_network_too_large_for_several_workers_is_tried_in_parts_and_counted(searched, monkeypatch):
-    monkeypatch.setattr(attempt, "HALVINGS", 1)
-    row = launched_row(searched, monkeypatch, "large")
-    assert row["outcome"] == "out of memory" and "also with 16 images in a pass" in row["reason"]
+    tried = []
+
+    def launch(workers, work, section, *_):  # what `launch` does is shown in training/test_distributed.py
+        tried.append(section["recipe"].get("micro"))
+        raise OutOfMemory("memory ran out in a worker (CUDA out of memory.)")
+
+    monkeypatch.setattr(learning, "launch", launch)
+    row = launched_row(searched, monkeypatch)
+    assert row["outcome"] == "out of memory" and "also with 4 images in a pass" in row["reason"]
+    assert tried == [None, 16, 8, 4]  # halves of a worker's 32
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,9 @@ def _work(folder: str, threads: int, function: Callable[..., None], arguments: t
             part = fault.with_suffix(f".{os.environ['RANK']}")
             part.write_text(json.dumps({"kind": kind, "text": _text(error)}))
             part.replace(fault)
-        if kind != "Diverged":  # of which all workers know: none has to be stopped, and started for nothing
+        # all workers know of that, so none hangs, and to raise would start all again for nothing; with any
+        # other fault this process must die, for elastic keeps one that has returned, and the others wait for it
+        if kind != "Diverged":
             raise
 
 

@@ -15,10 +15,12 @@ import torch
 
 from engine import checkpoint
 from engine.accuracy import accuracy
+from engine.allocator import OutOfMemory
 from engine.training import faults, loop
 from engine.training.distributed import Team, team
 from engine.training.launching import launch
 from engine.training.loop import train
+from engine.training.meter import Diverged
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
 from tests.training.toys import RECIPE, SECTIONS, Toy, plain, tiny
@@ -143,10 +145,22 @@ def wild(folder: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_leaves_a_file_of_every_worker(tmp_path):
-    with pytest.raises(ValueError, match=r"the loss of step \d+ is (nan|inf).*lower recipe.rate"):
+    with pytest.raises(Diverged, match=r"the loss of step \d+ is (nan|inf).*lower recipe.rate"):
         launch(2, wild, tmp_path)
     files = sorted(tmp_path.glob("state.nonfinite-*-[01].safetensors"))
     assert len(files) == 2 and all(faults.repeat(file)[0].startswith("iteration") for file in files)
+
+
+def too_large() -> None:
+    """One worker has no memory left, the other waits for it."""
+    if team().rank == 1:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 byte")
+    team().mean_(torch.ones(1))
+
+
+def test_memory_that_runs_out_in_one_worker_is_told_as_such():
+    with pytest.raises(OutOfMemory, match=r"can't allocate memory.*lower recipe.micro"):
+        launch(2, too_large)
 
 
 SCRIPT = """
