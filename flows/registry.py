@@ -50,8 +50,9 @@ def _version(name: str, source: tuple[str, str], labels: dict[str, str], line: s
     """The version of a source run: found, or made."""
     client, (run_id, model_id) = tracking.connect(), source
     found = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-    if found:
-        return str(found[0].version)
+    whole = [one for one in found if one.tags.get("tagdag.model_id") == model_id]  # else its files were deleted
+    if whole:
+        return str(whole[0].version)
     labels = labels | {"tagdag.model_id": model_id}
     about = {"tags": labels, "description": line, "model_id": model_id}
     return str(client.create_model_version(name, f"models:/{model_id}", run_id, **about).version)

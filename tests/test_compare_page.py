@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import address, settings, tracking
+from flows import settings, tracking
+from flows.address import web
 from tests.conftest import free_port
 from tests.records import record, registered
 
@@ -75,7 +76,7 @@ def address(title: str, url: str) -> str:
     """A page of MLflow that the report names, on the test's server."""
     report = (settings.OUT / "register/report.md").read_text()
     [line] = [line for line in report.splitlines() if line.startswith(f"- {title}: ")]
-    return line.partition("`")[2].rstrip("`").replace(address.web(), url)
+    return line.partition("`")[2].rstrip("`").replace(web(), url)
 
 
 def test_mlflow_shows_the_numbers_of_each_version(place, browser):

@@ -31,18 +31,19 @@ HUES = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]])
 class Run:
     """What the stage tells MLflow."""
 
-    def __init__(self) -> None:
-        self.told, self.origin = {}, {}
+    def __init__(self, name: str = "") -> None:
+        self.told, self.origin, self.name = {}, {}, name
 
     def child(self, name: str):
-        return nullcontext(self)
+        below = Run(name)
+        below.told = self.told
+        return nullcontext(below)
 
-    def params(self, values: dict) -> None:
-        self.told["-".join(str(values[key]) for key in ("init", "mode", "seed"))] = values
-
+    def params(self, values: dict) -> None: ...
     def metrics(self, values: dict, step: int = 0) -> None: ...
     def files(self, *paths: Path) -> None: ...
-    def tags(self, **values: str) -> None: ...
+    def tags(self, **values: str) -> None:
+        self.told.setdefault(self.name, {}).update(values)
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_every_arm_is_tuned_once_on_held_out_labels_and_trained_again_on_all(run
         rows = [row for row in seen if row[:2] == arm]
         assert rows[:2] == [(*arm, 0, settings, 12) for settings in first["scores"]]
         assert rows[2:] == [(*arm, seed, first["chosen"], 18) for seed in (0, 1)]
-        assert run.told[f"{arm[0]}-{arm[1]}-1"]["chosen"] == first["chosen"]
+        assert json.loads(run.told[f"hues-{arm[0]}-{arm[1]}-6-1"]["choice"])["chosen"] == first["chosen"]
     assert not list(Path(".tagdag").rglob("*.safetensors"))
 
 

@@ -444,24 +444,6 @@ def test_a_thin_band_ends_a_search_with_all_that_it_holds(searched):
     assert 2 < len(networks) == len(rows) - 1 < 10
 
 
-def test_edited_code_makes_another_search(searched, tmp_path):
-    from flows.sweep import key_of
-
-    section = {"data": "hashtags", "space": SPACE, "objective": {"name": "hashtags"}, "head": {"name": "linear"}}
-    searched(trials=1)
-    before, files = (
-        key_of(section),
-        ["models/heads/linear.py", "models/backbones/regnet.py", "models/spaces/regnetx.py"],
-    )
-    Path("models").unlink()
-    shutil.copytree(Path(__file__).parents[1] / "models", "models")
-    assert key_of(section) == before
-    for file in files:
-        Path(file).write_text(Path(file).read_text() + "\n")
-        assert key_of(section) != before
-        before = key_of(section)
-
-
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory.")])
 def test_a_network_too_large_to_be_timed_is_counted(searched, monkeypatch, error):
     def refused(*_):
