@@ -13,7 +13,9 @@ from typing import Any
 
 from corpus.names import printable
 from engine.build import options
+from flows.address import HELP
 from flows.code import held
+from flows.limits import enough_address_space
 from flows.settings import load
 
 
@@ -63,6 +65,7 @@ def user_errors() -> Iterator[None]:
             stream.reconfigure(errors="backslashreplace")
     try:
         with orderly():
+            enough_address_space()
             yield
     except Exception as error:
         ours = isinstance(error, ValueError | OSError) or type(error).__module__.startswith(
@@ -110,7 +113,7 @@ def main(flow: Callable[..., Any], argument: str | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog=f"python -m flows.{flow.__name__}",
         description=inspect.getdoc(flow),
-        epilog=f"settings, section {flow.__name__!r} of params.yaml:\n  " + "\n  ".join(numbers),
+        epilog=f"settings, section {flow.__name__!r} of params.yaml:\n  " + "\n  ".join(numbers) + f"\n\n{HELP}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if argument:

@@ -18,7 +18,9 @@ from typing import Any
 
 from engine.digest import digest
 from flows import intact, runners, schedule, settings
+from flows.address import HELP
 from flows.command import call, user_errors
+from flows.missing import missing_registry, runs_page
 from flows.orchestrate import flow, log, orchestrated, task
 from flows.prefectauth import authenticate
 
@@ -157,13 +159,18 @@ def summary() -> str:
     """The last report, with where the rest is to be found."""
     report = settings.OUT / "register" / "report.md"
     text = report.read_text() if report.exists() else "no report yet: the register stage was not among the targets\n"
-    return f"{text}\nreport: {report.with_suffix('.html')} (and {report.name} beside it)"
+    lines = [f"{text}\nreport: {report.with_suffix('.html')} (and {report.name} beside it)"]
+    if runs := runs_page():
+        lines.append(f"runs: {runs} (`make mlflow` serves them)")
+    if missing := missing_registry():
+        lines.append(f"note: {missing}")
+    return "\n".join(lines)
 
 
 def main() -> None:
     """Command line of the pipeline."""
     parser = argparse.ArgumentParser(
-        prog="python -m flows.pipeline", description=__doc__.replace("\n\n", "\n"), epilog=ELSEWHERE
+        prog="python -m flows.pipeline", description=__doc__.replace("\n\n", "\n"), epilog=f"{ELSEWHERE}\n\n{HELP}"
     )
     parser.add_argument("targets", nargs="*", help="stages, with what they need (default: all)")
     parser.add_argument("--force", action="store_true", help="run unchanged stages too")
