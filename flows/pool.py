@@ -32,15 +32,21 @@ class Ended(KeyboardInterrupt):
     """A call that the end of its pool has cut short; what it trains goes on from its last state."""
 
 
+def said() -> tuple[int, int]:
+    """(processes, threads of each) that TAGDAG_ARMS names, 0 processes where it names none; ValueError for nonsense."""
+    value = os.environ.get("TAGDAG_ARMS", "")
+    if value and not re.fullmatch(r"[1-9]\d*(:[1-9]\d*)?", value):
+        raise ValueError(f"TAGDAG_ARMS={value}: say how many processes, as in 2, or also their threads, as in 2:4")
+    many, _, threads = value.partition(":")
+    return int(many or 0), int(threads or 1)
+
+
 def sizes() -> tuple[int, int]:
     """(processes, threads of each) as TAGDAG_ARMS says, else one process per GPU, or per core with one thread."""
-    said = os.environ.get("TAGDAG_ARMS", "")
-    if said and not re.fullmatch(r"[1-9]\d*(:[1-9]\d*)?", said):
-        raise ValueError(f"TAGDAG_ARMS={said}: say how many processes, as in 2, or also their threads, as in 2:4")
-    many, _, threads = said.partition(":")
+    many, threads = said()
     if int(os.environ.get("TAGDAG_WORKERS", "1")) > 1:  # one training by several processes has the machine
-        many = "1"
-    return int(many) if many else gpus() or cores(), int(threads or 1)
+        many = 1
+    return many or gpus() or cores(), threads
 
 
 class Pool:

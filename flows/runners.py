@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.cores import cores
+from flows import pool
 from flows.orchestrate import orchestrated
-from flows.pool import current, threaded
 from flows.warm import follow_parent
 
 
@@ -48,6 +48,7 @@ RUNNERS = {
 
 def named() -> tuple[str, int] | None:
     """The runner that TAGDAG_RUNNER names, and its number of processes: one for each core if it does not say."""
+    pool.said()  # refused as early
     if not (said := os.environ.get("TAGDAG_RUNNER")):
         return None
     name, _, workers = said.partition(":")
@@ -84,8 +85,8 @@ def gathered(
     names = [each[0] for each in many]
     # a context each: Prefect keeps the flow run there to which a task belongs
     calls = [functools.partial(contextvars.copy_context().run, task, *each) for each in many]
-    if pool := current():
-        return threaded(calls, pool.processes, lambda done: told(done, names[min(done, len(names) - 1)]))
+    if opened := pool.current():
+        return pool.threaded(calls, opened.processes, lambda done: told(done, names[min(done, len(names) - 1)]))
     results = []
     for name, call in zip(names, calls, strict=True):
         told(len(results), name)

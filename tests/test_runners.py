@@ -66,3 +66,10 @@ def test_processes_share_the_cores_unless_the_user_says_how(say, monkeypatch):
     assert runners.runner() == 2 and runners.os.environ.pop("OMP_NUM_THREADS") == "3"
     say("")
     assert runners.runner() is None and "OMP_NUM_THREADS" not in runners.os.environ
+
+
+def test_nonsense_in_tagdag_arms_is_refused_before_anything_runs(monkeypatch):
+    monkeypatch.delenv("TAGDAG_RUNNER", raising=False)
+    monkeypatch.setenv("TAGDAG_ARMS", "all")
+    with pytest.raises(ValueError, match="TAGDAG_ARMS=all: say how many processes"):
+        runners.named()
