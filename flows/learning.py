@@ -145,7 +145,7 @@ def own_threads(section: dict[str, Any], run: Run, title: str) -> Iterator[None]
         kept.write_text(f"{number}\n")
     number = int(kept.read_text())
     print(f"{title}: on {number} of {cores()} threads, the fastest (OMP_NUM_THREADS sets another number)")
-    run.params({"threads": number})
+    run.tags(threads=str(number))
     torch.set_num_threads(number)
     try:
         yield
