@@ -22,7 +22,7 @@ ROOMS = ("flows", "engine", "models", "metrics", "corpus")
 ASIDE = frozenset({"corpus.names", "engine", "engine.waiting", "flows"}).union(
     f"flows.{name}"
     for name in (
-        *("address", "check", "code", "command", "deployed", "intact", "missing", "moved"),
+        *("address", "beside", "check", "code", "command", "deployed", "intact", "missing", "moved"),
         *("orchestrate", "origin", "outage", "pipeline", "pointer", "refusals", "run", "runners"),
         *("pool", "sending", "settings", "spool", "sqlite", "store", "tracking", "warm", "worker"),
         "retest",  # of a champion, by code that evaluate, whose outputs register needs, runs again for

@@ -18,7 +18,7 @@ from pyarrow.compute import field
 from pydantic import PositiveFloat, PositiveInt
 
 from engine.digest import digest
-from flows import intact, settings
+from flows import dvcmetrics, intact, settings
 from flows.code import ROOT, code
 from flows.command import main
 from flows.orchestrate import flow, progress, task
@@ -87,6 +87,14 @@ def tested(name: str, arm: dict[str, Any], folder: Path, size: int, duplicates: 
     found = apart(records.tested, weights, folder, size, duplicates, arm["val_top1"])
     network = digest(arm["candidate"], arm["head"], size)  # what seeds and inits share
     return arm | found | {"size": size, "weights": str(weights), "network": network}
+
+
+@task
+def predicted(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """(class, class predicted) of every test image, by the weights of a record."""
+    from flows import records
+
+    return records.predicted(Path(record["weights"]), folder_of(record["target"]), record["size"])
 
 
 def model_record(seeds: list[dict[str, Any]], costs: dict[str, Any]) -> dict[str, Any]:
@@ -189,6 +197,7 @@ def evaluate(
         records = [model_record(group, priced[group[0]["network"]] | about) for group, about in groups]
         (out / "records.json").write_text(json.dumps(records, indent=1) + "\n")
         (out / "gains.json").write_text(json.dumps(gains(records), indent=1) + "\n")
+        dvcmetrics.write(out, records, predicted(dvcmetrics.challenger(records)))
         for record in records:
             with run.child(record["model"]) as child:
                 child.params({k: record[k] for k in (*ARM, "device", "clock", "dtype", "batch", "weights")})

@@ -1,5 +1,6 @@
 """How a network is trained on posts or labels, from its last state on, and measured; pretraining and search use it."""
 
+import csv
 import os
 import platform
 from collections.abc import Callable, Iterator
@@ -25,7 +26,9 @@ from engine.training.loop import initialise, train
 from engine.training.meter import Progress
 from engine.training.plan import Plan, Training
 from engine.training.recipe import Recipe
+from engine.training.resume import States
 from flows import intact, settings
+from flows.beside import THREADS
 from flows.orchestrate import progress
 from flows.tracking import Run
 
@@ -137,14 +140,16 @@ def own_threads(section: dict[str, Any], run: Run, title: str) -> Iterator[None]
     key = digest(parts(section), section["recipe"], samples.shards.size, machine)
     kept, before = settings.STATE / "threads" / key, torch.get_num_threads()
     if not kept.exists():
-        initialise(section["seed"])
-        module = network(**parts(section), classes=len(samples.shards.names))
-        recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
-        number = fastest(module, samples, recipe, section["seed"], [1, cores()])
+        number = int(os.environ.get(THREADS, "0"))  # said where others are trained beside it
+        if not number:
+            initialise(section["seed"])
+            module = network(**parts(section), classes=len(samples.shards.names))
+            recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
+            number = fastest(module, samples, recipe, section["seed"], [1, cores()])
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(f"{number}\n")
     number = int(kept.read_text())
-    print(f"{title}: on {number} of {cores()} threads, the fastest (OMP_NUM_THREADS sets another number)")
+    print(f"{title}: on {number} of {cores()} threads (OMP_NUM_THREADS sets another number)")
     run.tags(threads=str(number))
     torch.set_num_threads(number)
     try:
@@ -154,8 +159,11 @@ def own_threads(section: dict[str, Any], run: Run, title: str) -> Iterator[None]
 
 
 def weights(section: dict[str, Any], state: Path, run: Run, title: str, file: Path) -> dict[str, float]:
-    """Train, write the weights to a file; the held-out hit rates."""
+    """Train, write the weights to a file and the learning curve beside it; the held-out hit rates."""
     with own_threads(section, run, title), progress(title) as show:
         module, names = fit(section, state, run, title, show)
     save(file, module, parts(section), names)
+    _, about = States(state).newest()
+    with file.with_name("curve.csv").open("w", newline="") as out:
+        csv.writer(out, lineterminator="\n").writerows([("step", "loss", "learning_rate"), *about["curve"]])
     return hit_rate(module)

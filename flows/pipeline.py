@@ -19,6 +19,7 @@ from typing import Any
 from engine.digest import digest
 from flows import intact, runners, schedule, settings
 from flows.address import HELP
+from flows.beside import trained_ahead
 from flows.command import call, user_errors
 from flows.missing import missing_registry, runs_page
 from flows.orchestrate import flow, log, orchestrated, task
@@ -147,11 +148,14 @@ def pipeline(targets: list[str] | None = None, force: bool = False) -> list[str]
         intact.data()  # before DVC, which would bring data.dvc up to the damage
         _in_process()
         mended_lock()
-        for name in order(targets or []):
-            if stage(name, force) is True:
-                ran.append(name)
-            else:
-                print(f"[{name}] unchanged", file=sys.stderr)
+        names = order(targets or [])
+        with trained_ahead(names, force) as before:
+            for name in names:
+                before(name)
+                if stage(name, force) is True:
+                    ran.append(name)
+                else:
+                    print(f"[{name}] unchanged", file=sys.stderr)
     return ran
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from corpus.shards.shards import Shards
 from engine import checkpoint
 from engine.accuracy import accuracy
+from engine.accuracy import predicted as predict
 from engine.complexity import measure
 from engine.network import restore
 from engine.profile import profile
@@ -50,6 +51,16 @@ def tested(
     alone = torch.tensor([key not in duplicates for key in shards.ids])
     bound = 100 * int((metric.correct()[:, 0] & alone).sum()) / len(alone)
     return metric.compute() | {"top1_lower_bound": bound, "val_top1": validated}
+
+
+def predicted(weights: Path, folder: Path, size: int) -> list[tuple[str, str]]:
+    """(class, class with the highest score) of every test image."""
+    (module, names), shards = restore(weights), opened(folder, "test")
+    found = []
+    for scores, targets in predict(module, Rows(shards, "labels", size=size)):
+        pairs = zip(targets.tolist(), scores.argmax(1).tolist(), strict=True)
+        found += [(names[actual], names[guess]) for actual, guess in pairs]
+    return found
 
 
 def images(folder: Path) -> tuple[set[str], int]:

@@ -9,10 +9,8 @@ import contextlib
 import importlib
 import itertools
 import os
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +25,7 @@ from flows.orchestrate import log
 from flows.storage import patiently
 from flows.study import blame
 from flows.sweep import Search, sweep
+from flows.warm import follow_stdin
 
 ROOM = 3 << 29  # bytes of memory for each worker that nobody asked for: a small search was seen to take 1.2 GiB
 PATIENCE = 3  # seconds for a worker to see that nothing is left
@@ -171,12 +170,7 @@ def _follow() -> None:
     importlib.import_module("mlflow")  # what the first network would wait for
     if not sys.stdin.buffer.readline():
         raise SystemExit(1)
-
-    def watch() -> None:
-        sys.stdin.buffer.read()  # until it is closed, as a kill -9 of the stage does too
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()
+    follow_stdin()
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -49,6 +50,16 @@ def follow_parent() -> None:
     """End this process with the one that started it: after a kill -9 it would go on beside the next run's workers."""
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), name="parent", daemon=True).start()
+
+
+def follow_stdin() -> None:
+    """Stop in order when standard input is closed: the process that holds its other end is gone, or says so."""
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def _serve(pipe: Connection, environment: dict[str, str], threads: int) -> None:

@@ -12,9 +12,10 @@ from contextlib import nullcontext
 from engine.training.distributed import joined
 from flows import settings
 from flows.command import keywords, user_errors
-from flows.learning import work
+from flows.learning import own_threads, work
 from flows.pretrain import pretrain, state
 from flows.tracking import stage_run
+from flows.warm import follow_stdin
 
 
 def main() -> None:
@@ -23,12 +24,18 @@ def main() -> None:
         prog="torchrun ... -m flows.worker", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("candidate", help="baseline or winner")
-    candidate = parser.parse_args().candidate
+    parser.add_argument("--follow", action="store_true", help="stop when standard input is closed")
+    given = parser.parse_args()
+    candidate = given.candidate
+    if given.follow:
+        follow_stdin()
     with user_errors(), joined() as workers:
         section = keywords(pretrain, candidate) | {"backbone": settings.backbone(candidate)}
         kept = state(section.pop("candidate"), section)
         with stage_run(f"pretrain@{candidate}", section) if workers.first else nullcontext() as run:
-            work(section, kept, run, f"pretrain {candidate}")
+            title = f"pretrain {candidate}"
+            with own_threads(section, run, title) if workers.world == 1 else nullcontext():
+                work(section, kept, run, title)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,23 @@ def test_a_lock_file_that_a_kill_left_broken_is_put_aside_and_made_again(done, k
     (done.folder / "dvc.lock.damaged").unlink()
 
 
+def test_dvc_shows_the_test_accuracy_of_every_model_and_its_pictures(done):
+    records = json.loads((done.folder / "out/evaluate/records.json").read_text())
+    shown = json.loads(run(done.folder, "dvc", "metrics", "show", "--json"))[""]["data"]
+    shown = shown["out/evaluate/metrics.json"]["data"]
+    best = max(records, key=lambda record: (record["val_top1"], -record["flops"]))
+    assert shown["challenger"] == shown[best["model"]] and len(shown) == len(records) + 1
+    for record in records:
+        assert shown[record["model"]]["top1"] == record["top1_mean"]
+        assert shown[record["model"]]["top1_low"] <= record["top1_mean"] <= shown[record["model"]]["top1_high"]
+    plots = json.loads(run(done.folder, "dvc", "plots", "show", "--json"))
+    assert {"out/evaluate/confusion.csv", "out/pretrain/winner/curve.csv"} <= plots.keys()
+    rows = (done.folder / "out/evaluate/confusion.csv").read_text().splitlines()
+    right = sum(actual == guess for actual, guess in (row.split(",") for row in rows[1:]))
+    assert 100 * right / len(rows[1:]) == pytest.approx(best["top1"])
+    assert "challenger.top1" in run(done.folder, "dvc", "exp", "show", "--csv")
+
+
 def test_report_compares_every_model(done):
     report = (done.folder / "out/register/report.md").read_text()
     models = [

@@ -1,0 +1,42 @@
+"""What DVC shows of a run: `dvc metrics show` and `diff`, `dvc exp show`, `dvc plots show` and `diff`."""
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+SHOWN = {  # the name that DVC shows, and the record's
+    "top1": "top1_mean",
+    "top1_low": "top1_mean_low",
+    "top1_high": "top1_mean_high",
+    "lower_bound": "top1_mean_lower_bound",
+    "latency_p50_ms": "latency_p50_ms",
+}
+ALONE = {"top1_low": "top1_low", "top1_high": "top1_high"}  # of a single seed: over test images
+
+
+def challenger(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The model that the stage register proposes: the best validation accuracy on the first target."""
+    first = [record for record in records if record["target"] == records[0]["target"]]
+    return max(first, key=lambda record: (record["val_top1"], -record["flops"]))
+
+
+def numbers(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Test accuracy in percent, its 95 % interval and lower bound, and latency in ms, by model.
+
+    `challenger` is one of them again: a name that stays when the best model is another.
+    """
+    found = {}
+    for record in [challenger(records), *records]:
+        name = record["model"] if found else "challenger"
+        keys = SHOWN | ALONE if record["top1_mean_low"] is None else SHOWN
+        found[name] = {shown: record[key] for shown, key in keys.items()}
+    return found
+
+
+def write(out: Path, records: Sequence[dict[str, Any]], predicted: Iterable[tuple[str, str]]) -> None:
+    """metrics.json, and confusion.csv of (class, class predicted) for each test image of the challenger."""
+    (out / "metrics.json").write_text(json.dumps(numbers(records), indent=1) + "\n")
+    with (out / "confusion.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([("actual", "predicted"), *predicted])
