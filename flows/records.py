@@ -28,11 +28,20 @@ SPLITS = ("train", "val")  # of the posts
 
 
 def cost(weights: Path, size: int, **measured: Any) -> dict[str, Any]:
-    """Params, flops, activations, latency, images/s and peak memory of one network: its seeds share them."""
+    """Params, flops, activations, latency, images/s and peak memory of one network: its seeds share them.
+
+    On a CPU by one thread, as a search measures latency: a small network gains nothing by more, and several threads
+    tell more of what else the machine does than of the network.
+    """
     module, _ = restore(weights)
     deployed = nn.Sequential(module.backbone, module.head)
     trained = any(p.requires_grad for p in module.head.parameters())  # nearest neighbours are not
-    found = profile(deployed, size, device(), training=trained, patience=PATIENCE, **measured)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        found = profile(deployed, size, device(), training=trained, patience=PATIENCE, **measured)
+    finally:
+        torch.set_num_threads(threads)
     return measure(deployed, (3, size, size)) | found
 
 
