@@ -46,16 +46,18 @@ def learnt_twins(
     k: int = NEIGHBOURS,
     progress: Progress | None = None,
     index: Tensor | None = None,
+    rows: Tensor | None = None,
 ) -> np.ndarray:
-    """bool (test images,): which of them a post shows too, scaled, cropped, recompressed or without its colours.
+    """bool (rows,): which test images a post shows too, scaled, cropped, recompressed or without its colours.
 
     `posts` are splits of the pretraining shards; `objective` is a network pretrained on them, `index` what `indexed`
-    made of all of them, if that is at hand.
+    made of all of them, if that is at hand. `rows`: of the test images, all when None.
     """
+    rows = torch.arange(len(test)) if rows is None else rows
     show = progress or (lambda *_: None)
     if index is None:
         index = torch.cat([indexed(objective, split) for split in posts])
-    pairs = neighbour_pairs(*knn(index, indexed(objective, test), k), least=0.0)
+    pairs = neighbour_pairs(*knn(index, indexed(objective, test, rows), k), least=0.0)
     starts = np.cumsum([0, *(len(split) for split in posts)])
 
     def load(rows: np.ndarray) -> np.ndarray:
@@ -66,10 +68,10 @@ def learnt_twins(
             pixels[mine] = posts[number].images(rows[mine] - starts[number]).numpy()
         return pixels
 
-    found = np.zeros(len(test), bool)
+    found = np.zeros(len(rows), bool)
     parts = np.array_split(pairs, max(1, len(pairs) // 4096))
     for done, part in enumerate(parts):
         show(done, len(parts), "duplicates by the pretrained network")
-        scores = verify(load, lambda rows: test.images(rows).numpy(), part[:, 0], part[:, 1])
+        scores = verify(load, lambda some: test.images(rows[some]).numpy(), part[:, 0], part[:, 1])
         found[part[scores >= SAME, 1]] = True
     return found

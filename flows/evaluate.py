@@ -74,8 +74,12 @@ def learnt(weights: Path, folder: Path) -> set[str]:
     """Ids of the test images that the posts trained on show too, as neighbours by a pretrained network tell."""
     from flows import records
 
+    known, (ids, _) = known_features(weights), records.images(folder)
+    starts = range(0, len(ids), records.BATCH)  # whole batches, however many processes there are
+    calls = [(weights, HASHTAGS, known, folder, first, first + records.BATCH) for first in starts]
     with progress("duplicates") as show:
-        return apart(records.learnt, weights, HASHTAGS, known_features(weights), folder, report=show)
+        found = each(records.learnt, calls, lambda done: show(done, len(calls), "by the pretrained network"))
+    return set().union(*found)
 
 
 @task(task_run_name="test {name}")

@@ -20,7 +20,6 @@ from engine.network import restore
 from engine.profile import profile
 from engine.samples import Rows, opened
 from engine.training.distributed import device
-from engine.training.meter import Progress
 from engine.twins import BATCH, indexed, learnt_twins
 
 PATIENCE = 1.0  # seconds that each row of costs waits for a quiet machine
@@ -95,13 +94,14 @@ def search_features(weights: Path, posts: Path, part: tuple[str, int, int], file
     checkpoint.save(file, {"features": found}, {})
 
 
-def learnt(weights: Path, posts: Path, files: list[Path], folder: Path, report: Progress) -> set[str]:
+def learnt(weights: Path, posts: Path, files: list[Path], folder: Path, first: int, last: int) -> set[str]:
     """Ids of the test images that the posts trained on show too, as neighbours by a pretrained network tell.
 
-    files: the features of all posts, in their order.
+    files: the features of all posts, in their order. first, last: of the test images.
     """
     test = opened(folder, "test")
+    rows = torch.arange(first, min(last, len(test)))
     index = torch.cat([checkpoint.load(file)[0]["features"] for file in files])
     stores = [Shards(posts, split) for split in SPLITS]
-    found = learnt_twins(restore(weights)[0], stores, test, progress=report, index=index)
-    return {key for key, twin in zip(test.ids, found.tolist(), strict=True) if twin}
+    found = learnt_twins(restore(weights)[0], stores, test, index=index, rows=rows)
+    return {test.ids[row] for row, twin in zip(rows.tolist(), found.tolist(), strict=True) if twin}

@@ -165,7 +165,7 @@ def test_what_is_edited_while_a_stage_runs_ends_it(tree, edited):
     ):
         if edited == "params.yaml":
             text = Path("params.yaml").read_text()
-            Path("params.yaml").write_text(text.replace("epochs: 12", "epochs: 13"))
+            Path("params.yaml").write_text(text.replace("epochs: 10", "epochs: 11"))
         else:
             edit(tree / edited)
 
