@@ -96,7 +96,15 @@ def _connected(url: str) -> Storage:
     arguments = {"timeout": LOCKED, "isolation_level": None} if embedded else {"client_encoding": "utf8"}
     options = {"connect_args": arguments, "pool_pre_ping": not embedded}
     with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):  # heartbeats have been one since 2021
-        storage = Storage(url, engine_kwargs=options, heartbeat_interval=BEAT, grace_period=GRACE)
+        try:
+            storage = Storage(url, engine_kwargs=options, heartbeat_interval=BEAT, grace_period=GRACE)
+        except RuntimeError as error:
+            if "table schema" not in str(error):
+                raise
+            raise ValueError(
+                "the storage of the search is a base that another program uses too, such as MLflow (both keep a "
+                "table alembic_version), or another version of Optuna has made it: give TAGDAG_SEARCH_STORAGE one of its own"
+            ) from None
     if embedded:  # without a lock from its start, two workers read the same trial as waiting and both take it
         event.listen(storage.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return storage

@@ -104,7 +104,7 @@ def test_dvc_shows_the_test_accuracy_of_every_model_and_its_pictures(done):
     for record in records:
         assert shown[record["model"]]["top1"] == record["top1_mean"]
         assert shown[record["model"]]["top1_low"] <= record["top1_mean"] <= shown[record["model"]]["top1_high"]
-    plots = json.loads(run(done.folder, "dvc", "plots", "show", "--json"))
+    plots = json.loads(run(done.folder, "dvc", "plots", "show", "--json"))["data"]
     assert {"out/evaluate/confusion.csv", "out/pretrain/winner/curve.csv"} <= plots.keys()
     rows = (done.folder / "out/evaluate/confusion.csv").read_text().splitlines()
     right = sum(actual == guess for actual, guess in (row.split(",") for row in rows[1:]))

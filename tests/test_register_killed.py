@@ -73,7 +73,8 @@ def contents() -> dict:
         "aliases": client.get_registered_model("models").aliases,
         "models": sorted((m.name, str(m.status), "mlflow.modelVersions" in m.tags) for m in models),
         # as a set: a stage killed between its own end and the pipeline's runs again
-        "runs": {(run.info.run_name, run.info.status) for run in runs.values()},
+        # of the pipeline's own, whose name is the time that it began, the status alone
+        "runs": {(r.data.tags.get("tagdag.run"), r.info.status) for r in runs.values()},
         "versions": {
             v.version: (
                 {key: value for key, value in v.tags.items() if key not in ids},

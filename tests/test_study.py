@@ -87,6 +87,20 @@ def test_a_worker_killed_again_and_again_loses_no_slot(tmp_path, kind, monkeypat
     assert cut_short and 8 <= lines <= 8 + len(cut_short), "killed between its work and telling of it"
 
 
+def test_a_base_of_another_program_is_told(postgres_server, monkeypatch, tmp_path):
+    import psycopg
+
+    with psycopg.connect(postgres_server.url, autocommit=True) as base:
+        base.execute("CREATE DATABASE shared")
+    url = postgres_server.url.removesuffix("tagdag") + "shared"
+    with psycopg.connect(url, autocommit=True) as base:
+        base.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        base.execute("INSERT INTO alembic_version VALUES ('451aebb31d03')")  # a revision of MLflow's
+    monkeypatch.setenv("TAGDAG_SEARCH_STORAGE", url)
+    with pytest.raises(ValueError, match=r"another program uses too, such as MLflow.* one of its own"):
+        connected(tmp_path / "unused")
+
+
 def plan(folder, fill, slots=(0,), name="plan"):
     return Plan(opened(connected(folder / "search.db"), name, 1), lambda trials: list(slots), fill)
 
