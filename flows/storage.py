@@ -103,7 +103,7 @@ def _connected(url: str) -> Storage:
                 raise
             raise ValueError(
                 "the storage of the search is a base that another program uses too, such as MLflow (both keep a "
-                "table alembic_version), or another version of Optuna has made it: give TAGDAG_SEARCH_STORAGE one of its own"
+                "table alembic_version), or another version of Optuna has made it: give it a base of its own"
             ) from None
     if embedded:  # without a lock from its start, two workers read the same trial as waiting and both take it
         event.listen(storage.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))

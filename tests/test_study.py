@@ -97,7 +97,7 @@ def test_a_base_of_another_program_is_told(postgres_server, monkeypatch, tmp_pat
         base.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
         base.execute("INSERT INTO alembic_version VALUES ('451aebb31d03')")  # a revision of MLflow's
     monkeypatch.setenv("TAGDAG_SEARCH_STORAGE", url)
-    with pytest.raises(ValueError, match=r"another program uses too, such as MLflow.* one of its own"):
+    with pytest.raises(ValueError, match=r"another program uses too, such as MLflow.* a base of its own"):
         connected(tmp_path / "unused")
 
 
