@@ -35,7 +35,7 @@ repro: setup data ## the whole DAG, unchanged stages skipped (RECIPE=photographs
 	@python -m $(if $(RECIPE),benchmarks.$(RECIPE),flows.pipeline)
 
 # side by side, each with one thread: two that spin on two cores lose to one; then what measures times, alone
-SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: export OMP_NUM_THREADS := 1
 test: setup data lint ## ruff, import contracts and the tests
 	@python -m pytest $(SIDE_BY_SIDE) -m 'not serial'
