@@ -79,12 +79,12 @@ def with_children(seconds: float, but: set[int]) -> None:
         time.sleep(0.1)
 
 
-def repro(overlay: dict) -> list[str]:
-    """Lines on the whole DAG, quiet and busy, and on a run with nothing to do."""
+def repro(overlay: dict, kept: Path | None) -> list[str]:
+    """Lines on the whole DAG, quiet and busy, and on a run with nothing to do; `kept`: a folder that keeps the clones."""
     rows, again = {}, 0.0
     for name, count in (("quiet", 0), ("busy", cores())):
         with tempfile.TemporaryDirectory(prefix="tagdag-shared-") as folder:
-            work = Path(folder) / "clone"
+            work = (kept or Path(folder)) / name
             checkout(ROOT, work)
             overlaid(work, overlay)
             subprocess.run([sys.executable, "-m", "flows.version", "restore"], cwd=work, check=True)
@@ -146,6 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", action="store_true", help="the training step only")
     parser.add_argument("--repro", action="store_true", help="the DAG only")
+    parser.add_argument("--work", type=Path, help="an empty folder for the clones, kept (default: for the while)")
     parser.add_argument("-S", dest="settings", action="append", default=[], metavar="section.key=value")
     parser.add_argument("--one-step", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -157,7 +158,7 @@ def main() -> None:
         overlay = merged(overlay, override(assignment))
     lines = ["# A machine that is shared", "", f"{date.today()}, {processor()}, {cores()} cores. {overlay or ''}", ""]
     lines += steps() if not given.repro else []
-    lines += repro(overlay) if not given.steps else []
+    lines += repro(overlay, given.work and given.work.resolve()) if not given.steps else []
     OUT.write_text("\n".join(lines))
     print("\n".join(lines))
 

@@ -9,8 +9,6 @@ from base64 import b64encode
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("prefect")
-
 
 @pytest.fixture(scope="module")
 def browser():

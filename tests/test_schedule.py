@@ -16,7 +16,6 @@ from tests.servers import cleaned, wait_for
 from tests.test_pipeline import SMALL, clone, edit, run
 from tests.test_version import photograph
 
-pytestmark = pytest.mark.xdist_group("prefect")
 WATCH = ("python", "-m", "flows.watch", "--posts", "incoming/posts.jsonl", "corpus")
 
 

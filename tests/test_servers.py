@@ -14,7 +14,6 @@ from flows import prefectserver
 from tests.conftest import free_port
 from tests.servers import cleaned, wait_for
 
-pytestmark = pytest.mark.xdist_group("prefect")
 RUNS = "/api/flow_runs/filter"
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from tests.servers import cleaned
 
-pytestmark = pytest.mark.xdist_group("prefect")
 ROOT = Path(__file__).parents[1]
 
 
