@@ -80,7 +80,7 @@ def with_children(seconds: float, but: set[int]) -> None:
 
 
 def repro(overlay: dict, kept: Path | None) -> list[str]:
-    """Lines on the whole DAG, quiet and busy, and on a run with nothing to do; `kept`: a folder that keeps the clones."""
+    """Lines on the whole DAG, quiet and busy, and on a run with nothing to do; `kept`: keeps the clones."""
     rows, again = {}, 0.0
     for name, count in (("quiet", 0), ("busy", cores())):
         with tempfile.TemporaryDirectory(prefix="tagdag-shared-") as folder:
