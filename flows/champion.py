@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.digest import digest
-from flows import modelcard, registry, retest, tracking
+from flows import modelcard, registry, tracking
 from flows.orchestrate import task
 from flows.outage import away, patient
 
@@ -65,6 +65,8 @@ def retested(name: str, version: Any, challenger: Labels) -> float:
         ours, theirs = record.get("target"), challenger["tagdag.target"]
         if ours != theirs:
             raise ValueError(f"it is a model of {ours!r}, the challenger of {theirs!r}")
+        from flows import retest  # torch, which --help and most runs of the stage need not
+
         numbers = retest.tested(weights, record)
     labels = {f"tagdag.{key}": f"{numbers[key]:.6g}" for key in modelcard.TESTED}
     labels |= {f"tagdag.{key}": challenger[f"tagdag.{key}"] for key in ("target", "test")}

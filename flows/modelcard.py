@@ -12,7 +12,6 @@ from typing import Any
 
 import yaml
 
-from engine import checkpoint
 from engine.digest import digest
 from flows.markdown import told
 from flows.refusals import flat
@@ -77,6 +76,8 @@ def params(record: dict[str, Any]) -> dict[str, str]:
 
 def _about(record: dict[str, Any]) -> dict[str, Any]:
     """The metadata of the weight file."""
+    from engine import checkpoint  # torch, which --help need not
+
     return checkpoint.load(Path(record["weights"]))[1]
 
 
