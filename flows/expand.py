@@ -22,7 +22,8 @@ from flows.attempt import attempt, row_of
 from flows.command import keywords, user_errors
 from flows.orchestrate import progress
 from flows.scale import read
-from flows.search import checked, search
+from flows.search import search
+from flows.searching import checked
 from flows.storage import connected, opened
 from flows.study import Plan, holders
 from flows.sweep import key_of

@@ -4,119 +4,12 @@ Radosavovic et al. 2020 (arXiv 2003.13678), sections 3.1 and 3.2: draw networks 
 regime, look at the distribution of their errors, keep the best.
 """
 
-import csv
-import json
-import platform
-from collections import Counter
-from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-import optuna
-import torch
-import yaml
-
-from engine.build import options
-from engine.profile import device_name
-from engine.training.distributed import device
 from flows import settings
-from flows.attempt import OBJECTIVES, ranked
 from flows.command import main
 from flows.orchestrate import flow, progress
-from flows.samplers import ordered
-from flows.searcher import others
-from flows.sweep import BUDGETS, Retrain, Search, sweep
 from flows.tracking import stage_run
-
-
-def lines(rows: list[dict[str, Any]], path: Path) -> None:
-    """Write rows as JSON lines, and as CSV beside them, nested values dotted."""
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    flat = [{k: v for k, v in row.items() if not isinstance(v, dict | list)} | row.get("values", {}) for row in rows]
-    with path.with_suffix(".csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, dict.fromkeys(key for row in flat for key in row), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(flat)
-
-
-def means(retrained: list[dict[str, Any]]) -> dict[int, float]:
-    """Mean error of each network that was trained again to the end, by trial."""
-    errors: dict[int, list[float]] = {}
-    for row in ranked(retrained):
-        errors.setdefault(row["trial"], []).append(row["error"])
-    return {trial: fmean(found) for trial, found in errors.items()}
-
-
-def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows that are the same for the same search; MLflow has their seconds."""
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
-
-
-def counts(rows: list[dict[str, Any]]) -> str:
-    """How many networks had each outcome: `5 complete, 1 diverged`."""
-    return ", ".join(f"{n} {outcome}" for outcome, n in Counter(row["outcome"] for row in rows).items())
-
-
-def winner(rows: list[dict[str, Any]], retrained: list[dict[str, Any]]) -> dict[str, Any]:
-    """The best network: of those trained again the one of lowest mean, otherwise that of lowest error."""
-    if not (best := ranked(rows)):
-        reasons = sorted({row["reason"] for row in rows if "reason" in row})[:3]
-        raise ValueError(
-            f"search: no network was trained to the end ({counts(rows)}); {'; '.join(reasons) or 'prune less'}"
-        )
-    if again := means(retrained):
-        return next(row for row in rows if row["trial"] == min(again, key=again.get))
-    return best[0]
-
-
-def about(section: dict[str, Any], origin: dict[str, str]) -> dict[str, Any]:
-    """What the report says of the search itself: where each number of it comes from."""
-    left_out = ("reference", "head", "resampling", "seed", *BUDGETS)
-    budget = {name: section[name] for name in ("trials", "hours", "images") if section[name]}
-    told = {name: value for name, value in section.items() if value and name not in left_out}
-    told |= {"retrain": section["retrain"], "budget": budget, "seed": section["seed"]}
-    versions = f"torch {torch.__version__}, Optuna {optuna.__version__}, Python {platform.python_version()}"
-    return told | {"device": device_name(device()), "versions": versions, **origin}
-
-
-def checked(section: dict[str, Any]) -> dict[str, Any]:
-    """The section with its parts checked; ValueError with cause and fix."""
-    options(Retrain, section["retrain"], "search.retrain")
-    if wrong := [name for name in section["objectives"] if name not in OBJECTIVES]:
-        raise ValueError(f"search.objectives: {wrong[0]!r} is none of {', '.join(OBJECTIVES)}")
-    if "error" not in section["objectives"]:
-        raise ValueError("search.objectives: add error, by which the winner is chosen")
-    if len(section["objectives"]) > 1 and section["pruner"] != {"name": "NopPruner"}:
-        raise ValueError("search.pruner: several objectives cannot be pruned: take {name: NopPruner}")
-    if section["warm_start"] and section["sampler"].get("name", "").startswith("NSGA"):
-        raise ValueError(
-            "search.warm_start: NSGA-II learns from its own generations only: take TPESampler or GPSampler"
-        )
-    if any(Path(folder).resolve() == (settings.OUT / "search").resolve() for folder in section["warm_start"]):
-        raise ValueError("search.warm_start: this search writes out/search itself: copy the earlier one elsewhere")
-    if not any(section[budget] for budget in ("trials", "hours", "images")):
-        raise ValueError("search: name a budget: trials, hours or images")
-    return section
-
-
-def networks(section: dict[str, Any]) -> int | None:
-    """How many networks may be trained side by side unless the user says so; None as many as the machine takes.
-
-    One where their order matters: so a search is the same on every machine. Else all, and the reference.
-    """
-    if ordered(section):
-        return 1
-    return section["trials"] and section["trials"] + 1
-
-
-def fits(search: Search, reference: dict[str, Any]) -> None:
-    """ValueError where params.yaml says that another kind of backbone is handed on: DVC goes by that."""
-    made = {"winner": search.backbone, "baseline": reference["name"]}
-    for candidate, name in settings.load()["candidates"].items():
-        if made.get(candidate, name) != name:
-            raise ValueError(
-                f"candidates.{candidate}: {name}, but this search makes it a {made[candidate]}: mend params.yaml"
-            )
 
 
 @flow
@@ -148,31 +41,26 @@ def search(
     epochs}: so many of the best are trained again for each seed, and means decide. `data`: hashtags, or targets/<name>.
     The reference network is trained in the same regime and handed on as the baseline. flows/searcher.py: workers.
     """
-    section = checked(dict(locals()))
+    section = dict(locals())
+    from flows import searching
+    from flows.searcher import others
+    from flows.sweep import Search, sweep
+
+    searching.checked(section)
     out = settings.OUT / "search"
     out.mkdir(parents=True, exist_ok=True)
-    with others(networks(section)) as crew, stage_run("search", section) as run:
+    with others(searching.networks(section)) as crew, stage_run("search", section) as run:
         joined = Search.joined(section, run)
-        fits(joined, reference)
+        searching.fits(joined, reference)
         crew.begin(joined)
         with progress("search") as show:
             sweep(joined, show, crew.tend)
         joined.recorded()
-        found, (first, *again) = timeless(joined.rows()), timeless(joined.finished())
-        lines([first, *found], out / "trials.jsonl")
-        lines(again, out / "retrained.jsonl")
-        from flows import searchreport  # SciPy and matplotlib, which no other worker needs
-
-        searchreport.write(out, [first, *found], again, about(section, run.origin))
-        best = winner(found, again)
-        (out / "winner.yaml").write_text(yaml.safe_dump(best["network"], sort_keys=False))
-        (out / "baseline.yaml").write_text(yaml.safe_dump(reference, sort_keys=False))
-        errors = {"error_best": best["error"], "error_reference": first["error"], "trials": len(found)}
-        run.metrics({name: value for name, value in errors.items() if value is not None})
+        metrics, line = searching.written(out, joined, section, run.origin)
+        run.metrics(metrics)
         run.files(out)
         settings.forget("search")
-        told = first["outcome"] if first["error"] is None else f"{first['error']:.1f} %"
-        print(f"search: best error {best['error']:.1f} % of {counts(found)}, reference {told}")
+        print(line)
 
 
 if __name__ == "__main__":

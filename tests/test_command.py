@@ -57,7 +57,18 @@ for name in sys.argv[1:]:
 
 def test_no_stage_imports_what_takes_seconds_before_it_runs():
     """`--help` and a fault in params.yaml come at once: what a stage computes with is imported when its flow runs."""
-    stages = ["corpus", "pretrain", "finetune", "evaluate", "pipeline", "version", "explain"]
+    stages = [
+        "corpus",
+        "search",
+        "pretrain",
+        "finetune",
+        "evaluate",
+        "register",
+        "pipeline",
+        "version",
+        "watch",
+        "explain",
+    ]
     clean = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", STARTED, *stages]
     done = subprocess.run(command, env=clean, capture_output=True, text=True, check=True)

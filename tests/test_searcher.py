@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from flows import deaths, searcher
-from flows.search import networks
 from flows.searcher import Crew, count, others, threads
+from flows.searching import networks
 from flows.sweep import Search
 from tests.test_search import searched, shards  # noqa: F401 - fixtures
 

@@ -1,0 +1,131 @@
+"""What a search checks before it begins, who wins it, and the files that it leaves; flows/search.py calls it.
+
+Apart from the stage's flow, whose --help must not wait for torch and Optuna.
+"""
+
+import csv
+import json
+import platform
+from collections import Counter
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import optuna
+import torch
+import yaml
+
+from engine.build import options
+from engine.profile import device_name
+from engine.training.distributed import device
+from flows import settings
+from flows.attempt import OBJECTIVES, ranked
+from flows.samplers import ordered
+from flows.sweep import BUDGETS, Retrain, Search
+
+
+def lines(rows: list[dict[str, Any]], path: Path) -> None:
+    """Write rows as JSON lines, and as CSV beside them, nested values dotted."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    flat = [{k: v for k, v in row.items() if not isinstance(v, dict | list)} | row.get("values", {}) for row in rows]
+    with path.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, dict.fromkeys(key for row in flat for key in row), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(flat)
+
+
+def means(retrained: list[dict[str, Any]]) -> dict[int, float]:
+    """Mean error of each network that was trained again to the end, by trial."""
+    errors: dict[int, list[float]] = {}
+    for row in ranked(retrained):
+        errors.setdefault(row["trial"], []).append(row["error"])
+    return {trial: fmean(found) for trial, found in errors.items()}
+
+
+def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that are the same for the same search; MLflow has their seconds."""
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def counts(rows: list[dict[str, Any]]) -> str:
+    """How many networks had each outcome: `5 complete, 1 diverged`."""
+    return ", ".join(f"{n} {outcome}" for outcome, n in Counter(row["outcome"] for row in rows).items())
+
+
+def winner(rows: list[dict[str, Any]], retrained: list[dict[str, Any]]) -> dict[str, Any]:
+    """The best network: of those trained again the one of lowest mean, otherwise that of lowest error."""
+    if not (best := ranked(rows)):
+        reasons = sorted({row["reason"] for row in rows if "reason" in row})[:3]
+        raise ValueError(
+            f"search: no network was trained to the end ({counts(rows)}); {'; '.join(reasons) or 'prune less'}"
+        )
+    if again := means(retrained):
+        return next(row for row in rows if row["trial"] == min(again, key=again.get))
+    return best[0]
+
+
+def about(section: dict[str, Any], origin: dict[str, str]) -> dict[str, Any]:
+    """What the report says of the search itself: where each number of it comes from."""
+    left_out = ("reference", "head", "resampling", "seed", *BUDGETS)
+    budget = {name: section[name] for name in ("trials", "hours", "images") if section[name]}
+    told = {name: value for name, value in section.items() if value and name not in left_out}
+    told |= {"retrain": section["retrain"], "budget": budget, "seed": section["seed"]}
+    versions = f"torch {torch.__version__}, Optuna {optuna.__version__}, Python {platform.python_version()}"
+    return told | {"device": device_name(device()), "versions": versions, **origin}
+
+
+def checked(section: dict[str, Any]) -> dict[str, Any]:
+    """The section with its parts checked; ValueError with cause and fix."""
+    options(Retrain, section["retrain"], "search.retrain")
+    if wrong := [name for name in section["objectives"] if name not in OBJECTIVES]:
+        raise ValueError(f"search.objectives: {wrong[0]!r} is none of {', '.join(OBJECTIVES)}")
+    if "error" not in section["objectives"]:
+        raise ValueError("search.objectives: add error, by which the winner is chosen")
+    if len(section["objectives"]) > 1 and section["pruner"] != {"name": "NopPruner"}:
+        raise ValueError("search.pruner: several objectives cannot be pruned: take {name: NopPruner}")
+    if section["warm_start"] and section["sampler"].get("name", "").startswith("NSGA"):
+        raise ValueError(
+            "search.warm_start: NSGA-II learns from its own generations only: take TPESampler or GPSampler"
+        )
+    if any(Path(folder).resolve() == (settings.OUT / "search").resolve() for folder in section["warm_start"]):
+        raise ValueError("search.warm_start: this search writes out/search itself: copy the earlier one elsewhere")
+    if not any(section[budget] for budget in ("trials", "hours", "images")):
+        raise ValueError("search: name a budget: trials, hours or images")
+    return section
+
+
+def networks(section: dict[str, Any]) -> int | None:
+    """How many networks may be trained side by side unless the user says so; None as many as the machine takes.
+
+    One where their order matters: so a search is the same on every machine. Else all, and the reference.
+    """
+    if ordered(section):
+        return 1
+    return section["trials"] and section["trials"] + 1
+
+
+def fits(search: Search, reference: dict[str, Any]) -> None:
+    """ValueError where params.yaml says that another kind of backbone is handed on: DVC goes by that."""
+    made = {"winner": search.backbone, "baseline": reference["name"]}
+    for candidate, name in settings.load()["candidates"].items():
+        if made.get(candidate, name) != name:
+            raise ValueError(
+                f"candidates.{candidate}: {name}, but this search makes it a {made[candidate]}: mend params.yaml"
+            )
+
+
+def written(out: Path, joined: Search, section: dict[str, Any], origin: dict[str, str]) -> tuple[dict[str, float], str]:
+    """Write all files of a finished search; its metrics, and a line that tells how it ended."""
+    from flows import searchreport  # SciPy and matplotlib, which nothing before needs
+
+    found, (first, *again) = timeless(joined.rows()), timeless(joined.finished())
+    lines([first, *found], out / "trials.jsonl")
+    lines(again, out / "retrained.jsonl")
+    searchreport.write(out, [first, *found], again, about(section, origin))
+    best = winner(found, again)
+    (out / "winner.yaml").write_text(yaml.safe_dump(best["network"], sort_keys=False))
+    (out / "baseline.yaml").write_text(yaml.safe_dump(section["reference"], sort_keys=False))
+    errors = {"error_best": best["error"], "error_reference": first["error"], "trials": len(found)}
+    told = first["outcome"] if first["error"] is None else f"{first['error']:.1f} %"
+    line = f"search: best error {best['error']:.1f} % of {counts(found)}, reference {told}"
+    return {name: value for name, value in errors.items() if value is not None}, line
