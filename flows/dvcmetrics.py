@@ -16,10 +16,23 @@ SHOWN = {  # the name that DVC shows, and the record's
 ALONE = {"top1_low": "top1_low", "top1_high": "top1_high"}  # of a single seed: over test images
 
 
+def ranked(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The models from the worst to the challenger, so that the newest version is the best.
+
+    The first target comes last, as it decides; within a target, validation accuracy decides and
+    the test split has no say; of equal ones the cheaper is better, then the one that is named first.
+    """
+    targets = list(dict.fromkeys(record["target"] for record in records))
+
+    def merit(record: dict[str, Any]) -> tuple[int, float, float]:
+        return -targets.index(record["target"]), record["val_top1"], -record["flops"]
+
+    return sorted(records, key=merit, reverse=True)[::-1]  # of equal ones the first comes last
+
+
 def challenger(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The model that the stage register proposes: the best validation accuracy on the first target."""
-    first = [record for record in records if record["target"] == records[0]["target"]]
-    return max(first, key=lambda record: (record["val_top1"], -record["flops"]))
+    return ranked(records)[-1]
 
 
 def numbers(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:

@@ -21,7 +21,7 @@ from engine.network import network, parts, save
 from engine.samples import Rows, once, opened
 from engine.threads import fastest
 from engine.training.distributed import ALONE, team
-from engine.training.launching import launch
+from engine.training.launching import launch, said
 from engine.training.loop import initialise, train
 from engine.training.meter import Progress
 from engine.training.plan import Plan, Training
@@ -122,7 +122,7 @@ def fit(
 
 def workers() -> int:
     """How many processes train a network here: TAGDAG_WORKERS, or one for each GPU."""
-    return int(os.environ.get("TAGDAG_WORKERS", "0")) or max(1, torch.cuda.device_count())
+    return said() or max(1, torch.cuda.device_count())
 
 
 @contextmanager

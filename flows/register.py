@@ -10,26 +10,13 @@ from urllib.parse import quote
 
 from flows import address, champion, registry, settings, tracking
 from flows.command import main
+from flows.dvcmetrics import ranked
 from flows.orchestrate import flow
 from flows.origin import experiment
 from flows.outage import patient
 from flows.report import write
 
 HEADLINE = ("top1", "top1_low", "top1_high", "latency_p50_ms")
-
-
-def ranked(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The models from the worst to the challenger, so that the newest version is the best.
-
-    The first target comes last, as it decides; within a target, validation accuracy decides and
-    the test split has no say; of equal ones the cheaper is better.
-    """
-    targets = list(dict.fromkeys(record["target"] for record in records))
-
-    def merit(record: dict[str, Any]) -> tuple[int, float, float]:
-        return -targets.index(record["target"]), record["val_top1"], -record["flops"]
-
-    return sorted(records, key=merit)
 
 
 def _compared(name: str, found: dict[str, Any], experiment_id: str) -> dict[str, str]:

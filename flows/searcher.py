@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from engine.cores import cores
 from engine.training.launching import said
 from flows import deaths
 from flows.command import keywords, user_errors
@@ -29,13 +30,6 @@ from flows.warm import follow_stdin
 
 ROOM = 3 << 29  # bytes of memory for each worker that nobody asked for: a small search was seen to take 1.2 GiB
 PATIENCE = 3  # seconds for a worker to see that nothing is left
-
-
-def cores() -> int:
-    """How many cores this process may use: its affinity, and a container's quota (cgroup 2)."""
-    usable, quota = len(os.sched_getaffinity(0)), Path("/sys/fs/cgroup/cpu.max")
-    limit, period = quota.read_text().split() if quota.exists() else ("max", "1")
-    return min(usable, max(1, int(limit) // int(period))) if limit.isdecimal() else usable
 
 
 def gpus() -> list[str]:

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -56,7 +55,9 @@ def follow_stdin() -> None:
     """Stop in order when standard input is closed: the process that holds its other end is gone, or says so."""
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        # not sys.stdin, whose lock a thread that waits would hold while Python ends: a fatal error
+        while os.read(0, 1):
+            pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
