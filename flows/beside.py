@@ -20,11 +20,21 @@ LAST = 60  # seconds to keep a state in, when the pipeline ends before a trainin
 
 
 def _changed(name: str) -> bool:
-    """Whether DVC would run this stage."""
+    """Whether DVC would run this stage, which it does not where its run cache has the outputs."""
     from dvc.repo import Repo
+    from dvc.stage.cache import RunCacheNotFoundError
 
     with Repo(_wait_for_lock=True) as repo:
-        return bool(repo.status(targets=[name]))
+        if not repo.status(targets=[name]):
+            return False
+        with repo.lock:
+            [stage] = repo.stage.collect(name)
+            stage.save_deps()  # a dry restore goes by the hashes that the stage has
+            try:
+                repo.stage_cache.restore(stage, dry=True)
+            except RunCacheNotFoundError:
+                return True
+            return False
 
 
 def _room() -> int:

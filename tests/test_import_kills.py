@@ -15,7 +15,7 @@ from tests.test_ingest import files, picture
 ROOT = Path(__file__).parents[1]
 # One process imports everything, and each import is a fork of it: seconds less a kill than a new command.
 COMMAND = """
-import os, sys, time
+import contextlib, os, sys, time
 from pathlib import Path
 import dvc.repo, dvc.repo.add, mlflow, sqlalchemy, corpus.sample, corpus.store.ingest, corpus.sources.source
 from flows import tracking, version
@@ -49,7 +49,9 @@ def posts_stored(): return not (data / ".posts.part").exists()
 def labels_planned(): return (data / "targets/.mine.part/plan.sqlite").exists()
 def labels_stored(): return (data / "targets/mine/store.json").exists()
 def in_cache(): return any(Path(".dvc/cache/files").rglob("*.dir"))
-def named(): return Path("data.dvc").exists() and Path("data.dvc").stat().st_size > 0
+def named():
+    with contextlib.suppress(FileNotFoundError):  # it is put aside meanwhile: the kill before left it broken
+        return Path("data.dvc").stat().st_size > 0
 steps = [first_second, planned, posts_written, posts_stored, labels_planned, labels_stored, in_cache, named]
 for moment in steps if sys.argv[3] == "kill" else ():
     killed(moment)

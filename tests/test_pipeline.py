@@ -91,6 +91,7 @@ def test_a_lock_file_that_a_kill_left_broken_is_put_aside_and_made_again(done, k
     printed = run(done.folder, "python", "-m", "flows.pipeline")
     assert "dvc.lock was broken, and is now dvc.lock.damaged" in printed
     assert "] python" not in printed, "a stage ran although DVC's run cache has its outputs"
+    assert "is trained meanwhile" not in printed, "and so did a training beside it"
     assert lock.read_bytes() == done.lock
     (done.folder / "dvc.lock.damaged").unlink()
 

@@ -24,14 +24,14 @@ def patience(monkeypatch):
     return lambda seconds: monkeypatch.setenv("TAGDAG_MLFLOW_PATIENCE", str(seconds))
 
 
-def killed(call, file: Path, size: float) -> None:
-    """kill -9 of a process that makes a call, as soon as the file that it writes has so many bytes."""
+def killed(call, moment) -> None:
+    """kill -9 of a process that makes a call, as soon as `moment()` is true."""
     child = os.fork()
     if not child:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         call()
         time.sleep(60)
-    while not (file.exists() and file.stat().st_size > size):
+    while not moment():
         time.sleep(0.002)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -58,7 +58,8 @@ def fresh() -> None:
 def test_a_kill_while_the_store_is_made_leaves_none(place, monkeypatch, empty_store, share):
     file = place / "new.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
-    killed(store.reach, place / "new.db.partial", share * empty_store.stat().st_size)
+    partial, size = place / "new.db.partial", share * empty_store.stat().st_size
+    killed(store.reach, lambda: partial.exists() and partial.stat().st_size > size)
     assert not file.exists() and (place / "new.db.partial").exists()
     copied = []
     monkeypatch.setattr(
@@ -74,9 +75,13 @@ def test_a_store_that_another_program_left_unfinished_is_put_aside(place, monkey
 
     file = place / "half.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
-    whole = len(sqlite.rows(empty_store, "SELECT 1 FROM sqlite_master"))
-    killed(lambda: SqlAlchemyStore(f"sqlite:///{file}", "mlruns"), file, share * empty_store.stat().st_size)
-    assert 0 < len(sqlite.rows(file, "SELECT 1 FROM sqlite_master")) < whole
+
+    def tables(file: Path) -> int:  # that are committed: a file with bytes may have none yet
+        return len(sqlite.rows(file, "SELECT 1 FROM sqlite_master", wait=60)) if file.exists() else 0
+
+    whole = tables(empty_store)
+    killed(lambda: SqlAlchemyStore(f"sqlite:///{file}", "mlruns"), lambda: tables(file) > share * whole)
+    assert 0 < tables(file) < whole
     monkeypatch.setattr(sqlite, "QUIET", 0.1)
     monkeypatch.setattr(store, "_make", lambda file: lambda partial: shutil.copyfile(empty_store, partial))
     time.sleep(0.1)
