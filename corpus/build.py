@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -22,36 +23,20 @@ from corpus.report.plots import write_plots
 from corpus.shards.index import IndexWriter
 from corpus.shards.squares import Store, forget, link, opened
 from corpus.sources.rows import Progress, number_of
+from corpus.splits import TEST_SHARE, VAL_SHARE
 from corpus.store.posts import json_line
 from corpus.store.read import read_table, shards_of
 from corpus.store.write import replacing
 from corpus.tags.tagging import Tagging, classes_per_post, tag
+from corpus.targets import LABELS, labelled
 
-LABELS = {"id": pa.string(), "label": pa.string(), "split": pa.string()}
+log = logging.getLogger("tagdag")
 PEOPLE = {"id": pa.string(), "user": pa.string()}
 
 
 def held_out(key: str, user: str | None, share: float) -> bool:
     """Whether a post is for validation: decided by its user where known, so that nobody is on both sides."""
     return number_of(f"user:{user}" if user else f"id:{key}") < share * 2**64
-
-
-def labelled(store: Store, out: Path) -> Counter[str]:
-    """Writes the shards of a target set, its classes in alphabetical order; returns the images per split."""
-    tables = [read_table(store.folder, one.shard, LABELS) for one in store.squares]
-    names = sorted({name for table in tables for name in table["label"].unique().to_pylist()})
-    number, counts = {name: i for i, name in enumerate(names)}, Counter()
-    with replacing(out) as part:
-        with IndexWriter(part, names, store.side.size) as index:
-            for one, table in zip(store.squares, tables, strict=True):
-                images = one.table()
-                good = images["size"].to_numpy() > 0
-                labels = np.array([number[name] for name in table["label"].to_pylist()], np.int32)
-                images = images.append_column("id", table["id"]).append_column("split", table["split"])
-                index.add(int(one.shard.name), good, images, labels, np.ones(len(labels), np.int64))
-                counts.update(table["split"].filter(pa.array(good)).to_pylist())
-        write_checksums(part, link(store, part))
-    return counts
 
 
 def posted(
@@ -112,11 +97,14 @@ def build(
     noise: float = 0.0,
     duplicates: str = "drop",
     holdout: float = 0.05,
+    val_share: float = VAL_SHARE,
+    test_share: float = TEST_SHARE,
     progress: Progress | None = None,
 ) -> dict:
     """data/posts and each data/targets/<name> become shards of `size` px below `out`, with vocabulary and report.
 
     Posts keep their tags within the vocabulary and need `min_tags` of them; `holdout` is the share of validation.
+    A labelled set without a val or test split gets one out of its train images: `val_share`, `test_share` of them.
     Square images are kept in `cache`. Bad images are listed in out/quarantine.jsonl, duplicates in
     out/duplicates.parquet. Returns what is in out/summary.json.
     """
@@ -126,6 +114,7 @@ def build(
             raise ValueError(f"{count}: {settings[count]} is too few: give 1 or more")
     if duplicates not in POLICIES:
         raise ValueError(f"duplicates: unknown {duplicates!r}; choose one of {', '.join(POLICIES)}")
+    shares = {"val": val_share, "test": test_share}
     show = progress or (lambda *_: None)
     out.mkdir(parents=True, exist_ok=True)
     (out / "summary.json").unlink(missing_ok=True)  # written last, it says that the rest is whole
@@ -142,14 +131,19 @@ def build(
         names = tagging.vocabulary.names
         images = {"hashtags": posted(posts, out / "hashtags", names, masks.keep, flat, sizes, holdout)}
         with replacing(out / "targets") as part:
-            images |= {store.name: labelled(store, part / store.folder.name) for store in targets}
-        findings = account(data, settings, tagging, [posts, *targets], masks, (flat, sizes), dropped, images)
+            sets = {store.name: labelled(store, part / store.folder.name, shares) for store in targets}
+        images |= {name: found.counts for name, found in sets.items()}
+        stores, notes = [posts, *targets], [line for found in sets.values() for line in found.told]
+        findings = account(data, settings, tagging, stores, masks, (flat, sizes), dropped, images, notes)
+    for line in notes:
+        log.warning(line)
     forget(cache, [one for store in (posts, *targets) for one in store.squares])
     pq.write_table(dropped.pairs, out / "duplicates.parquet")
-    return _write_texts(out, tagging, findings, [posts, *targets])
+    held = {name: found.held_out for name, found in sets.items() if found.held_out}
+    return _write_texts(out, tagging, findings, [posts, *targets], held)
 
 
-def _write_texts(out: Path, tagging: Tagging, findings: Findings, stores: list[Store]) -> dict:
+def _write_texts(out: Path, tagging: Tagging, findings: Findings, stores: list[Store], held: dict) -> dict:
     """vocabulary.csv, quarantine.jsonl, report.html with its plots, summary.json."""
     with (out / "vocabulary.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
@@ -172,5 +166,6 @@ def _write_texts(out: Path, tagging: Tagging, findings: Findings, stores: list[S
     write_report(out / "report.html", findings)
     write_plots(out, findings)
     summary = findings.summary | {"bad_images": refused, "images": findings.images}
+    summary |= {"held_out": held, "notes": findings.notes}
     (out / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return summary

@@ -41,12 +41,15 @@ def corpus(
     noise: Annotated[float, Field(ge=0, le=1)] = 0.0,
     duplicates: Literal["drop", "flag", "ignore"] = "drop",
     holdout: Annotated[float, Field(ge=0, lt=1)] = 0.05,
+    val_share: Annotated[float, Field(ge=0, lt=1)] = 0.15,
+    test_share: Annotated[float, Field(ge=0, lt=1)] = 0.2,
 ) -> None:
     """Turn data/ into tar shards with a Parquet index, a vocabulary and a report of what became of every post.
 
     Classes are the max_tags most frequent hashtags of at least min_posts posts (of one user, user_cap of them count):
     "frequent" whatever they mean, "nouns" of WordNet, or of the "targets", the classes of the labelled sets. `wordnet`
     names a file (Princeton's dict, Open English WordNet's XML, a table); keep it in data/, so that it is versioned.
+    A labelled set that has no val or test split gets one out of its train images: `val_share`, `test_share` of them.
     `python -m flows.explain "#hashtag"` shows what the rules make of one.
     """
     options = dict(locals())

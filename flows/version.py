@@ -1,38 +1,19 @@
 """Data versioning: one's own posts validated, put into data/, versioned by DVC; or what data.dvc names brought back."""
 
 import argparse
-import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
-from corpus.names import checked_name, printable
-from flows import intact, pointer, settings
+from corpus.names import checked_name
+from flows import intact, pointer
 from flows.command import user_errors
+from flows.importing import SHEET, imported, told, tried
 from flows.orchestrate import flow, progress, task
 from flows.pointer import DATA, POINTER
 from flows.restore import restore
 
 QUARANTINE = DATA / "quarantine.jsonl"
-LONGEST = 200  # letters of a stranger's name or reason that are printed
-
-
-@task
-def imported(source: str, images: str | None, name: str, replace: bool) -> dict[str, Any]:
-    """Add rows and images of a source (local or s3://) to the store data/`name`; counts, and the first refused rows."""
-    from corpus.sample import drawn
-    from corpus.sources.source import rows
-    from corpus.store.ingest import ingest, place_of
-    from corpus.store.write import locked, recover
-
-    with locked(DATA):
-        recover(place_of(DATA, name))  # before it is asked whether what is there was drawn
-    kind = "posts" if name == "posts" else "labels"
-    spool = settings.STATE / "spool"
-    with progress(f"import {kind}") as show:
-        found = rows(source, images, kind, spool, progress=show)
-        result = ingest(found, DATA, name, replace or drawn(DATA / name), progress=show)
-    shutil.rmtree(spool, ignore_errors=True)  # kept until here, so that a cut import need not download again
-    return result._asdict()
 
 
 @task
@@ -73,21 +54,33 @@ def version(
     images: str | None = None,
     target: str = "target",
     replace: bool = False,
+    update: bool = False,
+    dry_run: bool = False,
+    sheet: str | None = None,
 ) -> str:
     """Add posts (image, hashtags, user, time) and labels (image, label, split) to data/ and version it.
 
     Rows that cannot be used are left out, counted, and listed with the reason in data/quarantine.jsonl.
+    A row whose id is there already is left as it is there, or with `update` takes its place. `dry_run`
+    says what would happen and changes nothing; `sheet` is the page of pictures that it writes.
     """
     from flows.tracking import connect
 
-    if not posts and not labels:
+    jobs = {"posts": posts, f"targets/{target}": labels}
+    sources = {name: source for name, source in jobs.items() if source}
+    if not sources:
         raise ValueError("nothing to add: give --posts SOURCE, --labels SOURCE, or both")
+    if sheet and not dry_run:
+        raise ValueError("--sheet is the page of a dry run: give --dry-run too, or leave it out")
+    if replace and update:
+        raise ValueError("--replace drops all that is there, --update corrects it: give one of them")
     checked_name(target, "--target")
+    if dry_run:
+        tried(sources, images, replace, update, Path(sheet or SHEET))
+        return pointer.md5() or "unversioned"
     connect()  # a server that is down is told before anything is replaced
     known = _recorded()
-    intact.note(importing="yes")  # until data.dvc names it: `restore` then leaves data/ as it is
-    jobs = {"posts": posts, f"targets/{target}": labels}
-    results = {name: imported(source, images, name, replace) for name, source in jobs.items() if source}
+    results = imported(sources, images, replace, update)
     digest = added()
     if digest != known:  # a watched source is asked every night, and most nights have nothing new
         record(results, digest)
@@ -97,21 +90,10 @@ def version(
     if QUARANTINE.exists():
         print(f"all that was refused, with the reasons: {QUARANTINE}")
     if labels:
-        print(f"to use these labels: `targets: [{target}]` in the sections finetune and evaluate of params.yaml")
+        sections = "sections finetune and evaluate of params.yaml"
+        print(f"to use these labels: `targets: [{target}]` in the {sections}")
     print(f"data version {digest}: commit data.dvc, then `make repro`")
     return digest
-
-
-def told(name: str, result: dict[str, Any]) -> list[str]:
-    """What became of the rows of one source, in lines that any terminal can show."""
-    counts = f"{result['kept']} added, {result['already']} there already, {sum(result['refused'].values())} refused"
-    lines = [f"{name}: {counts}; digest {result['digest'][:12]}"]
-    for reason, count in sorted(result["refused"].items(), key=lambda item: -item[1]):
-        lines.append(f"  {count} x {printable(reason)[:LONGEST]}")
-    for row in result["first"]:
-        shown = (printable(row[key])[:LONGEST] for key in ("where", "image", "reason"))
-        lines.append("  {}, {}: {}".format(*(each or "no image" for each in shown)))
-    return lines
 
 
 @task
@@ -121,7 +103,9 @@ def record(results: dict[str, Any], digest: str) -> None:
 
     with single_run("version add", ", ".join(results), {"data": digest}) as run:
         for name, result in results.items():
-            counts = {"added": result["kept"], "already": result["already"], "refused": sum(result["refused"].values())}
+            refused = sum(result["refused"].values())
+            counts = {"added": result["kept"], "already": result["already"], "refused": refused}
+            counts |= {"changed": result["changed"]} if result["changed"] else {}
             run.metrics({f"{name.replace('/', '_')}_{what}": count for what, count in counts.items()})
         if QUARANTINE.exists():
             run.files(QUARANTINE)
@@ -134,34 +118,62 @@ def verify() -> None:
     print(f"{count} files are what was written")
 
 
+SOURCES = """what a SOURCE may be, here or (tables, tars) under s3://:
+  a table         CSV, TSV, JSONL (also .gz) or Parquet, a row per image; or a folder of such part files.
+                  posts: columns image, hashtags and, where known, id, user, time
+                  labels: columns image, label and, where known, id, split (train, val, test)
+                  image names a file beside the table or below --images; Parquet as Hugging Face
+                  writes it may hold the images themselves
+  tars            as img2dataset and webdataset write them: a tar, a folder of them,
+                  shards/{00000..00009}.tar, "shards/*.tar"
+  class folders   for labels: a folder with a folder of images per class, or with train/, val/ and
+                  test/ and the classes in these; for posts only in studies (a model of how people
+                  tag makes posts of them)
+
+A labelled set without a val or test split gets one: a part of its train images, chosen by their ids
+(corpus.val_share, corpus.test_share in params.yaml). What cannot be used is left out, counted by
+reason and listed in data/quarantine.jsonl."""
+
+
 def main() -> None:
     """Command line: `add` one's own posts and labels, `restore` what data.dvc names, `verify` all of it."""
     parser = argparse.ArgumentParser(prog="python -m flows.version", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    add = commands.add_parser("add", help="add one's own posts and labels to data/ and version them")
-    add.add_argument("--images", help="folder or s3:// prefix that a manifest's names are relative to (default: its)")
-    add.add_argument(
-        "--posts",
-        metavar="SOURCE",
-        help="a manifest with columns image, hashtags and, where known, id, user, time (CSV, JSONL, Parquet), or "
-        "img2dataset/webdataset tars (a tar, a folder of them, shards/{00000..00009}.tar); local or s3://; or, for "
-        "studies, a folder with a folder of images per class, which a model of how people tag turns into posts",
+    _add_options(
+        commands.add_parser(
+            "add",
+            help="add one's own posts and labels to data/ and version them",
+            description="Add one's own posts and labels to data/ and version them.",
+            epilog=SOURCES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
     )
-    add.add_argument(
-        "--labels",
-        metavar="SOURCE",
-        help="likewise with columns image, label and, where known, split (train, val, test)",
-    )
-    add.add_argument(
-        "--target", default="target", help="name of the labelled set (params.yaml: finetune.targets, evaluate.targets)"
-    )
-    add.add_argument("--replace", action="store_true", help="put them in place of what data/ has, instead of adding")
-    commands.add_parser("restore", help="pull what data.dvc names, or draw the sample when there is no remote")
-    commands.add_parser("verify", help="hash every file of data/ and out/corpus: is it what was written?")
+    draws = "pull what data.dvc names, or draw the sample when there is no remote"
+    commands.add_parser("restore", help=draws)
+    hashes = "hash every file of data/ and out/corpus: is it what was written?"
+    commands.add_parser("verify", help=hashes)
     options = vars(parser.parse_args())
     jobs = {"add": version, "restore": restore, "verify": verify}
     with user_errors():
         jobs[options.pop("command")](**options)
+
+
+def _add_options(add: argparse.ArgumentParser) -> None:
+    add.add_argument("--posts", metavar="SOURCE", help="images with hashtags, to pretrain on")
+    add.add_argument("--labels", metavar="SOURCE", help="images with labels, to fine-tune and test on")
+    images = "folder or s3:// prefix that a table's image names are relative to (default: the table's)"
+    add.add_argument("--images", metavar="FOLDER", help=images)
+    target = "name of the labelled set (params.yaml: finetune.targets, evaluate.targets)"
+    add.add_argument("--target", default="target", help=target)
+    there = "put them in place of what data/ has, instead of adding"
+    add.add_argument("--replace", action="store_true", help=there)
+    corrected = "rows whose id is there already replace what is there, where label, split, hashtags, "
+    corrected += "user, time or image differ (reads all images of the source; without it they are told)"
+    add.add_argument("--update", action="store_true", help=corrected)
+    dry = "say what would be added, changed and refused, and why; change nothing"
+    add.add_argument("--dry-run", action="store_true", help=dry)
+    sheet = f"with --dry-run: the page of sample pictures and refused rows (default: {SHEET})"
+    add.add_argument("--sheet", metavar="FILE", help=sheet)
 
 
 if __name__ == "__main__":

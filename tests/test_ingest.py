@@ -140,20 +140,22 @@ def test_bad_rows_are_counted_by_reason_and_listed_and_nothing_else_is_lost(sour
     assert again.already == 25 and len(quarantined(tmp_path / "data")) == len(bad)  # listed once
 
 
-def test_labels_have_stores_and_refusals_of_their_own(source, tmp_path):
-    def label(number: int, data: bytes | None = None, **fields) -> Row:
-        row = post(source, number, data)
-        return row._replace(
-            fields={"id": f"l{number}", "image": row.fields["image"], "label": "cat", "split": "test"} | fields
-        )
+def label(folder: Path, number: int, data: bytes | None = None, **fields) -> Row:
+    row = post(folder, number, data)
+    about = {"id": f"l{number}", "image": row.fields["image"], "label": f"c{number % 2}", "split": "test"}
+    return row._replace(fields=about | fields)
 
+
+def test_labels_have_stores_and_refusals_of_their_own(source, tmp_path):
     data = tmp_path / "data"
-    ingest([label(i) for i in range(5)] + [label(5, split="dev"), label(6, b"")], data, "targets/pets")
+    rows = [label(source, i) for i in range(5)]
+    ingest([*rows, label(source, 5, split="dev"), label(source, 6, b"")], data, "targets/pets")
     ingest([post(source, 7), post(source, 8, b"")], data, "posts")
     assert [entry["store"] for entry in quarantined(data)] == ["targets/pets", "targets/pets", "posts"]
-    ingest([label(1)], data, "targets/pets", replace=True)
+    ingest([label(source, 1), label(source, 2)], data, "targets/pets", replace=True)
     assert [entry["store"] for entry in quarantined(data)] == ["posts"]
-    assert [record.label for record in read_records(data / "targets" / "pets", Label)] == ["cat"]
+    stored = [record.label for record in read_records(data / "targets" / "pets", Label)]
+    assert sorted(stored) == ["c0", "c1"]
 
 
 def test_no_usable_row_leaves_the_older_store(source, tmp_path):
@@ -303,11 +305,11 @@ def test_a_set_whose_name_is_a_path_is_refused_and_nothing_is_touched(source, tm
     data = tmp_path / "data"
     (tmp_path / "benchmarks").mkdir()
     (tmp_path / "benchmarks" / "kept.py").write_text("x")
-    label = post(source, 1)._replace(fields={"id": "l", "image": "1.jpg", "label": "cat", "split": "test"})
-    ingest([label], data, "targets/pets")
+    rows = [label(source, 1), label(source, 2)]
+    ingest(rows, data, "targets/pets")
     before = files(tmp_path)
     with pytest.raises(ValueError, match="name of the labelled set"):
-        ingest([label], data, f"targets/{name}", replace=True)
+        ingest(rows, data, f"targets/{name}", replace=True)
     assert files(tmp_path) == before
 
 
@@ -318,9 +320,8 @@ def test_a_store_that_a_link_puts_outside_of_data_is_refused_and_data_may_be_a_l
     (tmp_path / "data").symlink_to("disk")
     ingest([post(source, 1)], tmp_path / "data", "posts")
     (tmp_path / "disk" / "targets").symlink_to(tmp_path / "elsewhere")
-    label = post(source, 1)._replace(fields={"id": "l", "image": "1.jpg", "label": "cat", "split": "test"})
     with pytest.raises(ValueError, match="lies outside of"):
-        ingest([label], tmp_path / "data", "targets/pets", replace=True)
+        ingest([label(source, 1), label(source, 2)], tmp_path / "data", "targets/pets", replace=True)
     assert files(tmp_path / "elsewhere") == {"kept": b"x"} and (tmp_path / "disk" / "posts" / "store.json").exists()
 
 

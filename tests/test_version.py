@@ -159,6 +159,8 @@ def test_names_of_strangers_do_not_steer_a_terminal(place, own):
     folder.mkdir(parents=True)
     (folder / f"{STEER}.jpg").write_bytes(b"no image")
     (folder / "good.jpg").write_bytes(photograph(5))
+    (own / "classes" / "b").mkdir()
+    (own / "classes" / "b" / "good.jpg").write_bytes(photograph(6))
     command = [sys.executable, "-m", "flows.version", "add", "--labels", str(own / "classes"), "--target", "mine"]
     shown = on_a_terminal(place, *command).decode()
     assert r"\x1b]0;title\x07\x1b[31mred" in shown and "海" in shown

@@ -1,6 +1,7 @@
 """What became of every post and hashtag, for the report: each step adds up to the next."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,7 @@ def account(
     classes: tuple[np.ndarray, np.ndarray],
     dropped: Dropped,
     images: dict[str, Counter[str]],
+    notes: Sequence[str] = (),
 ) -> Findings:
     """All that the report tells; `stores` are the posts and the target sets, `classes` flat ids and their number."""
     names, (flat, sizes) = tagging.vocabulary.names, classes
@@ -137,6 +139,7 @@ def account(
         twins=sheet(stores, dropped),
         examples=examples(stores[0], masks.keep, flat, sizes, names),
         lost=lost(tagging),
+        notes=list(notes),
         settings=settings,
         rules=rules(settings, [store.name for store in stores[1:]]),
     )

@@ -94,6 +94,7 @@ class Findings:
     twins: list[Twins] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # on the labelled sets
     settings: dict[str, Any] = field(default_factory=dict)
     rules: dict[str, str] = field(default_factory=dict)  # title -> paragraph; reasons of that title link to it
 

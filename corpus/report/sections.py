@@ -136,6 +136,9 @@ def posts(findings: Findings) -> Parts:
             el("h3", "Images by store and split"),
             table(["store", *splits, "all"], rows, range(1, len(splits) + 2)),
         ]
+    if findings.notes:
+        notes = el("ul", *(el("li", tag(note, 400)) for note in findings.notes))
+        parts += [el("h3", "What to know of the labelled sets"), notes]
     return parts
 
 

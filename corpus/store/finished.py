@@ -11,6 +11,14 @@ from corpus.store.posts import json_line
 from corpus.store.read import Shard
 
 
+def take_back(folder: Path, listed: Iterable[Shard], into: Path) -> None:
+    """Moves shards that a killed run put into the store, but did not list, back `into` where it works."""
+    names = {shard.name for shard in listed}
+    for stray in folder.glob("[0-9]*.*"):
+        if stray.suffix in (".tar", ".jsonl") and stray.stem not in names:
+            stray.replace(into / stray.name)
+
+
 class Chain:
     """A hash over the plan's rows so far: equal only for equal beginnings."""
 

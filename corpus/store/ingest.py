@@ -5,58 +5,33 @@ id the first usable one in that order stays. A run that ends early (Ctrl-C, kill
 finished shards beside the store, and the next run of the same import goes on from there.
 """
 
-import errno
 import shutil
-import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-from corpus.names import checked_name, within
 from corpus.shards.images import BadImage, checked
 from corpus.sources.rows import Progress, Refused, Row, prefetch
 from corpus.sources.source import fetch
-from corpus.store.finished import Chain, Finished
+from corpus.store.account import Import, Unusable, noted, nothing, told_of
+from corpus.store.classes import classes_of
+from corpus.store.compare import LEAST, Compared, compare, described, known
+from corpus.store.finished import Chain, Finished, take_back
 from corpus.store.plan import Plan, Planned, Refusals
-from corpus.store.posts import Label, Post, Record
+from corpus.store.posts import Label, Post
 from corpus.store.quarantine import note
-from corpus.store.read import STORE, Shard, read_records, shards_of, total
-from corpus.store.write import StoreWriter, keep_extras, locked, recover, swap, write_list
+from corpus.store.read import STORE, Shard, place_of, shards_of, total
+from corpus.store.rewrite import linked, named, rewritten
+from corpus.store.write import StoreWriter, bounded_disk, keep_extras, locked, recover, swap, write_list
 
-LEAST = 64  # pixels: a larger JPEG is decoded at reduced size, which is enough to know that it is whole
 MODELS = {"posts": Post, "labels": Label}
 ENDINGS = {"JPEG": "jpg", "TIFF": "tif"}
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Import(NamedTuple):
-    """Records added, rows whose id was there already, rows refused by reason, the first of them; the new digest."""
-
-    kept: int
-    already: int
-    refused: dict[str, int]
-    first: list[dict]
-    digest: str
-
-
-@contextmanager
-def _disk(part: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, sqlite3.OperationalError) as error:
-        if isinstance(error, OSError) and error.errno not in FULL:
-            raise
-        if isinstance(error, sqlite3.OperationalError) and "full" not in str(error):
-            raise
-        raise ValueError(
-            f"the disk is full while writing to {part}: free some space and run the same import again, it goes on from "
-            "its last finished shard; the store itself has not been changed"
-        ) from None
-
-
-def _load(row: Planned) -> tuple[Planned, bytes, str, str]:
+def load(row: Planned) -> tuple[Planned, bytes, str, str]:
     """(row, image, its format, why it is refused) - the last empty if it is not."""
     try:
         data = fetch(row.locator)
@@ -65,20 +40,11 @@ def _load(row: Planned) -> tuple[Planned, bytes, str, str]:
         return row, b"", "", str(error)
 
 
-def place_of(data: Path, name: str) -> Path:
-    """The folder of the store `posts` or targets/<set>; ValueError for any other, or one outside of `data`."""
-    if name != "posts":
-        head, _, target = name.partition("/")
-        assert head == "targets", name
-        checked_name(target, "name of the labelled set")
-    return within(data / name, data)
-
-
 class Ingest:
     """One import into the store `name` (posts, or targets/<set>) of the folder `data`."""
 
-    def __init__(self, data: Path, name: str, replace: bool, shard_bytes: int):
-        self.data, self.name, self.replace = data, name, replace
+    def __init__(self, data: Path, name: str, replace: bool, update: bool, shard_bytes: int):
+        self.data, self.name, self.replace, self.update = data, name, replace, update
         self.model = MODELS["posts" if name == "posts" else "labels"]
         self.folder = place_of(data, name)
         recover(self.folder)
@@ -86,37 +52,48 @@ class Ingest:
         self.shards = self.part / "shards"
         self.shards.mkdir(parents=True, exist_ok=True)
         self.old = [] if replace or not (self.folder / STORE).exists() else shards_of(self.folder)
-        self._take_back()
+        if not replace:
+            take_back(self.folder, self.old, self.shards)
         self.refusals = Refusals(self.part / "refused.jsonl", name)
         header = {"base": total(self.old), "name": name, "shard_bytes": shard_bytes}
         self.finished = Finished(self.part / "finished.jsonl", header)
         self.shard_bytes = shard_bytes
+        self.result: Import
+        self.whole: list[Shard]  # of the store after the import
 
-    def _take_back(self) -> None:
-        """Shards that a killed run moved into the store but did not list."""
-        listed = {shard.name for shard in self.old}
-        if not self.replace:
-            for stray in self.folder.glob("[0-9]*.*"):
-                if stray.suffix in (".tar", ".jsonl") and stray.stem not in listed:
-                    stray.replace(self.shards / stray.name)
-
-    def run(self, rows: Iterable[Row], threads: int, progress: Progress | None) -> Import:
-        """Plans, writes, and puts the result in place."""
-        with _disk(self.part), closing(Plan(self.part / "plan.sqlite")) as plan:
-            if self.old:
-                plan.know(record.id for record in read_records(self.folder, Record))
+    def prepare(self, rows: Iterable[Row], threads: int, progress: Progress | None) -> None:
+        """Plans, and writes what is new beside the store, which stays as it is; Unusable if there is nothing."""
+        with bounded_disk(self.part), closing(Plan(self.part / "plan.sqlite")) as plan:
+            plan.know(known(self.folder, self.old, self.model))
             plan.fill(rows, self.model, self.refusals, progress)
             shards = self._write(plan, threads, progress)
-            self.refusals.close()
-            kept = sum(shard.records for shard in shards) - sum(shard.records for shard in self.old)
+            kept = sum(shard.records for shard in shards[len(self.old) :])
             if not kept and not plan.already:
-                why = f"; the first: {self.refusals.first[0]}" if self.refusals.first else ""
-                raise ValueError(f"nothing could be imported into {self.folder}{why}; check the source and its images")
-            # before the commit: a run that is killed after it passes over stored ids and would not refuse them again
-            note(self.data / "quarantine.jsonl", self.refusals.path, self.name, self.replace)
-            digest = self._commit(shards)
-        shutil.rmtree(self.part)
-        return Import(kept, plan.already, dict(self.refusals.counts), self.refusals.first, digest)
+                raise nothing(self.folder, self.refusals)
+            describe = partial(described, self.folder, self.old, self.model)
+            found = compare(plan, self.update, self.refusals, describe, threads, progress)
+            changed = self._rewrite(plan, shards, threads, progress) if self.update else 0
+            counts = {"kept": kept, "already": plan.already - found.refused, "changed": changed}
+            counts["already"] -= found.differing if self.update else 0
+            self.result = self._account(counts, found)
+
+    def _rewrite(self, plan: Plan, shards: list[Shard], threads: int, progress: Progress | None) -> int:
+        given = self.model, load, self.refusals, threads, progress
+        old, count = rewritten(self.folder, self.old, self.shards, plan, *given)
+        self.whole = [*old, *shards[len(old) :]]
+        return count
+
+    def _account(self, counts: dict[str, int], found: Compared) -> Import:
+        self.refusals.close()
+        refused, first = dict(self.refusals.counts), self.refusals.first
+        result = Import(**counts, refused=refused, first=first, digest=total(self.whole))
+        if not self.update:
+            result = result._replace(differing=found.differing)
+        result = result._replace(differences=tuple(found.first), repeated=found.repeated)
+        if self.model is Label:
+            places = ((self.folder if shard in self.old else self.shards, shard) for shard in self.whole)
+            result = result._replace(**noted(self.folder.name, classes_of(places)))
+        return result
 
     def _write(self, plan: Plan, threads: int, progress: Progress | None) -> list[Shard]:
         """Fetches, checks and stores the planned images, from the first row that no finished shard holds."""
@@ -127,11 +104,11 @@ class Ingest:
         for refusal in self.finished.refused:
             self.refusals.add(*refusal)
         done, last, refused = self.finished.rows, self.finished.last, []
-        chain = Chain()
+        so_far = Chain()
         rows = iter(plan)
-        chain.update(islice(rows, done))
+        so_far.update(islice(rows, done))
         with closing(StoreWriter(self.shards, [*self.old, *self.finished.shards], self.shard_bytes)) as writer:
-            for row, data, form, reason in prefetch(_load, rows, threads):
+            for row, data, form, reason in prefetch(load, rows, threads):
                 record = self.model.model_validate_json(row.record)
                 if not reason and record.id == last:
                     reason = f"duplicate id: {record.id!r} occurs more than once"
@@ -139,42 +116,83 @@ class Ingest:
                     refused.append((row.where, row.image, reason))
                     self.refusals.add(*refused[-1])
                 else:
-                    writer.add(record.model_copy(update={"image": f"{row.key[:20]}.{form}"}), data)
+                    writer.add(named(record, row, form), data)
                     last = record.id
                 done += 1
-                chain.update([row])
+                so_far.update([row])
                 if writer.full:
-                    self.finished.add(writer.finish(), done, chain, last, refused)
+                    self.finished.add(writer.finish(), done, so_far, last, refused)
                     refused = []
                 if progress:
                     progress(done, plan.rows, "import")
             writer.finish()
+            self.whole = writer.shards
             return writer.shards
 
-    def _commit(self, shards: list[Shard]) -> str:
-        """The finished shards become the store, or its continuation."""
-        if self.replace or not self.old:
-            digest = write_list(self.shards, shards)
+    def commit(self) -> Import:
+        """Puts what was prepared in place."""
+        with bounded_disk(self.part):
+            # first: a run that is killed after the swap passes over stored ids and would not refuse them again
+            note(self.data / "quarantine.jsonl", self.refusals.path, self.name, self.replace)
+            self._put()
+        shutil.rmtree(self.part)
+        return self.result
+
+    def _put(self) -> None:
+        """The finished shards become the store, its continuation, or its successor with rewritten ones."""
+        if self.replace or not self.old or self.result.changed:
+            linked(self.folder, self.whole, self.shards)
+            write_list(self.shards, self.whole)
             keep_extras(self.folder, self.shards)
             swap(self.shards, self.folder)
-            return digest
+            return
         for path in sorted(self.shards.iterdir()):
             path.replace(self.folder / path.name)
-        return write_list(self.folder, shards)
+        write_list(self.folder, self.whole)
+
+    def discard(self) -> None:
+        """Takes away what was prepared."""
+        self.refusals.close()
+        shutil.rmtree(self.part)
 
 
-def ingest(
-    rows: Iterable[Row],
+def looked_at(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows, of which the first was read: a source that cannot be is told before anything is done."""
+    rows = iter(rows)
+    return chain(list(islice(rows, 1)), rows)
+
+
+def ingest_all(
+    sources: Mapping[str, Iterable[Row]],
     data: Path,
-    name: str,
-    replace: bool = False,
+    replaced: Collection[str] = (),
+    update: bool = False,
     shard_bytes: int = 64 << 20,
     threads: int = 8,
     progress: Progress | None = None,
-) -> Import:
-    """Adds rows to the store data/<name>: "posts", or "targets/<set>" for labels; with `replace`, in place of it.
+) -> dict[str, Import]:
+    """Adds the rows of each source to the store data/<name>: "posts", or "targets/<set>" for labels.
 
-    ValueError if S3 fails, the disk is full, another process writes, or no row is left; the store is then as before.
+    Stores in `replaced` are put in place of older ones; with `update` records whose id is there are
+    replaced where the source says otherwise. All is prepared before any store changes.
+    Unusable: nothing has changed. ValueError if S3 fails, the disk is full or another process
+    writes: the stores are as before, and the same import goes on when it is run again.
     """
+    rows = {name: looked_at(each) for name, each in sources.items()}
+    jobs: dict[str, Ingest] = {}
     with locked(data):
-        return Ingest(data, name, replace, shard_bytes).run(rows, threads, progress)
+        try:
+            # labels first: they are few, and what is wrong with them is told before a day of posts
+            for name in sorted(sources, key=lambda name: name == "posts"):
+                jobs[name] = Ingest(data, name, name in replaced, update, shard_bytes)
+                jobs[name].prepare(rows[name], threads, progress and partial(told_of, progress, name))
+        except Unusable:
+            for job in jobs.values():
+                job.discard()
+            raise
+        return {name: jobs[name].commit() for name in sources}
+
+
+def ingest(rows: Iterable[Row], data: Path, name: str, replace: bool = False, **options: Any) -> Import:
+    """`ingest_all` of one source."""
+    return ingest_all({name: rows}, data, [name] if replace else [], **options)[name]

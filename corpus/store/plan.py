@@ -11,11 +11,16 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from corpus.sources.rows import Progress, Refused, Row
+from corpus.store.classes import spelled
 from corpus.store.posts import Record, faults, json_line
 
 MAX_TAGS = 1000  # of one post; Instagram allows 30
+EACH = 12  # rows of a reason, and reasons, that are kept to be shown
 REASON = re.compile(r"[^:;,(\d'\"]*")
 NEW = "from plan where key not in (select key from known)"
+# a row that says what is stored comes before others of its id, then the order of an import
+THERE = """select plan.*, known.* from plan join known on plan.key = known.key
+order by shard, line, plan.content != known.content, plan.content, locator, place"""
 
 
 class Refusals:
@@ -25,14 +30,24 @@ class Refusals:
         self.path, self.store = path, store
         self.counts: Counter[str] = Counter()
         self.first: list[dict] = []
+        self._of: dict[str, list[dict]] = {}  # a few of each reason
         self._file = path.open("w", encoding="utf-8", newline="\n")
 
     def add(self, where: str, image: str, reason: str) -> None:
         """Takes down one row."""
         entry = {"store": self.store, "where": where, "image": image, "reason": reason}
-        self.counts[REASON.match(reason)[0].strip()] += 1
+        kind = REASON.match(reason)[0].strip()
+        self.counts[kind] += 1
         self.first += [entry] if len(self.first) < 3 else []
+        if len(self._of) < EACH or kind in self._of:
+            group = self._of.setdefault(kind, [])
+            group += [entry] if len(group) < EACH else []
         self._file.write(json_line(entry))
+
+    def spread(self, most: int) -> list[dict]:
+        """Some rows over all reasons: one of each before the second of any."""
+        ranked = ((i, entry) for group in self._of.values() for i, entry in enumerate(group))
+        return [entry for _, entry in sorted(ranked, key=lambda pair: pair[0])][:most]
 
     def close(self) -> None:
         """Ends the list."""
@@ -43,6 +58,8 @@ def record_of(fields: dict, model: type[Record]) -> Record:
     """The checked record of one row, its place in the store still open; Refused with the reason."""
     if len(fields.get("hashtags", ())) > MAX_TAGS:
         raise Refused(f"too many hashtags: {len(fields['hashtags']):,}, allowed are {MAX_TAGS:,}")
+    if fields.get("label"):
+        fields = fields | {"label": spelled(fields["label"])}
     try:
         return model(**fields | {"image": "pending"})
     except ValidationError as error:
@@ -60,6 +77,21 @@ class Planned(NamedTuple):
     record: str
 
 
+WIDTH = len(Planned._fields)
+COLUMNS = ", ".join(f"{name} text" for name in Planned._fields).replace("where", "place")
+
+
+class Known(NamedTuple):
+    """A record of the store: SHA-256 of id and record, its place, size and SHA-256 of its image."""
+
+    key: str
+    content: str
+    shard: int
+    line: int
+    size: int
+    sha256: str
+
+
 class Plan:
     """The rows to import in the store's order, in an SQLite file: sorted on disk, whatever their number."""
 
@@ -68,14 +100,16 @@ class Plan:
         self._db = sqlite3.connect(path)
         self._db.executescript(
             "pragma journal_mode = off; pragma synchronous = off;"
-            f"create table plan ({', '.join(f'{name} text' for name in Planned._fields).replace('where', 'place')});"
-            "create table known (key text primary key) without rowid;"
+            f"create table plan ({COLUMNS});"
+            "create table known (key text primary key, content text, shard integer, line integer,"
+            " size integer, sha256 text) without rowid;"
+            f"create table changes (at integer, row integer, {COLUMNS}, primary key (at, row));"
         )
         self.rows = self.already = 0
 
-    def know(self, ids: Iterable[str]) -> None:
-        """Ids that the store has: their rows are passed over."""
-        self._db.executemany("insert or ignore into known values (?)", ((_hash(key),) for key in ids))
+    def know(self, records: Iterable[Known]) -> None:
+        """What the store has: rows with such an id are compared with it, and are not new."""
+        self._db.executemany("insert or ignore into known values (?, ?, ?, ?, ?, ?)", records)
 
     def fill(self, rows: Iterable[Row], model: type[Record], refusals: Refusals, progress: Progress | None) -> None:
         """Takes in the usable rows of the source, and lists the others."""
@@ -91,12 +125,33 @@ class Plan:
         """The rows that the store has not, in its order."""
         yield from map(Planned._make, self._db.execute(f"select * {NEW} order by key, content, locator, place"))
 
+    def there(self) -> Iterator[tuple[Planned, Known]]:
+        """The rows whose id the store has, beside what it has, in the order of its shards."""
+        for row in self._db.execute(THERE):
+            yield Planned._make(row[:WIDTH]), Known._make(row[WIDTH:])
+
+    def change(self, row: Planned, known: Known) -> None:
+        """Takes down that the row is to replace what is known."""
+        marks = ", ".join("?" * (WIDTH + 2))
+        self._db.execute(f"insert into changes values ({marks})", (known.shard, known.line, *row))
+
+    def changed(self) -> list[int]:
+        """The shards that hold rows to be replaced."""
+        found = self._db.execute("select distinct at from changes order by at")
+        return [shard for (shard,) in found]
+
+    def changes(self, shard: int) -> Iterator[tuple[int, Planned]]:
+        """(line, what replaces it) of one shard, in its order."""
+        for _, line, *row in self._db.execute("select * from changes where at = ? order by row", (shard,)):
+            yield line, Planned._make(row)
+
     def close(self) -> None:
         """Closes the file."""
         self._db.close()
 
 
-def _hash(text: str) -> str:
+def hashed(text: str) -> str:
+    """SHA-256 of a text, in hex."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -109,7 +164,7 @@ def _planned(
                 raise Refused(row.reason)
             record = record_of(row.fields, model)
             text = record.model_dump_json()
-            yield Planned(_hash(record.id), _hash(text), row.locator, row.where, row.fields["image"], text)
+            yield Planned(hashed(record.id), hashed(text), row.locator, row.where, row.fields["image"], text)
         except Refused as refused:
             refusals.add(row.where, row.fields["image"], str(refused))
         if progress and number % 1000 == 0:

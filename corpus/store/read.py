@@ -1,7 +1,8 @@
 """The data store, few large files for DVC and S3: NNNNN.tar (images), NNNNN.jsonl (their records), store.json.
 
-Shards are never rewritten: more posts are more shards. The digest of a store is the sum modulo 2^256 of the SHA-256 of
-its records with their images, so it depends neither on their order nor on how many imports they came in.
+More posts are more shards; a correction of records rewrites the shards that hold them, and no others. The digest of a
+store is the sum modulo 2^256 of the SHA-256 of its records with their images, so it depends neither on their order nor
+on how many imports they came in.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import BinaryIO
 import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
+from corpus.names import checked_name, within
 from corpus.store.posts import R, faults
 
 STORE = "store.json"
@@ -27,6 +29,15 @@ class Shard(BaseModel):
     tar: str
     lines: str
     digest: str
+
+
+def place_of(data: Path, name: str) -> Path:
+    """The folder of the store `posts` or targets/<set>; ValueError for any other, or one outside of `data`."""
+    if name != "posts":
+        head, _, target = name.partition("/")
+        assert head == "targets", name
+        checked_name(target, "name of the labelled set")
+    return within(data / name, data)
 
 
 def shards_of(folder: Path) -> list[Shard]:
@@ -65,17 +76,23 @@ def _file(folder: Path, shard: Shard, kind: str) -> BinaryIO:
         raise ValueError(f"{path} is missing or unreadable ({error.strerror}); {REPAIR}") from None
 
 
-def _lines(folder: Path, shard: Shard, model: type[R]) -> Iterator[R]:
+def read_lines(folder: Path, shard: Shard, model: type[R]) -> Iterator[tuple[R, bytes]]:
+    """(record, its line with offset, size and sha256 of its image) of one shard."""
     number = 0
     with _file(folder, shard, "jsonl") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                yield model.model_validate_json(line)
+                yield model.model_validate_json(line), line
             except ValidationError as error:
                 what = f"{folder / shard.name}.jsonl line {number} is no {model.__name__} ({faults(error)})"
                 raise ValueError(f"{what}; {REPAIR}") from None
     if number != shard.records:
         raise ValueError(f"{folder / shard.name}.jsonl has {number} lines, not {shard.records}; {REPAIR}")
+
+
+def _lines(folder: Path, shard: Shard, model: type[R]) -> Iterator[R]:
+    for record, _ in read_lines(folder, shard, model):
+        yield record
 
 
 def read_records(folder: Path, model: type[R]) -> Iterator[R]:

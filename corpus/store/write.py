@@ -1,10 +1,12 @@
 """Writing the data store: append-only shards of the same bytes for the same input, replaced or extended as a whole."""
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -15,6 +17,8 @@ from typing import TextIO
 from corpus.checksums import file_sha256
 from corpus.store.posts import Record, json_line
 from corpus.store.read import STORE, Shard, total
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -67,6 +71,22 @@ def locked(folder: Path) -> Iterator[None]:
         raise ValueError(f"another process is writing to {folder}; wait until it ends, then run this again") from None
     finally:
         os.close(handle)
+
+
+@contextmanager
+def bounded_disk(part: Path) -> Iterator[None]:
+    """A full disk is told, as ValueError, with what to do."""
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        if isinstance(error, OSError) and error.errno not in FULL:
+            raise
+        if isinstance(error, sqlite3.OperationalError) and "full" not in str(error):
+            raise
+        raise ValueError(
+            f"the disk is full while writing to {part}: free some space and run the same import again, it goes on from "
+            "its last finished shard; the store itself has not been changed"
+        ) from None
 
 
 def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> int:

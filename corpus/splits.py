@@ -1,0 +1,93 @@
+"""The splits of a labelled set: as its source has them; what it lacks is held out of its train images.
+
+Evaluation needs images that no training has seen (test), and the choice of an epoch or of a setting
+others again (val). Most sets come without a val split, as CIFAR-10 does, and some without a test split.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from corpus.sources.rows import number_of
+
+VAL_SHARE, TEST_SHARE = 0.15, 0.2  # of the train images, where the source has no such split
+SHARES = {"val": VAL_SHARE, "test": TEST_SHARE}
+USES = {"val": "validation", "test": "test"}
+
+
+class HeldOut:
+    """Decides, image after image in the store's order, which ones leave train for the split `name`.
+
+    An image does where its id's hash says so (a share of them all), and as the second of its class
+    where the first did not: so each class of two or more has one. Later images change nothing of
+    that for earlier ones, and an import adds its images behind those that are there.
+    """
+
+    def __init__(self, name: str, share: float, classes: int):
+        self.name, self.share = name, share
+        self._seen = np.zeros(classes, np.int64)
+        self._taken = np.zeros(classes, bool)
+
+    def takes(self, key: str, label: int) -> bool:
+        """Whether the next image, with this id and class, leaves train."""
+        self._seen[label] += 1
+        taken = number_of(f"{self.name}:{key}") < self.share * 2**64
+        taken |= bool(self._seen[label] == 2 and not self._taken[label])
+        self._taken[label] |= taken
+        return taken
+
+
+class Part(NamedTuple):
+    """The images of one shard: ids, class indices, splits, and which of them can be used."""
+
+    ids: list[str]
+    labels: np.ndarray
+    splits: list[str]
+    good: np.ndarray
+
+
+def completed(parts: Sequence[Part], classes: int, shares: dict[str, float]) -> tuple[list[list[str]], list[str]]:
+    """(the splits of each shard's images, the names of those that were held out of train).
+
+    `shares`: {"val": share, "test": share}. A set that has both, or no train images, stays as it is.
+    """
+    had = set()
+    for part in parts:
+        had.update(split for split, good in zip(part.splits, part.good, strict=True) if good)
+    lacking = [name for name in ("test", "val") if name not in had and shares[name]]
+    splits = [list(part.splits) for part in parts]
+    if "train" not in had or not lacking:
+        return splits, []
+    rules = [HeldOut(name, shares[name], classes) for name in lacking]
+    for part, into in zip(parts, splits, strict=True):
+        _hold_out(part, into, rules)
+    return splits, lacking
+
+
+def _hold_out(part: Part, into: list[str], rules: list[HeldOut]) -> None:
+    for row in np.flatnonzero(part.good).tolist():
+        if into[row] == "train":
+            label = int(part.labels[row])
+            taken = (rule.name for rule in rules if rule.takes(part.ids[row], label))
+            into[row] = next(taken, "train")
+
+
+def notes(had: dict[str, int]) -> list[str]:
+    """What will be held out of a set with so many images per split, told before it is."""
+    if not had["train"]:
+        return ["no train split: nothing can be trained on this set before images of it are added"]
+    return [
+        f"no {name} split: {SHARES[name]:.0%} of train (setting corpus.{name}_share) will serve as "
+        f"{USES[name]}, chosen by the images' ids"
+        for name in ("test", "val")
+        if not had[name]
+    ]
+
+
+def made(split: str, taken: int, share: float) -> str:
+    """What was held out of a set, told after it was."""
+    if not taken:
+        return f"no {split} split, and no class has two images to hold one out of: add images"
+    rule = f"corpus.{split}_share = {share:g}"
+    return f"no {split} split: {taken:,} images of train ({rule}) serve as {USES[split]}"

@@ -1,0 +1,58 @@
+"""What became of the rows of a source, and whether that makes a store."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from corpus.sources.rows import Progress
+from corpus.splits import notes
+from corpus.store.classes import Classes, named, told
+from corpus.store.plan import Refusals
+
+
+class Unusable(ValueError):
+    """A source of which nothing, or nothing that makes sense, can be imported: nothing was changed."""
+
+
+class Import(NamedTuple):
+    """What became of the rows of one source, each in one of kept, changed, already, refused.
+
+    kept: records added; changed: records replaced by corrected ones; already: rows whose id was
+    there and is left as it was; refused: the others, by reason, and the first of them. Of `already`,
+    `differing` say otherwise than the store, `repeated` say otherwise than another row of their id.
+    """
+
+    kept: int
+    already: int
+    refused: dict[str, int]
+    first: list[dict]
+    digest: str
+    changed: int = 0
+    differing: int = 0
+    differences: tuple[dict, ...] = ()
+    repeated: int = 0
+    classes: int = 0
+    splits: dict[str, int] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def noted(name: str, classes: Classes) -> dict:
+    """The fields of an Import on the classes of a labelled set; Unusable for a set of one class."""
+    if len(classes.counts) == 1:
+        [label] = classes.counts
+        raise Unusable(
+            f"targets/{name} would hold one class only, {named(label)}, and a classifier of one class "
+            "says nothing: give images of other classes too, in the same import"
+        )
+    lines = (*notes(classes.splits), *told(classes))
+    return {"classes": len(classes.counts), "splits": classes.splits, "notes": lines}
+
+
+def nothing(folder: Path, refusals: Refusals) -> Unusable:
+    """The error of a source without a usable row."""
+    why = f"; the first: {refusals.first[0]}" if refusals.first else ""
+    return Unusable(f"nothing could be imported into {folder}{why}; check the source and its images")
+
+
+def told_of(progress: Progress, name: str, done: int, total: int | None, text: str) -> None:
+    """`progress` of one source of several."""
+    progress(done, total, f"{name}: {text}")

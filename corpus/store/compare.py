@@ -1,0 +1,126 @@
+"""Rows whose id the store has already, against what it has: which say otherwise.
+
+Compared are SHA-256s: of the record, and, with `--update`, of the image. That reads every image of
+the source once more, so that without `--update` only an image's size is looked at, which a file's
+entry or the place in a tar tells: other bytes of the same number are not seen then.
+"""
+
+import hashlib
+import json
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from corpus.shards.images import BadImage, checked
+from corpus.sources.rows import Progress, Refused, prefetch
+from corpus.sources.source import IN_TAR, fetch
+from corpus.store.plan import Known, Plan, Planned, Refusals, hashed
+from corpus.store.posts import Record
+from corpus.store.read import Shard, read_lines
+
+LEAST = 64  # pixels: a larger JPEG is decoded at reduced size, which is enough to know that it is whole
+FIRST = 3  # differences that are told
+
+
+class Compared(NamedTuple):
+    """Ids of which the source says otherwise, the first of them; rows refused, and rows that repeat an id otherwise."""
+
+    differing: int
+    first: list[dict]
+    refused: int
+    repeated: int
+
+
+def known(folder: Path, shards: Iterable[Shard], model: type[Record]) -> Iterator[Known]:
+    """The records of a store, as a plan compares them."""
+    for number, shard in enumerate(shards):
+        for line, (record, text) in enumerate(read_lines(folder, shard, model)):
+            content = record.model_copy(update={"image": "pending"}).model_dump_json()
+            about = json.loads(text)
+            place = number, line, about.get("size", -1), about.get("sha256", "")
+            yield Known(hashed(record.id), hashed(content), *place)
+
+
+def size_of(locator: str) -> int | None:
+    """Bytes of the image there, where that can be told without reading it."""
+    if part := IN_TAR.fullmatch(locator):
+        return int(part[2])
+    try:
+        about = Path(locator).stat()
+    except (OSError, ValueError):  # not there, no path, or in a bucket
+        return None
+    return about.st_size if stat.S_ISREG(about.st_mode) else None
+
+
+def _glanced(pair: tuple[Planned, Known]) -> tuple[Planned, Known, bool, str]:
+    """(row, known, whether they differ, why the row is refused): by record, and by the size of the image."""
+    row, there = pair
+    size = size_of(row.locator) if row.content == there.content else None
+    other = size not in (None, there.size) and there.size >= 0
+    return row, there, other or row.content != there.content, ""
+
+
+def _read(pair: tuple[Planned, Known]) -> tuple[Planned, Known, bool, str]:
+    """The same, by the bytes of the image."""
+    row, there = pair
+    try:
+        data = fetch(row.locator)
+        other = hashlib.sha256(data).hexdigest() != there.sha256
+        if other:
+            checked(data, LEAST)
+        return row, there, other or row.content != there.content, ""
+    except (Refused, BadImage) as error:
+        return row, there, False, str(error)
+
+
+def compare(
+    plan: Plan,
+    images: bool,
+    refusals: Refusals,
+    describe: Callable[[Planned, Known], str],
+    threads: int,
+    progress: Progress | None,
+) -> Compared:
+    """Notes in the plan which rows differ from what the store has of their id, and counts them.
+
+    images: read them. Then a row is refused whose image cannot be used, and the next one of its id counts.
+    `describe` says in words what differs, of the first ones.
+    """
+    pairs = plan.there()
+    judged = prefetch(_read, pairs, threads) if images else map(_glanced, pairs)
+    settled, differing, refused, repeated, first = None, 0, 0, 0, []
+    for done, (row, there, differs, reason) in enumerate(judged, 1):
+        if settled and row.key == settled.key:
+            repeated += row.content not in (settled.content, there.content)
+        elif reason:
+            refusals.add(row.where, row.image, reason)
+            refused += 1
+        else:
+            settled = row
+            if differs:
+                plan.change(row, there)
+                differing += 1
+                first += [_told(row, describe(row, there))] if differing <= FIRST else []
+        if progress and done % 100 == 0:
+            progress(done, plan.already, "compared")
+    return Compared(differing, first, refused, repeated)
+
+
+def _told(row: Planned, words: str) -> dict[str, str]:
+    return {"where": row.where, "id": json.loads(row.record)["id"], "change": words}
+
+
+def described(folder: Path, shards: list[Shard], model: type[Record], row: Planned, there: Known) -> str:
+    """What the row changes of its stored record: `label 'cat' -> 'dog', split 'train' -> 'test'`."""
+    lines = read_lines(folder, shards[there.shard], model)
+    [(old, _)] = islice(lines, there.line, there.line + 1)
+    before, after = (record.model_dump() for record in (old, model.model_validate_json(row.record)))
+    fields = [name for name in before if name != "image" and before[name] != after[name]]
+    words = [f"{name} {_value(before[name])} -> {_value(after[name])}" for name in fields]
+    return ", ".join(words) or "another image"
+
+
+def _value(value: Any) -> str:
+    return " ".join(f"#{tag}" for tag in value) if isinstance(value, list) else repr(value)

@@ -1,0 +1,192 @@
+"""What an import would do, without doing it: the same rows read, images checked, the same account.
+
+Of many rows the images of the first IMAGES in the store's order are looked at, which is that of the
+ids' hashes: a random sample that is the same each time. The rows themselves are all read.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import closing, nullcontext
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import NamedTuple
+
+from corpus.shards.images import BadImage, square
+from corpus.sources.rows import Progress, Row, prefetch
+from corpus.store.account import Import, Unusable, noted, nothing, told_of
+from corpus.store.classes import Classes, classes_of
+from corpus.store.compare import Compared, compare, described, known
+from corpus.store.ingest import MODELS, load, looked_at
+from corpus.store.plan import Plan, Refusals
+from corpus.store.posts import Label, Record
+from corpus.store.read import STORE, place_of, read_lines, shards_of, total
+from corpus.store.write import locked
+
+IMAGES = 5_000  # looked at: a minute or two of photographs
+SHOWN, EACH, REFUSED = 40, 4, 12  # pictures of a sheet, those of one class, refused rows
+SIDE = 160  # pixels of a thumbnail
+
+
+class Picture(NamedTuple):
+    """One image of a sheet: a square JPEG, id, class or hashtags as typed, split."""
+
+    jpeg: bytes
+    id: str
+    words: tuple[str, ...]
+    split: str
+
+
+class Tried(NamedTuple):
+    """What an import of one source would do, and what a preview shows of it."""
+
+    result: Import
+    pictures: list[Picture]
+    refused: list[dict]
+    classes: Classes
+    checked: int  # images that were looked at, of the new rows
+    rows: int  # new rows
+    error: str  # why the import would be refused as a whole
+
+
+class _Chosen:
+    """The pictures of a sheet: of each class a few, the first of each class before the second."""
+
+    def __init__(self):
+        self._of: dict[str, list[Picture]] = {}
+
+    def add(self, record: Record, data: bytes) -> None:
+        """Takes one more, where there is room for it."""
+        group = record.label if isinstance(record, Label) else ""
+        most = EACH if group else SHOWN
+        if len(self._of.get(group, ())) < most and (group in self._of or len(self._of) < SHOWN):
+            try:
+                jpeg = square(data, SIDE)
+            except BadImage:  # it was whole at reduced size
+                return
+            words = (record.label,) if group else tuple(record.hashtags)
+            split = record.split if group else ""
+            self._of.setdefault(group, []).append(Picture(jpeg, record.id, words, split))
+
+    def pictures(self) -> list[Picture]:
+        """At most SHOWN, class by class."""
+        groups = self._of.values()
+        rounds = [group[i] for i in range(SHOWN) for group in groups if i < len(group)]
+        return sorted(rounds[:SHOWN], key=lambda picture: picture.words if picture.split else ())
+
+
+class Trial:
+    """One import into the store `name` of `data`, tried; the folder `scratch` holds its plan."""
+
+    def __init__(self, data: Path, name: str, replace: bool, update: bool, scratch: Path):
+        self.name, self.update = name, update
+        self.model = MODELS["posts" if name == "posts" else "labels"]
+        self.folder = place_of(data, name)
+        there = not replace and (self.folder / STORE).exists()
+        self.old = shards_of(self.folder) if there else []
+        self.place = scratch / name
+        self.place.mkdir(parents=True)
+        self.refusals = Refusals(self.place / "refused.jsonl", name)
+        self.chosen, self.classes = _Chosen(), Classes()
+        self.kept = self.checked = 0
+
+    def run(self, rows: Iterable[Row], threads: int, progress: Progress | None) -> Tried:
+        """Reads the rows, looks at images, compares with what is there."""
+        describe = partial(described, self.folder, self.old, self.model)
+        with closing(Plan(self.place / "plan.sqlite")) as plan:
+            plan.know(known(self.folder, self.old, self.model))
+            plan.fill(rows, self.model, self.refusals, progress)
+            self._look(plan, threads, progress)
+            images = self.update and plan.already <= IMAGES
+            found = compare(plan, images, self.refusals, describe, threads, progress)
+            if self.model is Label:
+                self._count(plan)
+            result = self._account(plan, found)
+            self.refusals.close()
+            return self._tried(result, plan.rows)
+
+    def _look(self, plan: Plan, threads: int, progress: Progress | None) -> None:
+        """Passes the new rows through the checks of an import, without their images after the first IMAGES."""
+        rows = iter(plan)
+        total, last = plan.rows, ""
+        looked = prefetch(load, islice(rows, IMAGES), threads)
+        unseen = ((row, b"", "", "") for row in rows)
+        for done, (row, data, _, reason) in enumerate(chain(looked, unseen), 1):
+            if not reason and row.key == last:
+                reason = "duplicate id: it occurs more than once"
+            if reason:
+                self.refusals.add(row.where, row.image, reason)
+            else:
+                last = row.key
+                self._take(self.model.model_validate_json(row.record), data)
+            if progress and done % 100 == 0:
+                progress(done, total, "checked")
+        self.checked = min(total, IMAGES)
+
+    def _take(self, record: Record, data: bytes) -> None:
+        self.kept += 1
+        if data:
+            self.chosen.add(record, data)
+        if isinstance(record, Label):
+            self.classes.add(record.label, record.split)
+
+    def _count(self, plan: Plan) -> None:
+        """Adds the classes that the store has, after its corrections."""
+        for label, splits in classes_of((self.folder, shard) for shard in self.old).counts.items():
+            for split, number in splits.items():
+                self.classes.add(label, split, number)
+        for number in plan.changed() if self.update else ():
+            changes = dict(plan.changes(number))
+            for line, (old, _) in enumerate(read_lines(self.folder, self.old[number], Label)):
+                if line in changes:
+                    new = Label.model_validate_json(changes[line].record)
+                    self.classes.add(new.label, new.split)
+                    self.classes.add(old.label, old.split, -1)
+
+    def _account(self, plan: Plan, found: Compared) -> Import:
+        changed = found.differing if self.update else 0
+        return Import(
+            kept=self.kept,
+            already=plan.already - found.refused - changed,
+            refused=dict(self.refusals.counts),
+            first=self.refusals.first,
+            digest=total(self.old),
+            changed=changed,
+            differing=found.differing - changed,
+            differences=tuple(found.first),
+            repeated=found.repeated,
+        )
+
+    def _tried(self, result: Import, rows: int) -> Tried:
+        """The result with its classes, and why an import would refuse all of it."""
+        refused, error = self.refusals.spread(REFUSED), ""
+        try:
+            if not result.kept and not result.already and not result.changed:
+                raise nothing(self.folder, self.refusals)
+            if self.model is Label:
+                result = result._replace(**noted(self.folder.name, self.classes))
+        except Unusable as unusable:
+            error = str(unusable)
+        seen = self.checked, rows
+        return Tried(result, self.chosen.pictures(), refused, self.classes, *seen, error)
+
+
+def try_all(
+    sources: Mapping[str, Iterable[Row]],
+    data: Path,
+    scratch: Path,
+    replaced: Collection[str] = (),
+    update: bool = False,
+    threads: int = 8,
+    progress: Progress | None = None,
+) -> dict[str, Tried]:
+    """What `ingest_all` would do with these sources; nothing is written but in the new folder `scratch`.
+
+    ValueError if a source cannot be read, or another process writes to `data`.
+    """
+    rows = {name: looked_at(each) for name, each in sources.items()}
+    with locked(data) if data.is_dir() else nullcontext():
+        jobs = {name: Trial(data, name, name in replaced, update, scratch) for name in sources}
+        return {
+            name: job.run(rows[name], threads, progress and partial(told_of, progress, name))
+            for name, job in jobs.items()
+        }

@@ -1,0 +1,59 @@
+"""The shards of a labelled set: its splits made whole, its classes numbered, what to know of them."""
+
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from corpus.checksums import write_checksums
+from corpus.shards.index import IndexWriter
+from corpus.shards.squares import Squares, Store, link
+from corpus.splits import Part, completed, made
+from corpus.store.classes import Classes, count, told
+from corpus.store.read import read_table
+from corpus.store.write import replacing
+
+LABELS = {"id": pa.string(), "label": pa.string(), "split": pa.string()}
+
+
+class Labelled(NamedTuple):
+    """What became of a labelled set: images per split, splits held out of train, lines to tell."""
+
+    counts: Counter[str]
+    held_out: list[str]
+    told: list[str]
+
+
+def labelled(store: Store, out: Path, shares: dict[str, float]) -> Labelled:
+    """Writes the shards of a target set, its classes in alphabetical order.
+
+    A split that the set lacks (val, test) is held out of train: corpus.splits; `shares` says how much.
+    """
+    tables = [read_table(store.folder, one.shard, LABELS) for one in store.squares]
+    names = sorted({name for table in tables for name in table["label"].unique().to_pylist()})
+    number, classes = {name: i for i, name in enumerate(names)}, Classes()
+    parts = [_part(*pair, number) for pair in zip(store.squares, tables, strict=True)]
+    splits, lacking = completed(parts, len(names), shares)
+    with replacing(out) as part:
+        with IndexWriter(part, names, store.side.size) as index:
+            for one, table, mine, split in zip(store.squares, tables, parts, splits, strict=True):
+                table = table.set_column(2, "split", pa.array(split, pa.string()))
+                images = one.table()
+                for column in ("id", "split"):
+                    images = images.append_column(column, table[column])
+                ones = np.ones(len(split), np.int64)
+                index.add(int(one.shard.name), mine.good, images, mine.labels, ones)
+                count(classes, table.filter(pa.array(mine.good)))
+        write_checksums(part, link(store, part))
+    lines = [made(split, classes.splits[split], shares[split]) for split in lacking]
+    lines = [f"{store.name}: {line}" for line in lines + told(classes)]
+    counts = {split: number for split, number in classes.splits.items() if number}
+    return Labelled(Counter(counts), lacking, lines)
+
+
+def _part(one: Squares, table: pa.Table, number: dict[str, int]) -> Part:
+    labels = np.array([number[name] for name in table["label"].to_pylist()], np.int32)
+    good = one.table()["size"].to_numpy() > 0
+    return Part(table["id"].to_pylist(), labels, table["split"].to_pylist(), good)

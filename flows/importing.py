@@ -1,0 +1,122 @@
+"""What `version add` does: sources read, checked, put into data/, told; or tried, with a sheet to look at."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from corpus.names import printable
+from flows import intact, settings
+from flows.orchestrate import progress, task
+from flows.pointer import DATA
+
+SHEET = settings.STATE / "preview.html"
+LONGEST = 200  # letters of a stranger's name or reason that are printed
+
+
+def _replaced(sources: dict[str, str], replace: bool) -> list[str]:
+    """The stores that are put in place of older ones: all on demand, else those that were drawn."""
+    from corpus.sample import drawn
+
+    return [name for name in sources if replace or drawn(DATA / name)]
+
+
+def _rows(sources: dict[str, str], images: str | None, show: Any) -> dict[str, Any]:
+    """The rows of each source; ValueError for one that cannot be read, before anything has changed."""
+    from corpus.sources.source import rows
+    from corpus.store.ingest import looked_at
+
+    spool = settings.STATE / "spool"
+    kinds = {name: "posts" if name == "posts" else "labels" for name in sources}
+    found = {name: rows(source, images, kinds[name], spool, progress=show) for name, source in sources.items()}
+    return {name: looked_at(each) for name, each in found.items()}
+
+
+@task
+def imported(sources: dict[str, str], images: str | None, replace: bool, update: bool) -> dict[str, dict[str, Any]]:
+    """Add the rows of the sources, store -> source (local or s3://), to data/; an account of each.
+
+    All of them are read and checked before any store changes. ValueError: none has.
+    """
+    from corpus.store.account import Unusable
+    from corpus.store.ingest import ingest_all
+    from corpus.store.read import place_of
+    from corpus.store.write import locked, recover
+
+    with progress("import") as show:
+        found = _rows(sources, images, show)
+        with locked(DATA):
+            for name in sources:  # before it is asked whether what is there was drawn
+                recover(place_of(DATA, name))
+        before = intact.noted("importing")
+        intact.note(importing="yes")  # until data.dvc names it: `restore` then leaves data/ as it is
+        try:
+            replaced = _replaced(sources, replace)
+            results = ingest_all(found, DATA, replaced, update, progress=show)
+        except Unusable:
+            intact.note(importing=before)
+            raise
+    # kept until here, so that a cut import need not download again
+    shutil.rmtree(settings.STATE / "spool", ignore_errors=True)
+    return {name: result._asdict() for name, result in results.items()}
+
+
+@task
+def tried(sources: dict[str, str], images: str | None, replace: bool, update: bool, sheet: Path) -> None:
+    """Print what `imported` would do and write the sheet; data/ stays as it is.
+
+    ValueError where the import would be refused.
+    """
+    from corpus.store.preview import write_preview
+    from corpus.store.trial import try_all
+
+    scratch = settings.STATE / "trial"
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        with progress("dry run") as show:
+            found = _rows(sources, images, show)
+            replaced = _replaced(sources, replace)
+            trials = try_all(found, DATA, scratch, replaced, update, progress=show)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    write_preview(sheet, trials)
+    for name, trial in trials.items():
+        print("\n".join(told(name, trial.result._asdict(), tried=True)))
+        if trial.rows > trial.checked:
+            print(f"  of {trial.rows:,} new rows {trial.checked:,} images were looked at, at random")
+    print(f"nothing was changed; to look at: {sheet}")
+    if errors := [trial.error for trial in trials.values() if trial.error]:
+        raise ValueError("the import would be refused: " + "; ".join(errors))
+
+
+def told(name: str, result: dict[str, Any], tried: bool = False) -> list[str]:
+    """What became of the rows of one source, in lines that any terminal can show."""
+    would = "would be " if tried else ""
+    counts = [f"{result['kept']} {would}added"]
+    counts += [f"{result['changed']} {would}changed"] if result["changed"] else []
+    counts += [f"{result['already']} there already", f"{sum(result['refused'].values())} refused"]
+    lines = [f"{name}: {', '.join(counts)}" + ("" if tried else f"; digest {result['digest'][:12]}")]
+    for reason, count in sorted(result["refused"].items(), key=lambda item: -item[1]):
+        lines.append(f"  {count} x {printable(reason)[:LONGEST]}")
+    for row in result["first"]:
+        shown = (printable(row[key])[:LONGEST] for key in ("where", "image", "reason"))
+        lines.append("  {}, {}: {}".format(*(each or "no image" for each in shown)))
+    lines += _differences(result)
+    if result["classes"]:
+        splits = ", ".join(f"{count:,} {split}" for split, count in result["splits"].items())
+        lines.append(f"  {result['classes']:,} classes; images: {splits}")
+    return lines + [f"  note: {printable(line)}" for line in result["notes"]]
+
+
+def _differences(result: dict[str, Any]) -> list[str]:
+    lines = []
+    if number := result["differing"]:
+        say = "1 of them differs" if number == 1 else f"{number:,} of them differ"
+        lines.append(f"  {say} from what is there: --update takes the new ones; the first:")
+    elif result["differences"]:
+        lines.append("  changed, the first:")
+    for each in result["differences"]:
+        words = (printable(each[key])[:LONGEST] for key in ("where", "id", "change"))
+        lines.append("    {}, id {}: {}".format(*words))
+    if number := result["repeated"]:
+        lines.append(f"  {number:,} rows repeat an id with other content: the row that is stored counts")
+    return lines
