@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections import Counter, defaultdict
 from io import BytesIO
 from pathlib import Path
@@ -267,3 +268,25 @@ def test_tars_are_linked_not_copied(built, data):
     inodes = Counter(path.stat().st_ino for path in (data.parent / "cache").rglob("*.tar"))
     linked = [path for path in built[0].rglob("*.tar") if path.stat().st_ino in inodes]
     assert len(linked) == len(inodes) > 1
+
+
+def test_a_set_without_val_and_test_gets_them_out_of_train_and_other_sets_stay(built, data, tmp_path, caplog):
+    """Told in the log, in summary.json and in the report; a set that has all three keeps its bytes."""
+    mine, images = tmp_path / "data", list(labels())
+    shutil.copytree(data, mine)
+    bare = [(label.model_copy(update={"split": "train"}), image) for label, image in images]
+    write_store(mine / "targets" / "bare", bare)
+    write_store(mine / "targets" / "noval", [pair for pair in images if pair[0].split != "val"])
+    out, shares = tmp_path / "out", {"val_share": 0.3, "test_share": 0.3}
+    summary = build(mine, out, data.parent / "cache", **OPTIONS, **shares)
+    assert summary["held_out"] == {"targets/bare": ["test", "val"], "targets/noval": ["val"]}
+    assert sum(summary["images"]["targets/bare"].values()) == 30 and len(summary["images"]["targets/bare"]) == 3
+    assert summary["images"]["targets/noval"]["test"] == 10
+    ids = [set(Shards(out / "targets" / "bare", split).ids) for split in ("train", "val", "test")]
+    assert len(set.union(*ids)) == sum(map(len, ids)) == 30
+    pets = [{path.name: path.read_bytes() for path in (where / "targets/pets").iterdir()} for where in (built[0], out)]
+    assert pets[0] == pets[1] and len(pets[0]) > 2
+    page, wanted = (out / "report.html").read_text(), "targets/noval: no val split: "
+    assert wanted in page and any(wanted in line for line in caplog.messages)
+    assert any(note.startswith(wanted) for note in summary["notes"])
+    assert built[1]["held_out"] == {} and "labelled sets</h3>" not in (built[0] / "report.html").read_text()

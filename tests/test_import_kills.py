@@ -43,16 +43,18 @@ def killed(moment):
 
 data, begun = Path("data"), time.monotonic()
 def first_second(): return time.monotonic() > begun + 0.05
-def planned(): return (data / ".posts.part/plan.sqlite").exists()
-def posts_written(): return any((data / ".posts.part/shards").glob("*.tar"))
-def posts_stored(): return not (data / ".posts.part").exists()
 def labels_planned(): return (data / "targets/.mine.part/plan.sqlite").exists()
+def labels_written(): return any((data / "targets/.mine.part/shards").glob("*.tar"))
+def posts_planned(): return (data / ".posts.part/plan.sqlite").exists()
+def posts_written(): return any((data / ".posts.part/shards").glob("*.tar"))
+def posts_stored(): return (data / "posts/store.json").exists()
 def labels_stored(): return (data / "targets/mine/store.json").exists()
 def in_cache(): return any(Path(".dvc/cache/files").rglob("*.dir"))
 def named():
     with contextlib.suppress(FileNotFoundError):  # it is put aside meanwhile: the kill before left it broken
         return Path("data.dvc").stat().st_size > 0
-steps = [first_second, planned, posts_written, posts_stored, labels_planned, labels_stored, in_cache, named]
+prepared = [labels_planned, labels_written, posts_planned, posts_written]  # before any store changes
+steps = [first_second, *prepared, posts_stored, labels_stored, in_cache, named]
 for moment in steps if sys.argv[3] == "kill" else ():
     killed(moment)
     print("killed:", moment.__name__)
@@ -91,7 +93,7 @@ def imported(place: Path, source: Path, empty_store: Path, *how: str) -> dict[st
     env = clean | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    assert done.stdout.count("killed:") == (8 if "kill" in how else 0), done.stdout
+    assert done.stdout.count("killed:") == (9 if "kill" in how else 0), done.stdout
     with closing(sqlite3.connect(place / "mlflow.db")) as base:
         [[runs]] = base.execute("SELECT count(*) FROM tags WHERE key = 'tagdag.stage' AND value = 'version'")
     kept = {"data.dvc": (place / "data.dvc").read_bytes(), "runs in MLflow": runs}

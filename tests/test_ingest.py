@@ -263,7 +263,7 @@ def killed_at(monkeypatch, step: int, run) -> bool:
     return False
 
 
-@pytest.mark.parametrize("mode", ["new", "more", "replaced"])
+@pytest.mark.parametrize("mode", ["new", "more", "replaced", "updated"])
 def test_an_import_killed_before_any_of_its_steps_ends_as_the_undisturbed_one(source, tmp_path, monkeypatch, mode):
     """The quarantine too, and what no import brings (synonyms.tsv)."""
     rows = [post(source, i, b"bad" if i == 3 else None) for i in range(14)] + [post(source, 20, id="p1", user="twice")]
@@ -275,8 +275,10 @@ def test_an_import_killed_before_any_of_its_steps_ends_as_the_undisturbed_one(so
             (data / "posts" / "synonyms.tsv").write_text("t1\tsea\n")
         return data
 
+    rows += [post(source, i, hashtags=["corrected"]) for i in (31, 36)] if mode == "updated" else []
+
     def run(data: Path) -> None:
-        ingest(rows, data, "posts", replace, shard_bytes=small, threads=1)
+        ingest(rows, data, "posts", replace, update=mode == "updated", shard_bytes=small, threads=1)
 
     run(begun(tmp_path / "whole"))
     whole, step = files(tmp_path / "whole"), 0

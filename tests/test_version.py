@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tarfile
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows import tracking, version
+from flows import intact, tracking, version
 from tests.test_pipeline import clone, run
 
 TAGS = [["#Beach", "sea"], ["sunset"], ["Meer", "beach"], []]
@@ -122,6 +123,57 @@ def test_tar_shards_are_a_source_here_and_on_s3(place, own, s3):
     told = add(place, own, "--posts", f"s3://{s3.bucket}/shards/", "--replace")
     assert "posts: 3 added" in told and (place / "data/posts/00000.jsonl").read_text() == stored
     assert not (place / ".tagdag/spool").exists() and "secret-of-tests" not in told
+
+
+def all_files(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(paths)}
+
+
+def runs(place: Path) -> int:
+    with contextlib.closing(sqlite3.connect(place / "mlflow.db")) as base:
+        return base.execute("SELECT count(*) FROM runs").fetchone()[0]
+
+
+def test_a_correction_is_told_then_tried_then_taken(place, own):
+    labels = own / "labels.csv"
+    source = ("--labels", str(labels), "--target", "mine")
+    assert "images: 1 train, 1 val, 1 test" in add(place, own, *source)
+    labels.write_text(labels.read_text().replace("2.jpg,a,test", "2.jpg,c,train"))
+    told = add(place, own, *source)
+    assert "0 added, 3 there already" in told and "1 of them differs" in told and "--update" in told
+    assert "id 2.jpg: label 'a' -> 'c', split 'test' -> 'train'" in told
+    before, count = all_files(place / "data") | all_files(place / ".dvc"), runs(place)
+    pointer = (place / "data.dvc").read_bytes()
+    told = add(place, own, *source, "--update", "--dry-run", "--sheet", "sheet.html")
+    assert "0 would be added, 1 would be changed, 2 there already" in told and "no test split" in told
+    assert all_files(place / "data") | all_files(place / ".dvc") == before and runs(place) == count
+    assert (place / "data.dvc").read_bytes() == pointer and "c</bdi>" in (place / "sheet.html").read_text()
+    told = add(place, own, *source, "--update")
+    assert "0 added, 1 changed, 2 there already" in told and (place / "data.dvc").read_bytes() != pointer
+    assert "files are what was written" in run(place, "python", "-m", "flows.version", "verify")
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_posts_are_not_put_in_place_when_the_labels_cannot_be_read(place, own, replace, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(tracking, "connect", lambda: None)
+    before = all_files(place / "data"), (place / "data.dvc").read_bytes()
+    with pytest.raises(ValueError, match=r"nowhere\.csv"):
+        version.version(str(own / "posts.jsonl"), "/nowhere.csv", str(own), "mine", replace)
+    assert (all_files(place / "data"), (place / "data.dvc").read_bytes()) == before
+    (own / "one.csv").write_text("image,label,split\n0.jpg,a,train\n1.jpg,a,test\n")
+    with pytest.raises(ValueError, match="one class only, 'a'"):
+        version.version(str(own / "posts.jsonl"), str(own / "one.csv"), str(own), "mine", replace)
+    assert (all_files(place / "data"), (place / "data.dvc").read_bytes()) == before
+    assert intact.noted("importing") == ""
+
+
+def test_options_that_contradict_are_told(own):
+    with pytest.raises(ValueError, match="give one of them"):
+        version.version(posts=str(own / "posts.jsonl"), replace=True, update=True)
+    with pytest.raises(ValueError, match="give --dry-run too"):
+        version.version(posts=str(own / "posts.jsonl"), sheet="x.html")
 
 
 STEER = "\x1b]0;title\x07\x1b[31mred\x9b2J\u202egpj\r海"

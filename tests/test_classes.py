@@ -1,0 +1,79 @@
+"""Classes of a labelled set: one spelling each, and what a person must know before training."""
+
+import unicodedata
+
+import pytest
+
+from corpus.store import classes as module
+from corpus.store.account import Unusable, noted
+from corpus.store.classes import Classes, spelled, told
+
+CAFE = "Café"
+
+
+@pytest.mark.parametrize(
+    ("typed", "label"),
+    [
+        (unicodedata.normalize("NFD", CAFE), CAFE),
+        ("  golden   retriever\u00a0", "golden retriever"),
+        ("3.0", "3"),
+        ("-1.00", "-1"),
+        ("3.5", "3.5"),
+        ("03", "03"),
+        ("1.0.0", "1.0.0"),
+        ("3.", "3."),
+        ("Dog", "Dog"),
+        ("C++", "C++"),
+        ("a\tb", "a b"),
+    ],
+)
+def test_a_label_is_spelled_one_way(typed, label):
+    assert spelled(typed) == label == spelled(label)
+
+
+def counted(**labels: tuple[int, int, int]) -> Classes:
+    splits = ("train", "val", "test")
+    rows = [(name, *row) for name, counts in labels.items() for row in zip(splits, counts, strict=True)]
+    return Classes(rows)
+
+
+def test_a_sound_set_is_told_nothing_of():
+    assert told(counted(cat=(20, 5, 5), dog=(15, 0, 3))) == []
+
+
+def test_classes_that_are_never_learnt_are_named_and_counted():
+    names = {f"c{i}": (0, 1, 1) for i in range(7)}
+    [line] = told(counted(cat=(9, 1, 1), **names))
+    assert line.startswith("7 classes ('c0', 'c1', 'c2', 'c3', 'c4' and 2 more) have no image in train")
+
+
+def test_few_uneven_and_alike_classes_are_told():
+    lines = told(counted(**{"Dog": (120, 0, 0), "dog": (3, 1, 0), "cat": (1, 0, 0), "hot-dog": (9, 1, 1)}))
+    assert any(line.startswith("1 class ('cat') has a single label in train") for line in lines)
+    assert "1 of the 4 classes has a single image in all splits together" in lines
+    assert any("uneven" in line and "120 times fewer" in line for line in lines)
+    assert any("'Dog' (120) and 'dog' (4) differ only in case" in line for line in lines)
+    assert not any("hot-dog" in line for line in lines)
+
+
+def test_a_set_of_one_class_is_refused_with_the_reason():
+    with pytest.raises(Unusable, match="one class only, 'cat', and a classifier of one class says nothing"):
+        noted("pets", counted(cat=(9, 9, 9)))
+    assert noted("pets", counted(cat=(9, 9, 9), dog=(9, 9, 9)))["splits"] == {"train": 18, "val": 18, "test": 18}
+
+
+def test_a_column_of_texts_is_no_column_of_labels(monkeypatch):
+    monkeypatch.setattr(module, "MOST", 100)
+    with pytest.raises(ValueError, match="more than 100 different labels: is that the right column"):
+        Classes((f"text {i}", "train", 1) for i in range(200))
+
+
+def test_taken_away_images_leave_no_class_behind():
+    classes = counted(cat=(1, 0, 0), dog=(2, 0, 0))
+    classes.add("cat", "train", -1)
+    assert list(classes.counts) == ["dog"]
+
+
+def test_what_steers_a_terminal_is_escaped_in_names():
+    [line] = told(counted(**{"a\x1b]0;x\x07": (0, 1, 0), "b": (5, 0, 0), "c": (5, 0, 0)}))[:1]
+    assert "\x1b" not in line and r"\x1b]0;x\x07" in line
