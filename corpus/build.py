@@ -104,7 +104,8 @@ def build(
     """data/posts and each data/targets/<name> become shards of `size` px below `out`, with vocabulary and report.
 
     Posts keep their tags within the vocabulary and need `min_tags` of them; `holdout` is the share of validation.
-    A labelled set without a val or test split gets one out of its train images: `val_share`, `test_share` of them.
+    A labelled set without a val or test split gets one out of its train images: `val_share`,
+    `test_share` of them.
     Square images are kept in `cache`. Bad images are listed in out/quarantine.jsonl, duplicates in
     out/duplicates.parquet. Returns what is in out/summary.json.
     """
@@ -131,10 +132,13 @@ def build(
         names = tagging.vocabulary.names
         images = {"hashtags": posted(posts, out / "hashtags", names, masks.keep, flat, sizes, holdout)}
         with replacing(out / "targets") as part:
-            sets = {store.name: labelled(store, part / store.folder.name, shares) for store in targets}
+            sets = {}
+            for store in targets:
+                sets[store.name] = labelled(store, part / store.folder.name, shares)
         images |= {name: found.counts for name, found in sets.items()}
         stores, notes = [posts, *targets], [line for found in sets.values() for line in found.told]
-        findings = account(data, settings, tagging, stores, masks, (flat, sizes), dropped, images, notes)
+        found = masks, (flat, sizes), dropped, images, notes
+        findings = account(data, settings, tagging, stores, *found)
     for line in notes:
         log.warning(line)
     forget(cache, [one for store in (posts, *targets) for one in store.squares])
@@ -143,7 +147,9 @@ def build(
     return _write_texts(out, tagging, findings, [posts, *targets], held)
 
 
-def _write_texts(out: Path, tagging: Tagging, findings: Findings, stores: list[Store], held: dict) -> dict:
+def _write_texts(
+    out: Path, tagging: Tagging, findings: Findings, stores: list[Store], held: dict[str, list[str]]
+) -> dict:
     """vocabulary.csv, quarantine.jsonl, report.html with its plots, summary.json."""
     with (out / "vocabulary.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")

@@ -1,7 +1,7 @@
-"""The splits of a labelled set: as its source has them; what it lacks is held out of its train images.
+"""The splits of a labelled set: as its source has them; what it lacks is held out of its train.
 
 Evaluation needs images that no training has seen (test), and the choice of an epoch or of a setting
-others again (val). Most sets come without a val split, as CIFAR-10 does, and some without a test split.
+others again (val). Most sets come without a val split, as CIFAR-10 does, some without a test split.
 """
 
 from collections.abc import Sequence
@@ -47,10 +47,15 @@ class Part(NamedTuple):
     good: np.ndarray
 
 
-def completed(parts: Sequence[Part], classes: int, shares: dict[str, float]) -> tuple[list[list[str]], list[str]]:
+def completed(
+    parts: Sequence[Part],
+    classes: int,
+    shares: dict[str, float],
+) -> tuple[list[list[str]], list[str]]:
     """(the splits of each shard's images, the names of those that were held out of train).
 
-    `shares`: {"val": share, "test": share}. A set that has both, or no train images, stays as it is.
+    `shares`: {"val": share, "test": share}. A set that has both, or no train images, stays as it
+    is. Of images held out for both, test takes its share first, val its share of the rest.
     """
     had = set()
     for part in parts:

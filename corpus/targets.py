@@ -1,4 +1,4 @@
-"""The shards of a labelled set: its splits made whole, its classes numbered, what to know of them."""
+"""The shards of a labelled set: splits made whole, classes numbered, what to know of them."""
 
 from collections import Counter
 from pathlib import Path
@@ -29,7 +29,7 @@ class Labelled(NamedTuple):
 def labelled(store: Store, out: Path, shares: dict[str, float]) -> Labelled:
     """Writes the shards of a target set, its classes in alphabetical order.
 
-    A split that the set lacks (val, test) is held out of train: corpus.splits; `shares` says how much.
+    A split that the set lacks (val, test) is held out of train (corpus.splits), `shares` of it.
     """
     tables = [read_table(store.folder, one.shard, LABELS) for one in store.squares]
     names = sorted({name for table in tables for name in table["label"].unique().to_pylist()})

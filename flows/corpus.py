@@ -49,7 +49,8 @@ def corpus(
     Classes are the max_tags most frequent hashtags of at least min_posts posts (of one user, user_cap of them count):
     "frequent" whatever they mean, "nouns" of WordNet, or of the "targets", the classes of the labelled sets. `wordnet`
     names a file (Princeton's dict, Open English WordNet's XML, a table); keep it in data/, so that it is versioned.
-    A labelled set that has no val or test split gets one out of its train images: `val_share`, `test_share` of them.
+    A labelled set that has no val or test split gets one out of its train images: `val_share`,
+    `test_share` of them.
     `python -m flows.explain "#hashtag"` shows what the rules make of one.
     """
     options = dict(locals())

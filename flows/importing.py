@@ -1,4 +1,4 @@
-"""What `version add` does: sources read, checked, put into data/, told; or tried, with a sheet to look at."""
+"""What `version add` does: sources read, checked, put into data/, told; or only tried."""
 
 import shutil
 from pathlib import Path
@@ -21,18 +21,25 @@ def _replaced(sources: dict[str, str], replace: bool) -> list[str]:
 
 
 def _rows(sources: dict[str, str], images: str | None, show: Any) -> dict[str, Any]:
-    """The rows of each source; ValueError for one that cannot be read, before anything has changed."""
+    """The rows of each source; ValueError for one that cannot be read: nothing has changed then."""
     from corpus.sources.source import rows
-    from corpus.store.ingest import looked_at
+    from corpus.store.account import looked_at
 
     spool = settings.STATE / "spool"
     kinds = {name: "posts" if name == "posts" else "labels" for name in sources}
-    found = {name: rows(source, images, kinds[name], spool, progress=show) for name, source in sources.items()}
-    return {name: looked_at(each) for name, each in found.items()}
+    found = {}
+    for name, source in sources.items():
+        found[name] = looked_at(rows(source, images, kinds[name], spool, progress=show))
+    return found
 
 
 @task
-def imported(sources: dict[str, str], images: str | None, replace: bool, update: bool) -> dict[str, dict[str, Any]]:
+def imported(
+    sources: dict[str, str],
+    images: str | None,
+    replace: bool,
+    update: bool,
+) -> dict[str, dict[str, Any]]:
     """Add the rows of the sources, store -> source (local or s3://), to data/; an account of each.
 
     All of them are read and checked before any store changes. ValueError: none has.
@@ -48,7 +55,8 @@ def imported(sources: dict[str, str], images: str | None, replace: bool, update:
             for name in sources:  # before it is asked whether what is there was drawn
                 recover(place_of(DATA, name))
         before = intact.noted("importing")
-        intact.note(importing="yes")  # until data.dvc names it: `restore` then leaves data/ as it is
+        # until data.dvc names what is in data/: `restore` then leaves that as it is
+        intact.note(importing="yes")
         try:
             replaced = _replaced(sources, replace)
             results = ingest_all(found, DATA, replaced, update, progress=show)
@@ -61,7 +69,13 @@ def imported(sources: dict[str, str], images: str | None, replace: bool, update:
 
 
 @task
-def tried(sources: dict[str, str], images: str | None, replace: bool, update: bool, sheet: Path) -> None:
+def tried(
+    sources: dict[str, str],
+    images: str | None,
+    replace: bool,
+    update: bool,
+    sheet: Path,
+) -> None:
     """Print what `imported` would do and write the sheet; data/ stays as it is.
 
     ValueError where the import would be refused.
@@ -82,8 +96,11 @@ def tried(sources: dict[str, str], images: str | None, replace: bool, update: bo
     for name, trial in trials.items():
         print("\n".join(told(name, trial.result._asdict(), tried=True)))
         if trial.rows > trial.checked:
-            print(f"  of {trial.rows:,} new rows {trial.checked:,} images were looked at, at random")
+            looked = f"{trial.checked:,} images were looked at, chosen at random"
+            print(f"  of {trial.rows:,} new rows {looked}")
     print(f"nothing was changed; to look at: {sheet}")
+    if (settings.STATE / "spool").exists():
+        print(f"what was downloaded is kept in {settings.STATE / 'spool'} for the import")
     if errors := [trial.error for trial in trials.values() if trial.error]:
         raise ValueError("the import would be refused: " + "; ".join(errors))
 
@@ -94,7 +111,8 @@ def told(name: str, result: dict[str, Any], tried: bool = False) -> list[str]:
     counts = [f"{result['kept']} {would}added"]
     counts += [f"{result['changed']} {would}changed"] if result["changed"] else []
     counts += [f"{result['already']} there already", f"{sum(result['refused'].values())} refused"]
-    lines = [f"{name}: {', '.join(counts)}" + ("" if tried else f"; digest {result['digest'][:12]}")]
+    digest = "" if tried else f"; digest {result['digest'][:12]}"
+    lines = [f"{name}: {', '.join(counts)}{digest}"]
     for reason, count in sorted(result["refused"].items(), key=lambda item: -item[1]):
         lines.append(f"  {count} x {printable(reason)[:LONGEST]}")
     for row in result["first"]:
@@ -118,5 +136,6 @@ def _differences(result: dict[str, Any]) -> list[str]:
         words = (printable(each[key])[:LONGEST] for key in ("where", "id", "change"))
         lines.append("    {}, id {}: {}".format(*words))
     if number := result["repeated"]:
-        lines.append(f"  {number:,} rows repeat an id with other content: the row that is stored counts")
+        others = f"  {number:,} of them repeat an id with other content"
+        lines.append(f"{others}: the row that says what is stored, or else the first, counts")
     return lines

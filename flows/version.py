@@ -61,8 +61,8 @@ def version(
     """Add posts (image, hashtags, user, time) and labels (image, label, split) to data/ and version it.
 
     Rows that cannot be used are left out, counted, and listed with the reason in data/quarantine.jsonl.
-    A row whose id is there already is left as it is there, or with `update` takes its place. `dry_run`
-    says what would happen and changes nothing; `sheet` is the page of pictures that it writes.
+    A row whose id is there already leaves that as it is, or with `update` takes its place.
+    `dry_run` says what would happen and changes nothing; `sheet` is the page that it writes.
     """
     from flows.tracking import connect
 
@@ -73,7 +73,7 @@ def version(
     if sheet and not dry_run:
         raise ValueError("--sheet is the page of a dry run: give --dry-run too, or leave it out")
     if replace and update:
-        raise ValueError("--replace drops all that is there, --update corrects it: give one of them")
+        raise ValueError("--replace drops what is there, --update corrects it: give one of them")
     checked_name(target, "--target")
     if dry_run:
         tried(sources, images, replace, update, Path(sheet or SHEET))
@@ -119,7 +119,7 @@ def verify() -> None:
 
 
 SOURCES = """what a SOURCE may be, here or (tables, tars) under s3://:
-  a table         CSV, TSV, JSONL (also .gz) or Parquet, a row per image; or a folder of such part files.
+  a table         CSV, TSV, JSONL (also .gz) or Parquet, a row per image; or a folder of such parts.
                   posts: columns image, hashtags and, where known, id, user, time
                   labels: columns image, label and, where known, id, split (train, val, test)
                   image names a file beside the table or below --images; Parquet as Hugging Face
@@ -160,15 +160,17 @@ def main() -> None:
 
 def _add_options(add: argparse.ArgumentParser) -> None:
     add.add_argument("--posts", metavar="SOURCE", help="images with hashtags, to pretrain on")
-    add.add_argument("--labels", metavar="SOURCE", help="images with labels, to fine-tune and test on")
-    images = "folder or s3:// prefix that a table's image names are relative to (default: the table's)"
+    labels = "images with labels, to fine-tune and test on"
+    add.add_argument("--labels", metavar="SOURCE", help=labels)
+    images = "folder or s3:// prefix that a table's names are relative to (default: the table's)"
     add.add_argument("--images", metavar="FOLDER", help=images)
     target = "name of the labelled set (params.yaml: finetune.targets, evaluate.targets)"
     add.add_argument("--target", default="target", help=target)
     there = "put them in place of what data/ has, instead of adding"
     add.add_argument("--replace", action="store_true", help=there)
-    corrected = "rows whose id is there already replace what is there, where label, split, hashtags, "
-    corrected += "user, time or image differ (reads all images of the source; without it they are told)"
+    corrected = "rows whose id is there already replace what is there, where label, split, "
+    corrected += "hashtags, user, time or image differ; reads all images of the source. Without it "
+    corrected += "such rows are told"
     add.add_argument("--update", action="store_true", help=corrected)
     dry = "say what would be added, changed and refused, and why; change nothing"
     add.add_argument("--dry-run", action="store_true", help=dry)

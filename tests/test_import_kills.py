@@ -53,7 +53,7 @@ def in_cache(): return any(Path(".dvc/cache/files").rglob("*.dir"))
 def named():
     with contextlib.suppress(FileNotFoundError):  # it is put aside meanwhile: the kill before left it broken
         return Path("data.dvc").stat().st_size > 0
-prepared = [labels_planned, labels_written, posts_planned, posts_written]  # before any store changes
+prepared = [labels_planned, labels_written, posts_planned, posts_written]  # no store has changed
 steps = [first_second, *prepared, posts_stored, labels_stored, in_cache, named]
 for moment in steps if sys.argv[3] == "kill" else ():
     killed(moment)

@@ -142,8 +142,8 @@ def test_bad_rows_are_counted_by_reason_and_listed_and_nothing_else_is_lost(sour
 
 def label(folder: Path, number: int, data: bytes | None = None, **fields) -> Row:
     row = post(folder, number, data)
-    about = {"id": f"l{number}", "image": row.fields["image"], "label": f"c{number % 2}", "split": "test"}
-    return row._replace(fields=about | fields)
+    about = {"id": f"l{number}", "image": row.fields["image"], "label": f"c{number % 2}"}
+    return row._replace(fields=about | {"split": "test"} | fields)
 
 
 def test_labels_have_stores_and_refusals_of_their_own(source, tmp_path):
@@ -323,7 +323,7 @@ def test_a_store_that_a_link_puts_outside_of_data_is_refused_and_data_may_be_a_l
     ingest([post(source, 1)], tmp_path / "data", "posts")
     (tmp_path / "disk" / "targets").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ValueError, match="lies outside of"):
-        ingest([label(source, 1), label(source, 2)], tmp_path / "data", "targets/pets", replace=True)
+        ingest([label(source, i) for i in (1, 2)], tmp_path / "data", "targets/pets", replace=True)
     assert files(tmp_path / "elsewhere") == {"kept": b"x"} and (tmp_path / "disk" / "posts" / "store.json").exists()
 
 

@@ -1,4 +1,4 @@
-"""`version add --dry-run`: the account of an import without the import, and a page to look at; all or nothing."""
+"""`version add --dry-run`: the account of an import without one, a page to look at."""
 
 import re
 from html.parser import HTMLParser
@@ -35,7 +35,8 @@ def mixed(source: Path) -> list:
 def test_a_trial_tells_what_the_import_then_does_and_changes_nothing(source, tmp_path, how):
     data = tmp_path / "data"
     ingest([post(source, i) for i in range(8)], data, "posts")
-    rows = [row for row in mixed(source) if row.where != "posts.csv line 3" or "corrected" in str(row)]
+    rows = mixed(source)
+    del rows[3]  # so that its correction stands alone
     before = files(data)
     trial = tried(rows, data, "posts", **how).result
     assert files(data) == before
@@ -49,9 +50,13 @@ def test_a_trial_tells_what_the_import_then_does_and_changes_nothing(source, tmp
 def test_a_trial_of_labels_counts_classes_after_additions_and_corrections(source, tmp_path):
     data = tmp_path / "data"
     ingest([label(source, i) for i in range(6)], data, "targets/pets")
-    rows = [label(source, 1, label="dog", split="train"), label(source, 9, label="  dog ", split="val")]
+    rows = [
+        label(source, 1, label="dog", split="train"),
+        label(source, 9, label="  dog ", split="val"),
+    ]
     trial = tried(rows, data, "targets/pets", update=True)
-    assert trial.result == ingest(rows, data, "targets/pets", update=True)._replace(digest=trial.result.digest)
+    done = ingest(rows, data, "targets/pets", update=True)
+    assert trial.result == done._replace(digest=trial.result.digest)
     assert trial.result.classes == 3 and trial.result.splits == {"train": 1, "val": 1, "test": 5}
     assert trial.classes.counts["dog"] == {"train": 1, "val": 1, "test": 0}
 
@@ -59,11 +64,12 @@ def test_a_trial_of_labels_counts_classes_after_additions_and_corrections(source
 def test_what_an_import_would_refuse_as_a_whole_is_told(source, tmp_path):
     trial = tried([label(source, 2), label(source, 4)], tmp_path / "data", "targets/pets")
     assert "one class only, 'c0'" in trial.error and not (tmp_path / "data").exists()
-    trial = try_all({"posts": [post(source, 1, b"")]}, tmp_path / "data", tmp_path / "other")["posts"]
+    other = tmp_path / "other"
+    trial = try_all({"posts": [post(source, 1, b"")]}, tmp_path / "data", other)["posts"]
     assert "nothing could be imported" in trial.error
 
 
-def test_of_many_rows_a_sample_of_images_is_looked_at_and_that_is_told(source, tmp_path, monkeypatch):
+def test_of_many_rows_a_sample_of_images_is_looked_at(source, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "IMAGES", 10)
     loads, load = [], module.load
     monkeypatch.setattr(module, "load", lambda row: (loads.append(row), load(row))[1])
@@ -89,7 +95,8 @@ def test_the_sheet_shows_classes_pictures_and_refused_rows_and_escapes_all(sourc
     rows = [label(source, i, label=f"class {i % 60}") for i in range(130)]
     rows += [label(source, 200, label=STEER, split="train"), label(source, 201, b"", id=STEER)]
     trials = {"targets/pets": tried(rows, tmp_path / "data", "targets/pets")}
-    trials |= try_all({"posts": [post(source, 300, hashtags=[STEER, "sea"])]}, tmp_path / "data", tmp_path / "s")
+    posts = [post(source, 300, hashtags=[STEER, "sea"])]
+    trials |= try_all({"posts": posts}, tmp_path / "data", tmp_path / "other")
     write_preview(tmp_path / "folder" / "sheet.html", trials)
     text = (tmp_path / "folder" / "sheet.html").read_text(encoding="utf-8")
     found = Tags(text).found
@@ -121,17 +128,24 @@ def test_nothing_changes_where_one_of_two_sources_cannot_be_used(source, tmp_pat
     ingest_all(old, data)
     before = files(data)
     wrong = {
-        "targets/pets": [[label(source, 50, b"")], [label(source, 2, label="c0")] * bool(replaced) or unreadable()],
+        "targets/pets": [
+            [label(source, 50, b"")],
+            [label(source, 2, label="c0")] * bool(replaced) or unreadable(),
+        ],
         "posts": [[post(source, 51, b"bad")], unreadable()],
     }
     for name, sources in wrong.items():
         for rows in sources:
             with pytest.raises(ValueError, match=r"nothing could be|one class only|nowhere"):
                 ingest_all(good | {name: rows}, data, replaced)
-            assert files(data) == before and {path.name for path in data.iterdir()} == {"posts", "targets"}
+            assert files(data) == before and {path.name for path in data.iterdir()} == {
+                "posts",
+                "targets",
+            }
     with pytest.raises(ValueError, match="cut off"):
         ingest_all(good | {"posts": broken(good["posts"])}, data, replaced)
-    assert {name: held for name, held in files(data).items() if not name.startswith((".", "targets/."))} == before
+    hidden = (".", "targets/.")  # what is done so far, for the next run
+    assert {k: held for k, held in files(data).items() if not k.startswith(hidden)} == before
     results = ingest_all(good, data, replaced)
     assert [result.kept for result in results.values()] == [10, 10]
     assert {path.name for path in (data / "targets").iterdir()} == {"pets"}

@@ -1,4 +1,4 @@
-"""Corrections: what differs from the store is told, `update` takes it, and the bytes are those of a fresh import."""
+"""Corrections: what differs from the store is told, and taken with `update`; same bytes then."""
 
 import json
 import random
@@ -41,7 +41,7 @@ def test_a_correction_is_told_and_taken_on_demand(source, tmp_path):
     fresh = ingest(rows, tmp_path / "fresh", "targets/pets", shard_bytes=SHARD)
     assert fresh.digest == taken.digest and files(tmp_path / "fresh") == files(data)
     changed = sorted(name for name, held in files(data).items() if held != before[name])
-    assert len(changed) == 2 and changed[0].endswith(".jsonl"), "more than one list and store.json was rewritten"
+    assert len(changed) == 2 and changed[0].endswith(".jsonl"), "more than one list and store.json"
     again = ingest(rows, data, "targets/pets", update=True, shard_bytes=SHARD)
     assert (again.changed, again.already) == (0, 40)
 
@@ -61,7 +61,8 @@ def test_corrections_in_any_order_beside_new_rows_give_the_same_bytes(source, tm
         stores.append((result, files(data)))
         assert damaged(checksums(data / "posts"), tmp_path / "memory.json") == []
     assert stores[0] == stores[1] == stores[2]
-    stored = {record.id: (record, image) for record, image in read_store(tmp_path / "0" / "posts", Post)}
+    pairs = read_store(tmp_path / "0" / "posts", Post)
+    stored = {record.id: (record, image) for record, image in pairs}
     assert stored["p12"][1] == picture(900) and stored["p13"][0].image.endswith(".png")
     assert stored["p13"][1] == picture(901, "PNG") and stored["p0"][0].hashtags == ["other"]
     assert stored["p4"][0].hashtags == ["sea", "t4"] and len(stored) == 50
@@ -77,11 +78,12 @@ def test_another_image_is_seen_by_its_size_and_with_update_by_its_bytes(source, 
     told = ingest(rows, tmp_path / "data", "targets/pets")
     assert [(each["id"], each["change"]) for each in told.differences] == [("l1", "another image")]
     assert ingest(rows, tmp_path / "data", "targets/pets", update=True).changed == 2
-    stored = {record.id: image for record, image in read_store(tmp_path / "data" / "targets" / "pets", Label)}
+    pairs = read_store(tmp_path / "data" / "targets" / "pets", Label)
+    stored = {record.id: image for record, image in pairs}
     assert stored == {"l0": plain[2], "l1": picture(7)}
 
 
-def test_a_correction_whose_image_cannot_be_used_is_refused_and_what_is_stored_stays(source, tmp_path):
+def test_a_correction_whose_image_cannot_be_used_is_refused(source, tmp_path):
     data, rows = tmp_path / "data", [label(source, i) for i in range(6)]
     ingest(rows, data, "targets/pets")
     before = files(data / "targets")
@@ -91,7 +93,7 @@ def test_a_correction_whose_image_cannot_be_used_is_refused_and_what_is_stored_s
     assert result.refused == {"unknown format": 1, "file is missing": 1}
     assert (result.changed, result.already, rows_of(result)) == (0, 4, 6)
     assert files(data / "targets") == before and len(quarantined(data)) == 2
-    assert ingest(rows, data, "targets/pets").differing == 1  # of the record; its image was not looked at
+    assert ingest(rows, data, "targets/pets").differing == 1  # no image was looked at
 
 
 def test_an_image_that_goes_between_two_looks_leaves_the_stored_one(source, tmp_path, monkeypatch):
@@ -99,7 +101,12 @@ def test_an_image_that_goes_between_two_looks_leaves_the_stored_one(source, tmp_
     ingest(rows, data, "targets/pets")
     rows[1] = label(source, 1, label="dog")
     rewritten = module.rewritten
-    monkeypatch.setattr(module, "rewritten", lambda *given: (Path(rows[1].locator).unlink(), rewritten(*given))[1])
+
+    def gone(*given):
+        Path(rows[1].locator).unlink()
+        return rewritten(*given)
+
+    monkeypatch.setattr(module, "rewritten", gone)
     result = ingest(rows, data, "targets/pets", update=True)
     assert (result.changed, result.refused, rows_of(result)) == (0, {"file is missing": 1}, 4)
 
@@ -130,5 +137,6 @@ def test_one_class_is_refused_after_a_correction_too(source, tmp_path):
     ingest(rows, tmp_path / "data", "targets/pets")
     before = files(tmp_path)
     with pytest.raises(ValueError, match="one class only, 'c0'"):
-        ingest([rows[0], label(source, 1, label="c0")], tmp_path / "data", "targets/pets", update=True)
+        rows[1] = label(source, 1, label="c0")
+        ingest(rows, tmp_path / "data", "targets/pets", update=True)
     assert files(tmp_path) == before

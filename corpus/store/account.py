@@ -1,24 +1,27 @@
 """What became of the rows of a source, and whether that makes a store."""
 
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from corpus.sources.rows import Progress
+from corpus.sources.rows import Progress, Row
 from corpus.splits import notes
 from corpus.store.classes import Classes, named, told
+from corpus.store.compare import Compared
 from corpus.store.plan import Refusals
 
 
 class Unusable(ValueError):
-    """A source of which nothing, or nothing that makes sense, can be imported: nothing was changed."""
+    """A source that gives nothing, or nothing that makes sense: no store was changed."""
 
 
 class Import(NamedTuple):
     """What became of the rows of one source, each in one of kept, changed, already, refused.
 
     kept: records added; changed: records replaced by corrected ones; already: rows whose id was
-    there and is left as it was; refused: the others, by reason, and the first of them. Of `already`,
-    `differing` say otherwise than the store, `repeated` say otherwise than another row of their id.
+    there and is left as it was; refused: the others, by reason, and the first of them. Of
+    `already`, `differing` say otherwise than the store, `repeated` than another row of their id.
     """
 
     kept: int
@@ -35,22 +38,54 @@ class Import(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+def account(
+    kept: int,
+    already: int,
+    changed: int,
+    found: Compared,
+    refusals: Refusals,
+    update: bool,
+) -> Import:
+    """The account of an import; `already`: rows whose id the store had, `found`: what they say."""
+    return Import(
+        kept=kept,
+        already=already - found.refused - (found.differing if update else 0),
+        refused=dict(refusals.counts),
+        first=refusals.first,
+        digest="",
+        changed=changed,
+        differing=0 if update else found.differing,
+        differences=tuple(found.first),
+        repeated=found.repeated,
+    )
+
+
 def noted(name: str, classes: Classes) -> dict:
     """The fields of an Import on the classes of a labelled set; Unusable for a set of one class."""
     if len(classes.counts) == 1:
         [label] = classes.counts
         raise Unusable(
-            f"targets/{name} would hold one class only, {named(label)}, and a classifier of one class "
-            "says nothing: give images of other classes too, in the same import"
+            f"targets/{name} would hold one class only, {named(label)}, and a classifier of one "
+            "class says nothing: give images of other classes too, in the same import"
         )
     lines = (*notes(classes.splits), *told(classes))
     return {"classes": len(classes.counts), "splits": classes.splits, "notes": lines}
 
 
+def looked_at(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows, the first of them read: what cannot be read is told before anything is done."""
+    rows = iter(rows)
+    return chain(list(islice(rows, 1)), rows)
+
+
 def nothing(folder: Path, refusals: Refusals) -> Unusable:
     """The error of a source without a usable row."""
-    why = f"; the first: {refusals.first[0]}" if refusals.first else ""
-    return Unusable(f"nothing could be imported into {folder}{why}; check the source and its images")
+    why = ""
+    if refusals.first:
+        where, image, reason = (refusals.first[0][key] for key in ("where", "image", "reason"))
+        why = f"; the first: {where}, {image or 'no image'}: {reason}"
+    cure = "check the source and its images"
+    return Unusable(f"nothing could be imported into {folder}{why}; {cure}")
 
 
 def told_of(progress: Progress, name: str, done: int, total: int | None, text: str) -> None:

@@ -1,7 +1,8 @@
-"""The classes of a labelled set: how a label is spelled, how often each occurs, what to tell of that.
+"""The classes of a labelled set: how a label is spelled, how often each occurs, what to tell.
 
-Nothing here is merged behind a person's back but what no eye can tell apart: Unicode forms, blanks,
-and integers that a table of floats made `3.0` of.
+Merged is only what no eye can tell apart (Unicode forms, blanks) and integers that a table of
+floats made `3.0` of. Labels that differ in case or signs are told, not merged: a label, unlike a
+hashtag, was chosen on purpose, and `Polish` is not `polish`.
 """
 
 import re
@@ -19,7 +20,7 @@ from corpus.store.read import Shard, read_table
 
 SPLITS = ("train", "val", "test")
 COLUMNS = {"label": pa.string(), "split": pa.string()}
-MOST = 1_000_000  # classes, so that counting them stays in memory: more are no labels, but texts or ids
+MOST = 1_000_000  # classes, so that counts fit into memory: more are no labels, but texts or ids
 NAMED, LETTERS = 5, 40  # classes that a line names, and how much of each name
 UNEVEN = 20  # largest class over smallest, from which on it is told
 WHOLE = re.compile(r"(-?\d+)\.0+")  # 3.0: what pandas makes of integers beside an empty cell
@@ -56,7 +57,8 @@ class Classes:
             del self.counts[label]
         if len(self.counts) > MOST:
             raise ValueError(
-                f"more than {MOST:,} different labels: is that the right column? it should be called `label`"
+                f"more than {MOST:,} different labels: is that the right column? "
+                "the one that is called `label` is taken"
             )
 
     def of(self, split: str) -> dict[str, int]:
@@ -69,7 +71,7 @@ class Classes:
         return {split: sum(self.of(split).values()) for split in SPLITS}
 
     def twins(self) -> list[Twin]:
-        """Classes that are one once normalised as hashtags are, each beside the most frequent one."""
+        """Classes that are one when normalised as hashtags are, beside the most frequent one."""
         alike = defaultdict(list)
         for label in self.counts:
             if form := normalise(label):
@@ -100,16 +102,24 @@ def count(classes: Classes, table: pa.Table) -> None:
 def told(classes: Classes) -> list[str]:
     """What a person should know of these classes before training on them, a line each."""
     train, lines = classes.of("train"), []
+    if len(train) == 1:  # an import refuses it, an older store may hold it
+        lines.append(f"one class only, {named(*train)}: a classifier of one class says nothing")
     lacking = sorted(label for label, number in train.items() if not number)
     if lacking and any(train.values()):
         lines.append(f"{_classes(lacking)} no image in train, only in val or test: never learnt")
     lines += _few(train, classes)
     lines += _uneven(train)
-    for twin in classes.twins()[:NAMED]:
-        both = f"{named(twin.usual)} ({twin.counts[0]:,}) and {named(twin.other)} ({twin.counts[1]:,})"
-        lines.append(f"classes {both} differ only in case, marks or signs: one class? correct the source and --update")
-    more = len(classes.twins()) - NAMED
+    twins = classes.twins()
+    lines += map(_alike, twins[:NAMED])
+    more = len(twins) - NAMED
     return [*lines, f"and {more:,} more such pairs"] if more > 0 else lines
+
+
+def _alike(twin: Twin) -> str:
+    labels = zip((twin.usual, twin.other), twin.counts, strict=True)
+    first, second = (f"{named(label)} ({number:,})" for label, number in labels)
+    cure = "one class? correct the source and --update"
+    return f"classes {first} and {second} differ only in case, marks or signs: {cure}"
 
 
 def _few(train: dict[str, int], classes: Classes) -> list[str]:
@@ -117,7 +127,8 @@ def _few(train: dict[str, int], classes: Classes) -> list[str]:
     alone = sum(sum(found.values()) == 1 for found in classes.counts.values())
     lines = [f"{_classes(few)} a single label in train"] if few else []
     if alone:
-        lines.append(f"{alone:,} of the {len(train):,} classes {_have(alone)} a single image in all splits together")
+        which = f"{alone:,} of the {len(train):,} classes {_have(alone)}"
+        lines.append(f"{which} a single image in all splits together")
     return lines
 
 
@@ -125,18 +136,21 @@ def _uneven(train: dict[str, int]) -> list[str]:
     learnt = {label: number for label, number in train.items() if number}
     if not learnt:
         return []
-    least, most = (choose(learnt, key=lambda label: (learnt[label], label)) for choose in (min, max))
-    if learnt[most] <= UNEVEN * learnt[least]:
+    ordered = sorted(learnt, key=lambda label: (learnt[label], label))
+    least, most = ordered[0], ordered[-1]
+    times = learnt[most] / learnt[least]
+    if times <= UNEVEN:
         return []
-    sizes = f"{named(most)} has {learnt[most]:,} labels in train, {named(least)} has {learnt[least]:,}"
-    return [f"uneven classes: {sizes}, {learnt[most] / learnt[least]:.0f} times fewer"]
+    sizes = f"{learnt[most]:,} labels in train, {named(least)} {learnt[least]:,}"
+    return [f"uneven classes: {named(most)} has {sizes}, {times:.0f} times fewer"]
 
 
 def _classes(names: list[str]) -> str:
     """`2 classes ('a', 'b') have`."""
     shown = ", ".join(map(named, names[:NAMED]))
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return f"{len(names):,} {'class' if len(names) == 1 else 'classes'} ({shown}{more}) {_have(len(names))}"
+    noun = "class" if len(names) == 1 else "classes"
+    return f"{len(names):,} {noun} ({shown}{more}) {_have(len(names))}"
 
 
 def _have(number: int) -> str:

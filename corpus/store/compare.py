@@ -20,12 +20,13 @@ from corpus.store.plan import Known, Plan, Planned, Refusals, hashed
 from corpus.store.posts import Record
 from corpus.store.read import Shard, read_lines
 
-LEAST = 64  # pixels: a larger JPEG is decoded at reduced size, which is enough to know that it is whole
+LEAST = 64  # pixels: a larger JPEG is decoded reduced, enough to know that it is whole
 FIRST = 3  # differences that are told
 
 
 class Compared(NamedTuple):
-    """Ids of which the source says otherwise, the first of them; rows refused, and rows that repeat an id otherwise."""
+    """Ids of which the source says otherwise, and the first; rows refused; rows that repeat an id
+    with other content."""
 
     differing: int
     first: list[dict]
@@ -55,7 +56,7 @@ def size_of(locator: str) -> int | None:
 
 
 def _glanced(pair: tuple[Planned, Known]) -> tuple[Planned, Known, bool, str]:
-    """(row, known, whether they differ, why the row is refused): by record, and by the size of the image."""
+    """(row, known, whether they differ, why the row is refused), by record and image size."""
     row, there = pair
     size = size_of(row.locator) if row.content == there.content else None
     other = size not in (None, there.size) and there.size >= 0
@@ -85,7 +86,8 @@ def compare(
 ) -> Compared:
     """Notes in the plan which rows differ from what the store has of their id, and counts them.
 
-    images: read them. Then a row is refused whose image cannot be used, and the next one of its id counts.
+    images: read them. Then a row is refused whose image cannot be used, and the next one of its id
+    counts.
     `describe` says in words what differs, of the first ones.
     """
     pairs = plan.there()
@@ -112,8 +114,14 @@ def _told(row: Planned, words: str) -> dict[str, str]:
     return {"where": row.where, "id": json.loads(row.record)["id"], "change": words}
 
 
-def described(folder: Path, shards: list[Shard], model: type[Record], row: Planned, there: Known) -> str:
-    """What the row changes of its stored record: `label 'cat' -> 'dog', split 'train' -> 'test'`."""
+def described(
+    folder: Path,
+    shards: list[Shard],
+    model: type[Record],
+    row: Planned,
+    there: Known,
+) -> str:
+    """What the row changes of its record: `label 'cat' -> 'dog', split 'train' -> 'test'`."""
     lines = read_lines(folder, shards[there.shard], model)
     [(old, _)] = islice(lines, there.line, there.line + 1)
     before, after = (record.model_dump() for record in (old, model.model_validate_json(row.record)))

@@ -12,7 +12,7 @@ from corpus.store.read import Shard
 
 
 def take_back(folder: Path, listed: Iterable[Shard], into: Path) -> None:
-    """Moves shards that a killed run put into the store, but did not list, back `into` where it works."""
+    """Moves shards that a killed run put into the store, but did not list, back to its folder."""
     names = {shard.name for shard in listed}
     for stray in folder.glob("[0-9]*.*"):
         if stray.suffix in (".tar", ".jsonl") and stray.stem not in names:

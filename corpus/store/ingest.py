@@ -6,17 +6,17 @@ finished shards beside the store, and the next run of the same import goes on fr
 """
 
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import closing
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from corpus.shards.images import BadImage, checked
 from corpus.sources.rows import Progress, Refused, Row, prefetch
 from corpus.sources.source import fetch
-from corpus.store.account import Import, Unusable, noted, nothing, told_of
+from corpus.store.account import Import, Unusable, account, looked_at, noted, nothing, told_of
 from corpus.store.classes import classes_of
 from corpus.store.compare import LEAST, Compared, compare, described, known
 from corpus.store.finished import Chain, Finished, take_back
@@ -25,7 +25,15 @@ from corpus.store.posts import Label, Post
 from corpus.store.quarantine import note
 from corpus.store.read import STORE, Shard, place_of, shards_of, total
 from corpus.store.rewrite import linked, named, rewritten
-from corpus.store.write import StoreWriter, bounded_disk, keep_extras, locked, recover, swap, write_list
+from corpus.store.write import (
+    StoreWriter,
+    bounded_disk,
+    keep_extras,
+    locked,
+    recover,
+    swap,
+    write_list,
+)
 
 MODELS = {"posts": Post, "labels": Label}
 ENDINGS = {"JPEG": "jpg", "TIFF": "tif"}
@@ -57,43 +65,43 @@ class Ingest:
         self.refusals = Refusals(self.part / "refused.jsonl", name)
         header = {"base": total(self.old), "name": name, "shard_bytes": shard_bytes}
         self.finished = Finished(self.part / "finished.jsonl", header)
-        self.shard_bytes = shard_bytes
-        self.result: Import
-        self.whole: list[Shard]  # of the store after the import
+        self.shard_bytes, self.result = shard_bytes, None
+        self.whole: list[Shard] = []  # of the store after the import
 
     def prepare(self, rows: Iterable[Row], threads: int, progress: Progress | None) -> None:
-        """Plans, and writes what is new beside the store, which stays as it is; Unusable if there is nothing."""
+        """Plans, and writes what is new beside the store, which stays as it is.
+
+        Unusable if there is nothing, or one class alone.
+        """
         with bounded_disk(self.part), closing(Plan(self.part / "plan.sqlite")) as plan:
             plan.know(known(self.folder, self.old, self.model))
             plan.fill(rows, self.model, self.refusals, progress)
-            shards = self._write(plan, threads, progress)
-            kept = sum(shard.records for shard in shards[len(self.old) :])
+            self.whole = self._write(plan, threads, progress)
+            kept = sum(shard.records for shard in self.whole[len(self.old) :])
             if not kept and not plan.already:
                 raise nothing(self.folder, self.refusals)
             describe = partial(described, self.folder, self.old, self.model)
             found = compare(plan, self.update, self.refusals, describe, threads, progress)
-            changed = self._rewrite(plan, shards, threads, progress) if self.update else 0
-            counts = {"kept": kept, "already": plan.already - found.refused, "changed": changed}
-            counts["already"] -= found.differing if self.update else 0
-            self.result = self._account(counts, found)
+            changed = self._rewrite(plan, threads, progress) if self.update else 0
+            self.refusals.close()
+            self.result = self._account(kept, plan.already, changed, found)
 
-    def _rewrite(self, plan: Plan, shards: list[Shard], threads: int, progress: Progress | None) -> int:
+    def _rewrite(self, plan: Plan, threads: int, progress: Progress | None) -> int:
         given = self.model, load, self.refusals, threads, progress
         old, count = rewritten(self.folder, self.old, self.shards, plan, *given)
-        self.whole = [*old, *shards[len(old) :]]
+        self.whole = [*old, *self.whole[len(old) :]]
         return count
 
-    def _account(self, counts: dict[str, int], found: Compared) -> Import:
-        self.refusals.close()
-        refused, first = dict(self.refusals.counts), self.refusals.first
-        result = Import(**counts, refused=refused, first=first, digest=total(self.whole))
-        if not self.update:
-            result = result._replace(differing=found.differing)
-        result = result._replace(differences=tuple(found.first), repeated=found.repeated)
-        if self.model is Label:
-            places = ((self.folder if shard in self.old else self.shards, shard) for shard in self.whole)
-            result = result._replace(**noted(self.folder.name, classes_of(places)))
-        return result
+    def _account(self, kept: int, already: int, changed: int, found: Compared) -> Import:
+        result = account(kept, already, changed, found, self.refusals, self.update)
+        result = result._replace(digest=total(self.whole))
+        if self.model is not Label:
+            return result
+        there = {(shard.name, shard.lines) for shard in self.old}
+        homes = {True: self.folder, False: self.shards}
+        places = ((homes[(shard.name, shard.lines) in there], shard) for shard in self.whole)
+        classes = classes_of(places)
+        return result._replace(**noted(self.folder.name, classes))
 
     def _write(self, plan: Plan, threads: int, progress: Progress | None) -> list[Shard]:
         """Fetches, checks and stores the planned images, from the first row that no finished shard holds."""
@@ -126,20 +134,19 @@ class Ingest:
                 if progress:
                     progress(done, plan.rows, "import")
             writer.finish()
-            self.whole = writer.shards
             return writer.shards
 
     def commit(self) -> Import:
         """Puts what was prepared in place."""
         with bounded_disk(self.part):
-            # first: a run that is killed after the swap passes over stored ids and would not refuse them again
+            # first: a run killed after the swap passes over stored ids and refuses none of them
             note(self.data / "quarantine.jsonl", self.refusals.path, self.name, self.replace)
             self._put()
         shutil.rmtree(self.part)
         return self.result
 
     def _put(self) -> None:
-        """The finished shards become the store, its continuation, or its successor with rewritten ones."""
+        """The finished shards become the store, continue it, or replace it with rewritten ones."""
         if self.replace or not self.old or self.result.changed:
             linked(self.folder, self.whole, self.shards)
             write_list(self.shards, self.whole)
@@ -156,12 +163,6 @@ class Ingest:
         shutil.rmtree(self.part)
 
 
-def looked_at(rows: Iterable[Row]) -> Iterator[Row]:
-    """The rows, of which the first was read: a source that cannot be is told before anything is done."""
-    rows = iter(rows)
-    return chain(list(islice(rows, 1)), rows)
-
-
 def ingest_all(
     sources: Mapping[str, Iterable[Row]],
     data: Path,
@@ -171,7 +172,7 @@ def ingest_all(
     threads: int = 8,
     progress: Progress | None = None,
 ) -> dict[str, Import]:
-    """Adds the rows of each source to the store data/<name>: "posts", or "targets/<set>" for labels.
+    """Adds the rows of each source to the store data/<name>: "posts", or "targets/<set>".
 
     Stores in `replaced` are put in place of older ones; with `update` records whose id is there are
     replaced where the source says otherwise. All is prepared before any store changes.
@@ -185,7 +186,8 @@ def ingest_all(
             # labels first: they are few, and what is wrong with them is told before a day of posts
             for name in sorted(sources, key=lambda name: name == "posts"):
                 jobs[name] = Ingest(data, name, name in replaced, update, shard_bytes)
-                jobs[name].prepare(rows[name], threads, progress and partial(told_of, progress, name))
+                show = progress and partial(told_of, progress, name)
+                jobs[name].prepare(rows[name], threads, show)
         except Unusable:
             for job in jobs.values():
                 job.discard()
@@ -193,6 +195,6 @@ def ingest_all(
         return {name: jobs[name].commit() for name in sources}
 
 
-def ingest(rows: Iterable[Row], data: Path, name: str, replace: bool = False, **options: Any) -> Import:
+def ingest(rows: Iterable[Row], data: Path, name: str, replace: bool = False, **how: Any) -> Import:
     """`ingest_all` of one source."""
-    return ingest_all({name: rows}, data, [name] if replace else [], **options)[name]
+    return ingest_all({name: rows}, data, [name] if replace else [], **how)[name]

@@ -142,7 +142,8 @@ class Plan:
 
     def changes(self, shard: int) -> Iterator[tuple[int, Planned]]:
         """(line, what replaces it) of one shard, in its order."""
-        for _, line, *row in self._db.execute("select * from changes where at = ? order by row", (shard,)):
+        query = "select * from changes where at = ? order by row"
+        for _, line, *row in self._db.execute(query, (shard,)):
             yield line, Planned._make(row)
 
     def close(self) -> None:
@@ -164,7 +165,8 @@ def _planned(
                 raise Refused(row.reason)
             record = record_of(row.fields, model)
             text = record.model_dump_json()
-            yield Planned(hashed(record.id), hashed(text), row.locator, row.where, row.fields["image"], text)
+            image = row.fields["image"]
+            yield Planned(hashed(record.id), hashed(text), row.locator, row.where, image, text)
         except Refused as refused:
             refusals.add(row.where, row.fields["image"], str(refused))
         if progress and number % 1000 == 0:

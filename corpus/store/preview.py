@@ -37,8 +37,8 @@ def _source(found: Tried) -> list[Markup]:
     if found.error:
         parts.append(el("p", el("b", "The import would be refused: "), tag(found.error, 600)))
     if found.rows > found.checked:
-        words = f"Of {found.rows:,} new rows the images of {found.checked:,} were looked at, a random sample of them."
-        parts.append(el("p", words))
+        images = f"the images of {found.checked:,} were looked at, a random sample of them"
+        parts.append(el("p", f"Of {found.rows:,} new rows {images}."))
     if result.notes:
         parts.append(el("ul", *(el("li", tag(note, 400)) for note in result.notes)))
     return [*parts, *_pictures(found), *_classes(found), *_differences(found), *_refused(found)]
@@ -47,7 +47,8 @@ def _source(found: Tried) -> list[Markup]:
 def _pictures(found: Tried) -> list[Markup]:
     if not found.pictures:
         return []
-    return [el("h3", "Some of the images"), el("div", *map(_figure, found.pictures), class_="sheet")]
+    figures = map(_figure, found.pictures)
+    return [el("h3", "Some of the images"), el("div", *figures, class_="sheet")]
 
 
 def _figure(picture: Picture) -> Markup:
@@ -62,8 +63,11 @@ def _classes(found: Tried) -> list[Markup]:
         return []
     order = sorted(counts, key=lambda label: (-sum(counts[label].values()), label))[:CLASSES]
     rows = [[tag(label), *(number(counts[label][split]) for split in SPLITS)] for label in order]
-    title = f"{len(counts):,} classes" + (f", the largest {CLASSES}" if len(counts) > CLASSES else "")
-    return [el("h3", title), table(["class", *SPLITS], rows, (1, 2, 3))]
+    largest = f", the largest {CLASSES}" if len(counts) > CLASSES else ""
+    return [
+        el("h3", f"{len(counts):,} classes{largest}"),
+        table(["class", *SPLITS], rows, (1, 2, 3)),
+    ]
 
 
 def _differences(found: Tried) -> list[Markup]:
@@ -75,7 +79,8 @@ def _refused(found: Tried) -> list[Markup]:
     if not found.refused:
         return []
     reasons = sorted(found.result.refused.items(), key=lambda item: (-item[1], item[0]))
-    counts = table(["reason", "rows"], ([tag(reason, 120), number(count)] for reason, count in reasons), (1,))
+    lines = [[tag(reason, 120), number(count)] for reason, count in reasons]
+    counts = table(["reason", "rows"], lines, (1,))
     rows = [[tag(row[key], 200) for key in ("where", "image", "reason")] for row in found.refused]
     shown = table(["where", "image", "reason"], rows)
     return [el("h3", "Refused"), counts, el("h3", "Some of the refused rows"), shown]

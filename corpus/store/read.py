@@ -1,8 +1,8 @@
 """The data store, few large files for DVC and S3: NNNNN.tar (images), NNNNN.jsonl (their records), store.json.
 
-More posts are more shards; a correction of records rewrites the shards that hold them, and no others. The digest of a
-store is the sum modulo 2^256 of the SHA-256 of its records with their images, so it depends neither on their order nor
-on how many imports they came in.
+More posts are more shards; a correction of records rewrites the shards that hold them, and no
+others. The digest of a store is the sum modulo 2^256 of the SHA-256 of its records with their
+images, so it depends neither on their order nor on how many imports they came in.
 """
 
 import json
@@ -32,7 +32,10 @@ class Shard(BaseModel):
 
 
 def place_of(data: Path, name: str) -> Path:
-    """The folder of the store `posts` or targets/<set>; ValueError for any other, or one outside of `data`."""
+    """The folder of the store `posts` or targets/<set>.
+
+    ValueError for any other, or one that links put outside of `data`.
+    """
     if name != "posts":
         head, _, target = name.partition("/")
         assert head == "targets", name

@@ -1,4 +1,4 @@
-"""A store with some of its records replaced: the shards that hold them are written anew, the others linked."""
+"""A store with some of its records replaced: their shards are written anew, the others linked."""
 
 import math
 import os
@@ -61,7 +61,7 @@ def _rewrite(
     for line, (record, data) in enumerate(records):
         if change and change[0] == line:
             row, image, form, reason = change[1]
-            if reason:  # the image was usable when it was compared, and is not now: what is stored stays
+            if reason:  # usable when it was compared, and not now: what is stored stays
                 refusals.add(row.where, row.image, reason)
             else:
                 count += 1

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from corpus.shards.images import BadImage, square
 from corpus.sources.rows import Progress, Row, prefetch
-from corpus.store.account import Import, Unusable, noted, nothing, told_of
+from corpus.store.account import Import, Unusable, account, looked_at, noted, nothing, told_of
 from corpus.store.classes import Classes, classes_of
 from corpus.store.compare import Compared, compare, described, known
-from corpus.store.ingest import MODELS, load, looked_at
+from corpus.store.ingest import MODELS, load
 from corpus.store.plan import Plan, Refusals
 from corpus.store.posts import Label, Record
 from corpus.store.read import STORE, place_of, read_lines, shards_of, total
@@ -105,7 +105,7 @@ class Trial:
             return self._tried(result, plan.rows)
 
     def _look(self, plan: Plan, threads: int, progress: Progress | None) -> None:
-        """Passes the new rows through the checks of an import, without their images after the first IMAGES."""
+        """Passes the new rows through an import's checks, the images of the first IMAGES too."""
         rows = iter(plan)
         total, last = plan.rows, ""
         looked = prefetch(load, islice(rows, IMAGES), threads)
@@ -144,17 +144,9 @@ class Trial:
 
     def _account(self, plan: Plan, found: Compared) -> Import:
         changed = found.differing if self.update else 0
-        return Import(
-            kept=self.kept,
-            already=plan.already - found.refused - changed,
-            refused=dict(self.refusals.counts),
-            first=self.refusals.first,
-            digest=total(self.old),
-            changed=changed,
-            differing=found.differing - changed,
-            differences=tuple(found.first),
-            repeated=found.repeated,
-        )
+        given = found, self.refusals, self.update
+        result = account(self.kept, plan.already, changed, *given)
+        return result._replace(digest=total(self.old))
 
     def _tried(self, result: Import, rows: int) -> Tried:
         """The result with its classes, and why an import would refuse all of it."""
@@ -179,7 +171,7 @@ def try_all(
     threads: int = 8,
     progress: Progress | None = None,
 ) -> dict[str, Tried]:
-    """What `ingest_all` would do with these sources; nothing is written but in the new folder `scratch`.
+    """What `ingest_all` would do with these sources; only the new folder `scratch` is written to.
 
     ValueError if a source cannot be read, or another process writes to `data`.
     """

@@ -84,8 +84,8 @@ def bounded_disk(part: Path) -> Iterator[None]:
         if isinstance(error, sqlite3.OperationalError) and "full" not in str(error):
             raise
         raise ValueError(
-            f"the disk is full while writing to {part}: free some space and run the same import again, it goes on from "
-            "its last finished shard; the store itself has not been changed"
+            f"the disk is full while writing to {part}: free some space and run the same import "
+            "again, it goes on from its last finished shard; the store itself has not been changed"
         ) from None
 
 
