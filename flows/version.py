@@ -128,7 +128,8 @@ SOURCES = """what a SOURCE may be, here or (tables, tars) under s3://:
                   shards/{00000..00009}.tar, "shards/*.tar"
   class folders   for labels: a folder with a folder of images per class, or with train/, val/ and
                   test/ and the classes in these; for posts only in studies (a model of how people
-                  tag makes posts of them)
+                  tag makes posts of them). An image's id is its place there: one that was moved to
+                  another class is a new image, so correct such a set with --replace
 
 A labelled set without a val or test split gets one: a part of its train images, chosen by their ids
 (corpus.val_share, corpus.test_share in params.yaml). What cannot be used is left out, counted by

@@ -41,7 +41,7 @@ def _source(found: Tried) -> list[Markup]:
         parts.append(el("p", f"Of {found.rows:,} new rows {images}."))
     if result.notes:
         parts.append(el("ul", *(el("li", tag(note, 400)) for note in result.notes)))
-    return [*parts, *_pictures(found), *_classes(found), *_differences(found), *_refused(found)]
+    return [*parts, *_differences(found), *_refused(found), *_pictures(found), *_classes(found)]
 
 
 def _pictures(found: Tried) -> list[Markup]:
