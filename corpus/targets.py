@@ -6,16 +6,22 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpus.checksums import write_checksums
 from corpus.shards.index import IndexWriter
 from corpus.shards.squares import Squares, Store, link
 from corpus.splits import Part, completed, made
-from corpus.store.classes import Classes, count, told
+from corpus.store.classes import Classes, count, named, told
 from corpus.store.read import read_table
 from corpus.store.write import replacing
 
 LABELS = {"id": pa.string(), "label": pa.string(), "split": pa.string()}
+
+AGAIN = {
+    "label": "under more than one label (correct the source; class folders: --replace)",
+    "split": "in more than one split (what was trained on is no fair test)",
+}
 
 
 class Labelled(NamedTuple):
@@ -33,7 +39,7 @@ def labelled(store: Store, out: Path, shares: dict[str, float]) -> Labelled:
     """
     tables = [read_table(store.folder, one.shard, LABELS) for one in store.squares]
     names = sorted({name for table in tables for name in table["label"].unique().to_pylist()})
-    number, classes = {name: i for i, name in enumerate(names)}, Classes()
+    number, classes, kept = {name: i for i, name in enumerate(names)}, Classes(), []
     parts = [_part(*pair, number) for pair in zip(store.squares, tables, strict=True)]
     splits, lacking = completed(parts, len(names), shares)
     with replacing(out) as part:
@@ -45,12 +51,31 @@ def labelled(store: Store, out: Path, shares: dict[str, float]) -> Labelled:
                     images = images.append_column(column, table[column])
                 ones = np.ones(len(split), np.int64)
                 index.add(int(one.shard.name), mine.good, images, mine.labels, ones)
-                count(classes, table.filter(pa.array(mine.good)))
+                kept.append(images.append_column("label", table["label"]).filter(mine.good))
+                count(classes, kept[-1])
         write_checksums(part, link(store, part))
     lines = [made(split, classes.splits[split], shares[split]) for split in lacking]
-    lines = [f"{store.name}: {line}" for line in lines + told(classes)]
+    lines += told(classes)
+    lines += repeated(pa.concat_tables(kept)) if kept else []
+    lines = [f"{store.name}: {line}" for line in lines]
     counts = {split: number for split, number in classes.splits.items() if number}
     return Labelled(Counter(counts), lacking, lines)
+
+
+def repeated(images: pa.Table) -> list[str]:
+    """What to tell of images that are there more than once, byte for byte, a line each.
+
+    `images` has the columns sha256, id, label, split.
+    """
+    values = [("id", "min"), ("id", "max"), *((column, "count_distinct") for column in AGAIN)]
+    groups = images.group_by("sha256").aggregate(values)
+    lines = []
+    for column, fault in AGAIN.items():
+        several = groups.filter(pc.greater(groups[f"{column}_count_distinct"], 1)).sort_by("id_min")
+        if len(several):
+            first = " and ".join(named(several[f"id_{end}"][0].as_py()) for end in ("min", "max"))
+            lines.append(f"equal images {fault}: {len(several):,}, the first {first}")
+    return lines
 
 
 def _part(one: Squares, table: pa.Table, number: dict[str, int]) -> Part:

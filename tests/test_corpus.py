@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageFilter
@@ -20,6 +21,7 @@ from corpus.store.posts import Label, Post
 from corpus.store.read import read_table, shards_of
 from corpus.store.write import write_store
 from corpus.tags.tagging import FIELDS, noisy
+from corpus.targets import repeated
 
 WORDS = ["sea", "dog", "city", "sunset", "flower"]
 BAD = (20, 21)
@@ -251,6 +253,17 @@ def test_the_store_is_read_as_columns(data):
     tables = [read_table(data / "posts", shard, FIELDS) for shard in shards_of(data / "posts")]
     rows = [row for table in tables for row in table.to_pylist()]
     assert rows == [post.model_dump(include={"id", "user", "hashtags"}) for post, _ in posts()]
+
+
+def test_equal_images_under_two_labels_or_in_two_splits_are_told():
+    rows = [("a", "cat", "train", b"1"), ("b", "dog", "train", b"1"), ("c", "cat", "train", b"2")]
+    rows += [("d", "cat", "test", b"2"), ("e", "cat", "train", b"3"), ("f", "cat", "train", b"3")]
+    columns = zip(("id", "label", "split", "sha256"), zip(*rows, strict=True), strict=True)
+    table = pa.table(dict(columns))
+    both = repeated(table)
+    assert "more than one label" in both[0] and ": 1, the first 'a' and 'b'" in both[0]
+    assert "more than one split" in both[1] and ": 1, the first 'c' and 'd'" in both[1]
+    assert repeated(table.slice(4)) == []
 
 
 def test_zipf_exponent_is_recovered():
