@@ -132,8 +132,9 @@ SOURCES = """what a SOURCE may be, here or (tables, tars) under s3://:
                   another class is a new image, so correct such a set with --replace
 
 A labelled set without a val or test split gets one: a part of its train images, chosen by their ids
-(corpus.val_share, corpus.test_share in params.yaml). What cannot be used is left out, counted by
-reason and listed in data/quarantine.jsonl."""
+(corpus.val_share, corpus.test_share in params.yaml). Labels are kept as typed, blanks, Unicode
+forms and 3.0 (which is 3) apart. What cannot be used is left out, counted by reason and listed in
+data/quarantine.jsonl. All sources are read and checked before any of data/ changes."""
 
 
 def main() -> None:

@@ -4,7 +4,8 @@
     python -m flows.watch --posts "s3://bucket/posts/*.tar" --labels labels.csv --target mine
 
 A source is what `python -m flows.version add` takes. Posts that are there already are left alone,
-so put new ones beside the old ones, or in their place. The pipeline runs in any case: so a run
+so put new ones beside the old ones, or in their place; ones that differ are told, and taken by
+`python -m flows.version add --update`. The pipeline runs in any case: so a run
 that was killed goes on, and changed params.yaml counts; where nothing changed at all the run ends
 as `Unchanged`, after seconds. On a work pool the same is the deployment `watch/tagdag-import`.
 """
