@@ -6,7 +6,8 @@ from math import sqrt
 import pytest
 
 from corpus.sample import OFF_TOPIC, user_of
-from corpus.sources.labelled import Model, labels, posts
+from corpus.sources.classes import labels
+from corpus.sources.labelled import Model, posts
 
 FORMS = {"n1": ["dog", "hound", "puppy", "doggo"], "n2": ["cat"], "n3": ["car", "auto"]}
 ABOVE = {"n1": [[["animal"]], [["thing"], ["being", "life"]]], "n2": [[["animal"]]], "n3": []}

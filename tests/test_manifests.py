@@ -84,7 +84,7 @@ def test_faulty_rows_come_with_their_reasons(tmp_path):
     found = read(json_lines(tmp_path / "m.jsonl", rows))
     reasons = ["path leaves the image folder"] * 2 + ["no image name"] * 2 + ["no hashtag"] * 2
     reasons += ["path leaves the image folder", "holds a NUL byte or half a character (a lone surrogate)", "", ""]
-    assert [row.reason for row in found] == reasons
+    assert [row.reason.partition(":")[0] for row in found] == reasons
     assert "".join(row.where + row.reason + row.fields["image"] for row in found).encode().count(b"\0") == 0
     assert found[-2].fields == {"id": "f", "image": "a.jpg", "hashtags": ["y1", "5"], "user": "7", "time": None}
     assert (found[-1].fields["id"], found[-1].fields["hashtags"], found[-1].fields["user"]) == ("0", ["3"], None)

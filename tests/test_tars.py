@@ -6,6 +6,7 @@ import json
 import lzma
 import os
 import tarfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -69,9 +70,12 @@ def test_posts_of_a_shard_and_their_images(tmp_path, format):
     files += [("sub/b.txt", b"eins, zwei\ndrei"), (info("dir", type=tarfile.DIRTYPE), b"")]
     files += [("./c.webp", b"webp"), ("./c.json", {"key": "k3", "caption": "by the #sea#sun, http://x/#no \uff03höhe"})]
     files += [("__meta__", b"x"), (f"{long}.jpg", b"long"), (f"{long}.txt", b"so much #text here")]
-    rows = read(pack(tmp_path / "00000.tar", files, format))
-    assert reasons(rows) == []
-    a, b, c, d = rows
+    left = Counter()
+    path = str(pack(tmp_path / "00000.tar", files, format))
+    rows = list(archive_rows(path, "posts", tmp_path, left=left))
+    assert reasons(rows) == ["00000.tar sub/b.x.PNG: a second image of its key"]
+    assert left == {"member .npy": 1, "webdataset's note": 1}
+    a, b, c, d = rows = [row for row in rows if not row.reason]
     assert a.fields == {
         "id": "12",
         "image": "a.jpg",
@@ -180,8 +184,8 @@ def test_each_strange_member_costs_itself_alone(tmp_path):
         "/etc/006.jpg": "path leaves the archive",
         "007.jpg": "a sparse file",
         "008.jpg": "a member of unknown type b'V'",
-        "README": "a name without a key or an ending",
-        "009": "no image",
+        "README": "a name without an ending",
+        "009": "no image: the members of one key must follow each other (pack with tar --sort=name)",
         "010": "no hashtag",
         "011": "011.json is no JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))",
         "012": "012.json is no JSON object",

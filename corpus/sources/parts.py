@@ -1,0 +1,76 @@
+"""Several tables as one source: a folder or s3:// prefix of part files, or a pattern.
+
+A part whose folder or name says train, val, validation or test has its rows in that split where no
+column says otherwise. A part that cannot be read costs what it holds, not the other parts.
+"""
+
+import glob
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from corpus.sources import s3
+from corpus.sources.folders import below
+from corpus.sources.manifests import Table, is_manifest, table_rows
+from corpus.sources.patterns import expanded, fixed_part, matching
+from corpus.sources.rows import Progress, Row, refused
+from corpus.sources.splits import split_within
+
+
+def _table(url: str, name: str) -> Table:
+    return Table(url, name, split_within(name.split("/")))
+
+
+def _folder(root: str, left: Counter[str]) -> Iterator[Table]:
+    for name in below(Path(root), left):
+        if is_manifest(name):
+            yield _table(f"{root.rstrip('/')}/{name}", name)
+        else:
+            left["file beside tables"] += 1
+
+
+def _pattern(source: str) -> Iterator[Table]:
+    for one in expanded(source):
+        if one.startswith("s3://"):
+            urls = matching(one) if fixed_part(one) != one else [one]
+            yield from (_table(url, url.rpartition("/")[2]) for url in urls)
+            continue
+        exact = [one] if Path(one).exists() else sorted(glob.glob(one))  # noqa: PTH207
+        if not exact:
+            raise ValueError(f"there is no table {one}; check the path or the pattern")
+        yield from (_table(path, Path(path).name) for path in exact)
+
+
+def parts(source: str, left: Counter[str]) -> Iterator[Table]:
+    """The tables of a source."""
+    if is_manifest(source):
+        yield from _pattern(source)
+    elif source.startswith("s3://"):
+        prefix = f"{source.rstrip('/')}/"
+        for url in s3.keys(prefix):
+            if is_manifest(url):
+                yield _table(url, url[len(prefix) :])
+            else:
+                left["file beside tables"] += 1
+    else:
+        yield from _folder(source, left)
+
+
+def part_rows(
+    source: str,
+    images: str,
+    kind: str,
+    spool: Path,
+    left: Counter[str],
+    progress: Progress | None = None,
+) -> Iterator[Row]:
+    """The rows of all parts in the order of their names."""
+    for table in parts(source, left):
+        try:
+            yield from table_rows(table, images, kind, spool, progress)
+        except s3.Unreachable:
+            raise
+        except ValueError as error:
+            if "make room there" in str(error) or "image folder" in str(error):
+                raise
+            yield refused(table.name, f"table cannot be read: {error}", table.name)
