@@ -118,7 +118,7 @@ def test_failed_downloads_of_img2dataset_are_told(tmp_path):
     }
     files = [("1.json", failed), ("000000002.jpg", JPEG), ("000000002.json", done), ("000000002.txt", b"a #sea")]
     rows = read(pack(tmp_path / "00003.tar", files))
-    assert reasons(rows) == ["00003.tar 1: img2dataset: failed_to_download: HTTP Error 404"]
+    assert reasons(rows) == ["00003.tar 1: no image: img2dataset: failed_to_download: HTTP Error 404"]
     assert rows[1].fields["hashtags"] == ["sea"] and kept(rows) == ["000000002"]
 
 

@@ -12,12 +12,12 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 from corpus.sources.downloads import download
 from corpus.sources.folders import below
-from corpus.sources.patterns import expanded, fixed_part, is_pattern, matching
+from corpus.sources.patterns import expanded, fixed_part, is_pattern, matching, name_within
 from corpus.sources.rows import Progress, Refused, Row, refused
 from corpus.sources.splits import split_within
 from corpus.sources.tars import ENDINGS, is_archive, shard_rows
@@ -38,12 +38,13 @@ def _remote(url: str) -> Iterator[str]:
 
 
 def _local(name: str) -> Iterator[tuple[str, Path]]:
+    """(path, below a folder or as named; local file) of the shards of one name."""
     path = Path(name)
     if path.is_dir():
         yield from ((found, path / found) for found in below(path) if is_archive(found))
     else:
         exact = [path] if path.exists() else map(Path, sorted(glob.glob(name)))  # noqa: PTH207
-        yield from ((found.name, found) for found in exact)
+        yield from ((str(found), found) for found in exact)
 
 
 def _beside(folder: Path, left: Counter[str]) -> Iterator[Row]:
@@ -66,22 +67,27 @@ def _downloaded(url: str, spool: Path, progress: Progress | None) -> Path:
 
 
 def _named(name: str, spool: Path, progress: Progress | None) -> Iterator[tuple[str, Path]]:
-    """(name, local file) of the shards that one name without braces stands for."""
+    """(path or address, local file) of the shards that one name without braces stands for."""
     if name.startswith("s3://"):
-        yield from ((PurePosixPath(url).name, _downloaded(url, spool, progress)) for url in _remote(name))
+        yield from ((url, _downloaded(url, spool, progress)) for url in _remote(name))
     else:
         yield from _local(name)
 
 
 def shards(source: str, spool: Path, progress: Progress | None = None) -> Iterator[tuple[str, Path]]:
-    """(name, local file) of each shard; ValueError where a name stands for none, before anything is read if local."""
+    """(name, local file) of each shard.
+
+    ValueError where a name stands for none; before anything is read if local.
+    """
+    folder = Path(source).is_dir()
     for name in expanded(source):
         if not name.startswith("s3://"):
             _check(name, _local(name))
     for name in expanded(source):
         found = _named(name, spool, progress)
         first = _check(name, found)
-        yield from itertools.chain([first], found)
+        for path, file in itertools.chain([first], found):
+            yield (path if folder else name_within(source, path)), file
 
 
 def _check(name: str, found: Iterator[T]) -> T:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from corpus.sources.formats import nobodys
+from corpus.sources.entries import folders, nobodys
 from corpus.sources.rows import Row, checked, described, refused
 from corpus.sources.splits import split_named
 
@@ -103,24 +103,19 @@ class Tree:
 
 
 def _folders(folder: Path) -> list[str]:
-    """Names of the folders in a folder; none where it cannot be read, which is told later."""
-    try:
-        with os.scandir(folder) as found:
-            return [entry.name for entry in found if entry.is_dir() and not nobodys(entry.name)]
-    except OSError:
-        return []
+    return [entry.name for entry in folders(folder)]
 
 
 def layout(root: Path) -> str:
     """Where the splits are: "above" the classes, "below" them, or in "no" name."""
-    folders = _folders(root)
-    named = [name for name in folders if split_named(name)]
+    names = _folders(root)
+    named = [name for name in names if split_named(name)]
     if len({*map(split_named, named)}) > 1:
         return "above"
-    if named and len(named) == len(folders) and any(_folders(root / name) for name in named):
+    if named and len(named) == len(names) and any(_folders(root / name) for name in named):
         return "above"
-    inner = [_folders(root / name) for name in folders]
-    splits = {split_named(name) for names in inner for name in names}
+    inner = [_folders(root / name) for name in names]
+    splits = {split_named(name) for within in inner for name in within}
     return "below" if all(inner) and len(splits) > 1 and None not in splits else "no"
 
 

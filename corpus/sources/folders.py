@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from corpus.sources import s3
-from corpus.sources.formats import nobodys
+from corpus.sources.entries import folders, is_folder, nobodys
 from corpus.sources.manifests import ENDINGS, is_manifest
 from corpus.sources.patterns import expanded, fixed_part, is_pattern
 from corpus.sources.tars import is_archive
@@ -43,7 +43,7 @@ def below(root: Path, left: Counter[str] | None = None, depth: int = DEEPEST) ->
         if why := nobodys(entry.name):
             if left is not None:
                 left[why] += 1
-        elif not entry.is_dir() or is_archive(entry.name):
+        elif not is_folder(entry) or is_archive(entry.name):
             yield entry.name
         elif depth and not entry.is_symlink():
             yield from (f"{entry.name}/{name}" for name in below(Path(entry.path), left, depth - 1))
@@ -59,17 +59,11 @@ def _kind(name: str) -> str:
     return "" if ending in ABOUT or (last.startswith("_") and "." not in last) else "image"
 
 
-def _folders(root: Path) -> list[bool]:
-    """Of each folder in the root whether it is a link."""
-    with os.scandir(root) as found:
-        entries = [entry for entry in found if entry.is_dir() and not nobodys(entry.name)]
-        return [entry.is_symlink() for entry in entries]
-
-
 def contents(root: Path) -> str:
     """What a folder holds: "shards", "tables", or "classes"; ValueError where that is not clear."""
     first: dict[str, str] = {}
-    deep = any(folders := _folders(root))  # a linked folder is one of a class
+    within = [entry.is_symlink() for entry in folders(root)]
+    deep = any(within)  # a linked folder is one of a class
     for name in islice(below(root), ENOUGH):
         if COCO.search(name):
             raise ValueError(f"folder {root} holds {name}: {NO_COCO}")
@@ -83,8 +77,8 @@ def contents(root: Path) -> str:
                 raise ValueError(BOTH.format(root, "the", f"{kind} {first[kind]}"))
             return f"{kind}s"
     if "image" in first and not deep:
-        raise ValueError(" ".join(PLAIN.format(root, root).split("\n")))
-    if not folders:
+        raise ValueError(PLAIN.replace("\n", " ").format(root, root))
+    if not within:
         raise ValueError(f"folder {root} holds no table, no tar shard and no image")
     return "classes"
 

@@ -1,4 +1,4 @@
-"""Which files are images, by ending and by first bytes; which ones nobody means to post."""
+"""Which files are images, by ending and by first bytes."""
 
 import re
 
@@ -21,7 +21,6 @@ _SIGNS = (
     (re.compile(rb"(\xff\x0a|\0\0\0\x0cJXL )"), "jxl"),
     (re.compile(rb"\0\0\0\x0cjP  "), "jp2"),
 )
-SYSTEM = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"))
 
 
 def kind_of(start: bytes) -> str | None:
@@ -32,14 +31,3 @@ def kind_of(start: bytes) -> str | None:
 def not_read(ending: str) -> str:
     """Why a picture of another format is refused."""
     return f"an image of a format that is not read (.{ending}): convert it to JPEG, PNG or WebP"
-
-
-def nobodys(name: str) -> str | None:
-    """What a file is that a system or program left; None for files that people put there.
-
-    `name` is relative to the source, with '/'.
-    """
-    parts = [part for part in name.split("/") if part not in ("", ".", "..")]
-    if any(part.lower() in SYSTEM for part in parts):
-        return "file of the system (Thumbs.db, desktop.ini, __MACOSX)"
-    return "hidden file" if any(part.startswith(".") for part in parts) else None

@@ -12,7 +12,7 @@ from pathlib import Path
 from corpus.sources import s3
 from corpus.sources.folders import below
 from corpus.sources.manifests import Table, is_manifest, table_rows
-from corpus.sources.patterns import expanded, fixed_part, matching
+from corpus.sources.patterns import expanded, fixed_part, matching, name_within
 from corpus.sources.rows import Progress, Row, refused
 from corpus.sources.splits import split_within
 
@@ -33,27 +33,27 @@ def _pattern(source: str) -> Iterator[Table]:
     for one in expanded(source):
         if one.startswith("s3://"):
             urls = matching(one) if fixed_part(one) != one else [one]
-            yield from (_table(url, url.rpartition("/")[2]) for url in urls)
+            yield from (_table(url, name_within(source, url)) for url in urls)
             continue
         exact = [one] if Path(one).exists() else sorted(glob.glob(one))  # noqa: PTH207
         if not exact:
             raise ValueError(f"there is no table {one}; check the path or the pattern")
-        yield from (_table(path, Path(path).name) for path in exact)
+        yield from (_table(path, name_within(source, path)) for path in exact)
 
 
 def parts(source: str, left: Counter[str]) -> Iterator[Table]:
     """The tables of a source."""
-    if is_manifest(source):
+    if Path(source).is_dir():
+        yield from _folder(source, left)
+    elif is_manifest(source):
         yield from _pattern(source)
-    elif source.startswith("s3://"):
+    else:
         prefix = f"{source.rstrip('/')}/"
         for url in s3.keys(prefix):
             if is_manifest(url):
                 yield _table(url, url[len(prefix) :])
             else:
                 left["file beside tables"] += 1
-    else:
-        yield from _folder(source, left)
 
 
 def part_rows(

@@ -36,6 +36,18 @@ def is_pattern(name: str) -> bool:
     return bool(SPECIAL.search(name) or BRACES.search(name))
 
 
+def name_within(source: str, path: str) -> str:
+    """What a file that a pattern stands for is called: its path from the first folder that varies.
+
+    `shards/{train,test}/0.tar` -> `train/0.tar`; `shards/0.tar`, which is no pattern, -> `0.tar`.
+    """
+    found = [match.start() for sign in (SPECIAL, BRACES) if (match := sign.search(source))]
+    folder = source[: min(found, default=0)].rpartition("/")[0]
+    if not found or not path.startswith(folder):
+        return path.rpartition("/")[2]
+    return path[len(folder) :].lstrip("/")
+
+
 def matching(url: str) -> Iterator[str]:
     """Addresses of the objects that an s3:// pattern stands for; `*` is no '/'."""
     for found in s3.keys(fixed_part(url)):

@@ -21,7 +21,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from corpus.sources.formats import FOREIGN, IMAGES, kind_of, nobodys, not_read
+from corpus.sources.entries import nobodys
+from corpus.sources.formats import FOREIGN, IMAGES, kind_of, not_read
 from corpus.sources.members import Member
 
 TEXTS = ("json", "txt", "cls")
@@ -161,11 +162,13 @@ def _shorter(stem: str, run: dict[str, Sample]) -> Sample | None:
 
 
 def _join(sample: Sample, run: dict[str, Sample]) -> None:
-    """Gives an image without text, or a text without image, to its partner of a shorter stem."""
+    """Gives an image without text, or a text without one, to its partner of a shorter stem."""
     shorter = _shorter(sample.stem, run)
     if shorter is None:
         return
-    if sample.files.keys() == {"image"} and shorter.texts and "image" not in shorter.files:
+    if sample.told and not sample.files and "image" not in shorter.files:
+        shorter.told.extend(sample.told)  # its image was refused
+    elif sample.files.keys() == {"image"} and shorter.texts and "image" not in shorter.files:
         shorter.files["image"] = sample.files.pop("image")
     elif sample.texts and "image" not in sample.files and shorter.files.keys() == {"image"}:
         for kind in sample.files.keys() & {*TEXTS}:

@@ -61,7 +61,7 @@ def _about(file: int, member: Member | None) -> dict[str, Any]:
     status = about.get("status", "success")
     if status != "success":
         why = text(about.get("error_message")) or "no message"
-        raise ValueError(f"img2dataset: {text(status)}: {why}")
+        raise ValueError(f"no image: img2dataset: {text(status)}: {why}")
     return about
 
 
