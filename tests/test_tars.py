@@ -95,7 +95,9 @@ def test_captions_are_no_lists_of_tags():
 
     assert _hashtags({"caption": "a photo of the sea"}, "a photo of the sea") == []
     assert _hashtags({"caption": "the #sea"}, "the #sea") == ["sea"]
-    assert _hashtags({"user": "u"}, "sea sun") == ["sea", "sun"]
+    assert _hashtags({"user": "u"}, "sea, sun\nhöhe\n") == ["sea", "sun", "höhe"]
+    assert _hashtags({}, "sea") == ["sea"] and _hashtags({}, "a dog, at the sea") == []
+    assert _hashtags({}, "a day at the sea") == _hashtags({}, "sea sun") == _hashtags({}, None) == []
     assert _hashtags({"hashtags": [], "tags": "x, y", "caption": "#z"}, None) == ["x", "y"]
     assert _hashtags({"hashtags": None, "text": "#z."}, None) == ["z."]
 

@@ -41,7 +41,7 @@ def _local(name: str) -> Iterator[tuple[str, Path]]:
     """(path, below a folder or as named; local file) of the shards of one name."""
     path = Path(name)
     if path.is_dir():
-        yield from ((found, path / found) for found in below(path) if is_archive(found))
+        yield from ((found, path / found) for found in below(path, Counter()) if is_archive(found))
     else:
         exact = [path] if path.exists() else map(Path, sorted(glob.glob(name)))  # noqa: PTH207
         yield from ((str(found), found) for found in exact)

@@ -12,6 +12,7 @@ from corpus.hashtags.normal import split_tags
 MAX_LIST = 1 << 20  # characters of a list written as text; MAX_TAGS hashtags have a tenth of it
 QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 BARE = re.compile(r"[\[\](){},\s]|None|null|nan|NaN|[+-]?\d+(?:\.\d*)?")
+SEPARATED = re.compile(r"[,;|\n\uff0c\uff1b\u3001\u060c]")
 HASH = re.compile("[#\uff03]")  # the full-width one of East Asian keyboards too
 
 
@@ -61,6 +62,15 @@ def _items(value: Any) -> list[Any]:
 def tags(value: Any) -> list[str]:
     """Hashtags as typed, without '#', of one string, of a list, or of a list written as text."""
     return [tag for item in _items(value) for tag in split_tags(text(item) or "")]
+
+
+def word_list(text: str | None) -> list[str]:
+    """The words of a text that is a list of them, with commas or lines between; none of a caption.
+
+    `sea, sun` and `sea` are lists; `a day at the sea` is none, nor is `sea sun`, which may be one.
+    """
+    parts = [part.strip() for part in SEPARATED.split(text or "")]
+    return tags(text) if all(len(part.split()) <= 1 for part in parts) else []
 
 
 def _after_signs(caption: str) -> Iterator[str]:

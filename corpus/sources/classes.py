@@ -44,6 +44,17 @@ class Image(NamedTuple):
     split: str | None
 
 
+def _entries(folder: Path) -> tuple[list[str], dict[str, os.DirEntry]]:
+    """Names in a folder in their order, and the entries of those that are no plain files."""
+    names, others = [], {}
+    with os.scandir(folder) as found:
+        for entry in found:
+            names.append(entry.name)
+            if not entry.is_file(follow_symlinks=False):
+                others[entry.name] = entry
+    return sorted(names), others
+
+
 class Tree:
     """The files below a root by their names; one folder's names are in memory at a time."""
 
@@ -61,27 +72,29 @@ class Tree:
             yield File(inside.rstrip("/"), "", f"folder more than {DEEPEST} folders deep")
             return
         try:
-            with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+            names, others = _entries(folder)
         except OSError as error:
             yield File(inside.rstrip("/"), "", f"folder cannot be read: {error.strerror}")
             return
-        if not entries and inside:
+        if not names and inside:
             self.left["empty folder"] += 1
-        for entry in entries:
-            if why := nobodys(entry.name):
+        for name in names:
+            here = f"{self.root}/./{inside}{name}" if linked is None else f"{linked}/{name}"
+            if why := nobodys(name):
                 self.left[why] += 1
+            elif name in others:
+                yield from self._other(inside + name, others[name], linked is not None, here)
             else:
-                yield from self._entry(inside + entry.name, entry, linked)
+                yield File(inside + name, here)
 
-    def _entry(self, name: str, entry: os.DirEntry, linked: str | None) -> Iterator[File]:
-        here = f"{self.root}/./{name}" if linked is None else f"{linked}/{entry.name}"
+    def _other(self, name: str, entry: os.DirEntry, linked: bool, here: str) -> Iterator[File]:
+        """What an entry that is no plain file has."""
         if entry.is_symlink():
-            yield from self._link(name, Path(entry.path), linked is not None)
+            yield from self._link(name, Path(entry.path), linked)
         elif entry.is_dir():
-            yield from self._below(f"{name}/", Path(entry.path), None if linked is None else here)
+            yield from self._below(f"{name}/", Path(entry.path), here if linked else None)
         else:
-            yield File(name, here, "" if entry.is_file() else NO_FILE)
+            yield File(name, here, NO_FILE)
 
     def _link(self, name: str, link: Path, linked: bool) -> Iterator[File]:
         try:

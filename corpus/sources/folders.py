@@ -15,7 +15,7 @@ from corpus.sources.tars import is_archive
 
 DEEPEST = 4  # folders below the root in which part files are looked for
 PEEK = 1000  # objects below an s3:// prefix that are looked at to tell what it holds
-ENOUGH = 20_000  # entries that are looked at to tell what a folder is
+ENOUGH, SOME = 20_000, 1000  # entries looked at to tell what a folder is; of a folder in it
 _ABOUT = "md rst txt json yaml yml toml py html license gitattributes lock crc"
 ABOUT = frozenset(_ABOUT.split())
 PLAIN = """folder {} holds images, but no folder of images per class: name a table of them
@@ -27,26 +27,40 @@ NO_COCO = """annotations of COCO are not read yet; write a table with the column
 BOTH = "folder {} holds {} {} beside images: name that, or move it away to have classes"
 
 
-def below(root: Path, left: Counter[str] | None = None, depth: int = DEEPEST) -> Iterator[str]:
+def below(root: Path, left: Counter[str], depth: int = DEEPEST) -> Iterator[str]:
     """Paths below the root of the files in it, by name; links to folders are not followed.
 
-    With `left`, which counts what is left alone, ValueError for a folder that cannot be read; else
-    it is passed over.
+    `left` counts what is left alone. ValueError for a folder that cannot be read.
     """
     try:
         entries = sorted(os.scandir(root), key=lambda entry: entry.name)
     except OSError as error:
-        if left is None:
-            return
         raise ValueError(f"folder {root} cannot be read ({error.strerror})") from None
     for entry in entries:
         if why := nobodys(entry.name):
-            if left is not None:
-                left[why] += 1
+            left[why] += 1
         elif not is_folder(entry) or is_archive(entry.name):
             yield entry.name
         elif depth and not entry.is_symlink():
             yield from (f"{entry.name}/{name}" for name in below(Path(entry.path), left, depth - 1))
+
+
+def _looked_at(root: Path, depth: int, most: int) -> Iterator[str]:
+    """Paths of files below the root, at most so many of a folder; those of the root come first."""
+    within = []
+    try:
+        with os.scandir(root) as found:
+            for entry in islice(found, most):
+                if nobodys(entry.name):
+                    continue
+                if not is_folder(entry) or is_archive(entry.name):
+                    yield entry.name
+                elif not entry.is_symlink():
+                    within.append(entry.name)
+    except OSError:  # told by who reads it
+        return
+    for name in sorted(within) if depth else ():
+        yield from (f"{name}/{path}" for path in _looked_at(root / name, depth - 1, SOME))
 
 
 def _kind(name: str) -> str:
@@ -63,8 +77,9 @@ def contents(root: Path) -> str:
     """What a folder holds: "shards", "tables", or "classes"; ValueError where that is not clear."""
     first: dict[str, str] = {}
     within = [entry.is_symlink() for entry in folders(root)]
-    deep = any(within)  # a linked folder is one of a class
-    for name in islice(below(root), ENOUGH):
+    deep, seen = any(within), 0  # a linked folder is one of a class
+    for name in islice(_looked_at(root, DEEPEST, ENOUGH), ENOUGH):
+        seen += 1
         if COCO.search(name):
             raise ValueError(f"folder {root} holds {name}: {NO_COCO}")
         first.setdefault(_kind(name), name)
@@ -76,7 +91,7 @@ def contents(root: Path) -> str:
             if "image" in first or deep:
                 raise ValueError(BOTH.format(root, "the", f"{kind} {first[kind]}"))
             return f"{kind}s"
-    if "image" in first and not deep:
+    if "image" in first and not deep and not (within and seen == ENOUGH):
         raise ValueError(PLAIN.replace("\n", " ").format(root, root))
     if not within:
         raise ValueError(f"folder {root} holds no table, no tar shard and no image")

@@ -167,7 +167,7 @@ def table_rows(
     places = images_of(images, str(Path(url).parent) if local else None)
     if url.lower().endswith(".parquet"):
         file = Path(url) if local else _downloaded(url, spool, progress)
-    inner = Spool(file, spool) if file and file.is_file() else None
+    inner = Spool(file, kind, spool) if file and file.is_file() else None
     reader = Reader(table, kind, places, inner)
     with ExitStack() as stack:
         if inner:

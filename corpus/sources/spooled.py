@@ -12,9 +12,10 @@ from pathlib import Path
 class Spool:
     """A file that grows by whole images."""
 
-    def __init__(self, table: Path, folder: Path):
+    def __init__(self, table: Path, kind: str, folder: Path):
+        """`kind`: what is read from the table, since posts and labels take other rows of it."""
         facts = table.stat()
-        about = f"{table.resolve()} {facts.st_size} {facts.st_mtime_ns}"
+        about = f"{table.resolve()} {facts.st_size} {facts.st_mtime_ns} {kind}"
         digest = hashlib.sha256(about.encode(errors="surrogateescape")).hexdigest()[:16]
         self.path, self.at = folder.resolve() / f"{digest}-images", 0
         self._file: int | None = None

@@ -3,8 +3,8 @@
 An image is a place in a shard, read later. Which members make a sample says samples.py. Of one:
 an image; .json with `hashtags` or `tags`, else the words after '#' of `caption`, `text` or `txt`,
 and `id` (else `key`), `user`, `time`, `label`, `split`; .txt, whose words after '#' are hashtags,
-or all its words where neither it nor .json has any; .cls, the label. Members of other endings are
-left alone and counted; a sample without an image is refused.
+or all its words if it is a list of words with commas or lines between, where .json has none; .cls,
+the label. Members of other endings are left alone and counted; a sample without an image is refused.
 """
 
 import json
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from corpus.sources.cells import marked, tags, text
+from corpus.sources.cells import marked, tags, text, word_list
 from corpus.sources.formats import START
 from corpus.sources.members import Member, members
 from corpus.sources.rows import Row, checked, described, refused
@@ -34,7 +34,7 @@ def _hashtags(about: dict[str, Any], words: str | None) -> list[str]:
     captions = [about[name] for name in CAPTIONS if about.get(name)]
     found = tags(about.get("hashtags")) or tags(about.get("tags"))
     found = found or marked(captions) or marked([words])
-    return found or ([] if captions else tags(words))
+    return found or ([] if captions else word_list(words))
 
 
 def _read(file: int, member: Member | None) -> str | None:
