@@ -3,6 +3,7 @@
 import argparse
 import shutil
 import sys
+from collections import Counter
 from typing import Any
 
 from corpus.names import checked_name, printable
@@ -27,12 +28,12 @@ def imported(source: str, images: str | None, name: str, replace: bool) -> dict[
     with locked(DATA):
         recover(place_of(DATA, name))  # before it is asked whether what is there was drawn
     kind = "posts" if name == "posts" else "labels"
-    spool = settings.STATE / "spool"
+    spool, left = settings.STATE / "spool", Counter()
     with progress(f"import {kind}") as show:
-        found = rows(source, images, kind, spool, progress=show)
+        found = rows(source, images, kind, spool, progress=show, left=left)
         result = ingest(found, DATA, name, replace or drawn(DATA / name), progress=show)
     shutil.rmtree(spool, ignore_errors=True)  # kept until here, so that a cut import need not download again
-    return result._asdict()
+    return result._asdict() | {"left": dict(left)}
 
 
 @task
@@ -108,6 +109,9 @@ def told(name: str, result: dict[str, Any]) -> list[str]:
     lines = [f"{name}: {counts}; digest {result['digest'][:12]}"]
     for reason, count in sorted(result["refused"].items(), key=lambda item: -item[1]):
         lines.append(f"  {count} x {printable(reason)[:LONGEST]}")
+    if left := result.get("left"):  # no rows: hidden files, members that nobody reads, ...
+        counts = (f"{count} x {printable(what)}" for what, count in sorted(left.items()))
+        lines.append(f"  left alone: {', '.join(counts)}")
     for row in result["first"]:
         shown = (printable(row[key])[:LONGEST] for key in ("where", "image", "reason"))
         lines.append("  {}, {}: {}".format(*(each or "no image" for each in shown)))
@@ -139,18 +143,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m flows.version", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     add = commands.add_parser("add", help="add one's own posts and labels to data/ and version them")
-    add.add_argument("--images", help="folder or s3:// prefix that a manifest's names are relative to (default: its)")
+    add.add_argument(
+        "--images",
+        help="folder or s3:// prefix that a table's names are relative to (default: where it lies); "
+        "nothing outside of it is read; links out of a folder of classes may lead into it",
+    )
     add.add_argument(
         "--posts",
         metavar="SOURCE",
-        help="a manifest with columns image, hashtags and, where known, id, user, time (CSV, JSONL, Parquet), or "
-        "img2dataset/webdataset tars (a tar, a folder of them, shards/{00000..00009}.tar); local or s3://; or, for "
-        "studies, a folder with a folder of images per class, which a model of how people tag turns into posts",
+        help="a table with columns image, hashtags (or caption, text: words after #) and, where "
+        "known, id, user, time (CSV, JSONL, Parquet, also with images within), a folder or pattern "
+        "of such tables, or img2dataset/webdataset tars (a tar, a folder of them, "
+        "shards/{00000..00009}.tar); local or s3://; or, for studies, a folder with a folder of "
+        "images per class, which a model of how people tag turns into posts",
     )
     add.add_argument(
         "--labels",
         metavar="SOURCE",
-        help="likewise with columns image, label and, where known, split (train, val, test)",
+        help="likewise with columns image, label and, where known, split (train, val, test), or "
+        "images by class; folders and part files that say train, val or test are splits: train/cat/",
     )
     add.add_argument(
         "--target", default="target", help="name of the labelled set (params.yaml: finetune.targets, evaluate.targets)"

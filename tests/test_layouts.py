@@ -16,6 +16,7 @@ from corpus.sources.source import rows
 from corpus.store.ingest import Import, ingest
 from corpus.store.posts import Label, Post
 from corpus.store.read import read_records
+from flows.version import told
 from tests.layouts import Layout, files, images, picture, tar
 from tests.layouts_classes import CLASSES
 from tests.layouts_parts import PARTS
@@ -37,6 +38,13 @@ def imported(root: Path, layout: Layout) -> tuple[Import, Counter[str]]:
 def built(root: Path, layout: Layout) -> None:
     (root / "in put").mkdir()
     layout.build(root / "in put")
+
+
+def test_what_is_left_alone_is_told():
+    counts = {"kept": 1, "already": 0, "refused": {}, "first": [], "digest": "d"}
+    assert len(told("posts", counts)) == 1
+    lines = told("posts", counts | {"left": {"member .npy": 3, "hidden file": 1}})
+    assert lines[1:] == ["  left alone: 1 x hidden file, 3 x member .npy"]
 
 
 def test_there_are_forty():
