@@ -3,6 +3,7 @@
 import json
 import os
 import tarfile
+from collections import Counter
 
 import pytest
 
@@ -10,6 +11,8 @@ from corpus.sources import s3 as store
 from corpus.sources import source as sources
 from corpus.sources.source import Refused, fetch, prefetch, rows
 from tests.faults import proxy
+from tests.layouts import picture
+from tests.layouts_parts import hf
 
 MANIFEST = "image,hashtags,label\na.jpg,#sea,cat\nsub/b.jpg,#sun,dog\ngone.jpg,#x,cat\n../out.jpg,#y,cat\n"
 
@@ -136,6 +139,20 @@ def test_images_on_s3(photos, tmp_path, s3, monkeypatch):
     assert list(images(rows(photos / "m.csv", f"s3://{s3.bucket}/in", "posts", tmp_path))) == EXPECTED
     monkeypatch.setattr(sources, "MAX_BYTES", 6)
     assert next(images(found)) == "file of 7 bytes, allowed are 6"
+
+
+@pytest.mark.parametrize("source", ["in/data/", "in/data", "in/data/*.parquet"])
+def test_parts_with_images_on_s3(tmp_path, s3, source):
+    for split, label in (("train", 0), ("test", 1)):
+        body = hf(2, 2 * label, label)
+        s3.client.put_object(Bucket=s3.bucket, Key=f"in/data/{split}-0.parquet", Body=body)
+    s3.client.put_object(Bucket=s3.bucket, Key="in/data/README.md", Body=b"x")
+    left = Counter()
+    found = list(rows(f"s3://{s3.bucket}/{source}", None, "labels", tmp_path, left=left))
+    assert [row.fields["split"] for row in found] == ["test", "test", "train", "train"]
+    assert [row.fields["label"] for row in found] == ["dog", "dog", "cat", "cat"]
+    assert list(images(found)) == [picture(i) for i in (2, 3, 0, 1)]
+    assert left.total() == (0 if "*" in source else 1)
 
 
 def test_a_bucket_that_fails_halfway_says_how_far_it_came_and_goes_on(tmp_path, photos, s3, monkeypatch):

@@ -25,7 +25,7 @@ from corpus.sources.entries import nobodys
 from corpus.sources.formats import FOREIGN, IMAGES, kind_of, not_read
 from corpus.sources.members import Member
 
-TEXTS = ("json", "txt", "cls")
+TEXTS, DAMAGE = ("json", "txt", "cls"), "damage"
 META = re.compile(r"__[^/]*__")  # webdataset's notes to itself
 NAME = re.compile(r"((?:.*/)?[^/]*?)(?:\.([^./]*))?", re.DOTALL)
 RUN = 256
@@ -38,12 +38,18 @@ class Sample(NamedTuple):
     stem: str
     files: dict[str, Member]
     others: list[str]  # endings of what nobody here reads
-    told: list[Member]  # what was refused already
+    told: list[str]  # kinds of what was refused already, DAMAGE among them
 
     @property
     def texts(self) -> bool:
         """Whether anything is said of an image."""
         return any(kind in self.files for kind in TEXTS)
+
+    @property
+    def excused(self) -> bool:
+        """Whether it was said with a member why there is no image, or nothing said of it."""
+        lost = "image" not in self.files and bool(self.told)
+        return lost or any(kind in (*TEXTS, DAMAGE) for kind in self.told)
 
 
 def _key(stem: str) -> str:
@@ -66,7 +72,7 @@ class Samples:
         for member in members:
             if not member.name:  # damage: part of the sample before it
                 if self.last:
-                    self.last.told.append(member)
+                    self.last.told.append(DAMAGE)
                 yield member
             elif not member.reason and (why := self._left_alone(member)):
                 self.left[why] += 1
@@ -105,13 +111,12 @@ class Samples:
             yield from self._resolved(keep=newest)
         sample = self.run.setdefault(stem, Sample(stem, {}, [], []))
         self.last = sample
-        reason = member.reason or (not_read(ending) if kind == "foreign" else "")
-        if not reason and kind in sample.files:
-            what = "image" if kind == "image" else f".{ending}"
-            reason = f"a second {what} of its key"
-        if reason:
-            sample.told.append(member)
+        if reason := member.reason or (not_read(ending) if kind == "foreign" else ""):
+            sample.told.append(kind)
             yield member._replace(reason=reason)
+        elif kind in sample.files:
+            what = "image" if kind == "image" else f".{ending}"
+            yield member._replace(reason=f"a second {what} of its key")
         elif kind:
             sample.files[kind] = member
         else:

@@ -125,7 +125,7 @@ def shard_rows(
             else:
                 row = _row(file, shard, name, found, kind, split)
                 # why this sample cannot be used was said with its member
-                if not (row.reason and found.told):
+                if not (row.reason and found.excused):
                     yield row
     finally:
         os.close(file)
