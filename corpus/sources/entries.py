@@ -1,10 +1,12 @@
 """What stands in a folder: what nobody means to post, and which entries are folders."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 SYSTEM = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"))
+_SYSTEM = re.compile("|".join(map(re.escape, sorted(SYSTEM))), re.IGNORECASE)
 
 
 def nobodys(name: str) -> str | None:
@@ -12,6 +14,8 @@ def nobodys(name: str) -> str | None:
 
     `name` is relative to the source, with '/'.
     """
+    if not name.startswith(".") and "/." not in name and not _SYSTEM.search(name):
+        return None  # nearly all
     parts = [part for part in name.split("/") if part not in ("", ".", "..")]
     if any(part.lower() in SYSTEM for part in parts):
         return "file of the system (Thumbs.db, desktop.ini, __MACOSX)"

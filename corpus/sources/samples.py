@@ -27,8 +27,7 @@ from corpus.sources.members import Member
 
 TEXTS, DAMAGE = ("json", "txt", "cls"), "damage"
 META = re.compile(r"__[^/]*__")  # webdataset's notes to itself
-NAME = re.compile(r"((?:.*/)?[^/]*?)(?:\.([^./]*))?", re.DOTALL)
-RUN = 256
+RUN, DOTS = 256, 16  # stems of one key; dots of a name, which may be a megabyte long
 LONGEST, KINDS = 12, 50  # letters of an ending that is counted by its name; how many are
 
 
@@ -81,14 +80,16 @@ class Samples:
         yield from self._ended()
 
     def _left_alone(self, member: Member) -> str | None:
-        if META.fullmatch(member.name):
+        if member.name.startswith("__") and META.fullmatch(member.name):
             return "webdataset's note"
         return nobodys(member.name)
 
     def _kind(self, member: Member) -> tuple[str, str, str]:
         """(stem, kind, ending): the kind "image", one of TEXTS, "foreign", or "" if unknown."""
-        match = NAME.fullmatch(member.name)
-        stem, ending = match[1], (match[2] or "").lower()
+        stem, dot, ending = member.name.rpartition(".")
+        if not dot or "/" in ending:
+            stem, ending = member.name, ""
+        ending = ending.lower()
         if ending in IMAGES:
             return stem, "image", ending
         if ending in TEXTS:
@@ -103,14 +104,10 @@ class Samples:
 
     def _taken(self, member: Member) -> Iterator[Sample | Member]:
         stem, kind, ending = self._kind(member)
-        if self.run and _key(stem) != self.key:
-            yield from self._ended()
-        self.key = _key(stem)
-        if stem not in self.run and len(self.run) >= RUN:
-            newest = self.last.stem
-            yield from self._resolved(keep=newest)
-        sample = self.run.setdefault(stem, Sample(stem, {}, [], []))
-        self.last = sample
+        if stem not in self.run:
+            yield from self._room(_key(stem))
+            self.run[stem] = Sample(stem, {}, [], [])
+        self.last = sample = self.run[stem]
         if reason := member.reason or (not_read(ending) if kind == "foreign" else ""):
             sample.told.append(kind)
             yield member._replace(reason=reason)
@@ -122,6 +119,14 @@ class Samples:
         else:
             sample.others.append(ending)
 
+    def _room(self, key: str) -> Iterator[Sample | Member]:
+        """The samples that end before one of a key."""
+        if self.run and key != self.key:
+            yield from self._ended()
+        elif len(self.run) >= RUN:
+            yield from self._resolved(keep=self.last.stem)
+        self.key = key
+
     def _ended(self) -> Iterator[Sample | Member]:
         yield from self._resolved(keep=None)
         self.last = None
@@ -130,7 +135,7 @@ class Samples:
         """The run's samples, all but one that may go on."""
         kept = self.run.pop(keep) if keep is not None else None
         run, self.run = self.run, {} if kept is None else {kept.stem: kept}
-        for sample in list(run.values()):
+        for sample in list(run.values()) if len(run) > 1 else ():
             _join(sample, run)
         for sample in run.values():
             yield from self._settled(sample, run)
@@ -158,9 +163,11 @@ class Samples:
 
 def _shorter(stem: str, run: dict[str, Sample]) -> Sample | None:
     """The sample of the longest stem that this one goes on from with a dot."""
+    if len(run) == 1:
+        return None
     folder, slash, last = stem.rpartition("/")
     parts = last.split(".")
-    for count in range(len(parts) - 1, 0, -1):
+    for count in range(len(parts) - 1, max(0, len(parts) - 1 - DOTS), -1):
         if found := run.get(folder + slash + ".".join(parts[:count])):
             return found
     return None

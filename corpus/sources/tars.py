@@ -12,7 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from corpus.sources.cells import marked, tags, text, word_list
 from corpus.sources.formats import START
@@ -23,6 +23,16 @@ from corpus.sources.samples import Sample, Samples
 CAPTIONS = ("caption", "text", "txt")
 ENDINGS = (".tar", ".tar.gz", ".tgz")
 MAX_TEXT = 16 << 20  # bytes of .json, .txt, .cls
+
+
+class Shard(NamedTuple):
+    """A tar: where it is, its name in messages, that in ids; what is read, and a split if known."""
+
+    path: Path
+    name: str
+    stem: str
+    kind: str
+    split: str | None
 
 
 def is_archive(url: str | Path) -> bool:
@@ -65,15 +75,8 @@ def _about(file: int, member: Member | None) -> dict[str, Any]:
     return about
 
 
-def _row(
-    file: int,
-    shard: Path,
-    name: str,
-    sample: Sample,
-    kind: str,
-    split: str | None,
-) -> Row:
-    where, image = f"{name} {sample.stem}", sample.files.get("image")
+def _row(file: int, shard: Shard, sample: Sample) -> Row:
+    where, image = f"{shard.name} {sample.stem}", sample.files.get("image")
     try:
         about = _about(file, sample.files.get("json"))
         if image is None:
@@ -81,13 +84,13 @@ def _row(
         words, label = (_read(file, sample.files.get(ending)) for ending in ("txt", "cls"))
     except ValueError as error:
         return refused(where, str(error), image.name if image else "")
-    own = f"{_stem(name)}/{sample.stem.removeprefix('./')}"
-    raw = ({"split": split} if split else {}) | about
+    own = f"{shard.stem}/{sample.stem.removeprefix('./')}"
+    raw = ({"split": shard.split} if shard.split else {}) | about
     raw |= {"id": text(about.get("id")) or text(about.get("key")) or own}
     raw["hashtags"] = _hashtags(about, words)
     raw["label"] = label if text(about.get("label")) is None else about["label"]
-    locator = f"tar:{image.offset}+{image.size}:{shard}"
-    return checked(where, locator, described(raw, kind, image.name))
+    locator = f"tar:{image.offset}+{image.size}:{shard.path}"
+    return checked(where, locator, described(raw, shard.kind, image.name))
 
 
 def _no_image(sample: Sample) -> str:
@@ -115,15 +118,15 @@ def shard_rows(
 
     `left` counts what is left alone; `split` is that of images whose .json says none.
     """
-    shard = shard.resolve()
-    file = os.open(shard, os.O_RDONLY)
+    about = Shard(shard.resolve(), name, _stem(name), kind, split)
+    file = os.open(about.path, os.O_RDONLY)
     samples = Samples(lambda member: os.pread(file, min(START, member.size), member.offset), left)
     try:
-        for found in samples.of(members(shard)):
+        for found in samples.of(members(about.path)):
             if isinstance(found, Member):
                 yield refused(f"{name} {found.name}".strip(), found.reason, found.name)
             else:
-                row = _row(file, shard, name, found, kind, split)
+                row = _row(file, about, found)
                 # why this sample cannot be used was said with its member
                 if not (row.reason and found.excused):
                     yield row
