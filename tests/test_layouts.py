@@ -123,8 +123,9 @@ COCO = {"images": [], "annotations": []}
     ("these", "source", "message"),
     [
         (images("0.jpg", "1.jpg"), "", "no folder of images per class: name a table .*--images"),
-        ({}, "", "holds no table, no tar shard and no image"),
-        ({"README.md": "x"}, "", "holds no table, no tar shard and no image"),
+        ({}, "", "holds no table .*, no .tar and no image"),
+        ({"data-00000-of-00001.arrow": "x"}, "", "holds no table .*, no .tar and no image"),
+        ({"README.md": "x"}, "", "holds no table .*, no .tar and no image"),
         (
             images("train/0.jpg") | {"annotations/a.json": COCO},
             "",

@@ -116,10 +116,11 @@ def test_a_folder_of_classes(photos, tmp_path):
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        ("m.xlsx", {}, r"is no source: name a table \(.csv .tsv"),
+        ("m.xlsx", {}, r"is no source: name a table \(.csv .tsv.*; save it as CSV"),
+        ("m.zip", {}, "is no source: .*; unpack it"),
         ("none.csv", {}, "none.csv is not found"),
         ("none.tar", {}, "there is no shard"),
-        ("empty", {}, "holds no table, no tar shard and no image"),
+        ("empty", {}, "holds no table .*, no .tar and no image"),
         ("", {}, "holds the table m.csv beside images: name that"),
         ("m.csv", {"noise": 0.1}, "options noise are for a folder of labelled images"),
     ],

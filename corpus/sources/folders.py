@@ -9,6 +9,7 @@ from pathlib import Path
 
 from corpus.sources import s3
 from corpus.sources.entries import folders, is_folder, nobodys
+from corpus.sources.formats import named_image
 from corpus.sources.manifests import ENDINGS, is_manifest
 from corpus.sources.patterns import expanded, fixed_part, is_pattern
 from corpus.sources.tars import is_archive
@@ -24,6 +25,9 @@ class, or pack images with their .json or .txt into a tar (tar --sort=name)"""
 COCO = re.compile(r"(^|/)_?annotations([^/]*|/[^/]*)\.json$", re.IGNORECASE)
 NO_COCO = """annotations of COCO are not read yet; write a table with the columns image and hashtags
 (or label), a row for each image, and give `--images`""".replace("\n", " ")
+UNPACK, EXPORT = "unpack it, or pack its files into a tar", "save it as CSV or Parquet"
+FIXES = dict.fromkeys(("zip", "7z", "rar", "xz", "bz2", "zst"), UNPACK)
+FIXES |= dict.fromkeys(("xlsx", "xls", "ods", "arrow", "feather", "xml", "db", "sqlite"), EXPORT)
 BOTH = "folder {} holds {} {} beside images: name that, or move it away to have classes"
 
 
@@ -91,10 +95,11 @@ def contents(root: Path) -> str:
             if "image" in first or deep:
                 raise ValueError(BOTH.format(root, "the", f"{kind} {first[kind]}"))
             return f"{kind}s"
-    if "image" in first and not deep and not (within and seen == ENOUGH):
+    loose = "image" in first and not deep and not (within and seen == ENOUGH)
+    if loose and named_image(first["image"]):
         raise ValueError(PLAIN.replace("\n", " ").format(root, root))
-    if not within:
-        raise ValueError(f"folder {root} holds no table, no tar shard and no image")
+    if loose or not within:
+        raise ValueError(f"folder {root} holds no table ({' '.join(ENDINGS)}), no .tar and no image")
     return "classes"
 
 
@@ -115,9 +120,10 @@ def held(source: str, options: bool = False) -> str:
     if source.lower().endswith(".json"):
         fix = f"write a row a line (.jsonl). If it is COCO's, {NO_COCO}"
         raise ValueError(f"{source} is JSON as a whole: {fix}")
-    endings = " ".join(ENDINGS)
+    endings, ending = " ".join(ENDINGS), source.rpartition(".")[2].lower()
     message = f"{source} is no source: name a table ({endings}), .tar shards or a folder of them"
-    raise ValueError(message)
+    fix = FIXES.get(ending)
+    raise ValueError(f"{message}; {fix}" if fix else message)
 
 
 def _prefix(url: str) -> str:

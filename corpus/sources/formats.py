@@ -28,6 +28,12 @@ def kind_of(start: bytes) -> str | None:
     return next((ending for sign, ending in _SIGNS if sign.match(start)), None)
 
 
+def named_image(name: str) -> bool:
+    """Whether a name has the ending of a picture, of a format that is read here or not."""
+    ending = name.rpartition(".")[2].lower()
+    return ending in IMAGES or ending in FOREIGN
+
+
 def not_read(ending: str) -> str:
     """Why a picture of another format is refused."""
     return f"an image of a format that is not read (.{ending}): convert it to JPEG, PNG or WebP"
