@@ -93,6 +93,21 @@ PARTS = {
         "{train,val,test}/*.csv",
         ".",
     ),
+    "parts beside their images": Layout(
+        "labels",
+        4,
+        3,
+        {"file is missing": 1},
+        files(
+            {
+                **images("train/0.jpg", "val/0.jpg", "0.jpg"),
+                "train/metadata.csv": "file_name,label\n0.jpg,cat\n9.jpg,cat\n",
+                "val/metadata.csv": "file_name,label\n0.jpg,cat\n",
+                "test.csv": "file_name,label\nval/../0.jpg,cat\n",
+            }
+        ),
+        "{train/metadata,val/metadata,test}.csv",
+    ),
     "a part that is broken": Layout(
         "labels",
         4,

@@ -84,6 +84,10 @@ def records(root: Path, layout: Layout) -> dict[str, dict]:
         ),
         ("Parquet parts", {"data/train-00001-of-00002/2": ("dog", "train")}),
         ("CSV parts", {"1.jpg": ("cat", "test"), "val/2.jpg": ("cat", "val")}),
+        (
+            "parts beside their images",
+            {"train/0.jpg": ("cat", "train"), "val/0.jpg": ("cat", "val"), "0.jpg": ("cat", "test")},
+        ),
         ("shards in folders", {"train/0/1": ("sea", "train"), "test/0/1": ("sea", "test")}),
         ("Parquet with images", {"m/2": ("dog", None), "here.jpg": ("dog", None)}),
     ],

@@ -9,6 +9,7 @@ import pytest
 
 from corpus.sources import s3 as store
 from corpus.sources import source as sources
+from corpus.sources.places import Bucket
 from corpus.sources.source import Refused, fetch, prefetch, rows
 from tests.faults import proxy
 from tests.layouts import picture
@@ -140,6 +141,19 @@ def test_images_on_s3(photos, tmp_path, s3, monkeypatch):
     assert list(images(rows(photos / "m.csv", f"s3://{s3.bucket}/in", "posts", tmp_path))) == EXPECTED
     monkeypatch.setattr(sources, "MAX_BYTES", 6)
     assert next(images(found)) == "file of 7 bytes, allowed are 6"
+
+
+def test_names_below_an_s3_prefix():
+    images = Bucket("s3://b/in/", "s3://b/in/train", nearest=True)
+    assert images.place("0.jpg") == ("train/0.jpg", "s3://b/in/train/0.jpg")
+    assert images.place("../0.jpg") == ("0.jpg", "s3://b/in/0.jpg")
+    assert images.place("s3://b/in/d/0.jpg") == ("d/0.jpg", "s3://b/in/d/0.jpg")
+    assert Bucket("s3://b/in", "s3://b/in/train").place("0.jpg") == ("0.jpg", "s3://b/in/0.jpg")
+    for name in ("../../x.jpg", "/in/0.jpg", "s3://b/inner/0.jpg", "s3://b/in/../x", "."):
+        with pytest.raises(Refused, match="path leaves the image folder"):
+            images.place(name)
+    with pytest.raises(Refused, match="an address"):
+        images.place("https://b/in/0.jpg")
 
 
 @pytest.mark.parametrize("source", ["in/data/", "in/data", "in/data/*.parquet"])

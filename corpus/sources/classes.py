@@ -29,7 +29,7 @@ DEEPEST = 50  # folders below the root
 
 
 class File(NamedTuple):
-    """A file below the root, or what stands in its place: its path, where to read it, or why not."""
+    """A file below the root, or what stands there: its path, where to read it, or why not."""
 
     name: str
     locator: str

@@ -99,7 +99,8 @@ def contents(root: Path) -> str:
     if loose and named_image(first["image"]):
         raise ValueError(PLAIN.replace("\n", " ").format(root, root))
     if loose or not within:
-        raise ValueError(f"folder {root} holds no table ({' '.join(ENDINGS)}), no .tar and no image")
+        endings = " ".join(ENDINGS)
+        raise ValueError(f"folder {root} holds no table ({endings}), no .tar and no image")
     return "classes"
 
 

@@ -1,8 +1,8 @@
 """A table of posts or labels, local or on S3, row by row in constant memory.
 
-CSV, JSONL (also .gz) or Parquet. Columns: image, hashtags (a list, or one string), and id, user,
-time where known; without hashtags a caption or text, whose words after '#' are hashtags. For labels
-image, label, and split where known (without such a column images are split 70/10/20 by id).
+CSV, JSONL (also .gz) or Parquet. Columns: image (or file_name, ...), hashtags (a list, or one
+string), and id, user, time where known; without hashtags a caption or text, whose words after '#'
+are hashtags. For labels image, label, and split where known (without it 70/10/20 by id).
 
 `image` is a name below the images' folder (places.py), or the image itself: bytes, or {bytes, path}
 as Hugging Face writes Parquet. Such images are put into the spool; without an id theirs is the
@@ -38,13 +38,14 @@ from corpus.sources.spooled import Spool
 READERS = {".csv": csv_rows, ".tsv": csv_rows, ".jsonl": json_rows, ".ndjson": json_rows}
 PACKED = tuple(f"{ending}.gz" for ending in READERS)
 ENDINGS = (*READERS, *PACKED, ".parquet")
+IMAGE = ("image", "file_name", "filename", "filepath", "path")  # Hugging Face's, FiftyOne's, ...
 NEEDED = {
-    "posts": (("image",), ("hashtags", *CAPTIONS)),
-    "labels": (("image",), ("label",)),
+    "posts": (IMAGE, ("hashtags", *CAPTIONS)),
+    "labels": (IMAGE, ("label",)),
 }
 WANTED = {
-    "posts": {"id", "image", "hashtags", "user", "time", *CAPTIONS},
-    "labels": {"id", "image", "label", "split"},
+    "posts": {"id", *IMAGE, "hashtags", "user", "time", *CAPTIONS},
+    "labels": {"id", *IMAGE, "label", "split"},
 }
 LONGEST = 4096  # bytes of a path; a longer cell is no name
 
@@ -55,6 +56,7 @@ class Table(NamedTuple):
     url: str
     name: str
     split: str | None = None
+    nearest: bool = False  # whether names of images are relative to it before all else
 
 
 def is_manifest(url: str | Path) -> bool:
@@ -125,7 +127,8 @@ class Reader:
 
     def row(self, found: Found) -> Row:
         """The row, refused with its reason where it cannot be used."""
-        where, value = f"{self.table.name} {found.place}", found.raw.get("image")
+        where = f"{self.table.name} {found.place}"
+        value = next((found.raw[name] for name in IMAGE if name in found.raw), None)
         data, image = embedded(value), _named(value)
         try:
             if found.reason:
@@ -164,7 +167,7 @@ def table_rows(
     """The rows of a table, their images below a folder or s3:// prefix, or within it."""
     url, file = table.url, None
     local = not url.startswith("s3://")
-    places = images_of(images, str(Path(url).parent) if local else None)
+    places = images_of(images, url, table.nearest)
     if url.lower().endswith(".parquet"):
         file = Path(url) if local else _downloaded(url, spool, progress)
     inner = Spool(file, kind, spool) if file and file.is_file() else None

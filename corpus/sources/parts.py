@@ -5,6 +5,7 @@ column says otherwise. A part that cannot be read costs what it holds, not the o
 """
 
 import glob
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,10 @@ from corpus.sources import s3
 from corpus.sources.folders import below
 from corpus.sources.manifests import Table, is_manifest, table_rows
 from corpus.sources.patterns import expanded, fixed_part, matching, name_within
+from corpus.sources.places import images_of
 from corpus.sources.rows import Progress, Row, refused
 from corpus.sources.splits import split_within
+from corpus.sources.spooled import NoRoom
 
 
 def _table(url: str, name: str) -> Table:
@@ -56,21 +59,29 @@ def parts(source: str, left: Counter[str]) -> Iterator[Table]:
                 left["file beside tables"] += 1
 
 
+def _base(source: str) -> str:
+    """Where the images of several tables are: the folder itself, or that of the pattern."""
+    if Path(source).is_dir() or not is_manifest(source):
+        return source
+    return re.split(r"[*?\[{]", source)[0].rpartition("/")[0] or "."
+
+
 def part_rows(
     source: str,
-    images: str,
+    images: str | None,
     kind: str,
     spool: Path,
     left: Counter[str],
     progress: Progress | None = None,
 ) -> Iterator[Row]:
-    """The rows of all parts in the order of their names."""
+    """The rows of all parts by their names; without `images` these lie where each part does."""
+    base = _base(source) if images is None else images
+    images_of(base, source)  # refused at once, not with each part
     for table in parts(source, left):
+        nearest = table._replace(nearest=images is None)
         try:
-            yield from table_rows(table, images, kind, spool, progress)
-        except s3.Unreachable:
+            yield from table_rows(nearest, base, kind, spool, progress)
+        except (s3.Unreachable, NoRoom):
             raise
         except ValueError as error:
-            if "make room there" in str(error) or "image folder" in str(error):
-                raise
             yield refused(table.name, f"table cannot be read: {error}", table.name)

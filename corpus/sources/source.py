@@ -35,7 +35,7 @@ def rows(
     """The rows of a source in its order, those that cannot be used with the reason.
 
     `source`: a .csv, .tsv, .jsonl, .ndjson (or these .gz) or .parquet, or a folder or pattern of
-    them, images relative to `images` (default: where the source lies); a .tar, .tar.gz, .tgz, a
+    them, images relative to `images` (default: where the table lies); a .tar, .tar.gz, .tgz, a
     folder of them, or a pattern (`*`, {00000..00009}); all also s3://. Or a folder of images by
     class, whose links may lead into `images`: `options` are those of corpus.sources.labelled.posts.
     `left`: what was left alone, by kind (hidden files, ...); it is no row.
@@ -84,15 +84,7 @@ def _rows(
         base = source.rpartition("/")[0] or "." if images is None else images
         yield from manifest_rows(source, base, kind, spool, progress)
     else:
-        base = _base(source) if images is None else images
-        yield from part_rows(source, base, kind, spool, left, progress)
-
-
-def _base(source: str) -> str:
-    """Where the images of several tables are: the folder itself, or that of the pattern."""
-    if source.startswith("s3://") or not Path(source).is_dir():
-        return re.split(r"[*?\[{]", source)[0].rpartition("/")[0] or "."
-    return source
+        yield from part_rows(source, images, kind, spool, left, progress)
 
 
 def _classes(

@@ -9,6 +9,10 @@ import os
 from pathlib import Path
 
 
+class NoRoom(ValueError):
+    """The disk cannot take the images: the next table's would not fit either."""
+
+
 class Spool:
     """A file that grows by whole images."""
 
@@ -21,7 +25,7 @@ class Spool:
         self._file: int | None = None
 
     def add(self, data: bytes) -> str:
-        """Appends an image; its locator can be read at once. ValueError if there is no room."""
+        """Appends an image; its locator can be read at once. NoRoom if the disk is full."""
         try:
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +36,7 @@ class Spool:
         except OSError as error:
             folder = self.path.parent
             message = f"cannot be spooled to {folder}: {error.strerror}; make room there"
-            raise ValueError(f"images of a table {message}") from None
+            raise NoRoom(f"images of a table {message}") from None
         offset, self.at = self.at, self.at + len(data)
         return f"tar:{offset}+{len(data)}:{self.path}"
 

@@ -4,7 +4,8 @@ An image is a place in a shard, read later. Which members make a sample says sam
 an image; .json with `hashtags` or `tags`, else the words after '#' of `caption`, `text` or `txt`,
 and `id` (else `key`), `user`, `time`, `label`, `split`; .txt, whose words after '#' are hashtags,
 or all its words if it is a list of words with commas or lines between, where .json has none; .cls,
-the label. Members of other endings are left alone and counted; a sample without an image is refused.
+the label. Members of other endings are left alone and counted; a sample without an image is
+refused.
 """
 
 import json
