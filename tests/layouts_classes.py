@@ -29,7 +29,7 @@ CLASSES = {
         "labels",
         5,
         2,
-        {"lies in no class folder below train": 3},
+        {"lies in no class folder below a split": 3},
         files(images("train/cat/0.jpg", "val/cat/0.jpg", "val/1.jpg", "extra/cat/0.jpg", "2.jpg")),
     ),
     "splits below": Layout(

@@ -143,7 +143,7 @@ def _placed(file: File, splits: str) -> Image:
             split = split_named(more[0]) if len(more) > 1 else "train"
     if file.reason or label:
         return Image(file, label, split)
-    where = "below train, val or test" if splits == "above" else "below the root"
+    where = "below a split" if splits == "above" else "below the root"
     return Image(file._replace(reason=f"lies in no class folder {where}"), "", None)
 
 
