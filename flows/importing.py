@@ -1,6 +1,7 @@
 """What `version add` does: sources read, checked, put into data/, told; or only tried."""
 
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ def _replaced(sources: dict[str, str], replace: bool) -> list[str]:
     return [name for name in sources if replace or drawn(DATA / name)]
 
 
-def _rows(sources: dict[str, str], images: str | None, show: Any) -> dict[str, Any]:
+Left = dict[str, Counter[str]]  # by store: how many of what kind were left alone, as hidden files
+
+
+def _rows(sources: dict[str, str], images: str | None, show: Any, left: Left) -> dict[str, Any]:
     """The rows of each source; ValueError for one that cannot be read: nothing has changed then."""
     from corpus.sources.source import rows
     from corpus.store.account import looked_at
@@ -29,7 +33,8 @@ def _rows(sources: dict[str, str], images: str | None, show: Any) -> dict[str, A
     kinds = {name: "posts" if name == "posts" else "labels" for name in sources}
     found = {}
     for name, source in sources.items():
-        found[name] = looked_at(rows(source, images, kinds[name], spool, progress=show))
+        read = rows(source, images, kinds[name], spool, progress=show, left=left[name])
+        found[name] = looked_at(read)
     return found
 
 
@@ -49,8 +54,9 @@ def imported(
     from corpus.store.read import place_of
     from corpus.store.write import locked, recover
 
+    left = {name: Counter() for name in sources}
     with progress("import") as show:
-        found = _rows(sources, images, show)
+        found = _rows(sources, images, show, left)
         with locked(DATA):
             for name in sources:  # before it is asked whether what is there was drawn
                 recover(place_of(DATA, name))
@@ -65,7 +71,7 @@ def imported(
             raise
     # kept until here, so that a cut import need not download again
     shutil.rmtree(settings.STATE / "spool", ignore_errors=True)
-    return {name: result._asdict() for name, result in results.items()}
+    return {name: result._asdict() | {"left": left[name]} for name, result in results.items()}
 
 
 @task
@@ -83,18 +89,19 @@ def tried(
     from corpus.store.preview import write_preview
     from corpus.store.trial import try_all
 
-    scratch = settings.STATE / "trial"
+    scratch, left = settings.STATE / "trial", {name: Counter() for name in sources}
     shutil.rmtree(scratch, ignore_errors=True)
     try:
         with progress("dry run") as show:
-            found = _rows(sources, images, show)
+            found = _rows(sources, images, show, left)
             replaced = _replaced(sources, replace)
             trials = try_all(found, DATA, scratch, replaced, update, progress=show)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     write_preview(sheet, trials)
     for name, trial in trials.items():
-        print("\n".join(told(name, trial.result._asdict(), tried=True)))
+        result = trial.result._asdict() | {"left": left[name]}
+        print("\n".join(told(name, result, tried=True)))
         if trial.rows > trial.checked:
             looked = f"{trial.checked:,} images were looked at, chosen at random"
             print(f"  of {trial.rows:,} new rows {looked}")
@@ -115,6 +122,9 @@ def told(name: str, result: dict[str, Any], tried: bool = False) -> list[str]:
     lines = [f"{name}: {', '.join(counts)}{digest}"]
     for reason, count in sorted(result["refused"].items(), key=lambda item: -item[1]):
         lines.append(f"  {count} x {printable(reason)[:LONGEST]}")
+    if result["left"]:  # no rows: hidden files, members that nobody reads, ...
+        counts = [f"{n} x {printable(kind)}" for kind, n in sorted(result["left"].items())]
+        lines.append(f"  left alone: {', '.join(counts)}")
     for row in result["first"]:
         shown = (printable(row[key])[:LONGEST] for key in ("where", "image", "reason"))
         lines.append("  {}, {}: {}".format(*(each or "no image" for each in shown)))

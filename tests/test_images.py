@@ -174,6 +174,48 @@ GOOD = {
 }
 
 
+def with_chunks(*chunks: bytes, orientation: int = 1) -> bytes:
+    """A PNG with more chunks before its pixels."""
+    exif = Image.Exif()
+    exif[images.ORIENTATION] = orientation
+    data = saved(photo(), "PNG", exif=exif) if orientation > 1 else saved(photo(), "PNG")
+    return data[:33] + b"".join(chunks) + data[33:]  # behind its signature and header
+
+
+def packed(size: int) -> bytes:
+    return zlib.compress(bytes(size), 9)
+
+
+XMP_6 = XMP.replace(b'"8"', b'"6"')
+LARGE = {
+    "text of 5 MB": with_chunks(chunk(b"tEXt", b"workflow\0" + b"x" * (5 << 20))),
+    "packed text of 5 MB": with_chunks(chunk(b"zTXt", b"workflow\0\0" + packed(5 << 20))),
+    "packed UTF-8 text of 5 MB": with_chunks(chunk(b"iTXt", b"prompt\0\1\0\0\0" + packed(5 << 20))),
+    "UTF-8 text of 70 MB": with_chunks(chunk(b"iTXt", b"prompt\0\0\0\0\0" + b"x" * (70 << 20))),
+    "a profile of 5 MB": with_chunks(chunk(b"iCCP", b"icc\0\0" + packed(5 << 20))),
+    "a profile packed unheard-of": with_chunks(chunk(b"iCCP", b"icc\0\7" + packed(50))),
+    "a text with a wrong checksum": with_chunks(chunk(b"tEXt", b"a\0b")[:-4] + b"oops"),
+    "a bomb of text": with_chunks(chunk(b"zTXt", b"a\0\0" + packed(300 << 20))),
+    "packed text and EXIF": with_chunks(chunk(b"zTXt", b"a\0\0" + packed(5 << 20)), orientation=6),
+    "packed text and XMP": with_chunks(
+        chunk(b"zTXt", b"a\0\0" + packed(5 << 20)),
+        chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP_6),
+    ),
+    "XMP of 5 MB": with_chunks(chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + packed(5 << 20))),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_text_and_profiles_of_any_size_harm_no_pixels(name):
+    picture, expected = checked(LARGE[name]), np.asarray(photo())
+    if name in ("packed text and EXIF", "packed text and XMP"):
+        expected = np.rot90(expected, -1)  # orientation 6: the camera was turned to the left
+    assert np.array_equal(picture.pixels, expected) and picture.format == "PNG"
+    with pytest.raises(BadImage) as error:  # good text excuses no bad pixels
+        checked(LARGE[name][:-300])
+    assert error.value.kind == "truncated"
+
+
 @pytest.mark.parametrize("data", GOOD.values(), ids=GOOD)
 def test_pixels_are_pillows(data):
     picture, expected = checked(data), pillows(data)

@@ -1,12 +1,15 @@
 """The model of tags over labelled images: its probabilities, its marginal, independence of order; photographs too."""
 
+import hashlib
+import json
 from collections import Counter
 from math import sqrt
 
 import pytest
 
 from corpus.sample import OFF_TOPIC, user_of
-from corpus.sources.labelled import Model, labels, posts
+from corpus.sources.classes import labels
+from corpus.sources.labelled import Model, posts
 
 FORMS = {"n1": ["dog", "hound", "puppy", "doggo"], "n2": ["cat"], "n3": ["car", "auto"]}
 ABOVE = {"n1": [[["animal"]], [["thing"], ["being", "life"]]], "n2": [[["animal"]]], "n3": []}
@@ -126,6 +129,29 @@ def test_a_class_whose_name_is_no_hashtag_needs_forms():
     with pytest.raises(ValueError, match=r"class '007' gives no hashtag; name its hashtags in `forms`"):
         Model({"007": 1})
     assert Model({"007": 1, "Golden_Retriever": 2}, {"007": ["bond"]}).forms["Golden_Retriever"] == ["goldenretriever"]
+
+
+def test_drawn_posts_stay_as_they_are(tmp_path):
+    for name in ("n1", "n2", "Größe"):
+        (tmp_path / name).mkdir()
+        for i in range(40):
+            (tmp_path / name / f"{i}.jpg").write_bytes(b"x")
+    found = hashlib.sha256()
+    for row in posts(tmp_path, users=50):
+        fields = {key: str(value) for key, value in row.fields.items()}
+        found.update(f"{json.dumps(fields)}{row.where}\n".encode())
+    assert found.hexdigest() == "46bb83c3c88615e23aa6f75de234a98f4d3cb35a6ae855213802a0c9f3b43e17"
+
+
+def test_images_that_are_refused_do_not_count_in_the_marginal(folder, tmp_path):
+    before = {row.fields["id"]: row.fields for row in posts(folder, forms=FORMS, noise=1.0)}
+    (folder / "n1" / "more").mkdir()
+    (folder / "n1" / "more" / "out.jpg").symlink_to(tmp_path / "nothing.jpg")
+    (folder / "loose.jpg").write_bytes(b"x")
+    found = list(posts(folder, forms=FORMS, noise=1.0))
+    assert {row.fields["id"]: row.fields for row in found if not row.reason} == before
+    reasons = sorted(row.reason for row in found if row.reason)
+    assert reasons == ["lies in no class folder below the root", "link to nothing"]
 
 
 def test_real_photographs(pack):

@@ -3,13 +3,17 @@
 import json
 import os
 import tarfile
+from collections import Counter
 
 import pytest
 
 from corpus.sources import s3 as store
 from corpus.sources import source as sources
+from corpus.sources.places import Bucket
 from corpus.sources.source import Refused, fetch, prefetch, rows
 from tests.faults import proxy
+from tests.layouts import picture
+from tests.layouts_parts import hf
 
 MANIFEST = "image,hashtags,label\na.jpg,#sea,cat\nsub/b.jpg,#sun,dog\ngone.jpg,#x,cat\n../out.jpg,#y,cat\n"
 
@@ -30,9 +34,9 @@ def images(found):
     """Bytes of each row's image, or the reason why there are none."""
     for row in found:
         try:
-            yield row.reason or fetch(row.locator)
+            yield row.reason.partition(":")[0] or fetch(row.locator)
         except Refused as error:
-            yield str(error)
+            yield str(error).partition(":")[0]
 
 
 EXPECTED = [b"image a", b"image b", "file is missing", "path leaves the image folder"]
@@ -113,11 +117,12 @@ def test_a_folder_of_classes(photos, tmp_path):
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        ("m.xlsx", {}, r"is no source: name a table \(.csv .tsv"),
+        ("m.xlsx", {}, r"is no source: name a table \(.csv .tsv.*; save it as CSV"),
+        ("m.zip", {}, "is no source: .*; unpack it"),
         ("none.csv", {}, "none.csv is not found"),
         ("none.tar", {}, "there is no shard"),
-        ("empty", {}, "there is no shard"),
-        ("", {}, "holds the table m.csv; name that"),
+        ("empty", {}, "holds no table .*, no .tar and no image"),
+        ("", {}, "holds the table m.csv beside images: name that"),
         ("m.csv", {"noise": 0.1}, "options noise are for a folder of labelled images"),
     ],
 )
@@ -136,6 +141,33 @@ def test_images_on_s3(photos, tmp_path, s3, monkeypatch):
     assert list(images(rows(photos / "m.csv", f"s3://{s3.bucket}/in", "posts", tmp_path))) == EXPECTED
     monkeypatch.setattr(sources, "MAX_BYTES", 6)
     assert next(images(found)) == "file of 7 bytes, allowed are 6"
+
+
+def test_names_below_an_s3_prefix():
+    images = Bucket("s3://b/in/", "s3://b/in/train", nearest=True)
+    assert images.place("0.jpg") == ("train/0.jpg", "s3://b/in/train/0.jpg")
+    assert images.place("../0.jpg") == ("0.jpg", "s3://b/in/0.jpg")
+    assert images.place("s3://b/in/d/0.jpg") == ("d/0.jpg", "s3://b/in/d/0.jpg")
+    assert Bucket("s3://b/in", "s3://b/in/train").place("0.jpg") == ("0.jpg", "s3://b/in/0.jpg")
+    for name in ("../../x.jpg", "/in/0.jpg", "s3://b/inner/0.jpg", "s3://b/in/../x", "."):
+        with pytest.raises(Refused, match="path leaves the image folder"):
+            images.place(name)
+    with pytest.raises(Refused, match="an address"):
+        images.place("https://b/in/0.jpg")
+
+
+@pytest.mark.parametrize("source", ["in/data/", "in/data", "in/data/*.parquet"])
+def test_parts_with_images_on_s3(tmp_path, s3, source):
+    for split, label in (("train", 0), ("test", 1)):
+        body = hf(2, 2 * label, label)
+        s3.client.put_object(Bucket=s3.bucket, Key=f"in/data/{split}-0.parquet", Body=body)
+    s3.client.put_object(Bucket=s3.bucket, Key="in/data/README.md", Body=b"x")
+    left = Counter()
+    found = list(rows(f"s3://{s3.bucket}/{source}", None, "labels", tmp_path, left=left))
+    assert [row.fields["split"] for row in found] == ["test", "test", "train", "train"]
+    assert [row.fields["label"] for row in found] == ["dog", "dog", "cat", "cat"]
+    assert list(images(found)) == [picture(i) for i in (2, 3, 0, 1)]
+    assert left.total() == (0 if "*" in source else 1)
 
 
 def test_a_bucket_that_fails_halfway_says_how_far_it_came_and_goes_on(tmp_path, photos, s3, monkeypatch):

@@ -1,10 +1,9 @@
 """Image bytes of strangers in, RGB pixels out: bounds are checked before decoding; squared for training.
 
 JPEGs are decoded by libjpeg-turbo through simplejpeg (exact IDCT, smooth upsampling: Pillow's pixels, bit for bit), all
-else by Pillow. Of an animation the first frame counts; colour profiles are ignored.
+else by Pillow. Of an animation the first frame counts; colour profiles and text are ignored, whatever their size.
 """
 
-import re
 from io import BytesIO
 from typing import NamedTuple
 
@@ -12,20 +11,18 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from simplejpeg import decode_jpeg, decode_jpeg_header
 
+from corpus.shards.jpegfaults import MAX_SCANS, fault, scans
+from corpus.shards.pngtext import without_text
+
 MAX_PIXELS = 50_000_000
-MAX_SCANS = 500  # each scan of a progressive JPEG costs a pass over all pixels, even one of a few bytes
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 KINDS = ("empty", "unknown format", "truncated", "damaged", "too many pixels", "too many scans", "unsupported pixels")
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*")
 ORIENTATION = 0x0112
 TURN = Image.Transpose
 TURNS = {2: TURN.FLIP_LEFT_RIGHT, 3: TURN.ROTATE_180, 4: TURN.FLIP_TOP_BOTTOM}
-TURNS |= {
-    5: TURN.TRANSPOSE,
-    6: TURN.ROTATE_270,
-    7: TURN.TRANSVERSE,
-    8: TURN.ROTATE_90,
-}  # width and height change places
+# from 5 on width and height change places
+TURNS |= {5: TURN.TRANSPOSE, 6: TURN.ROTATE_270, 7: TURN.TRANSVERSE, 8: TURN.ROTATE_90}
 
 
 class BadImage(ValueError):
@@ -83,13 +80,6 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _scans(data: bytes) -> int:
-    if len(data) < 10 * MAX_SCANS:  # too short for so many
-        return 0
-    values = np.frombuffer(data, np.uint8)
-    return np.count_nonzero((values[:-1] == 0xFF) & (values[1:] == 0xDA))  # bytes.count is ten times slower
-
-
 def _jpeg(data: bytes, least: int) -> Picture | None:
     """A JPEG in colours or grey; None where Pillow is to judge: CMYK, and what libjpeg-turbo says of a header."""
     try:
@@ -97,15 +87,15 @@ def _jpeg(data: bytes, least: int) -> Picture | None:
     except ValueError:
         return None
     _bounded(width, height)
-    if (scans := _scans(data)) > MAX_SCANS:
-        raise BadImage("too many scans", f"{scans} scans in one JPEG, allowed are {MAX_SCANS}")
+    if (count := scans(data)) > MAX_SCANS:
+        raise BadImage("too many scans", f"{count} scans in one JPEG, allowed are {MAX_SCANS}")
     if space not in ("YCbCr", "RGB", "Gray"):
         return None
     by = _reduction(width, height, least)
     try:
         pixels = decode_jpeg(data, min_height=-(-height // by), min_width=-(-width // by))
     except ValueError as error:
-        if kind := _fault(str(error), data):
+        if kind := fault(str(error), data):
             raise BadImage(kind, f"not decodable as JPEG: {error}") from None
         return None
     turn = 1
@@ -118,18 +108,23 @@ def _jpeg(data: bytes, least: int) -> Picture | None:
     return Picture(pixels, width, height, "JPEG", plain=turn not in TURNS and space != "Gray")
 
 
-def _fault(complaint: str, data: bytes) -> str | None:
-    """The kind of libjpeg-turbo's complaint about pixels; None where Pillow is lenient: headers, padding at the end."""
-    if "remature end" in complaint:
-        return "truncated"
-    if extra := re.search(r"(\d+) extraneous bytes before marker (\w+)", complaint):
-        at_end = extra[2] == "0xd9"
-        padded = data[: data.rfind(b"\xff\xd9")].endswith(bytes(int(extra[1])))  # as some cameras do
-        return "damaged" if at_end and not padded else None
-    return "damaged" if complaint.startswith("Corrupt JPEG data") else None
-
-
 def _other(data: bytes, least: int) -> Picture:
+    """What Pillow decodes; a PNG whose text or profile it refuses is read without them."""
+    try:
+        return _pillow(data, least)
+    except BadImage:
+        raise
+    except Exception as error:
+        last = error
+    for lean in without_text(data):
+        try:
+            return _pillow(lean, least)
+        except Exception as error:
+            last = error  # what is left to blame the less there is to read
+    raise last
+
+
+def _pillow(data: bytes, least: int) -> Picture:
     image = Image.open(BytesIO(data), formats=FORMATS)  # reads the header only
     width, height = image.size
     _bounded(width, height)

@@ -1,70 +1,62 @@
-"""Which tar shards a source names - a file, a folder, a pattern, s3:// - each as a local, unpacked file."""
+"""Which tar shards a source names, each as a local, unpacked file.
 
-import fnmatch
+A source is a file, a folder, a pattern, or all of these under s3://. What lies beside the shards of
+a folder is counted: sidecars that begin with a shard's name are left alone, the rest is refused.
+"""
+
 import glob
 import gzip
 import hashlib
 import itertools
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
-from corpus.sources import s3
 from corpus.sources.downloads import download
+from corpus.sources.folders import below
+from corpus.sources.patterns import expanded, fixed_part, is_pattern, matching, name_within
 from corpus.sources.rows import Progress, Refused, Row, refused
-from corpus.sources.tars import shard_rows
+from corpus.sources.splits import split_within
+from corpus.sources.tars import ENDINGS, is_archive, shard_rows
 
-ENDINGS = (".tar", ".tar.gz", ".tgz")
-BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 MAX_UNPACKED = 100  # times the packed size; images hardly shrink
 CHUNK = 1 << 20
 T = TypeVar("T")
 
 
-def is_archive(url: str | Path) -> bool:
-    """Whether the name is one of tar shards: its ending, or a pattern."""
-    return str(url).lower().endswith(ENDINGS)
-
-
-def expanded(pattern: str) -> Iterator[str]:
-    """`a{00..02}` and `{a,b}` written out, one after the other, as a shell does."""
-    match = BRACES.search(pattern)
-    if not match:
-        yield pattern
-        return
-    first, last, words = match.groups()
-    if words is None:
-        step = 1 if int(first) <= int(last) else -1
-        parts = (f"{number:0{len(first)}d}" for number in range(int(first), int(last) + step, step))
-    else:
-        parts = iter(words.split(","))
-    for part in parts:
-        yield from expanded(pattern[: match.start()] + part + pattern[match.end() :])
-
-
 def _remote(url: str) -> Iterator[str]:
-    """Addresses of the shards that one s3:// address without braces names: an object, a pattern, or a prefix."""
-    fixed = re.split(r"[*?\[]", url)[0]
-    if fixed == url and is_archive(url):
+    """Addresses of the shards that one s3:// address without braces names: one, or several."""
+    if fixed_part(url) == url and is_archive(url):
         yield url
-        return
-    pattern = url if fixed != url else f"{glob.escape(url.rstrip('/'))}/*"
-    for found in s3.keys(fixed if fixed != url else f"{url.rstrip('/')}/"):
-        if is_archive(found) and found.count("/") == pattern.count("/") and fnmatch.fnmatchcase(found, pattern):
-            yield found
+    else:
+        pattern = url if fixed_part(url) != url else f"{url.rstrip('/')}/*"
+        yield from filter(is_archive, matching(pattern))
 
 
-def _local(name: str) -> Iterator[Path]:
+def _local(name: str) -> Iterator[tuple[str, Path]]:
+    """(path, below a folder or as named; local file) of the shards of one name."""
     path = Path(name)
     if path.is_dir():
-        yield from sorted(file for file in path.iterdir() if is_archive(file))
-    elif path.exists():
-        yield path
+        yield from ((found, path / found) for found in below(path, Counter()) if is_archive(found))
     else:
-        yield from map(Path, sorted(glob.glob(name)))  # noqa: PTH207 (it may be absolute)
+        exact = [path] if path.exists() else map(Path, sorted(glob.glob(name)))  # noqa: PTH207
+        yield from ((str(found), found) for found in exact)
+
+
+def _beside(folder: Path, left: Counter[str]) -> Iterator[Row]:
+    """What lies beside the shards of a folder, refused or counted as left alone."""
+    stems = {re.split(r"[._]", name, maxsplit=1)[0] for name, _ in _local(str(folder))}
+    for name in below(folder, left):
+        if is_archive(name):
+            continue
+        if re.split(r"[._]", name, maxsplit=1)[0] in stems:  # 00000_stats.json, 00000.parquet
+            left["file that goes with a shard"] += 1
+        else:
+            yield refused(name, "no tar shard: it lies in a folder of shards", name)
 
 
 def _downloaded(url: str, spool: Path, progress: Progress | None) -> Path:
@@ -75,22 +67,27 @@ def _downloaded(url: str, spool: Path, progress: Progress | None) -> Path:
 
 
 def _named(name: str, spool: Path, progress: Progress | None) -> Iterator[tuple[str, Path]]:
-    """(name, local file) of the shards that one name without braces stands for."""
+    """(path or address, local file) of the shards that one name without braces stands for."""
     if name.startswith("s3://"):
-        yield from ((PurePosixPath(url).name, _downloaded(url, spool, progress)) for url in _remote(name))
+        yield from ((url, _downloaded(url, spool, progress)) for url in _remote(name))
     else:
-        yield from ((path.name, path) for path in _local(name))
+        yield from _local(name)
 
 
 def shards(source: str, spool: Path, progress: Progress | None = None) -> Iterator[tuple[str, Path]]:
-    """(name, local file) of each shard; ValueError where a name stands for none, before anything is read if local."""
+    """(name, local file) of each shard.
+
+    ValueError where a name stands for none; before anything is read if local.
+    """
+    folder = Path(source).is_dir()
     for name in expanded(source):
         if not name.startswith("s3://"):
             _check(name, _local(name))
     for name in expanded(source):
         found = _named(name, spool, progress)
         first = _check(name, found)
-        yield from itertools.chain([first], found)
+        for path, file in itertools.chain([first], found):
+            yield (path if folder else name_within(source, path)), file
 
 
 def _check(name: str, found: Iterator[T]) -> T:
@@ -144,12 +141,27 @@ def _tar(path: Path, spool: Path) -> Path:
     return _unpacked(path, spool) if packing else path
 
 
-def archive_rows(source: str, kind: str, spool: Path, progress: Progress | None = None) -> Iterator[Row]:
-    """The rows of all shards; one that is no tar is one refused row."""
+def archive_rows(
+    source: str,
+    kind: str,
+    spool: Path,
+    progress: Progress | None = None,
+    left: Counter[str] | None = None,
+) -> Iterator[Row]:
+    """The rows of all shards; one that is no tar is one refused row.
+
+    Where there are several, folders and names that say train, val or test give the split of images
+    that have none (splits.py). `left` is that of shard_rows.
+    """
+    left = Counter() if left is None else left
+    several = is_pattern(source) or not is_archive(source)
     for name, path in shards(source, spool, progress):
         try:
             tar = _tar(path, spool)
         except Refused as error:
             yield refused(name, str(error), name)
         else:
-            yield from shard_rows(tar, name, kind)
+            split = split_within(name.split("/")) if several else None
+            yield from shard_rows(tar, name, kind, left, split)
+    if Path(source).is_dir():
+        yield from _beside(Path(source), left)

@@ -1,7 +1,8 @@
 """Labelled images turned into posts by a stated model of how people tag, for studies where the truth is known.
 
-A folder root/class/image. Each post is drawn from random numbers of its own (of the seed and the name class/image), so
-it depends on no order and on the other images through the marginal M below only. A post of class c:
+A folder of images by class (classes.py). Each post is drawn from random numbers of its own (of the
+seed and its path, class/image), so it depends on no order and on the other images through the
+marginal M below only. A post of class c:
 
 1. The user is number u of `users` with probability ~ 1 / (u + 10) (Zipf); each has three favourite off-topic tags. The
    time is uniform over two years.
@@ -20,10 +21,9 @@ With L levels above, that is (1 - missing + L hypernym) / (1 - again) + off_topi
 those of certainty and of repetition: `again` and `off_topic` set the number of tags per post.
 """
 
-import os
 from bisect import bisect
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -33,7 +33,8 @@ import numpy as np
 
 from corpus.hashtags.normal import normalise
 from corpus.sample import OFF_TOPIC, User, cumulated, stream, user_of, zipf
-from corpus.sources.rows import Row, checked, described, number_of
+from corpus.sources import classes
+from corpus.sources.rows import Row, number_of
 
 LABELLED = 10  # random stream
 Forms = Sequence[str]  # the usual one first
@@ -132,28 +133,16 @@ def _usual(name: str) -> list[str]:
     return [form]
 
 
-def _classes(root: Path) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(root) if entry.is_dir() and not entry.name.startswith("."))
+def posts(
+    root: Path,
+    allowed: Path | None = None,
+    left: Counter[str] | None = None,
+    **options,
+) -> Iterator[Row]:
+    """Posts of the images below root/class, their id their path; `options` are those of Model.
 
-
-def _images(root: Path, name: str) -> list[str]:
-    """The image files of a class: whatever their endings say, hidden files are none."""
-    return sorted(entry.name for entry in os.scandir(root / name) if entry.is_file() and not entry.name.startswith("."))
-
-
-def _rows(root: Path, kind: str, about: Callable[[str, str], dict]) -> Iterator[Row]:
-    for name in _classes(root):
-        for file in _images(root, name):
-            image = f"{name}/{file}"
-            yield checked(image, f"{root.resolve()}/./{image}", described(about(name, image), kind, image))
-
-
-def posts(root: Path, **options) -> Iterator[Row]:
-    """Posts of the images root/class/*, their id class/image; `options` are those of Model."""
-    model = Model({name: len(_images(root, name)) for name in _classes(root)}, **options)
-    return _rows(root, "posts", model.post)
-
-
-def labels(root: Path) -> Iterator[Row]:
-    """The images root/class/* with their class as label, split 70/10/20 by their name."""
-    return _rows(root, "labels", lambda name, image: {"label": name})
+    `allowed` and `left` are those of classes.images.
+    """
+    images = classes.images(root, allowed)
+    model = Model(Counter(image.label for image in images if not image.file.reason), **options)
+    return classes.class_rows(classes.images(root, allowed, left), "posts", model.post)

@@ -17,6 +17,9 @@ MAX_LINES = 1000  # of one CSV record
 PATIENCE = 100  # JSON lines without what is needed before the whole file is called wrong
 
 
+Needed = tuple[tuple[str, ...], ...]  # of each, one of these columns
+
+
 class Line(NamedTuple):
     """A line of text, or why it is none."""
 
@@ -78,11 +81,12 @@ def lower(names: Iterable[str]) -> list[str]:
     return [name.strip().lower() for name in names]
 
 
-def check_columns(names: list[str], needed: tuple[str, ...]) -> None:
+def check_columns(names: list[str], needed: Needed) -> None:
     """ValueError where a column lacks, or stands there twice."""
-    if lacking := [name for name in needed if name not in names]:
-        raise ValueError(f"lacks column {', '.join(lacking)} (found: {', '.join(sorted(names)) or 'none'})")
-    if twice := [name for name in needed if names.count(name) > 1]:
+    if lacking := [either[0] for either in needed if not {*either} & {*names}]:
+        found = ", ".join(sorted(names)) or "none"
+        raise ValueError(f"lacks column {', '.join(lacking)} (found: {found})")
+    if twice := [name for either in needed for name in either if names.count(name) > 1]:
         raise ValueError(f"has column {', '.join(twice)} twice")
 
 
@@ -128,7 +132,7 @@ def _record(line: Line, lines: Lines, delimiter: str, count: int) -> list[str]:
     return cells
 
 
-def csv_rows(lines: Lines, needed: tuple[str, ...]) -> Iterator[Found]:
+def csv_rows(lines: Lines, needed: Needed) -> Iterator[Found]:
     """Rows of a table with comma, semicolon or tab; ValueError if its header is wrong."""
     csv.field_size_limit(MAX_LINE)
     header = next(lines, Line(1, ""))
@@ -164,14 +168,18 @@ def _object(line: Line) -> Found:
     return Found(place, dict(zip(lower(row), row.values(), strict=True)), reason)
 
 
-def json_rows(lines: Lines, needed: tuple[str, ...]) -> Iterator[Found]:
+def _enough(row: dict[str, Any], needed: Needed) -> bool:
+    return all({*either} & {*row} for either in needed)
+
+
+def json_rows(lines: Lines, needed: Needed) -> Iterator[Found]:
     """One object a line; ValueError if none of the first has what is needed."""
     poor, first = 0, None
     for line in lines:
         if line.reason or line.text.strip():
             found = _object(line)
             yield found
-            if poor is not None and not found.reason and all(name in found.raw for name in needed):
+            if poor is not None and not found.reason and _enough(found.raw, needed):
                 poor = None
             if poor is not None:
                 first, poor = first or found, poor + 1

@@ -1,25 +1,62 @@
-"""A table of posts or labels, local or on S3, row by row in constant memory: CSV, JSONL (also .gz) or Parquet.
+"""A table of posts or labels, local or on S3, row by row in constant memory.
 
-Columns: image, hashtags (a list, or one string), and id, user, time where known; for labels image, label, and split
-where known (without such a column images are split 70/10/20 by id).
+CSV, JSONL (also .gz) or Parquet. Columns: image (or file_name, ...), hashtags (a list, or one
+string), and id, user, time where known; without hashtags a caption or text, whose words after '#'
+are hashtags. For labels image, label, and split where known (without it 70/10/20 by id).
+
+`image` is a name below the images' folder (places.py), or the image itself: bytes, or {bytes, path}
+as Hugging Face writes Parquet. Such images are put into the spool; without an id theirs is the
+table's name and the number of the row, since their paths repeat.
 """
 
 import gzip
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from corpus.sources import s3
+from corpus.sources.cells import text
 from corpus.sources.downloads import download
-from corpus.sources.lines import Found, Lines, check_columns, csv_rows, json_rows, lower
-from corpus.sources.rows import Progress, Row, checked, described, leaves, refused, text
+from corpus.sources.formats import START, kind_of
+from corpus.sources.lines import Found, Lines, csv_rows, json_rows
+from corpus.sources.parquet import parquet_rows
+from corpus.sources.places import Bucket, Folder, images_of
+from corpus.sources.rows import (
+    CAPTIONS,
+    MAX_BYTES,
+    Progress,
+    Refused,
+    Row,
+    checked,
+    described,
+    refused,
+)
+from corpus.sources.spooled import Spool
 
 READERS = {".csv": csv_rows, ".tsv": csv_rows, ".jsonl": json_rows, ".ndjson": json_rows}
-ENDINGS = (*READERS, *(f"{ending}.gz" for ending in READERS), ".parquet")
-NEEDED = {"posts": ("image", "hashtags"), "labels": ("image", "label")}
-WANTED = {"id", "image", "hashtags", "user", "time", "label", "split"}
+PACKED = tuple(f"{ending}.gz" for ending in READERS)
+ENDINGS = (*READERS, *PACKED, ".parquet")
+IMAGE = ("image", "file_name", "filename", "filepath", "path")  # Hugging Face's, FiftyOne's, ...
+NEEDED = {
+    "posts": (IMAGE, ("hashtags", *CAPTIONS)),
+    "labels": (IMAGE, ("label",)),
+}
+WANTED = {
+    "posts": {"id", *IMAGE, "hashtags", "user", "time", *CAPTIONS},
+    "labels": {"id", *IMAGE, "label", "split"},
+}
+LONGEST = 4096  # bytes of a path; a longer cell is no name
+
+
+class Table(NamedTuple):
+    """Where a table lies, its name in messages and ids, and the split of rows that say none."""
+
+    url: str
+    name: str
+    split: str | None = None
+    nearest: bool = False  # whether names of images are relative to it before all else
 
 
 def is_manifest(url: str | Path) -> bool:
@@ -27,71 +64,134 @@ def is_manifest(url: str | Path) -> bool:
     return str(url).lower().endswith(ENDINGS)
 
 
-def _batch(batch: Any) -> list[tuple[dict[str, Any], str]]:
-    """(row, reason) of each row of an Arrow record batch; one that Python cannot hold costs that row alone."""
-    try:
-        return [(row, "") for row in batch.to_pylist()]
-    except (ValueError, OverflowError) as error:  # text that is not UTF-8, a time before the year 1
-        if batch.num_rows == 1:
-            return [({}, f"cannot be read ({error})")]
-        return [pair for i in range(batch.num_rows) for pair in _batch(batch.slice(i, 1))]
-
-
-def _parquet(path: Path, needed: tuple[str, ...]) -> Iterator[Found]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    number = 0
-    try:
-        with pq.ParquetFile(path, buffer_size=1 << 20) as table:  # else a whole column of a row group is in memory
-            names = table.schema_arrow.names
-            check_columns(lower(names), needed)
-            for batch in table.iter_batches(1024, columns=[name for name in names if name.strip().lower() in WANTED]):
-                for row, reason in _batch(batch):
-                    number += 1
-                    yield Found(f"row {number}", dict(zip(lower(row), row.values(), strict=True)), reason)
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"cannot be read after row {number} ({error}); export it again") from None
-
-
 def _raw(url: str) -> BinaryIO:
-    return BufferedReader(s3.Stream(url), s3.CHUNK) if url.startswith("s3://") else Path(url).open("rb")
+    stream = url.startswith("s3://")
+    return BufferedReader(s3.Stream(url), s3.CHUNK) if stream else Path(url).open("rb")
 
 
 def _open(url: str, stack: ExitStack) -> BinaryIO:
     """The bytes of a text table, unpacked if it ends in .gz."""
     file = stack.enter_context(_raw(url))
-    return stack.enter_context(gzip.GzipFile(fileobj=file)) if url.lower().endswith(".gz") else file
+    packed = url.lower().endswith(".gz")
+    return stack.enter_context(gzip.GzipFile(fileobj=file)) if packed else file
 
 
-def read_manifest(url: str, kind: str, spool: Path, progress: Progress | None = None) -> Iterator[Found]:
-    """Its rows, column names in lower case; ValueError with cause and fix if the file as a whole is wrong."""
+def _columns(kind: str) -> str:
+    both = (f"{first} (or {', '.join(more)})" if more else first for first, *more in NEEDED[kind])
+    return ", ".join(both)
+
+
+def read_manifest(url: str, file: Path | None, kind: str) -> Iterator[Found]:
+    """Its rows, column names in lower case; `file`: the table where it had to be downloaded.
+
+    ValueError with cause and fix if it is wrong as a whole.
+    """
     needed, name = NEEDED[kind], url.lower().removesuffix(".gz")
     with ExitStack() as stack:
         try:
             if name.endswith(".parquet"):
-                path = download(url, spool, progress) if url.startswith("s3://") else Path(url)
-                yield from _parquet(path, needed)
+                yield from parquet_rows(file or Path(url), needed, WANTED[kind])
             else:
-                yield from READERS[PurePosixPath(name).suffix](Lines(_open(url, stack)), needed)
+                lines = Lines(_open(url, stack))
+                yield from READERS[PurePosixPath(name).suffix](lines, needed)
         except s3.Unreachable:
             raise
         except FileNotFoundError:
             raise ValueError(f"manifest {url} is not found; check its path") from None
         except OSError as error:
-            raise ValueError(f"manifest {url} cannot be opened ({error.strerror or error}); check its path") from None
+            why = error.strerror or error
+            raise ValueError(f"manifest {url} cannot be opened ({why}); check its path") from None
         except ValueError as error:
-            raise ValueError(f"manifest {url} {error}; columns needed are {', '.join(needed)}") from None
+            message = f"manifest {url} {error}; columns needed are {_columns(kind)}"
+            raise ValueError(message) from None
 
 
-def manifest_rows(url: str, images: str, kind: str, spool: Path, progress: Progress | None = None) -> Iterator[Row]:
-    """The rows of a table, their images below a folder or s3:// prefix."""
-    if not (images.startswith("s3://") or Path(images).is_dir()):
-        raise ValueError(f"image folder {images} is not found; check its path")
-    base = images.rstrip("/") + "/" if images.startswith("s3://") else f"{Path(images).resolve()}/./"
-    for place, raw, reason in read_manifest(url, kind, spool, progress):
-        where, image = f"{PurePosixPath(url).name} {place}", text(raw.get("image")) or ""
-        if reason or (image and leaves(image)):
-            yield refused(where, reason or "path leaves the image folder", image)
-        else:
-            yield checked(where, base + image, described(raw, kind, image))
+def embedded(value: Any) -> bytes | None:
+    """The image that a cell holds; None where it names one."""
+    if isinstance(value, dict):
+        value = value.get("bytes")
+        return value if isinstance(value, bytes) else None
+    long = isinstance(value, bytes) and len(value) > LONGEST
+    return value if long or (isinstance(value, bytes) and kind_of(value[:START])) else None
+
+
+def _named(value: Any) -> str:
+    return text(value.get("path") if isinstance(value, dict) else value) or ""
+
+
+class Reader:
+    """Rows of one table with their images."""
+
+    def __init__(self, table: Table, kind: str, images: Folder | Bucket, spool: Spool | None):
+        self.table, self.kind, self.images, self.spool = table, kind, images, spool
+
+    def row(self, found: Found) -> Row:
+        """The row, refused with its reason where it cannot be used."""
+        where = f"{self.table.name} {found.place}"
+        value = next((found.raw[name] for name in IMAGE if name in found.raw), None)
+        data, image = embedded(value), _named(value)
+        try:
+            if found.reason:
+                raise Refused(found.reason)
+            if data is not None:
+                return self._within(where, found, data)
+            locator = ""
+            if image:
+                image, locator = self.images.place(image)
+        except Refused as error:
+            return refused(where, str(error), "" if data is not None else image)
+        return checked(where, locator, self._described(found.raw, image))
+
+    def _described(self, raw: dict[str, Any], image: str) -> dict[str, Any]:
+        if self.table.split and "split" not in raw:
+            raw = raw | {"split": self.table.split}
+        return described(raw, self.kind, image)
+
+    def _within(self, where: str, found: Found, data: bytes) -> Row:
+        if len(data) > MAX_BYTES:
+            raise Refused(f"file of {len(data):,} bytes, allowed are {MAX_BYTES:,}")
+        assert self.spool is not None  # only Parquet has bytes
+        ending = next(end for end in ENDINGS if self.table.name.lower().endswith(end))
+        name = f"{self.table.name[: -len(ending)]}/{found.place.removeprefix('row ')}"
+        row = checked(where, "", self._described(found.raw, name))
+        return row if row.reason else row._replace(locator=self.spool.add(data))
+
+
+def table_rows(
+    table: Table,
+    images: str,
+    kind: str,
+    spool: Path,
+    progress: Progress | None = None,
+) -> Iterator[Row]:
+    """The rows of a table, their images below a folder or s3:// prefix, or within it."""
+    url, file = table.url, None
+    local = not url.startswith("s3://")
+    places = images_of(images, url, table.nearest)
+    if url.lower().endswith(".parquet"):
+        file = Path(url) if local else _downloaded(url, spool, progress)
+    inner = Spool(file, kind, spool) if file and file.is_file() else None
+    reader = Reader(table, kind, places, inner)
+    with ExitStack() as stack:
+        if inner:
+            stack.enter_context(closing(inner))
+        for found in read_manifest(url, file, kind):
+            yield reader.row(found)
+
+
+def _downloaded(url: str, spool: Path, progress: Progress | None) -> Path:
+    try:
+        return download(url, spool, progress)
+    except FileNotFoundError:
+        raise ValueError(f"manifest {url} is not found; check its path") from None
+
+
+def manifest_rows(
+    url: str,
+    images: str,
+    kind: str,
+    spool: Path,
+    progress: Progress | None = None,
+) -> Iterator[Row]:
+    """The rows of the table at `url`."""
+    return table_rows(Table(url, PurePosixPath(url).name), images, kind, spool, progress)

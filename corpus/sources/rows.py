@@ -5,13 +5,14 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
 from typing import Any, NamedTuple, TypeVar
 
-from corpus.hashtags.normal import split_tags
+from corpus.sources.cells import marked, tags, text
 
 MAX_BYTES = 200 << 20  # of one image
+LONGEST = 1000  # letters of a name that is told; more are no name
 UNUSABLE = re.compile("[\0\ud800-\udfff]")  # what neither a file name nor Parquet can hold
+CAPTIONS = ("caption", "text")
 Progress = Callable[[int, int | None, str], None]
 A, B = TypeVar("A"), TypeVar("B")
 
@@ -45,21 +46,6 @@ def prefetch(function: Callable[[A], B], items: Iterable[A], threads: int = 8, a
                 future.cancel()
 
 
-def text(value: Any) -> str | None:
-    """A single value as text; None for an empty cell, and for what is not a single value."""
-    if value is None or value != value or isinstance(value, (dict, list, tuple)):  # NaN is pandas' empty cell
-        return None
-    if isinstance(value, bytes):  # a Parquet column of strings that nobody declared as such
-        value = value.decode("utf-8", "surrogateescape")
-    return value.isoformat() if isinstance(value, date) else str(value).strip() or None
-
-
-def tags(value: Any) -> list[str]:
-    """Hashtags as typed, without '#', of one string or of a list."""
-    items = value if isinstance(value, (list, tuple)) else [value]
-    return [tag for item in items for tag in split_tags(text(item) or "")]
-
-
 def number_of(text: str) -> int:
     """A number below 2^64 that a text alone decides: the beginning of its SHA-256."""
     return int.from_bytes(hashlib.sha256(text.encode(errors="replace")).digest()[:8])
@@ -72,13 +58,17 @@ def split_of(key: str) -> str:
 
 
 def described(raw: dict[str, Any], kind: str, image: str) -> dict[str, Any]:
-    """The fields of a row from what a source says: values as text, None where it says nothing."""
+    """The fields of a row from what a source says: values as text, None where it says nothing.
+
+    Where no hashtags are named, only words after '#' of a caption are.
+    """
     fields = {"id": text(raw.get("id")) or image, "image": image}
     if kind == "labels":
         split = text(raw["split"]) or "train" if "split" in raw else split_of(fields["id"])
         return fields | {"label": text(raw.get("label")), "split": split}
+    captions = (raw.get(name) for name in CAPTIONS)
     return fields | {
-        "hashtags": tags(raw.get("hashtags")),
+        "hashtags": tags(raw["hashtags"]) if "hashtags" in raw else marked(captions),
         "user": text(raw.get("user")),
         "time": text(raw.get("time")),
     }
@@ -91,7 +81,8 @@ def shown(value: str) -> str:
 
 def refused(where: str, reason: str, image: str = "") -> Row:
     """The row of something that cannot be used."""
-    return Row(shown(where), "", {"id": shown(image), "image": shown(image)}, shown(reason))
+    name = shown(image[:LONGEST])
+    return Row(shown(where), "", {"id": name, "image": name}, shown(reason))
 
 
 def checked(where: str, locator: str, fields: dict[str, Any]) -> Row:

@@ -1,11 +1,15 @@
-"""Where posts and labels come from, all as one stream of rows in constant memory; an image is read when asked for.
+"""Where posts and labels come from, all as one stream of rows in constant memory.
 
-A source is a table and its images (manifests.py), tar shards (archives.py), or a folder of labelled images: its classes
-as labels, or turned into posts by a model of how people tag (labelled.py). All may lie under s3:// (s3.py).
+A source is a table and its images (manifests.py), a folder of part files of one (parts.py), tar
+shards (archives.py), or a folder of images by class (classes.py): its classes as labels, or turned
+into posts by a model of how people tag (labelled.py). An image is read when asked for. Each row is
+taken or comes with the reason why not; what nobody means to post is counted in `left`. All but
+images by class may lie under s3:// (s3.py).
 """
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -16,6 +20,7 @@ from corpus.sources.rows import MAX_BYTES, Progress, Refused, Row, prefetch
 __all__ = ["Progress", "Refused", "Row", "fetch", "prefetch", "rows"]
 
 IN_TAR = re.compile(r"tar:(\d+)\+(\d+):(.+)", re.DOTALL)
+LINKED = "copy it into the folder, or have --images name a folder that holds both"
 
 
 def rows(
@@ -24,62 +29,77 @@ def rows(
     kind: Literal["posts", "labels"],
     spool: Path,
     progress: Progress | None = None,
+    left: Counter[str] | None = None,
     **options,
 ) -> Iterator[Row]:
     """The rows of a source in its order, those that cannot be used with the reason.
 
-    `source`: a .csv, .tsv, .jsonl, .ndjson (or these .gz) or .parquet, its images relative to `images` (default: where
-    it lies); a .tar, .tar.gz, .tgz, a folder of them, or a pattern (`*`, {00000..00009}); all also s3://. Or a folder
-    with a folder of images per class: `options` are those of corpus.labelled.posts.
-    Tars from S3, and what must be unpacked, stay in `spool`, where locators point, until the caller has fetched them.
-    ValueError if the source as a whole cannot be read; downloads under way are kept for the next run.
+    `source`: a .csv, .tsv, .jsonl, .ndjson (or these .gz) or .parquet, or a folder or pattern of
+    them, images relative to `images` (default: where the table lies); a .tar, .tar.gz, .tgz, a
+    folder of them, or a pattern (`*`, {00000..00009}); all also s3://. Or a folder of images by
+    class, whose links may lead into `images`: `options` are those of corpus.sources.labelled.posts.
+    `left`: what was left alone, by kind (hidden files, ...); it is no row.
+    What comes from S3, must be unpacked, or lies within a table is in `spool`, where locators
+    point, until the caller has fetched it.
+    ValueError if the source as a whole cannot be read; downloads under way are kept for the next
+    run.
     """
     assert kind in ("posts", "labels"), kind
-    count = 0
+    count, left = 0, Counter() if left is None else left
+    images = None if images is None else str(images)
     try:
-        for row in _rows(str(source), images, kind, Path(spool), progress, **options):
+        for row in _rows(str(source), images, kind, Path(spool), progress, left, options):
             yield row
             count += 1
     except s3.Unreachable as error:
         kept = f"what was downloaded is kept in {spool}: run again and it goes on"
-        raise ValueError(f"{error} ({count:,} rows of {source} had been read; {kept})") from None
+        message = f"{error} ({count:,} rows of {source} had been read; {kept})"
+        raise ValueError(message) from None
 
 
 def _rows(
-    source: str, images: str | Path | None, kind: str, spool: Path, progress: Progress | None, **options
+    source: str,
+    images: str | None,
+    kind: str,
+    spool: Path,
+    progress: Progress | None,
+    left: Counter[str],
+    options: dict,
 ) -> Iterator[Row]:
-    from corpus.sources.archives import archive_rows, expanded, is_archive
-    from corpus.sources.manifests import ENDINGS, is_manifest, manifest_rows
+    from corpus.sources.archives import archive_rows
+    from corpus.sources.folders import held
+    from corpus.sources.manifests import manifest_rows
+    from corpus.sources.parts import part_rows
 
-    if is_manifest(source):
-        images = source.rpartition("/")[0] or "." if images is None else str(images)
-        yield from _plain(manifest_rows(source, images, kind, spool, progress), options)
-    elif _classes(source):
-        from corpus.sources import labelled
-
-        if not options and (tables := [file.name for file in Path(source).iterdir() if is_manifest(file)]):
-            raise ValueError(f"folder {source} holds the table {tables[0]}; name that, or move it away to have classes")
-        yield from labelled.posts(Path(source), **options) if kind == "posts" else labelled.labels(Path(source))
-    elif source.startswith("s3://") or Path(source).is_dir() or is_archive(next(expanded(source))):
-        yield from _plain(archive_rows(source, kind, spool, progress), options)
-    else:
-        raise ValueError(f"{source} is no source: name a table ({' '.join(ENDINGS)}), .tar shards or a folder of them")
-
-
-def _plain(found: Iterator[Row], options: dict) -> Iterator[Row]:
+    what = held(source, bool(options))
+    if what == "classes":
+        yield from _classes(Path(source), images, kind, left, options)
+        return
     if options:
-        raise ValueError(f"options {', '.join(options)} are for a folder of labelled images only; leave them out")
-    return found
+        names = ", ".join(options)
+        raise ValueError(f"options {names} are for a folder of labelled images only; leave them out")
+    if what == "shards":
+        yield from archive_rows(source, kind, spool, progress, left)
+    elif what == "table":
+        base = source.rpartition("/")[0] or "." if images is None else images
+        yield from manifest_rows(source, base, kind, spool, progress)
+    else:
+        yield from part_rows(source, images, kind, spool, left, progress)
 
 
-def _classes(source: str) -> bool:
-    """Whether this is a folder of folders, without tars."""
-    from corpus.sources.archives import is_archive
+def _classes(
+    root: Path,
+    images: str | None,
+    kind: str,
+    left: Counter[str],
+    options: dict,
+) -> Iterator[Row]:
+    from corpus.sources import classes, labelled
 
-    if source.startswith("s3://") or not Path(source).is_dir():
-        return False
-    entries = [(entry.is_dir(), is_archive(entry.name)) for entry in os.scandir(source)]
-    return any(folder for folder, _ in entries) and not any(tar for _, tar in entries)
+    allowed = Path(images) if images and not images.startswith("s3://") else None
+    if kind == "posts":
+        return labelled.posts(root, allowed, left, **options)
+    return classes.labels(root, allowed, left)
 
 
 # images
@@ -130,7 +150,8 @@ def _file(locator: str) -> bytes:
     except RuntimeError:  # links in a circle; Python 3.13 raises OSError
         raise FileNotFoundError(locator) from None
     if inside and not path.is_relative_to(Path(folder or "/").resolve()):
-        raise Refused("path leaves the image folder")
+        folder = path if path.is_dir() else path.parent
+        raise Refused(f"path leaves the image folder: it leads to {folder}; {LINKED}")
     if not path.is_file():  # a folder, a device, a FIFO
         raise FileNotFoundError(locator)
     _allowed(path.stat().st_size)

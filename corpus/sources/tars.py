@@ -1,70 +1,51 @@
-"""Posts and labels in tar shards as webdataset and img2dataset write them; an image is a place in a shard, read later.
+"""Posts and labels in tar shards as webdataset and img2dataset write them.
 
-Consecutive members of one key make one row; the key is the name up to the first dot of its last part. Of a key: an
-image (.jpg, .png, ...); .json with `hashtags` or `tags`, else the words after '#' of `caption`, `text` or `txt`, and
-`id` (else `key`), `user`, `time`, `label`, `split`; .txt, whose words after '#' are hashtags, or all its words where
-neither it nor .json has any; .cls, the label. Other endings are left alone.
+An image is a place in a shard, read later. Which members make a sample says samples.py. Of one:
+an image; .json with `hashtags` or `tags`, else the words after '#' of `caption`, `text` or `txt`,
+and `id` (else `key`), `user`, `time`, `label`, `split`; .txt, whose words after '#' are hashtags,
+or all its words if it is a list of words with commas or lines between, where .json has none; .cls,
+the label. Members of other endings are left alone and counted; a sample without an image is
+refused.
 """
 
 import json
 import os
-import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from corpus.sources.cells import marked, tags, text, word_list
+from corpus.sources.formats import START
 from corpus.sources.members import Member, members
-from corpus.sources.rows import Row, checked, described, refused, tags, text
+from corpus.sources.rows import Row, checked, described, refused
+from corpus.sources.samples import Sample, Samples
 
-IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 CAPTIONS = ("caption", "text", "txt")
-KEY = re.compile(r"((?:.*/|)[^./]+)\.([^/]*)", re.DOTALL)
-META = re.compile(r"__[^/]*__")  # webdataset's notes to itself
-MARKED = re.compile(r"[#\uff03]([^\s#\uff03,;|]+)")
+ENDINGS = (".tar", ".tar.gz", ".tgz")
 MAX_TEXT = 16 << 20  # bytes of .json, .txt, .cls
 
 
-class Group(NamedTuple):
-    """The members of one key by ending (any image: "image")."""
+class Shard(NamedTuple):
+    """A tar: where it is, its name in messages, that in ids; what is read, and a split if known."""
 
-    key: str
-    files: dict[str, Member]
-    told: bool  # whether a member of it was refused already
-
-
-def groups(shard: Path) -> Iterator[Group | Member]:
-    """Members of a shard by key; those that cannot be used each by itself, with a reason."""
-    group = Group("", {}, True)
-    for member in members(shard):
-        match = KEY.fullmatch(member.name)
-        if META.fullmatch(member.name) and not member.reason:
-            continue
-        if match and match[1] != group.key:
-            yield group
-            group = Group(match[1], {}, False)
-        ending = match[2].lower() if match else ""
-        ending = "image" if ending in IMAGES else ending
-        reason = member.reason or ("" if match else "a name without a key or an ending")
-        if not reason and ending in group.files:
-            reason = f"a second .{match[2]} of its key" if ending != "image" else "a second image of its key"
-        if reason:
-            yield member._replace(reason=reason)
-            group = group._replace(told=group.told or bool(match) or not member.name)  # damage is part of a post
-        elif ending in ("image", "json", "txt", "cls"):
-            group.files[ending] = member
-    yield group
+    path: Path
+    name: str
+    stem: str
+    kind: str
+    split: str | None
 
 
-def _marked(texts: Iterable[Any]) -> list[str]:
-    """The words after '#', those of links left out."""
-    words = (word for text in texts if isinstance(text, str) for word in text.split() if "://" not in word)
-    return [tag for word in words for tag in MARKED.findall(word)]
+def is_archive(url: str | Path) -> bool:
+    """Whether the name is one of tar shards: its ending, or a pattern."""
+    return str(url).lower().endswith(ENDINGS)
 
 
 def _hashtags(about: dict[str, Any], words: str | None) -> list[str]:
     captions = [about[name] for name in CAPTIONS if about.get(name)]
-    found = tags(about.get("hashtags")) or tags(about.get("tags")) or _marked(captions) or _marked([words])
-    return found or ([] if captions else tags(words))
+    found = tags(about.get("hashtags")) or tags(about.get("tags"))
+    found = found or marked(captions) or marked([words])
+    return found or ([] if captions else word_list(words))
 
 
 def _read(file: int, member: Member | None) -> str | None:
@@ -90,37 +71,65 @@ def _about(file: int, member: Member | None) -> dict[str, Any]:
         raise ValueError(f"{member.name} is no JSON object")
     status = about.get("status", "success")
     if status != "success":
-        raise ValueError(f"img2dataset: {text(status)}: {text(about.get('error_message')) or 'no message'}")
+        why = text(about.get("error_message")) or "no message"
+        raise ValueError(f"no image: img2dataset: {text(status)}: {why}")
     return about
 
 
-def _row(file: int, shard: Path, name: str, group: Group, kind: str) -> Row:
-    where, image = f"{name} {group.key}", group.files.get("image")
+def _row(file: int, shard: Shard, sample: Sample) -> Row:
+    where, image = f"{shard.name} {sample.stem}", sample.files.get("image")
     try:
-        about = _about(file, group.files.get("json"))
+        about = _about(file, sample.files.get("json"))
         if image is None:
-            raise ValueError("no image")
-        words, label = (_read(file, group.files.get(ending)) for ending in ("txt", "cls"))
+            raise ValueError(_no_image(sample))
+        words, label = (_read(file, sample.files.get(ending)) for ending in ("txt", "cls"))
     except ValueError as error:
         return refused(where, str(error), image.name if image else "")
-    key = f"{name.split('.')[0]}/{group.key.removeprefix('./')}"
-    raw = about | {"id": text(about.get("id")) or text(about.get("key")) or key, "hashtags": _hashtags(about, words)}
+    own = f"{shard.stem}/{sample.stem.removeprefix('./')}"
+    raw = ({"split": shard.split} if shard.split else {}) | about
+    raw |= {"id": text(about.get("id")) or text(about.get("key")) or own}
+    raw["hashtags"] = _hashtags(about, words)
     raw["label"] = label if text(about.get("label")) is None else about["label"]
-    locator = f"tar:{image.offset}+{image.size}:{shard}"
-    return checked(where, locator, described(raw, kind, image.name))
+    locator = f"tar:{image.offset}+{image.size}:{shard.path}"
+    return checked(where, locator, described(raw, shard.kind, image.name))
 
 
-def shard_rows(shard: Path, name: str, kind: str) -> Iterator[Row]:
-    """The rows of one local tar, called `name` in messages and in the ids of those that have none."""
-    shard = shard.resolve()
-    file = os.open(shard, os.O_RDONLY)
+def _no_image(sample: Sample) -> str:
+    if sample.files:
+        return "no image: the members of one key must follow each other (pack with tar --sort=name)"
+    if not any(sample.others):
+        return "a name without an ending"
+    return f"no image: .{sample.others[0]} is no ending of one"
+
+
+def _stem(name: str) -> str:
+    """The name of a shard without its ending."""
+    ending = next((end for end in sorted(ENDINGS, key=len)[::-1] if name.lower().endswith(end)), "")
+    return name[: len(name) - len(ending)]
+
+
+def shard_rows(
+    shard: Path,
+    name: str,
+    kind: str,
+    left: Counter[str],
+    split: str | None = None,
+) -> Iterator[Row]:
+    """The rows of one local tar, called `name` in messages and in the ids of those that have none.
+
+    `left` counts what is left alone; `split` is that of images whose .json says none.
+    """
+    about = Shard(shard.resolve(), name, _stem(name), kind, split)
+    file = os.open(about.path, os.O_RDONLY)
+    samples = Samples(lambda member: os.pread(file, min(START, member.size), member.offset), left)
     try:
-        for found in groups(shard):
+        for found in samples.of(members(about.path)):
             if isinstance(found, Member):
                 yield refused(f"{name} {found.name}".strip(), found.reason, found.name)
-            elif found.files:
-                row = _row(file, shard, name, found, kind)
-                if not (row.reason and found.told):  # why this post cannot be used was said with its member
+            else:
+                row = _row(file, about, found)
+                # why this sample cannot be used was said with its member
+                if not (row.reason and found.excused):
                     yield row
     finally:
         os.close(file)

@@ -1,0 +1,39 @@
+"""Which files are images, by ending and by first bytes."""
+
+import re
+
+_IMAGES = "jpg jpeg jpe jfif jfi jif pjpeg pjp png apng webp gif bmp dib tif tiff"
+IMAGES = frozenset(_IMAGES.split())
+# pictures all the same, but none that is read here (corpus/shards/images.py)
+_FOREIGN = """heic heif hif avif jxl jp2 j2k jpx svg svgz ico psd ai eps pdf raw dng cr2 cr3 nef arw
+orf rw2 raf tga exr hdr ppm pgm pbm pnm mp4 mov m4v avi mkv webm"""
+FOREIGN = frozenset(_FOREIGN.split())
+START = 32  # bytes that are enough to tell a format
+_SIGNS = (
+    (re.compile(rb"\xff\xd8\xff"), "jpg"),
+    (re.compile(rb"\x89PNG\r\n"), "png"),
+    (re.compile(rb"GIF8[79]a"), "gif"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "webp"),
+    (re.compile(rb"(II\*\0|MM\0\*)"), "tif"),
+    (re.compile(rb"BM....\0\0\0\0", re.DOTALL), "bmp"),
+    (re.compile(rb"....ftyp(heic|heix|hevc|heim|heis|mif1|msf1)", re.DOTALL), "heic"),
+    (re.compile(rb"....ftypavi[fs]", re.DOTALL), "avif"),
+    (re.compile(rb"(\xff\x0a|\0\0\0\x0cJXL )"), "jxl"),
+    (re.compile(rb"\0\0\0\x0cjP  "), "jp2"),
+)
+
+
+def kind_of(start: bytes) -> str | None:
+    """The usual ending of the picture that begins with these bytes (START of them); else None."""
+    return next((ending for sign, ending in _SIGNS if sign.match(start)), None)
+
+
+def named_image(name: str) -> bool:
+    """Whether a name has the ending of a picture, of a format that is read here or not."""
+    ending = name.rpartition(".")[2].lower()
+    return ending in IMAGES or ending in FOREIGN
+
+
+def not_read(ending: str) -> str:
+    """Why a picture of another format is refused."""
+    return f"an image of a format that is not read (.{ending}): convert it to JPEG, PNG or WebP"

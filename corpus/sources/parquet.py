@@ -1,0 +1,107 @@
+"""Rows of a Parquet table, those that Hugging Face writes among them, in bounded memory.
+
+Images may lie within (a column of {bytes, path}, or of bytes); then they are read in small batches.
+The schema's metadata `huggingface` (datasets/features/features.py) names which column holds images
+where none is called `image`, which one classes where none is called `label`, and the classes.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from corpus.sources.lines import Found, Needed, check_columns, lower
+
+ROWS, BATCH = 1024, 8 << 20  # rows, and about so many bytes, of a batch
+BUFFER = 1 << 20  # bytes of a column read at once, else all of it in a row group
+
+
+class Columns(NamedTuple):
+    """Which columns are read, what each one is called here, and the names of classes."""
+
+    names: dict[str, str]
+    classes: list[str]
+
+
+def _features(metadata: dict[bytes, bytes] | None) -> dict[str, Any]:
+    """Hugging Face's description of the columns; empty where there is none that can be read."""
+    try:
+        about = json.loads((metadata or {}).get(b"huggingface", b"{}"))
+        found = about["info"]["features"]
+        return {name: one for name, one in found.items() if isinstance(one, dict)}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def columns(names: list[str], metadata: dict[bytes, bytes] | None, wanted: set[str]) -> Columns:
+    """Which of a table's columns are read."""
+    features, called = _features(metadata), dict(zip(names, lower(names), strict=True))
+    for ours, kind in (("image", "Image"), ("label", "ClassLabel")):
+        typed = [name for name in names if features.get(name, {}).get("_type") == kind]
+        if ours not in called.values() and len(typed) == 1:
+            called[typed[0]] = ours
+    label = next((name for name, ours in called.items() if ours == "label"), "")
+    classes = features.get(label, {}).get("names")
+    classes = [str(name) for name in classes] if isinstance(classes, list) else []
+    return Columns({name: ours for name, ours in called.items() if ours in wanted}, classes)
+
+
+def named(value: Any, classes: list[str]) -> tuple[Any, str]:
+    """(the name of a class given by its number, why there is none); -1 stands for no class."""
+    if not classes or not isinstance(value, int):
+        return value, ""
+    if value == -1:
+        return None, ""
+    if 0 <= value < len(classes):
+        return classes[value], ""
+    return None, f"class number {value} is not among the {len(classes)} names of the table"
+
+
+def _batch(batch: Any) -> list[tuple[dict[str, Any], str]]:
+    """(row, reason) of each row of an Arrow record batch.
+
+    One that Python cannot hold costs that row alone: text that is not UTF-8, a time before year 1.
+    """
+    try:
+        return [(row, "") for row in batch.to_pylist()]
+    except (ValueError, OverflowError) as error:
+        if batch.num_rows == 1:
+            return [({}, f"cannot be read ({error})")]
+        return [pair for i in range(batch.num_rows) for pair in _batch(batch.slice(i, 1))]
+
+
+def _size(table: Any, group: int, read: set[str]) -> int:
+    """Rows of a batch: so many that their columns have about BATCH bytes."""
+    about = table.metadata.row_group(group)
+    parts = [about.column(i) for i in range(about.num_columns)]
+    size = sum(c.total_uncompressed_size for c in parts if c.path_in_schema.split(".")[0] in read)
+    return max(1, min(ROWS, BATCH * about.num_rows // max(1, size)))
+
+
+def _batches(table: Any, read: list[str]) -> Iterator[Any]:
+    for group in range(table.num_row_groups):
+        size = _size(table, group, set(read))
+        yield from table.iter_batches(size, row_groups=[group], columns=read, use_threads=False)
+
+
+def parquet_rows(path: Path, needed: Needed, wanted: set[str]) -> Iterator[Found]:
+    """Its rows, column names as they are called here; ValueError if the file cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(path, buffer_size=BUFFER) as table:
+            schema = table.schema_arrow
+            names, classes = columns(schema.names, schema.metadata, wanted)
+            every = [names.get(name, name.strip().lower()) for name in schema.names]
+            check_columns(every, needed)
+            for batch in _batches(table, list(names)):
+                for row, reason in _batch(batch):
+                    number += 1
+                    raw = {names[name]: value for name, value in row.items()}
+                    raw["label"], fault = named(raw.get("label"), classes)
+                    yield Found(f"row {number}", raw, reason or fault)
+    except (pa.ArrowException, OSError) as error:
+        message = f"cannot be read after row {number} ({error}); export it again"
+        raise ValueError(message) from None

@@ -1,0 +1,87 @@
+"""Several tables as one source: a folder or s3:// prefix of part files, or a pattern.
+
+A part whose folder or name says train, val, validation or test has its rows in that split where no
+column says otherwise. A part that cannot be read costs what it holds, not the other parts.
+"""
+
+import glob
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from corpus.sources import s3
+from corpus.sources.folders import below
+from corpus.sources.manifests import Table, is_manifest, table_rows
+from corpus.sources.patterns import expanded, fixed_part, matching, name_within
+from corpus.sources.places import images_of
+from corpus.sources.rows import Progress, Row, refused
+from corpus.sources.splits import split_within
+from corpus.sources.spooled import NoRoom
+
+
+def _table(url: str, name: str) -> Table:
+    return Table(url, name, split_within(name.split("/")))
+
+
+def _folder(root: str, left: Counter[str]) -> Iterator[Table]:
+    for name in below(Path(root), left):
+        if is_manifest(name):
+            yield _table(f"{root.rstrip('/')}/{name}", name)
+        else:
+            left["file beside tables"] += 1
+
+
+def _pattern(source: str) -> Iterator[Table]:
+    for one in expanded(source):
+        if one.startswith("s3://"):
+            urls = matching(one) if fixed_part(one) != one else [one]
+            yield from (_table(url, name_within(source, url)) for url in urls)
+            continue
+        exact = [one] if Path(one).exists() else sorted(glob.glob(one))  # noqa: PTH207
+        if not exact:
+            raise ValueError(f"there is no table {one}; check the path or the pattern")
+        yield from (_table(path, name_within(source, path)) for path in exact)
+
+
+def parts(source: str, left: Counter[str]) -> Iterator[Table]:
+    """The tables of a source."""
+    if Path(source).is_dir():
+        yield from _folder(source, left)
+    elif is_manifest(source):
+        yield from _pattern(source)
+    else:
+        prefix = f"{source.rstrip('/')}/"
+        for url in s3.keys(prefix):
+            if is_manifest(url):
+                yield _table(url, url[len(prefix) :])
+            else:
+                left["file beside tables"] += 1
+
+
+def _base(source: str) -> str:
+    """Where the images of several tables are: the folder itself, or that of the pattern."""
+    if Path(source).is_dir() or not is_manifest(source):
+        return source
+    return re.split(r"[*?\[{]", source)[0].rpartition("/")[0] or "."
+
+
+def part_rows(
+    source: str,
+    images: str | None,
+    kind: str,
+    spool: Path,
+    left: Counter[str],
+    progress: Progress | None = None,
+) -> Iterator[Row]:
+    """The rows of all parts by their names; without `images` these lie where each part does."""
+    base = _base(source) if images is None else images
+    images_of(base, source)  # refused at once, not with each part
+    for table in parts(source, left):
+        nearest = table._replace(nearest=images is None)
+        try:
+            yield from table_rows(nearest, base, kind, spool, progress)
+        except (s3.Unreachable, NoRoom):
+            raise
+        except ValueError as error:
+            yield refused(table.name, f"table cannot be read: {error}", table.name)
