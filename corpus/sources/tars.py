@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from corpus.hashtags.normal import marked
 from corpus.sources.members import Member, members
 from corpus.sources.rows import Row, checked, described, refused, tags, text
 
@@ -20,7 +21,6 @@ IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 CAPTIONS = ("caption", "text", "txt")
 KEY = re.compile(r"((?:.*/|)[^./]+)\.([^/]*)", re.DOTALL)
 META = re.compile(r"__[^/]*__")  # webdataset's notes to itself
-MARKED = re.compile(r"[#\uff03]([^\s#\uff03,;|]+)")
 MAX_TEXT = 16 << 20  # bytes of .json, .txt, .cls
 
 
@@ -57,8 +57,7 @@ def groups(shard: Path) -> Iterator[Group | Member]:
 
 def _marked(texts: Iterable[Any]) -> list[str]:
     """The words after '#', those of links left out."""
-    words = (word for text in texts if isinstance(text, str) for word in text.split() if "://" not in word)
-    return [tag for word in words for tag in MARKED.findall(word)]
+    return [tag for text in texts if isinstance(text, str) for tag in marked(text)]
 
 
 def _hashtags(about: dict[str, Any], words: str | None) -> list[str]:
