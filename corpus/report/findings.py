@@ -20,6 +20,13 @@ class Form(NamedTuple):
     rule: str
 
 
+class Merged(NamedTuple):
+    """What a rule has merged or dropped: distinct forms, and their uses (posts of each)."""
+
+    forms: int
+    uses: int
+
+
 class Lost(NamedTuple):
     """A frequent tag outside the vocabulary."""
 
@@ -94,6 +101,7 @@ class Findings:
     twins: list[Twins] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
+    merged: dict[str, Merged] = field(default_factory=dict)  # rule of a form -> how much it did
     settings: dict[str, Any] = field(default_factory=dict)
     rules: dict[str, str] = field(default_factory=dict)  # title -> paragraph; reasons of that title link to it
 
