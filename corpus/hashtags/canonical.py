@@ -124,7 +124,8 @@ class Canon(Known):
         return self._splitter(typed)
 
     def _known(self, form: str) -> bool:
-        return form in self._frequent or form in self._targets or not self.undecided(self.meaning(form))
+        often = form in self._frequent or form in self._targets
+        return often or not self.undecided(self.meaning(form))
 
     def _repaired(self, form: str, typed: str, posts: int) -> Meaning | None:
         """What the rules 6 and 7 make of a form that is rare and unknown; None if nothing."""
@@ -175,7 +176,8 @@ class Canon(Known):
 
     @cached_property
     def _splitter(self) -> Splitter:
-        return Splitter(dict.fromkeys((form for form in self._frequent if len(form) >= PART), SHARE))
+        long = (form for form in self._frequent if len(form) >= PART)
+        return Splitter(dict.fromkeys(long, SHARE))
 
     @cached_property
     def _speller(self) -> Speller:
@@ -183,7 +185,8 @@ class Canon(Known):
 
     def labelled(self, meaning: Meaning) -> tuple[str, ...]:
         """The names of a meaning's classes, as the last `names` gave them."""
-        return tuple(dict.fromkeys(self._labels.get(key, own) for key, own in meaning.classes))
+        names = ((key, key if isinstance(key, str) else own) for key, own in meaning.classes)
+        return tuple(dict.fromkeys(self._labels.get(key, name) for key, name in names))
 
 
 def read_canon(table: Path, wordnet: str | None = None, **rules: Any) -> Canon:

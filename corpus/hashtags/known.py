@@ -89,9 +89,9 @@ class Known:
         meanings = [self.meaning(form) for form in posts]
         if not self.lemmas:
             return meanings
-        unknown = self._unknown(posts, meanings, more)
-        found = plurals(unknown, posts, {*self.table, *self._targets, *more})
-        self._singulars = {plural.singular for form, plural in found.items() if form in self._stop}
+        known = {*self.table, *self._targets, *self._stop, *more}
+        found = plurals(self._unknown(posts, meanings, more), posts, known)
+        self._singulars = {one.singular for form, one in found.items() if form in self._stop}
         self.plurals = {form: plural for form, plural in found.items() if form not in self._stop}
         for form, plural in self.plurals.items():
             self.together.setdefault(plural.singular, posts.get(plural.singular, 0))
