@@ -7,7 +7,8 @@ settings.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +52,24 @@ def read(path: Path, wanted: Collection[str]) -> dict[str, Told]:
     ValueError for a damaged file.
     """
     found: dict[str, Told] = {}
-    while new := sorted(set(wanted) - set(found)):
-        try:
+    with _readable(path):
+        while new := sorted(set(wanted) - set(found)):
             rows = pq.read_table(path, filters=[("form", "in", new)]).to_pylist()
-        except (pa.ArrowException, OSError) as error:
-            fix = "run the stage again: dvc repro corpus"
-            raise ValueError(f"{path}: damaged ({error}); {fix}") from error
-        told = {row.pop("form"): Told(**row | _tuples(row)) for row in rows}
-        found |= told
-        wanted = {form for one in told.values() for form in one.through}
-        if not told:
-            break
+            told = {row.pop("form"): Told(**row | _tuples(row)) for row in rows}
+            found |= told
+            wanted = {form for one in told.values() for form in one.through}
+            if not told:
+                break
     return found
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, TypeError, ValueError) as error:
+        fix = "run the stage again: dvc repro corpus"
+        raise ValueError(f"{path}: damaged ({error}); {fix}") from error
 
 
 def _tuples(row: Mapping[str, Any]) -> dict[str, tuple]:
@@ -71,7 +78,8 @@ def _tuples(row: Mapping[str, Any]) -> dict[str, tuple]:
 
 def same_rules(path: Path, settings: Mapping[str, Any]) -> bool:
     """Whether a run had these settings of hashtags."""
-    told = pq.read_schema(path).metadata.get(b"rules", b"{}")
+    with _readable(path):
+        told = (pq.read_schema(path).metadata or {}).get(b"rules", b"{}")
     return json.loads(told) == json.loads(json.dumps(_rules(settings)))
 
 
