@@ -189,6 +189,16 @@ def test_the_everyday_table_yields_to_the_users():
     }  # fmt: skip
 
 
+def test_the_everyday_table_can_be_left_out_and_is_told():
+    canon = Canon({"welpe": "dog"})
+    assert canonical(canon, hund=30, welpe=2) == {"hund": "dog", "welpe": "dog"}
+    assert canon.rules == ["everyday", "table"]
+    step = canon.explain("#Hund").steps[1]
+    assert step.rule == "everyday" and "everyday.tsv" in step.why
+    assert canonical(Canon(everyday=False), hund=30)["hund"] == "hund"
+    assert canonical(Canon(wordnet=WORDNET), hund=30)["hund"] == "hund"
+
+
 def test_real_tags_keep_their_posts(pack):
     lines = (pack("hashtags") / "harrison_instagram_tags.tsv").read_text(encoding="utf-8").splitlines()[1:]
     posts = Counter(form for line in lines for form in map(normalise, line.split("\t")[2].split()) if form)

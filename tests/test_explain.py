@@ -1,9 +1,11 @@
 """`python -m flows.explain`: the story of a tag, with the settings and results there are."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -113,6 +115,17 @@ def test_a_story_has_the_tags_own_count_and_the_words_of_the_report(run):
     for unseen in ("nobodys", "citys"):
         assert "typed in no post: what the rules would make of it" in text[unseen]
     assert "typed" not in text["!"] and text["!"].endswith("= dropped")
+
+
+def test_the_run_counts_what_each_rule_merged(run):
+    table = pq.read_table(run / "out" / "forms.parquet").to_pylist()
+    summary = json.loads((run / "out" / "summary.json").read_text())["merged"]
+    for rule, one in summary.items():
+        rows = [row for row in table if row["rule"] == rule]
+        assert one == {"forms": len(rows), "uses": sum(row["posts"] for row in rows)} and rows
+    assert {"stop", "table", "everyday", "plural"} <= summary.keys()
+    assert [row["language"] for row in table if row["form"] == "cities"] == ["en"]
+    assert "What the rules did" in (run / "out" / "report.html").read_text()
 
 
 def test_a_run_of_other_settings_or_a_damaged_one_is_told(run, tmp_path):
