@@ -4,7 +4,7 @@
 images, so each of the 57,383 and 17,879 posts gets a drawn one of its own; everything else is the
 product: the store, canonical hashtags with WordNet, without, and without plurals by rule (`lemmas:
 false`), vocabulary, shards, report. The reports stay in --work for people to look at. Then plurals
-by rule among all hashtags of the pack, the gold splits' too, are judged by WordNet's own morphology.
+by rule among all hashtags of the pack, the gold splits' too, are judged by WordNet's morphology.
 """
 
 import argparse
@@ -63,7 +63,8 @@ def posts(packs: Path, name: str, image: Callable = drawn) -> Iterator[tuple[Pos
         rows = ((r["post"], r["user"], r["date"] or None, [t for t in r["tags"].split(";") if t]) for r in found)
     for number, (key, user, time, tags) in enumerate(rows):
         if tags:
-            yield Post(id=key, image=f"{number}.jpg", hashtags=tags, user=user, time=time), image(number)
+            post = Post(id=key, image=f"{number}.jpg", hashtags=tags, user=user, time=time)
+            yield post, image(number)
 
 
 def measured(out: Path, data: Path, work: Path, wordnet: str | None, lemmas: bool) -> tuple:
@@ -79,7 +80,7 @@ def measured(out: Path, data: Path, work: Path, wordnet: str | None, lemmas: boo
 
 
 def forms_of(packs: Path) -> Counter[str]:
-    """Posts of each normalised hashtag of the pack; those of the gold splits have none, and get 1."""
+    """Posts of each normalised hashtag of the pack; a gold split counts as one."""
     tags = [tag for name in SETS for post, _ in posts(packs, name, str) for tag in post.hashtags]
     tags += [row["hashtag"] for row in table(packs, "hashtag_segmentation.tsv")]
     return Counter(form for form in map(normalise, tags) if form)

@@ -130,7 +130,8 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("tags", nargs="+", metavar="TAG", help="a hashtag as typed; quote the #")
-    parser.add_argument("--wordnet", metavar="FILE", help="WordNet file or folder: by the rules with it, not the run")
+    wordnet = "WordNet file or folder: tell by the rules with it, not by the run"
+    parser.add_argument("--wordnet", metavar="FILE", help=wordnet)
     given = parser.parse_args()
     with user_errors():
         gc.disable()  # a WordNet is a million small objects, all kept to the end

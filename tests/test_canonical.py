@@ -106,7 +106,7 @@ def test_frequent_tags_are_words_too_and_misspellings_are_repaired():
 
 def test_real_words_are_no_misspellings():
     found = canonical(Canon(), sunny=500, bunny=3, haus=2, stern=400, sterne=3)
-    assert found["bunny"] == "bunny" and found["sterne"] == "stern"  # by its plural, not as an error
+    assert found["bunny"] == "bunny" and found["sterne"] == "stern"  # a plural, no error
 
 
 def test_the_order_of_forms_changes_nothing():

@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from corpus.hashtags.normal import BARS, BULLETS, COMMAS, SEMICOLONS, STOPS, letters, normalise, split_tags
+from corpus.hashtags.normal import (
+    BARS,
+    BULLETS,
+    COMMAS,
+    SEMICOLONS,
+    STOPS,
+    letters,
+    normalise,
+    split_tags,
+)
 
 ARCHIVE = Path(__file__).parents[2] / "shared" / "data" / "hashtags.tar.xz"
 
@@ -97,10 +106,12 @@ def test_any_text_has_one_form():
 def test_signs_of_all_scripts_part_tags():
     signs = COMMAS + SEMICOLONS + BARS + BULLETS + STOPS
     for sign in signs:
-        assert split_tags(f"dog{sign}cat {sign} 猫{sign}") == ["dog", "cat", "猫"], unicodedata.name(sign)
+        tags = split_tags(f"dog{sign}cat {sign} 猫{sign}")
+        assert tags == ["dog", "cat", "猫"], unicodedata.name(sign)
     ends = re.compile("COMMA$|SEMICOLON$").search
     named = {sign for sign in map(chr, range(0x3000)) if ends(unicodedata.name(sign, ""))}
-    odd = set("\u201a\u204f\u2e32\u2e34\u2e35\u2e41\u2e49\u2e4c\u2a1f")  # a quote, a formula's, mediaeval ones
+    # a quote, a formula's, mediaeval ones
+    odd = set("\u201a\u204f\u2e32\u2e34\u2e35\u2e41\u2e49\u2e4c\u2a1f")
     assert {sign for sign in named if unicodedata.category(sign)[0] != "L"} - set(signs) <= odd
     assert split_tags("#dog﹟cat＃bird") == ["dog", "cat", "bird"] and split_tags("  , # ") == []
 

@@ -21,7 +21,8 @@ TAKEN = {"eise", "asis", "alis", "torini", "siene"}
 @pytest.fixture(scope="module", autouse=True)
 def lists_read_once():
     """The lists of languages are read once for all the words of these tests, not for each test."""
-    texts = [text for gold in (PAIRS, NO_PAIRS, LATER_PAIRS, LATER_NO_PAIRS) for text in gold.values()]
+    golds = (PAIRS, NO_PAIRS, LATER_PAIRS, LATER_NO_PAIRS)
+    texts = [text for gold in golds for text in gold.values()]
     words = {word for text in texts for pair in pairs(text) for word in pair}
     wanted = words.union(*(rules._looked_up(word, list(candidates(word))) for word in words))
     read, every = rules.shares, rules.shares(wanted)

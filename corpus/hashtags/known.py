@@ -102,7 +102,7 @@ class Known:
         return meanings
 
     def undecided(self, meaning: Meaning) -> bool:
-        """Whether the rules 6 and 7 may decide: what no rule knows, and rare plurals of such a form.
+        """Whether the rules 6 and 7 may decide: no rule knows it, or it is a rare plural of such.
 
         #dics may be #disc misspelt, though #dic was typed too.
         """

@@ -39,7 +39,7 @@ def shares(words: set[str]) -> dict[str, np.ndarray]:
 
 
 def use(known: np.ndarray, rounds: int = 30) -> np.ndarray:
-    """How much each language is used, float64 (languages,), by the shares (words, languages) of words.
+    """How much each language is used, float64 (languages,), by shares (words, languages) of words.
 
     Expectation-maximisation of a mixture's weights (Dempster et al. 1977), each language given one
     more word, evenly over all.

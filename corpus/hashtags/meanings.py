@@ -23,7 +23,11 @@ def itself(form: str) -> Meaning:
     return Meaning("itself", ((form, form),), (form,))
 
 
-def merged_names(forms: Sequence[str], posts: Sequence[int], meanings: Sequence[Meaning]) -> dict[Key, str]:
+def merged_names(
+    forms: Sequence[str],
+    posts: Sequence[int],
+    meanings: Sequence[Meaning],
+) -> dict[Key, str]:
     """The name of each class that plurals by rule have joined: its most frequent form."""
     pairs = (pair for meaning in meanings if meaning.rule == "plural" for pair in meaning.classes)
     keys = {key for key, _ in pairs if isinstance(key, str)}

@@ -1,14 +1,14 @@
 """Plurals by rule, where no WordNet knows them: #airplanes is #airplane, #gatti #gatto.
 
-Ours, not from a paper. A form is the plural of another if an ending of a language makes it that, the
-other was typed too, and the language's word frequencies (library wordfreq) bear it out: both are
-words there, the singular is not much rarer, and neither is mainly a word of another language. How
-much the posts use each language is estimated from their words. Merged words that no list has
+Ours, not from a paper. A form is the plural of another if an ending of a language makes it that,
+the other was typed too, and the language's word frequencies (library wordfreq) bear it out: both
+are words there, the singular is not much rarer, and neither is mainly a word of another language.
+How much the posts use each language is estimated from their words. Merged words that no list has
 (#goldenretrievers) are judged by their last word. What has a plural of its own is no plural.
 
 plurals.json has the regular endings after the grammars of the languages, the closed classes (feet,
-Häuser, travaux) as words, which end compounds too, and what looks like a plural or a singular and is
-none: news, Spanish antes. The letters are those of normalised tags: ß is ss.
+Häuser, travaux) as words, which end compounds too, and what looks like a plural or a singular and
+is none: news, Spanish antes. The letters are those of normalised tags: ß is ss.
 """
 
 import json
@@ -66,15 +66,15 @@ def lists() -> Lists:
     told = json.loads(WORDS.read_text(encoding="utf-8"))
     rules = defaultdict(list)
     for kind in ("endings", "words"):
-        for language, text in told[kind].items():
-            for ending, instead in (pair.split("-") for pair in text.split()):
+        for language, lines in told[kind].items():
+            for ending, instead in (pair.split("-") for pair in " ".join(lines).split()):
                 rules[ending].append(Rule(language, ending, instead, kind == "words"))
     words = [_words(told[kind]) for kind in ("no_plurals", "no_singulars")]
     return Lists(dict(rules), max(map(len, rules)), *words)
 
 
-def _words(told: dict[str, str]) -> dict[str, frozenset[str]]:
-    return {language: frozenset(text.split()) for language, text in told.items()}
+def _words(told: dict[str, list[str]]) -> dict[str, frozenset[str]]:
+    return {language: frozenset(" ".join(lines).split()) for language, lines in told.items()}
 
 
 def candidates(form: str) -> Iterator[tuple[Rule, str]]:
@@ -110,7 +110,7 @@ def plurals(
 
 
 def _often(posts: Mapping[str, int]) -> list[str]:
-    """The most frequent forms, sorted, about SAMPLE of them: those that tie for the last are out."""
+    """The most frequent forms, sorted, at most SAMPLE: those that tie for the last are out."""
     least = min(nlargest(SAMPLE, posts.values())) if len(posts) > SAMPLE else -1
     return sorted(form for form, n in posts.items() if n > least)
 
@@ -188,7 +188,7 @@ def _verb_forms(form: str) -> tuple[str, ...]:
 
 
 def _looked_up(form: str, rows: Pairs) -> Iterator[str]:
-    """All words that may decide: both forms and the last words of merged ones, German inflections."""
+    """All words that may decide: both forms, the last words of merged ones, German inflections."""
     german = any(rule.language == "de" for rule, _ in rows)
     for word in (form, *(singular for _, singular in rows)):
         for tail in (word[start:] for start in range(len(word) - SHORTEST + 1)):

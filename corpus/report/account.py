@@ -8,7 +8,17 @@ import numpy as np
 import pyarrow as pa
 
 from corpus.duplicates.dedupe import Dropped
-from corpus.report.findings import Cooccurrence, Example, Findings, Form, Lost, Merged, Twins, Users, zipf_exponent
+from corpus.report.findings import (
+    Cooccurrence,
+    Example,
+    Findings,
+    Form,
+    Lost,
+    Merged,
+    Twins,
+    Users,
+    zipf_exponent,
+)
 from corpus.report.funnel import OUTSIDE, RARE, STOP, Masks, post_steps, rules, tag_steps
 from corpus.shards.squares import Store
 from corpus.store.read import read_table, shards_of, total

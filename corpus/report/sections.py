@@ -187,9 +187,9 @@ def rules(findings: Findings) -> Parts:
         ]
         parts += [el("h3", "Settings"), table(["setting", "value"], rows)]
     if findings.merged:
-        rows = [
-            [explained(rule, findings), number(one.forms), number(one.uses)] for rule, one in findings.merged.items()
-        ]
+        rows = []
+        for rule, one in findings.merged.items():
+            rows.append([explained(rule, findings), number(one.forms), number(one.uses)])
         words = "Distinct hashtags that each rule has merged or dropped, and how many posts had them."
         parts += [
             el("h3", "What the rules did"),
