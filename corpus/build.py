@@ -27,6 +27,7 @@ from corpus.splits import TEST_SHARE, VAL_SHARE
 from corpus.store.posts import json_line
 from corpus.store.read import read_table, shards_of
 from corpus.store.write import replacing
+from corpus.tags import decisions
 from corpus.tags.tagging import Tagging, classes_per_post, tag
 from corpus.targets import LABELS, labelled
 
@@ -88,6 +89,7 @@ def build(
     max_tags: int = 1000,
     user_cap: int | None = None,
     stop: Sequence[str] = (),
+    everyday: bool = True,
     wordnet: str | None = None,
     senses: str = "same",
     lemmas: bool = True,
@@ -150,13 +152,14 @@ def build(
 def _write_texts(
     out: Path, tagging: Tagging, findings: Findings, stores: list[Store], held: dict[str, list[str]]
 ) -> dict:
-    """vocabulary.csv, quarantine.jsonl, report.html with its plots, summary.json."""
+    """vocabulary.csv, forms.parquet, quarantine.jsonl, report.html, its plots, summary.json."""
     with (out / "vocabulary.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["hashtag", "posts", "merged_forms", "synsets"])
         for name, count in zip(findings.names, findings.counts.tolist(), strict=True):
             forms = " ".join(form.form for form in findings.forms[name])
             table.writerow([name, count, forms, findings.synsets.get(name, "")])
+    decisions.write(out / decisions.FILE, tagging, findings.settings)
     refused = 0
     path = out / "quarantine.jsonl"
     with path.open("w", encoding="utf-8", newline="\n") as file:
@@ -173,5 +176,6 @@ def _write_texts(
     write_plots(out, findings)
     summary = findings.summary | {"bad_images": refused, "images": findings.images}
     summary |= {"held_out": held, "notes": findings.notes}
+    summary["merged"] = {rule: merged._asdict() for rule, merged in findings.merged.items()}
     (out / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return summary

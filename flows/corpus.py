@@ -32,6 +32,7 @@ def corpus(
     max_tags: PositiveInt = 1000,
     user_cap: PositiveInt | None = None,
     stop: list[str] = [],  # noqa: B006 - read only, and shown by --help
+    everyday: bool = True,
     wordnet: str | None = None,
     senses: Literal["same", "first", "all"] = "same",
     lemmas: bool = True,

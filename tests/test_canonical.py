@@ -106,7 +106,7 @@ def test_frequent_tags_are_words_too_and_misspellings_are_repaired():
 
 def test_real_words_are_no_misspellings():
     found = canonical(Canon(), sunny=500, bunny=3, haus=2, stern=400, sterne=3)
-    assert found["bunny"] == "bunny" and found["sterne"] == "sterne"
+    assert found["bunny"] == "bunny" and found["sterne"] == "stern"  # a plural, no error
 
 
 def test_the_order_of_forms_changes_nothing():
@@ -187,6 +187,16 @@ def test_the_everyday_table_yields_to_the_users():
     assert canonical(Canon({"dog": "hund", "katze": "löwe"}), hund=3, perro=2, katze=1, dog=1, chien=2) == {
         "hund": "hund", "perro": "hund", "katze": "löwe", "dog": "hund", "chien": "hund"
     }  # fmt: skip
+
+
+def test_the_everyday_table_can_be_left_out_and_is_told():
+    canon = Canon({"welpe": "dog"})
+    assert canonical(canon, hund=30, welpe=2) == {"hund": "dog", "welpe": "dog"}
+    assert canon.rules == ["everyday", "table"]
+    step = canon.explain("#Hund").steps[1]
+    assert step.rule == "everyday" and "everyday.tsv" in step.why
+    assert canonical(Canon(everyday=False), hund=30)["hund"] == "hund"
+    assert canonical(Canon(wordnet=WORDNET), hund=30)["hund"] == "hund"
 
 
 def test_real_tags_keep_their_posts(pack):

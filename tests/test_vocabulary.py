@@ -7,7 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from corpus.hashtags.canonical import Canon
 from corpus.report.findings import zipf_exponent
+from corpus.store.posts import Post
+from corpus.store.write import write_store
+from corpus.tags.tagging import tag
 from corpus.tags.vocabulary import choose
 
 SYNSETS = {"dog": {"n1"}, "corgi": {"n2"}, "oak": {"n7"}, "park": {"n8", "n9"}}
@@ -43,6 +47,16 @@ def test_targets_are_names_or_synsets_of_the_task():
     assert chosen(COUNTS, **options, target_synsets=["n9", "n2"]).names == ["corgi", "park"]
     both = chosen(COUNTS, **options, target_synsets=["n2"], target_names=["alpha"])
     assert both.names == ["corgi", "alpha"]
+
+
+def test_labels_go_through_the_rules_of_hashtags(tmp_path):
+    typed = {"café": 9, "IceCream": 8, "airplanes": 7, "hund": 6, "goldenhour": 5, "other": 40}
+    rows = [[name] for name, posts in typed.items() for _ in range(posts)]
+    posts = (Post(id=f"p{i}", image="p.png", hashtags=tags) for i, tags in enumerate(rows))
+    write_store(tmp_path / "posts", ((post, b"no image is looked at") for post in posts))
+    labels = ["Cafe\u0301", "ice cream", "airplane", "perro", "golden_hour", "3.0", "unheard"]
+    found = tag(tmp_path / "posts", tmp_path / "s", Canon(min_posts=5), "targets", 99, None, labels)
+    assert found.vocabulary.names == ["café", "icecream", "airplanes", "dog", "goldenhour"]
 
 
 @pytest.mark.parametrize(

@@ -1,35 +1,13 @@
-"""What hashtags mean, before and after the classes have names; and the story of one tag, for people."""
+"""What hashtags mean, before and after the classes have names."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from corpus.hashtags.wordnet import WordNet
 
-if TYPE_CHECKING:
-    from corpus.hashtags.canonical import Canon
-
-Key = (
-    tuple[int, ...] | str
-)  # a class that has no name yet: numbers of synsets, or the form itself where WordNet has none
-SHOWN = 5  # synsets that a story tells
-
-
-class Step(NamedTuple):
-    """One rule at work: what it made out of what, and why."""
-
-    rule: str
-    before: str
-    after: str
-    why: str
-
-
-class Decision(NamedTuple):
-    """A typed tag, the names of its classes (none: it is dropped), and the steps from one to the other."""
-
-    typed: str
-    names: tuple[str, ...]
-    steps: list[Step]
+# a class that has no name yet: numbers of synsets, or a form itself where WordNet has none
+Key = tuple[int, ...] | str
 
 
 class Meaning(NamedTuple):
@@ -38,6 +16,27 @@ class Meaning(NamedTuple):
     rule: str
     classes: tuple[tuple[Key, str], ...]
     through: tuple[str, ...]
+
+
+def itself(form: str) -> Meaning:
+    """The meaning of a form that no rule knows."""
+    return Meaning("itself", ((form, form),), (form,))
+
+
+def merged_names(
+    forms: Sequence[str],
+    posts: Sequence[int],
+    meanings: Sequence[Meaning],
+) -> dict[Key, str]:
+    """The name of each class that plurals by rule have joined: its most frequent form."""
+    pairs = (pair for meaning in meanings if meaning.rule == "plural" for pair in meaning.classes)
+    keys = {key for key, _ in pairs if isinstance(key, str)}
+    votes: dict[Key, Counter[str]] = defaultdict(Counter)
+    for form, n, meaning in zip(forms, posts, meanings, strict=True):
+        for key, own in meaning.classes if meaning.rule in ("itself", "plural") else ():
+            if key in keys and own == form:
+                votes[key][own] += n
+    return {key: min(rows, key=lambda own: (-rows[own], own)) for key, rows in votes.items()}
 
 
 def labels(
@@ -65,28 +64,3 @@ def labels(
         named |= dict.fromkeys(keys, name)
         synsets[name] = tuple(number for key in keys for number in key)
     return named, synsets
-
-
-def told(canon: "Canon", form: str, meaning: Meaning) -> list[Step]:
-    """The steps of one form, those of the words it leads to included."""
-    rule, classes, through = meaning
-    after = " + ".join(through)
-    if rule == "stop":
-        return [Step(rule, form, "", "off-topic, or of the same meaning as a stop tag")]
-    if rule == "itself":
-        n, read = canon.posts(form), " ".join(canon.words(form))
-        return [Step(rule, form, form, f"a tag of {n:,} posts" if n else f"no rule knows it; it reads {read!r}")]
-    if rule in ("words", "spelling"):
-        why = "each is known" if rule == "words" else "one edit from a tag at least 10 times as frequent"
-        return [Step(rule, form, after, why)] + [
-            step for part in through for step in told(canon, part, canon.meaning(part))
-        ]
-    steps = [Step("table", form, after, "the mapping table")] if rule == "table" else []
-    steps += [Step("lemma", form, after, "its singular")] if rule == "lemma" else []
-    numbers = dict.fromkeys(number for key, _ in classes if isinstance(key, tuple) for number in key)
-    if not numbers:
-        return steps
-    synsets = [canon.wordnet.synsets[number] for number in list(numbers)[:SHOWN]]
-    why = "; ".join(f"{synset.id} {', '.join(synset.lemmas[:3])}" for synset in synsets)
-    more = f"; {len(numbers) - SHOWN} more" if len(numbers) > SHOWN else ""
-    return [*steps, Step("wordnet", after, f"{len(numbers)} synset{'s' * (len(numbers) > 1)}", why + more)]

@@ -34,10 +34,10 @@ def read_synonyms(path: Path) -> dict[str, str]:
     return table
 
 
-def with_everyday(synonyms: Mapping[str, str]) -> dict[str, str]:
-    """The user's table and, where it says nothing else, the everyday one."""
-    table = dict(synonyms)
+def added(synonyms: Mapping[str, str]) -> dict[str, str]:
+    """What the everyday table adds to the user's: it yields where that says something else."""
+    names, table = set(synonyms.values()), {}
     for tag, name in read_synonyms(EVERYDAY).items():
-        if tag not in synonyms and tag not in synonyms.values() and synonyms.get(name, name) != tag:
+        if tag not in synonyms and tag not in names and synonyms.get(name, name) != tag:
             table[tag] = synonyms.get(name, name)
     return table

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from corpus.hashtags.normal import kept, letters
+from corpus.hashtags.normal import composed, kept, letters
 
 LONGEST = 24  # letters of a word; bounds the work per letter of a tag
 WEIGHTS = Path(__file__).with_name("words.json")
@@ -81,7 +81,7 @@ def cut_feature(chunk: str, at: int, case: str) -> str | None:
 
 def chunks(tag: str) -> Iterator[tuple[str, str]]:
     """(as typed, normalised) runs of letters and digits, of equal length: other signs but apostrophes part words."""
-    text = unicodedata.normalize("NFKC", tag).replace("'", "").replace("\u2019", "")
+    text = composed(tag).replace("'", "").replace("\u2019", "")
     if not text.isascii():
         signs = (c if kept(c) else "" if unicodedata.category(c) == "Cf" else " " for c in text)
         runs = "".join(signs).split()

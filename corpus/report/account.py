@@ -9,7 +9,17 @@ import numpy as np
 import pyarrow as pa
 
 from corpus.duplicates.dedupe import Dropped
-from corpus.report.findings import Cooccurrence, Example, Findings, Form, Lost, Twins, Users, zipf_exponent
+from corpus.report.findings import (
+    Cooccurrence,
+    Example,
+    Findings,
+    Form,
+    Lost,
+    Merged,
+    Twins,
+    Users,
+    zipf_exponent,
+)
 from corpus.report.funnel import OUTSIDE, RARE, STOP, Masks, post_steps, rules, tag_steps
 from corpus.shards.squares import Store
 from corpus.store.read import read_table, shards_of, total
@@ -18,6 +28,7 @@ from corpus.tags.resampling import POWERS, class_factors, rarest_class
 from corpus.tags.tagging import FIELDS, Tagging
 
 TOP, SHOWN = 40, 24  # names in the co-occurrence map; examples of posts and of duplicates
+MERGING = ("stop", "table", "everyday", "lemma", "plural", "words", "spelling")  # as they apply
 LENGTH = 1.5  # of the training list, in posts, that the resampled frequencies are shown for
 
 
@@ -46,6 +57,17 @@ def forms_of(tagging: Tagging) -> dict[str, list[Form]]:
         if text != names[number]:
             found[names[number]].append(Form(text, tagging.canon.rules[i]))
     return found
+
+
+def merged(tagging: Tagging) -> dict[str, Merged]:
+    """What each rule has merged or dropped; the rules that left a form as it is are none."""
+    rules = pa.array(tagging.canon.rules, pa.string()).dictionary_encode()
+    codes, uses = rules.indices.to_numpy(zero_copy_only=False), tagging.table.counts
+    found = {}
+    for code, rule in enumerate(rules.dictionary.to_pylist()):
+        of = codes == code
+        found[rule] = Merged(int(of.sum()), int(uses[of].sum()))
+    return {rule: found[rule] for rule in MERGING if rule in found}
 
 
 def resampled(flat: np.ndarray, sizes: np.ndarray, classes: int) -> dict[str, np.ndarray]:
@@ -140,6 +162,7 @@ def account(
         examples=examples(stores[0], masks.keep, flat, sizes, names),
         lost=lost(tagging),
         notes=list(notes),
+        merged=merged(tagging),
         settings=settings,
         rules=rules(settings, [store.name for store in stores[1:]]),
     )

@@ -20,6 +20,13 @@ class Form(NamedTuple):
     rule: str
 
 
+class Merged(NamedTuple):
+    """What a rule has merged or dropped: distinct forms, and their uses (posts of each)."""
+
+    forms: int
+    uses: int
+
+
 class Lost(NamedTuple):
     """A frequent tag outside the vocabulary."""
 
@@ -95,6 +102,7 @@ class Findings:
     examples: list[Example] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # on the labelled sets
+    merged: dict[str, Merged] = field(default_factory=dict)  # rule of a form -> how much it did
     settings: dict[str, Any] = field(default_factory=dict)
     rules: dict[str, str] = field(default_factory=dict)  # title -> paragraph; reasons of that title link to it
 

@@ -3,17 +3,17 @@
 import ast
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from corpus.hashtags.normal import split_tags
+from corpus.hashtags.normal import BARS, COMMAS, SEMICOLONS, split_tags
+from corpus.hashtags.normal import marked as after_signs
 
 MAX_LIST = 1 << 20  # characters of a list written as text; MAX_TAGS hashtags have a tenth of it
 QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 BARE = re.compile(r"[\[\](){},\s]|None|null|nan|NaN|[+-]?\d+(?:\.\d*)?")
-SEPARATED = re.compile(r"[,;|\n\uff0c\uff1b\u3001\u060c]")
-HASH = re.compile("[#\uff03]")  # the full-width one of East Asian keyboards too
+SEPARATED = re.compile(rf"[\n{COMMAS}{SEMICOLONS}{BARS}]")
 
 
 def text(value: Any) -> str | None:
@@ -73,17 +73,10 @@ def word_list(text: str | None) -> list[str]:
     return tags(text) if all(len(part.split()) <= 1 for part in parts) else []
 
 
-def _after_signs(caption: str) -> Iterator[str]:
-    for word in caption.split():
-        if "://" not in word:  # the fragment of a link
-            yield from HASH.split(word)[1:]
-
-
 def marked(captions: Iterable[Any]) -> list[str]:
     """The words after '#' of captions, those of links left out: other words are no hashtags."""
     found = []
     for caption in captions:
         for item in _items(caption):
-            for word in _after_signs(text(item) or ""):
-                found += split_tags(word)[:1]  # `#sea,sun`: what follows a comma is no hashtag
+            found += after_signs(text(item) or "")
     return found

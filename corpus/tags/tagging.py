@@ -62,9 +62,13 @@ def tag(
     target_names: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Tagging:
-    """Reads the tags of a store once, spilled to `folder`, and chooses the classes."""
+    """Reads the tags of a store once, spilled to `folder`, and chooses the classes.
+
+    `target_names`, classes as people named them, go through the same rules as hashtags.
+    """
     table = TagTable.build(batches(store), folder, progress=progress)
-    names = Names.of(canon.names(table.forms.to_pylist(), table.counts, table.cased))
+    more = sorted({form for name in target_names if (form := normalise(name))})
+    names = Names.of(canon.names(table.forms.to_pylist(), table.counts, table.cased, more))
     counts = count_names(table, names, user_cap)
     synsets = {"synsets_of": canon.synsets_of, "target_synsets": meant(canon.wordnet, target_names)}
     chosen = choose(
@@ -73,7 +77,7 @@ def tag(
         vocabulary,
         canon.min_posts,
         max_tags,
-        target_names=target_names,
+        target_names={name for label in target_names for name in canon.named(label)},
         **synsets if canon.wordnet else {},
     )
     return Tagging(table, canon, names, counts, chosen, names.only(chosen.ids))
