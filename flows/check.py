@@ -1,82 +1,180 @@
-"""Everything that can be wrong with params.yaml, found before the first stage runs."""
+"""Everything that can be wrong with params.yaml, found before the first stage runs.
+
+In three passes, the cheap ones first: every key and number against the range that its signature has, names, then what
+is made from them. flows/checkdata.py holds the numbers to the data, flows/checkrecipe.py tells what surprises.
+"""
 
 import importlib
 import inspect
 import itertools
-from typing import Any
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 
 from corpus.names import checked_name, checked_set
-from corpus.tags.resampling import POWERS
-from engine.build import build, options, plugin
+from engine.build import call, options, plugin
 from engine.network import network
-from engine.training.optimizers import optimizer
+from engine.training.optimizers import called, optimizer
 from engine.training.recipe import Recipe
 from engine.transfer import probe
 from engine.tuning import INITS, KEYS, WHERE, combinations
+from flows import checkcosts, checkdata, checkrecipe
 from flows.settings import PARAMS, STAGES, load
 
+MOST = 10_000  # combinations of a grid's values, each of which is a training
 
-def check() -> None:
-    """Check every section of params.yaml, nested ones and plug-ins too, before anything runs or is deleted."""
+
+def check() -> list[str]:
+    """What is to be noted; ValueError for the first section of params.yaml that is wrong, with cause and fix.
+
+    Nested sections, plug-ins and the data are looked at too, before anything runs or is deleted.
+    """
     params = load()
-    if not isinstance(params["candidates"], dict):
+    for place, number in numbers(params):
+        if not math.isfinite(number):
+            raise ValueError(f"{place} = {number}: no key takes a number that is not finite")
+    if not isinstance(params["candidates"], dict) or not params["candidates"]:
         raise ValueError(f"{PARAMS}: candidates: write {{baseline: <backbone>, winner: <backbone>}}")
     for key, name in params["candidates"].items():
         plugin("backbones", name, f"candidates.{key}")
-    for stage in STAGES:
-        function = inspect.unwrap(getattr(importlib.import_module(f"flows.{stage}"), stage))
-        options(function, params[stage], stage, given=("candidate",))
-    names(params)
-    tuned, tested = (params[stage]["targets"] for stage in ("finetune", "evaluate"))
-    if not tested or not set(tested) <= set(tuned):
+    whole = {stage: complete(stage, params[stage]) for stage in STAGES}
+    words(whole["corpus"])
+    for stage in ("search", "pretrain", "finetune"):
+        ranges(stage, whole[stage])
+    grid(whole["finetune"])
+    searched(whole["search"])
+    names(params, whole)
+    for stage in ("search", "pretrain", "finetune"):
+        built(stage, whole[stage], whole["search"]["reference"])
+    checkcosts.priced(params, whole["search"])
+    faults, notes = checkdata.labels(params)
+    if faults:
+        raise ValueError("; ".join(faults))
+    return checkrecipe.notes(whole) + notes
+
+
+def numbers(section: Any, place: str = "") -> list[tuple[str, float]]:
+    """(path, number) of each float of a section, at any depth."""
+    if isinstance(section, float):
+        return [(place, section)]
+    steps = section.items() if isinstance(section, dict) else []
+    if isinstance(section, list):
+        steps = enumerate(section)
+    found = (numbers(value, f"{place}.{key}" if place else str(key)) for key, value in steps)
+    return list(itertools.chain.from_iterable(found))
+
+
+def complete(stage: str, section: Any) -> dict[str, Any]:
+    """A stage's section held to the signature of its flow, its defaults written out."""
+    function = inspect.unwrap(getattr(importlib.import_module(f"flows.{stage}"), stage))
+    given = options(function, section, stage, given=("candidate",))
+    parameters = inspect.signature(function).parameters.items()
+    return {name: p.default for name, p in parameters if p.default is not p.empty} | given
+
+
+def words(section: dict[str, Any]) -> None:
+    """Check that the WordNet file is there, which comes with the data where it lies in data/."""
+    wordnet = section["wordnet"]
+    if section["vocabulary"] == "nouns" and not wordnet:
+        raise ValueError("corpus.vocabulary: nouns are WordNet's: name a file in corpus.wordnet, or take frequent")
+    brought = wordnet and Path(wordnet).parts[0] == "data" and not Path("data").exists()
+    if wordnet and not brought and not Path(wordnet).exists():
+        raise ValueError(f"corpus.wordnet: {wordnet} is no file: name one, such as data/english-wordnet-2024.xml.gz")
+
+
+def resampling(rule: Literal["natural", "sqrt", "uniform"], length: Annotated[float, Field(ge=1, le=1000)]) -> None:
+    """The keys of a section `resampling`; flows/learning.py makes the list."""
+
+
+def ranges(stage: str, section: dict[str, Any]) -> None:
+    """Hold what is nested in a section of a stage that trains to its ranges; nothing is made."""
+    call("objectives", section["objective"], f"{stage}.objective", ("backbone", "head"))
+    call("heads", section["head"], f"{stage}.head", ("channels", "classes"))
+    recipe(section["recipe"], f"{stage}.recipe")
+    if "resampling" in section:
+        options(resampling, section["resampling"], f"{stage}.resampling")
+
+
+def recipe(section: dict[str, Any], where: str) -> None:
+    """Check a recipe and the settings of its optimizer."""
+    called(Recipe(**options(Recipe, section, where)), f"{where}.optimizer")
+
+
+def grid(section: dict[str, Any]) -> None:
+    """Check each value that the fine-tuning chooses from, then the combinations that there are."""
+    for init in INITS:
+        if not isinstance(section["grid"].get(init) or {}, dict):
+            raise ValueError(f"{WHERE}.{init}: found {section['grid'][init]!r}, expected keys and lists of values")
+    for init, mode in itertools.product(INITS, KEYS):
+        own = {key: values for key, values in section["grid"].items() if key not in INITS}
+        own |= section["grid"].get(init) or {}
+        listed = {key: own[key] for key in KEYS[mode] if isinstance(own.get(key), list)}
+        count = math.prod(map(len, listed.values()))
+        if count > MOST:
+            raise ValueError(f"{WHERE}: {count:,} combinations for {mode}, each a training: list fewer values")
+        for key, values in listed.items():
+            for place, value in enumerate(values):
+                chosen(section, mode, {key: value})
+                if value in values[:place]:
+                    raise ValueError(f"{WHERE}.{key}: {value!r} is listed twice")
+        for values in combinations(section["grid"], init, mode):
+            chosen(section, mode, values)
+
+
+def chosen(section: dict[str, Any], mode: str, values: dict[str, Any]) -> None:
+    """Check hyper-parameters of a mode."""
+    if mode == "full":
+        recipe(section["recipe"] | values, WHERE)
+    elif mode == "linear":
+        options(probe, values, WHERE, ("module", "samples"))
+    else:
+        call("heads", {"name": "knn"} | values, WHERE, ("channels", "classes", "samples"))
+
+
+def searched(section: dict[str, Any]) -> None:
+    """Check the space, the reference, and the parts of Optuna's that a search names."""
+    from flows import searching
+    from flows.samplers import PRUNERS, SAMPLERS, made
+
+    call("spaces", section["space"], "search.space")
+    call("backbones", section["reference"], "search.reference")
+    made(SAMPLERS, section["sampler"], "search.sampler", seed=0)
+    made(PRUNERS, section["pruner"], "search.pruner")
+    searching.checked(section)
+    for folder in section["warm_start"]:
+        if not Path(folder, "trials.jsonl").is_file():
+            raise ValueError(f"search.warm_start: {folder} holds no finished search: name folders such as out/search")
+
+
+def names(params: dict[str, Any], whole: dict[str, Any]) -> None:
+    """Check the names that become paths and names in MLflow, and that they go together."""
+    for key in params["candidates"]:
+        checked_name(key, f"{PARAMS}: candidates")
+    for stage in ("finetune", "evaluate"):
+        for target in whole[stage]["targets"]:
+            checked_name(target, f"{stage}.targets")
+    checked_set(whole["search"]["data"], "search.data")
+    checked_name(whole["register"]["name"], "register.name")
+    tuned, tested = whole["finetune"]["targets"], whole["evaluate"]["targets"]
+    if not set(tested) <= set(tuned):
         raise ValueError(
             f"evaluate.targets is {tested}, finetune.targets {tuned}: networks are tested on the classes that they "
             "were fine-tuned on, so name one or more of the same labelled sets in both"
         )
-    reference = params["search"]["reference"]
-    build("spaces", params["search"]["space"], where="search.space")
-    with torch.device("meta"):
-        build("backbones", reference, where="search.reference")
-    for stage in ("search", "pretrain", "finetune"):
-        training(stage, params[stage], reference)
-    hyperparameters(params["finetune"])
 
 
-def names(params: dict[str, Any]) -> None:
-    """Check the names that become paths and names in MLflow."""
-    for key in params["candidates"]:
-        checked_name(key, f"{PARAMS}: candidates")
-    for stage in ("finetune", "evaluate"):
-        for target in params[stage]["targets"]:
-            checked_name(target, f"{stage}.targets")
-    checked_set(params["search"].get("data", "hashtags"), "search.data")
-    checked_name(params["register"].get("name", "tagdag"), "register.name")
-
-
-def training(stage: str, section: dict[str, Any], reference: dict[str, Any]) -> None:
-    """Check what the sections of the stages that train have in common."""
+def built(stage: str, section: dict[str, Any], reference: dict[str, Any]) -> None:
+    """Make what a stage that trains makes, without memory; ValueError where the parts do not go together."""
     with torch.device("meta"):
         network(reference, section["objective"], section["head"], 2, where=stage)
-    recipe(section["recipe"], f"{stage}.recipe")
-    rule = section.get("resampling", {"rule": "natural"})["rule"]
-    if rule not in POWERS:
-        raise ValueError(f"{stage}.resampling.rule: unknown {rule!r}; choose one of {', '.join(POWERS)}")
-
-
-def recipe(section: dict[str, Any], where: str) -> None:
-    """Check a recipe and the optimizer that it names."""
-    optimizer(Recipe(**options(Recipe, section, where)), torch.nn.Linear(1, 1))
-
-
-def hyperparameters(section: dict[str, Any]) -> None:
-    """Check every combination that the fine-tuning chooses from."""
-    for init, mode in itertools.product(INITS, KEYS):
-        for chosen in combinations(section["grid"], init, mode):
-            if mode == "full":
-                recipe(section["recipe"] | chosen, WHERE)
-            elif mode == "linear":
-                options(probe, chosen, WHERE, ("module", "samples"))
-            else:
-                build("heads", {"name": "knn", "samples": 1} | chosen, WHERE, channels=[1], classes=1)
+    where = f"{stage}.recipe"
+    optimizer(Recipe(**options(Recipe, section["recipe"], where)), torch.nn.Linear(1, 1), where)
+    labelled = stage == "finetune" or section.get("data", "hashtags") != "hashtags"
+    name = section["objective"]["name"]
+    if labelled and name == "hashtags":
+        raise ValueError(f"{stage}.objective: {name} learns from hashtags, and this stage has labels: take supervised")
+    if not labelled and name == "supervised":
+        raise ValueError(f"{stage}.objective: {name} learns from labels, and this stage has hashtags: take hashtags")

@@ -1,0 +1,40 @@
+"""What a recipe does that its numbers do not say at a glance: noted before anything runs, and left to the reader."""
+
+from typing import Any
+
+from engine.build import options
+from engine.training.recipe import Recipe
+
+STAGES = ("search", "pretrain", "finetune")
+TENTH = 0.1  # of the peak: a start that a warm-up makes sense from
+
+
+def notes(whole: dict[str, dict[str, Any]]) -> list[str]:
+    """A line for each surprise of a stage's recipe; whole: the sections of all stages, complete."""
+    found = []
+    for stage in STAGES:
+        recipe = Recipe(**options(Recipe, whole[stage]["recipe"], f"{stage}.recipe"))
+        lines = warmed_up(recipe) if recipe.warmup else []
+        if recipe.warmup >= whole[stage]["epochs"]:
+            epochs = whole[stage]["epochs"]
+            lines.append(f"is {recipe.warmup:g} of {epochs:g} epochs: no step is taken after the warm-up")
+        found += [f"{stage}.recipe.warmup {line}" for line in lines]
+    return found
+
+
+def warmed_up(recipe: Recipe) -> list[str]:
+    """What is not as Goyal et al. 2017 (arXiv 1706.02677), section 2.2, have the warm-up of a recipe."""
+    if recipe.start is not None:
+        return []
+    if recipe.peak <= recipe.rate and recipe.ramp == "gradual":
+        return [
+            f"raises nothing: it begins at the rate of {recipe.per} images, {recipe.rate:g}, and batch {recipe.batch} "
+            f"scales that to {recipe.peak:g}, which is not more: this is held for {recipe.warmup:g} epochs. "
+            f"`ramp: constant` says so, `start: {TENTH * recipe.peak:.2g}` warms up, `warmup: 0` does neither"
+        ]
+    if recipe.peak > recipe.rate and recipe.ramp == "constant":
+        return [
+            f"holds {recipe.rate:g} for {recipe.warmup:g} epochs and then jumps to {recipe.peak:g}: "
+            "`ramp: gradual` is what large minibatches need"
+        ]
+    return []
