@@ -30,7 +30,8 @@ class Recipe:
     layer_decay: factor on the rate per layer below the head. clip: largest norm of the gradient.
     ema: decay of the moving average of the weights, which then is the result. precise_bn: training images that batch
     norm's statistics are computed anew from at the end. batch_norm: statistics per `worker` (the papers') or `sync`.
-    last: the images of an epoch that fill no batch are left out (`drop`) or make a smaller step (`keep`).
+    last: the images of an epoch that fill no batch are left out (`drop`) or make a smaller step (`keep`); one image
+    alone joins the batch before, as it joins the micro-batch before.
     compile: a mode of torch.compile, `reduce-overhead` with CUDA graphs. sharded: weights split over workers (FSDP2).
     exact: deterministic kernels, so that a resumed run is the same bit for bit.
     """
