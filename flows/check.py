@@ -4,8 +4,6 @@ In three passes, the cheap ones first: every key and number against the range th
 is made from them. flows/checkdata.py holds the numbers to the data, flows/checkrecipe.py tells what surprises.
 """
 
-import importlib
-import inspect
 import itertools
 import math
 from pathlib import Path
@@ -22,6 +20,7 @@ from engine.training.recipe import Recipe
 from engine.transfer import probe
 from engine.tuning import INITS, KEYS, WHERE, combinations
 from flows import checkcosts, checkdata, checkrecipe
+from flows.sections import complete
 from flows.settings import PARAMS, STAGES, load
 
 MOST = 10_000  # combinations of a grid's values, each of which is a training
@@ -50,7 +49,7 @@ def check() -> list[str]:
     for stage in ("search", "pretrain", "finetune"):
         built(stage, whole[stage], whole["search"]["reference"])
     checkcosts.priced(params, whole["search"])
-    faults, notes = checkdata.labels(params)
+    faults, notes = checkdata.labels(whole)
     if faults:
         raise ValueError("; ".join(faults))
     return checkrecipe.notes(whole) + notes
@@ -65,14 +64,6 @@ def numbers(section: Any, place: str = "") -> list[tuple[str, float]]:
         steps = enumerate(section)
     found = (numbers(value, f"{place}.{key}" if place else str(key)) for key, value in steps)
     return list(itertools.chain.from_iterable(found))
-
-
-def complete(stage: str, section: Any) -> dict[str, Any]:
-    """A stage's section held to the signature of its flow, its defaults written out."""
-    function = inspect.unwrap(getattr(importlib.import_module(f"flows.{stage}"), stage))
-    given = options(function, section, stage, given=("candidate",))
-    parameters = inspect.signature(function).parameters.items()
-    return {name: p.default for name, p in parameters if p.default is not p.empty} | given
 
 
 def words(section: dict[str, Any]) -> None:

@@ -1,0 +1,206 @@
+"""Labels that a run could not use are told before its first stage, with the class, the count and what to write."""
+
+import copy
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from corpus.splits import Part, completed
+from corpus.store.read import Shard, total
+from flows import check, checkdata, settings
+
+PARAMS = yaml.safe_load(Path("params.yaml").read_text())
+SHARES = {"val": 0.15, "test": 0.2}
+PLENTY = {"dog": {"train": 40, "val": 5, "test": 60}, "cat": {"train": 30, "val": 5, "test": 60}}
+
+
+def stored(counts: dict[str, dict[str, int]], target: str = "scenes") -> Path:
+    """The lists of a store with so many images per class and split; their ids are numbers."""
+    lines = [(label, split) for label, found in counts.items() for split, n in found.items() for _ in range(n)]
+    parts = [lines[: len(lines) // 2], lines[len(lines) // 2 :]]
+    folder, shards = Path("data/targets", target), []
+    folder.mkdir(parents=True, exist_ok=True)
+    for place, part in enumerate(parts):
+        rows = [{"id": f"{place}-{i}", "label": label, "split": split} for i, (label, split) in enumerate(part)]
+        (folder / f"{place:05d}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        empty = {"tar": "", "lines": "", "digest": f"{len(part):064x}"}
+        shards.append({"name": f"{place:05d}", "records": len(part)} | empty)
+    about = {"shards": shards, "digest": total(map(Shard.model_validate, shards))}
+    (folder / "store.json").write_text(json.dumps(about))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A project whose data are posts and the labelled set that the committed params name."""
+    monkeypatch.chdir(tmp_path)
+    Path("data/posts").mkdir(parents=True)
+    Path("data/posts/store.json").write_text("{}")
+    stored(PLENTY)
+    written()
+
+
+def written(**changes: dict) -> None:
+    params = copy.deepcopy(PARAMS)
+    for stage, section in changes.items():
+        params[stage] |= section
+    settings.PARAMS.write_text(yaml.safe_dump(params))
+
+
+def test_labels_that_a_run_can_use_have_nothing_to_tell():
+    assert check.check() == [] == checkdata.labels_against()
+    assert checkdata.labels_against("scenes") == []
+
+
+def test_nothing_is_told_before_dvc_has_brought_the_data():
+    Path("data").rename("elsewhere")
+    assert check.check() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"finetune": {"targets": ["scenes", "mine"]}},
+            "finetune.targets: no labelled set 'mine' in data/targets (scenes): name one that is there, or "
+            "python -m flows.version add --labels SOURCE --target mine",
+        ),
+        (
+            {"search": {"data": "targets/mine", "objective": {"name": "supervised"}}},
+            "search.data: no labelled set 'mine' in data/targets (scenes)",
+        ),
+        (
+            {"finetune": {"labels_per_class": [20, 200_000]}},
+            "finetune.labels_per_class: 200000, and class 'cat' of scenes has 30 training images, and 1 more classes "
+            "have too few: write 30 or fewer, or all",
+        ),
+        (
+            {"finetune": {"labels_per_class": [31]}},
+            "finetune.labels_per_class: 31, and class 'cat' of scenes has 30 training images: write 30 or fewer, "
+            "or all",
+        ),
+    ],
+)  # fmt: skip
+def test_what_params_want_and_the_data_lack_is_refused(changes, says):
+    written(**changes)
+    with pytest.raises(ValueError) as told:
+        check.check()
+    assert str(told.value).startswith(says)
+    assert checkdata.labels_against()[0].startswith(says), "and told by an import"
+
+
+@pytest.mark.parametrize(
+    ("counts", "says"),
+    [
+        ({"dog": {"train": 60}, "cat": {"train": 60}}, None),  # held out
+        ({"dog": {"train": 40, "test": 60}, "cat": {"train": 30, "test": 60}}, None),
+        (
+            {"dog": {"train": 40}, "cat": {"train": 21}},
+            "finetune.labels_per_class: 20, and class 'cat' of scenes has {} training images, test and val held out: "
+            "write {} or fewer, or all",
+        ),
+        ({"dog": {"train": 40, "test": 9}}, "finetune.targets: scenes has train images of 1 class, and two are"),
+        ({"dog": {"test": 40}, "cat": {"test": 30}}, "finetune.targets: scenes has train images of 0 classes, and two"),
+        (
+            PLENTY | {"cow": {"test": 3}},
+            "finetune.labels_per_class: 20, and class 'cow' of scenes has 0 training images: write all",
+        ),
+    ],
+)
+def test_labels_as_people_bring_them(counts, says):
+    stored(counts)
+    fewest = min(_after(counts)[label, "train"] for label in counts)
+    if says is None:
+        assert fewest >= 20
+        check.check()
+        return
+    with pytest.raises(ValueError) as told:
+        check.check()
+    assert str(told.value).startswith(says.format(fewest, fewest))
+
+
+def _after(counts: dict[str, dict[str, int]]) -> Counter:
+    """Images per (class, split) as the stage corpus makes them of the stored set."""
+    names, parts = sorted(counts), []
+    for file in sorted(Path("data/targets/scenes").glob("*.jsonl")):
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        labels = np.array([names.index(row["label"]) for row in rows], int)
+        ids, split = [row["id"] for row in rows], [row["split"] for row in rows]
+        parts.append(Part(ids, labels, split, np.ones(len(rows), bool)))
+    splits, _ = completed(parts, len(names), SHARES)
+    pairs = [(names[label], s) for part, into in zip(parts, splits, strict=True)
+             for label, s in zip(part.labels, into, strict=True)]  # fmt: skip
+    return Counter(pairs)
+
+
+@pytest.mark.parametrize("splits", [("train",), ("train", "test"), ("train", "val"), ("train", "val", "test")])
+def test_labels_are_counted_as_the_stage_corpus_leaves_them(splits):
+    counts = {label: dict.fromkeys(splits, n) for label, n in zip("abcde", (50, 20, 2, 1, 7), strict=True)}
+    folder = stored(counts)
+    found, held = checkdata.counted(folder, SHARES)
+    assert {(label, split): n for label, row in found.counts.items() for split, n in row.items() if n} == _after(counts)
+    assert held == [name for name in ("test", "val") if name not in splits]
+
+
+def test_a_share_of_nothing_leaves_no_split():
+    stored({"dog": {"train": 40}, "cat": {"train": 30}})
+    written(corpus={"val_share": 0, "test_share": 0})
+    with pytest.raises(ValueError, match=r"scenes has no val images: add .* or set corpus\.val_share above 0") as told:
+        check.check()
+    assert "scenes has no test images" in str(told.value)
+
+
+def test_counts_are_kept_until_the_store_is_another(monkeypatch):
+    folder = stored(PLENTY)
+    first = checkdata.counted(folder, SHARES)[0].counts
+    with monkeypatch.context() as patch:
+        patch.setattr(checkdata, "read_table", None)
+        patch.setattr(checkdata, "classes_of", None)
+        assert checkdata.counted(folder, SHARES)[0].counts == first
+    stored(PLENTY | {"cow": {"train": 50, "test": 1}})
+    assert checkdata.counted(folder, SHARES)[0].counts["cow"]["train"] == 50
+    assert checkdata.counted(folder, {"val": 0.5, "test": 0.5})[0].counts["cow"]["train"] == 50
+
+
+def test_what_a_run_does_not_stop_for_is_noted():
+    stored({"dog": {"train": 40, "val": 5, "test": 20}, "c\x1bt": {"train": 30, "val": 5}, "cow": {"test": 5}})
+    written(finetune={"labels_per_class": ["all"]})
+    assert check.check() == checkdata.labels_against() == [
+        "scenes has 25 test images: an accuracy of 50 % is then known to 20 points, and smaller differences between "
+        "models say nothing",
+        "scenes has 1 of 3 classes without train images, which is never learnt: 'cow'",
+        "scenes has 1 of 3 classes without test images, which is never tested: 'c\\x1bt'",
+    ]  # fmt: skip
+
+
+def test_posts_and_classes_that_are_not_there_are_told():
+    Path("data/posts/store.json").unlink()
+    Path("data/targets").rename("gone")
+    written(corpus={"vocabulary": "targets"})
+    told = checkdata.labels_against()
+    assert told[0].startswith("data/posts: no posts to pretrain on")
+    assert told[1].startswith("corpus.vocabulary: targets are the classes of labelled sets")
+    assert told[2].startswith("finetune.targets: no labelled set 'scenes' in data/targets (none)")
+
+
+def test_an_import_looks_at_its_set_as_if_it_were_named_already():
+    stored({"a": {"train": 3, "val": 1, "test": 200}, "b": {"train": 9, "val": 1, "test": 1}}, "mine")
+    assert checkdata.labels_against() == []
+    [line] = checkdata.labels_against("mine")
+    assert line.startswith("finetune.labels_per_class: 20, and class 'a' of mine has 3 training images")
+
+
+def test_a_wrong_params_yaml_or_store_is_a_line_of_an_import():
+    settings.PARAMS.write_text("a: 1\na: 2\n")
+    assert "stands twice" in checkdata.labels_against()[0]
+    written(finetune={"targets": "scenes"})
+    assert checkdata.labels_against()[0].startswith("finetune.targets = 'scenes': Input should be a valid list")
+    written()
+    Path("data/targets/scenes/store.json").write_text("{")
+    assert "store.json is damaged" in checkdata.labels_against()[0]
+    with pytest.raises(ValueError, match=r"store\.json is damaged"):
+        check.check()
