@@ -19,7 +19,7 @@ from engine.training.optimizers import called, optimizer
 from engine.training.recipe import Recipe
 from engine.transfer import probe
 from engine.tuning import INITS, KEYS, WHERE, combinations
-from flows import checkcosts, checkdata, checkrecipe
+from flows import checkcosts, checkdata, checkrecipe, checksearch
 from flows.sections import complete
 from flows.settings import PARAMS, STAGES, load
 
@@ -44,7 +44,7 @@ def check() -> list[str]:
     for stage in ("search", "pretrain", "finetune"):
         ranges(stage, whole[stage])
     grid(whole["finetune"])
-    searched(whole["search"])
+    checksearch.searched(whole["search"])
     names(params, whole)
     for stage in ("search", "pretrain", "finetune"):
         built(stage, whole[stage], whole["search"]["reference"])
@@ -123,21 +123,6 @@ def chosen(section: dict[str, Any], mode: str, values: dict[str, Any]) -> None:
         options(probe, values, WHERE, ("module", "samples"))
     else:
         call("heads", {"name": "knn"} | values, WHERE, ("channels", "classes", "samples"))
-
-
-def searched(section: dict[str, Any]) -> None:
-    """Check the space, the reference, and the parts of Optuna's that a search names."""
-    from flows import searching
-    from flows.samplers import PRUNERS, SAMPLERS, made
-
-    call("spaces", section["space"], "search.space")
-    call("backbones", section["reference"], "search.reference")
-    made(SAMPLERS, section["sampler"], "search.sampler", seed=0)
-    made(PRUNERS, section["pruner"], "search.pruner")
-    searching.checked(section)
-    for folder in section["warm_start"]:
-        if not Path(folder, "trials.jsonl").is_file():
-            raise ValueError(f"search.warm_start: {folder} holds no finished search: name folders such as out/search")
 
 
 def names(params: dict[str, Any], whole: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from engine.build import choices, options, plugin
 from engine.training.optimizers import FROM, called
 from engine.training.recipe import Recipe
 from engine.transfer import probe
-from flows import check, settings
+from flows import check, checksearch, settings
 from flows.sweep import Retrain
 
 PARAMS = yaml.safe_load(Path("params.yaml").read_text())
@@ -83,6 +83,7 @@ ALSO = {"efficientnet": {"depth": 1.0, "depths": [1] * 7, "widths": [8] * 7}, "r
 ALSO |= {name: {"depth": [4, 8], "w_0": [8, 16], "w_a": [4, 8], "w_m": [2, 3]} for name in ("regnetx", "regnety")}
 ALSO |= {name: {"group_width": [4, 8]} | ALSO[name] for name in ("regnetx", "regnety")}
 ALSO["knn"] = {"samples": 9}
+ALSO["Optuna"] = {"mutation_prob": 0.5, "max_resource": 9, "lower": 0.5, "upper": 90.0}
 ALSO |= {f"anynetx{letter}": {"depths": [1, 2], "widths": [8, 16]} for letter in "abcde"}
 GIVEN = ("backbone", "head", "channels", "classes", "module", "candidate", "optimizer")
 
@@ -91,6 +92,7 @@ def signatures() -> dict[str, Any]:
     """Every function whose parameters are keys of params.yaml: stages, Recipe, plug-ins, and what checks the rest."""
     found = {name: inspect.unwrap(getattr(import_module(f"flows.{name}"), name)) for name in settings.STAGES}
     found |= {"Recipe": Recipe, "probe": probe, "Retrain": Retrain, "resampling": check.resampling}
+    found |= {"Optuna": checksearch.numbers}
     for kind in ("backbones", "heads", "objectives", "spaces"):
         found |= {name: plugin(kind, name, kind) for name in choices(kind)}
     return found

@@ -12,7 +12,7 @@ import yaml
 
 from engine import checkpoint
 from engine.digest import digest
-from flows import check, command, settings
+from flows import check, command, sections, settings
 from flows.pipeline import only_driver
 
 ROOT = Path(__file__).parents[1]
@@ -114,6 +114,12 @@ def changed(path: str, value: object) -> Callable[[], None]:
         (changed("pretrain.objective.scal", 1), "pretrain.objective: unknown key 'scal'"),
         (changed("candidates", {}), "candidates: write {baseline: <backbone>, winner: <backbone>}"),
         (changed("search.sampler", {"name": "Random"}), "search.sampler: {'name': 'Random'} names none of Optuna's"),
+        (
+            changed("search.sampler", {"name": "TPESampler", "n_startup_trials": -1}),
+            "search.sampler.n_startup_trials = -1: Input should be greater than or equal to 0",
+        ),
+        (changed("search.sampler", {"name": "TPESampler", "x": 1}), "search.sampler: TPESampler does not take that"),
+        (changed("search.pruner", {"name": "PercentilePruner", "percentile": "9"}), "search.pruner.percentile = '9'"),
         (changed("search.objectives", ["flops"]), "search.objectives: add error, by which the winner is chosen"),
         (changed("search.retrain", {"best": 0}), "search.retrain.best = 0: Input should be greater than"),
         (changed("search.warm_start", ["gone"]), "search.warm_start: gone holds no finished search"),
@@ -145,6 +151,25 @@ def changed(path: str, value: object) -> Callable[[], None]:
 def test_wrong_params_are_told_with_their_fix(capsys, change, message):
     change()
     assert message in told(capsys, check.check)
+
+
+@pytest.mark.parametrize("name", ["a", "9", "A.b-c_d", "x" * 64, "a..b"])
+def test_mlflow_takes_every_name_that_the_check_takes(name):
+    from mlflow.utils.validation import _validate_model_name
+
+    changed("register.name", name)()
+    params = settings.load()
+    check.names(params, {stage: sections.complete(stage, params[stage]) for stage in settings.STAGES})
+    for registered in (name, f"{name}-experiments"):
+        _validate_model_name(registered)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a:b", "..", " a", "a\nb", "é", "x" * 65, None, 3])
+def test_names_that_a_registry_may_refuse_are_told_before_anything(name):
+    params = PARAMS | {"register": {"name": name}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(ValueError, match=r"register\.name"):
+        check.check()
 
 
 def test_a_candidate_of_the_command_line_is_no_path():
