@@ -113,7 +113,8 @@ def main() -> None:
         work = given.work.resolve()
         checkout(ROOT, work)
         section = REGIME | {"trials": given.trials, "epochs": given.epochs}
-        others = {stage: {"targets": ["cifar10"]} for stage in ("finetune", "evaluate")}  # which do not run
+        # of stages that do not run
+        others = {stage: {"targets": ["cifar10"]} for stage in ("finetune", "evaluate")}
         corpus = {"min_posts": 5, "wordnet": f"data/{WORDNET}"}
         overlaid(work, {"candidates": {"baseline": "resnet"}, "corpus": corpus} | others)
         replaced(work, section | {"space": SPACES["RegNetX"] | BODY})

@@ -32,17 +32,26 @@ def options(
     """
     fields = _fields(function, given, ranges)
     if not isinstance(section, dict):
-        raise ValueError(f"{where}: found {section!r}, expected keys and values: {', '.join(fields)}")
+        keys = ", ".join(fields)
+        raise ValueError(f"{where}: found {section!r}, expected keys and values: {keys}")
     # a TypedDict, because keys such as `copy` or `model_name` would clash with a BaseModel's own attributes
     schema = TypedDict("schema", fields)
-    schema.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
+    schema.__pydantic_config__ = ConfigDict(
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        allow_inf_nan=False,
+    )
     try:
         return TypeAdapter(schema).validate_python(section)
     except ValidationError as error:
         raise ValueError(_told(error.errors(), section, where, fields, given)) from None
 
 
-def _fields(function: Callable, given: Collection[str], ranges: Mapping[str, Any]) -> dict[str, Any]:
+def _fields(
+    function: Callable,
+    given: Collection[str],
+    ranges: Mapping[str, Any],
+) -> dict[str, Any]:
     """Parameter names and types that a section may set."""
     fields = {}
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
@@ -61,7 +70,7 @@ def _number(value: Any) -> Any:
 
 
 def _exact(kind: Any) -> Any:
-    """The type with numbers that are made of neither words nor true and false, as pydantic would."""
+    """The type with numbers made of neither words nor true and false, as pydantic would."""
     origin, inner = get_origin(kind), get_args(kind)
     if kind in (int, float):
         return Annotated[kind, BeforeValidator(_number)]
@@ -102,7 +111,7 @@ def _key_fault(fault: dict, fields: dict, given: Collection[str]) -> str:
 
 
 def _place(section: Any, location: tuple) -> list[str]:
-    """Keys and indices on the way to a wrong value, without pydantic's names for the types that it tried there."""
+    """Keys and indices on the way to a wrong value, without the types that pydantic tried there."""
     place = []
     for step in location:
         keys = section if isinstance(section, dict) else ()

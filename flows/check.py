@@ -1,7 +1,8 @@
 """Everything that can be wrong with params.yaml, found before the first stage runs.
 
-In three passes, the cheap ones first: every key and number against the range that its signature has, names, then what
-is made from them. flows/checkdata.py holds the numbers to the data, flows/checkrecipe.py tells what surprises.
+The cheap things first: every key and number against the range that its signature has, names, then
+what is made from them. flows/checksearch.py has what is the search's own, flows/checkcosts.py the
+size of the images, flows/checkdata.py the labels; flows/checkrecipe.py notes what surprises.
 """
 
 import itertools
@@ -24,10 +25,11 @@ from flows.sections import complete
 from flows.settings import PARAMS, STAGES, load
 
 MOST = 10_000  # combinations of a grid's values, each of which is a training
+TRAIN = ("search", "pretrain", "finetune")
 
 
 def check() -> list[str]:
-    """What is to be noted; ValueError for the first section of params.yaml that is wrong, with cause and fix.
+    """What is to be noted; ValueError for the first section that is wrong, with cause and fix.
 
     Nested sections, plug-ins and the data are looked at too, before anything runs or is deleted.
     """
@@ -36,17 +38,18 @@ def check() -> list[str]:
         if not math.isfinite(number):
             raise ValueError(f"{place} = {number}: no key takes a number that is not finite")
     if not isinstance(params["candidates"], dict) or not params["candidates"]:
-        raise ValueError(f"{PARAMS}: candidates: write {{baseline: <backbone>, winner: <backbone>}}")
+        wanted = "write {baseline: <backbone>, winner: <backbone>}"
+        raise ValueError(f"{PARAMS}: candidates: {wanted}")
     for key, name in params["candidates"].items():
         plugin("backbones", name, f"candidates.{key}")
     whole = {stage: complete(stage, params[stage]) for stage in STAGES}
     words(whole["corpus"])
-    for stage in ("search", "pretrain", "finetune"):
+    for stage in TRAIN:
         ranges(stage, whole[stage])
     grid(whole["finetune"])
     checksearch.searched(whole["search"])
     names(params, whole)
-    for stage in ("search", "pretrain", "finetune"):
+    for stage in TRAIN:
         built(stage, whole[stage], whole["search"]["reference"])
     checkcosts.priced(params, whole["search"])
     faults, notes = checkdata.labels(whole)
@@ -70,13 +73,18 @@ def words(section: dict[str, Any]) -> None:
     """Check that the WordNet file is there, which comes with the data where it lies in data/."""
     wordnet = section["wordnet"]
     if section["vocabulary"] == "nouns" and not wordnet:
-        raise ValueError("corpus.vocabulary: nouns are WordNet's: name a file in corpus.wordnet, or take frequent")
+        fix = "name a file in corpus.wordnet, or take frequent"
+        raise ValueError(f"corpus.vocabulary: nouns are WordNet's: {fix}")
     brought = wordnet and Path(wordnet).parts[0] == "data" and not Path("data").exists()
     if wordnet and not brought and not Path(wordnet).exists():
-        raise ValueError(f"corpus.wordnet: {wordnet} is no file: name one, such as data/english-wordnet-2024.xml.gz")
+        such = "such as data/english-wordnet-2024.xml.gz"
+        raise ValueError(f"corpus.wordnet: {wordnet} is no file: name one, {such}")
 
 
-def resampling(rule: Literal["natural", "sqrt", "uniform"], length: Annotated[float, Field(ge=1, le=1000)]) -> None:
+def resampling(
+    rule: Literal["natural", "sqrt", "uniform"],
+    length: Annotated[float, Field(ge=1, le=1000)],
+) -> None:
     """The keys of a section `resampling`; flows/learning.py makes the list."""
 
 
@@ -98,14 +106,16 @@ def grid(section: dict[str, Any]) -> None:
     """Check each value that the fine-tuning chooses from, then the combinations that there are."""
     for init in INITS:
         if not isinstance(section["grid"].get(init) or {}, dict):
-            raise ValueError(f"{WHERE}.{init}: found {section['grid'][init]!r}, expected keys and lists of values")
+            found = repr(section["grid"][init])
+            raise ValueError(f"{WHERE}.{init}: found {found}, expected keys and lists of values")
     for init, mode in itertools.product(INITS, KEYS):
         own = {key: values for key, values in section["grid"].items() if key not in INITS}
         own |= section["grid"].get(init) or {}
         listed = {key: own[key] for key in KEYS[mode] if isinstance(own.get(key), list)}
         count = math.prod(map(len, listed.values()))
         if count > MOST:
-            raise ValueError(f"{WHERE}: {count:,} combinations for {mode}, each a training: list fewer values")
+            many = f"{count:,} combinations for {mode}, each a training"
+            raise ValueError(f"{WHERE}: {many}: list fewer values")
         for key, values in listed.items():
             for place, value in enumerate(values):
                 chosen(section, mode, {key: value})
@@ -137,13 +147,13 @@ def names(params: dict[str, Any], whole: dict[str, Any]) -> None:
     tuned, tested = whole["finetune"]["targets"], whole["evaluate"]["targets"]
     if not set(tested) <= set(tuned):
         raise ValueError(
-            f"evaluate.targets is {tested}, finetune.targets {tuned}: networks are tested on the classes that they "
-            "were fine-tuned on, so name one or more of the same labelled sets in both"
+            f"evaluate.targets is {tested}, finetune.targets {tuned}: networks are tested on the "
+            "classes that they were fine-tuned on: name the same labelled sets in both, or some"
         )
 
 
 def built(stage: str, section: dict[str, Any], reference: dict[str, Any]) -> None:
-    """Make what a stage that trains makes, without memory; ValueError where the parts do not go together."""
+    """Make what a stage that trains makes, without memory; ValueError where parts do not fit."""
     with torch.device("meta"):
         network(reference, section["objective"], section["head"], 2, where=stage)
     where = f"{stage}.recipe"
@@ -151,6 +161,8 @@ def built(stage: str, section: dict[str, Any], reference: dict[str, Any]) -> Non
     labelled = stage == "finetune" or section.get("data", "hashtags") != "hashtags"
     name = section["objective"]["name"]
     if labelled and name == "hashtags":
-        raise ValueError(f"{stage}.objective: {name} learns from hashtags, and this stage has labels: take supervised")
+        kinds = f"{name} learns from hashtags, and this stage has labels"
+        raise ValueError(f"{stage}.objective: {kinds}: take supervised")
     if not labelled and name == "supervised":
-        raise ValueError(f"{stage}.objective: {name} learns from labels, and this stage has hashtags: take hashtags")
+        kinds = f"{name} learns from labels, and this stage has hashtags"
+        raise ValueError(f"{stage}.objective: {kinds}: take hashtags")

@@ -1,4 +1,4 @@
-"""One size of the images for all stages: what the search prices its networks at is what they are trained at."""
+"""One size of images for all stages: the search prices networks at the size they are trained at."""
 
 from math import ceil, floor, log2
 from typing import Any
@@ -14,36 +14,38 @@ DRAWN = 16  # networks that a space must have; a search of fewer draws fewer
 
 
 def priced(params: dict[str, Any], section: dict[str, Any]) -> None:
-    """ValueError where the space, its reference and corpus.size do not go together, with the values that do.
+    """ValueError where space, reference and corpus.size do not go together, with values that do.
 
     params: of the whole file. section: search, complete.
     """
     size, space = params["corpus"].get("size", SIZE), section["space"]
     if space["resolution"] != size:
         raise ValueError(
-            f"search.space.resolution is {space['resolution']}, corpus.size {size}: networks would be priced at one "
-            "size and trained at the other: take search.space.resolution away, it then is corpus.size"
+            f"search.space.resolution is {space['resolution']}, corpus.size {size}: networks would "
+            "be priced at one size and trained at the other: take search.space.resolution away, it "
+            "then is corpus.size"
         )
     compared(section, size)
     made = build("spaces", space, where="search.space")
+    generator = torch.Generator().manual_seed(section["seed"])
     with located("search.space"):
-        [first, *_] = made.draw(min(section["trials"] or 1, DRAWN), torch.Generator().manual_seed(section["seed"]))
+        [first, *_] = made.draw(min(section["trials"] or 1, DRAWN), generator)
     kinds = {"winner": made.section(first)["name"], "baseline": section["reference"]["name"]}
     for candidate, name in params["candidates"].items():
         if kinds.get(candidate, name) != name:
-            raise ValueError(
-                f"candidates.{candidate}: {name}, but the search makes it a {kinds[candidate]}: write that"
-            )
+            found = f"the search makes it a {kinds[candidate]}"
+            raise ValueError(f"candidates.{candidate}: {name}, but {found}: write that")
 
 
 def cost(reference: dict[str, Any], size: int) -> int:
     """Multiply-adds of a backbone for one image of `size` pixels."""
     with torch.device("meta"):
-        return measure(build("backbones", reference, where="search.reference"), (3, size, size))["flops"]
+        network = build("backbones", reference, where="search.reference")
+        return measure(network, (3, size, size))["flops"]
 
 
 def compared(section: dict[str, Any], size: int) -> None:
-    """ValueError where the reference costs far more or less than the band of flops that it is compared in."""
+    """ValueError where the reference costs far more or less than what it is compared with."""
     space, reference = section["space"], section["reference"]
     if not space.get("flops"):
         return
@@ -56,15 +58,19 @@ def compared(section: dict[str, Any], size: int) -> None:
         bands["acts"] = [space["acts"][0], space["acts"][1] * factor]
     written = ", ".join(f"{name}: [{ends[0]:.2g}, {ends[1]:.2g}]" for name, ends in bands.items())
     raise ValueError(
-        f"search.reference costs {found / 1e6:.3g} M multiply-adds at corpus.size {size}, and search.space.flops is "
-        f"{low / 1e6:g} to {high / 1e6:g} M: networks are compared that cost about the same. Either write "
-        f"search.space: {{{written}}}{_strided(section, size)}"
+        f"search.reference costs {found / 1e6:.3g} M multiply-adds at corpus.size {size}, and "
+        f"search.space.flops is {low / 1e6:g} to {high / 1e6:g} M: networks are compared that cost "
+        f"about the same. Either write search.space: {{{written}}}{_strided(section, size)}"
     )
 
 
 def _strided(section: dict[str, Any], size: int) -> str:
     """The other way: coarser stems, by which larger images cost what smaller ones did."""
-    (low, high), reference, space = section["space"]["flops"], section["reference"], section["space"]
+    (low, high), reference, space = (
+        section["space"]["flops"],
+        section["reference"],
+        section["space"],
+    )
     for times in (2, 4):
         stride = times * reference.get("stem_stride", 2)
         if stride > 16:

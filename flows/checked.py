@@ -1,6 +1,6 @@
 """The check of params.yaml, paid once: what has passed is known by the files that it was about.
 
-It imports torch and Optuna, which a stage that has nothing to do, and a second stage, need not wait for.
+It imports torch and Optuna: a second stage, or a pipeline with nothing to do, need not wait for it.
 """
 
 import sys
@@ -15,8 +15,8 @@ CODE = tuple(map(Path, ("flows", "engine", "models", "corpus/splits.py")))
 def check_once() -> None:
     """Check params.yaml against signatures and data, unless these very files have passed it before.
 
-    ValueError with cause and fix; what is only to be noted is printed, once. All stages call this first, by whichever
-    driver they run.
+    ValueError with cause and fix; what is only to be noted is printed, once. All stages call this
+    first, by whichever driver they run.
     """
     passed, key = settings.STATE / "checked", _key()
     if passed.is_file() and passed.read_text() == key:

@@ -1,4 +1,4 @@
-"""What a recipe does that its numbers do not say at a glance: noted before anything runs, and left to the reader."""
+"""What a recipe does that its numbers do not say at a glance: noted before anything runs."""
 
 from typing import Any
 
@@ -17,24 +17,26 @@ def notes(whole: dict[str, dict[str, Any]]) -> list[str]:
         lines = warmed_up(recipe) if recipe.warmup else []
         if recipe.warmup >= whole[stage]["epochs"]:
             epochs = whole[stage]["epochs"]
-            lines.append(f"is {recipe.warmup:g} of {epochs:g} epochs: no step is taken after the warm-up")
+            length = f"is {recipe.warmup:g} of {epochs:g} epochs"
+            lines.append(f"{length}: no step is taken after the warm-up")
         found += [f"{stage}.recipe.warmup {line}" for line in lines]
     return found
 
 
 def warmed_up(recipe: Recipe) -> list[str]:
-    """What is not as Goyal et al. 2017 (arXiv 1706.02677), section 2.2, have the warm-up of a recipe."""
+    """What is not as Goyal et al. 2017 (arXiv 1706.02677), section 2.2, have the warm-up."""
     if recipe.start is not None:
         return []
     if recipe.peak <= recipe.rate and recipe.ramp == "gradual":
         return [
-            f"raises nothing: it begins at the rate of {recipe.per} images, {recipe.rate:g}, and batch {recipe.batch} "
-            f"scales that to {recipe.peak:g}, which is not more: this is held for {recipe.warmup:g} epochs. "
-            f"`ramp: constant` says so, `start: {TENTH * recipe.peak:.2g}` warms up, `warmup: 0` does neither"
+            f"raises nothing: it begins at the rate of {recipe.per} images, {recipe.rate:g}, and "
+            f"batch {recipe.batch} scales that to {recipe.peak:g}, which is not more: this is held "
+            f"for {recipe.warmup:g} epochs. `ramp: constant` says so, "
+            f"`start: {TENTH * recipe.peak:.2g}` warms up, `warmup: 0` does neither"
         ]
     if recipe.peak > recipe.rate and recipe.ramp == "constant":
         return [
-            f"holds {recipe.rate:g} for {recipe.warmup:g} epochs and then jumps to {recipe.peak:g}: "
-            "`ramp: gradual` is what large minibatches need"
+            f"holds {recipe.rate:g} for {recipe.warmup:g} epochs and then jumps to "
+            f"{recipe.peak:g}: `ramp: gradual` is what large minibatches need"
         ]
     return []

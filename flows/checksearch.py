@@ -1,4 +1,4 @@
-"""The parts of a search that are classes of Optuna's, its reference and its space, held to their ranges."""
+"""A search's space and reference, and the classes of Optuna's that it names, in their ranges."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,7 +35,7 @@ def numbers(
     lower: Least | None = None,
     upper: Least | None = None,
 ) -> None:
-    """The numbers of Optuna's samplers and pruners, whose own signatures have no ranges; errors are in percent."""
+    """The numbers of Optuna's samplers and pruners, which have no ranges; errors are in percent."""
 
 
 KEYS = numbers.__annotations__.keys() - {"return"}
@@ -50,7 +50,8 @@ def searched(section: dict[str, Any]) -> None:
     searching.checked(section)
     for folder in section["warm_start"]:
         if not Path(folder, "trials.jsonl").is_file():
-            raise ValueError(f"search.warm_start: {folder} holds no finished search: name folders such as out/search")
+            fix = "name folders such as out/search"
+            raise ValueError(f"search.warm_start: {folder} holds no finished search: {fix}")
 
 
 def optuna(known: tuple[str, ...], section: dict[str, Any], where: str, **given: Any) -> None:

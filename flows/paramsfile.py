@@ -20,7 +20,8 @@ class _Loader(yaml.SafeLoader):
                 continue
             if key.value in first:
                 lines = f"lines {first[key.value].line + 1} and {key.start_mark.line + 1}"
-                raise ValueError(f"{lines}: the key {key.value!r} stands twice in one section: take one away")
+                twice = f"the key {key.value!r} stands twice in one section"
+                raise ValueError(f"{lines}: {twice}: take one away")
             first[key.value] = key.start_mark
         return super().construct_mapping(node, deep)
 
@@ -34,14 +35,16 @@ def parsed(path: Path) -> Any:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}, line {line}: is not UTF-8: save the file in this encoding") from None
+        fix = "save the file in this encoding"
+        raise ValueError(f"{path}, line {line}: is not UTF-8: {fix}") from None
     try:
         return yaml.load(text, _Loader)  # a SafeLoader
     except yaml.MarkedYAMLError as error:
         raise ValueError(f"{path} is not YAML: {_place(error)}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise ValueError(f"{path} is not YAML: line {line}: a character that YAML does not allow") from None
+        what = "a character that YAML does not allow"
+        raise ValueError(f"{path} is not YAML: line {line}: {what}") from None
     except RecursionError:
         raise ValueError(f"{path} is not YAML: its brackets are nested too deep") from None
     except ValueError as error:
@@ -50,9 +53,12 @@ def parsed(path: Path) -> Any:
 
 def _place(error: yaml.MarkedYAMLError) -> str:
     """Line, column and cause of a fault; where a bracket or a quote was opened, too."""
-    mark = error.problem_mark or error.context_mark
-    where = f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}" if mark else str(error.problem)
-    begun = error.context_mark
-    if begun is None or begun.line == mark.line:
+    mark, begun = error.problem_mark, error.context_mark
+    where = f"{_at(mark or begun)}: {error.problem}"
+    if begun is None or mark is None or begun.line == mark.line:
         return where
-    return f"{where} ({error.context} that begins in line {begun.line + 1}, column {begun.column + 1})"
+    return f"{where} ({error.context} that begins in {_at(begun)})"
+
+
+def _at(mark: yaml.Mark) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}"

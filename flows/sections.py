@@ -1,4 +1,4 @@
-"""A stage's section of params.yaml, held to the signature of its flow; importing this waits for no torch."""
+"""A stage's section of params.yaml, held to the signature of its flow; it imports no torch."""
 
 import importlib
 import inspect

@@ -57,7 +57,7 @@ def load() -> dict[str, Any]:
 
 
 def _derived(params: dict[str, Any]) -> dict[str, Any]:
-    """With what follows from other numbers: a space prices its networks at the size that they are trained at."""
+    """With what follows from other numbers: networks are priced at the size they are trained at."""
     corpus, search = params["corpus"], params["search"]
     space = search.get("space") if isinstance(search, dict) else None
     if isinstance(corpus, dict) and isinstance(space, dict):

@@ -38,17 +38,20 @@ def test_the_space_has_the_size_of_the_corpus():
 
 def test_another_size_of_the_space_is_refused():
     checked(32, {"resolution": 32})
-    with pytest.raises(ValueError, match=r"search\.space\.resolution is 32, corpus\.size 64: .* take .* away"):
+    fault = r"search\.space\.resolution is 32, corpus\.size 64: .* take .* away"
+    with pytest.raises(ValueError, match=fault):
         checked(64, {"resolution": 32})
 
 
 @pytest.mark.parametrize("size", [8, 48, 64, 224])
 def test_a_reference_of_another_cost_is_refused_with_the_values_that_go_together(size):
     with pytest.raises(
-        ValueError, match=rf"multiply-adds at corpus\.size {size}, and search\.space\.flops is 3 to 5 M"
+        ValueError,
+        match=rf"multiply-adds at corpus\.size {size}, and search\.space\.flops is 3 to 5 M",
     ) as told:
         checked(size)
-    assert str(told.value).startswith(f"search.reference costs {cost(PARAMS['search']['reference'], size) / 1e6:.3g} M")
+    found = cost(PARAMS["search"]["reference"], size) / 1e6
+    assert str(told.value).startswith(f"search.reference costs {found:.3g} M")
     bands, *stems = re.findall(r"search\.(?:space|reference): (\{[^}]*\})", str(told.value))
     checked(size, space=yaml.safe_load(bands))
     assert len(stems) == (0 if size in (8, 224) else 2)

@@ -31,14 +31,14 @@ def noted(recipe: dict, epochs: float = 10) -> list[str]:
         (
             {"batch": 128, "rate": 1.2, "warmup": 1},
             10,
-            "search.recipe.warmup raises nothing: it begins at the rate of 256 images, 1.2, and batch 128 scales that "
-            "to 0.6, which is not more: this is held for 1 epochs. `ramp: constant` says so, `start: 0.06` warms up, "
-            "`warmup: 0` does neither",
+            "search.recipe.warmup raises nothing: it begins at the rate of 256 images, 1.2, and "
+            "batch 128 scales that to 0.6, which is not more: this is held for 1 epochs. `ramp: "
+            "constant` says so, `start: 0.06` warms up, `warmup: 0` does neither",
         ),
         ({"rate": 1.2}, 10, "search.recipe.warmup raises nothing"),
         ({"batch": 1024, "scaling": "none"}, 10, "search.recipe.warmup raises nothing"),
-        ({"batch": 1024, "ramp": "constant"}, 10, "search.recipe.warmup holds 0.1 for 5 epochs and then jumps to 0.4"),
-        ({"batch": 1024}, 5, "search.recipe.warmup is 5 of 5 epochs: no step is taken after the warm-up"),
+        ({"batch": 1024, "ramp": "constant"}, 10, "search.recipe.warmup holds 0.1 for 5 epochs"),
+        ({"batch": 1024}, 5, "search.recipe.warmup is 5 of 5 epochs: no step is taken"),
         ({"batch": 1024}, 6, None),
         ({"batch": 128, "warmup": 0}, 10, None),
         ({"batch": 128, "start": 0.01}, 10, None),
@@ -56,10 +56,11 @@ def test_the_committed_recipes_hold_their_rate_and_say_so(stage):
     recipe = Recipe(**PARAMS[stage]["recipe"])
     rates = [learning_rate(recipe, i, 500, 50) for i in range(500)]
     held = round(50 * recipe.warmup)
-    assert rates[: held + 1] != rates[:1] * (held + 1), "the schedule goes on from where it would be"
+    assert rates[held] < rates[0], "the schedule goes on from where it would be"
     assert rates[:held] == [recipe.peak] * held
     assert rates == [learning_rate(replace(recipe, ramp="gradual"), i, 500, 50) for i in range(500)]
-    assert rates[1:held] != [learning_rate(replace(recipe, warmup=0), i, 500, 50) for i in range(1, held)]
+    without = replace(recipe, warmup=0)
+    assert rates[1:held] != [learning_rate(without, i, 500, 50) for i in range(1, held)]
     assert f", held for {recipe.warmup:g} epochs, then cosine" in str(recipe)
 
 
@@ -70,4 +71,5 @@ def test_the_committed_params_have_nothing_to_note(tmp_path, monkeypatch):
     assert check.check() == []
     assert text.count("ramp: constant") == 3
     Path("params.yaml").write_text(text.replace("ramp: constant, ", ""))
-    assert [note.split()[0] for note in check.check()] == [f"{stage}.recipe.warmup" for stage in STAGES]
+    keys = [note.split()[0] for note in check.check()]
+    assert keys == [f"{stage}.recipe.warmup" for stage in STAGES]

@@ -1,4 +1,4 @@
-"""Every number of params.yaml, and of the signatures that take it, has a range that is looked at first."""
+"""Every number of params.yaml, and of the signatures that take it, has a range."""
 
 import copy
 import inspect
@@ -74,14 +74,19 @@ def test_a_number_of_params_yaml_out_of_its_range_is_told_with_its_place(folder,
 
 
 MORE = {  # a value of what has no default, or none that is a number
-    "depth": 4, "depths": [1] * 4, "widths": [8] * 4, "w_0": 16, "w_a": 8.0, "w_m": 2.5, "group_width": 8,
-    "bottleneck_ratios": [1] * 4, "group_widths": [8] * 4, "flops": [1e6, 2e6], "params": [1e4, 2e4],
+    "depth": 4, "depths": [1] * 4, "widths": [8] * 4, "w_0": 16, "w_a": 8.0, "w_m": 2.5,
+    "group_width": 8, "bottleneck_ratios": [1] * 4, "group_widths": [8] * 4,
+    "flops": [1e6, 2e6], "params": [1e4, 2e4],
     "acts": [1e4, 2e4], "se_ratio": 0.25, "user_cap": 3, "trials": 3, "hours": 1.5, "images": 1000,
-    "latency_ms": [1.0, 2.0], "start": 0.1, "micro": 8, "clip": 1.0, "ema": 0.9, "seeds": [0, 1], "sizes": [32],
+    "latency_ms": [1.0, 2.0], "start": 0.1, "micro": 8, "clip": 1.0, "ema": 0.9, "seeds": [0, 1],
+    "sizes": [32],
 }  # fmt: skip
-ALSO = {"efficientnet": {"depth": 1.0, "depths": [1] * 7, "widths": [8] * 7}, "resampling": {"length": 1.5}}
-ALSO |= {name: {"depth": [4, 8], "w_0": [8, 16], "w_a": [4, 8], "w_m": [2, 3]} for name in ("regnetx", "regnety")}
-ALSO |= {name: {"group_width": [4, 8]} | ALSO[name] for name in ("regnetx", "regnety")}
+ALSO = {
+    "efficientnet": {"depth": 1.0, "depths": [1] * 7, "widths": [8] * 7},
+    "resampling": {"length": 1.5},
+}
+LINEAR = {"depth": [4, 8], "w_0": [8, 16], "w_a": [4, 8], "w_m": [2, 3], "group_width": [4, 8]}
+ALSO |= {"regnetx": LINEAR, "regnety": LINEAR}
 ALSO["knn"] = {"samples": 9}
 ALSO["Optuna"] = {"mutation_prob": 0.5, "max_resource": 9, "lower": 0.5, "upper": 90.0}
 ALSO |= {f"anynetx{letter}": {"depths": [1, 2], "widths": [8, 16]} for letter in "abcde"}
@@ -89,8 +94,9 @@ GIVEN = ("backbone", "head", "channels", "classes", "module", "candidate", "opti
 
 
 def signatures() -> dict[str, Any]:
-    """Every function whose parameters are keys of params.yaml: stages, Recipe, plug-ins, and what checks the rest."""
-    found = {name: inspect.unwrap(getattr(import_module(f"flows.{name}"), name)) for name in settings.STAGES}
+    """Every function whose parameters are keys of params.yaml."""
+    modules = {name: import_module(f"flows.{name}") for name in settings.STAGES}
+    found = {name: inspect.unwrap(getattr(module, name)) for name, module in modules.items()}
     found |= {"Recipe": Recipe, "probe": probe, "Retrain": Retrain, "resampling": check.resampling}
     found |= {"Optuna": checksearch.numbers}
     for kind in ("backbones", "heads", "objectives", "spaces"):
@@ -111,7 +117,11 @@ def sample(name: str, function: Any) -> dict[str, Any]:
 NUMBERS = [(name, path) for name, f in signatures().items() for path in leaves(sample(name, f))]
 
 
-@pytest.mark.parametrize(("name", "path"), NUMBERS, ids=lambda part: part if isinstance(part, str) else dotted(part))
+def named(part: str | tuple) -> str:
+    return part if isinstance(part, str) else dotted(part)
+
+
+@pytest.mark.parametrize(("name", "path"), NUMBERS, ids=named)
 def test_a_number_of_a_signature_has_a_range(name, path):
     function, key = signatures()[name], path[0]
     others = tuple(set(inspect.signature(function).parameters) - {key})
@@ -149,8 +159,12 @@ def test_the_numbers_of_an_optimizer_have_ranges(name, settings):
 
 
 def test_every_field_of_a_recipe_is_looked_at_in_a_grid(folder):
-    wrong = {field.name: [] for field in fields(Recipe)} | {"optimizer": {"name": "adam"}, "undecayed": 1}
+    wrong = {field.name: [] for field in fields(Recipe)} | {
+        "optimizer": {"name": "adam"},
+        "undecayed": 1,
+    }
     for name, value in wrong.items():
-        settings.PARAMS.write_text(yaml.safe_dump(with_value(PARAMS, ("finetune", "grid", name), [value])))
+        params = with_value(PARAMS, ("finetune", "grid", name), [value])
+        settings.PARAMS.write_text(yaml.safe_dump(params))
         with pytest.raises(ValueError, match=rf"^finetune\.grid\.{name}"):
             check.check()

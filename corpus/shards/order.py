@@ -59,8 +59,9 @@ class Order:
 
     `batch` counts the images of a step over all ranks. The end of a list that fills no batch is left out (`left_over`
     counts it: it would change the normaliser of the loss); with `drop_last=False` it is a last, smaller step, so that
-    every entry comes exactly once; a rank's part of that may be smaller by one than another's, or empty. A single entry
-    joins the step before, whatever the number of ranks: one image alone has no variance for batch norm to divide by.
+    every entry comes exactly once; a rank's part of that may be smaller by one than another's, or empty.
+    A single entry joins the step before, whatever the number of ranks: one image alone has no
+    variance for batch norm to divide by.
     """
 
     def __init__(

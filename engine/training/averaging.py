@@ -52,14 +52,14 @@ def precise_statistics(objective: nn.Module, batches: Iterable[dict[str, Tensor]
 
 @contextmanager
 def normalisable() -> Iterator[None]:
-    """Cause and fix where batch norm has a single value per channel, which PyTorch tells by its shape alone."""
+    """Cause and fix where batch norm has one value per channel: PyTorch tells its shape alone."""
     try:
         yield
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
         raise ValueError(
-            "a forward pass has one image, whose last feature map is one pixel, and batch norm needs more than one "
-            "value: set recipe.batch and recipe.micro to 2 or more for each worker, recipe.last to drop, or "
-            "corpus.size higher"
+            "a forward pass has one image, whose last feature map is one pixel, and batch norm "
+            "needs more than one value: set recipe.batch and recipe.micro to 2 or more for each worker, "
+            "recipe.last to drop, or corpus.size higher"
         ) from None

@@ -55,7 +55,7 @@ def undecayed(recipe: Recipe, module: nn.Module) -> set[int]:
 
 
 def called(recipe: Recipe, where: str) -> tuple[Callable, dict[str, Any]]:
-    """The class of the recipe's optimizer, and the settings of its own; `where`: its section, for messages."""
+    """The class of the recipe's optimizer, and its own settings; `where`: of them, for messages."""
     make = _class(recipe.optimizer.get("name", "missing"), where)
     given = ("params", "lr", "weight_decay", "foreach", "fused")
     settings = {key: value for key, value in recipe.optimizer.items() if key != "name"}
@@ -66,7 +66,7 @@ def called(recipe: Recipe, where: str) -> tuple[Callable, dict[str, Any]]:
 
 
 def optimizer(recipe: Recipe, objective: nn.Module, where: str = "recipe") -> torch.optim.Optimizer:
-    """The recipe's optimizer over the trainable parameters; a group's rate is the step's times its `scale`.
+    """The recipe's optimizer over what is trained; a group's rate is the step's times its `scale`.
 
     ValueError names the section, `where` for messages, and what is wrong in it.
     """

@@ -22,16 +22,16 @@ class Recipe:
     batch: images of a step over all workers. micro: images of one forward pass of a worker; gradients add up to those
     of the batch, and batch norm sees so many images whatever the number of workers.
     rate: learning rate for `per` images. warmup: epochs, from `start` (the reference rate, unless it is given) up to
-    the scaled rate; ramp `constant` holds the start until their end. Where the scaled rate is not above the reference
-    rate there is nothing to warm up (Goyal et al. 2017, section 2.2): it is held for these epochs.
+    the scaled rate; ramp `constant` holds the start until their end. Where the scaled rate is not
+    above the reference rate there is nothing to warm up (section 2.2): it is held for these epochs.
     schedule: `cosine` (Radosavovic et al. 2020), `steps` (divided by 10 at 1/3, 2/3 and 8/9: Goyal et al. 2017) or
     `halving` (ten reductions by 1/2 at equally spaced steps: Mahajan et al. 2018, arXiv 1805.00932).
     optimizer: {name: sgd, adamw, lars or lamb, and its own settings}. undecayed: parameters without weight decay.
     layer_decay: factor on the rate per layer below the head. clip: largest norm of the gradient.
     ema: decay of the moving average of the weights, which then is the result. precise_bn: training images that batch
     norm's statistics are computed anew from at the end. batch_norm: statistics per `worker` (the papers') or `sync`.
-    last: the images of an epoch that fill no batch are left out (`drop`) or make a smaller step (`keep`); one image
-    alone joins the batch before, as it joins the micro-batch before.
+    last: the images of an epoch that fill no batch are left out (`drop`) or make a smaller step
+    (`keep`); one image alone joins the batch before, as it joins the micro-batch before.
     compile: a mode of torch.compile, `reduce-overhead` with CUDA graphs. sharded: weights split over workers (FSDP2).
     exact: deterministic kernels, so that a resumed run is the same bit for bit.
     """

@@ -84,7 +84,8 @@ class Learner:
         """Micro-batches, their weight in this worker's loss, and whether each is the last one.
 
         All workers make as many passes, for in some they meet: one that has fewer images repeats one without weight.
-        An image that would be alone in the last pass, of any worker, joins the one before: batch norm needs two.
+        An image that would be alone in a last pass, of any worker, joins the one before: batch
+        norm needs two.
         """
         if self.recipe.compile in GRAPHS:
             torch.compiler.cudagraph_mark_step_begin()

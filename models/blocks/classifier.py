@@ -13,6 +13,9 @@ from models.blocks.views import Views
 
 __all__ = ["Classifier"]
 
+Operations = Annotated[int, Field(ge=0, le=100)]
+Magnitude = Annotated[int, Field(ge=0, le=30)]
+
 
 class Classifier(nn.Module):
     """An objective but for `forward` and `shares`; its batch is {"inputs": (n, 3, h, w), "targets": ...}.
@@ -27,7 +30,7 @@ class Classifier(nn.Module):
         scale: Rising[Part] = (0.4, 1.0),
         ratio: Rising[Positive] = (3 / 4, 4 / 3),
         flip: Share = 0.5,
-        randaugment: tuple[Annotated[int, Field(ge=0, le=100)], Annotated[int, Field(ge=0, le=30)]] = (0, 0),
+        randaugment: tuple[Operations, Magnitude] = (0, 0),
         lighting: Least = 0.0,
         mixup: Least = 0.0,
         cutmix: Least = 0.0,

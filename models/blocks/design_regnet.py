@@ -15,7 +15,17 @@ from models.blocks.anynet import quantised_stages, regnet_stages
 from models.blocks.axes import Axis
 from models.blocks.costs import Stages
 from models.blocks.design import Band, DesignSpace, Values, chosen
-from models.blocks.ranges import Count, Depth, Growth, Pixels, Positive, Rising, Share, Stride, Width
+from models.blocks.ranges import (
+    Count,
+    Depth,
+    Growth,
+    Pixels,
+    Positive,
+    Rising,
+    Share,
+    Stride,
+    Width,
+)
 
 __all__ = ["RegNetSpace", "quantised"]
 

@@ -1,14 +1,27 @@
 """Ranges of the numbers that params.yaml may hold, as types of the parameters that take them.
 
-engine/build.py holds a section to its function's signature, and so to these: what is out of range is refused with its
-place before anything runs. No float may be infinite or no number, and no word, true or false stands for a number.
+engine/build.py holds a section to its function's signature, and so to these: what is out of range
+is refused with its place before anything runs. No float may be infinite or NaN, and no word, true
+or false stands for a number.
 """
 
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field
 
-__all__ = ["Count", "Depth", "Growth", "Least", "Listed", "Part", "Pixels", "Positive", "Rising", "Seed", "Share"]
+__all__ = [
+    "Count",
+    "Depth",
+    "Growth",
+    "Least",
+    "Listed",
+    "Part",
+    "Pixels",
+    "Positive",
+    "Rising",
+    "Seed",
+    "Share",
+]
 __all__ += ["Stride", "Unique", "Width"]
 
 T = TypeVar("T")
@@ -27,10 +40,10 @@ def _different(values: list[Any]) -> list[Any]:
 
 
 Count = Annotated[int, Field(ge=1)]
-Depth = Annotated[int, Field(ge=1, le=1000)]  # layers; ResNet-1001 is the deepest that anyone has published results of
-Width = Annotated[int, Field(ge=1, le=2**16)]  # channels; 828 million parameters (Mahajan et al. 2018) have 6,144
+Depth = Annotated[int, Field(ge=1, le=1000)]  # blocks: more take minutes to build
+Width = Annotated[int, Field(ge=1, le=2**16)]  # channels; Mahajan et al. 2018 have 12,288 at most
 Stride = Annotated[int, Field(ge=1, le=16)]  # pixels
-Pixels = Annotated[int, Field(ge=1, le=4096)]  # side of an image; a batch of larger ones fits no memory
+Pixels = Annotated[int, Field(ge=1, le=4096)]  # side of an image; larger ones fit no memory
 Seed = Annotated[int, Field(ge=0, lt=2**31)]  # kept as int32 beside predictions
 Positive = Annotated[float, Field(gt=0)]
 Growth = Annotated[float, Field(gt=1)]  # a factor

@@ -23,7 +23,12 @@ class KNN(Pooled):
     """
 
     def __init__(
-        self, channels: Sequence[int], classes: int, samples: Count, k: Count = 20, temperature: Positive = 0.07
+        self,
+        channels: Sequence[int],
+        classes: int,
+        samples: Count,
+        k: Count = 20,
+        temperature: Positive = 0.07,
     ) -> None:
         super().__init__()
         self.classes, self.k, self.temperature = classes, min(k, samples), temperature

@@ -48,9 +48,7 @@ class Jigsaw(Pretext):
     ) -> None:
         super().__init__(backbone, head, scale, ratio, flip)
         if permutations > factorial(grid**2):
-            raise ValueError(
-                f"grid={grid}, permutations={permutations}: a grid of 2 has up to 24 permutations, of 3 up to 362880"
-            )
+            raise ValueError(f"grid={grid}, permutations={permutations}: a grid of 2 has up to 24, of 3 up to 362880")
         self.grid, self.tile, self.grey = grid, tile, grey
         self.permutations = permutation_set(grid**2, permutations)  # on the host, where draws are
 
