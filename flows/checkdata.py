@@ -4,24 +4,21 @@ A split that a set lacks is held out of its train images by the stage corpus: la
 they will be after that.
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from corpus import splits
 from corpus.names import printable
-from corpus.store.classes import Classes, classes_of, named
-from corpus.store.read import read_table, shards_of
-from engine.digest import digest
+from corpus.store.classes import Classes, named
+from corpus.store.read import shards_of
 from flows import settings
+from flows.labelcounts import counted
 from flows.sections import complete
 
 DATA = Path("data")
-ROWS = {"id": pa.string(), "label": pa.string(), "split": pa.string()}
 FEWEST = 100  # test images, which tell an accuracy of 50 % to 10 points: 1.96 sqrt(0.5 0.5 / n)
+MEASURED = 10  # posts held out, as far as chance goes; of fewer there may be none
 SHOWN = 5  # classes or sets that a line names
 STAGES = ("corpus", "search", "finetune", "evaluate")  # whose sections say what is wanted
 
@@ -85,6 +82,8 @@ def _missing(whole: dict[str, dict[str, Any]], known: list[str]) -> list[str]:
     add, lines = "python -m flows.version add", []
     if not (DATA / "posts" / "store.json").is_file():
         lines.append(f"data/posts: no posts to pretrain on: {add} --posts SOURCE")
+    else:
+        lines += _held_out(whole["corpus"]["holdout"])
     if whole["corpus"]["vocabulary"] == "targets" and not known:
         wanted = "targets are the classes of labelled sets"
         lines.append(f"corpus.vocabulary: {wanted}, and data/targets has none")
@@ -98,45 +97,16 @@ def _missing(whole: dict[str, dict[str, Any]], known: list[str]) -> list[str]:
     return lines
 
 
-def counted(folder: Path, shares: dict[str, float]) -> tuple[Classes, list[str]]:
-    """Images per class and split as the stage corpus leaves them; the splits it holds out of train.
-
-    shares: {"val", "test"}. Kept by the store's digest: a million labels take some seconds.
-    """
-    key = digest(folder / "store.json", shares, Path(splits.__file__))
-    kept = settings.STATE / "labels" / f"{folder.name}.json"
-    if kept.is_file():
-        about = json.loads(kept.read_text(encoding="utf-8"))
-        if about["key"] == key:
-            return Classes(map(tuple, about["counts"])), about["held"]
-    classes, held = _counted(folder, shares)
-    rows = []
-    for label, found in classes.counts.items():
-        rows += [(label, split, number) for split, number in found.items() if number]
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(".part")
-    part.write_text(json.dumps({"key": key, "held": held, "counts": rows}), encoding="utf-8")
-    part.replace(kept)
-    return classes, held
-
-
-def _counted(folder: Path, shares: dict[str, float]) -> tuple[Classes, list[str]]:
-    shards = shards_of(folder)
-    classes = classes_of((folder, shard) for shard in shards)
-    had = classes.splits
-    held = [name for name in ("test", "val") if not had[name] and shares[name] and had["train"]]
-    number = {label: i for i, label in enumerate(sorted(classes.counts))}
-    rules = [splits.HeldOut(name, shares[name], len(number)) for name in held]
-    for shard in shards if held else []:
-        columns = (column.to_pylist() for column in read_table(folder, shard, ROWS).columns)
-        for key, label, split in zip(*columns, strict=True):
-            if split != "train":
-                continue
-            taken = (rule.name for rule in rules if rule.takes(key, number[label]))
-            if into := next(taken, None):  # the rules after it are not asked, as in the stage
-                classes.add(label, into)
-                classes.add(label, "train", -1)
-    return classes, held
+def _held_out(share: float) -> list[str]:
+    """Why the posts leave nothing to measure the pretraining on."""
+    posts = sum(shard.records for shard in shards_of(DATA / "posts"))
+    if share * posts >= MEASURED:
+        return []
+    enough = f"set it to {min(0.5, MEASURED / max(posts, 1)):.2g} or more"
+    return [
+        f"corpus.holdout: {share:g} of {posts:,} posts are {share * posts:.1g} to measure the "
+        f"pretraining on, if any: {enough if posts > 2 * MEASURED else 'add posts'}"
+    ]
 
 
 def _unusable(target: str, classes: Classes, places: Iterable[str]) -> list[str]:

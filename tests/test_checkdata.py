@@ -11,7 +11,7 @@ import yaml
 
 from corpus.splits import Part, completed
 from corpus.store.read import Shard, total
-from flows import check, checkdata, settings
+from flows import check, checkdata, labelcounts, settings
 
 PARAMS = yaml.safe_load(Path("params.yaml").read_text())
 SHARES = {"val": 0.15, "test": 0.2}
@@ -25,7 +25,12 @@ def stored(counts: dict[str, dict[str, int]], target: str = "scenes") -> Path:
         for split, number in found.items():
             lines += [(label, split)] * number
     parts = [lines[: len(lines) // 2], lines[len(lines) // 2 :]]
-    folder, shards = Path("data/targets", target), []
+    return listed(Path("data/targets", target), parts)
+
+
+def listed(folder: Path, parts: list[list[tuple[str, str]]]) -> Path:
+    """The lists of a store of these (label, split), a shard of each part."""
+    shards = []
     folder.mkdir(parents=True, exist_ok=True)
     for place, part in enumerate(parts):
         rows = [{"id": f"{place}-{i}", "label": a, "split": b} for i, (a, b) in enumerate(part)]
@@ -41,8 +46,7 @@ def stored(counts: dict[str, dict[str, int]], target: str = "scenes") -> Path:
 def folder(tmp_path, monkeypatch):
     """A project whose data are posts and the labelled set that the committed params name."""
     monkeypatch.chdir(tmp_path)
-    Path("data/posts").mkdir(parents=True)
-    Path("data/posts/store.json").write_text("{}")
+    listed(Path("data/posts"), [[("", "")] * 200])
     stored(PLENTY)
     written()
 
@@ -155,7 +159,7 @@ def test_labels_are_counted_as_the_stage_corpus_leaves_them(splits):
     sizes = {"a": 50, "b": 20, "c": 2, "d": 1, "e": 7}
     counts = {label: dict.fromkeys(splits, number) for label, number in sizes.items()}
     folder = stored(counts)
-    found, held = checkdata.counted(folder, SHARES)
+    found, held = labelcounts.counted(folder, SHARES)
     expected = _after(counts)
     for split in ("train", "val", "test"):
         assert found.of(split) == {label: expected[label, split] for label in counts}
@@ -173,14 +177,14 @@ def test_a_share_of_nothing_leaves_no_split():
 
 def test_counts_are_kept_until_the_store_is_another(monkeypatch):
     folder = stored(PLENTY)
-    first = checkdata.counted(folder, SHARES)[0].counts
+    first = labelcounts.counted(folder, SHARES)[0].counts
     with monkeypatch.context() as patch:
-        patch.setattr(checkdata, "read_table", None)
-        patch.setattr(checkdata, "classes_of", None)
-        assert checkdata.counted(folder, SHARES)[0].counts == first
+        patch.setattr(labelcounts, "read_table", None)
+        patch.setattr(labelcounts, "classes_of", None)
+        assert labelcounts.counted(folder, SHARES)[0].counts == first
     stored(PLENTY | {"cow": {"train": 50, "test": 1}})
-    assert checkdata.counted(folder, SHARES)[0].counts["cow"]["train"] == 50
-    assert checkdata.counted(folder, {"val": 0.5, "test": 0.5})[0].counts["cow"]["train"] == 50
+    assert labelcounts.counted(folder, SHARES)[0].counts["cow"]["train"] == 50
+    assert labelcounts.counted(folder, {"val": 0.5, "test": 0.5})[0].counts["cow"]["train"] == 50
 
 
 def test_what_a_run_does_not_stop_for_is_noted():
@@ -197,6 +201,20 @@ def test_what_a_run_does_not_stop_for_is_noted():
     assert tests.startswith("scenes has 25 test images: an accuracy of 50 % is then known to 20")
     assert untested == "scenes has 1 of 3 classes without train images, never learnt: 'cow'"
     assert never == "scenes has 1 of 3 classes without test images, never tested: 'c\\x1bt'"
+
+
+FEW = [(0.04, 200, "set it to 0.05 or more"), (0.4, 20, "add posts")]
+
+
+@pytest.mark.parametrize(("share", "posts", "fix"), FEW)
+def test_posts_that_leave_none_to_measure_on_are_told(share, posts, fix):
+    listed(Path("data/posts"), [[("", "")] * posts])
+    written(corpus={"holdout": share})
+    [line] = checkdata.labels_against()
+    what = f"{share} of {posts} posts are 8 to measure the pretraining on, if any"
+    assert line == f"corpus.holdout: {what}: {fix}"
+    with pytest.raises(ValueError, match=r"^corpus\.holdout"):
+        check.check()
 
 
 def test_posts_and_classes_that_are_not_there_are_told():
