@@ -6,6 +6,8 @@ from engine.build import options
 from engine.training.recipe import Recipe
 
 STAGES = ("search", "pretrain", "finetune")
+# Wu, He 2018, "Group Normalization", arXiv 1803.08494, figure 1
+ALONE = "batch norm takes its statistics of one image, and errs: set batch and micro to 2 or more"
 TENTH = 0.1  # of the peak: a start that a warm-up makes sense from
 
 
@@ -20,6 +22,8 @@ def notes(whole: dict[str, dict[str, Any]]) -> list[str]:
             length = f"is {recipe.warmup:g} of {epochs:g} epochs"
             lines.append(f"{length}: no step is taken after the warm-up")
         found += [f"{stage}.recipe.warmup {line}" for line in lines]
+        if 1 in (recipe.batch, recipe.micro):
+            found.append(f"{stage}.recipe: {ALONE}")
     return found
 
 

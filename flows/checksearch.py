@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field
 
-from engine.build import call, options
+from engine.build import build, call, options
 from flows import searching
 from flows.samplers import PRUNERS, SAMPLERS, made
 from models.blocks.ranges import Count, Least, Positive, Share
@@ -44,7 +45,7 @@ KEYS = numbers.__annotations__.keys() - {"return"}
 def searched(section: dict[str, Any]) -> None:
     """ValueError for what no search can begin with; section: search, complete."""
     call("spaces", section["space"], "search.space")
-    call("backbones", section["reference"], "search.reference")
+    reference(section["reference"])
     optuna(SAMPLERS, section["sampler"], "search.sampler", seed=0)
     optuna(PRUNERS, section["pruner"], "search.pruner")
     searching.checked(section)
@@ -52,6 +53,16 @@ def searched(section: dict[str, Any]) -> None:
         if not Path(folder, "trials.jsonl").is_file():
             fix = "name folders such as out/search"
             raise ValueError(f"search.warm_start: {folder} holds no finished search: {fix}")
+
+
+def reference(section: dict[str, Any]) -> None:
+    """Make the reference without memory; ValueError where it is none, or larger than any memory."""
+    try:
+        with torch.device("meta"):
+            build("backbones", section, where="search.reference")
+    except (RuntimeError, OverflowError) as error:  # sizes beyond 64 bits
+        what = f"no memory holds such a network ({str(error).splitlines()[0][:100]})"
+        raise ValueError(f"search.reference: {what}: give smaller numbers") from None
 
 
 def optuna(known: tuple[str, ...], section: dict[str, Any], where: str, **given: Any) -> None:

@@ -112,6 +112,8 @@ def changed(path: str, value: object) -> Callable[[], None]:
             "search.resampling.rule = 'cube': Input should be 'natural', 'sqrt'",
         ),
         (changed("pretrain.objective.scal", 1), "pretrain.objective: unknown key 'scal'"),
+        (changed("search.reference.stem", "none"), "search.reference.stem = 'none': Input should be"),
+        (changed("search.reference.depths", [1] * 99), "search.reference: no memory holds such a network"),
         (changed("candidates", {}), "candidates: write {baseline: <backbone>, winner: <backbone>}"),
         (changed("search.sampler", {"name": "Random"}), "search.sampler: {'name': 'Random'} names none of Optuna's"),
         (
