@@ -13,7 +13,16 @@ from models.blocks.anynet import fit_groups
 from models.blocks.axes import Axis
 from models.blocks.costs import Stages
 from models.blocks.design import Band, DesignSpace, Values
-from models.blocks.ranges import Count, Depth, Pixels, Positive, Rising, Share, Stride, Width
+from models.blocks.ranges import (
+    Depth,
+    Pixels,
+    Positive,
+    Rising,
+    Share,
+    StageCount,
+    Stride,
+    Width,
+)
 
 __all__ = ["AnyNetSpace"]
 
@@ -39,7 +48,7 @@ class AnyNetSpace(DesignSpace):
         widths: Rising[Width] = (8, 1024),
         bottleneck_ratios: tuple[Positive, ...] = (1, 2, 4),
         group_widths: tuple[Width, ...] = (1, 2, 4, 8, 16, 32),
-        stages: Count = 4,
+        stages: StageCount = 4,
         resolution: Pixels = 224,
         stem_width: Width = 32,
         stem_stride: Stride = 2,

@@ -16,13 +16,14 @@ from models.blocks.axes import Axis
 from models.blocks.costs import Stages
 from models.blocks.design import Band, DesignSpace, Values, chosen
 from models.blocks.ranges import (
-    Count,
     Depth,
     Growth,
     Pixels,
     Positive,
     Rising,
     Share,
+    Slope,
+    StageCount,
     Stride,
     Width,
 )
@@ -49,11 +50,11 @@ class RegNetSpace(DesignSpace):
         acts: Band = None,
         depth: Rising[Depth] = (12, 28),
         w_0: Rising[Width] = (8, 256),
-        w_a: Rising[Positive] = (8.0, 256.0),
+        w_a: Rising[Slope] = (8.0, 256.0),
         w_m: Rising[Growth] = (2.0, 3.0),
         group_width: tuple[Width, ...] = (8, 128),
         bottleneck_ratio: tuple[Positive, ...] = (1.0,),
-        stages: Count | Rising[Count] = 4,
+        stages: StageCount | Rising[StageCount] = 4,
         resolution: Pixels = 224,
         stem_width: Width = 32,
         stem_stride: Stride = 2,

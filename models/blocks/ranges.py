@@ -22,7 +22,7 @@ __all__ = [
     "Seed",
     "Share",
 ]
-__all__ += ["Stride", "Unique", "Width"]
+__all__ += ["Slope", "StageCount", "Stride", "Unique", "Width"]
 
 T = TypeVar("T")
 
@@ -46,7 +46,9 @@ Stride = Annotated[int, Field(ge=1, le=16)]  # pixels
 Pixels = Annotated[int, Field(ge=1, le=4096)]  # side of an image; larger ones fit no memory
 Seed = Annotated[int, Field(ge=0, lt=2**31)]  # kept as int32 beside predictions
 Positive = Annotated[float, Field(gt=0)]
-Growth = Annotated[float, Field(gt=1)]  # a factor
+Growth = Annotated[float, Field(gt=1, le=64)]  # a factor from stage to stage
+Slope = Annotated[float, Field(gt=0, le=2**16)]  # channels per block
+StageCount = Annotated[int, Field(ge=1, le=64)]  # each halves the map
 Least = Annotated[float, Field(ge=0)]  # from 0 on
 Share = Annotated[float, Field(ge=0, le=1)]  # a probability, both ends included
 Part = Annotated[float, Field(gt=0, le=1)]  # of a whole, of which nothing would make no sense
