@@ -113,8 +113,11 @@ def main() -> None:
         work = given.work.resolve()
         checkout(ROOT, work)
         section = REGIME | {"trials": given.trials, "epochs": given.epochs}
-        overlaid(work, {"candidates": {"baseline": "resnet"}, "corpus": {"min_posts": 5, "wordnet": f"data/{WORDNET}"}})
-        replaced(work, section)
+        # of stages that do not run
+        others = {stage: {"targets": ["cifar10"]} for stage in ("finetune", "evaluate")}
+        corpus = {"min_posts": 5, "wordnet": f"data/{WORDNET}"}
+        overlaid(work, {"candidates": {"baseline": "resnet"}, "corpus": corpus} | others)
+        replaced(work, section | {"space": SPACES["RegNetX"] | BODY})
         versioned(given.packs, work, "cifar10", DATA)
         committed(work, "spaces")
         python(work, "flows.pipeline", "corpus")

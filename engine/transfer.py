@@ -28,6 +28,7 @@ from engine.training.plan import Training
 from engine.training.recipe import Recipe
 from engine.tuning import WHERE, told
 from metrics.accuracy import Accuracy
+from models.blocks.ranges import Least
 
 
 def unheard(values: dict[str, float], iteration: int) -> None:
@@ -54,7 +55,7 @@ def started(built: dict[str, Any], classes: int, weights: Path | None, seed: int
 
 
 @numerics()
-def probe(module: nn.Module, samples: Rows, l2: float = 0.01) -> None:
+def probe(module: nn.Module, samples: Rows, l2: Least = 0.01) -> None:
     """Replace the head's weights by the logistic regression on the frozen features of the samples."""
     weight, bias = logistic_regression(*features(module, samples), module.head.fc.out_features, l2)
     with torch.no_grad():

@@ -14,6 +14,7 @@ from typing import Any
 from corpus.names import printable
 from engine.build import options
 from flows.address import HELP
+from flows.checked import check_once
 from flows.code import held
 from flows.limits import enough_address_space
 from flows.settings import load
@@ -120,4 +121,5 @@ def main(flow: Callable[..., Any], argument: str | None = None) -> None:
         parser.add_argument(argument)
     values = vars(parser.parse_args()).values()
     with user_errors():
+        check_once()
         call(flow, *values)

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from flows import intact, settings
 from flows.command import main
 from flows.orchestrate import flow, progress, task
 from flows.tracking import stage_run
+from models.blocks.ranges import Count, Pixels, Share
 
 CACHE = settings.STATE / "squares"
 
@@ -26,11 +27,11 @@ def shards(data: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
 
 @flow
 def corpus(
-    size: PositiveInt = 32,
+    size: Pixels = settings.SIZE,
     vocabulary: Literal["frequent", "nouns", "targets"] = "frequent",
-    min_posts: PositiveInt = 20,
-    max_tags: PositiveInt = 1000,
-    user_cap: PositiveInt | None = None,
+    min_posts: Count = 20,
+    max_tags: Count = 1000,
+    user_cap: Count | None = None,
     stop: list[str] = [],  # noqa: B006 - read only, and shown by --help
     everyday: bool = True,
     wordnet: str | None = None,
@@ -38,10 +39,10 @@ def corpus(
     lemmas: bool = True,
     merged: bool = True,
     misspellings: bool = True,
-    min_tags: PositiveInt = 1,
-    noise: Annotated[float, Field(ge=0, le=1)] = 0.0,
+    min_tags: Count = 1,
+    noise: Share = 0.0,
     duplicates: Literal["drop", "flag", "ignore"] = "drop",
-    holdout: Annotated[float, Field(ge=0, lt=1)] = 0.05,
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.05,
     val_share: Annotated[float, Field(ge=0, lt=1)] = 0.15,
     test_share: Annotated[float, Field(ge=0, lt=1)] = 0.2,
 ) -> None:

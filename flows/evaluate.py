@@ -15,7 +15,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.compute import field
-from pydantic import PositiveFloat, PositiveInt
 
 from engine.digest import digest
 from flows import dvcmetrics, intact, settings
@@ -26,6 +25,7 @@ from flows.pool import apart, current, each, side_by_side
 from flows.runners import gathered, named, runner
 from flows.settings import folder_of
 from flows.tracking import stage_run
+from models.blocks.ranges import Count, Listed, Pixels, Positive, Unique
 
 HASHTAGS = settings.OUT / "corpus" / "hashtags"
 ARM = ("candidate", "target", "init", "mode", "labels", "size")
@@ -174,11 +174,11 @@ def costs(seeds: list[dict[str, Any]], measured: dict[str, Any], show: Callable[
 
 @flow(task_runner=runner)
 def evaluate(
-    targets: list[str],
-    sizes: list[PositiveInt] = [],  # noqa: B006
-    batches: list[PositiveInt] = [1, 64],  # noqa: B006
-    runs: PositiveInt = 50,
-    seconds: PositiveFloat = 0.3,
+    targets: Listed[str],
+    sizes: Unique[Pixels] = [],  # noqa: B006
+    batches: Listed[Count] = [1, 64],  # noqa: B006
+    runs: Count = 50,
+    seconds: Positive = 0.3,
 ) -> None:
     """Test every fine-tuned network, measure what it costs on this device, and write one record per model and target.
 

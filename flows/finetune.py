@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from engine.digest import digest
 from flows import settings
@@ -22,6 +22,7 @@ from flows.pool import apart, each, side_by_side
 from flows.runners import gathered, named, runner
 from flows.settings import folder_of
 from flows.tracking import Run, stage_run
+from models.blocks.ranges import Count, Listed, Positive, Seed
 
 GROUP = ("target", "init", "mode", "labels")  # what is compared; its seeds are averaged
 SHARED = ("backbone", "weights", "objective", "head", "recipe", "grid", "held_out", "epochs")
@@ -64,17 +65,17 @@ def one(
 @flow(flow_run_name="finetune@{candidate}", task_runner=runner)
 def finetune(
     candidate: str,
-    targets: list[str],
+    targets: Listed[str],
     head: dict[str, Any],
     objective: dict[str, Any],
     recipe: dict[str, Any],
     grid: dict[str, Any],
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.25,
-    epochs: float = 40,
-    labels_per_class: list[PositiveInt | Literal["all"]] = [20],  # noqa: B006 - read only
-    inits: list[Literal["pretrained", "scratch"]] = ["pretrained", "scratch"],  # noqa: B006
-    modes: list[Literal["full", "linear", "knn"]] = ["full", "linear", "knn"],  # noqa: B006
-    seeds: Annotated[list[int], Field(min_length=1)] = [0, 1, 2],  # noqa: B006
+    epochs: Positive = 40,
+    labels_per_class: Listed[Count | Literal["all"]] = [20],  # noqa: B006 - read only
+    inits: Listed[Literal["pretrained", "scratch"]] = ["pretrained", "scratch"],  # noqa: B006
+    modes: Listed[Literal["full", "linear", "knn"]] = ["full", "linear", "knn"],  # noqa: B006
+    seeds: Listed[Seed] = [0, 1, 2],  # noqa: B006
 ) -> None:
     """Fine-tune a candidate for every target, init, mode, number of labels and seed; writes weights and records.
 

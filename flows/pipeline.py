@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.digest import digest
 from flows import intact, runners, schedule, settings
 from flows.address import HELP
 from flows.beside import trained_ahead
+from flows.checked import check_once
 from flows.command import call, user_errors
 from flows.missing import missing_registry, runs_page
 from flows.orchestrate import flow, log, orchestrated, task
@@ -50,18 +50,6 @@ def _in_process() -> None:
 
     cmd_run.original = original
     runner.cmd_run = cmd_run
-
-
-def check_once() -> None:
-    """Check params.yaml, unless it and this code have passed it before: it imports torch, which a no-op need not."""
-    passed = settings.STATE / "checked"
-    key = digest(settings.PARAMS, *map(Path, ("flows", "engine", "models"))) if settings.PARAMS.exists() else ""
-    if not passed.exists() or passed.read_text() != key:
-        from flows.check import check
-
-        check()
-        settings.STATE.mkdir(exist_ok=True)
-        passed.write_text(key)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from flows.code import code
 from flows.command import main
 from flows.orchestrate import flow, task
 from flows.tracking import Run, stage_run
+from models.blocks.ranges import Positive, Seed
 
 HASHTAGS = settings.OUT / "corpus" / "hashtags"
 
@@ -43,8 +44,8 @@ def pretrain(
     head: dict[str, Any],
     recipe: dict[str, Any],
     resampling: dict[str, Any],
-    epochs: float = 10,
-    seed: int = 0,
+    epochs: Positive = 10,
+    seed: Seed = 0,
 ) -> None:
     """Train a candidate's backbone to predict hashtags; a run that was killed goes on from its last checkpoint."""
     section = dict(locals())

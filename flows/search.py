@@ -10,6 +10,7 @@ from flows import settings
 from flows.command import main
 from flows.orchestrate import flow, progress
 from flows.tracking import stage_run
+from models.blocks.ranges import Count, Listed, Positive, Rising, Seed
 
 
 @flow
@@ -21,15 +22,15 @@ def search(
     recipe: dict[str, Any],
     resampling: dict[str, Any],
     data: str = "hashtags",
-    trials: int | None = 12,
-    hours: float | None = None,
-    images: int | None = None,
-    epochs: float = 2,
-    seed: int = 0,
+    trials: Count | None = 12,
+    hours: Positive | None = None,
+    images: Count | None = None,
+    epochs: Positive = 2,
+    seed: Seed = 0,
     sampler: dict[str, Any] = {"name": "RandomSampler"},  # noqa: B006
     pruner: dict[str, Any] = {"name": "NopPruner"},  # noqa: B006
-    objectives: list[str] = ["error"],  # noqa: B006
-    latency_ms: tuple[float, float] | None = None,
+    objectives: Listed[str] = ["error"],  # noqa: B006
+    latency_ms: Rising[Positive] | None = None,
     warm_start: list[str] = [],  # noqa: B006
     retrain: dict[str, Any] = {},  # noqa: B006
 ) -> None:

@@ -10,8 +10,10 @@ import yaml
 
 from corpus.names import checked_name
 from engine.digest import digest
+from flows.paramsfile import parsed
 
 PARAMS, OUT, STATE = Path("params.yaml"), Path("out"), Path(".tagdag")
+SIZE = 32  # pixels of an image, where corpus.size does not say
 STAGES = ("corpus", "search", "pretrain", "finetune", "evaluate", "register")
 
 # Nothing phones home, and MLflow gives up on a dead server in seconds instead of minutes.
@@ -38,10 +40,7 @@ def load() -> dict[str, Any]:
     """params.yaml as a dictionary of sections; ValueError when it is missing, broken or has an unknown section."""
     if not PARAMS.exists():
         raise ValueError(f"no {PARAMS} in {Path.cwd().name}/: run from the project's top folder")
-    try:
-        params = yaml.safe_load(PARAMS.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{PARAMS} is not YAML: {error}") from error
+    params = parsed(PARAMS)
     if not isinstance(params, dict):
         raise ValueError(f"{PARAMS} holds no sections: take the committed file back (git checkout {PARAMS})")
     known = (*STAGES, "candidates")
@@ -54,6 +53,15 @@ def load() -> dict[str, Any]:
         raise ValueError(
             f"{PARAMS}: section {missing[0]!r} is missing; take it from the committed file (git diff {PARAMS})"
         )
+    return _derived(params)
+
+
+def _derived(params: dict[str, Any]) -> dict[str, Any]:
+    """With what follows from other numbers: networks are priced at the size they are trained at."""
+    corpus, search = params["corpus"], params["search"]
+    space = search.get("space") if isinstance(search, dict) else None
+    if isinstance(corpus, dict) and isinstance(space, dict):
+        space.setdefault("resolution", corpus.get("size", SIZE))
     return params
 
 

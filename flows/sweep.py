@@ -21,6 +21,7 @@ from flows.samplers import PRUNERS, made, sampler, warmed
 from flows.storage import connected, opened, patiently
 from flows.study import Plan, StepBack, holders, outcome
 from flows.tracking import Run
+from models.blocks.ranges import Count, Positive, Seed
 
 TURNED_DOWN = 20  # networks out of the latency band for each within, beyond which the band is impossible
 BUDGETS = ("trials", "hours", "images", "retrain")  # what may change without making it another search
@@ -33,9 +34,9 @@ class Retrain:
     Radosavovic et al. 2020 take the best of 25 and report the mean of 5 longer trainings.
     """
 
-    best: int = 1
-    seeds: tuple[int, ...] = ()
-    epochs: float = 10
+    best: Count = 1
+    seeds: tuple[Seed, ...] = ()
+    epochs: Positive = 10
 
 
 def key_of(section: dict[str, Any], *backbones: str) -> str:

@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from corpus.names import checked_name
+from corpus.names import checked_name, printable
 from flows import intact, pointer
+from flows.checkdata import labels_against
 from flows.command import user_errors
 from flows.importing import SHEET, imported, told, tried
 from flows.orchestrate import flow, progress, task
@@ -92,6 +93,8 @@ def version(
     if labels:
         sections = "sections finetune and evaluate of params.yaml"
         print(f"to use these labels: `targets: [{target}]` in the {sections}")
+    for line in labels_against(target if labels else None):
+        print(f"before a run: {printable(line)}")
     print(f"data version {digest}: commit data.dvc, then `make repro`")
     return digest
 

@@ -179,7 +179,8 @@ def test_convolutions_start_with_the_variance_of_he():
 
 @pytest.mark.parametrize("wrong", [{"w_0": 20}, {"w_m": 1.0}, {"w_a": -1}, {"depth": 0}])
 def test_impossible_regnets_are_refused(wrong):
-    with pytest.raises(ValueError, match="multiple of 8"):
+    [(name, value)] = wrong.items()
+    with pytest.raises(ValueError, match=rf"multiple of 8|backbones\.{name} = {value}: Input should be greater"):
         build("backbones", {"name": "regnet", "depth": 8, "w_0": 24, "w_a": 8, "w_m": 2, "group_width": 8} | wrong)
 
 

@@ -71,6 +71,16 @@ def test_the_last_smaller_step_is_dealt_evenly():
     assert [rank[:-1] for rank in sizes] == [[4] * 6] * 4 and [rank[-1] for rank in sizes] == [2, 2, 2, 1]
 
 
+@pytest.mark.parametrize(("images", "sizes"), [(33, [16, 17]), (34, [16, 16, 2]), (32, [16, 16]), (17, [17]), (1, [1])])
+@pytest.mark.parametrize("world", [1, 3])
+def test_an_image_that_would_be_alone_joins_the_step_before_whatever_the_number_of_ranks(images, sizes, world):
+    orders = [Order(partial(shuffled, n=images), 16, 0, world, rank, drop_last=False) for rank in range(world)]
+    steps = [[images for order in orders for images in order.indices(0, step)] for step in range(orders[0].steps(0))]
+    assert [len(step) for step in steps] == sizes
+    assert torch.tensor([i for step in steps for i in step]).equal(orders[0].epoch(0)), "each once, in order"
+    assert {order.part(0, len(sizes) - 1)[2] for order in orders} == {sizes[-1]}
+
+
 @pytest.mark.parametrize("lists", LISTS.values(), ids=LISTS)
 @pytest.mark.parametrize("workers", [1, 3])
 def test_going_on_at_any_step_equals_never_having_stopped(lists, workers):

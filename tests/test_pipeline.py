@@ -202,11 +202,23 @@ def test_both_drivers_record_the_same(done):
     assert pipeline(done.folder) == []
 
 
-def test_a_failing_stage_is_told_in_one_line_and_the_rest_is_kept(done):
+def test_labels_that_there_are_not_are_told_before_a_stage_begins(done):
+    edit(done.folder, "corpus", holdout=0.21)
     edit(done.folder, "finetune", labels_per_class=[900])
     printed = run(done.folder, "python", "-m", "flows.pipeline", code=2)
-    assert "fewer than labels_per_class=900" in printed and "Traceback" not in printed
+    assert "finetune.labels_per_class: 900, and class '" in printed and "Traceback" not in printed
+    assert "] python" not in printed and (done.folder / "out/corpus/summary.json").exists()
+    edit(done.folder, "corpus", holdout=0.2)
     edit(done.folder, "finetune", labels_per_class=[4])
+    assert pipeline(done.folder) == []
+
+
+def test_a_failing_stage_is_told_in_one_line_and_the_rest_is_kept(done):
+    before = yaml.safe_load((done.folder / "params.yaml").read_text())["finetune"]
+    edit(done.folder, "finetune", grid={"rate": [1e30]}, epochs=3)
+    printed = run(done.folder, "python", "-m", "flows.pipeline", code=2)
+    assert "lower recipe.rate" in printed and "Traceback" not in printed
+    edit(done.folder, "finetune", **before)
     assert "pretrain@winner" not in pipeline(done.folder)
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from engine import checkpoint
 from engine.digest import digest
-from flows import check, command, settings
+from flows import check, command, sections, settings
 from flows.pipeline import only_driver
 
 ROOT = Path(__file__).parents[1]
@@ -69,8 +69,8 @@ def changed(path: str, value: object) -> Callable[[], None]:
         (changed("finetune", None), "params.yaml: section 'finetune' is missing; take it from the committed file"),
         (changed("pretrain.epoch", 3), "pretrain: unknown key 'epoch', did you mean 'epochs'?"),
         (changed("finetune.targets", None), "finetune: missing key 'targets', add it"),
-        (changed("search.trials", "many"), "search: trials = 'many': Input should be a valid integer"),
-        (changed("finetune.modes", ["ful"]), "finetune: modes.0 = 'ful': Input should be 'full', "),
+        (changed("search.trials", "many"), "search.trials = 'many': give a number, no word and no quotes"),
+        (changed("finetune.modes", ["ful"]), "finetune.modes.0 = 'ful': Input should be 'full', "),
         (changed("corpus", [1]), "corpus: found [1], expected keys and values: size, "),
         (changed("candidates.winner", "regnt"), "candidates.winner: unknown name 'regnt', did you mean 'regnet'?"),
         (changed("search.space.name", "regnet"), "search.space: unknown name 'regnet', did you mean 'regnety'?"),
@@ -78,21 +78,24 @@ def changed(path: str, value: object) -> Callable[[], None]:
         (changed("candidates", ["resnext"]), "candidates: write {baseline: <backbone>, winner: <backbone>}"),
         (changed("pretrain.recipe.optimizer", {"name": "adam"}), "recipe.optimizer: unknown name 'adam'"),
         (changed("pretrain.recipe.rat", 1), "pretrain.recipe: unknown key 'rat', did you mean 'rate'?"),
-        (changed("finetune.recipe.schedule", "cosin"), "finetune.recipe: schedule = 'cosin': "),
+        (changed("finetune.recipe.schedule", "cosin"), "finetune.recipe.schedule = 'cosin': "),
         (changed("finetune.grid.rat", [1]), "finetune.grid: unknown key 'rat': give one of pretrained, scratch, "),
         (changed("finetune.grid.rate", 0.4), "finetune.grid.rate: found 0.4, expected a list"),
-        (changed("finetune.grid.rate", ["fast"]), "finetune.grid: rate = 'fast': Input should be a valid number"),
-        (changed("finetune.grid.scratch", {"l2": ["1/2"]}), "finetune.grid: l2 = '1/2': Input should be a valid"),
-        (changed("finetune.grid.k", [0]), "knn: give samples >= 1, k >= 1"),
-        (changed("finetune.held_out", 1), "finetune: held_out = 1: Input should be less than 1"),
-        (changed("finetune.labels_per_class", [-1]), "finetune: labels_per_class.0.constrained-int = -1: "),
-        (changed("finetune.labels_per_class", [20, 0]), "finetune: labels_per_class.1.constrained-int = 0: "),
-        (changed("finetune.seeds", []), "finetune: seeds = []: List should have at least 1 item"),
-        (changed("corpus.min_posts", 0), "corpus: min_posts = 0: Input should be greater than 0"),
-        (changed("corpus.max_tags", -1), "corpus: max_tags = -1: Input should be greater than 0"),
-        (changed("corpus.user_cap", 0), "corpus: user_cap = 0: Input should be greater than 0"),
-        (changed("corpus.holdout", 2), "corpus: holdout = 2: Input should be less than 1"),
-        (changed("corpus.noise", -0.1), "corpus: noise = -0.1: Input should be greater than or equal to 0"),
+        (changed("finetune.grid.rate", ["fast"]), "finetune.grid.rate = 'fast': give a number"),
+        (changed("finetune.grid.scratch", {"l2": ["1/2"]}), "finetune.grid.l2 = '1/2': give a number"),
+        (changed("finetune.grid.k", [0]), "finetune.grid.k = 0: Input should be greater than"),
+        (changed("finetune.held_out", 1), "finetune.held_out = 1: Input should be less than 1"),
+        (
+            changed("finetune.labels_per_class", [-1]),
+            "finetune.labels_per_class.0 = -1: Input should be greater than or equal to 1, or ",
+        ),
+        (changed("finetune.labels_per_class", [20, 0]), "finetune.labels_per_class.1 = 0: Input should be greater"),
+        (changed("finetune.seeds", []), "finetune.seeds = []: List should have at least 1 item"),
+        (changed("corpus.min_posts", 0), "corpus.min_posts = 0: Input should be greater than"),
+        (changed("corpus.max_tags", -1), "corpus.max_tags = -1: Input should be greater than"),
+        (changed("corpus.user_cap", 0), "corpus.user_cap = 0: Input should be greater than"),
+        (changed("corpus.holdout", 2), "corpus.holdout = 2: Input should be less than 1"),
+        (changed("corpus.noise", -0.1), "corpus.noise = -0.1: Input should be greater than or equal to 0"),
         (changed("finetune.targets", ["../scenes"]), "finetune.targets: '../scenes' is no name: use 1 to 64"),
         (changed("finetune.targets", ["scenes", ""]), "finetune.targets: '' is no name: use 1 to 64"),
         (changed("evaluate.targets", ["a/b"]), "evaluate.targets: 'a/b' is no name: use 1 to 64"),
@@ -102,12 +105,47 @@ def changed(path: str, value: object) -> Callable[[], None]:
         (changed("search.data", "targets/.."), "search.data: targets/: '..' is no name: use 1 to 64"),
         (changed("register.name", "tag/dag"), "register.name: 'tag/dag' is no name: use 1 to 64"),
         (changed("evaluate.targets", ["mine"]), "evaluate.targets is ['mine'], finetune.targets ['scenes']: networks"),
-        (changed("evaluate.sizes", [0]), "evaluate: sizes.0 = 0: Input should be greater than 0"),
-        (changed("evaluate.batches", [0]), "evaluate: batches.0 = 0: Input should be greater than 0"),
-        (changed("search.resampling.rule", "cube"), "search.resampling.rule: unknown 'cube'"),
+        (changed("evaluate.sizes", [0]), "evaluate.sizes.0 = 0: Input should be greater than"),
+        (changed("evaluate.batches", [0]), "evaluate.batches.0 = 0: Input should be greater than"),
+        (
+            changed("search.resampling.rule", "cube"),
+            "search.resampling.rule = 'cube': Input should be 'natural', 'sqrt'",
+        ),
         (changed("pretrain.objective.scal", 1), "pretrain.objective: unknown key 'scal'"),
+        (changed("search.reference.stem", "none"), "search.reference.stem = 'none': Input should be"),
+        (changed("search.reference.depths", [1] * 99), "search.reference: no memory holds such a network"),
+        (changed("candidates", {}), "candidates: write {baseline: <backbone>, winner: <backbone>}"),
+        (changed("search.sampler", {"name": "Random"}), "search.sampler: {'name': 'Random'} names none of Optuna's"),
+        (
+            changed("search.sampler", {"name": "TPESampler", "n_startup_trials": -1}),
+            "search.sampler.n_startup_trials = -1: Input should be greater than or equal to 0",
+        ),
+        (changed("search.sampler", {"name": "TPESampler", "x": 1}), "search.sampler: TPESampler does not take that"),
+        (changed("search.pruner", {"name": "PercentilePruner", "percentile": "9"}), "search.pruner.percentile = '9'"),
+        (changed("search.objectives", ["flops"]), "search.objectives: add error, by which the winner is chosen"),
+        (changed("search.retrain", {"best": 0}), "search.retrain.best = 0: Input should be greater than"),
+        (changed("search.warm_start", ["gone"]), "search.warm_start: gone holds no finished search"),
+        (changed("search.latency_ms", [2, 1]), "search.latency_ms = [2, 1]: give two numbers, the lower one first"),
+        (changed("search.data", "targets/scenes"), "search.objective: hashtags learns from hashtags, and this stage"),
+        (changed("pretrain.objective.name", "supervised"), "pretrain.objective: supervised learns from labels"),
+        (changed("finetune.objective.name", "hashtags"), "finetune.objective: hashtags learns from hashtags"),
+        (changed("finetune.seeds", [1, 0, 1]), "finetune.seeds = [1, 0, 1]: 1 is listed twice"),
+        (changed("finetune.grid.l2", [0.1, 1, 0.1]), "finetune.grid.l2: 0.1 is listed twice"),
+        (changed("finetune.grid.scratch", [1]), "finetune.grid.scratch: found [1], expected keys and lists of values"),
+        (
+            changed("finetune.grid", {"rate": list(range(1, 201)), "weight_decay": list(range(200))}),
+            "finetune.grid: 40,000 combinations for full, each a training: list fewer values",
+        ),
+        (changed("candidates.winner", "anynet"), "candidates.winner: anynet, but the search makes it a regnet"),
+        (changed("search.space.flops", [1000, 2000]), "search.reference costs 4.89 M multiply-adds at corpus.size 32"),
+        (changed("search.space.acts", [1, 2]), "search.space: found 0 of 6 different networks in "),
+        (changed("corpus.wordnet", "gone.xml"), "corpus.wordnet: gone.xml is no file"),
+        (
+            changed("corpus.vocabulary", "nouns"),
+            "corpus.vocabulary: nouns are WordNet's: name a file in corpus.wordnet",
+        ),
         (lambda: Path("params.yaml").write_text(""), "params.yaml holds no sections"),
-        (lambda: Path("params.yaml").write_text("corpus: [1,\n"), "params.yaml is not YAML: "),
+        (lambda: Path("params.yaml").write_text("corpus: [1,\n"), "params.yaml is not YAML: line 2, column 1: "),
         (lambda: Path("params.yaml").unlink(), "run from the project's top folder"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -115,6 +153,25 @@ def changed(path: str, value: object) -> Callable[[], None]:
 def test_wrong_params_are_told_with_their_fix(capsys, change, message):
     change()
     assert message in told(capsys, check.check)
+
+
+@pytest.mark.parametrize("name", ["a", "9", "A.b-c_d", "x" * 64, "a..b"])
+def test_mlflow_takes_every_name_that_the_check_takes(name):
+    from mlflow.utils.validation import _validate_model_name
+
+    changed("register.name", name)()
+    params = settings.load()
+    check.names(params, {stage: sections.complete(stage, params[stage]) for stage in settings.STAGES})
+    for registered in (name, f"{name}-experiments"):
+        _validate_model_name(registered)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a:b", "..", " a", "a\nb", "é", "x" * 65, None, 3])
+def test_names_that_a_registry_may_refuse_are_told_before_anything(name):
+    params = PARAMS | {"register": {"name": name}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(ValueError, match=r"register\.name"):
+        check.check()
 
 
 def test_a_candidate_of_the_command_line_is_no_path():
@@ -191,7 +248,7 @@ def register(candidate: str, name: str, runs: int = 3) -> tuple:
 
 def test_section_is_a_call():
     assert command.call(register, "winner") == ("winner", "tagdag", 3)
-    changed("register.runs", "5")()
+    changed("register.runs", 5)()
     assert command.call(register, "winner") == ("winner", "tagdag", 5)
     with pytest.raises(ValueError, match="register takes no argument 'more'"):
         command.call(register, "a", "b", "c", "more")

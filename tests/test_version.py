@@ -64,6 +64,7 @@ def test_own_posts_go_through_a_remote_to_another_clone(place, own, s3, tmp_path
     told = add(place, own, "--posts", str(own / "posts.jsonl"), "--labels", str(own / "labels.csv"), "--target", "mine")
     assert "posts: 3 added, 0 there already, 3 refused" in told and "1 x truncated" in told
     assert "targets/mine: 3 added, 0 there already, 0 refused" in told and "pushed" in told
+    assert "before a run: finetune.targets: mine has train images of 1 class, and two are the fewest" in told
     reasons = {r["image"]: r["reason"] for r in map(json.loads, (place / "data/quarantine.jsonl").open())}
     assert set(reasons) == {"3.jpg", "gone.jpg", "short.jpg"}
     assert "secret-of-tests" not in told + (place / ".dvc/config").read_text()

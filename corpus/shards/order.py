@@ -60,6 +60,8 @@ class Order:
     `batch` counts the images of a step over all ranks. The end of a list that fills no batch is left out (`left_over`
     counts it: it would change the normaliser of the loss); with `drop_last=False` it is a last, smaller step, so that
     every entry comes exactly once; a rank's part of that may be smaller by one than another's, or empty.
+    A single entry joins the step before, whatever the number of ranks: one image alone has no
+    variance for batch norm to divide by.
     """
 
     def __init__(
@@ -79,16 +81,25 @@ class Order:
 
     def steps(self, epoch: int) -> int:
         """The number of steps of an epoch, the same for every rank."""
-        entries = len(self.epoch(epoch))
-        return entries // self.batch if self.drop_last else -(-entries // self.batch)
+        return self.steps_of(len(self.epoch(epoch)))
+
+    def steps_of(self, entries: int) -> int:
+        """The number of steps of an epoch of so many entries."""
+        whole, rest = divmod(entries, self.batch)
+        if self.drop_last:
+            return whole
+        return max(whole + (rest > 1), min(entries, 1))
 
     def left_over(self, epoch: int) -> int:
         """The number of entries at an epoch's end that no rank reads."""
-        return max(0, len(self.epoch(epoch)) - self.steps(epoch) * self.batch)
+        return len(self.epoch(epoch)) % self.batch if self.drop_last else 0
 
     def part(self, epoch: int, step: int) -> tuple[Tensor, int, int]:
         """This rank's images at a step, the place of the first of them in the step, and how many all ranks have."""
-        whole = self.epoch(epoch)[step * self.batch : (step + 1) * self.batch]
+        entries, stop = self.epoch(epoch), (step + 1) * self.batch
+        if not self.drop_last and len(entries) == stop + 1:
+            stop += 1
+        whole = entries[step * self.batch : stop]
         parts = whole.tensor_split(self.world)
         return parts[self.rank], sum(map(len, parts[: self.rank])), len(whole)
 

@@ -1,6 +1,7 @@
 """What becomes of the weights beside the steps: their moving average, and batch norm's statistics computed anew."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -47,3 +48,18 @@ def precise_statistics(objective: nn.Module, batches: Iterable[dict[str, Tensor]
         norm.momentum = momentum
         for statistic in (norm.running_mean, norm.running_var):
             team.mean_(statistic)
+
+
+@contextmanager
+def normalisable() -> Iterator[None]:
+    """Cause and fix where batch norm has one value per channel: PyTorch tells its shape alone."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            "a forward pass has one image, whose last feature map is one pixel, and batch norm "
+            "needs more than one value: set recipe.batch and recipe.micro to 2 or more for each worker, "
+            "recipe.last to drop, or corpus.size higher"
+        ) from None

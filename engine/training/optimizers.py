@@ -3,20 +3,36 @@
 from collections import defaultdict
 from collections.abc import Callable
 from importlib import import_module
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import nn
 
-from engine.build import options
+from engine.build import located, options
 from engine.training.recipe import Recipe
+from models.blocks.ranges import Positive, Share
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 FROM = {"sgd": "torch.optim.SGD", "adamw": "torch.optim.AdamW", "lars": "timm.optim.Lars", "lamb": "timm.optim.Lamb"}
 
+Kept = Annotated[float, Field(ge=0, lt=1)]  # of the average, at each step
+RANGES = {  # the libraries have none, or types that tell nothing
+    "momentum": Kept,
+    "dampening": Share,
+    "betas": tuple[Kept, Kept],
+    "eps": Positive,
+    "trust_coeff": Positive,
+    "max_grad_norm": Positive | None,
+    "nesterov": bool,
+    "trust_clip": bool,
+    "always_adapt": bool,
+}
 
-def _class(name: str) -> Callable:
+
+def _class(name: Any, where: str) -> Callable:
     if name not in FROM:
-        raise ValueError(f"recipe.optimizer: unknown name {name!r} (names: {', '.join(FROM)})")
+        raise ValueError(f"{where}: unknown name {name!r} (names: {', '.join(FROM)})")
     module, _, attribute = FROM[name].rpartition(".")
     return getattr(import_module(module), attribute)
 
@@ -38,14 +54,23 @@ def undecayed(recipe: Recipe, module: nn.Module) -> set[int]:
     return found
 
 
-def optimizer(recipe: Recipe, objective: nn.Module) -> torch.optim.Optimizer:
-    """The recipe's optimizer over the trainable parameters; a group's rate is the step's times its `scale`."""
-    make = _class(recipe.optimizer.get("name", "missing"))
+def called(recipe: Recipe, where: str) -> tuple[Callable, dict[str, Any]]:
+    """The class of the recipe's optimizer, and its own settings; `where`: of them, for messages."""
+    make = _class(recipe.optimizer.get("name", "missing"), where)
     given = ("params", "lr", "weight_decay", "foreach", "fused")
     settings = {key: value for key, value in recipe.optimizer.items() if key != "name"}
-    settings = options(make, settings, "recipe.optimizer", given)
+    settings = options(make, settings, where, given, RANGES)
     if recipe.optimizer["name"] == "lamb":
         settings.setdefault("max_grad_norm", None)  # recipe.clip clips
+    return make, settings
+
+
+def optimizer(recipe: Recipe, objective: nn.Module, where: str = "recipe") -> torch.optim.Optimizer:
+    """The recipe's optimizer over what is trained; a group's rate is the step's times its `scale`.
+
+    ValueError names the section, `where` for messages, and what is wrong in it.
+    """
+    make, settings = called(recipe, f"{where}.optimizer")
     trained = [p for p in objective.parameters() if p.requires_grad]
     if make.__module__.startswith("torch.") and not recipe.sharded:
         settings["fused"] = True
@@ -58,4 +83,5 @@ def optimizer(recipe: Recipe, objective: nn.Module) -> torch.optim.Optimizer:
         {"params": parameters, "weight_decay": decay, "scale": recipe.layer_decay**depth}
         for (depth, decay), parameters in groups.items()
     ]
-    return make(made, lr=recipe.rate, **settings)
+    with located(f"{where}.optimizer"):
+        return make(made, lr=recipe.rate, **settings)

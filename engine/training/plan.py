@@ -56,7 +56,7 @@ class Plan:
         recipe = replace(training.recipe, batch=min(training.recipe.batch, images))
         drop = recipe.last == "drop"
         order = Order(lists, recipe.batch, training.seed, workers.world, workers.rank, drop)
-        per_epoch = images // recipe.batch if drop else -(-images // recipe.batch)
+        per_epoch = order.steps_of(images)
         return cls(recipe, per_epoch, max(1, round(training.epochs * per_epoch)), order)
 
     def rate(self, iteration: int) -> float:

@@ -8,7 +8,11 @@ needs no correction when the rate changes (remark 2).
 
 from dataclasses import dataclass, field
 from math import cos, pi, sqrt
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from models.blocks.ranges import Count, Least, Part, Positive
 
 
 @dataclass(frozen=True)
@@ -18,34 +22,36 @@ class Recipe:
     batch: images of a step over all workers. micro: images of one forward pass of a worker; gradients add up to those
     of the batch, and batch norm sees so many images whatever the number of workers.
     rate: learning rate for `per` images. warmup: epochs, from `start` (the reference rate, unless it is given) up to
-    the scaled rate; ramp `constant` holds the start until their end.
+    the scaled rate; ramp `constant` holds the start until their end. Where the scaled rate is not
+    above the reference rate there is nothing to warm up (section 2.2): it is held for these epochs.
     schedule: `cosine` (Radosavovic et al. 2020), `steps` (divided by 10 at 1/3, 2/3 and 8/9: Goyal et al. 2017) or
     `halving` (ten reductions by 1/2 at equally spaced steps: Mahajan et al. 2018, arXiv 1805.00932).
     optimizer: {name: sgd, adamw, lars or lamb, and its own settings}. undecayed: parameters without weight decay.
     layer_decay: factor on the rate per layer below the head. clip: largest norm of the gradient.
     ema: decay of the moving average of the weights, which then is the result. precise_bn: training images that batch
     norm's statistics are computed anew from at the end. batch_norm: statistics per `worker` (the papers') or `sync`.
-    last: the images of an epoch that fill no batch are left out (`drop`) or make a smaller step (`keep`).
+    last: the images of an epoch that fill no batch are left out (`drop`) or make a smaller step
+    (`keep`); one image alone joins the batch before, as it joins the micro-batch before.
     compile: a mode of torch.compile, `reduce-overhead` with CUDA graphs. sharded: weights split over workers (FSDP2).
     exact: deterministic kernels, so that a resumed run is the same bit for bit.
     """
 
-    batch: int = 256
-    rate: float = 0.1
-    per: int = 256
+    batch: Count = 256
+    rate: Positive = 0.1
+    per: Count = 256
     scaling: Literal["linear", "sqrt", "none"] = "linear"
-    warmup: float = 5.0
-    start: float | None = None
+    warmup: Least = 5.0
+    start: Least | None = None
     ramp: Literal["gradual", "constant"] = "gradual"
     schedule: Literal["cosine", "steps", "halving", "constant"] = "cosine"
     optimizer: dict[str, Any] = field(default_factory=lambda: {"name": "sgd", "momentum": 0.9, "nesterov": True})
-    weight_decay: float = 1e-4
+    weight_decay: Least = 1e-4
     undecayed: tuple[Literal["norms", "biases"], ...] = ("norms", "biases")
-    layer_decay: float = 1.0
-    micro: int | None = None
-    clip: float | None = None
-    ema: float | None = None
-    precise_bn: int = 0
+    layer_decay: Part = 1.0
+    micro: Count | None = None
+    clip: Positive | None = None
+    ema: Part | None = None
+    precise_bn: Annotated[int, Field(ge=0)] = 0
     batch_norm: Literal["worker", "sync"] = "worker"
     last: Literal["drop", "keep"] = "drop"
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
@@ -80,7 +86,8 @@ class Recipe:
         """The learning rate as the paper puts it: 0.1 x 1024/256 = 0.4, gradual warm-up from 0.1 over 5 epochs."""
         ratio = {"linear": f" x {self.batch}/{self.per}", "sqrt": f" x sqrt({self.batch}/{self.per})", "none": ""}
         start = f", {self.ramp} warm-up from {self.first:g} over {self.warmup:g} epochs"
-        warmup = start if self.warmup and self.first != self.peak else ", no warm-up"
+        held = f", held for {self.warmup:g} epochs" if self.warmup else ", no warm-up"
+        warmup = start if self.warmup and self.first != self.peak else held
         return f"learning rate {self.rate:g}{ratio[self.scaling]} = {self.peak:g}{warmup}, then {self.schedule}"
 
 

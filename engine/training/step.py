@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.checkpoint import load_weights
-from engine.training.averaging import Average, precise_statistics
+from engine.training.averaging import Average, normalisable, precise_statistics
 from engine.training.distributed import Team, device, wrapped
 from engine.training.optimizers import optimizer
 from engine.training.reading import Step
@@ -65,7 +65,7 @@ class Learner:
         total = torch.zeros((), device=self.where)
         for part, weight, last in self.passes(batch, step):
             with self._synchronised(last):
-                with self._autocast():
+                with self._autocast(), normalisable():
                     loss = self.module(part)["loss"]
                 self.scaler.scale(loss if weight == 1 else loss * weight).backward()
             total += loss.detach() * weight
@@ -84,14 +84,19 @@ class Learner:
         """Micro-batches, their weight in this worker's loss, and whether each is the last one.
 
         All workers make as many passes, for in some they meet: one that has fewer images repeats one without weight.
+        An image that would be alone in a last pass, of any worker, joins the one before: batch
+        norm needs two.
         """
         if self.recipe.compile in GRAPHS:
             torch.compiler.cudagraph_mark_step_begin()
-        n, largest = len(batch["inputs"]), max(1, -(-step.total // self.team.world))
+        n, fewest = len(batch["inputs"]), step.total // self.team.world
+        largest = max(1, -(-step.total // self.team.world))
         size = min(self.recipe.micro or largest, largest)
         count = -(-largest // size)
+        if count > 1 and size > 1 and fewest - (count - 1) * size < 2:
+            count -= 1
         for i in range(count):
-            rows = slice(min(i * size, n), min((i + 1) * size, n))
+            rows = slice(min(i * size, n), n if i + 1 == count else min((i + 1) * size, n))
             weight = (rows.stop - rows.start) / n * step.share
             if rows.stop == rows.start:
                 rows = slice(0, 1)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from models.blocks.anynet import AnyNet, Bottleneck, fit_groups
+from models.blocks.ranges import Count, Depth, Positive, Share, Stride, Width
 
 __all__ = ["AnyNetX", "expected"]
 
@@ -20,13 +21,13 @@ class AnyNetX(AnyNet):
 
     def __init__(
         self,
-        depths: Sequence[int],
-        widths: Sequence[int],
-        bottleneck_ratios: Sequence[float],
-        group_widths: Sequence[int],
-        se_ratio: float = 0.0,
-        stem_width: int = 32,
-        stem_stride: int = 2,
+        depths: Sequence[Depth],
+        widths: Sequence[Width],
+        bottleneck_ratios: Sequence[Positive],
+        group_widths: Sequence[Count],
+        se_ratio: Share = 0.0,
+        stem_width: Width = 32,
+        stem_stride: Stride = 2,
     ) -> None:
         if not len(depths) == len(widths) == len(bottleneck_ratios) == len(group_widths):
             raise ValueError("depths, widths, bottleneck_ratios, group_widths: give each the same number of stages")

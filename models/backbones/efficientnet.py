@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from models.blocks.anynet import AnyNet
 from models.blocks.convolution import SqueezeExcitation, convolution
+from models.blocks.ranges import Depth, Positive, Stride, Width
 from models.blocks.scaling import near_eights
 
 __all__ = ["EfficientNet", "expected"]
@@ -53,13 +54,13 @@ class EfficientNet(AnyNet):
 
     def __init__(
         self,
-        width: float = 1.0,
-        depth: float = 1.0,
-        stem_stride: int = 2,
-        widths: Sequence[int] = (16, 24, 40, 80, 112, 192, 320),
-        depths: Sequence[int] = (1, 2, 2, 3, 3, 4, 1),
-        stem_width: int = 32,
-        head_width: int = 1280,
+        width: Positive = 1.0,
+        depth: Positive = 1.0,
+        stem_stride: Stride = 2,
+        widths: Sequence[Width] = (16, 24, 40, 80, 112, 192, 320),
+        depths: Sequence[Depth] = (1, 2, 2, 3, 3, 4, 1),
+        stem_width: Width = 32,
+        head_width: Width = 1280,
     ) -> None:
         strides, expansions, kernels = (1, 2, 2, 2, 1, 2, 1), (1, 6, 6, 6, 6, 6, 6), (3, 3, 5, 3, 5, 5, 3)
         if not len(widths) == len(depths) == len(strides):

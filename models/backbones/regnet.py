@@ -7,6 +7,7 @@ equations 2 to 4, and the models of section 5: RegNetX, and RegNetY with squeeze
 from functools import partial
 
 from models.blocks.anynet import AnyNet, Bottleneck, regnet_stages
+from models.blocks.ranges import Count, Depth, Growth, Least, Positive, Share, Stride, Width
 
 __all__ = ["RegNet", "expected"]
 
@@ -20,15 +21,15 @@ class RegNet(AnyNet):
 
     def __init__(
         self,
-        depth: int,
-        w_0: int,
-        w_a: float,
-        w_m: float,
-        group_width: int,
-        bottleneck_ratio: float = 1.0,
-        se_ratio: float = 0.0,
-        stem_width: int = 32,
-        stem_stride: int = 2,
+        depth: Depth,
+        w_0: Width,
+        w_a: Least,
+        w_m: Growth,
+        group_width: Count,
+        bottleneck_ratio: Positive = 1.0,
+        se_ratio: Share = 0.0,
+        stem_width: Width = 32,
+        stem_stride: Stride = 2,
     ) -> None:
         depths, widths, _, groups = regnet_stages(depth, w_0, w_a, w_m, bottleneck_ratio, group_width).values()
         blocks = [partial(Bottleneck, ratio=bottleneck_ratio, group_width=g, se_ratio=se_ratio) for g in groups]

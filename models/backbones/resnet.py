@@ -11,6 +11,7 @@ from torch import nn
 
 from models.blocks.anynet import AnyNet, Bottleneck, Residual
 from models.blocks.convolution import convolution
+from models.blocks.ranges import Depth, Stride, Width
 
 __all__ = ["ResNet", "expected"]
 
@@ -44,12 +45,12 @@ class ResNet(AnyNet):
 
     def __init__(
         self,
-        depths: Sequence[int] = (3, 4, 6, 3),
+        depths: Sequence[Depth] = (3, 4, 6, 3),
         block: Literal["bottleneck", "basic", "plain"] = "bottleneck",
-        width: int = 64,
-        stem: str = "imagenet",
-        stem_stride: int = 2,
-        stem_width: int = 64,
+        width: Width = 64,
+        stem: Literal["simple", "imagenet"] = "imagenet",
+        stem_stride: Stride = 2,
+        stem_width: Width = 64,
     ) -> None:
         kind, expansion = _BLOCKS[block]
         super().__init__(

@@ -6,8 +6,10 @@ table 1 and figure 3(c). 101 layers of 32x{8,16,32,48}d are the networks of Maha
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Literal
 
 from models.blocks.anynet import AnyNet, Bottleneck
+from models.blocks.ranges import Depth, Stride, Width
 
 __all__ = ["ResNeXt", "expected"]
 
@@ -20,13 +22,13 @@ class ResNeXt(AnyNet):
 
     def __init__(
         self,
-        depths: Sequence[int] = (3, 4, 6, 3),
-        cardinality: int = 32,
-        group_width: int = 4,
-        width: int = 64,
-        stem: str = "imagenet",
-        stem_stride: int = 2,
-        stem_width: int = 64,
+        depths: Sequence[Depth] = (3, 4, 6, 3),
+        cardinality: Width = 32,
+        group_width: Width = 4,
+        width: Width = 64,
+        stem: Literal["simple", "imagenet"] = "imagenet",
+        stem_stride: Stride = 2,
+        stem_width: Width = 64,
     ) -> None:
         doubling = [2**i for i in range(len(depths))]
         ratio = 4 * width / (cardinality * group_width)

@@ -1,39 +1,42 @@
 """What every objective that classifies single images is made of: views, a backbone and a head."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from models.blocks.draws import Draws
 from models.blocks.mixing import mix
+from models.blocks.ranges import Least, Part, Positive, Rising, Share
 from models.blocks.views import Views
 
 __all__ = ["Classifier"]
+
+Operations = Annotated[int, Field(ge=0, le=100)]
+Magnitude = Annotated[int, Field(ge=0, le=30)]
 
 
 class Classifier(nn.Module):
     """An objective but for `forward` and `shares`; its batch is {"inputs": (n, 3, h, w), "targets": ...}.
 
-    scale, ratio, flip, randaugment, lighting: see Views. mixup, cutmix: alphas, see mix. ValueError if out of range.
+    scale, ratio, flip, randaugment, lighting: see Views. mixup, cutmix: alphas, see mix.
     """
 
     def __init__(
         self,
         backbone: nn.Module,
         head: nn.Module,
-        scale: tuple[float, float] = (0.4, 1.0),
-        ratio: tuple[float, float] = (3 / 4, 4 / 3),
-        flip: float = 0.5,
-        randaugment: tuple[int, int] = (0, 0),
-        lighting: float = 0.0,
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
-        label_smoothing: float = 0.0,
+        scale: Rising[Part] = (0.4, 1.0),
+        ratio: Rising[Positive] = (3 / 4, 4 / 3),
+        flip: Share = 0.5,
+        randaugment: tuple[Operations, Magnitude] = (0, 0),
+        lighting: Least = 0.0,
+        mixup: Least = 0.0,
+        cutmix: Least = 0.0,
+        label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ) -> None:
         super().__init__()
-        if min(lighting, mixup, cutmix) < 0 or not 0 <= label_smoothing < 1:
-            raise ValueError("give lighting, mixup and cutmix of at least 0, and a label_smoothing from 0 to below 1")
         self.backbone, self.head = backbone, head
         self.augment = Views(scale, ratio, flip, randaugment, lighting)
         self.mixup, self.cutmix, self.label_smoothing = mixup, cutmix, label_smoothing

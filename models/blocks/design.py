@@ -15,11 +15,12 @@ import torch
 
 from models.blocks.axes import Axis
 from models.blocks.costs import Stages, complexity
+from models.blocks.ranges import Positive, Rising
 from models.blocks.scaling import scaled
 
 __all__ = ["Band", "DesignSpace", "Values"]
 
-Band = tuple[float, float] | None
+Band = Rising[Positive] | None
 Values = dict[str, np.ndarray]  # one array per column of the axes, a network at each place
 
 CHUNK = 2**14  # networks at once: what they need stays in the cache
@@ -39,9 +40,6 @@ class DesignSpace(ABC):
     def __init__(self, axes: Sequence[Axis], bands: dict[str, Band], resolution: int, body: dict[str, Any]) -> None:
         # flops first, since they reject most
         self.bands = {kind: bands[kind] for kind in ("flops", "params", "acts") if bands[kind]}
-        for kind, (low, high) in self.bands.items():
-            if not 0 < low <= high:
-                raise ValueError(f"{kind}: [{low}, {high}] is no range: give two positive numbers, the lower one first")
         self.axes, self.resolution, self.body = list(axes), resolution, body
         self.columns = {column: axis for axis in self.axes for column in axis.columns}
 

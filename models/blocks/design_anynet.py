@@ -13,6 +13,16 @@ from models.blocks.anynet import fit_groups
 from models.blocks.axes import Axis
 from models.blocks.costs import Stages
 from models.blocks.design import Band, DesignSpace, Values
+from models.blocks.ranges import (
+    Depth,
+    Pixels,
+    Positive,
+    Rising,
+    Share,
+    StageCount,
+    Stride,
+    Width,
+)
 
 __all__ = ["AnyNetSpace"]
 
@@ -34,18 +44,16 @@ class AnyNetSpace(DesignSpace):
         flops: Band = None,
         params: Band = None,
         acts: Band = None,
-        depths: tuple[int, int] = (1, 16),
-        widths: tuple[int, int] = (8, 1024),
-        bottleneck_ratios: tuple[float, ...] = (1, 2, 4),
-        group_widths: tuple[int, ...] = (1, 2, 4, 8, 16, 32),
-        stages: int = 4,
-        resolution: int = 224,
-        stem_width: int = 32,
-        stem_stride: int = 2,
-        se_ratio: float = 0.0,
+        depths: Rising[Depth] = (1, 16),
+        widths: Rising[Width] = (8, 1024),
+        bottleneck_ratios: tuple[Positive, ...] = (1, 2, 4),
+        group_widths: tuple[Width, ...] = (1, 2, 4, 8, 16, 32),
+        stages: StageCount = 4,
+        resolution: Pixels = 224,
+        stem_width: Width = 32,
+        stem_stride: Stride = 2,
+        se_ratio: Share = 0.0,
     ) -> None:
-        if stages < 1:
-            raise ValueError(f"stages: {stages}, give a positive number")
         self.number = stages
         names = {
             key: [one] if key in self.shared else [f"{one}_{i + 1}" for i in range(stages)]

@@ -15,6 +15,18 @@ from models.blocks.anynet import quantised_stages, regnet_stages
 from models.blocks.axes import Axis
 from models.blocks.costs import Stages
 from models.blocks.design import Band, DesignSpace, Values, chosen
+from models.blocks.ranges import (
+    Depth,
+    Growth,
+    Pixels,
+    Positive,
+    Rising,
+    Share,
+    Slope,
+    StageCount,
+    Stride,
+    Width,
+)
 
 __all__ = ["RegNetSpace", "quantised"]
 
@@ -36,17 +48,17 @@ class RegNetSpace(DesignSpace):
         flops: Band = None,
         params: Band = None,
         acts: Band = None,
-        depth: tuple[int, int] = (12, 28),
-        w_0: tuple[int, int] = (8, 256),
-        w_a: tuple[float, float] = (8.0, 256.0),
-        w_m: tuple[float, float] = (2.0, 3.0),
-        group_width: tuple[int, ...] = (8, 128),
-        bottleneck_ratio: tuple[float, ...] = (1.0,),
-        stages: int | tuple[int, int] = 4,
-        resolution: int = 224,
-        stem_width: int = 32,
-        stem_stride: int = 2,
-        se_ratio: float | None = None,
+        depth: Rising[Depth] = (12, 28),
+        w_0: Rising[Width] = (8, 256),
+        w_a: Rising[Slope] = (8.0, 256.0),
+        w_m: Rising[Growth] = (2.0, 3.0),
+        group_width: tuple[Width, ...] = (8, 128),
+        bottleneck_ratio: tuple[Positive, ...] = (1.0,),
+        stages: StageCount | Rising[StageCount] = 4,
+        resolution: Pixels = 224,
+        stem_width: Width = 32,
+        stem_stride: Stride = 2,
+        se_ratio: Share | None = None,
     ) -> None:
         axes = [
             Axis.steps(["depth"], depth, 1, "linear"),
@@ -57,8 +69,6 @@ class RegNetSpace(DesignSpace):
             Axis.ratios(["bottleneck_ratio"], bottleneck_ratio),
         ]
         self.number = (stages, stages) if isinstance(stages, int) else stages
-        if not 1 <= self.number[0] <= self.number[1]:
-            raise ValueError(f"stages: {stages} is neither a positive number nor a range, the lower one first")
         squeeze = self.squeeze if se_ratio is None else se_ratio
         body = {"se_ratio": squeeze, "stem_width": stem_width, "stem_stride": stem_stride}
         super().__init__(axes, {"flops": flops, "params": params, "acts": acts}, resolution, body)

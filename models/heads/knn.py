@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.blocks.pooled import Pooled
+from models.blocks.ranges import Count, Positive
 
 __all__ = ["KNN"]
 
@@ -22,11 +23,14 @@ class KNN(Pooled):
     """
 
     def __init__(
-        self, channels: Sequence[int], classes: int, samples: int, k: int = 20, temperature: float = 0.07
+        self,
+        channels: Sequence[int],
+        classes: int,
+        samples: Count,
+        k: Count = 20,
+        temperature: Positive = 0.07,
     ) -> None:
         super().__init__()
-        if samples < 1 or k < 1 or temperature <= 0:
-            raise ValueError(f"knn: give samples >= 1, k >= 1, temperature > 0, not {samples}, {k}, {temperature}")
         self.classes, self.k, self.temperature = classes, min(k, samples), temperature
         # a layer, so that params and flops count what is kept and compared
         self.bank = nn.Linear(channels[-1], samples, bias=False).requires_grad_(False)

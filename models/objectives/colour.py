@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from models.blocks.draws import Draws
 from models.blocks.pretext import Pretext
+from models.blocks.ranges import Part, Positive, Rising, Share, Stride
 from models.blocks.views import IMAGENET_MEAN, IMAGENET_STD
 
 __all__ = ["Colour", "bins", "lab", "rgb"]
@@ -38,14 +39,12 @@ class Colour(Pretext):
         self,
         backbone: nn.Module,
         head: nn.Module,
-        stride: int = 1,
-        scale: tuple[float, float] = (0.4, 1.0),
-        ratio: tuple[float, float] = (3 / 4, 4 / 3),
-        flip: float = 0.5,
+        stride: Stride = 1,
+        scale: Rising[Part] = (0.4, 1.0),
+        ratio: Rising[Positive] = (3 / 4, 4 / 3),
+        flip: Share = 0.5,
     ) -> None:
         super().__init__(backbone, head, scale, ratio, flip)
-        if stride < 1:
-            raise ValueError(f"stride={stride}: give 1 to predict the colour of every pixel, or more")
         self.stride = stride
         self.register_buffer("table", bins()[1], persistent=False)
 

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import permutations as orders
 from math import factorial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from models.blocks.draws import Draws, moved
 from models.blocks.pretext import Pretext
+from models.blocks.ranges import Part, Positive, Rising, Share
 
 __all__ = ["Jigsaw", "permutation_set"]
 
@@ -36,20 +38,17 @@ class Jigsaw(Pretext):
         self,
         backbone: nn.Module,
         head: nn.Module,
-        grid: int = GRID,
-        permutations: int = PERMUTATIONS,
-        tile: float = 0.75,
-        grey: float = 0.3,
-        scale: tuple[float, float] = (0.4, 1.0),
-        ratio: tuple[float, float] = (3 / 4, 4 / 3),
-        flip: float = 0.5,
+        grid: Annotated[int, Field(ge=2, le=3)] = GRID,
+        permutations: Annotated[int, Field(ge=2, le=factorial(9))] = PERMUTATIONS,
+        tile: Part = 0.75,
+        grey: Share = 0.3,
+        scale: Rising[Part] = (0.4, 1.0),
+        ratio: Rising[Positive] = (3 / 4, 4 / 3),
+        flip: Share = 0.5,
     ) -> None:
         super().__init__(backbone, head, scale, ratio, flip)
-        if not 2 <= grid <= 3 or not 2 <= permutations <= factorial(grid**2) or not 0 < tile <= 1:
-            raise ValueError(
-                f"jigsaw: grid={grid}, permutations={permutations}, tile={tile}: give a grid of 2 and up to 24 "
-                "permutations, or of 3 and up to 362880, and a tile above 0 and at most 1"
-            )
+        if permutations > factorial(grid**2):
+            raise ValueError(f"grid={grid}, permutations={permutations}: a grid of 2 has up to 24, of 3 up to 362880")
         self.grid, self.tile, self.grey = grid, tile, grey
         self.permutations = permutation_set(grid**2, permutations)  # on the host, where draws are
 

@@ -6,13 +6,15 @@ section 3. As a proxy for labels: Liu et al. 2020, "Are Labels Necessary for Neu
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from models.blocks.draws import Draws, moved
 from models.blocks.pretext import Pretext
+from models.blocks.ranges import Part, Positive, Rising, Share
 
 __all__ = ["Rotation"]
 
@@ -28,14 +30,12 @@ class Rotation(Pretext):
         self,
         backbone: nn.Module,
         head: nn.Module,
-        rotations: int = 4,
-        scale: tuple[float, float] = (0.4, 1.0),
-        ratio: tuple[float, float] = (3 / 4, 4 / 3),
-        flip: float = 0.5,
+        rotations: Annotated[int, Field(ge=1, le=4)] = 4,
+        scale: Rising[Part] = (0.4, 1.0),
+        ratio: Rising[Positive] = (3 / 4, 4 / 3),
+        flip: Share = 0.5,
     ) -> None:
         super().__init__(backbone, head, scale, ratio, flip)
-        if not 1 <= rotations <= 4:
-            raise ValueError(f"rotations={rotations}: an image has four, give 1 to 4")
         self.rotations = rotations
 
     @staticmethod

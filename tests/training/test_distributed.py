@@ -25,7 +25,7 @@ from engine.training.plan import Training
 from engine.training.recipe import Recipe
 from tests.training.toys import RECIPE, SECTIONS, Toy, plain, tiny
 
-VARIANTS = {  # 57 images: batches of 18 leave three for two workers, batches of 14 leave one for one of them
+VARIANTS = {  # 57 images: batches of 18 leave three for two workers, batches of 14 one, which joins them
     "as it comes": RECIPE,
     "clipped": replace(RECIPE, clip=0.5, weight_decay=0.01),
     "micro-batches": replace(RECIPE, micro=3),

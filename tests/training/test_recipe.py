@@ -138,6 +138,11 @@ def test_every_optimizer_lowers_the_loss(name):
         ({"momentum": 0.9}, "unknown name 'missing'"),
         ({"name": "sgd", "momentun": 0.9}, "did you mean 'momentum'"),
         ({"name": "sgd", "lr": 0.1}, "'lr' is set by the code"),
+        ({"name": "sgd", "momentum": -1}, r"recipe\.optimizer\.momentum = -1: Input should be greater"),
+        ({"name": "sgd", "nesterov": True}, "recipe.optimizer: Nesterov momentum requires a momentum"),
+        ({"name": "adamw", "betas": [0.9, 1]}, r"recipe\.optimizer\.betas\.1 = 1: Input should be less than 1"),
+        ({"name": "lars", "trust_coeff": "0.1"}, r"recipe\.optimizer\.trust_coeff = '0\.1': give a number"),
+        ({"name": "lamb", "eps": 0}, r"recipe\.optimizer\.eps = 0: Input should be greater than 0"),
     ],
 )
 def test_unknown_optimizers_and_settings_are_told(section, fault):

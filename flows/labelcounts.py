@@ -1,0 +1,55 @@
+"""Images of a labelled set per class and split, as the stage corpus will leave them."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+
+from corpus import splits
+from corpus.store.classes import Classes, classes_of
+from corpus.store.read import read_table, shards_of
+from engine.digest import digest
+from flows import settings
+
+ROWS = {"id": pa.string(), "label": pa.string(), "split": pa.string()}
+
+
+def counted(folder: Path, shares: dict[str, float]) -> tuple[Classes, list[str]]:
+    """Images per class and split as the stage corpus leaves them; the splits it holds out of train.
+
+    shares: {"val", "test"}. Kept by the store's digest: a million labels take some seconds.
+    """
+    key = digest(folder / "store.json", shares, Path(splits.__file__))
+    kept = settings.STATE / "labels" / f"{folder.name}.json"
+    if kept.is_file():
+        about = json.loads(kept.read_text(encoding="utf-8"))
+        if about["key"] == key:
+            return Classes(map(tuple, about["counts"])), about["held"]
+    classes, held = _counted(folder, shares)
+    rows = []
+    for label, found in classes.counts.items():
+        rows += [(label, split, number) for split, number in found.items() if number]
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    part = kept.with_suffix(".part")
+    part.write_text(json.dumps({"key": key, "held": held, "counts": rows}), encoding="utf-8")
+    part.replace(kept)
+    return classes, held
+
+
+def _counted(folder: Path, shares: dict[str, float]) -> tuple[Classes, list[str]]:
+    shards = shards_of(folder)
+    classes = classes_of((folder, shard) for shard in shards)
+    had = classes.splits
+    held = [name for name in ("test", "val") if not had[name] and shares[name] and had["train"]]
+    number = {label: i for i, label in enumerate(sorted(classes.counts))}
+    rules = [splits.HeldOut(name, shares[name], len(number)) for name in held]
+    for shard in shards if held else []:
+        columns = (column.to_pylist() for column in read_table(folder, shard, ROWS).columns)
+        for key, label, split in zip(*columns, strict=True):
+            if split != "train":
+                continue
+            taken = (rule.name for rule in rules if rule.takes(key, number[label]))
+            if into := next(taken, None):  # the rules after it are not asked, as in the stage
+                classes.add(label, into)
+                classes.add(label, "train", -1)
+    return classes, held

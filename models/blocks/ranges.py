@@ -1,0 +1,57 @@
+"""Ranges of the numbers that params.yaml may hold, as types of the parameters that take them.
+
+engine/build.py holds a section to its function's signature, and so to these: what is out of range
+is refused with its place before anything runs. No float may be infinite or NaN, and no word, true
+or false stands for a number.
+"""
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, Field
+
+__all__ = [
+    "Count",
+    "Depth",
+    "Growth",
+    "Least",
+    "Listed",
+    "Part",
+    "Pixels",
+    "Positive",
+    "Rising",
+    "Seed",
+    "Share",
+]
+__all__ += ["Slope", "StageCount", "Stride", "Unique", "Width"]
+
+T = TypeVar("T")
+
+
+def _rising(pair: tuple[Any, Any]) -> tuple[Any, Any]:
+    if pair[0] > pair[1]:
+        raise ValueError("give two numbers, the lower one first")
+    return pair
+
+
+def _different(values: list[Any]) -> list[Any]:
+    if twice := [value for place, value in enumerate(values) if value in values[:place]]:
+        raise ValueError(f"{twice[0]!r} is listed twice")
+    return values
+
+
+Count = Annotated[int, Field(ge=1)]
+Depth = Annotated[int, Field(ge=1, le=1000)]  # blocks: more take minutes to build
+Width = Annotated[int, Field(ge=1, le=2**16)]  # channels; Mahajan et al. 2018 have 12,288 at most
+Stride = Annotated[int, Field(ge=1, le=16)]  # pixels
+Pixels = Annotated[int, Field(ge=1, le=4096)]  # side of an image; larger ones fit no memory
+Seed = Annotated[int, Field(ge=0, lt=2**31)]  # kept as int32 beside predictions
+Positive = Annotated[float, Field(gt=0)]
+Growth = Annotated[float, Field(gt=1, le=64)]  # a factor from stage to stage
+Slope = Annotated[float, Field(gt=0, le=2**16)]  # channels per block
+StageCount = Annotated[int, Field(ge=1, le=64)]  # each halves the map
+Least = Annotated[float, Field(ge=0)]  # from 0 on
+Share = Annotated[float, Field(ge=0, le=1)]  # a probability, both ends included
+Part = Annotated[float, Field(gt=0, le=1)]  # of a whole, of which nothing would make no sense
+Rising = Annotated[tuple[T, T], AfterValidator(_rising)]  # (lowest, highest)
+Unique = Annotated[list[T], AfterValidator(_different)]  # none of them twice
+Listed = Annotated[list[T], Field(min_length=1), AfterValidator(_different)]  # one or more
