@@ -15,7 +15,7 @@ TEMPORARY = (".dvc", "tmp", "exps")  # where DVC runs experiments in folders of 
 HELP = """MLFLOW_TRACKING_URI names the MLflow that all is logged and registered to, by default mlflow.db
 in this folder: http://host:5000 (user and password within it, or in MLFLOW_TRACKING_USERNAME and
 MLFLOW_TRACKING_PASSWORD) or postgresql://user@host/base. TAGDAG_MLFLOW_PATIENCE: seconds to wait
-for one that is away or locked (120)."""
+for one that is away or locked (120). `python -m flows.environment` lists all variables of tagdag."""
 
 
 def home() -> Path:

@@ -19,10 +19,11 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("flows", "engine", "models", "metrics", "corpus")
 
 # They check, tell and schedule, and change nothing of what a stage computes: the walk goes around them.
-ASIDE = frozenset({"corpus.names", "engine", "engine.waiting", "flows"}).union(
+ASIDE = frozenset({"corpus.names", "engine", "engine.environment", "engine.waiting", "flows"}).union(
     f"flows.{name}"
     for name in (
-        *("address", "beside", "check", "code", "command", "deployed", "intact", "missing", "moved"),
+        *("address", "beside", "check", "code", "command", "damaged", "deployed", "environment", "faults"),
+        *("intact", "missing", "moved", "osfaults"),
         *("orchestrate", "origin", "outage", "pipeline", "pointer", "refusals", "run", "runners"),
         *("pool", "sending", "settings", "spool", "sqlite", "store", "tracking", "warm", "worker"),
         "retest",  # of a champion, by code that evaluate, whose outputs register needs, runs again for

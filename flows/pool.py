@@ -9,9 +9,7 @@ TAGDAG_ARMS=2 says how many processes, TAGDAG_ARMS=2:4 also how many threads eac
 """
 
 import contextvars
-import os
 import queue
-import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -20,6 +18,7 @@ from functools import partial
 from typing import Any
 
 from engine.cores import cores
+from engine.environment import value
 from flows.warm import Worker, gpus, start_server
 
 DEATHS = 3  # of the process that makes a call, before it is given up
@@ -33,18 +32,15 @@ class Ended(KeyboardInterrupt):
 
 
 def said() -> tuple[int, int]:
-    """(processes, threads of each) that TAGDAG_ARMS names, 0 processes where it names none; ValueError for nonsense."""
-    value = os.environ.get("TAGDAG_ARMS", "")
-    if value and not re.fullmatch(r"[1-9]\d*(:[1-9]\d*)?", value):
-        raise ValueError(f"TAGDAG_ARMS={value}: say how many processes, as in 2, or also their threads, as in 2:4")
-    many, _, threads = value.partition(":")
+    """(processes, threads of each) that TAGDAG_ARMS names, 0 processes where it names none."""
+    many, _, threads = (value("TAGDAG_ARMS") or "").partition(":")
     return int(many or 0), int(threads or 1)
 
 
 def sizes() -> tuple[int, int]:
     """(processes, threads of each) as TAGDAG_ARMS says, else one process per GPU, or per core with one thread."""
     many, threads = said()
-    if int(os.environ.get("TAGDAG_WORKERS", "1")) > 1:  # one training by several processes has the machine
+    if (value("TAGDAG_WORKERS") or 1) > 1:  # one training by several processes has the machine
         many = 1
     return many or gpus() or cores(), threads
 
@@ -144,15 +140,10 @@ def apart(function: Callable, *arguments: Any, report: Callable[..., None] | Non
     """
     if pool := current():
         return pool.call(function, *arguments, report=report)
-    import torch
+    from engine.threads import threads
 
-    before = torch.get_num_threads()
-    if not gpus():
-        torch.set_num_threads(sizes()[1])
-    try:
+    with threads(None if gpus() else sizes()[1]):
         return function(*arguments, **({"report": report} if report else {}))
-    finally:
-        torch.set_num_threads(before)
 
 
 def each(function: Callable, many: list[tuple], told: Callable[[int], None] = lambda done: None) -> list[Any]:

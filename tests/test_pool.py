@@ -84,7 +84,7 @@ def test_one_process_for_each_gpu(monkeypatch):
 @pytest.mark.parametrize("said", ["0", "-1", "many", "2:", "2:0"])
 def test_what_is_no_size_is_told(monkeypatch, said):
     monkeypatch.setenv("TAGDAG_ARMS", said)
-    with pytest.raises(ValueError, match=f"TAGDAG_ARMS={said}: say how many processes"):
+    with pytest.raises(ValueError, match=f"TAGDAG_ARMS={said}: give how many processes"):
         pool.sizes()
 
 
