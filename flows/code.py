@@ -22,8 +22,8 @@ ROOMS = ("flows", "engine", "models", "metrics", "corpus")
 ASIDE = frozenset({"corpus.names", "engine", "engine.environment", "engine.waiting", "flows"}).union(
     f"flows.{name}"
     for name in (
-        *("address", "beside", "check", "code", "command", "damaged", "deployed", "environment", "faults"),
-        *("intact", "missing", "moved", "osfaults"),
+        *("address", "beside", "check", "code", "command", "damaged", "deployed", "environment"),
+        *("faults", "intact", "missing", "moved", "osfaults", "showing"),
         *("orchestrate", "origin", "outage", "pipeline", "pointer", "refusals", "run", "runners"),
         *("pool", "sending", "settings", "spool", "sqlite", "store", "tracking", "warm", "worker"),
         "retest",  # of a champion, by code that evaluate, whose outputs register needs, runs again for

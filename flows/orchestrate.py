@@ -5,22 +5,17 @@ plain function and hand it to Prefect, imported on first use, only where a serve
 """
 
 import contextlib
-import contextvars
 import functools
 import logging
 import os
-import re
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
 from typing import Any
 
-from corpus.names import printable
 from flows.prefectauth import authenticate
+from flows.showing import Show, artifact, bar, every, lines, slug
 
+__all__ = ["Show", "flow", "link", "log", "orchestrated", "phase", "progress", "slug", "task"]
 log = logging.getLogger("tagdag")
 
 
@@ -81,93 +76,12 @@ def link(key: str, url: str, text: str) -> None:
         create_link_artifact(link=url, link_text=text, key=key)
 
 
-def slug(title: str) -> str:
-    """A title as Prefect wants keys: lower case, digits, dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+def phase(show: Show, before: int, total: int) -> Show:
+    """The progress of one loop as a part of longer work: `before` steps were done by others, of `total` of all.
 
-
-Show = Callable[[int, int | None, str], None]
-
-
-def _every(seconds: float, tell: Show) -> Show:
-    """`tell` at most so often, at the first call and at the last; the others cost a look at the clock."""
-    due = 0.0
-
-    def show(done: int, total: int | None, text: str = "") -> None:
-        nonlocal due
-        now = time.monotonic()
-        if now >= due or done == total:
-            due = now + seconds
-            tell(done, total, printable(text))  # a file's or a set's name may be in it
-
-    return show
-
-
-@contextmanager
-def _bar(title: str) -> Iterator[Show]:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    times = (TimeElapsedColumn(), TimeRemainingColumn())
-    # twice a second: drawing takes half a millisecond, in a thread that shares the interpreter with the training
-    with Progress(*columns, *times, console=Console(stderr=True), refresh_per_second=2, transient=True) as bar:
-        row = bar.add_task(title, total=None)
-        yield lambda done, total, text: bar.update(
-            row, completed=done, total=total, description=f"{title} {text}".strip()
-        )
-
-
-@contextmanager
-def _lines(title: str) -> Iterator[Show]:
-    started, first = time.monotonic(), None
-
-    def tell(done: int, total: int | None, text: str) -> None:
-        nonlocal first
-        now = time.monotonic()
-        first = first or (now, done)  # a run that was taken up again has done part of its work before
-        each = (now - first[0]) / (done - first[1]) if done > first[1] else 0
-        left = f", {each * (total - done):.0f} s left" if total and each else ""
-        print(f"{title} {done}/{total or '?'}, {now - started:.0f} s{left}{text and ': ' + text}", file=sys.stderr)
-
-    yield tell
-
-
-@contextmanager
-def _artifact(title: str) -> Iterator[Show]:
-    """A progress artifact in Prefect, from a thread: a call takes up to 0.1 s, and fails while the server is away."""
-    updates: SimpleQueue[tuple[float, str] | None] = SimpleQueue()
-
-    def keep() -> None:
-        artifact, failed = None, False
-        while update := updates.get():
-            try:
-                from prefect.artifacts import create_progress_artifact, update_progress_artifact
-
-                artifact = artifact or create_progress_artifact(0.0, key=slug(title), description=title)
-                update_progress_artifact(artifact, *update)
-            except Exception as error:
-                if not failed:
-                    log.warning("Prefect does not take the progress of %s at present: %s", title, str(error)[:200])
-                failed = True
-
-    # in the context of the flow run, to which the artifact belongs
-    thread = threading.Thread(
-        target=contextvars.copy_context().run, args=(keep,), name=f"{title} artifact", daemon=True
-    )
-    thread.start()
-    try:
-        yield lambda done, total, text: total and updates.put((100.0 * done / total, f"{title} {text}".strip()))
-    finally:
-        updates.put(None)
-        thread.join(5)
+    Several loops one after another then show one number that only rises, and ends at the whole.
+    """
+    return lambda done, _, text="": show(before + done, total, text)
 
 
 @contextmanager
@@ -175,17 +89,25 @@ def progress(title: str) -> Iterator[Show]:
     """Yield `show(done, total, text="")`: a bar with ETA on a terminal, lines in a log, an artifact in Prefect.
 
     The workers of a distributed training are in no flow run, and have no artifact.
-    It may be called at every step; what it shows is the state of some call in the last seconds, and the end.
+    It may be called at every step; what it shows is the state of some call in the last seconds, and
+    the end: when the block is left without an error, all is done, and that is the last state. After
+    an error the last one stays.
     """
     from rich.console import Console
 
-    kinds = [(_bar, 0.5) if Console(stderr=True).is_terminal else (_lines, 10)]
-    kinds += [(_artifact, 10)] if orchestrated() and "TORCHELASTIC_RUN_ID" not in os.environ else []
+    kinds = [(bar, 0.5) if Console(stderr=True).is_terminal else (lines, 10)]
+    kinds += [(artifact, 10)] if orchestrated() and "TORCHELASTIC_RUN_ID" not in os.environ else []
+    last: tuple[int, int | None] | None = None
     with contextlib.ExitStack() as stack:
-        shown = [_every(seconds, stack.enter_context(kind(title))) for kind, seconds in kinds]
+        shown = [every(seconds, stack.enter_context(kind(title))) for kind, seconds in kinds]
 
         def show(done: int, total: int | None, text: str = "") -> None:
+            nonlocal last
+            last = done, total
             for each in shown:
                 each(done, total, text)
 
         yield show
+        if last and last[0] != last[1]:
+            whole = last[1] or last[0]
+            show(whole, whole)

@@ -210,7 +210,8 @@ def lost_table() -> None:
 
 
 def cut_archive() -> None:
-    tarfile.open(written("posts.tar", b"\x1f\x8b\x08" + bytes(20)))
+    with tarfile.open(written("posts.tar", b"\x1f\x8b\x08" + bytes(20))):
+        pass
 
 
 def no_zip() -> None:
@@ -320,7 +321,7 @@ def no_package() -> None:
         (lambda: settings.backbone("winner"), "out/search/winner.yaml is missing", "run the stage search first"),
         (lambda: Path("out/finetune/winner/records.json").read_text(), "is missing", "dvc repro finetune@winner"),
         (lambda: Path("out/evaluate/records.json").read_text(), "is missing", "the stage evaluate first"),
-        (lambda: os.listdir("data/posts"), "data/posts is missing", "`make data`"),
+        (lambda: next(Path("data/posts").iterdir()), "data/posts is missing", "`make data`"),
         (lambda: Path(".tagdag/x.json").read_text(), ".tagdag/x.json is gone", "run the command again"),
         (lambda: Path("small.yaml").read_text(), "small.yaml: there is no such file", "see that the path is right"),
         (folder_gone, "the folder that this command was started in is gone", "change to the project's folder"),
