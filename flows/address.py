@@ -55,8 +55,8 @@ def shown() -> str:
 
 
 def web() -> str:
-    """Where the MLflow UI is, or will be after `make mlflow`."""
-    return uri() if uri().startswith("http") else "http://127.0.0.1:5000"
+    """Where the MLflow UI is, or will be after `make mlflow`, whose port is MLFLOW_PORT."""
+    return uri() if uri().startswith("http") else f"http://127.0.0.1:{os.environ.get('MLFLOW_PORT') or 5000}"
 
 
 def page(experiment: str, run: str = "") -> str:
