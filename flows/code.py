@@ -5,6 +5,7 @@ something else discards nothing. dvc.yaml has the same files as dependencies: `p
 rewrites its lists, and tests/test_dag.py holds them to it.
 """
 
+import argparse
 import ast
 import functools
 import re
@@ -193,6 +194,7 @@ def written(text: str) -> str:
 
 def main() -> None:
     """Rewrite the lists of code in dvc.yaml."""
+    argparse.ArgumentParser(prog="python -m flows.code", description=main.__doc__).parse_args()
     file = ROOT / "dvc.yaml"
     text = written(file.read_text())
     file.write_text(text)

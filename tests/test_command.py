@@ -59,11 +59,7 @@ for name in sys.argv[1:]:
         found = [each for each in heavy if each in sys.modules]
         print(name, end.code, told.getvalue()[:6], *found)
 """
-COMMANDS = sorted(
-    file.stem
-    for file in (ROOT / "flows").glob("*.py")
-    if '__name__ == "__main__"' in file.read_text() and file.stem != "code"  # which rewrites dvc.yaml
-)
+COMMANDS = sorted(file.stem for file in (ROOT / "flows").glob("*.py") if '__name__ == "__main__"' in file.read_text())
 
 
 def test_help_imports_nothing_that_takes_seconds():
