@@ -22,13 +22,16 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.clone import checkout, overlaid, sampled
-from benchmarks.kills import ROOT, SMALL
+from benchmarks.kills import ROOT
 from engine.cores import cores, processor
 
 RESULT = ROOT / "benchmarks" / "results" / "startup.md"
 STAGES = ("corpus", "search", "pretrain@baseline", "finetune@baseline", "evaluate", "register")
-PARAMS = SMALL | {
-    "finetune": {"labels_per_class": [4], "seeds": [0], "epochs": 2, "recipe": {"batch": 16}},
+PARAMS = {  # what comes after the first step is not looked at
+    "corpus": {"min_posts": 5, "holdout": 0.2},
+    "search": {"trials": 1, "epochs": 1},
+    "pretrain": {"epochs": 1},
+    "finetune": {"labels_per_class": [4], "seeds": [0], "epochs": 1, "modes": ["full"]},
     "evaluate": {"runs": 3, "batches": [8], "seconds": 0.05},
 }
 # a progress line: its title, how far, the seconds so far

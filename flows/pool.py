@@ -19,7 +19,7 @@ from typing import Any
 
 from engine.cores import cores
 from engine.environment import value
-from flows.warm import Worker, gpus, start_server
+from flows.warm import TRAINS, Worker, gpus, start_server
 
 DEATHS = 3  # of the process that makes a call, before it is given up
 GRACE = 20.0  # seconds that a stopped training has to keep its state
@@ -48,14 +48,14 @@ def sizes() -> tuple[int, int]:
 class Pool:
     """`call` may be used by as many threads as there are processes; more wait."""
 
-    def __init__(self, processes: int, threads: int) -> None:
+    def __init__(self, processes: int, threads: int, trains: bool = False) -> None:
         self.processes, self._threads, self._ended = processes, threads, False
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
         for place in range(processes):
             self._free.put(place)
         self._workers: dict[int, Worker] = {}
         self._starting = threading.Lock()
-        start_server()
+        start_server(TRAINS if trains else ())
 
     def call(self, function: Callable, *arguments: Any, report: Callable[..., None] | None = None) -> Any:
         """The function's result, computed in a process; its own errors are raised here."""
@@ -110,13 +110,16 @@ class Pool:
 
 
 @contextmanager
-def side_by_side(wanted: bool = True) -> Iterator[None]:
-    """Inside, `apart` and `runners.gathered` use processes, where there is more than one core or GPU."""
+def side_by_side(wanted: bool = True, trains: bool = False) -> Iterator[None]:
+    """Inside, `apart` and `runners.gathered` use processes, where there is more than one core or GPU.
+
+    trains: what they are to do; it changes only how soon they begin.
+    """
     processes, threads = sizes()
     if not wanted or processes == 1:
         yield
         return
-    pool = Pool(processes, threads)
+    pool = Pool(processes, threads, trains)
     token = _open.set(pool)
     try:
         yield
