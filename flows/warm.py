@@ -15,6 +15,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from flows import faults
+
 DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # without one of these there is no GPU to ask torch for
 WARM = ["flows.arms", "flows.records"]  # imported once, for all processes
 # the first step of any of torch's optimizers imports it, which takes more than a second
@@ -97,7 +99,8 @@ def _portable(error: Exception) -> Exception:
     try:
         error = pickle.loads(pickle.dumps(error))
     except Exception:
-        error = ValueError(str(error)) if isinstance(error, ValueError) else RuntimeError(repr(error))
+        told = faults.told(error)
+        error = ValueError(told) if told else RuntimeError(repr(error))
     error.add_note(where)
     return error
 
