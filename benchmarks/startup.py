@@ -1,11 +1,12 @@
-"""How long a command takes to begin: its --help, and each stage's first line of progress, under both drivers.
+"""How long a command takes to begin: its --help, and each stage's first line of progress.
 
     python -m benchmarks.startup [--runs 3] [--out]
 
-In a clone of this repository's HEAD with a small drawn sample, on warm caches: the whole DAG once, then every
-stage again by `dvc repro --force --single-item`, and all of them by `python -m flows.pipeline --force`. Seconds are
-counted from the stage's start as its driver tells it; what DVC takes before that stands beside it. A stage without
-progress, register, is timed to its end.
+In a clone of this repository's HEAD with a small drawn sample, on warm caches: the whole DAG once,
+then every stage again by `dvc repro --force --single-item`, and all of them by
+`python -m flows.pipeline --force`. Seconds are counted from the stage's start as its driver tells
+it; what DVC takes before that stands beside it. A stage without progress, register, is timed to its
+end.
 """
 
 import argparse
@@ -99,7 +100,7 @@ def first_steps(told: Iterator[tuple[float, str]]) -> dict[str, tuple[float, flo
 
 
 def measured(folder: Path, runs: int) -> dict[str, list[float]]:
-    """[DVC before the stage, stage under DVC, stage in the pipeline], medians in seconds, by stage."""
+    """[DVC before the stage, under DVC, in the pipeline], medians in seconds, by stage."""
     for _ in lines(folder, "dvc", "repro"):
         pass
     dvc: dict[str, list[tuple[float, float]]] = {stage: [] for stage in STAGES}
@@ -111,7 +112,11 @@ def measured(folder: Path, runs: int) -> dict[str, list[float]]:
         found = first_steps(lines(folder, sys.executable, "-m", "flows.pipeline", "--force"))
         for stage in STAGES:
             ours[stage].append(found[stage][1])
-    return {stage: [median(times) for times in (*zip(*dvc[stage], strict=True), ours[stage])] for stage in STAGES}
+    found = {}
+    for stage in STAGES:
+        before, under = zip(*dvc[stage], strict=True)
+        found[stage] = [median(times) for times in (before, under, ours[stage])]
+    return found
 
 
 def report(runs: int, folder: Path) -> str:
@@ -128,7 +133,7 @@ def report(runs: int, folder: Path) -> str:
         "",
         "| stage | DVC before it, s | first step under `dvc repro`, s | in the pipeline, s |",
         "| --- | --- | --- | --- |",
-        *(f"| {name} | {' | '.join(f'{each:.1f}' for each in row)} |" for name, row in stages.items()),
+        *("| {} | {:.1f} | {:.1f} | {:.1f} |".format(name, *row) for name, row in stages.items()),
         "",
         "First step: the first line of progress after the driver has told that the stage begins;",
         "of register, which has none, its end. The pipeline is one process for all stages.",

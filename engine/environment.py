@@ -1,4 +1,4 @@
-"""The environment variables that tagdag reads: what each is for, what it may be, what it is when it is not set.
+"""The environment variables of tagdag: what each is for, what it may be, what it is when not set.
 
 Every one is read by `value`, so that a wrong one is told in one way, and `wrong` finds all of them
 before anything runs. `python -m flows.environment` prints the table.
@@ -16,7 +16,7 @@ DAY = 86_400  # seconds
 
 @dataclass(frozen=True)
 class Kind:
-    """What the text of a variable may be. `wants`: in words, after "give"; `read`: ValueError for anything else."""
+    """What a text may be. `wants`: in words, after "give"; `read`: ValueError for anything else."""
 
     wants: str
     read: Callable[[str], Any]
@@ -24,7 +24,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Variable:
-    """One variable. `unset`: what its absence means, in words. `secret`: its value is never printed."""
+    """One variable. `unset`: what its absence means, in words; `secret`: never print its value."""
 
     kind: Kind
     about: str
@@ -86,7 +86,10 @@ VARIABLES = {
         unset="one, or one for each GPU where it pays",
     ),
     "TAGDAG_ARMS": Variable(
-        matching(rf"{SIDE}(:{SIDE})?", f"how many processes, from 1 to {MANY}, or also their threads, as in 2:4"),
+        matching(
+            rf"{SIDE}(:{SIDE})?",
+            f"how many processes, from 1 to {MANY}, or also their threads, as in 2:4",
+        ),
         "processes that fine-tune and test networks side by side, and the threads of each",
         unset="one for each core or GPU, one thread each",
     ),
@@ -96,7 +99,10 @@ VARIABLES = {
         unset="one for each core or GPU, as far as memory allows",
     ),
     "TAGDAG_RUNNER": Variable(
-        matching(rf"(processes|dask|ray)(:{SIDE})?", "processes, dask or ray, or how many, as in processes:4"),
+        matching(
+            rf"(processes|dask|ray)(:{SIDE})?",
+            "processes, dask or ray, or how many, as in processes:4",
+        ),
         "Prefect's task runner for the fine-tuning; needs a Prefect server",
         unset="this project's own processes",
     ),
@@ -107,7 +113,9 @@ VARIABLES = {
         secret=True,
     ),
     "TAGDAG_STORAGE_PATIENCE": Variable(
-        number(0, DAY, "seconds"), "seconds to wait for that storage while it is locked or away", 120.0
+        number(0, DAY, "seconds"),
+        "seconds to wait for that storage while it is locked or away",
+        120.0,
     ),
     "TAGDAG_MLFLOW_PATIENCE": Variable(
         number(0, DAY, "seconds"), "seconds to wait for MLflow while it is away or locked", 120.0
@@ -120,16 +128,21 @@ VARIABLES = {
     "TAGDAG_CHECKPOINT_SECONDS": Variable(
         number(0, DAY, "seconds"), "seconds from one kept state of a training to the next", 15.0
     ),
-    "TAGDAG_THREADS": Variable(whole(0, MANY), "threads that decode images", 0, unset="0: as many as there are cores"),
-    "TAGDAG_CACHE_MB": Variable(whole(0, 1 << 20), "MiB of decoded images that a process keeps in memory", 512),
-    "TAGDAG_TRACEBACK": Variable(flag(), "faults with a stack trace: where in the code they arose", False),
+    "TAGDAG_THREADS": Variable(whole(0, MANY), "threads that decode images", 0, "0: by cores"),
+    "TAGDAG_CACHE_MB": Variable(whole(0, 1 << 20), "MiB of decoded images in memory", 512),
+    "TAGDAG_TRACEBACK": Variable(flag(), "faults with a stack trace", False),
     "TAGDAG_THREADS_EACH": Variable(
-        whole(0, MANY), "set by the pipeline itself: threads of trainings side by side", 0, unset="0: measured"
+        whole(0, MANY),
+        "set by the pipeline itself: threads of trainings side by side",
+        0,
+        unset="0: measured",
     ),
     "TAGDAG_BENCHMARK_SECONDS": Variable(
-        number(0.1, 3600, "seconds"), "seconds of each measurement of benchmarks.shared_machine", 8.0
+        number(0.1, 3600, "seconds"),
+        "seconds of each measurement of benchmarks.shared_machine",
+        8.0,
     ),
-    "TAGDAG_NO_WHEELS": Variable(flag(), "benchmarks/on_gpu.sh installs nothing from wheels/", False),
+    "TAGDAG_NO_WHEELS": Variable(flag(), "benchmarks/on_gpu.sh takes no wheels/", False),
 }
 
 

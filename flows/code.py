@@ -24,7 +24,7 @@ ASIDE = frozenset({"corpus.names", "engine", "engine.environment", "engine.waiti
     f"flows.{name}"
     for name in (
         *("address", "beside", "check", "code", "command", "damaged", "deployed", "environment"),
-        *("faults", "intact", "missing", "moved", "osfaults", "showing"),
+        *("faults", "intact", "libfaults", "missing", "moved", "osfaults", "showing"),
         *("orchestrate", "origin", "outage", "pipeline", "pointer", "refusals", "run", "runners"),
         *("pool", "sending", "settings", "spool", "sqlite", "store", "tracking", "warm", "worker"),
         "retest",  # of a champion, by code that evaluate, whose outputs register needs, runs again for

@@ -54,11 +54,11 @@ def _traced() -> bool:
 
 @contextmanager
 def user_errors(warn: bool = True) -> Iterator[None]:
-    """End the process with cause and fix, and exit code 2 where the fault lies in the input or the surroundings.
+    """End the process with cause and fix, and 2 where the fault is in input or surroundings.
 
-    Environment variables are looked at first; warn: also for what is odd about them. A bug ends with
-    its trace and 1. Ctrl-C, SIGTERM and a training that they stopped (an error with `.signal`):
-    128 + signal, as in a shell; so does a command whose reader has ended.
+    Environment variables are looked at first; warn: also for what is odd about them. A bug ends
+    with its trace and 1. Ctrl-C, SIGTERM and a training that they stopped (an error with
+    `.signal`): 128 + signal, as in a shell; so does a command whose reader has ended.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a letter that the encoding of a pipe lacks must not end a run

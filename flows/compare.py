@@ -1,6 +1,7 @@
-"""Finished searches side by side: `python -m flows.compare out/a out/b`; flows/comparison.py computes.
+"""Searches side by side: `python -m flows.compare out/a out/b`; flows/comparison.py computes.
 
-Tables and figure say which design space is better, and whether two ways of training rank networks alike.
+Tables and figure say which design space is better, and whether two ways of training rank
+networks alike.
 """
 
 import argparse
@@ -16,10 +17,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m flows.compare", description=__doc__)
     folder = "folder of a finished search, such as out/search"
     parser.add_argument("folders", nargs="+", metavar="SEARCH", help=folder)
-    parser.add_argument("--names", metavar="A,B", help="what to call them, in order; else by their folders")
+    called = "what to call them, in order; else by their folders"
+    parser.add_argument("--names", metavar="A,B", help=called)
     page = "page; a PNG goes beside (default: compare.html)"
     parser.add_argument("--out", type=Path, default=Path("compare.html"), metavar="FILE", help=page)
-    parser.add_argument("--by", choices=list(COSTS), default="flops", help="complexity to normalise by")
+    by = "complexity to normalise by"
+    parser.add_argument("--by", choices=list(COSTS), default="flops", help=by)
     given = parser.parse_args(arguments)
     with user_errors():
         from flows.comparison import compare

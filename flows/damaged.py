@@ -1,4 +1,4 @@
-"""Which of the project's own files cannot be read: errors of JSON and YAML name a line, but no file."""
+"""Which of the project's files cannot be read: errors of JSON and YAML name a line, but no file."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,14 @@ from flows.osfaults import stage_of
 
 LARGEST = 64 << 20  # bytes; no file of ours that is read whole has as many
 SETTINGS = ("params.yaml", "dvc.yaml", "data.dvc", ".dvc/config", "dvc.lock")
-PLACES = ("out/*/*.json", "out/*/*/*.json", "out/*/*.jsonl", "out/*/*.yaml", ".tagdag/*.json", "data/*/store.json")
+PLACES = (
+    "out/*/*.json",
+    "out/*/*/*.json",
+    "out/*/*.jsonl",
+    "out/*/*.yaml",
+    ".tagdag/*.json",
+    "data/*/store.json",
+)
 PLACES += ("data/targets/*/store.json",)
 
 
@@ -36,7 +43,8 @@ def fault(file: Path) -> str | None:
         READERS.get(file.suffix, str)(file.read_bytes().decode("utf-8"))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        return f"is not UTF-8 (line {line}, byte 0x{error.object[error.start]:02x}): save it as UTF-8"
+        byte = error.object[error.start]
+        return f"is not UTF-8 (line {line}, byte 0x{byte:02x}): save it as UTF-8"
     except json.JSONDecodeError as error:
         return f"is damaged (JSON, line {error.lineno}: {error.msg})"
     except yaml.YAMLError as error:

@@ -1,4 +1,4 @@
-"""The environment variables of tagdag: `python -m flows.environment` prints them, and what is wrong with those set.
+"""The environment variables: `python -m flows.environment` prints them, and what is wrong.
 
 Every command looks at them before anything runs. engine/environment.py has the table.
 """
@@ -24,13 +24,14 @@ EACH = {  # how many processes a variable asks for, and what each of them is
 
 
 def unknown() -> list[str]:
-    """A warning for each variable that looks like one of ours and is none, with the nearest that is."""
+    """A warning for each variable that looks like ours and is none, with the nearest that is."""
     told = []
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in VARIABLES:
             ends = [known.removeprefix(PREFIX) for known in VARIABLES]
             near = difflib.get_close_matches(name.removeprefix(PREFIX), ends, 1)
-            fix = f"did you mean {PREFIX}{near[0]}?" if near else "`python -m flows.environment` lists those that are"
+            others = "`python -m flows.environment` lists those that are"
+            fix = f"did you mean {PREFIX}{near[0]}?" if near else others
             told.append(f"{printable(name[:60])} is no variable of tagdag and does nothing: {fix}")
     return told
 
@@ -42,21 +43,22 @@ def asked(name: str) -> int:
 
 
 def crowded() -> list[str]:
-    """A warning for each variable that asks for more than this machine has cores; with GPUs there is none."""
+    """A warning for each variable that asks for more than there are cores; none with GPUs."""
     if gpus():
         return []
     told, most = [], cores()
+    there = f"{most} {'core' if most == 1 else 'cores'}"
     for name, what in EACH.items():
         if asked(name) > most:
             told.append(
-                f"{name}={value(name)} on {most} {'core' if most == 1 else 'cores'}: the {what} take turns, "
+                f"{name}={value(name)} on {there}: the {what} take turns, "
                 f"slower than with {most}, and each takes memory of its own"
             )
     return told
 
 
 def check(warn: bool = True) -> None:
-    """ValueError that tells all variables that are wrong; what is odd about others is said on standard error."""
+    """ValueError that tells all variables that are wrong; warn: print what is odd about others."""
     if told := wrong():
         raise ValueError("\n".join(told))
     for message in (*unknown(), *crowded()) if warn else ():

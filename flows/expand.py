@@ -1,7 +1,7 @@
-"""A small network grown step by step along the axis that pays most: `python -m flows.expand small.yaml --factor 8`.
+"""A network grown along the axis that pays most: `python -m flows.expand small.yaml --factor 8`.
 
-Feichtenhofer 2020, "X3D", arXiv 2004.04730, section 3.2; flows/expansion.py computes. A command that was
-cut short goes on where it was.
+Feichtenhofer 2020, "X3D", arXiv 2004.04730, section 3.2; flows/expansion.py computes. A command
+that was cut short goes on where it was.
 """
 
 import argparse
@@ -9,17 +9,23 @@ from pathlib import Path
 
 from flows.command import user_errors
 
-TRAINED = ("depth", "width", "bottleneck")  # images come in the pixels of the corpus, so their number is no axis
+TRAINED = (
+    "depth",
+    "width",
+    "bottleneck",
+)  # images come in the pixels of the corpus, so their number is no axis
 
 
 def main() -> None:
     """Command line."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="python -m flows.expand", description=__doc__, formatter_class=raw)
+    about = {"prog": "python -m flows.expand", "description": __doc__}
+    parser = argparse.ArgumentParser(**about, formatter_class=raw)
     parser.add_argument("section", type=Path, help="YAML of a backbone section of kind anynet")
     times = "multiply-adds of the result over the start's (default: 8)"
     parser.add_argument("--factor", type=float, default=8, help=times)
-    parser.add_argument("--axes", nargs="+", default=TRAINED, choices=TRAINED, help="to try in each step")
+    axes = {"nargs": "+", "default": TRAINED, "choices": TRAINED}
+    parser.add_argument("--axes", **axes, help="to try in each step")
     out = "where the result is written (default: expanded.yaml)"
     parser.add_argument("--out", type=Path, default=Path("expanded.yaml"), help=out)
     given = parser.parse_args()

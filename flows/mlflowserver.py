@@ -8,7 +8,7 @@ from flows.prefectserver import bound, port
 
 
 def main() -> None:
-    """Command line: look whether the port is free, which MLflow does not tell by its exit code, and serve."""
+    """Command line: see whether the port is free, which MLflow's exit code does not tell; serve."""
     parser = argparse.ArgumentParser(prog="python -m flows.mlflowserver", description=__doc__)
     parser.add_argument("--port", type=port, default=5000, help="default 5000")
     given = parser.parse_args()

@@ -43,13 +43,20 @@ def _dispatched(kind: str, function: Callable[..., Any], settings: Callable[[], 
 
 
 def flow(
-    function: Callable[..., Any] | None = None, *, task_runner: Callable[[], Any] | None = None, **settings: Any
+    function: Callable[..., Any] | None = None,
+    *,
+    task_runner: Callable[[], Any] | None = None,
+    **settings: Any,
 ) -> Callable[..., Any]:
     """Mark a flow; `.prefect()` gives Prefect's own object, for deployments. `task_runner()` is called at first use."""
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
         named = {"validate_parameters": False, "flow_run_name": function.__name__} | settings
-        return _dispatched("flow", function, lambda: named | ({"task_runner": task_runner()} if task_runner else {}))
+        return _dispatched(
+            "flow",
+            function,
+            lambda: named | ({"task_runner": task_runner()} if task_runner else {}),
+        )
 
     return mark if function is None else mark(function)
 
@@ -77,7 +84,7 @@ def link(key: str, url: str, text: str) -> None:
 
 
 def phase(show: Show, before: int, total: int) -> Show:
-    """The progress of one loop as a part of longer work: `before` steps were done by others, of `total` of all.
+    """The progress of one loop as a part of longer work: after `before` steps, of `total` of all.
 
     Several loops one after another then show one number that only rises, and ends at the whole.
     """
@@ -86,7 +93,7 @@ def phase(show: Show, before: int, total: int) -> Show:
 
 @contextmanager
 def progress(title: str) -> Iterator[Show]:
-    """Yield `show(done, total, text="")`: a bar with ETA on a terminal, lines in a log, an artifact in Prefect.
+    """Yield `show(done, total, text="")`: a bar with ETA on a terminal, else lines; and in Prefect.
 
     The workers of a distributed training are in no flow run, and have no artifact.
     It may be called at every step; what it shows is the state of some call in the last seconds, and

@@ -1,4 +1,4 @@
-"""What the operating system refused, told with cause and fix: which file, which limit, which port."""
+"""What the operating system refused, with cause and fix: which file, which limit, which port."""
 
 import errno
 import re
@@ -6,7 +6,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-STAGE = re.compile(r"(?:.*/)?out/(corpus|search|pretrain|finetune|evaluate|register)(?:/([^/]+))?(?:/|$)")
+STAGES = "corpus|search|pretrain|finetune|evaluate|register"
+STAGE = re.compile(rf"(?:.*/)?out/({STAGES})(?:/([^/]+))?(?:/|$)")
 EACH = ("pretrain", "finetune")  # stages of each candidate
 
 
@@ -28,7 +29,7 @@ def missing(path: str) -> str:
     if path == "params.yaml":
         return "no params.yaml here: run the command from the project's top folder"
     if first == ".tagdag":
-        return f"{path} is gone: another program has deleted it; run the command again, which makes it anew"
+        return f"{path} is gone: run the command again, which makes it anew"
     return f"{path}: there is no such file or folder: see that the path is right"
 
 
@@ -42,8 +43,8 @@ def absent(error: OSError) -> str:
             return missing(lost[1])
         return "the folder that this command was started in is gone: change to the project's folder"
     if "/" not in name and started(error):
-        what = " (every run is tagged with the commit that it came from)" if name == "git" else ""
-        return f"the program {name} is not installed, or not on the PATH: install it{what}, then run the command again"
+        fix = "install it, then run the command again"
+        return f"the program {name} is not installed, or not on the PATH: {fix}"
     return missing(name)
 
 
@@ -63,39 +64,40 @@ def full(path: str) -> str:
         free = shutil.disk_usage(there).free / 2**20
         return (
             f"no space is left on the disk of {there} ({free:,.0f} MiB are free): free some "
-            "(`dvc gc --workspace` drops what no commit names), then run the command again, and it goes on"
+            "(`dvc gc --workspace` drops what no commit names), then run the command again, and it "
+            "goes on"
         )
     return f"no space is left on the disk of {place}: free some, then run the command again"
 
 
 TOLD: dict[int, str] = {
-    errno.EACCES: "{path}: this user may not read or write it: change its owner or mode (ls -l shows both)",
-    errno.EPERM: "{path}: this user may not do that: change its owner, mode or attributes (ls -l, lsattr)",
-    errno.EROFS: "{path} is on a read-only file system: mount it writable, or work in a clone elsewhere",
+    errno.EACCES: "{path}: this user may not read or write it: change its owner or mode (ls -l)",
+    errno.EPERM: "{path}: this user may not do that: change its owner, mode, attributes (lsattr)",
+    errno.EROFS: "{path}: a read-only file system: mount it writable, or work in a clone elsewhere",
     errno.EDQUOT: "the quota of this user is used up at {path}: free space, or ask for more",
-    errno.EMFILE: "too many files are open in this process at {path}: allow more first, `ulimit -n 8192`",
-    errno.ENFILE: "too many files are open on this machine at {path}: end other programs, or raise fs.file-max",
-    errno.ENAMETOOLONG: "{path}: this name is longer than the file system takes: give a shorter one",
+    errno.EMFILE: "too many files are open at {path}: allow more first, `ulimit -n 8192`",
+    errno.ENFILE: "too many files are open, at {path} too: end programs, or raise fs.file-max",
+    errno.ENAMETOOLONG: "{path}: a name longer than the file system takes: give a shorter one",
     errno.EISDIR: "{path}: there is a folder where a file must be: move it away",
     errno.ENOTDIR: "{path}: there is a file where a folder must be: move it away",
     errno.EEXIST: "{path}: there is a file where a folder must be: move it away",
-    errno.ENOTEMPTY: "{path}: this folder is not empty, another program writes to it: end that, run again",
+    errno.ENOTEMPTY: "{path}: another program writes to this folder: end that, run this again",
     errno.ELOOP: "{path}: its links lead in a circle: remove the link (ls -l shows where it leads)",
     errno.EXDEV: "{path}: it is on another disk than the rest: out/ and .tagdag/ must be on one",
-    errno.EIO: "{path}: the disk does not answer as it should: look at it (dmesg), and restore from a copy",
-    errno.ESTALE: "{path}: the network drive has lost it: mount it again, then run the command again",
+    errno.EIO: "{path}: the disk does not answer: look at it (dmesg), restore from a copy",
+    errno.ESTALE: "{path}: the network drive has lost it: mount it again, run this again",
     errno.ETXTBSY: "{path}: a program that runs at present: end it first",
-    errno.EFBIG: "{path}: it would become larger than a file may be: see `ulimit -f`, and the file system",
-    errno.ENOMEM: "memory ran out ({path}): end other programs, or run fewer side by side (TAGDAG_ARMS=1)",
-    errno.EAGAIN: "this user may start no more processes or threads: end others, or raise `ulimit -u`",
+    errno.EFBIG: "{path}: it would become larger than a file may be: see `ulimit -f`",
+    errno.ENOMEM: "memory ran out ({path}): end other programs, or run fewer side by side",
+    errno.EAGAIN: "this user may start no more processes: end others, or raise `ulimit -u`",
     errno.EADDRINUSE: "the port is taken: end the program that uses it, or choose another port",
-    errno.EPIPE: "whatever read the output of this command has ended, as `| head` does: no more was written",
+    errno.EPIPE: "what read this command's output has ended, as `| head` does: no more is written",
 }
 NETWORK = (errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 
 def told(error: OSError) -> str | None:
-    """Cause and fix in a sentence; None for an error without a number of the system's, which is a library's own."""
+    """Cause and fix in a sentence; None for an error without a number, which is a library's own."""
     number = error.errno
     if isinstance(error, FileNotFoundError):
         return absent(error)
@@ -109,6 +111,6 @@ def told(error: OSError) -> str | None:
     if number in TOLD:
         return TOLD[number].format(path=error.filename or "the disk")
     if number in NETWORK:
-        return f"the network cannot be reached ({error.strerror}): see that the server runs, and its address"
+        return f"the network cannot be reached ({error.strerror}): see cable, route and address"
     where = f" at {error.filename}" if error.filename else ""
-    return f"the system refused a call{where}: {error.strerror or error}: mend that, then run the command again"
+    return f"the system refused a call{where}: {error.strerror or error}: mend that, run this again"

@@ -1,6 +1,6 @@
-"""A found network made larger or smaller: `python -m flows.scale out/search/winner.yaml --factor 4`.
+"""A network made larger or smaller: `python -m flows.scale out/search/winner.yaml --factor 4`.
 
-Shows what each rule of Dollár et al. 2021 (arXiv 2103.06877) makes of it, and how long that runs here;
+Shows what each rule of Dollár et al. 2021 (arXiv 2103.06877) makes of it, and how long that runs;
 flows/scaling.py computes.
 """
 
@@ -15,15 +15,18 @@ FAST = "d1_w8_g8_r1"
 def main() -> None:
     """Print the table and write the chosen section."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="python -m flows.scale", description=__doc__, formatter_class=raw)
-    parser.add_argument("file", type=Path, help="section of a regnet, anynet or efficientnet (YAML)")
+    about = {"prog": "python -m flows.scale", "description": __doc__}
+    parser = argparse.ArgumentParser(**about, formatter_class=raw)
+    parser.add_argument("file", type=Path, help="a regnet, anynet or efficientnet (YAML)")
     times = "times the flops (default: 4; less than 1 shrinks)"
     parser.add_argument("--factor", type=float, default=4, help=times)
-    parser.add_argument("--rule", default=FAST, help=f"of the section that is written (default: {FAST}, dWr)")
+    rule = f"of the section that is written (default: {FAST}, dWr)"
+    parser.add_argument("--rule", default=FAST, help=rule)
     parser.add_argument("--out", type=Path, help="file to write that section to")
     pixels = "pixels of the images (default: corpus.size of params.yaml)"
     parser.add_argument("--resolution", type=int, help=pixels)
-    parser.add_argument("--batch", type=int, default=8, help="images of a measured forward pass (default: 8)")
+    images = "images of a measured forward pass (default: 8)"
+    parser.add_argument("--batch", type=int, default=8, help=images)
     given = parser.parse_args()
     with user_errors():
         from flows.scaling import scale

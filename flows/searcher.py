@@ -39,8 +39,10 @@ def work(follow: bool) -> None:
 def main() -> None:
     """Command line of one more worker."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="python -m flows.searcher", description=__doc__, formatter_class=raw)
-    parser.add_argument("--follow", action="store_true", help="as the stage starts it: begin and end with it")
+    about = {"prog": "python -m flows.searcher", "description": __doc__}
+    parser = argparse.ArgumentParser(**about, formatter_class=raw)
+    follow = "as the stage starts it: begin and end with it"
+    parser.add_argument("--follow", action="store_true", help=follow)
     given = parser.parse_args()
     with user_errors(warn=not given.follow):
         work(given.follow)

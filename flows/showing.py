@@ -24,7 +24,7 @@ def slug(title: str) -> str:
 
 
 def every(seconds: float, tell: Show) -> Show:
-    """`tell` at most so often, at the first call and at the last; others cost a look at the clock."""
+    """`tell` at most so often, at the first call and at the last; others look at the clock."""
     due = 0.0
 
     def show(done: int, total: int | None, text: str = "") -> None:
@@ -83,21 +83,26 @@ def lines(title: str) -> Iterator[Show]:
 
 @contextmanager
 def artifact(title: str) -> Iterator[Show]:
-    """A progress artifact in Prefect, from a thread: a call takes up to 0.1 s, and fails while the server is away."""
+    """A progress artifact in Prefect, from a thread: a call takes 0.1 s, or fails for a while."""
     updates: SimpleQueue[tuple[float, str] | None] = SimpleQueue()
     # in the context of the flow run, to which the artifact belongs
-    context, arguments = contextvars.copy_context(), (_keep, title, updates)
-    thread = threading.Thread(target=context.run, args=arguments, name=f"{title} artifact", daemon=True)
+    run, given = contextvars.copy_context().run, (_keep, title, updates)
+    thread = threading.Thread(target=run, args=given, name=f"{title} artifact", daemon=True)
     thread.start()
+
+    def tell(done: int, total: int | None, text: str) -> None:
+        if total:
+            updates.put((100.0 * done / total, f"{title} {text}".strip()))
+
     try:
-        yield lambda done, total, text: total and updates.put((100.0 * done / total, f"{title} {text}".strip()))
+        yield tell
     finally:
         updates.put(None)
         thread.join(LAST)
 
 
 def _keep(title: str, updates: "SimpleQueue[tuple[float, str] | None]") -> None:
-    """Bring the newest state to Prefect until there is no more; those that it was too slow for are left out."""
+    """Bring the newest state to Prefect until there is no more; it is too slow for some."""
     made, failed = None, False
     update, more = updates.get(), True
     while update:
@@ -111,6 +116,10 @@ def _keep(title: str, updates: "SimpleQueue[tuple[float, str] | None]") -> None:
             update_progress_artifact(made, *update)
         except Exception as error:
             if not failed:
-                log.warning("Prefect does not take the progress of %s at present: %s", title, str(error)[:200])
+                log.warning(
+                    "Prefect does not take the progress of %s at present: %s",
+                    title,
+                    str(error)[:200],
+                )
             failed = True
         update = updates.get() if more else None

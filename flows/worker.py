@@ -33,7 +33,8 @@ def train(candidate: str) -> None:
 def main() -> None:
     """Command line of one worker."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="torchrun ... -m flows.worker", description=__doc__, formatter_class=raw)
+    about = {"prog": "torchrun ... -m flows.worker", "description": __doc__}
+    parser = argparse.ArgumentParser(**about, formatter_class=raw)
     parser.add_argument("candidate", help="baseline or winner")
     parser.add_argument("--follow", action="store_true", help="stop when standard input is closed")
     given = parser.parse_args()
