@@ -86,6 +86,8 @@ def gathered(
     # a context each: Prefect keeps the flow run there to which a task belongs
     calls = [functools.partial(contextvars.copy_context().run, task, *each) for each in many]
     if opened := pool.current():
+        for first in names[:1]:  # the first that ends may take long
+            told(0, first)
         return pool.threaded(calls, opened.processes, lambda done: told(done, names[min(done, len(names) - 1)]))
     results = []
     for name, call in zip(names, calls, strict=True):
