@@ -15,7 +15,7 @@ from typing import Any
 from flows.prefectauth import authenticate
 from flows.showing import Show, artifact, bar, every, lines, slug
 
-__all__ = ["Show", "flow", "link", "log", "orchestrated", "phase", "progress", "slug", "task"]
+__all__ = ["Show", "flow", "link", "log", "orchestrated", "progress", "slug", "task"]
 log = logging.getLogger("tagdag")
 
 
@@ -83,12 +83,25 @@ def link(key: str, url: str, text: str) -> None:
         create_link_artifact(link=url, link_text=text, key=key)
 
 
-def phase(show: Show, before: int, total: int) -> Show:
-    """The progress of one loop as a part of longer work: after `before` steps, of `total` of all.
+class _Steps:
+    """How far some work is: loops one after another count together, so that the whole only grows."""
 
-    Several loops one after another then show one number that only rises, and ends at the whole.
-    """
-    return lambda done, _, text="": show(before + done, total, text)
+    def __init__(self) -> None:
+        self.before, self.last = 0, (0, None)
+
+    def at(self, done: int, total: int | None) -> tuple[int, int | None]:
+        """(done, total) of all loops so far, by those of the present one; a finished one is over."""
+        finished = self.last[0] == self.last[1]
+        if finished and (done, total) != self.last:
+            self.before += self.last[0]
+        self.last = done, total
+        return self.before + done, total and self.before + total
+
+    def end(self) -> tuple[int, int] | None:
+        """What completes the present loop; None where it is complete, or none has begun."""
+        done, total = self.last
+        whole = total or done
+        return (whole, whole) if done != total and whole else None
 
 
 @contextmanager
@@ -98,23 +111,21 @@ def progress(title: str) -> Iterator[Show]:
     The workers of a distributed training are in no flow run, and have no artifact.
     It may be called at every step; what it shows is the state of some call in the last seconds, and
     the end: when the block is left without an error, all is done, and that is the last state. After
-    an error the last one stays.
+    an error the last one stays. Where one loop follows another, their steps are counted together.
     """
     from rich.console import Console
 
     kinds = [(bar, 0.5) if Console(stderr=True).is_terminal else (lines, 10)]
     kinds += [(artifact, 10)] if orchestrated() and "TORCHELASTIC_RUN_ID" not in os.environ else []
-    last: tuple[int, int | None] | None = None
+    steps = _Steps()
     with contextlib.ExitStack() as stack:
         shown = [every(seconds, stack.enter_context(kind(title))) for kind, seconds in kinds]
 
         def show(done: int, total: int | None, text: str = "") -> None:
-            nonlocal last
-            last = done, total
+            state = steps.at(done, total)
             for each in shown:
-                each(done, total, text)
+                each(*state, text)
 
         yield show
-        if last and last[0] != last[1]:
-            whole = last[1] or last[0]
-            show(whole, whole)
+        if end := steps.end():
+            show(*end)

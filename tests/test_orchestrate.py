@@ -11,7 +11,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from flows import showing
-from flows.orchestrate import flow, link, phase, progress, task
+from flows.orchestrate import flow, link, progress, task
 
 ROOT = Path(__file__).parents[1]
 
@@ -190,7 +190,9 @@ def wait_for(condition):
     [
         ([(0, 7), (6, 7)], "7/7"),  # costs are told before each is measured: the last one was 6 of 7
         ([(3, None)], "3/3"),  # of a stream whose length nobody knows
-        ([(4, 4), (0, 2), (1, 2)], "2/2"),
+        ([(4, 4), (0, 2), (1, 2)], "6/6"),  # tests, then costs
+        ([(3, 6), (4, 8), (8, 8)], "8/8"),  # a total that was an estimate
+        ([(5, None), (0, 2), (2, 2)], "2/2"),
         ([(2, 2)], "2/2"),
         ([(0, 0)], "0/?"),
     ],
@@ -218,13 +220,15 @@ def test_what_is_never_told_of_shows_nothing(prefect, capsys):
     assert (prefect, capsys.readouterr().err) == ([], "")
 
 
-def test_loops_one_after_another_are_one_whole(capsys):
+def test_loops_one_after_another_are_one_whole(clock, capsys):
     with progress("evaluate") as show:
-        for before, steps in ((0, 3), (3, 2)):
-            part = phase(show, before, 5)
-            for done in range(steps):
-                part(done, steps, "x")
-    assert [line.split(",")[0] for line in capsys.readouterr().err.splitlines()] == ["evaluate 0/5", "evaluate 5/5"]
+        for steps in (3, 2):
+            for done in range(1, steps + 1):
+                clock.now += 10
+                show(done, steps, "x")
+                show(done, steps, "y")
+    told = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
+    assert list(dict.fromkeys(told)) == [f"evaluate {n}" for n in ("1/3", "2/3", "3/3", "4/5", "5/5")]
 
 
 def test_the_time_left_is_that_of_the_present_piece_of_work(clock, capsys):
