@@ -16,8 +16,15 @@ export ITERATIVE_DO_NOT_TRACK := 1
 .DEFAULT_GOAL := help
 .PHONY: help setup data repro test dag lint format peers lock wheels browser mlflow prefect worker clean forget-runs
 
-help: ## list the targets
+help: ## list the targets and their variables
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
+	@echo; grep -hE '^#: ' Makefile | sed -E 's/^#: ([^ ]+) +/\1\t/' | expand -t 24
+
+#: PYTHON=python3.12 the Python that the environment is made with (python3)
+#: RECIPE=photographs the study that `make repro` runs: photographs, noise, minibatch, spaces or proxies
+#: MLFLOW_PORT=5001 the port of `make mlflow` (5000); exported, reports link to it
+#: PREFECT_PORT=4201 the port of `make prefect` (4200)
+#: TAGDAG_...=... `python -m flows.environment` lists what trainings and searches heed
 
 setup: .venv/.installed ## virtual environment with the locked dependencies (every other target does this first)
 
@@ -73,8 +80,9 @@ wheels: setup ## wheels/ for benchmarks/on_gpu.sh on a machine without a network
 	@.venv/bin/python -m pip download --quiet --no-deps --only-binary=:all: $(WHEELS_FOR) -d wheels -r wheels/names
 	@du -sh wheels
 
-mlflow: setup ## MLflow UI on http://127.0.0.1:5000
-	mlflow server --host 127.0.0.1 --port 5000 --workers 1 --backend-store-uri sqlite:///mlflow.db
+MLFLOW_PORT ?= 5000
+mlflow: setup ## MLflow UI on http://127.0.0.1:5000 (MLFLOW_PORT=...)
+	@python -m flows.mlflowserver --port $(MLFLOW_PORT)
 
 PREFECT_PORT ?= 4200
 prefect: setup ## Prefect server and UI on http://127.0.0.1:4200 (PREFECT_PORT=...), for this user on this machine only

@@ -11,7 +11,7 @@ PYTHON=${PYTHON:-python3}
 echo "== $(date -u '+%Y-%m-%d %H:%M:%S') UTC, $(uname -srm), $(nproc) cores"
 nvidia-smi --query-gpu=name,uuid,driver_version,memory.total --format=csv,noheader 2>/dev/null || echo "no nvidia-smi"
 # a folder, no virtual environment: $PYTHON may be one's own, whose packages another one would not see
-if ls wheels/*.whl >/dev/null 2>&1 && [ -z "${TAGDAG_NO_WHEELS:-}" ]; then
+if ls wheels/*.whl >/dev/null 2>&1 && [ "${TAGDAG_NO_WHEELS:-0}" = 0 ]; then
     site=$(mktemp -d) && trap 'rm -rf "$site"' EXIT
     "$PYTHON" -m pip install --quiet --no-index --no-deps --no-cache-dir --target "$site" wheels/*.whl || exit
     PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH} && export PYTHONPATH

@@ -21,7 +21,6 @@ import torch
 from corpus.shards.order import seeded
 from engine.network import network
 from engine.profile import device_name
-from engine.training import loop
 from engine.training.loop import initialise, train
 from engine.training.meter import Progress, Report
 from engine.training.optimizers import optimizer
@@ -97,7 +96,7 @@ def turns(rounds: int, folder: Path) -> dict[str, list[list[float]]]:
     from flows.orchestrate import progress
     from flows.tracking import stage_run
 
-    loop.SECONDS = 1
+    os.environ["TAGDAG_CHECKPOINT_SECONDS"] = "1"
     samples, spent = Pixels(STEPS * RECIPE.batch), {"bare": [], "engine": []}
     with stage_run("overhead", {}) as run, progress("overhead") as show:
         for turn in range(-1, rounds):

@@ -29,7 +29,7 @@ from engine.build import build, complete
 from engine.complexity import measure
 from engine.profile import device_name
 from engine.timing import CLOCKS, runtimes
-from flows import scale
+from flows import scaling
 
 MEASURES = ("flops", "params", "acts")
 TABLES = "model_tables.tar.xz"
@@ -59,15 +59,15 @@ def declared(size: int, limit: float) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield FAMILIES.get(name) or ("RegNetY" if section.get("se_ratio") else "RegNetX"), section
 
 
-def networks(size: int, limit: float) -> list[tuple[str, scale.Version]]:
+def networks(size: int, limit: float) -> list[tuple[str, scaling.Version]]:
     """(family, network) of those declared, of a few smaller ones and of bases scaled by four rules."""
     found = []
     for family, section in [*declared(size, limit), *((FAMILIES[one["name"]], one) for one in SMALLER)]:
         with torch.device("meta"):
             cost = measure(build("backbones", section), (3, size, size))
-        found.append((family, scale.Version("", section, size, cost)))
-    for (family, section), rule in product(BASES.items(), ("d", "w", "r", scale.FAST)):
-        found.append((family, scale.version(complete("backbones", section), size, 4, rule)))
+        found.append((family, scaling.Version("", section, size, cost)))
+    for (family, section), rule in product(BASES.items(), ("d", "w", "r", scaling.FAST)):
+        found.append((family, scaling.version(complete("backbones", section), size, 4, rule)))
     return found
 
 
@@ -109,10 +109,10 @@ def predictions(size: int, where: torch.device, batch: int, rounds: int) -> Iter
     yield "| --- | --- | --- | --- | --- | --- |"
     for family, section in BASES.items():
         whole = complete("backbones", section)
-        small = scale.family(whole, size)
-        large = [scale.version(whole, size, factor, scale.FAST) for factor in (4, 8)]
-        times = scale.measured([*small, *large], where, batch, rounds)
-        fits = {key: scale.predictor(small, times[: len(small)], key) for key in MEASURES}
+        small = scaling.family(whole, size)
+        large = [scaling.version(whole, size, factor, scaling.FAST) for factor in (4, 8)]
+        times = scaling.measured([*small, *large], where, batch, rounds)
+        fits = {key: scaling.predictor(small, times[: len(small)], key) for key in MEASURES}
         for factor, one, taken in zip((4, 8), large, times[len(small) :], strict=True):
             ratios = [f"{fits[key](one.cost[key]) / taken:.2f}" for key in MEASURES]
             yield f"| {family} x {factor} | {one.resolution} | {taken:.1f} | " + " | ".join(ratios) + " |"

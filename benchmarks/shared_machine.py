@@ -24,6 +24,7 @@ import psutil
 
 from benchmarks.clone import checkout, merged, overlaid, override
 from engine.cores import cores, processor
+from engine.environment import value
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "benchmarks" / "results" / "shared_machine.md"
@@ -33,7 +34,7 @@ THREADS = {  # of a step; libgomp's own default is to spin 300,000 times before 
     "two, spinning": {"OMP_NUM_THREADS": "2", "GOMP_SPINCOUNT": "300000"},
     "two, passive": {"OMP_NUM_THREADS": "2"},
 }
-SECONDS = float(os.environ.get("TAGDAG_BENCHMARK_SECONDS", "8"))  # of steps that are timed
+SECONDS = value("TAGDAG_BENCHMARK_SECONDS")  # of steps that are timed
 NETWORK = {"name": "resnext", "depths": [1, 2, 2, 1], "cardinality": 4, "group_width": 4, "width": 12, "stem_width": 16}
 
 

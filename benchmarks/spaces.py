@@ -23,7 +23,7 @@ from benchmarks.study import preamble
 from engine.twosample import mean_difference
 from flows import settings
 from flows.command import user_errors
-from flows.compare import TABLES, Searches, differences, draw, overview, read
+from flows.comparison import TABLES, Searches, differences, draw, overview, read
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -5,6 +5,7 @@ what ran before.
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -34,8 +35,20 @@ def restored(kept: dict[str, Any]) -> None:
     torch.set_float32_matmul_precision(kept["matmul"])
     torch.backends.cudnn.allow_tf32 = kept["tf32"]
     torch.backends.cudnn.benchmark = kept["benchmark"]
-    torch.use_deterministic_algorithms(kept["deterministic"], warn_only=kept["warn_only"])
+    deterministic(kept["deterministic"], kept["warn_only"])
     torch.utils.deterministic.fill_uninitialized_memory = kept["filled"]
+
+
+def deterministic(on: bool, warn_only: bool, compiled: bool = False) -> None:
+    """As torch.use_deterministic_algorithms, which imports torch's compiler, more than a second, to tell it too.
+
+    Here it is told where it has been imported, or (`compiled`) is about to be used.
+    """
+    if compiled or "torch._inductor" in sys.modules:
+        torch.use_deterministic_algorithms(on, warn_only=warn_only)
+    else:
+        kernels = "warn" if warn_only else "error"
+        torch.set_deterministic_debug_mode(kernels if on else "default")
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """The samples that a loop reads: rows of corpus shards with their targets as tensors."""
 
 import functools
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from corpus.shards.shards import Shards
+from engine.environment import value
 
 
 def once(make: Callable[..., Any], folder: Path, *arguments: Any) -> Any:
@@ -31,8 +31,8 @@ def opened(folder: Path, split: str) -> Shards:
 
     TAGDAG_CACHE_MB bounds the memory of those images, TAGDAG_THREADS sets how many threads decode.
     """
-    threads = int(os.environ.get("TAGDAG_THREADS", "0")) or None
-    return once(Shards, folder, split, int(os.environ.get("TAGDAG_CACHE_MB", "512")), threads)
+    threads = value("TAGDAG_THREADS") or None
+    return once(Shards, folder, split, value("TAGDAG_CACHE_MB"), threads)
 
 
 @dataclass

@@ -1,49 +1,21 @@
-"""How many threads a training that has the machine for itself is fastest with: measured, not assumed.
+"""How many threads torch computes with, for a while."""
 
-Two threads on two quiet cores gain a third to a half on large batches and nothing on small ones; beside a neighbour
-they lose. Sums are rounded in another order with another number, so that a result depends on it: who asks keeps it.
-"""
-
-import copy
-import time
-from statistics import median
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import nn
-
-from engine.training.distributed import ALONE
-from engine.training.plan import viewed
-from engine.training.reading import Samples, Step
-from engine.training.recipe import Recipe
-from engine.training.step import Learner
-
-ROUNDS = 5  # of a step with each number; the first is a warm-up
-WORTH = 0.9  # more threads have to take less than this share of the time of fewer
 
 
-def fastest(objective: nn.Module, samples: Samples, recipe: Recipe, seed: int, numbers: list[int]) -> int:
-    """The number of threads, of `numbers` in rising order, with which a training step takes least.
+@contextmanager
+def threads(number: int | None) -> Iterator[None]:
+    """Inside, torch has so many threads (None: as many as it has), afterwards as many as before.
 
-    Steps are those of a copy: weights and random numbers of the process stay as they are. They take turns, so that what
-    else the machine does falls on all of them.
+    The number is the process's: no use in threads side by side that want different ones.
     """
-    rows = torch.arange(min(recipe.batch, len(samples)))
-    step = Step(0, samples.images(rows), samples.targets(rows), 0, len(rows), 1.0)
-    taken: dict[int, list[float]] = {number: [] for number in numbers}
     before = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
-        learner = Learner(copy.deepcopy(objective), recipe, ALONE)
-        try:
-            for _ in range(ROUNDS):
-                for number, times in taken.items():
-                    torch.set_num_threads(number)
-                    begun = time.perf_counter()
-                    learner.step(viewed(learner.objective, step, seed), 0.0, step).item()
-                    times.append(time.perf_counter() - begun)
-        finally:
-            torch.set_num_threads(before)
-    best = numbers[0]
-    for number in numbers[1:]:
-        if median(taken[number][1:]) < WORTH * median(taken[best][1:]):
-            best = number
-    return best
+    if number is not None:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -15,7 +15,7 @@ TEMPORARY = (".dvc", "tmp", "exps")  # where DVC runs experiments in folders of 
 HELP = """MLFLOW_TRACKING_URI names the MLflow that all is logged and registered to, by default mlflow.db
 in this folder: http://host:5000 (user and password within it, or in MLFLOW_TRACKING_USERNAME and
 MLFLOW_TRACKING_PASSWORD) or postgresql://user@host/base. TAGDAG_MLFLOW_PATIENCE: seconds to wait
-for one that is away or locked (120)."""
+for one that is away or locked (120). `python -m flows.environment` lists all variables of tagdag."""
 
 
 def home() -> Path:
@@ -55,8 +55,8 @@ def shown() -> str:
 
 
 def web() -> str:
-    """Where the MLflow UI is, or will be after `make mlflow`."""
-    return uri() if uri().startswith("http") else "http://127.0.0.1:5000"
+    """Where the MLflow UI is, or will be after `make mlflow`, whose port is MLFLOW_PORT."""
+    return uri() if uri().startswith("http") else f"http://127.0.0.1:{os.environ.get('MLFLOW_PORT') or 5000}"
 
 
 def page(experiment: str, run: str = "") -> str:

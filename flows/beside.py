@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from engine.cores import cores
+from engine.environment import value
 from flows.warm import gpus
 
 STAGE = "pretrain"
@@ -39,7 +40,7 @@ def _changed(name: str) -> bool:
 
 def _room() -> int:
     """How many trainings may run beside that of a stage."""
-    if int(os.environ.get("TAGDAG_WORKERS") or 0) > 1 or cores() == 1:
+    if (value("TAGDAG_WORKERS") or 1) > 1 or cores() == 1:
         return 0
     return 0 if gpus() else cores() - 1
 

@@ -5,6 +5,7 @@ something else discards nothing. dvc.yaml has the same files as dependencies: `p
 rewrites its lists, and tests/test_dag.py holds them to it.
 """
 
+import argparse
 import ast
 import functools
 import re
@@ -19,10 +20,11 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("flows", "engine", "models", "metrics", "corpus")
 
 # They check, tell and schedule, and change nothing of what a stage computes: the walk goes around them.
-ASIDE = frozenset({"corpus.names", "engine", "engine.waiting", "flows"}).union(
+ASIDE = frozenset({"corpus.names", "engine", "engine.environment", "engine.waiting", "flows"}).union(
     f"flows.{name}"
     for name in (
-        *("address", "beside", "check", "code", "command", "deployed", "intact", "missing", "moved"),
+        *("address", "beside", "check", "code", "command", "damaged", "deployed", "environment"),
+        *("faults", "intact", "libfaults", "missing", "moved", "osfaults", "showing"),
         *("orchestrate", "origin", "outage", "pipeline", "pointer", "refusals", "run", "runners"),
         *("pool", "sending", "settings", "spool", "sqlite", "store", "tracking", "warm", "worker"),
         "retest",  # of a champion, by code that evaluate, whose outputs register needs, runs again for
@@ -192,6 +194,7 @@ def written(text: str) -> str:
 
 def main() -> None:
     """Rewrite the lists of code in dvc.yaml."""
+    argparse.ArgumentParser(prog="python -m flows.code", description=main.__doc__).parse_args()
     file = ROOT / "dvc.yaml"
     text = written(file.read_text())
     file.write_text(text)

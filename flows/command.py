@@ -13,23 +13,13 @@ from typing import Any
 
 from corpus.names import printable
 from engine.build import options
+from engine.environment import value
+from flows import environment, faults
 from flows.address import HELP
 from flows.checked import check_once
 from flows.code import held
 from flows.limits import enough_address_space
 from flows.settings import load
-
-
-def explained(error: Exception) -> str:
-    """Cause and fix in one line."""
-    if isinstance(error, FileExistsError | NotADirectoryError):
-        return f"{error.filename}: there is a file where a folder must be: move it away"
-    if isinstance(error, OSError) and error.strerror:
-        where = error.filename or "the disk"
-        return f"{error.strerror}: {where}: make it readable and writable, or free space, then run the command again"
-    if type(error).__module__.startswith(("mlflow.", "requests.")):
-        return f"MLflow did not do its part ({str(error)[:300]}): see that its server runs, then repeat the command"
-    return str(error)
 
 
 class Terminated(KeyboardInterrupt):
@@ -55,11 +45,21 @@ def orderly() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@contextmanager
-def user_errors() -> Iterator[None]:
-    """End the process with cause and fix, and exit code 2 where the fault lies in the input or the surroundings.
+def _traced() -> bool:
+    """Whether a stack trace is asked for; the variable itself may be wrong."""
+    try:
+        return value("TAGDAG_TRACEBACK")
+    except ValueError:
+        return False
 
-    Ctrl-C, SIGTERM and a training that they stopped (an error with `.signal`): 128 + signal, as in a shell.
+
+@contextmanager
+def user_errors(warn: bool = True) -> Iterator[None]:
+    """End the process with cause and fix, and 2 where the fault is in input or surroundings.
+
+    Environment variables are looked at first; warn: also for what is odd about them. A bug ends
+    with its trace and 1. Ctrl-C, SIGTERM and a training that they stopped (an error with
+    `.signal`): 128 + signal, as in a shell; so does a command whose reader has ended.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a letter that the encoding of a pipe lacks must not end a run
@@ -67,15 +67,19 @@ def user_errors() -> Iterator[None]:
     try:
         with orderly():
             enough_address_space()
+            environment.check(warn)
             yield
     except Exception as error:
-        ours = isinstance(error, ValueError | OSError) or type(error).__module__.startswith(
-            ("mlflow.", "requests.", "dvc.")
-        )
-        if not ours or os.environ.get("TAGDAG_TRACEBACK"):
+        if _traced():
             raise
-        told = printable(explained(error), keep="\n")  # it may hold names that strangers chose
+        if (told := faults.told(error)) is None:
+            faults.show_bug(error)
+            raise SystemExit(1) from None
+        told = printable(told, keep="\n")  # it may hold names that strangers chose
         print(f"error: {told}\n(TAGDAG_TRACEBACK=1 shows where)", file=sys.stderr)
+        if isinstance(error, BrokenPipeError):  # Python would try once more when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(128 + signal.SIGPIPE) from None
         raise SystemExit(2) from None
     except KeyboardInterrupt as error:
         print(str(error) or "stopped by Ctrl-C: run the same command again to go on", file=sys.stderr)

@@ -1,96 +1,38 @@
-"""A small network grown step by step along the axis that pays most: `python -m flows.expand small.yaml --factor 8`.
+"""A network grown along the axis that pays most: `python -m flows.expand small.yaml --factor 8`.
 
-Feichtenhofer 2020, "X3D", arXiv 2004.04730, section 3.2. A step about doubles the multiply-adds along each of depth,
-width and bottleneck in turn, trains each by the section `search` of params.yaml, and goes on from the best. Networks
-that were trained are kept: a command that was cut short goes on where it was.
+Feichtenhofer 2020, "X3D", arXiv 2004.04730, section 3.2; flows/expansion.py computes. A command
+that was cut short goes on where it was.
 """
 
 import argparse
-import os
 from pathlib import Path
-from typing import Any
 
-import optuna
-import yaml
+from flows.command import user_errors
 
-from engine.build import build, complete
-from engine.digest import digest
-from engine.expansion import AXES, Trial, expand, flops
-from engine.training.meter import Progress
-from flows import settings
-from flows.attempt import attempt, row_of
-from flows.command import keywords, user_errors
-from flows.orchestrate import progress
-from flows.scale import read
-from flows.search import search
-from flows.searching import checked
-from flows.storage import connected, opened
-from flows.study import Plan, holders
-from flows.sweep import key_of
-from flows.tracking import Run, stage_run
-
-TRAINED = ("depth", "width", "bottleneck")  # images come in the pixels of the corpus, so their number is no axis
-
-
-class Trained:
-    """Scores designs by training them, each once: the less error in percent, the higher."""
-
-    def __init__(self, section: dict[str, Any], run: Run, show: Progress) -> None:
-        same = {key: section[key] for key in ("data", "objective", "head", "recipe", "resampling", "epochs", "seed")}
-        self.section, self.run, self.show = section | {"latency_ms": None, "objectives": ["error"]}, run, show
-        self.key = key_of(same, "anynet")
-        self.study = opened(connected(settings.STATE / "search" / f"{self.key}.db"), f"expand {self.key}", 1)
-        self.space = build("spaces", section["space"], where="search.space")
-        self.rows: dict[str, dict[str, Any]] = {}
-
-    def __call__(self, design: dict[str, Any]) -> float:
-        slot, backbone = digest(design), design["backbone"]
-
-        def train(trial: optuna.Trial, slot: str) -> list[float]:
-            part, name = self.section | {"backbone": backbone}, f"{len(self.rows)}: {flops(design) / 1e6:.2f} M"
-            return [attempt(trial, self.key, name, part, self.space, self.run, self.show)["error"]]
-
-        Plan(self.study, lambda trials: [slot], train).work()
-        self.rows[slot] = row_of(holders(self.study.get_trials(deepcopy=False))[slot])
-        return -self.rows[slot]["error"] if self.rows[slot]["error"] is not None else float("-inf")
-
-
-def told(steps: list[list[Trial]], rows: dict[str, dict[str, Any]]) -> str:
-    """The steps as a table: what each axis came to, the one that was taken first."""
-    lines = [f"{'step':>4}  {'axis':<10} {'M mult-adds':>11} {'error %':>9}  network"]
-    for number, trials in enumerate(steps, 1):
-        for trial in trials:
-            backbone = trial.design["backbone"]
-            shown = ", ".join(f"{key} {backbone[key]}" for key in ("depths", "widths", "bottleneck_ratios"))
-            row = rows[digest(trial.design)]
-            error = row["outcome"] if row["error"] is None else f"{row['error']:.1f}"
-            taken = "*" if trial is trials[0] else " "
-            lines.append(f"{number:>3}{taken}  {trial.axis:<10} {trial.complexity / 1e6:>11.2f} {error:>9}  {shown}")
-    return "\n".join(lines)
+TRAINED = (
+    "depth",
+    "width",
+    "bottleneck",
+)  # images come in the pixels of the corpus, so their number is no axis
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.expand", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    raw = argparse.RawDescriptionHelpFormatter
+    about = {"prog": "python -m flows.expand", "description": __doc__}
+    parser = argparse.ArgumentParser(**about, formatter_class=raw)
     parser.add_argument("section", type=Path, help="YAML of a backbone section of kind anynet")
-    parser.add_argument("--factor", type=float, default=8, help="multiply-adds of the result over the start's")
-    parser.add_argument("--axes", nargs="+", default=TRAINED, choices=TRAINED, help="to try in each step")
-    parser.add_argument("--out", type=Path, default=Path("expanded.yaml"), help="where the result is written")
+    times = "multiply-adds of the result over the start's (default: 8)"
+    parser.add_argument("--factor", type=float, default=8, help=times)
+    axes = {"nargs": "+", "default": TRAINED, "choices": TRAINED}
+    parser.add_argument("--axes", **axes, help="to try in each step")
+    out = "where the result is written (default: expanded.yaml)"
+    parser.add_argument("--out", type=Path, default=Path("expanded.yaml"), help=out)
     given = parser.parse_args()
     with user_errors():
-        section = checked(keywords(search))
-        size = settings.load()["corpus"]["size"]
-        base = {"backbone": complete("backbones", read(given.section), str(given.section)), "resolution": size}
-        if base["backbone"]["name"] != "anynet":
-            raise ValueError(f"{given.section}: a {base['backbone']['name']} has no stages of its own: give an anynet")
-        with stage_run("expand", section) as run, progress("expand") as show:
-            score = Trained(section, run, show)
-            axes = {name: AXES[name] for name in given.axes}
-            steps = expand(base, axes, flops, score, given.factor * flops(base), tolerance=0.2)
-        given.out.write_text(yaml.safe_dump(steps[-1][0].design["backbone"], sort_keys=False))
-        print(f"{told(steps, score.rows)}\nwrote {os.path.relpath(given.out)}")
+        from flows.expansion import expanded
+
+        expanded(given.section, given.factor, given.axes, given.out)
 
 
 if __name__ == "__main__":

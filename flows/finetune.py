@@ -93,7 +93,7 @@ def finetune(
     key = digest(shared, section["weights"], *indices, *used)
     out.mkdir(parents=True, exist_ok=True)
     with (
-        side_by_side(not named()),
+        side_by_side(not named(), trains=True),
         stage_run(f"finetune@{candidate}", section) as run,
         progress(f"finetune {candidate}") as show,
     ):

@@ -17,9 +17,11 @@ from engine.accuracy import accuracy
 from engine.build import options
 from engine.cores import cores, processor
 from engine.digest import digest
+from engine.environment import value
+from engine.fastest import fastest
 from engine.network import network, parts, save
 from engine.samples import Rows, once, opened
-from engine.threads import fastest
+from engine.threads import threads
 from engine.training.distributed import ALONE, team
 from engine.training.launching import launch, said
 from engine.training.loop import initialise, train
@@ -55,6 +57,8 @@ def rows(data: str, split: str) -> Rows:
     """A split of the posts, "hashtags", or of a labelled set, "targets/<name>"."""
     if not intact.named_set(data).is_dir():
         known = [path.relative_to(CORPUS).as_posix() for path in [HASHTAGS, *sorted(CORPUS.glob("targets/*"))]]
+        if not HASHTAGS.is_dir():
+            raise ValueError(f"{CORPUS} is missing: run the stage corpus first (dvc repro corpus)")
         raise ValueError(f"data: {data!r} is not in the corpus: choose {' or '.join(known)}")
     return Rows(opened(intact.shards(CORPUS / data), split), "hashtags" if data == "hashtags" else "labels")
 
@@ -138,9 +142,9 @@ def own_threads(section: dict[str, Any], run: Run, title: str) -> Iterator[None]
     samples = rows(section.get("data", "hashtags"), "train")
     machine = (platform.node(), processor(), cores(), torch.__version__)
     key = digest(parts(section), section["recipe"], samples.shards.size, machine)
-    kept, before = settings.STATE / "threads" / key, torch.get_num_threads()
+    kept = settings.STATE / "threads" / key
     if not kept.exists():
-        number = int(os.environ.get(THREADS, "0"))  # said where others are trained beside it
+        number = value(THREADS)  # said where others are trained beside it
         if not number:
             initialise(section["seed"])
             module = network(**parts(section), classes=len(samples.shards.names))
@@ -151,11 +155,8 @@ def own_threads(section: dict[str, Any], run: Run, title: str) -> Iterator[None]
     number = int(kept.read_text())
     print(f"{title}: on {number} of {cores()} threads (OMP_NUM_THREADS sets another number)")
     run.tags(threads=str(number))
-    torch.set_num_threads(number)
-    try:
+    with threads(number):
         yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def weights(section: dict[str, Any], state: Path, run: Run, title: str, file: Path) -> dict[str, float]:

@@ -1,11 +1,11 @@
 """MLflow away, locked or overloaded: what is waited out, how long, and what waiting does not mend."""
 
 import functools
-import os
 import time
 from collections.abc import Callable
 from typing import Any
 
+from engine.environment import value
 from flows import sqlite
 from flows.orchestrate import log
 
@@ -18,7 +18,7 @@ WAITING = "waiting {:.0f} s at most for it (TAGDAG_MLFLOW_PATIENCE)"
 
 def patience() -> float:
     """Seconds that the beginning and the end of a run wait for MLflow while it is away."""
-    return float(os.environ.get("TAGDAG_MLFLOW_PATIENCE", "120"))
+    return value("TAGDAG_MLFLOW_PATIENCE")
 
 
 class Away(ValueError):

@@ -9,9 +9,7 @@ TAGDAG_ARMS=2 says how many processes, TAGDAG_ARMS=2:4 also how many threads eac
 """
 
 import contextvars
-import os
 import queue
-import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -20,7 +18,8 @@ from functools import partial
 from typing import Any
 
 from engine.cores import cores
-from flows.warm import Worker, gpus, start_server
+from engine.environment import value
+from flows.warm import TRAINS, Worker, gpus, start_server
 
 DEATHS = 3  # of the process that makes a call, before it is given up
 GRACE = 20.0  # seconds that a stopped training has to keep its state
@@ -33,18 +32,15 @@ class Ended(KeyboardInterrupt):
 
 
 def said() -> tuple[int, int]:
-    """(processes, threads of each) that TAGDAG_ARMS names, 0 processes where it names none; ValueError for nonsense."""
-    value = os.environ.get("TAGDAG_ARMS", "")
-    if value and not re.fullmatch(r"[1-9]\d*(:[1-9]\d*)?", value):
-        raise ValueError(f"TAGDAG_ARMS={value}: say how many processes, as in 2, or also their threads, as in 2:4")
-    many, _, threads = value.partition(":")
+    """(processes, threads of each) that TAGDAG_ARMS names, 0 processes where it names none."""
+    many, _, threads = (value("TAGDAG_ARMS") or "").partition(":")
     return int(many or 0), int(threads or 1)
 
 
 def sizes() -> tuple[int, int]:
     """(processes, threads of each) as TAGDAG_ARMS says, else one process per GPU, or per core with one thread."""
     many, threads = said()
-    if int(os.environ.get("TAGDAG_WORKERS", "1")) > 1:  # one training by several processes has the machine
+    if (value("TAGDAG_WORKERS") or 1) > 1:  # one training by several processes has the machine
         many = 1
     return many or gpus() or cores(), threads
 
@@ -52,14 +48,14 @@ def sizes() -> tuple[int, int]:
 class Pool:
     """`call` may be used by as many threads as there are processes; more wait."""
 
-    def __init__(self, processes: int, threads: int) -> None:
+    def __init__(self, processes: int, threads: int, trains: bool = False) -> None:
         self.processes, self._threads, self._ended = processes, threads, False
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
         for place in range(processes):
             self._free.put(place)
         self._workers: dict[int, Worker] = {}
         self._starting = threading.Lock()
-        start_server()
+        start_server(TRAINS if trains else ())
 
     def call(self, function: Callable, *arguments: Any, report: Callable[..., None] | None = None) -> Any:
         """The function's result, computed in a process; its own errors are raised here."""
@@ -114,13 +110,16 @@ class Pool:
 
 
 @contextmanager
-def side_by_side(wanted: bool = True) -> Iterator[None]:
-    """Inside, `apart` and `runners.gathered` use processes, where there is more than one core or GPU."""
+def side_by_side(wanted: bool = True, trains: bool = False) -> Iterator[None]:
+    """Inside, `apart` and `runners.gathered` use processes, where there is more than one core or GPU.
+
+    trains: what they are to do; it changes only how soon they begin.
+    """
     processes, threads = sizes()
     if not wanted or processes == 1:
         yield
         return
-    pool = Pool(processes, threads)
+    pool = Pool(processes, threads, trains)
     token = _open.set(pool)
     try:
         yield
@@ -144,15 +143,10 @@ def apart(function: Callable, *arguments: Any, report: Callable[..., None] | Non
     """
     if pool := current():
         return pool.call(function, *arguments, report=report)
-    import torch
+    from engine.threads import threads
 
-    before = torch.get_num_threads()
-    if not gpus():
-        torch.set_num_threads(sizes()[1])
-    try:
+    with threads(None if gpus() else sizes()[1]):
         return function(*arguments, **({"report": report} if report else {}))
-    finally:
-        torch.set_num_threads(before)
 
 
 def each(function: Callable, many: list[tuple], told: Callable[[int], None] = lambda done: None) -> list[Any]:

@@ -7,6 +7,7 @@ must come from the server's own pages, and all of the API but /health asks for a
 """
 
 import argparse
+import errno
 import os
 import secrets
 import socket
@@ -49,16 +50,24 @@ def guarded(app: App) -> App:
     return guard
 
 
-def bound(port: int) -> socket.socket:
-    """A socket on 127.0.0.1; ValueError if somebody else has the port."""
+def port(text: str) -> int:
+    """A port that a command line names."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 1 to 65535")
+    return int(text)
+
+
+def bound(port: int, other: str = "make prefect PREFECT_PORT=4201") -> socket.socket:
+    """A socket on 127.0.0.1; ValueError if somebody else has the port, with the command for another."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
-    except OSError:
+    except OSError as error:
         listener.close()
-        fix = "end what uses it, or take another: make prefect PREFECT_PORT=4201"
-        raise ValueError(f"port {port} is taken: {fix}") from None
+        if error.errno == errno.EACCES:
+            raise ValueError(f"port {port} is one of root's: take another: {other}") from None
+        raise ValueError(f"port {port} is taken: end what uses it, or take another: {other}") from None
     return listener
 
 
@@ -106,7 +115,7 @@ def serve(port: int) -> None:
 def main() -> None:
     """Command line of the server."""
     parser = argparse.ArgumentParser(prog="python -m flows.prefectserver", description=__doc__)
-    parser.add_argument("--port", type=int, default=4200, help="default 4200")
+    parser.add_argument("--port", type=port, default=4200, help="default 4200")
     options = parser.parse_args()
     with user_errors():
         serve(options.port)

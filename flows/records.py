@@ -19,6 +19,7 @@ from engine.complexity import measure
 from engine.network import restore
 from engine.profile import profile
 from engine.samples import Rows, opened
+from engine.threads import threads
 from engine.training.distributed import device
 from engine.twins import BATCH, indexed, learnt_twins
 
@@ -35,12 +36,8 @@ def cost(weights: Path, size: int, **measured: Any) -> dict[str, Any]:
     module, _ = restore(weights)
     deployed = nn.Sequential(module.backbone, module.head)
     trained = any(p.requires_grad for p in module.head.parameters())  # nearest neighbours are not
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with threads(1):
         found = profile(deployed, size, device(), training=trained, patience=PATIENCE, **measured)
-    finally:
-        torch.set_num_threads(threads)
     return measure(deployed, (3, size, size)) | found
 
 

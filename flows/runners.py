@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.cores import cores
+from engine.environment import value, wrong
 from flows import pool
 from flows.orchestrate import orchestrated
 from flows.warm import follow_parent
@@ -48,12 +49,11 @@ RUNNERS = {
 
 def named() -> tuple[str, int] | None:
     """The runner that TAGDAG_RUNNER names, and its number of processes: one for each core if it does not say."""
-    pool.said()  # refused as early
-    if not (said := os.environ.get("TAGDAG_RUNNER")):
+    if told := wrong():  # all of them, as early
+        raise ValueError("\n".join(told))
+    if not (said := value("TAGDAG_RUNNER")):
         return None
     name, _, workers = said.partition(":")
-    if name not in RUNNERS or not (workers or "1").isdecimal() or workers == "0":
-        raise ValueError(f"TAGDAG_RUNNER={said}: say {', '.join(RUNNERS)}, or how many, as in processes:4")
     if not orchestrated():
         raise ValueError("TAGDAG_RUNNER needs a Prefect server: run `make prefect`, set PREFECT_API_URL, or unset it")
     if not importlib.util.find_spec(module := RUNNERS[name][1]):
@@ -86,6 +86,8 @@ def gathered(
     # a context each: Prefect keeps the flow run there to which a task belongs
     calls = [functools.partial(contextvars.copy_context().run, task, *each) for each in many]
     if opened := pool.current():
+        for first in names[:1]:  # the first that ends may take long
+            told(0, first)
         return pool.threaded(calls, opened.processes, lambda done: told(done, names[min(done, len(names) - 1)]))
     results = []
     for name, call in zip(names, calls, strict=True):

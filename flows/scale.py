@@ -1,155 +1,37 @@
-"""A found network made larger or smaller: `python -m flows.scale out/search/winner.yaml --factor 4`.
+"""A network made larger or smaller: `python -m flows.scale out/search/winner.yaml --factor 4`.
 
-Dollár, Singh, Girshick 2021, "Fast and Accurate Model Scaling", arXiv 2103.06877. Shows what each rule makes of a
-backbone's section, and how long that runs on this device beside what linear functions of activations and flops predict:
-the paper finds activations to tell on GPUs, on a CPU flops do (benchmarks/results/runtime.md).
+Shows what each rule of Dollár et al. 2021 (arXiv 2103.06877) makes of it, and how long that runs;
+flows/scaling.py computes.
 """
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-import yaml
-
-from engine.build import build, complete
-from engine.complexity import measure
-from engine.profile import device_name
-from engine.timing import CLOCKS, runtimes
-from engine.training.distributed import device
-from flows import settings
 from flows.command import user_errors
-from models.blocks.scaling import RULES, scaled
 
 FAST = "d1_w8_g8_r1"
-SMALL = (0.5, 1.0, 2.0)  # factors of the family's members that the prediction is fitted on
-
-
-@dataclass(frozen=True)
-class Version:
-    """A network scaled by a rule, its resolution and its complexity without a classifier."""
-
-    rule: str
-    section: dict[str, Any]
-    resolution: int
-    cost: dict[str, int]
-
-
-def version(section: dict[str, Any], resolution: int, factor: float, rule: str) -> Version:
-    """One scaled version of a complete section."""
-    larger, pixels = scaled(section, resolution, factor, rule)
-    with torch.device("meta"):
-        backbone = build("backbones", larger)
-    return Version(rule, larger, pixels, measure(backbone, (3, pixels, pixels)))
-
-
-def family(section: dict[str, Any], resolution: int) -> list[Version]:
-    """Different small members of the network's family: deeper, wider, of more pixels, and compound."""
-    members = [version(section, resolution, factor, rule) for rule in ("d", "w", "r", FAST) for factor in SMALL]
-    return list({(str(member.section), member.resolution): member for member in members}.values())
-
-
-def measured(versions: list[Version], where: torch.device, batch: int, rounds: int = 5) -> list[float]:
-    """Milliseconds of a forward pass of each, side by side; nan where memory runs out."""
-    networks = [(build("backbones", one.section), one.resolution) for one in versions]
-    return [1e3 * seconds for seconds in runtimes(networks, where, batch, rounds)]
-
-
-def predictor(members: list[Version], times: list[float], measure: str = "acts") -> np.poly1d:
-    """Runtime as a linear function of activations, or of another measure, by least squares of relative errors."""
-    fitted = [(one.cost[measure], taken) for one, taken in zip(members, times, strict=True) if taken == taken]
-    complexity, taken = np.array(fitted).T
-    return np.poly1d(np.polyfit(complexity, taken, 1, w=1 / taken))
-
-
-def row(name: str, one: Version, predicted: list[float], taken: float) -> str:
-    """A line of the table."""
-    shape = [",".join(map(str, one.section[key])) for key in ("depths", "widths")]
-    groups = ",".join(map(str, dict.fromkeys(one.section.get("group_widths", ["-"]))))
-    costs = [f"{one.cost['params'] / 1e6:.2f}", f"{one.cost['flops'] / 1e6:.1f}", f"{one.cost['acts'] / 1e6:.2f}"]
-    runtime = f"{taken:.2f}" if taken == taken else "out of memory"
-    cells = [
-        name,
-        str(one.resolution),
-        *shape,
-        groups,
-        *costs,
-        *(f"{milliseconds:.2f}" for milliseconds in predicted),
-        runtime,
-    ]
-    return "| " + " | ".join(cells) + " |"
-
-
-def table(section: dict[str, Any], resolution: int, factor: float, rules: list[str], batch: int) -> list[str]:
-    """The network and its scaled versions, with predicted and measured runtime."""
-    versions = [version(section, resolution, 1, FAST), *(version(section, resolution, factor, rule) for rule in rules)]
-    where, members = device(), family(section, resolution)
-    times = measured([*versions, *members], where, batch)
-    fits = {measure: predictor(members, times[len(versions) :], measure) for measure in ("acts", "flops")}
-    names = ["as it is", *(f"{rule} x {factor:g}" for rule in rules)]
-    columns = (
-        "rule",
-        "px",
-        "depths",
-        "widths",
-        "g",
-        "params M",
-        "flops M",
-        "acts M",
-        "ms by acts",
-        "by flops",
-        "measured",
-    )
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
-    for name, one, taken in zip(names, versions, times, strict=False):
-        lines.append(row(name, one, [fit(one.cost[measure]) for measure, fit in fits.items()], taken))
-    told = [f"{fit[0]:.3g} ms + {1e6 * fit[1]:.3g} ms per million {measure}" for measure, fit in fits.items()]
-    return [
-        *lines,
-        "",
-        f"Forward passes of {batch} images without a classifier on {device_name(where)} by {CLOCKS[where.type]}.",
-        f"Predicted: {', or '.join(told)} of an image, fitted on {len(members)} members of the family, the network "
-        f"times {SMALL[0]:g} to {SMALL[-1]:g}.",
-    ]
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The complete section of a backbone in a file; ValueError with cause and fix."""
-    if not path.is_file():
-        raise ValueError(f"no file {path}: name one with a backbone's section, such as out/search/winner.yaml")
-    try:
-        section = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
-    return complete("backbones", section, str(path))
 
 
 def main() -> None:
     """Print the table and write the chosen section."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.scale", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("file", type=Path, help="section of a regnet, anynet or efficientnet (YAML)")
-    parser.add_argument("--factor", type=float, default=4, help="times the flops (default: 4; less than 1 shrinks)")
-    parser.add_argument("--rule", default=FAST, help=f"of the section that is written (default: {FAST}, dWr)")
+    raw = argparse.RawDescriptionHelpFormatter
+    about = {"prog": "python -m flows.scale", "description": __doc__}
+    parser = argparse.ArgumentParser(**about, formatter_class=raw)
+    parser.add_argument("file", type=Path, help="a regnet, anynet or efficientnet (YAML)")
+    times = "times the flops (default: 4; less than 1 shrinks)"
+    parser.add_argument("--factor", type=float, default=4, help=times)
+    rule = f"of the section that is written (default: {FAST}, dWr)"
+    parser.add_argument("--rule", default=FAST, help=rule)
     parser.add_argument("--out", type=Path, help="file to write that section to")
-    parser.add_argument("--resolution", type=int, help="pixels of the images (default: corpus.size of params.yaml)")
-    parser.add_argument("--batch", type=int, default=8, help="images of a measured forward pass (default: 8)")
+    pixels = "pixels of the images (default: corpus.size of params.yaml)"
+    parser.add_argument("--resolution", type=int, help=pixels)
+    images = "images of a measured forward pass (default: 8)"
+    parser.add_argument("--batch", type=int, default=8, help=images)
     given = parser.parse_args()
     with user_errors():
-        section = read(given.file)
-        resolution = given.resolution or settings.load()["corpus"]["size"]
-        if min(resolution, given.batch) < 1:
-            raise ValueError("--resolution and --batch: give numbers from 1 on")
-        chosen = version(section, resolution, given.factor, given.rule)
-        rules = list(dict.fromkeys([*RULES, given.rule]))
-        print("\n".join(table(section, resolution, given.factor, rules, given.batch)))
-        if given.out:
-            note = f"# {given.file} times {given.factor:g} by {given.rule}, for images of {chosen.resolution} pixels\n"
-            given.out.write_text(note + yaml.safe_dump(chosen.section, sort_keys=False, default_flow_style=None))
-            print(f"wrote {given.out} ({given.rule}), for images of {chosen.resolution} pixels")
+        from flows.scaling import scale
+
+        scale(given.file, given.factor, given.rule, given.out, given.resolution, given.batch)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def search(
     """
     section = dict(locals())
     from flows import searching
-    from flows.searcher import others
+    from flows.crew import others
     from flows.sweep import Search, sweep
 
     searching.checked(section)

@@ -74,8 +74,10 @@ def folder_of(target: str) -> Path:
     """The shards of a labelled set; ValueError names the sets that there are."""
     folder = OUT / "corpus" / "targets"
     known = sorted(path.name for path in folder.glob("*") if path.is_dir())
+    if not known:
+        raise ValueError(f"{folder} is missing: run the stage corpus first (dvc repro corpus)")
     if target not in known:
-        raise ValueError(f"targets: no labelled set {target!r}: name one of {', '.join(known) or 'none'} ({folder})")
+        raise ValueError(f"targets: no labelled set {target!r}: name one of {', '.join(known)} ({folder})")
     from flows.intact import shards  # which imports this module
 
     return shards(folder / target)

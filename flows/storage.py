@@ -19,6 +19,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from engine.environment import value
+
 log = logging.getLogger("tagdag")
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -56,7 +58,7 @@ def refused(error: BaseException) -> bool:
 
 def patience() -> float:
     """Seconds to wait for a storage that is locked or away: TAGDAG_STORAGE_PATIENCE, 120 by default."""
-    return float(os.environ.get("TAGDAG_STORAGE_PATIENCE", "120"))
+    return value("TAGDAG_STORAGE_PATIENCE")
 
 
 def patiently(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -130,7 +132,7 @@ def _made(file: Path) -> None:
 
 def connected(file: Path) -> Storage:
     """The storage that TAGDAG_SEARCH_STORAGE names (postgresql://user@host/base), or SQLite in this file."""
-    named = os.environ.get("TAGDAG_SEARCH_STORAGE")
+    named = value("TAGDAG_SEARCH_STORAGE")
     if not named:
         file.parent.mkdir(parents=True, exist_ok=True)
         _made(file)

@@ -6,12 +6,12 @@ same run; a run that was killed is taken up again, and so is one whose stage is 
 TAGDAG_PIPELINE_RUN in the environment goes before the key.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from engine.digest import digest
+from engine.environment import value
 from flows import settings
 from flows.address import page
 from flows.missing import missing_registry
@@ -36,7 +36,7 @@ __all__ = [
 
 def pipeline_run(experiment: str, tags: dict[str, str]) -> "Run":
     """The pipeline run that the present stage belongs to, made when there is none; `tags`: its origin."""
-    if named := os.environ.get("TAGDAG_PIPELINE_RUN"):
+    if named := value("TAGDAG_PIPELINE_RUN"):
         return Run(named, experiment, tags)
     key = {"tagdag.pipeline": digest(tags)}
     run = Run(run_of(experiment, key, tags, title(tags)), experiment, tags)

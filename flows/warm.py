@@ -9,14 +9,18 @@ import pickle
 import signal
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from flows import faults
+
 DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # without one of these there is no GPU to ask torch for
 WARM = ["flows.arms", "flows.records"]  # imported once, for all processes
+# the first step of any of torch's optimizers imports it, which takes more than a second
+TRAINS = ["torch._dynamo"]
 CONTEXT = multiprocessing.get_context("forkserver")
 
 
@@ -29,9 +33,12 @@ def gpus() -> int:
     return torch.cuda.device_count()
 
 
-def start_server() -> None:
-    """Start the server that processes are forked from, which imports in the background; once a process."""
-    multiprocessing.set_forkserver_preload(WARM)
+def start_server(more: Sequence[str] = ()) -> None:
+    """Start the server that processes are forked from, which imports in the background; once a process.
+
+    more: modules that it imports besides WARM.
+    """
+    multiprocessing.set_forkserver_preload([*WARM, *more])
     # its imports know no sys.path but this, and libraries that start threads when they are loaded must not
     set_ = {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
     before = {name: os.environ.get(name) for name in set_}
@@ -92,7 +99,8 @@ def _portable(error: Exception) -> Exception:
     try:
         error = pickle.loads(pickle.dumps(error))
     except Exception:
-        error = ValueError(str(error)) if isinstance(error, ValueError) else RuntimeError(repr(error))
+        told = faults.told(error)
+        error = ValueError(told) if told else RuntimeError(repr(error))
     error.add_note(where)
     return error
 

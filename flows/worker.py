@@ -9,33 +9,39 @@ from its last state. The finished state stays in .tagdag/state, where `dvc repro
 import argparse
 from contextlib import nullcontext
 
-from engine.training.distributed import joined
-from flows import settings
 from flows.command import keywords, user_errors
-from flows.learning import own_threads, work
-from flows.pretrain import pretrain, state
-from flows.tracking import stage_run
 from flows.warm import follow_stdin
 
 
-def main() -> None:
+def train(candidate: str) -> None:
     """Train the candidate together with the other workers."""
-    parser = argparse.ArgumentParser(
-        prog="torchrun ... -m flows.worker", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("candidate", help="baseline or winner")
-    parser.add_argument("--follow", action="store_true", help="stop when standard input is closed")
-    given = parser.parse_args()
-    candidate = given.candidate
-    if given.follow:
-        follow_stdin()
-    with user_errors(), joined() as workers:
+    from engine.training.distributed import joined
+    from flows import settings
+    from flows.learning import own_threads, work
+    from flows.pretrain import pretrain, state
+    from flows.tracking import stage_run
+
+    with joined() as workers:
         section = keywords(pretrain, candidate) | {"backbone": settings.backbone(candidate)}
         kept = state(section.pop("candidate"), section)
         with stage_run(f"pretrain@{candidate}", section) if workers.first else nullcontext() as run:
             title = f"pretrain {candidate}"
             with own_threads(section, run, title) if workers.world == 1 else nullcontext():
                 work(section, kept, run, title)
+
+
+def main() -> None:
+    """Command line of one worker."""
+    raw = argparse.RawDescriptionHelpFormatter
+    about = {"prog": "torchrun ... -m flows.worker", "description": __doc__}
+    parser = argparse.ArgumentParser(**about, formatter_class=raw)
+    parser.add_argument("candidate", help="baseline or winner")
+    parser.add_argument("--follow", action="store_true", help="stop when standard input is closed")
+    given = parser.parse_args()
+    if given.follow:
+        follow_stdin()
+    with user_errors(warn=not given.follow):
+        train(given.candidate)
 
 
 if __name__ == "__main__":

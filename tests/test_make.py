@@ -3,7 +3,9 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,7 +45,7 @@ def make(folder: Path, *arguments: str, typed: str = "", code: int = 0) -> str:
     env = {"PATH": path, "HOME": str(folder)}
     done = subprocess.run(command, cwd=folder, env=env, input=typed, capture_output=True, text=True)
     assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout
+    return done.stdout + (done.stderr if code else "")
 
 
 def called(folder: Path) -> list[list[str]]:
@@ -116,6 +118,27 @@ def test_runs_are_forgotten(place):
 
 
 def test_help_names_every_target(place):
-    listed = {line.split()[0] for line in make(place, "help").splitlines()}
+    targets, _, variables = make(place, "help").partition("\n\n")
+    listed = {line.split()[0] for line in targets.splitlines()}
     phony = next(line for line in (ROOT / "Makefile").read_text().splitlines() if ".PHONY" in line)
     assert listed == set(phony.split()[1:])
+    named = {line.partition("=")[0] for line in variables.splitlines()}
+    used = set(re.findall(r"\$\(if \$\((\w+)\)|^(\w+) \?=", (ROOT / "Makefile").read_text(), re.M))
+    assert named == {name for pair in used for name in pair if name} | {"TAGDAG_..."}
+
+
+@pytest.mark.parametrize(("target", "variable"), [("mlflow", "MLFLOW_PORT"), ("prefect", "PREFECT_PORT")])
+def test_a_port_that_is_taken_ends_with_an_error_that_names_another(place, target, variable):
+    (place / ".venv" / "bin").mkdir(parents=True)
+    (place / ".venv" / ".installed").touch()
+    (place / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    (place / "flows").symlink_to(ROOT / "flows")
+    (place / "corpus").symlink_to(ROOT / "corpus")
+    (place / "engine").symlink_to(ROOT / "engine")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        number = taken.getsockname()[1]
+        told = make(place, target, f"{variable}={number}", code=2)
+    assert f"error: port {number} is taken: end what uses it, or take another: make {target} {variable}=" in told
+    assert "is no port: give a number from 1 to 65535" in make(place, target, f"{variable}=x", code=2)

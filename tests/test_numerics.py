@@ -123,3 +123,20 @@ def test_matrix_products_on_a_gpu_can_be_exact_without_the_flows(said):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == (said or ":4096:8")
+
+
+COMPILER = """
+import sys, torch
+from engine.numerics import deterministic, flags, numerics
+with numerics():
+    print(torch.are_deterministic_algorithms_enabled(), "torch._inductor" in sys.modules)
+print(torch.are_deterministic_algorithms_enabled())
+deterministic(True, warn_only=True, compiled=True)
+print(torch._inductor.config.deterministic, flags()["warn_only"])
+"""
+
+
+def test_torchs_compiler_is_told_where_it_is_used_and_not_imported_elsewhere():
+    """Its import takes more than a second of each process that only tests or measures."""
+    done = subprocess.run([sys.executable, "-c", COMPILER], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False", "False", "True", "True"]

@@ -81,7 +81,7 @@ def test_exact_trainings_with_a_max_pool_give_the_same_bits(tmp_path):
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_half_way_states_go_on_to_the_same_bits(tmp_path, optimizer, monkeypatch):
     """States of the middle hold the optimizer's tensors and the scale of float16 too."""
-    monkeypatch.setattr("engine.training.loop.SECONDS", 0)
+    monkeypatch.setenv("TAGDAG_CHECKPOINT_SECONDS", "0")
     recipe = replace(RECIPE, optimizer={"name": optimizer}, rate=0.02, precision="float16", ema=0.9)
     whole = weights(recipe, tmp_path, 4)
     files = sorted(tmp_path.glob("*.safetensors"))

@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from flows import orchestrate
+from flows import showing
 from flows.orchestrate import flow, link, progress, task
 
 ROOT = Path(__file__).parents[1]
@@ -133,7 +133,7 @@ def test_link_is_an_artifact_of_the_run(prefect):
 def clock(monkeypatch):
     """The time, set by hand."""
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(orchestrate, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(showing, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
 
@@ -172,8 +172,94 @@ def test_progress_costs_nothing_while_nothing_is_due(prefect, capsys):
 def test_progress_is_an_artifact_with_a_server(prefect, capsys):
     with progress("search") as show:
         show(1, 2, "trial 1")
+        wait_for(lambda: len(prefect) > 1)
         show(2, 2)
     assert prefect == [0.0, (50.0, "search trial 1"), (100.0, "search")]
+
+
+def wait_for(condition):
+    """Until another thread has done something."""
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("states", "last"),
+    [
+        ([(0, 7), (6, 7)], "7/7"),  # costs are told before each is measured: the last one was 6 of 7
+        ([(3, None)], "3/3"),  # of a stream whose length nobody knows
+        ([(4, 4), (0, 2), (1, 2)], "6/6"),  # tests, then costs
+        ([(3, 6), (4, 8), (8, 8)], "8/8"),  # a total that was an estimate
+        ([(5, None), (0, 2), (2, 2)], "2/2"),
+        ([(2, 2)], "2/2"),
+        ([(0, 0)], "0/?"),
+    ],
+    ids=str,
+)
+def test_every_progress_reaches_its_end(prefect, capsys, states, last):
+    with progress("evaluate") as show:
+        for state in states:
+            show(*state)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith(f"evaluate {last}, ") and len(set(lines)) == len(lines)
+    assert last == "0/?" or prefect[-1][0] == 100.0
+
+
+def test_the_last_state_stays_after_an_error(prefect, capsys):
+    with pytest.raises(KeyError), progress("evaluate") as show:
+        show(3, 7)
+        raise KeyError
+    assert capsys.readouterr().err.startswith("evaluate 3/7") and prefect[-1][0] < 50
+
+
+def test_what_is_never_told_of_shows_nothing(prefect, capsys):
+    with progress("evaluate"):
+        pass
+    assert (prefect, capsys.readouterr().err) == ([], "")
+
+
+def test_loops_one_after_another_are_one_whole(clock, capsys):
+    with progress("evaluate") as show:
+        for steps in (3, 2):
+            for done in range(1, steps + 1):
+                clock.now += 10
+                show(done, steps, "x")
+                show(done, steps, "y")
+    told = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
+    assert list(dict.fromkeys(told)) == [f"evaluate {n}" for n in ("1/3", "2/3", "3/3", "4/5", "5/5")]
+
+
+def test_the_time_left_is_that_of_the_present_piece_of_work(clock, capsys):
+    with progress("corpus") as show:
+        for total, seconds in ((4, 10), (300, 20)):
+            for done in range(1, 4):
+                clock.now += seconds
+                show(done, total, "")
+        show(300, 300, "")
+    left = [line.rpartition(", ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert left == ["10 s", "20 s left", "10 s left", "50 s", "5960 s left", "5940 s left", "0 s left"]
+
+
+def test_a_slow_server_is_told_the_end_and_not_every_step(prefect, monkeypatch, capsys):
+    begun, go = threading.Event(), threading.Event()
+    make = sys.modules["prefect.artifacts"].create_progress_artifact
+
+    def slow(*given, **named):
+        begun.set()
+        go.wait(20)
+        return make(*given, **named)
+
+    monkeypatch.setattr(sys.modules["prefect.artifacts"], "create_progress_artifact", slow)
+    with progress("search") as show:
+        show(1, 1, "a")
+        begun.wait(20)
+        for _ in range(100):
+            show(1, 1, "b")
+        show(9, 10)
+        go.set()
+    assert prefect == [0.0, (100.0, "search a"), (100.0, "search")]
 
 
 def test_a_prefect_server_that_hangs_or_fails_holds_nothing_up(prefect, monkeypatch, caplog, capsys):

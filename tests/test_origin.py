@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows import origin
-from flows.command import explained
+from flows.faults import told
 
 
 def git(*arguments: str) -> None:
@@ -79,4 +79,4 @@ def test_a_machine_without_git_is_told(project, monkeypatch):
     monkeypatch.setenv("PATH", str(project))
     with pytest.raises(ValueError, match="git is not installed") as error:
         origin.origin()
-    assert "free space" not in explained(error.value) and "install it" in explained(error.value)
+    assert "free space" not in told(error.value) and "install it" in told(error.value)

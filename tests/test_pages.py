@@ -7,7 +7,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from corpus.names import printable
-from flows import compare, report, searchreport
+from flows import comparison, report, searchreport
 from flows.markdown import code, table, told
 from tests.records import TIMES, record
 from tests.test_report import NASTY, Page
@@ -110,7 +110,7 @@ def test_the_page_of_searches_compared_is_safe(tmp_path):
     lines = map(json.dumps, trials(*HOSTILE))
     (tmp_path / "search/trials.jsonl").write_text("\n".join(lines) + "\n")
     names, folders = HOSTILE[:6], [str(tmp_path / "search")] * 6
-    compare.compare(folders, names, tmp_path / "compare.html", "flops")
+    comparison.compare(folders, names, tmp_path / "compare.html", "flops")
     seen = safe((tmp_path / "compare.html").read_text())
     assert set(seen.tags) <= {*KNOWN.split(), *TAGS.split()}
     assert all(name in seen.text or "\ufffd" in seen.text for name in names)

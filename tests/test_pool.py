@@ -84,7 +84,7 @@ def test_one_process_for_each_gpu(monkeypatch):
 @pytest.mark.parametrize("said", ["0", "-1", "many", "2:", "2:0"])
 def test_what_is_no_size_is_told(monkeypatch, said):
     monkeypatch.setenv("TAGDAG_ARMS", said)
-    with pytest.raises(ValueError, match=f"TAGDAG_ARMS={said}: say how many processes"):
+    with pytest.raises(ValueError, match=f"TAGDAG_ARMS={said}: give how many processes"):
         pool.sizes()
 
 
@@ -108,3 +108,22 @@ def test_without_a_pool_a_call_is_made_here_with_one_thread(monkeypatch):
     monkeypatch.setattr(warm, "DEVICES", ())
     before = torch.get_num_threads()
     assert pool.each(torch.get_num_threads, [(), ()]) == [3, 3] and torch.get_num_threads() == before
+
+
+READY = """
+import sys
+from flows import pool
+def imported(): return "torch._dynamo" in sys.modules
+if __name__ == "__main__":
+    import ready
+    with pool.side_by_side(trains=True):
+        print(pool.each(ready.imported, [(), ()]))
+"""
+
+
+def test_processes_that_train_have_what_the_first_step_imports(tmp_path):
+    (tmp_path / "ready.py").write_text(READY)
+    env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}", "TAGDAG_ARMS": "2"}
+    command = [sys.executable, "ready.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.stdout == "[True, True]\n", done.stderr

@@ -31,7 +31,7 @@ def test_runner_and_number_of_processes(say, value, found):
 @pytest.mark.parametrize("value", ["threads", "processes:0", "processes:many", "processes:-1", ":2"])
 def test_what_is_no_runner_is_told(say, value):
     say(value)
-    with pytest.raises(ValueError, match=f"TAGDAG_RUNNER={value}: say processes, dask, ray"):
+    with pytest.raises(ValueError, match=f"TAGDAG_RUNNER={value}: give processes, dask or ray"):
         runners.named()
 
 
@@ -71,5 +71,5 @@ def test_processes_share_the_cores_unless_the_user_says_how(say, monkeypatch):
 def test_nonsense_in_tagdag_arms_is_refused_before_anything_runs(monkeypatch):
     monkeypatch.delenv("TAGDAG_RUNNER", raising=False)
     monkeypatch.setenv("TAGDAG_ARMS", "all")
-    with pytest.raises(ValueError, match="TAGDAG_ARMS=all: say how many processes"):
+    with pytest.raises(ValueError, match="TAGDAG_ARMS=all: give how many processes"):
         runners.named()

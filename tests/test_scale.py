@@ -8,7 +8,7 @@ import yaml
 
 from engine.build import build, complete
 from engine.timing import runtimes
-from flows import scale
+from flows import scale, scaling
 
 TINY = {"name": "regnet", "depth": 3, "w_0": 16, "w_a": 16.0, "w_m": 2.0, "group_width": 8, "stem_width": 8}
 
@@ -34,7 +34,7 @@ def winner(tmp_path):
 @pytest.fixture(autouse=True)
 def brief(monkeypatch, one_thread):
     """Measuring takes no longer than it must."""
-    monkeypatch.setattr(scale, "runtimes", lambda *args: runtimes(*args[:3], rounds=1, seconds=0))
+    monkeypatch.setattr(scaling, "runtimes", lambda *args: runtimes(*args[:3], rounds=1, seconds=0))
 
 
 def test_the_table_holds_every_rule_and_the_file_the_chosen_one(winner, monkeypatch, capsys):
@@ -43,12 +43,12 @@ def test_the_table_holds_every_rule_and_the_file_the_chosen_one(winner, monkeypa
     code, printed = command(monkeypatch, capsys, winner, *options)
     assert code == 0
     rows = [line.split(" | ") for line in printed.splitlines() if line.startswith("| ")][2:]
-    names = ["as it is", *(f"{rule} x 2" for rule in (*scale.RULES, "d1_w2_g2_r0"))]
+    names = ["as it is", *(f"{rule} x 2" for rule in (*scaling.RULES, "d1_w2_g2_r0"))]
     assert [cells[0].removeprefix("| ") for cells in rows] == names
-    section, pixels = scale.scaled(scale.read(winner), 32, 2, "d1_w2_g2_r0")
+    section, pixels = scaling.scaled(scaling.read(winner), 32, 2, "d1_w2_g2_r0")
     assert yaml.safe_load(out.read_text()) == section and section["name"] == "anynet"
     assert out.read_text().startswith(f"# {winner} times 2 by d1_w2_g2_r0, for images of {pixels} pixels")
-    costs = scale.version(scale.read(winner), 32, 2, "d1_w2_g2_r0").cost
+    costs = scaling.version(scaling.read(winner), 32, 2, "d1_w2_g2_r0").cost
     assert rows[-1][5:8] == [
         f"{costs['params'] / 1e6:.2f}",
         f"{costs['flops'] / 1e6:.1f}",
@@ -60,7 +60,7 @@ def test_the_table_holds_every_rule_and_the_file_the_chosen_one(winner, monkeypa
 
 def test_a_written_section_is_a_network_that_scales_on(winner, monkeypatch, capsys):
     out = winner.with_name("scaled.yaml")
-    monkeypatch.setattr(scale, "table", lambda *_: [])
+    monkeypatch.setattr(scaling, "table", lambda *_: [])
     assert command(monkeypatch, capsys, winner, "--resolution", 32, "--out", out)[0] == 0
     assert command(monkeypatch, capsys, out, "--resolution", 36, "--out", out)[0] == 0
     assert build("backbones", yaml.safe_load(out.read_text())).channels[-1] > 64
@@ -90,8 +90,8 @@ def test_mistakes_are_told(tmp_path, monkeypatch, capsys, text, options, says):
 
 
 def test_the_prediction_is_a_line_through_the_members_that_ran():
-    members = scale.family(complete("backbones", TINY), 32)
+    members = scaling.family(complete("backbones", TINY), 32)
     assert len({member.cost["acts"] for member in members}) >= 5
     times = [3 + 2e-6 * member.cost["acts"] for member in members]
-    slope, constant = scale.predictor(members, [math.nan, *times[1:]])
+    slope, constant = scaling.predictor(members, [math.nan, *times[1:]])
     assert (slope, constant) == (pytest.approx(2e-6), pytest.approx(3))

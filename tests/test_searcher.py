@@ -11,8 +11,9 @@ import psutil
 import pytest
 import torch
 
-from flows import deaths, searcher
-from flows.searcher import Crew, count, others, threads
+from flows import crew as crews
+from flows import deaths
+from flows.crew import Crew, count, others, threads
 from flows.searching import networks
 from flows.sweep import Search
 from tests.test_search import searched, shards  # noqa: F401 - fixtures
@@ -25,7 +26,7 @@ def machine(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
     def seems(cores: int, gpus: int = 0, gib: int = 64) -> None:
-        monkeypatch.setattr(searcher, "cores", lambda: cores)
+        monkeypatch.setattr(crews, "cores", lambda: cores)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
         memory = SimpleNamespace(available=gib << 30, total=gib << 30)
@@ -88,7 +89,7 @@ def test_networks_whose_order_matters_are_trained_one_after_another(changes, exp
 @pytest.mark.parametrize("said", ["two", "0", "-1"])
 def test_a_number_of_workers_that_is_none_is_told(monkeypatch, said):
     monkeypatch.setenv("TAGDAG_SEARCHERS", said)
-    with pytest.raises(ValueError, match=f"TAGDAG_SEARCHERS={said}: say how many"):
+    with pytest.raises(ValueError, match=f"TAGDAG_SEARCHERS={said}: give a whole number from 1 to 256"):
         count()
 
 
@@ -123,7 +124,7 @@ def test_side_by_side_writes_the_bytes_of_one_after_another(searched, monkeypatc
     for used in (".tagdag", "out/search"):
         Path(used).rename(Path(used).name + ".before")
     monkeypatch.delenv("TAGDAG_SEARCHERS")
-    monkeypatch.setattr(searcher, "cores", lambda: 2)
+    monkeypatch.setattr(crews, "cores", lambda: 2)
     rows_of = Search.rows
 
     def seen(search):
@@ -149,7 +150,7 @@ class Blamed:
 )
 def test_a_worker_that_a_signal_ends_is_started_again(place, monkeypatch, number, share, blamed):
     told = []
-    monkeypatch.setattr(searcher, "blame", lambda study, pid, reason: told.append((study, pid)))
+    monkeypatch.setattr(crews, "blame", lambda study, pid, reason: told.append((study, pid)))
     monkeypatch.setattr(deaths, "memory", lambda: share)
     monkeypatch.setenv("TAGDAG_SEARCHERS", "2")
     with pytest.raises(ZeroDivisionError), others() as crew:

@@ -210,7 +210,7 @@ def test_unwritable_folder(capsys, folder):
     try:
         if user == 0:
             os.seteuid(65534)  # root may write anywhere
-        assert ".tagdag: make it readable and writable" in told(capsys, _lock)
+        assert ".tagdag: this user may not read or write it: change its owner or mode" in told(capsys, _lock)
     finally:
         os.seteuid(user)
 
@@ -226,10 +226,13 @@ def _fail(error: BaseException) -> None:
         raise error
 
 
-def test_faults_of_ours_keep_their_traceback(monkeypatch):
+def test_faults_of_ours_keep_their_traceback(monkeypatch, capsys):
     for error in (KeyError("x"), AssertionError("invariant"), TypeError("t")):
-        with pytest.raises(type(error)):
+        with pytest.raises(SystemExit) as end:
             _fail(error)
+        told = capsys.readouterr().err
+        assert end.value.code == 1 and "Traceback (most recent call last)" in told and type(error).__name__ in told
+        assert told.splitlines()[-1].startswith("this is a bug of tagdag: report it")
     monkeypatch.setenv("TAGDAG_TRACEBACK", "1")
     with pytest.raises(ValueError, match="cause and fix"):
         _fail(ValueError("cause and fix"))

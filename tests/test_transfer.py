@@ -93,7 +93,7 @@ def test_on_several_gpus_only_large_sets_are_split(images, expected, monkeypatch
 @pytest.mark.parametrize("text", ["two", "0", "-1", "1.5"])
 def test_a_number_of_workers_that_is_none_is_told(text, monkeypatch):
     monkeypatch.setenv("TAGDAG_WORKERS", text)
-    with pytest.raises(ValueError, match=f"TAGDAG_WORKERS={text}: say how many"):
+    with pytest.raises(ValueError, match=f"TAGDAG_WORKERS={text}: give a whole number from 1 to 256"):
         said()
 
 

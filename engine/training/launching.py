@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from engine.allocator import OutOfMemory, out_of_memory
+from engine.environment import value
 from engine.training.distributed import joined
 from engine.training.meter import Diverged
 from engine.training.recipe import Recipe
@@ -32,10 +33,7 @@ def said() -> int | None:
 
     ValueError for what is no number of processes.
     """
-    text = os.environ.get("TAGDAG_WORKERS") or None
-    if text is not None and (not text.isdecimal() or int(text) < 1):
-        raise ValueError(f"TAGDAG_WORKERS={text}: say how many processes train a network, 1 or more")
-    return None if text is None else int(text)
+    return value("TAGDAG_WORKERS")
 
 
 def split(recipe: Recipe, images: int, epochs: float) -> int:

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from corpus.shards.order import Lists, seeded
 from engine.allocator import keep_freed_memory
 from engine.checkpoint import load_weights
+from engine.environment import value
 from engine.numerics import numerics
 from engine.training import faults
 from engine.training.distributed import device, team
 from engine.training.meter import Diverged, Meter, NonFinite
 from engine.training.plan import Plan, Training, viewed
 from engine.training.reading import Samples
-from engine.training.resume import SECONDS, Kept, States, differences
+from engine.training.resume import Kept, States, differences
 from engine.training.step import Learner
 from engine.training.stopping import Stopped, asked
 from models.blocks.draws import Draws
@@ -81,7 +82,7 @@ def _steps(
     total, alone = plan.total, learner.team.world == 1
     reader = plan.reader(samples, range(first, total), learner.where)
     meter.starts(reader, first)
-    saved = time.monotonic()
+    saved, every = time.monotonic(), value("TAGDAG_CHECKPOINT_SECONDS")
     if first == 0:
         _keep(learner, plan, training, states, meter, 0)
     with asked() as signal:
@@ -96,7 +97,7 @@ def _steps(
             if training.watch and done < total and done % plan.per_epoch == 0:  # before a state, which ends the chance
                 training.watch(done // plan.per_epoch, learner.objective)
                 learner.objective.train()
-            due = time.monotonic() - saved > SECONDS and not states.busy()
+            due = time.monotonic() - saved > every and not states.busy()
             reported = done % training.per_report == 0 or done == total
             if reported or (due or signal.number if alone else done >= meter.meeting):
                 number, due = meter.agreed(step.iteration, signal.number, due)

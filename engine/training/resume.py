@@ -1,7 +1,6 @@
 """The states of a training on disk: written whole by a thread while training goes on, checked when read."""
 
 import logging
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from engine.training.distributed import ALONE, Team
 from engine.training.recipe import Recipe
 
 log = logging.getLogger("tagdag")
-SECONDS = float(os.environ.get("TAGDAG_CHECKPOINT_SECONDS", "15"))  # between two states
 
 
 Kept = tuple[dict[str, Tensor], dict[str, Any]]  # tensors, and what they are

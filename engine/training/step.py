@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.checkpoint import load_weights
+from engine.numerics import deterministic
 from engine.training.averaging import Average, normalisable, precise_statistics
 from engine.training.distributed import Team, device, wrapped
 from engine.training.optimizers import optimizer
@@ -33,6 +34,7 @@ class Learner:
             nn.SyncBatchNorm.convert_sync_batchnorm(objective)
         self.recipe, self.team, self.where, self.objective = recipe, team, where, objective.train()
         if recipe.compile != "off":
+            deterministic(recipe.exact, warn_only=True, compiled=True)
             objective.compile(mode=recipe.compile)
         if recipe.sharded and team.world > 1:
             # FSDP2 takes contiguous weights, and each layer to its device as it is split: no device holds them all

@@ -16,7 +16,7 @@ import torch
 from engine import checkpoint
 from engine.accuracy import accuracy
 from engine.allocator import OutOfMemory
-from engine.training import faults, loop
+from engine.training import faults
 from engine.training.distributed import Team, team
 from engine.training.launching import launch
 from engine.training.loop import train
@@ -95,7 +95,7 @@ def stops_at(step: int, how: Callable[[], None]) -> Callable[[int, int, str], No
 
 def disturbed(folder: Path, how: Callable[[], None] | None) -> None:
     """Twelve steps of a network with batch norm; a state after each."""
-    loop.SECONDS = 0
+    os.environ["TAGDAG_CHECKPOINT_SECONDS"] = "0"  # in a process of its own
     progress = stops_at(7, how) if how else lambda done, total, text: None
     train(tiny(), Toy(), Training(RECIPE, 4, state=folder, progress=progress, per_report=1))
 
@@ -127,7 +127,7 @@ def test_a_fault_is_told_at_once_and_another_number_of_workers_goes_on(tmp_path,
 
 def faulty(folder: Path) -> None:
     """Ends with a fault after a state was kept."""
-    loop.SECONDS = 0
+    os.environ["TAGDAG_CHECKPOINT_SECONDS"] = "0"  # in a process of its own
 
     def fault() -> None:
         while not [file for file in folder.glob("*.safetensors") if int(file.stem)]:

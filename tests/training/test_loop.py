@@ -170,7 +170,7 @@ def test_interrupted_run_ends_with_the_same_weights_and_momentum(tmp_path, monke
     monkeypatch.setattr(
         loop, "time", SimpleNamespace(monotonic=itertools.count().__next__, perf_counter=time.perf_counter)
     )
-    monkeypatch.setattr(loop, "SECONDS", seconds)
+    monkeypatch.setenv("TAGDAG_CHECKPOINT_SECONDS", str(seconds))
     for by in ("progress", "report"):
         assert run(tmp_path / by, stops, by) == whole
 
@@ -190,7 +190,7 @@ def test_interrupted_run_ends_with_the_same_weights_and_momentum(tmp_path, monke
     ids=str,
 )
 def test_every_recipe_goes_on_exactly(tmp_path, monkeypatch, changed):
-    monkeypatch.setattr(loop, "SECONDS", 0)
+    monkeypatch.setenv("TAGDAG_CHECKPOINT_SECONDS", "0")
     recipe = replace(RECIPE, **changed)
     assert run(tmp_path / "cut", (5, 9), "report", recipe) == run(tmp_path / "whole", recipe=recipe)
 
@@ -206,14 +206,14 @@ def test_finished_run_is_not_trained_again(tmp_path):
 
 
 SCRIPT = """
-import sys, torch
+import os, sys, torch
 from dataclasses import replace
 from pathlib import Path
 from engine.network import save
 from engine.training import loop
 from tests.training.toys import RECIPE, Toy, tiny
 torch.set_num_threads(1)
-loop.SECONDS = 0.05
+os.environ["TAGDAG_CHECKPOINT_SECONDS"] = "0.05"
 folder, module = Path(sys.argv[1]), tiny()
 loop.train(module, Toy(), loop.Training(RECIPE, 60, state=folder / "state"))
 save(folder / "model.safetensors", module, {}, ["a", "b", "c"])

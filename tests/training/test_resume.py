@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from engine import checkpoint
-from engine.training import loop, resume
+from engine.training import resume
 from engine.training.loop import train
 from engine.training.plan import Training
 from engine.training.resume import States
@@ -43,13 +43,11 @@ def test_a_damaged_state_is_told_and_passed_over(tmp_path, caplog):
     assert not newest.exists() and newest.with_suffix(".damaged").exists(), "in nobody's way, and not lost"
 
 
-def test_training_from_a_damaged_state_ends_as_any_other(tmp_path, one_thread):
-    loop_seconds, loop.SECONDS = loop.SECONDS, 0
-    try:
+def test_training_from_a_damaged_state_ends_as_any_other(tmp_path, one_thread, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("TAGDAG_CHECKPOINT_SECONDS", "0")
         train(tiny(), Toy(), Training(RECIPE, 4, state=tmp_path / "whole"))
         train(tiny(), Toy(), Training(RECIPE, 4, state=tmp_path / "damaged"))
-    finally:
-        loop.SECONDS = loop_seconds
     whole, damaged = (max((tmp_path / name).iterdir()) for name in ("whole", "damaged"))
     damaged.write_bytes(damaged.read_bytes()[:-10])
     train(tiny(), Toy(), Training(RECIPE, 4, state=damaged.parent))

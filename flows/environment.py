@@ -1,0 +1,91 @@
+"""The environment variables: `python -m flows.environment` prints them, and what is wrong.
+
+Every command looks at them before anything runs. engine/environment.py has the table.
+"""
+
+import argparse
+import difflib
+import os
+import re
+import sys
+
+from corpus.names import printable
+from engine.cores import cores
+from engine.environment import VARIABLES, value, wrong
+from flows.warm import gpus
+
+PREFIX = "TAGDAG_"
+EACH = {  # how many processes a variable asks for, and what each of them is
+    "TAGDAG_WORKERS": "processes of one training",
+    "TAGDAG_ARMS": "trainings side by side",
+    "TAGDAG_SEARCHERS": "trainings of a search",
+    "TAGDAG_RUNNER": "trainings side by side",
+}
+
+
+def unknown() -> list[str]:
+    """A warning for each variable that looks like ours and is none, with the nearest that is."""
+    told = []
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in VARIABLES:
+            ends = [known.removeprefix(PREFIX) for known in VARIABLES]
+            near = difflib.get_close_matches(name.removeprefix(PREFIX), ends, 1)
+            others = "`python -m flows.environment` lists those that are"
+            fix = f"did you mean {PREFIX}{near[0]}?" if near else others
+            told.append(f"{printable(name[:60])} is no variable of tagdag and does nothing: {fix}")
+    return told
+
+
+def asked(name: str) -> int:
+    """Processes times threads that a variable asks for; 0 where it is not set."""
+    numbers = [int(digits) for digits in re.findall(r"\d+", str(value(name) or ""))]
+    return numbers[0] * numbers[-1] if len(numbers) > 1 else sum(numbers)
+
+
+def crowded() -> list[str]:
+    """A warning for each variable that asks for more than there are cores; none with GPUs."""
+    if gpus():
+        return []
+    told, most = [], cores()
+    there = f"{most} {'core' if most == 1 else 'cores'}"
+    for name, what in EACH.items():
+        if asked(name) > most:
+            told.append(
+                f"{name}={value(name)} on {there}: the {what} take turns, "
+                f"slower than with {most}, and each takes memory of its own"
+            )
+    return told
+
+
+def check(warn: bool = True) -> None:
+    """ValueError that tells all variables that are wrong; warn: print what is odd about others."""
+    if told := wrong():
+        raise ValueError("\n".join(told))
+    for message in (*unknown(), *crowded()) if warn else ():
+        print(f"warning: {message}", file=sys.stderr)
+
+
+def table() -> str:
+    """All variables: name, value when unset, what it may be, what it is for."""
+    lines = []
+    for name, variable in VARIABLES.items():
+        unset = variable.unset or ("no" if variable.default is False else f"{variable.default:g}")
+        lines.append(f"{name}\n    {variable.about}\n    {variable.kind.wants}; unset: {unset}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Command line: the table; exit code 2 where a variable that is set is wrong."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.environment", description=__doc__, epilog=table(), formatter_class=raw
+    )
+    parser.parse_args()
+    from flows.command import user_errors
+
+    with user_errors():
+        print(table())
+
+
+if __name__ == "__main__":
+    main()
