@@ -38,23 +38,21 @@ def rows(
     them, images relative to `images` (default: where the table lies); a .tar, .tar.gz, .tgz, a
     folder of them, or a pattern (`*`, {00000..00009}); all also s3://. Or a folder of images by
     class, whose links may lead into `images`: `options` are those of corpus.sources.labelled.posts.
-    `left`: what was left alone, by kind (hidden files, ...); it is no row.
-    What comes from S3, must be unpacked, or lies within a table is in `spool`, where locators
-    point, until the caller has fetched it.
-    ValueError if the source as a whole cannot be read; downloads under way are kept for the next
-    run.
+    `left` counts what was left alone, by kind (hidden files, ...); it is no row.
+    What is downloaded, unpacked or taken out of a table is in `spool` until it has been fetched.
+    ValueError if the source as a whole cannot be read; downloads are kept for the next run.
     """
     assert kind in ("posts", "labels"), kind
-    count, left = 0, Counter() if left is None else left
-    images = None if images is None else str(images)
+    images, count = None if images is None else str(images), 0
+    left = Counter() if left is None else left
     try:
         for row in _rows(str(source), images, kind, Path(spool), progress, left, options):
             yield row
             count += 1
     except s3.Unreachable as error:
         kept = f"what was downloaded is kept in {spool}: run again and it goes on"
-        message = f"{error} ({count:,} rows of {source} had been read; {kept})"
-        raise ValueError(message) from None
+        read = f"{count:,} rows of {source} had been read"
+        raise ValueError(f"{error} ({read}; {kept})") from None
 
 
 def _rows(
