@@ -116,7 +116,7 @@ def told(name: str, result: dict[str, Any], tried: bool = False) -> list[str]:
     """What became of the rows of one source, in lines that any terminal can show."""
     would = "would be " if tried else ""
     counts = [f"{result['kept']} {would}added"]
-    counts += [f"{result['changed']} {would}changed"] if result["changed"] else []
+    counts += [f"{result['changed']} {would}changed"] if result.get("changed") else []
     counts += [f"{result['already']} there already", f"{sum(result['refused'].values())} refused"]
     digest = "" if tried else f"; digest {result['digest'][:12]}"
     lines = [f"{name}: {', '.join(counts)}{digest}"]
@@ -129,23 +129,23 @@ def told(name: str, result: dict[str, Any], tried: bool = False) -> list[str]:
         shown = (printable(row[key])[:LONGEST] for key in ("where", "image", "reason"))
         lines.append("  {}, {}: {}".format(*(each or "no image" for each in shown)))
     lines += _differences(result)
-    if result["classes"]:
+    if result.get("classes"):
         splits = ", ".join(f"{count:,} {split}" for split, count in result["splits"].items())
         lines.append(f"  {result['classes']:,} classes; images: {splits}")
-    return lines + [f"  note: {printable(line)}" for line in result["notes"]]
+    return lines + [f"  note: {printable(line)}" for line in result.get("notes", ())]
 
 
 def _differences(result: dict[str, Any]) -> list[str]:
     lines = []
-    if number := result["differing"]:
+    if number := result.get("differing"):
         say = "1 of them differs" if number == 1 else f"{number:,} of them differ"
         lines.append(f"  {say} from what is there: --update takes the new ones; the first:")
-    elif result["differences"]:
+    elif result.get("differences"):
         lines.append("  changed, the first:")
-    for each in result["differences"]:
+    for each in result.get("differences", ()):
         words = (printable(each[key])[:LONGEST] for key in ("where", "id", "change"))
         lines.append("    {}, id {}: {}".format(*words))
-    if number := result["repeated"]:
+    if number := result.get("repeated"):
         others = f"  {number:,} of them repeat an id with other content"
         lines.append(f"{others}: the row that says what is stored, or else the first, counts")
     return lines

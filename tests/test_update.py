@@ -8,7 +8,7 @@ import pytest
 
 from corpus.checksums import damaged
 from corpus.store import ingest as module
-from corpus.store.ingest import ingest
+from corpus.store.ingest import ingest, ingest_all
 from corpus.store.posts import Label, Post
 from corpus.store.read import checksums, read_store, shards_of, total
 from tests.test_ingest import SHARD, files, label, picture, post, quarantined
@@ -138,5 +138,5 @@ def test_one_class_is_refused_after_a_correction_too(source, tmp_path):
     before = files(tmp_path)
     with pytest.raises(ValueError, match="one class only, 'c0'"):
         rows[1] = label(source, 1, label="c0")
-        ingest(rows, tmp_path / "data", "targets/pets", update=True)
+        ingest_all({"targets/pets": rows}, tmp_path / "data", update=True)
     assert files(tmp_path) == before

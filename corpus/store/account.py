@@ -60,9 +60,9 @@ def account(
     )
 
 
-def noted(name: str, classes: Classes) -> dict:
-    """The fields of an Import on the classes of a labelled set; Unusable for a set of one class."""
-    if len(classes.counts) == 1:
+def noted(name: str, classes: Classes, least: int = 2) -> dict:
+    """The fields of an Import on the classes of a labelled set; Unusable if they are too few."""
+    if len(classes.counts) == 1 < least:
         [label] = classes.counts
         raise Unusable(
             f"targets/{name} would hold one class only, {named(label)}, and a classifier of one "

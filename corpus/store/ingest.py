@@ -16,6 +16,7 @@ from typing import Any
 from corpus.shards.images import BadImage, checked
 from corpus.sources.rows import Progress, Refused, Row, prefetch
 from corpus.sources.source import fetch
+from corpus.store import write
 from corpus.store.account import Import, Unusable, account, looked_at, noted, nothing, told_of
 from corpus.store.classes import classes_of
 from corpus.store.compare import LEAST, Compared, compare, described, known
@@ -25,15 +26,7 @@ from corpus.store.posts import Label, Post
 from corpus.store.quarantine import note
 from corpus.store.read import STORE, Shard, place_of, shards_of, total
 from corpus.store.rewrite import linked, named, rewritten
-from corpus.store.write import (
-    StoreWriter,
-    bounded_disk,
-    keep_extras,
-    locked,
-    recover,
-    swap,
-    write_list,
-)
+from corpus.store.write import StoreWriter, bounded_disk, keep_extras, locked, write_list
 
 MODELS = {"posts": Post, "labels": Label}
 ENDINGS = {"JPEG": "jpg", "TIFF": "tif"}
@@ -51,11 +44,13 @@ def load(row: Planned) -> tuple[Planned, bytes, str, str]:
 class Ingest:
     """One import into the store `name` (posts, or targets/<set>) of the folder `data`."""
 
+    least = 2  # classes of a labelled set
+
     def __init__(self, data: Path, name: str, replace: bool, update: bool, shard_bytes: int):
         self.data, self.name, self.replace, self.update = data, name, replace, update
         self.model = MODELS["posts" if name == "posts" else "labels"]
         self.folder = place_of(data, name)
-        recover(self.folder)
+        write.recover(self.folder)
         self.part = self.folder.with_name(f".{self.folder.name}.part")
         self.shards = self.part / "shards"
         self.shards.mkdir(parents=True, exist_ok=True)
@@ -101,13 +96,14 @@ class Ingest:
         homes = {True: self.folder, False: self.shards}
         places = ((homes[(shard.name, shard.lines) in there], shard) for shard in self.whole)
         classes = classes_of(places)
-        return result._replace(**noted(self.folder.name, classes))
+        return result._replace(**noted(self.folder.name, classes, self.least))
 
     def _write(self, plan: Plan, threads: int, progress: Progress | None) -> list[Shard]:
         """Fetches, checks and stores the planned images, from the first row that no finished shard holds."""
         self.finished.keep(plan, self.shards)
+        names = {shard.name for shard in self.finished.shards}
         for path in self.shards.iterdir():  # of another import, or half written
-            if path.stem not in {shard.name for shard in self.finished.shards}:
+            if path.stem not in names:
                 path.unlink()
         for refusal in self.finished.refused:
             self.refusals.add(*refusal)
@@ -151,7 +147,7 @@ class Ingest:
             linked(self.folder, self.whole, self.shards)
             write_list(self.shards, self.whole)
             keep_extras(self.folder, self.shards)
-            swap(self.shards, self.folder)
+            write.swap(self.shards, self.folder)
             return
         for path in sorted(self.shards.iterdir()):
             path.replace(self.folder / path.name)
@@ -169,6 +165,7 @@ def ingest_all(
     replaced: Collection[str] = (),
     update: bool = False,
     shard_bytes: int = 64 << 20,
+    least: int = 2,
     threads: int = 8,
     progress: Progress | None = None,
 ) -> dict[str, Import]:
@@ -176,8 +173,8 @@ def ingest_all(
 
     Stores in `replaced` are put in place of older ones; with `update` records whose id is there are
     replaced where the source says otherwise. All is prepared before any store changes.
-    Unusable: nothing has changed. ValueError if S3 fails, the disk is full or another process
-    writes: the stores are as before, and the same import goes on when it is run again.
+    Unusable, also for fewer than `least` classes: nothing has changed. ValueError if S3 fails, the
+    disk is full or another process writes: the same import goes on when it is run again.
     """
     rows = {name: looked_at(each) for name, each in sources.items()}
     jobs: dict[str, Ingest] = {}
@@ -186,6 +183,7 @@ def ingest_all(
             # labels first: they are few, and what is wrong with them is told before a day of posts
             for name in sorted(sources, key=lambda name: name == "posts"):
                 jobs[name] = Ingest(data, name, name in replaced, update, shard_bytes)
+                jobs[name].least = least
                 show = progress and partial(told_of, progress, name)
                 jobs[name].prepare(rows[name], threads, show)
         except Unusable:
@@ -196,5 +194,5 @@ def ingest_all(
 
 
 def ingest(rows: Iterable[Row], data: Path, name: str, replace: bool = False, **how: Any) -> Import:
-    """`ingest_all` of one source."""
-    return ingest_all({name: rows}, data, [name] if replace else [], **how)[name]
+    """`ingest_all` of one source, whatever its classes."""
+    return ingest_all({name: rows}, data, [name] if replace else [], **{"least": 1} | how)[name]
