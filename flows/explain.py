@@ -46,9 +46,7 @@ def read_vocabulary(path: Path) -> dict[str, int]:
 
 
 def run_of(path: Path, forms: Collection[str]) -> dict[str, Told]:
-    """What the run decided of forms, and of singulars that they may have; empty before a run."""
-    if not path.is_file():
-        return {}
+    """What the run decided of forms, and of singulars that they may have."""
     from corpus.tags.decisions import read
 
     singulars = {singular for form in forms for _, singular in candidates(form)}
@@ -112,13 +110,14 @@ def _fate(name: str, classes: Mapping[str, int], posts: int | None, min_posts: i
 def explained(rules: Canon, tags: Collection[str], out: Path, as_run: bool = True) -> list[str]:
     """The stories of tags, by the run whose files are in `out`, or by the rules alone."""
     forms = {form for tag in tags if (form := normalise(tag))}
-    classes = read_vocabulary(out / "vocabulary.csv")
-    run = run_of(out / "forms.parquet", forms) if as_run else {}
+    classes, table = read_vocabulary(out / "vocabulary.csv"), out / "forms.parquet"
+    as_run = as_run and table.is_file()
+    run = run_of(table, forms) if as_run else {}
     learn(rules, forms, run, classes)
     text = []
     for tag in tags:
         told = run.get(normalise(tag) or "")
-        text += lines(rules.explain(tag, run), classes, told, rules.min_posts if run else 0)
+        text += lines(rules.explain(tag, run), classes, told, rules.min_posts * as_run)
     return text
 
 

@@ -114,6 +114,8 @@ def test_a_story_has_the_tags_own_count_and_the_words_of_the_report(run):
     assert "plural     gatos -> gato" in text["gatos"] and "everyday.tsv" in text["gatos"]
     for unseen in ("nobodys", "citys"):
         assert "typed in no post: what the rules would make of it" in text[unseen]
+    alone = told(run, ["xyzzyq"])["xyzzyq"]
+    assert alone[-2].startswith("  typed in no post") and alone[-1].endswith("not in the vocabulary")
     assert "typed" not in text["!"] and text["!"].endswith("= dropped")
 
 
