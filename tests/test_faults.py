@@ -106,7 +106,8 @@ def test_a_fault_is_told_with_cause_and_fix(capsys, make, cause, fix):
 @pytest.mark.parametrize("number", sorted(osfaults.TOLD))
 def test_every_refusal_of_the_system_has_words_of_its_own(number):
     message = osfaults.told(OSError(number, os.strerror(number), "out/x"))
-    assert ": " in message and any(word in message for word in ("out/x", "port", "head", "processes"))
+    about = ("out/x", "port", "head", "processes")
+    assert ": " in message and any(word in message for word in about)
 
 
 @pytest.mark.parametrize(
