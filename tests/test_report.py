@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from corpus.report import findings as found
-from corpus.report.account import MERGING
 from corpus.report.charts import Axis
 from corpus.report.findings import (
     Cooccurrence,
@@ -28,7 +27,6 @@ from corpus.report.findings import (
     seriation,
     zipf_exponent,
 )
-from corpus.report.funnel import rules
 from corpus.report.markup import el, tag
 from corpus.report.page import page, write_report
 from corpus.report.pictures import SHEET
@@ -180,22 +178,6 @@ def test_the_page_tells_the_numbers():
     assert "10.2% of the posts keep no hashtag of the vocabulary; half of them keep 1 or fewer." in text
     assert "The top 1 % of 3 users wrote 75.0% of the posts." in text
     assert f"natural {1000 // 12 + 1000 // 13:d}" not in text and "uniform 15.4%" in text  # 2 of 13 names
-
-
-def test_the_page_tells_what_each_rule_has_merged():
-    merged = {"stop": found.Merged(2, 700), "everyday": found.Merged(3, 4321)}
-    text = Page(page(findings(merged=merged))).text
-    assert "What the rules did" in text and "4,321" in text
-    assert "What the rules did" not in Page(page(findings())).text
-
-
-def test_the_built_in_table_is_told_and_whether_it_was_used():
-    settings = {"min_posts": 5, "max_tags": 9, "vocabulary": "frequent", "wordnet": None}
-    on = rules(settings | {"everyday": True}, ["pets"])
-    assert "everyday.tsv" in on["everyday"] and "not used" not in on["everyday"]
-    for off in ({"everyday": False}, {"everyday": True, "wordnet": "nouns.tsv"}):
-        assert rules(settings | off, [])["everyday"].endswith("Here it was not used.")
-    assert set(MERGING) - {"stop"} <= on.keys()
 
 
 def test_the_page_is_bounded_and_says_what_it_leaves_out():

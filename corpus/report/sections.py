@@ -194,11 +194,8 @@ def rules(findings: Findings) -> Parts:
         for rule, one in findings.merged.items():
             rows.append([explained(rule, findings), number(one.forms), number(one.uses)])
         words = "Distinct hashtags that each rule has merged or dropped, and how many posts had them."
-        parts += [
-            el("h3", "What the rules did"),
-            el("p", words),
-            table(["rule", "hashtags", "posts"], rows, (1, 2)),
-        ]
+        parts += [el("h3", "What the rules did"), el("p", words)]
+        parts.append(table(["rule", "hashtags", "posts"], rows, (1, 2)))
     for i, (title, paragraph) in enumerate(findings.rules.items()):
         parts.append(el("div", el("h3", title), el("p", paragraph), id=f"rule-{i}"))
     return parts
