@@ -8,12 +8,11 @@ from typing import Any
 
 SHOWN = {  # the name that DVC shows, and the record's
     "top1": "top1_mean",
-    "top1_low": "top1_mean_low",
-    "top1_high": "top1_mean_high",
+    "top1_low": "top1_low",
+    "top1_high": "top1_high",
     "lower_bound": "top1_mean_lower_bound",
     "latency_p50_ms": "latency_p50_ms",
 }
-ALONE = {"top1_low": "top1_low", "top1_high": "top1_high"}  # of a single seed: over test images
 
 
 def ranked(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -43,8 +42,7 @@ def numbers(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     found = {}
     for record in [challenger(records), *records]:
         name = record["model"] if found else "challenger"
-        keys = SHOWN | ALONE if record["top1_mean_low"] is None else SHOWN
-        found[name] = {shown: record[key] for shown, key in keys.items()}
+        found[name] = {shown: record[key] for shown, key in SHOWN.items()}
     return found
 
 

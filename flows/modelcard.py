@@ -18,15 +18,13 @@ from flows.refusals import flat
 
 ARM = ("candidate", "target", "init", "mode", "labels", "size")
 DESCRIBED = ("model", "target", "test", "size", "device", "clock", "dtype")
-TESTED = ("top1", "top1_low", "top1_high", "top5")
+# top1: of the version's own weights; top1_mean, low and high end: over its seeds and test images
+TESTED = ("top1", "top1_mean", "top1_low", "top1_high", "top5")
 MEASURED = ("flops", "latency_p50_ms")
-STALE = (
-    *("top1_mean", "top1_mean_low", "top1_mean_high"),
-    *("top1_lower_bound", "top1_mean_lower_bound"),
-)
-UNKNOWN = dict.fromkeys(STALE, math.nan)  # of the other seeds and of duplicates, on a new split
+STALE = ("top1_lower_bound", "top1_mean_lower_bound")
+UNKNOWN = dict.fromkeys(STALE, math.nan)  # of duplicates, on a new split
 COST = ("latency_p50_ms", "latency_p95_ms", "images_per_second", "peak_memory_mib")
-NO_METRIC = {*ARM, "batch", "fit", "held_out"}  # numbers that are settings
+NO_METRIC = {*ARM, "seed", "batch", "fit", "held_out"}  # numbers that are settings
 
 
 def tags(record: dict[str, Any], origin: dict[str, str]) -> dict[str, str]:
@@ -41,6 +39,7 @@ def tags(record: dict[str, Any], origin: dict[str, str]) -> dict[str, str]:
     named = {key: record[key] for key in DESCRIBED if key in record}
     named |= {key: f"{record[key]:.6g}" for key in (*TESTED, *MEASURED)}
     named |= {"parameters": record["params"], "weights": digest(weights)}
+    named["seeds"] = len(record["seeds"])  # in the mean
     if "busy" in record:  # whether other work took the processors while costs were measured
         named["busy"] = record["busy"] or "no"
     return origin | {f"tagdag.{key}": str(value) for key, value in named.items()}

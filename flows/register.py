@@ -16,7 +16,7 @@ from flows.origin import experiment
 from flows.outage import patient
 from flows.report import write
 
-HEADLINE = ("top1", "top1_low", "top1_high", "latency_p50_ms")
+HEADLINE = ("top1", "top1_mean", "top1_low", "top1_high", "latency_p50_ms")
 
 
 def _compared(name: str, found: dict[str, Any], experiment_id: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ COLUMNS = {
     "model": "model",
     "target": "target",
     "px": "size",
-    "top-1 % (95 % over seeds)": "top1",
+    "top-1 % (95 % over seeds and test images)": "top1",
     "lower bound %": "bound",
     "top-5 %": "top5",
     "params M": "params",
@@ -35,8 +35,7 @@ def latencies(cost: Record) -> str:
 
 def row(record: Record, version: str) -> dict[str, str]:
     """The cells of one model."""
-    several = record["top1_mean_high"] is not None
-    spread = f" ± {record['top1_mean_high'] - record['top1_mean']:.1f}" if several else " (one seed)"
+    spread = f" ({record['top1_low']:.1f} to {record['top1_high']:.1f})"
     return {
         "model": "-".join(str(record[key]) for key in ("candidate", "init", "mode", "labels")),
         "target": record["target"],
@@ -56,7 +55,7 @@ def row(record: Record, version: str) -> dict[str, str]:
 
 def gain_line(gain: Record) -> str:
     """One sentence of plain text: what hashtags gave."""
-    interval = f"95 % interval {gain['gain_low']:+.1f} to {gain['gain_high']:+.1f}" if gain["seeds"] > 1 else "one seed"
+    interval = f"95 % interval {gain['gain_low']:+.1f} to {gain['gain_high']:+.1f}"
     return (
         f"{gain['target']}: {gain['candidate']}, {gain['mode']}, {gain['labels']} labels per class, {gain['size']} px: "
         f"{gain['pretrained']:.1f} % pretrained on hashtags, {gain['scratch']:.1f} % from scratch: "

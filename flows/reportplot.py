@@ -38,11 +38,11 @@ def plot(path: Path, records: list[dict[str, Any]]) -> None:
 
 
 def _point(axis: Any, record: dict[str, Any], key: str, unit: float, color: str) -> None:
-    high, mean = record["top1_mean_high"], record["top1_mean"]
+    mean = record["top1_mean"]
     axis.errorbar(
         record[key] / unit,
         mean,
-        yerr=None if high is None else high - mean,
+        yerr=[[mean - record["top1_low"]], [record["top1_high"] - mean]],
         marker=MARKERS.get(record["mode"], "D"),
         color=color,
         markerfacecolor=None if record["init"] == "pretrained" else "white",
