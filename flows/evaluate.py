@@ -150,7 +150,9 @@ def logged(run: Run, records: list[Record]) -> None:
         with run.child(record["model"]) as child:
             told = (*ARM, "device", "clock", "dtype", "batch", "weights")
             child.params({key: record[key] for key in told})
-            child.metrics({k: v for k, v in record.items() if isinstance(v, float)})
+            numbers = {key: value for key, value in record.items() if isinstance(value, float)}
+            busy = record["busy"]
+            child.metrics({dvcmetrics.compared(key, busy): v for key, v in numbers.items()})
 
 
 @flow(task_runner=runner)

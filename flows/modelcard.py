@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from engine.digest import digest
+from flows.dvcmetrics import compared
 from flows.markdown import told
 from flows.refusals import flat
 
@@ -51,11 +52,17 @@ def identity(labels: dict[str, str]) -> tuple[str | None, ...]:
 
 
 def numbers(record: dict[str, Any]) -> dict[str, float]:
-    """Every finite number of a record, and its costs as cost/<mode>/<batch>/<what>."""
-    found = {key: value for key, value in record.items() if key not in NO_METRIC}
+    """Every finite number of a record, and its costs as cost/<mode>/<batch>/<what>.
+
+    Times of a busy machine have names of their own.
+    """
+    busy = record.get("busy")
+    known = {key: value for key, value in record.items() if key not in NO_METRIC}
+    found = {compared(key, busy): value for key, value in known.items()}
     for cost in record.get("costs", ()):
         for key in COST:
-            found[f"cost/{cost['mode']}/{cost['batch']}/{key}"] = cost.get(key)
+            name = compared(key, cost.get("busy"))
+            found[f"cost/{cost['mode']}/{cost['batch']}/{name}"] = cost.get(key)
     return {key: float(value) for key, value in found.items() if _finite(value)}
 
 

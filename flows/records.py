@@ -25,7 +25,7 @@ from engine.twins import BATCH, indexed, learnt_twins
 from flows.predictions import Predicted
 from metrics.accuracy import Accuracy
 
-PATIENCE = 1.0  # seconds that each row of costs waits for a quiet machine
+PATIENCE = 2.0  # seconds for which each row of costs is measured until quiet repeats agree
 SPLITS = ("train", "val")  # of the posts
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from flows import address, champion, registry, settings, tracking
 from flows.command import main
-from flows.dvcmetrics import ranked
+from flows.dvcmetrics import compared, ranked
 from flows.orchestrate import flow
 from flows.origin import experiment
 from flows.outage import patient
@@ -44,7 +44,9 @@ def _headline(run: tracking.Run, name: str, found: dict[str, Any]) -> None:
         tags.append(RunTag(f"tagdag.{alias}", f"{name} version {version.version}"))
         numbers = {key: champion.number(version.tags, key) for key in HEADLINE}
         known = {key: value for key, value in numbers.items() if value is not None}
-        values += [Metric(f"{alias}_{key}", value, now, 0) for key, value in known.items()]
+        busy = version.tags.get("tagdag.busy", "no") != "no"
+        named = {compared(key, busy): value for key, value in known.items()}
+        values += [Metric(f"{alias}_{key}", value, now, 0) for key, value in named.items()]
     client.log_batch(run.pipeline.id, metrics=values, tags=tags, synchronous=True)
 
 

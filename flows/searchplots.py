@@ -74,8 +74,15 @@ def distribution(trials: Trials) -> tuple[Any, str]:
 
 
 def front(trials: Trials, key: str) -> np.ndarray:
-    """Which complete trials no other beats in both error and this cost."""
-    return pareto_front(np.stack([trials.of(key), trials.of("error")], 1))
+    """Which complete trials no other beats in both error and this cost.
+
+    A latency that was measured while other work had the machine is on no front, and beats none.
+    """
+    busy = [key == "latency_ms" and bool(row.get("latency_busy")) for row in trials.complete]
+    quiet = ~np.array(busy, bool)
+    on = np.zeros(len(quiet), bool)
+    on[quiet] = pareto_front(np.stack([trials.of(key), trials.of("error")], 1)[quiet])
+    return on
 
 
 def costs(trials: Trials) -> tuple[Any, str] | None:

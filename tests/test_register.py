@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import address, modelcard, register, report, reportplot, settings, tracking
+from flows import address, dvcmetrics, modelcard, register, report, reportplot, settings, tracking
 from tests.records import TIMES, record, registered
 
 
@@ -208,6 +208,23 @@ def test_busy_costs_are_marked(place):
     assert "Busy: other work took the processors while this was measured (load 7.1 of 2 cores)" in text
     labels = [modelcard.tags(each, {})["tagdag.busy"] for each in (one, calm)]
     assert labels == ["load 7.1 of 2 cores", "no"] and "tagdag.busy" not in modelcard.tags(record("a", 60, 60, 50), {})
+
+
+def test_a_busy_time_is_compared_with_no_other(place):
+    row = TIMES | {"mode": "inference", "batch": 1, "asked": 1, "images_per_second": 7.0, "peak_memory_mib": 3.0}
+    busy = record("a", 60, 60, 50, busy="others", costs=[row | {"busy": False}])
+    calm = record("b", 50, 50, 40, busy=False, costs=[row | {"busy": "others"}])
+    shown = dvcmetrics.numbers([busy, calm])
+    assert set(shown["a"]) == {"top1", "top1_low", "top1_high", "lower_bound", "latency_p50_ms_busy"}
+    assert set(shown["b"]) == {"top1", "top1_low", "top1_high", "lower_bound", "latency_p50_ms"}
+    marked, plain = (modelcard.numbers(each) for each in (busy, calm))
+    assert "latency_p50_ms" not in marked and marked["images_per_second_busy"] == 900
+    assert plain["latency_p50_ms"] == 1 and "cost/inference/1/latency_p50_ms" in marked
+    assert "cost/inference/1/latency_p50_ms_busy" in plain and "cost/inference/1/latency_p50_ms" not in plain
+    registered(busy)
+    stage = tracking.connect().get_run(source_runs()["a"][1].data.tags["mlflow.parentRunId"])
+    metrics = tracking.connect().get_run(stage.data.tags["mlflow.parentRunId"]).data.metrics
+    assert metrics["champion_latency_p50_ms_busy"] == 1 and "champion_latency_p50_ms" not in metrics
 
 
 def test_names_that_mlflow_refuses(place):
