@@ -23,7 +23,7 @@ from flows.pool import apart, side_by_side
 from flows.predictions import Examined, Predicted
 from flows.runners import gathered, named, runner
 from flows.settings import folder_of
-from flows.summary import ARM, Record, best_seed, gains, model_record
+from flows.summary import ARM, Record, best_seed, gains, model_record, over_reference
 from flows.tracking import Run, stage_run
 
 UNPRICED = {"k", "temperature"}  # options of a head that change what it says, not what it costs
@@ -133,6 +133,7 @@ def written(out: Path, groups: list[Group], priced: dict[str, Record]) -> list[R
     for seeds, predicted, images, about, network in groups:
         more = {"network": network} | priced[network] | about
         models.append((model_record(seeds, images, predicted, more), images, predicted))
+    over_reference(models)
     records = [record for record, _, _ in models]
     (out / "records.json").write_text(json.dumps(records, indent=1) + "\n")
     (out / "gains.json").write_text(json.dumps(gains(models), indent=1) + "\n")

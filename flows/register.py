@@ -15,6 +15,7 @@ from flows.orchestrate import flow
 from flows.origin import experiment
 from flows.outage import patient
 from flows.report import write
+from flows.verdict import reference_ahead
 
 HEADLINE = ("top1", "top1_mean", "top1_low", "top1_high", "latency_p50_ms")
 
@@ -87,6 +88,8 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
             decision = champion.name_champion(name, versions[best])
             aliases = ("champion", "challenger")
             found = {alias: champion.aliased(name, alias) for alias in aliases}
+        ahead = reference_ahead(ordered)
+        decision += f"; {ahead}" if ahead else ""
         _headline(run, name, found)
         out = settings.OUT / "register"
         links = _compared(name, found, run.experiment)

@@ -5,16 +5,19 @@ one is called its low or its high end. `lower bound` is Mahajan's (2018, arXiv 1
 duplicates that count as wrong, nothing else.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from flows.predictions import Examined, Predicted, hits
+from flows.verdict import REFERENCE
 
 ARM = ("candidate", "target", "init", "mode", "labels", "size")
 CHOICE = ("chosen", "scores", "fit", "held_out")
 OWN = ("seed", "weights", "head", "top1", "top1_lower_bound", "top5", "samples")  # of the registered seed
 Record = dict[str, Any]
+Model = tuple[Record, Examined, list[Predicted]]
 
 
 def named(record: Record) -> str:
@@ -52,27 +55,44 @@ def model_record(
     }
 
 
-def gains(models: list[tuple[Record, Examined, list[Predicted]]]) -> list[Record]:
-    """Points that pretraining adds to from-scratch where all else is equal.
+def _pairs(models: list[Model], key: str, other: str) -> Iterator[tuple[Record, tuple]]:
+    """Each model whose `key` is another, and the hits of it and of the one that is equal but for it.
 
     Paired: seed by seed, which have the same labels, and test image by test image.
     """
-    by = {tuple(record[key] for key in ARM): each for record, *each in models}
-    rows = []
-    for record, images, ours in models:
-        arm = {key: record[key] for key in ARM}
-        scratch = by.get(tuple((arm | {"init": "scratch"}).values()))
-        if record["init"] == "pretrained" and scratch:
-            rows.append(_gain(arm, hits(images, ours), hits(*scratch), record["network"]))
-    return rows
+    by = {tuple(record[name] for name in ARM): each for record, *each in models}
+    for record, *ours in models:
+        arm = {name: record[name] for name in ARM}
+        theirs = by.get(tuple((arm | {key: other}).values()))
+        if arm[key] != other and theirs and len(theirs[1]) == len(ours[1]):
+            yield record, (hits(*ours), hits(*theirs))
 
 
-def _gain(arm: Record, ours: np.ndarray, theirs: np.ndarray, network: str) -> Record:
+def gains(models: list[Model]) -> list[Record]:
+    """Points that pretraining adds to from-scratch where all else is equal."""
+    return [_gain(record, *both) for record, both in _pairs(models, "init", "scratch")]
+
+
+def over_reference(models: list[Model]) -> None:
+    """Give every record that has one the points that it is above the reference of the search.
+
+    `over_reference`, with the ends of its interval: the network that a search calls its winner may
+    lose to the reference, once both are trained for longer.
+    """
+    from engine.intervals import gain_interval
+
+    for record, both in _pairs(models, "candidate", REFERENCE):
+        points, low, high = gain_interval(*both)
+        record["over_reference"] = points
+        record |= {"over_reference_low": low, "over_reference_high": high}
+
+
+def _gain(record: Record, ours: np.ndarray, theirs: np.ndarray) -> Record:
     from engine.intervals import gain_interval
 
     mean, low, high = gain_interval(ours, theirs)
     return {
-        **{key: value for key, value in arm.items() if key != "init"},
+        **{key: record[key] for key in ARM if key != "init"},
         "gain": mean,
         "gain_low": low,
         "gain_high": high,
@@ -80,5 +100,5 @@ def _gain(arm: Record, ours: np.ndarray, theirs: np.ndarray, network: str) -> Re
         "scratch": 100 * float(theirs.mean()),
         "seeds": len(ours),
         "samples": ours.shape[1],
-        "network": network,
+        "network": record["network"],
     }

@@ -21,7 +21,8 @@ from engine.samples import Rows, opened
 from flows import duplicates, evaluate, predictions, records, settings
 from flows.duplicates import by_pixels
 from flows.predictions import Examined, Predicted
-from flows.summary import gains, model_record
+from flows.summary import gains, model_record, over_reference
+from flows.verdict import reference_ahead
 
 SECTIONS = {
     "backbone": {"name": "regnet", "depth": 3, "w_0": 16, "w_a": 8, "w_m": 2, "group_width": 8, "stem_width": 8},
@@ -187,6 +188,24 @@ def test_gains_are_of_equal_targets_and_sizes_and_paired_by_image():
     [wider] = gains([models[0], *other])
     assert wider["gain"] == pytest.approx(15)
     assert wider["gain_high"] - wider["gain_low"] > 1.5 * (gain["gain_high"] - gain["gain_low"])
+
+
+@pytest.mark.parametrize(("winner", "verdict"), [(20, "beats"), (29, "is ahead of, within"), (31, None)])
+def test_a_winner_that_loses_to_the_reference_is_told(winner, verdict):
+    def model(candidate: str, right: int) -> tuple:
+        seeds = [seed(i, right, candidate=candidate) for i in range(3)]
+        images, predicted = images_of(40), [guessed(40, right + i) for i in range(3)]
+        return model_record(seeds, images, predicted, {"network": "n"}), images, predicted
+
+    models = [model("baseline", 30), model("winner", winner), model("third", 30)]
+    over_reference(models)
+    records_ = [record for record, _, _ in models]
+    assert "over_reference" not in records_[0] and records_[2]["over_reference"] == 0
+    assert records_[1]["over_reference"] == pytest.approx((winner - 30) / 0.4)
+    assert records_[1]["over_reference_low"] < records_[1]["over_reference"]
+    told = reference_ahead(records_)
+    assert told is None if verdict is None else f"the reference {verdict}" in told
+    assert reference_ahead(records_[:1]) is None
 
 
 def test_what_was_predicted_is_written_a_row_group_per_model(tmp_path):
