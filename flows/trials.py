@@ -22,6 +22,8 @@ COSTS = {  # what a network may cost: name, size of the unit it is shown in
     "latency_ms": ("latency (ms)", 1),
 }
 
+FEW = 8  # networks below which a rank correlation or a range of good values says nothing
+
 
 def is_number(value: Any) -> bool:
     """A finite number, which null, NaN, True and words are not."""
