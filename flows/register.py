@@ -1,7 +1,8 @@
 """Stage register: a version per model in MLflow's registry, the champion, the report of them all.
 
 Read in this order: flows/modelcard.py (what a version says), flows/sourcerun.py (the run it comes
-from), flows/registry.py (the version), flows/champion.py (who leads), flows/report.py.
+from), flows/registry.py (the version), flows/champion.py (who leads), flows/report.py and
+flows/modelreport (the page).
 """
 
 import json
@@ -14,7 +15,6 @@ from flows.dvcmetrics import compared, ranked
 from flows.orchestrate import flow
 from flows.origin import experiment
 from flows.outage import patient
-from flows.report import write
 from flows.verdict import reference_ahead
 
 HEADLINE = ("top1", "top1_mean", "top1_low", "top1_high", "latency_p50_ms")
@@ -70,6 +70,8 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
     compete; else their models are registered under `<name>-experiments`, without aliases.
     """
     section = dict(locals())
+    from flows.report import write  # tables and plots, which --help need not
+
     evaluated = settings.OUT / "evaluate"
     records = json.loads((evaluated / "records.json").read_text())
     gains = json.loads((evaluated / "gains.json").read_text())
@@ -93,7 +95,7 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
         _headline(run, name, found)
         out = settings.OUT / "register"
         links = _compared(name, found, run.experiment)
-        write(out, records, gains, versions, decision, run.origin, links)
+        write(out, records, gains, versions, decision, run.origin, links, found)
         run.tags(decision=decision)
         run.files(out)
 
