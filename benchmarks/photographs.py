@@ -35,7 +35,7 @@ from engine.build import options
 from engine.digest import digest
 from flows import settings, tracking
 from flows.command import user_errors
-from flows.report import gain_line
+from flows.modelreport.words import gain_line
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE, RESULT = Path(__file__).with_suffix(".yaml"), ROOT / "benchmarks" / "results" / "photographs.md"
