@@ -6,16 +6,15 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from corpus.shards.shards import write_shards
-from engine.intervals import accuracy_interval, gain_interval
-from flows import settings
+from engine.intervals import accuracy_interval
+from flows import duplicates, predictions, settings, summary
+from flows.predictions import Examined, Predicted
+from flows.summary import ARM
 from tests.searches import leave, search
 
-ARM = ("candidate", "target", "init", "mode", "labels", "size")
 TIMES = {"latency_p50_ms": 1.3, "latency_p95_ms": 1.5, "latency_p99_ms": 1.9}
 COST = {"params": 1e6, "flops": 4e6, "acts": 3e5, "images_per_second": 900.0}
 COST |= TIMES | {"peak_memory_mib": 9.0, "device": "a processor", "dtype": "float32"}
@@ -54,8 +53,8 @@ class Made:
         number = len(self.classes)
         self.counts = {"train": [50] * number, "val": [5] * number, "test": [test] * number}
         self.models: list[dict[str, Any]] = []
-        self.tables: list[pa.Table] = []
-        self.duplicates: list[dict[str, str]] = []
+        self.answers: dict[str, tuple[Examined, list[Predicted]]] = {}
+        self.duplicates: list[tuple[str, ...]] = []  # target, test image, post, how it was found
         self.trials = search(16)
 
     def images(self) -> None:
@@ -82,31 +81,21 @@ class Made:
         guesses, scores = answers(labels, len(self.classes), self.seeds, top1, place)
         arm = {"candidate": candidate, "target": self.target, "init": init, "mode": mode}
         arm |= {"labels": 20, "size": 32}
-        hits = guesses == labels
-        mean, low, high = accuracy_interval(hits)
+        mean, low, high = accuracy_interval(guesses == labels)
         name = "-".join(str(arm[key]) for key in ARM) + "px"
         found = {"model": name, **arm, **COST, "samples": len(labels), "duplicates": 0}
         found |= {"top1_mean": mean, "top1_low": low, "top1_high": high, "top5": 99.0}
         found |= {"top1_mean_lower_bound": mean, "val_top1": mean, "chosen": {"rate": 1.6}}
         found |= {"scores": RATES, "fit": 60, "held_out": 20, "seeds": list(range(self.seeds))}
-        found |= {"network": f"{candidate}, head {mode}", "costs": [], "hits": hits} | more
+        found |= {"network": f"{candidate}, head {mode}", "costs": []} | more
         if candidate == "winner":
             found |= {"flops": 3e6, "latency_p50_ms": 1.1}
         self.models.append(found)
-        self.tables.append(self._table(found["model"], labels, guesses, scores))
-        return found
-
-    def _table(self, name: str, labels: np.ndarray, guesses: np.ndarray, scores: np.ndarray):
-        total = guesses.size
         ids = [key for key, _ in self.tests]
-        columns = {"model": pa.array([name] * total).dictionary_encode()}
-        columns["target"] = pa.array([self.target] * total).dictionary_encode()
-        columns["seed"] = np.repeat(np.arange(self.seeds, dtype=np.int32), len(ids))
-        columns |= {"id": ids * self.seeds, "label": np.tile(labels, self.seeds).astype(np.int16)}
-        columns["guess"] = guesses.ravel().astype(np.int16)
-        columns["score"] = scores.ravel().astype(np.float32)
-        columns["duplicate"] = np.zeros(total, bool)
-        return pa.table(columns)
+        images = Examined(ids, labels.astype(np.int16), np.zeros(len(ids), bool), self.classes)
+        seeds = zip(guesses.astype(np.int16), scores.astype(np.float32), strict=True)
+        self.answers[found["model"]] = images, [Predicted(*one) for one in seeds]
+        return found
 
     def all(self) -> "Made":
         """Two candidates, pretrained and not, fine-tuned and probed."""
@@ -120,23 +109,17 @@ class Made:
 
     def gains(self) -> list[dict[str, Any]]:
         """What pretraining gave, model by model."""
-        by = {tuple(model[key] for key in ARM): model for model in self.models}
-        rows = []
-        for model in self.models:
-            arm = {key: model[key] for key in ARM}
-            scratch = by.get(tuple((arm | {"init": "scratch"}).values()))
-            if model["init"] == "pretrained" and scratch:
-                mean, low, high = gain_interval(model["hits"], scratch["hits"])
-                gain = {key: arm[key] for key in ARM if key != "init"}
-                gain |= {"gain": mean, "gain_low": low, "gain_high": high, "seeds": self.seeds}
-                ends = {"pretrained": model["top1_mean"], "scratch": scratch["top1_mean"]}
-                rows.append(gain | ends)
-        return rows
+        return summary.gains(self._answered())
+
+    def _answered(self) -> list[tuple]:
+        """(record, test images, answers of each seed) of the models that were asked."""
+        asked = [record for record in self.records if record["model"] in self.answers]
+        return [(record, *self.answers[record["model"]]) for record in asked]
 
     @property
     def records(self) -> list[dict[str, Any]]:
         """As records.json holds them."""
-        return [{k: v for k, v in model.items() if k != "hits"} for model in self.models]
+        return [dict(model) for model in self.models]
 
     def write(self) -> None:
         """Everything that the report reads."""
@@ -144,14 +127,11 @@ class Made:
         out.mkdir(parents=True, exist_ok=True)
         (out / "records.json").write_text(json.dumps(self.records))
         (out / "gains.json").write_text(json.dumps(self.gains()))
-        targets = dict.fromkeys(model["target"] for model in self.models)
-        names = json.dumps(dict.fromkeys(targets, self.classes)).encode()
-        table = pa.concat_tables(self.tables, promote_options="permissive").unify_dictionaries()
-        table = table.replace_schema_metadata({b"classes": names})
-        pq.write_table(table, out / "predictions.parquet")
-        schema = pa.schema(dict.fromkeys(("id", "post", "how", "target"), pa.string()))
-        pairs = pa.Table.from_pylist(self.duplicates, schema)
-        pq.write_table(pairs, out / "duplicates.parquet")
+        predictions.write(out, self._answered())
+        pairs: dict[str, list] = {}
+        for target, *pair in self.duplicates:
+            pairs.setdefault(target, []).append(tuple(pair))
+        duplicates.write(out, pairs)
         for name in ("baseline", "winner"):
             folder = settings.OUT / "pretrain" / name
             folder.mkdir(parents=True, exist_ok=True)

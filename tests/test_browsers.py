@@ -90,10 +90,8 @@ def models_page() -> Path:
     """The report of models with all its sections, some names long and odd."""
     made = Made([*CLASSES, "a class of a very long name, longer than a phone is wide", NASTY[0]]).all()
     made.models[0] |= {"busy": "load", "duplicates": 5}
-    made.duplicates = [
-        {"id": key, "post": f"post-{i}", "how": "learnt", "target": "scenes"}
-        for i, (key, _) in enumerate(made.tests[:5])
-    ]
+    ids = [key for key, _ in made.tests[:5]]
+    made.duplicates = [("scenes", key, f"post-{i}", "learnt") for i, key in enumerate(ids)]
     made.write()
     versions = {record["model"]: "1" for record in made.records}
     links = {"all versions": "http://127.0.0.1:5000/#/models/" + "long" * 30}

@@ -115,12 +115,12 @@ def test_targets_sizes_and_labels_are_told_where_there_are_several(place):
 def test_the_second_target_has_its_worst_classes_and_duplicates(place):
     made = quiet()
     first = [*made.models]
-    made.target, made.models, made.tables = "birds", [], [*made.tables]
+    made.target, made.models = "birds", []
     made.images()
     made.model("winner", "pretrained", "full", 0.8)
     birds = made.models
     made.models, made.target = first + birds, "scenes"
-    made.duplicates = [{"id": "test-beach-1", "post": "post-1", "how": "x", "target": "birds"}]
+    made.duplicates = [("birds", "test-beach-1", post, "x") for post in ("post-1", "post-2")]
     shown = plain(section(page(found(made)), "Target birds"))
     assert "Least known classes of winner-birds-pretrained-full-20-32px: buddha" in shown
     assert "Seen in the posts too: 1 test image." in shown
@@ -141,7 +141,8 @@ def test_one_seed_has_the_interval_of_its_test_images(place):
 def test_every_class_has_its_own_accuracy_the_worst_first(place):
     made = quiet()
     shown = plain(section(page(found(made)), "Accuracy by class"))
-    hits, labels = made.models[0]["hits"], np.array([index for _, index in made.tests])
+    images, seeds = made.answers[made.models[0]["model"]]
+    hits, labels = np.stack([one.guess == images.label for one in seeds]), images.label
     right = {name: 100 * hits[:, labels == i].mean() for i, name in enumerate(CLASSES)}
     order = sorted(right, key=right.get)
     assert order[0] == "buddha"  # of which the made-up models know least
@@ -207,12 +208,13 @@ def test_duplicates_stand_beside_the_post_that_they_repeat(place):
     made = quiet()
     ids = [key for key, _ in made.tests]
     made.duplicates = [
-        {"id": ids[7], "post": "post-3", "how": "fingerprint", "target": "scenes"},
-        {"id": ids[8], "post": "gone", "how": "learnt", "target": "scenes"},
+        ("scenes", ids[7], "post-3", "fingerprint"),
+        ("scenes", ids[7], "post-4", "learnt"),
+        ("scenes", ids[8], "gone", "learnt"),
     ]
     made.models[0] |= {"duplicates": 2, "top1_mean_lower_bound": 61.2}
     findings = found(made)
-    pair, gone = findings.duplicates["scenes"]
+    pair, _, gone = findings.duplicates["scenes"]
     assert pair.twin == jpeg(1003) and gone.twin is None and gone.image is not None
     shown = plain(section(page(findings), "Duplicates among the test images"))
     assert "2 test images lie in the posts too" in shown and f"{ids[7]} = post-3" in shown
@@ -306,7 +308,7 @@ def small(made: Made) -> None:
 
 def remade(made: Made) -> None:
     """The same models on other images."""
-    made.models, made.tables = [], []
+    made.models, made.answers = [], {}
     made.images()
     for candidate, init, top1 in MAIN:
         made.model(candidate, init, "full", top1, pretrainings=2)
@@ -418,9 +420,7 @@ def test_a_page_of_large_pictures_stays_small(place):
     made.images()
     made.model("winner", "pretrained", "full", 0.3)
     ids = [key for key, _ in made.tests]
-    made.duplicates = [
-        {"id": key, "post": f"post-{i}", "how": "learnt", "target": "scenes"} for i, key in enumerate(ids[:20])
-    ]
+    made.duplicates = [("scenes", key, f"post-{i}", "x") for i, key in enumerate(ids[:20])]
     text = page(found(made))
     assert text.count("data:image/jpeg") == MISTAKES + 2 * 12
     assert 0.2e6 < len(text) < 1.5e6

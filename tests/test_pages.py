@@ -91,10 +91,8 @@ def test_names_of_classes_and_images_are_safe_in_the_report_of_models(place):
     made = Made(names, test=3)
     made.images()
     made.model("winner", "pretrained", "full", 0.5)
-    keys = ("id", "post", "how", "target")
     texts = zip(made.tests, names, strict=False)
-    pairs = [(key, text, text, "scenes") for (key, _), text in texts]
-    made.duplicates = [dict(zip(keys, pair, strict=True)) for pair in pairs]
+    made.duplicates = [("scenes", key, text, text) for (key, _), text in texts]
     made.write()
     for text in names[:3]:
         folder = Path("out/pretrain") / text.replace("/", "")

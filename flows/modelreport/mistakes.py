@@ -76,7 +76,7 @@ def duplicates(findings: Findings) -> list[Markup]:
     found = findings.duplicates.get(findings.targets[0], [])
     if not found:
         return []
-    number = words.counted(len(found), "test image lies", "test images lie")
+    number = words.counted(len({pair.id for pair in found}), "test image lies", "test images lie")
     note = (
         f"{number} in the posts too, so pretraining has seen them. They count as wrong in the "
         "lower bound of the accuracy."

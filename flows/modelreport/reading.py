@@ -125,10 +125,10 @@ def answered(model: str, target: str) -> Answers | None:
 def duplicated(targets: Sequence[str]) -> dict[str, list[Duplicate]]:
     """The test images that the posts repeat, by target; the first target's with some pictures."""
     file = settings.OUT / "evaluate" / "duplicates.parquet"
-    table = _table(file, ["id", "post", "how", "target"], None)
+    table = _table(file, ["id", "post", "found", "target"], None)
     found: dict[str, list[Duplicate]] = {}
     for row in table.to_pylist() if table is not None else ():
-        one = Duplicate(row["id"], row["post"] or "", row["how"] or "", None, None)
+        one = Duplicate(row["id"], row["post"] or "", row["found"] or "", None, None)
         found.setdefault(row["target"], []).append(one)
     some = found.get(targets[0], [])[:PAIRS]
     images = pictures(set_of(targets[0]), [pair.id for pair in some])
