@@ -1,8 +1,10 @@
 """What the stages before the report of models leave, made up: records, answers, images, curves."""
 
 import json
+import re
 import shutil
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ from PIL import Image
 from corpus.shards.shards import write_shards
 from engine.intervals import accuracy_interval
 from flows import duplicates, predictions, settings, summary
+from flows.modelreport.findings import Findings
+from flows.modelreport.reading import read
 from flows.predictions import Examined, Predicted
 from flows.summary import ARM
 from tests.searches import leave, search
@@ -47,8 +51,8 @@ def answers(labels: np.ndarray, classes: int, seeds: int, top1: float, seed: int
 class Made:
     """The outputs of a pipeline, to be written into the present folder; change them before."""
 
-    def __init__(self, classes: list[str] = CLASSES, test: int = 40, seeds: int = 3, side: int = 32):
-        self.side, self.noise = side, False
+    def __init__(self, classes: list[str] = CLASSES, test: int = 40, seeds: int = 3):
+        self.side, self.noise = 32, False  # of the pictures
         self.classes, self.seeds, self.target = list(classes), seeds, "scenes"
         number = len(self.classes)
         self.counts = {"train": [50] * number, "val": [5] * number, "test": [test] * number}
@@ -139,3 +143,49 @@ class Made:
             (folder / "curve.csv").write_text("step,loss,learning_rate\n" + "".join(steps))
         shutil.rmtree(settings.OUT / "search", ignore_errors=True)
         leave(settings.OUT / "search", self.trials)
+
+
+MAIN = (("winner", "pretrained", 0.9), ("winner", "scratch", 0.5), ("baseline", "pretrained", 0.6))
+
+
+def quiet() -> Made:
+    """Models and sets that there is nothing to warn of."""
+    made = Made(test=60)
+    remade(made)
+    return made
+
+
+def remade(made: Made) -> None:
+    """Its three models, on its images as they are to be now."""
+    made.models, made.answers = [], {}
+    made.images()
+    for candidate, init, top1 in MAIN:
+        made.model(candidate, init, "full", top1, pretrainings=2)
+
+
+def found(made: Made, leaders: dict | None = None, decision: str = "done") -> Findings:
+    """The findings of what was made, written into the present folder."""
+    made.write()
+    versions = {record["model"]: str(i + 1) for i, record in enumerate(made.records)}
+    origin = {"tagdag.data": "abc.dir", "tagdag.commit": "0acf6ce"}
+    given = made.records, made.gains(), versions, decision, origin
+    return read(*given, {"all versions": "http://127.0.0.1:5000/#/models/a"}, leaders)
+
+
+def version(number: str, record: dict) -> SimpleNamespace:
+    """A version of the registry."""
+    tags = {"model": record["model"], "top1": "71.5", "top1_low": "66", "top1_high": "77"}
+    tags = {f"tagdag.{key}": value for key, value in tags.items()}
+    return SimpleNamespace(version=number, tags=tags)
+
+
+def section(text: str, title: str) -> str:
+    """The HTML of one section."""
+    body = text.partition(f"<h2><bdi>{title}</bdi></h2>")[2]
+    assert body, title
+    return body.partition("</section>")[0]
+
+
+def plain(text: str) -> str:
+    """The words of some HTML."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))

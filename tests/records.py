@@ -34,7 +34,7 @@ def record(name: str, top1: float, val: float, low: float, test: str = "t", seed
     accuracy |= {"top1_lower_bound": top1, "top1_mean_lower_bound": top1}
     what = {"candidate": name, "target": "scenes", "size": 32, "init": "pretrained", "mode": "full"}
     what |= {"labels": 20, "samples": 100, "duplicates": 0, "weights": str(weights)}
-    what |= {"chosen": {}, "scores": []}
+    what |= {"chosen": {}, "scores": [], "network": f"{name}, head linear"}
     about = {"model": name, "test": test, "seeds": list(range(seeds))}
     return about | accuracy | what | COST | more
 

@@ -49,7 +49,7 @@ def told(answers: Answers, found: Reliability) -> str:
     score, right = 100 * float(answers.scores.mean()), 100 * float(answers.hits.mean())
     way = "as sure as it is right"
     if abs(score - right) >= CLEAR:
-        way = "surer than it is right" if score > right else "less sure than it is right"
+        way = "over-confident" if score > right else "under-confident"
     return (
         f"Expected calibration error {found.error:.1f} points ({BINS} bins of equal width, Guo et "
         f"al. 2017). The mean score is {score:.1f} %, {right:.1f} % of the answers are right: the "

@@ -91,8 +91,8 @@ def held_out(findings: Findings) -> Iterator[str]:
         if labels.held_out:
             names = " and ".join(labels.held_out)
             yield (
-                f"{target} has no split {names} of its own: a share of its train images serves, and "
-                "is not trained on; give it one."
+                f"{target} has no split {names} of its own: a share of its train images serves, "
+                "and is not trained on; give it one."
             )
 
 

@@ -28,7 +28,7 @@ def of_model(findings: Findings) -> str:
     record, alias = findings.shown, findings.alias(findings.shown)
     seeds = words.counted(len(record["seeds"]), "seed")
     rank = f"the {alias}" if alias else "the best on validation"
-    return f"Of {rank}, {words.model(record)}, {seeds}."
+    return f"Shown is {rank}: {words.model(record)}; {seeds}."
 
 
 def section(findings: Findings) -> list[Markup]:

@@ -23,15 +23,18 @@ def networks(records: list[Record]) -> list[list[Record]]:
     """The records of each network, in their order."""
     found: dict[str, list[Record]] = {}
     for record in records:
-        found.setdefault(record.get("network") or record["model"], []).append(record)
+        found.setdefault(record["network"], []).append(record)
     return list(found.values())
 
 
-def called(shared: list[Record]) -> str:
-    """The name of a network, and what models it serves: `winner, head linear: fine-tuned`."""
-    modes = dict.fromkeys(words.mode(record) for record in shared)
-    name = shared[0].get("network") or shared[0]["model"]
-    return f"{name}: {' or '.join(modes)}"
+def names(found: list[list[Record]]) -> list[str]:
+    """The networks by what they are used for; as evaluate calls them where that is ambiguous."""
+    short = []
+    for shared in found:
+        modes = " or ".join(dict.fromkeys(words.mode(record) for record in shared))
+        short.append(f"{shared[0]['candidate']}, {modes}, {shared[0]['size']} px")
+    pairs = zip(short, found, strict=True)
+    return [name if short.count(name) == 1 else shared[0]["network"] for name, shared in pairs]
 
 
 def latencies(cost: Record) -> str:
@@ -42,22 +45,20 @@ def latencies(cost: Record) -> str:
 
 def rows(records: list[Record]) -> list[list[str]]:
     """The cells of each network, as plain text."""
-    found = []
-    for shared in networks(records):
-        one = shared[0]
+    found, groups = [], networks(records)
+    for name, (one, *_) in zip(names(groups), groups, strict=True):
         digits = {"params": 2, "flops": 1, "acts": 2}
         sizes = [f"{one[key] / 1e6:.{number}f}" for key, number in digits.items()]
         speed, memory = f"{one['images_per_second']:.0f}", f"{one['peak_memory_mib']:.1f}"
-        found.append([called(shared), *sizes, latencies(one), speed, memory])
+        found.append([name, *sizes, latencies(one), speed, memory])
     return found
 
 
 def by_batch(records: list[Record]) -> list[list[str]]:
     """What each network costs per batch, in use and in training."""
-    found = []
-    for shared in networks(records):
-        for cost in shared[0]["costs"]:
-            found.append([called(shared), *_cells(cost)])
+    found, groups = [], networks(records)
+    for name, (one, *_) in zip(names(groups), groups, strict=True):
+        found += [[name, *_cells(cost)] for cost in one["costs"]]
     return found
 
 
@@ -74,7 +75,7 @@ def measured(records: list[Record]) -> str:
     where = f"{first['device']} by {first['clock']}, {first['dtype']}"
     return (
         f"Measured on {where}: latency of one image, images per second and memory at a batch of "
-        f"{first['batch']}. Multiply-adds count once each."
+        f"{first['batch']}. A multiply-add counts once."
     )
 
 

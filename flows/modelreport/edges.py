@@ -36,8 +36,9 @@ def told(findings: Findings) -> Iterator[str]:
             if which := edge(record["scores"], value, key):
                 found.setdefault((key, value, which), []).append(words.model(record))
     for (key, value, which), models in found.items():
-        named = words.listed(list(dict.fromkeys(models)), 3)
+        named = words.listed(list(dict.fromkeys(models)), 3, "; ")
         yield (
-            f"The best {words.setting(key)} of {named}, {value}, is the {which} that was tried: "
-            f"add {WORDS[which]} ones to {key} of finetune.grid."
+            f"{words.setting(key)} = {value} is the {which} that was tried and the best for "
+            f"{named}: a better one may lie beyond; add {WORDS[which]} ones to {key} in "
+            "finetune.grid."
         )

@@ -125,6 +125,11 @@ class Findings:
         """The records of the target that decides."""
         return self.of(self.targets[0])
 
+    @cached_property
+    def candidates(self) -> list[str]:
+        """The candidates, each of its own colour; the one of the best model first."""
+        return list(dict.fromkeys(record["candidate"] for record in self.records))
+
     def alias(self, record: Record) -> str:
         """`champion`, `challenger`, or nothing."""
         version = self.versions.get(record["model"])

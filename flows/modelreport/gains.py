@@ -6,6 +6,7 @@ from flows.modelreport.bars import Row, dots, spanning
 from flows.modelreport.findings import Findings, Record
 
 RULE = "Points that pretraining adds, the same seeds and test images on both sides."
+NOTE = "The thin line is the 95 % interval: where it crosses the upright line, 0, no gain shows."
 
 
 def named(gain: Record, among: list[Record]) -> str:
@@ -25,13 +26,11 @@ def of_target(findings: Findings, target: str) -> list[Markup]:
     gains = [gain for gain in findings.gains if gain["target"] == target]
     if not gains:
         return []
-    candidates = list(dict.fromkeys(gain["candidate"] for gain in gains))
-    rows = [_row(gain, gains, candidates) for gain in gains]
+    rows = [_row(gain, gains, findings.candidates) for gain in gains]
     lines = [el("li", tag(words.gain_line(gain), 400)) for gain in gains]
     drawn = dots(rows, spanning(rows))
     more = el("details", el("summary", "In words"), el("ul", *lines))
-    note = "The thin line is the 95 % interval: where it crosses the upright line at 0, no gain shows."
-    return [el("p", RULE), el("figure", drawn, el("figcaption", note)), more]
+    return [el("p", RULE), el("figure", drawn, el("figcaption", NOTE)), more]
 
 
 def _row(gain: Record, gains: list[Record], candidates: list[str]) -> Row:

@@ -11,6 +11,10 @@ RULE = (
     "would give another accuracy (variance components of seeds crossed with images: Brennan 2001, "
     "Generalizability Theory, chapter 3)."
 )
+ORDER = (
+    "The best test accuracy comes first; the challenger is the model of the best validation "
+    "accuracy, so that test images choose nothing."
+)
 BOUND = "Lower bound: test images that the posts show too count as wrong (Mahajan et al. 2018)."
 COLUMNS = {
     "mark": "",
@@ -89,5 +93,5 @@ def section(findings: Findings) -> list[Markup]:
     if told := elsewhere(findings):
         parts.append(el("p", tag(told, 300)))
     parts.append(of_target(findings, findings.targets[0]))
-    note = f"{RULE} {BOUND}" if any(r["duplicates"] for r in findings.first) else RULE
-    return [*parts, el("p", note, class_="soft")]
+    bound = f" {BOUND}" if any(r["duplicates"] for r in findings.first) else ""
+    return [*parts, el("p", f"{ORDER} {RULE}{bound}", class_="soft")]

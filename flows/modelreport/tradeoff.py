@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from corpus.report.markup import Markup, el
+from corpus.report.markup import Markup, el, tag
 from flows.modelreport import scatter, words
 from flows.modelreport.findings import Findings, Record
 
@@ -18,15 +18,14 @@ NOTE = (
 LOUD = " Dashed: measured while other work took the processors; these are left out of the line."
 
 
-def points(records: list[Record], key: str, unit: float, timed: bool) -> list[scatter.Point]:
-    """A point per model."""
-    candidates = list(dict.fromkeys(record["candidate"] for record in records))
+def points(findings: Findings, key: str, unit: float, timed: bool) -> list[scatter.Point]:
+    """A point per model of the first target, at its first size."""
     found = []
-    for record in records:
+    for record in drawn(findings):
         mean = record["top1_mean"]
         ends = (mean if record[end] is None else record[end] for end in ("top1_low", "top1_high"))
         style: dict[str, Any] = {
-            "colour": candidates.index(record["candidate"]),
+            "colour": findings.candidates.index(record["candidate"]),
             "shape": SHAPES.get(record["mode"], "circle"),
             "hollow": record["init"] != "pretrained",
             "loud": timed and bool(record.get("busy")),
@@ -36,15 +35,20 @@ def points(records: list[Record], key: str, unit: float, timed: bool) -> list[sc
     return found
 
 
+def drawn(findings: Findings) -> list[Record]:
+    """The records of the first target at its first size: accuracies that may be compared."""
+    size = findings.first[0]["size"]
+    return [record for record in findings.first if record["size"] == size]
+
+
 def section(findings: Findings) -> list[Markup]:
-    """Both plots of the first target, at its first size, and their key."""
-    records = [r for r in findings.first if r["size"] == findings.first[0]["size"]]
-    drawn = []
+    """Both plots, and their key."""
+    plots = []
     for key, label, unit, timed in AXES:
-        shown = points(records, key, unit, timed)
-        drawn.append(el("figure", scatter.picture(shown, label, "top-1 (%)")))
-    candidates = dict.fromkeys(record["candidate"] for record in records)
-    keys = [el("li", el("i", class_=f"key s{i % 5}"), c) for i, c in enumerate(candidates)]
-    note = NOTE + (LOUD if any(record.get("busy") for record in records) else "")
+        shown = points(findings, key, unit, timed)
+        plots.append(el("figure", scatter.picture(shown, label, "top-1 (%)")))
+    names = enumerate(findings.candidates)
+    keys = [el("li", el("i", class_=f"key s{i % 5}"), tag(name)) for i, name in names]
+    note = NOTE + (LOUD if any(record.get("busy") for record in drawn(findings)) else "")
     legend = el("ul", *keys, class_="legend")
-    return [legend, el("div", *drawn, class_="pair"), el("p", note, class_="soft")]
+    return [legend, el("div", *plots, class_="pair"), el("p", note, class_="soft")]

@@ -54,9 +54,9 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
-def listed(names: Sequence[str], most: int = LISTED) -> str:
+def listed(names: Sequence[str], most: int = LISTED, between: str = ", ") -> str:
     """`a, b, c and 4 more`."""
-    shown = ", ".join(map(str, names[:most]))
+    shown = between.join(map(str, names[:most]))
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
