@@ -137,6 +137,8 @@ def test_calibration_is_that_of_the_paper():
     found = reliability(scores, hits)
     assert found.answers.tolist() == [2, 2] and found.right.tolist() == [50, 100]
     assert found.error == pytest.approx(100 * (0.5 * 0.05 + 0.5 * 0.05))
+    scores = np.array([0.9, 0.95, 0.19, 0.2])  # 0.9 is in bin 14 of 15, 0.2 the end of bin 3
+    assert reliability(scores, scores > 0).answers.tolist() == [2, 1, 1]
     rng = np.random.default_rng(0)
     sure = rng.uniform(0.2, 1, 20_000)
     assert reliability(sure, rng.random(20_000) < sure).error < 1.5

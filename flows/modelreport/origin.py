@@ -11,6 +11,10 @@ UIS = (
     ("MLflow", "make mlflow", "http://127.0.0.1:5000"),
     ("Prefect", "make prefect", "http://127.0.0.1:4200"),
 )
+REPORTS = {
+    "posts and hashtags": "out/corpus/report.html",
+    "the search": "out/search/report.html",
+}
 WEB = ("http://", "https://")
 
 
@@ -38,6 +42,8 @@ def section(findings: Findings) -> list[Markup]:
     pages = []
     for name, command, url in UIS:
         pages.append(el("li", f"{name}: ", el("code", command), ", then ", _address(url)))
+    for title, file in REPORTS.items():
+        pages.append(el("li", f"{title}: ", el("code", file)))
     for title, url in findings.links.items():
         pages.append(el("li", tag(title, 80), ": ", _address(url)))
     parts = [table(["", ""], origin)] if origin else []
