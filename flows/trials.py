@@ -22,7 +22,7 @@ COSTS = {  # what a network may cost: name, size of the unit it is shown in
     "latency_ms": ("latency (ms)", 1),
 }
 
-FEW = 8  # networks below which a rank correlation or a range of good values says nothing
+FEW = 8  # engine.statistics.LEAST, without torch
 
 
 def is_number(value: Any) -> bool:

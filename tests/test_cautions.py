@@ -4,9 +4,11 @@ import re
 
 import pytest
 
+from engine.statistics import LEAST
 from flows import report, settings
 from flows.modelreport import cautions
 from flows.modelreport.page import page
+from flows.trials import FEW
 from tests.modelreports import Made, found, plain, quiet, remade
 from tests.searches import search
 
@@ -73,6 +75,12 @@ WARNINGS = [
     (behind, r"reference errs less than its winner \(1\.0 against .* raise search\.trials"),
     (shared, r"scenes has no split val of its own: a share of its train images.*give it one"),
 ]
+
+
+def test_few_are_as_few_as_the_statistics_say():
+    assert FEW == LEAST
+
+
 NAMES = [change.__name__ for change, _ in WARNINGS]
 
 

@@ -189,6 +189,15 @@ def test_learning_curves_are_means_of_neighbouring_steps(place):
     found_ = curves(settings.OUT / "pretrain")
     with Path("out/pretrain/winner/curve.csv").open() as file:
         rows = [(float(row["step"]), float(row["loss"])) for row in csv.DictReader(file)]
+    (Path("out/pretrain/winner/seeds")).mkdir()
+    for seed in range(1, 6):
+        text = "step,loss,learning_rate\n1,2,0.1\n2,1,0.1\n"
+        Path(f"out/pretrain/winner/seeds/curve-{seed}.csv").write_text(text)
+    more = curves(settings.OUT / "pretrain")
+    assert more["winner, seed 3"].loss.tolist() == [2, 1]
+    shown = section(page(found(made)), "Learning curves")
+    lines = re.findall(r'class="line (s\d)"', shown)
+    assert len(lines) == len(more) == 7 and set(lines) == {f"s{i}" for i in range(5)}
     assert list(found_) == ["baseline", "winner"] and len(found_["winner"].step) == 250
     assert found_["winner"].step[0] == np.mean([step for step, _ in rows[:2]])
     assert found_["winner"].loss[0] == pytest.approx(np.mean([loss for _, loss in rows[:2]]))

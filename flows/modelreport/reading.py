@@ -79,13 +79,14 @@ def sections() -> dict[str, Any]:
 
 
 def curves(folder: Path) -> dict[str, Curve]:
-    """The learning curve of every pretraining, by its folder's name."""
+    """The learning curve of every pretraining: `winner`; of further seeds `winner, seed 3`."""
     found = {}
-    for file in sorted(folder.rglob("curve.csv")):
+    for file in sorted([*folder.glob("*/curve.csv"), *folder.glob("*/seeds/curve-*.csv")]):
+        name, seed = file.relative_to(folder).parts[0], file.stem.partition("-")[2]
         with file.open(newline="", encoding="utf-8") as lines:
             rows = [(float(row["step"]), float(row["loss"])) for row in csv.DictReader(lines)]
         if rows:
-            found[file.parent.relative_to(folder).as_posix()] = thinned(np.array(rows))
+            found[f"{name}, seed {seed}" if seed else name] = thinned(np.array(rows))
     return found
 
 
