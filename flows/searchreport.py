@@ -24,10 +24,7 @@ def write(out: Path, rows: list[dict[str, Any]], retrained: list[dict[str, Any]]
     `rows` and `retrained` are those of trials.jsonl and retrained.jsonl; `about` is shown as it is, section by section.
     """
     trials = Trials(rows)
-    ranges = {}
-    if len(trials.complete) >= FEW:
-        generator = torch.Generator().manual_seed(0)
-        ranges = good_ranges(trials.axes, trials.of("error"), generator)
+    ranges = _ranges(trials)
     figures = {
         "edf": searchplots.distribution(trials),
         "costs": searchplots.costs(trials),
@@ -49,6 +46,13 @@ def write(out: Path, rows: list[dict[str, Any]], retrained: list[dict[str, Any]]
         "All trials": searchtables.trials_table(trials),
     }
     (out / "report.html").write_text(_page(trials, sections), encoding="utf-8", newline="\n")
+
+
+def _ranges(trials: Trials) -> searchplots.Ranges:
+    """Where the good values of each axis lie; none of too few networks."""
+    if len(trials.complete) < FEW:
+        return {}
+    return good_ranges(trials.axes, trials.of("error"), torch.Generator().manual_seed(0))
 
 
 def _page(trials: Trials, sections: dict[str, list[Markup | None]]) -> str:

@@ -47,16 +47,22 @@ def read(
         search=searched(settings.OUT / "search"),
         settings=sections(),
     )
-    for target in targets:
+    found.duplicates.update(duplicated(targets))
+    looked_into(found)
+    return found
+
+
+def looked_into(found: Findings) -> None:
+    """Adds the answers of each target's leading model, and the first target's worst mistakes."""
+    for target in found.targets:
         its = found.of(target)
         looked = shown(its, [found.alias(record) for record in its])
         if answers := answered(looked["model"], target):
             found.answers[target] = answers
-    found.duplicates.update(duplicated(targets))
-    if answers := found.answers.get(targets[0]):
-        ids = [mistake.id for mistake in worst(answers)]
-        found.pictures.update(pictures(set_of(targets[0]), ids))
-    return found
+    first = found.targets[0]
+    if first in found.answers:
+        ids = [mistake.id for mistake in worst(found.answers[first])]
+        found.pictures.update(pictures(set_of(first), ids))
 
 
 def leader(version: Any) -> Leader:
