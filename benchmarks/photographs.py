@@ -35,7 +35,7 @@ from engine.build import options
 from engine.digest import digest
 from flows import settings, tracking
 from flows.command import user_errors
-from flows.report import gain_line
+from flows.modelreport.words import gain_line
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE, RESULT = Path(__file__).with_suffix(".yaml"), ROOT / "benchmarks" / "results" / "photographs.md"
@@ -126,10 +126,10 @@ def stage_minutes(data: str) -> dict[str, float]:
 
 def table(records: list[dict[str, Any]], gains: list[dict[str, Any]]) -> list[str]:
     """Markdown: accuracy per candidate, init, mode and number of labels; what pretraining gave, with intervals."""
-    head = ("candidate", "init", "mode", "labels per class", "top-1 % (95 % over seeds)", "top-5 %", "top-1 % per seed")
+    head = ("candidate", "init", "mode", "labels per class", "top-1 % (95 %)", "top-5 %", "top-1 % per seed")
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for r in records:
-        spread = f" ({r['top1_mean_low']:.1f} to {r['top1_mean_high']:.1f})" if len(r["seeds"]) > 1 else ""
+        spread = f" ({r['top1_low']:.1f} to {r['top1_high']:.1f})"
         cells = [str(r[key]) for key in ("candidate", "init", "mode", "labels")]
         cells += [f"{r['top1_mean']:.1f}{spread}", f"{r['top5']:.1f}", ", ".join(f"{t:.1f}" for t in r["top1_seeds"])]
         lines.append("| " + " | ".join(cells) + " |")

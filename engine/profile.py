@@ -1,7 +1,6 @@
 """What a network costs when it runs, per batch size, in use and in training, with device and clock named."""
 
 import copy
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -11,8 +10,8 @@ from torch import Tensor, nn
 
 from engine.allocator import OutOfMemory, keep_freed_memory, out_of_memory
 from engine.cores import processor
-from engine.load import watched
 from engine.numerics import numerics
+from engine.repeats import quiet
 from engine.timing import CLOCKS, images, placed, timed
 
 
@@ -67,26 +66,12 @@ def _training(network: nn.Module, inputs: Tensor) -> tuple[Callable[[], object],
 MODES = {"inference": (_inference, 1), "training": (_training, 2)}  # batch norm cannot learn from a single value
 
 
-def _quiet(measured: Callable[[], Tensor], patience: float) -> tuple[Tensor, dict[str, Any]]:
-    """Times measured while the machine was quiet, tried again for so many seconds; else the fastest of those tried."""
-    tried: list[tuple[Tensor, dict[str, Any]]] = []
-    pause, until = 0.1, time.monotonic() + patience
-    while True:
-        with watched() as meanwhile:
-            taken = measured()
-        tried.append((taken, meanwhile))
-        if not meanwhile["busy"] or time.monotonic() + pause > until:
-            return min(tried, key=lambda each: (bool(each[1]["busy"]), each[0].median().item()))
-        time.sleep(pause)
-        pause *= 2
-
-
 def _row(
     network: nn.Module, mode: str, batch: int, size: int, where: torch.device, patience: float, *limits: float
 ) -> dict[str, Any]:
     """Latency, throughput and peak memory at one batch size, and what the machine did meanwhile."""
     call, held = MODES[mode][0](network, images(batch, size, where))
-    taken, meanwhile = _quiet(partial(timed, call, where, *limits), patience)
+    taken, meanwhile = quiet(partial(timed, call, where, *limits), patience)
     p50, p95, p99 = (1e3 * taken.quantile(torch.tensor([0.5, 0.95, 0.99], dtype=taken.dtype))).tolist()
     return {
         "mode": mode,
@@ -132,8 +117,9 @@ def profile(
     A row of `costs` is of one mode, inference or training (forward, backward, update), and one batch of float32
     (n, 3, size, size); its batch is less than the one `asked` for where memory ran out. Peak memory is that of weights,
     momentum and the largest sum of other tensors alive, inputs left out. `seconds` bounds each row's timed runs.
-    `busy`: False, or why the machine was not quiet (engine/load.py): a row is then measured again, for `patience`
-    seconds at most.
+    A row is measured again until three quiet repeats agree, for `patience` seconds at most, and told as their median;
+    `latency_spread` is by which share of it they differ. `busy`: False, or why the times are not to be compared: the
+    machine was not quiet (engine/load.py), or the repeats differ all the same.
     Whole float32 and exact kernels, as accuracy is measured with.
     """
     keep_freed_memory()  # as training does, else a CPU's times are those of fresh pages
@@ -148,11 +134,12 @@ def profile(
     used = [row for row in rows if row["mode"] == "inference"]
     return {
         **{f"latency_p{p}_ms": used[0][f"latency_p{p}_ms"] for p in (50, 95, 99)},
+        "latency_spread": used[0]["latency_spread"],
         **{key: used[-1][key] for key in ("images_per_second", "peak_memory_mib", "batch")},
         "device": device_name(where),
         "clock": CLOCKS[where.type],
         "dtype": "float32",
-        "busy": next((row["busy"] for row in rows if row["busy"]), False),
+        "busy": used[0]["busy"] or used[-1]["busy"],  # of the times above; each row has its own
         **{key: max(row[key] for row in rows) for key in ("load", "stolen", "waited")},
         "costs": rows,
     }

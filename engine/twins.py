@@ -48,7 +48,9 @@ def learnt_twins(
     index: Tensor | None = None,
     rows: Tensor | None = None,
 ) -> np.ndarray:
-    """bool (rows,): which test images a post shows too, scaled, cropped, recompressed or without its colours.
+    """int64 (rows,): the post that shows a test image too, scaled, cropped, recompressed or grey.
+
+    The best of them, as its row in all `posts`; -1: there is none.
 
     `posts` are splits of the pretraining shards; `objective` is a network pretrained on them, `index` what `indexed`
     made of all of them, if that is at hand. `rows`: of the test images, all when None.
@@ -68,10 +70,12 @@ def learnt_twins(
             pixels[mine] = posts[number].images(rows[mine] - starts[number]).numpy()
         return pixels
 
-    found = np.zeros(len(rows), bool)
+    found, best = np.full(len(rows), -1, np.int64), np.full(len(rows), SAME, np.float32)
     parts = np.array_split(pairs, max(1, len(pairs) // 4096))
     for done, part in enumerate(parts):
         show(done, len(parts), "duplicates by the pretrained network")
         scores = verify(load, lambda some: test.images(rows[some]).numpy(), part[:, 0], part[:, 1])
-        found[part[scores >= SAME, 1]] = True
+        for (post, image), score in zip(part.tolist(), scores.tolist(), strict=True):
+            if score > best[image] or (found[image] < 0 and score >= SAME):
+                found[image], best[image] = post, score
     return found

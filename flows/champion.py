@@ -28,10 +28,13 @@ def number(labels: Labels, key: str) -> float | None:
 
 
 def better(challenger: Labels, top1: float) -> tuple[bool, str]:
-    """Whether the challenger takes over, and why: when its interval lies above the champion's top-1."""
+    """Whether the challenger takes over, and why: when its interval lies above the champion's top-1.
+
+    The interval is over seeds and test images, both numbers are means over seeds.
+    """
     low = float(challenger["tagdag.top1_low"])
     told = "above" if low > top1 else "not above"
-    told = f"lower bound {low:.1f} % of the challenger is {told} the champion's {top1:.1f} %"
+    told = f"low end {low:.1f} % of the challenger's interval is {told} the champion's {top1:.1f} %"
     return low > top1, told
 
 
@@ -69,16 +72,21 @@ def retested(name: str, version: Any, challenger: Labels) -> float:
 
         numbers = retest.tested(weights, record)
     labels = {f"tagdag.{key}": f"{numbers[key]:.6g}" for key in modelcard.TESTED}
+    labels["tagdag.seeds"] = "1"  # of the others there are no weights
     labels |= {f"tagdag.{key}": challenger[f"tagdag.{key}"] for key in ("target", "test")}
     registry.renew(name, str(version.version), labels, modelcard.UNKNOWN | numbers)
-    return numbers["top1"]
+    return numbers["top1_mean"]
 
 
 def on_same_split(name: str, version: Any, challenger: Labels) -> float:
-    """The champion's top-1 on the challenger's test split; ValueError says why there is none."""
+    """The champion's top-1 on the challenger's test split; ValueError says why there is none.
+
+    The mean over its seeds, or where only its weights were tested, which are of one, theirs.
+    """
     from mlflow.exceptions import MlflowException
 
-    known = number(version.tags, "top1")
+    known = number(version.tags, "top1_mean")
+    known = number(version.tags, "top1") if known is None else known  # registered long ago
     if version.tags.get("tagdag.test") == challenger["tagdag.test"] and known is not None:
         return known
     try:
@@ -106,7 +114,7 @@ def point(name: str, alias: str, version: str) -> None:
 
 @task
 def name_champion(name: str, challenger: str) -> str:
-    """Set the alias `challenger`, and `champion` when it is better beyond its interval; says why."""
+    """Set the alias `challenger`, and `champion` when its interval lies above; says why."""
     point(name, "challenger", challenger)
     champion = aliased(name, "champion")
     if champion is None:

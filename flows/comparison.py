@@ -16,13 +16,13 @@ import torch
 
 from corpus.names import printable
 from corpus.report.markup import document, el, image, table, tiles
-from engine.statistics import complexity_bins, complexity_weights
+from engine.statistics import LEAST, complexity_bins, complexity_weights, enough
 from engine.twosample import holm, ks, mean_difference, normalised_ks, rank_correlations
 from flows.searchplots import ERROR, draw_edf, panels, save
 from flows.trials import Trials, is_number, read_trials
 
 Searches = dict[str, Trials]
-LEAST = 4  # networks in common that a rank correlation is worth telling of
+FEW = f"withheld: fewer than {LEAST}"
 TABLES = {  # head of each, and what it says
     "Searches": (
         ["search", "n", "not complete", "least", "median", "mean", "reference", "images each"],
@@ -87,7 +87,8 @@ def differences(searches: Searches, by: str) -> list[list[str]]:
         pairs, both, plain, holm([t.p for t in plain]), normalised, strict=True
     ):
         mean, low, high = mean_difference(a.of("error"), b.of("error"))
-        interval = f" ({low:+.2f} to {high:+.2f})" if low is not None else ""
+        few = low is None or not enough(min(test.sizes))
+        interval = "" if few else f" ({low:+.2f} to {high:+.2f})"
         told = [f"{other.distance:.3f}", f"{next(p):.2g}", "{} and {}".format(*other.sizes)] if other else ["", "", "0"]
         rows.append([*pair, f"{mean:+.2f}{interval}", f"{test.distance:.3f}", f"{raised:.2g}", *told])
     return rows
@@ -99,7 +100,7 @@ def in_common(searches: Searches) -> dict[tuple[str, str], np.ndarray]:
     found = {}
     for a, b in combinations(searches, 2):
         shared = [key for key in errors[a] if key in errors[b]]
-        if len(shared) >= LEAST:
+        if len(shared) > 1:
             found[a, b] = np.array([[errors[side][key] for key in shared] for side in (a, b)])
     return found
 
@@ -112,8 +113,10 @@ def agreements(shared: dict[tuple[str, str], np.ndarray]) -> list[list[str]]:
     """A row per pair that shares networks: how many, and how alike both rank them."""
     rows = []
     for pair, errors in shared.items():
-        found = rank_correlations(*errors, torch.Generator().manual_seed(0))
-        told = [f"{value:+.3f} ({low:+.3f} to {high:+.3f})" for value, low, high in found.values()]
+        told = [FEW, FEW]
+        if enough(errors.shape[1]):
+            found = rank_correlations(*errors, torch.Generator().manual_seed(0)).values()
+            told = [f"{value:+.3f} ({low:+.3f} to {high:+.3f})" for value, low, high in found]
         rows.append([*pair, str(errors.shape[1]), *told])
     return rows
 

@@ -13,20 +13,19 @@ from typing import Any
 import yaml
 
 from engine.digest import digest
+from flows.dvcmetrics import compared
 from flows.markdown import told
 from flows.refusals import flat
 
 ARM = ("candidate", "target", "init", "mode", "labels", "size")
 DESCRIBED = ("model", "target", "test", "size", "device", "clock", "dtype")
-TESTED = ("top1", "top1_low", "top1_high", "top5")
+# top1: of the version's own weights; top1_mean, low and high end: over its seeds and test images
+TESTED = ("top1", "top1_mean", "top1_low", "top1_high", "top5")
 MEASURED = ("flops", "latency_p50_ms")
-STALE = (
-    *("top1_mean", "top1_mean_low", "top1_mean_high"),
-    *("top1_lower_bound", "top1_mean_lower_bound"),
-)
-UNKNOWN = dict.fromkeys(STALE, math.nan)  # of the other seeds and of duplicates, on a new split
+STALE = ("top1_lower_bound", "top1_mean_lower_bound")
+UNKNOWN = dict.fromkeys(STALE, math.nan)  # of duplicates, on a new split
 COST = ("latency_p50_ms", "latency_p95_ms", "images_per_second", "peak_memory_mib")
-NO_METRIC = {*ARM, "batch", "fit", "held_out"}  # numbers that are settings
+NO_METRIC = {*ARM, "seed", "batch", "fit", "held_out"}  # numbers that are settings
 
 
 def tags(record: dict[str, Any], origin: dict[str, str]) -> dict[str, str]:
@@ -41,6 +40,7 @@ def tags(record: dict[str, Any], origin: dict[str, str]) -> dict[str, str]:
     named = {key: record[key] for key in DESCRIBED if key in record}
     named |= {key: f"{record[key]:.6g}" for key in (*TESTED, *MEASURED)}
     named |= {"parameters": record["params"], "weights": digest(weights)}
+    named["seeds"] = len(record["seeds"])  # in the mean
     if "busy" in record:  # whether other work took the processors while costs were measured
         named["busy"] = record["busy"] or "no"
     return origin | {f"tagdag.{key}": str(value) for key, value in named.items()}
@@ -52,11 +52,17 @@ def identity(labels: dict[str, str]) -> tuple[str | None, ...]:
 
 
 def numbers(record: dict[str, Any]) -> dict[str, float]:
-    """Every finite number of a record, and its costs as cost/<mode>/<batch>/<what>."""
-    found = {key: value for key, value in record.items() if key not in NO_METRIC}
+    """Every finite number of a record, and its costs as cost/<mode>/<batch>/<what>.
+
+    Times of a busy machine have names of their own.
+    """
+    busy = record.get("busy")
+    known = {key: value for key, value in record.items() if key not in NO_METRIC}
+    found = {compared(key, busy): value for key, value in known.items()}
     for cost in record.get("costs", ()):
         for key in COST:
-            found[f"cost/{cost['mode']}/{cost['batch']}/{key}"] = cost.get(key)
+            name = compared(key, cost.get("busy"))
+            found[f"cost/{cost['mode']}/{cost['batch']}/{name}"] = cost.get(key)
     return {key: float(value) for key, value in found.items() if _finite(value)}
 
 

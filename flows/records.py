@@ -5,16 +5,17 @@ a lower bound of the accuracy. Accuracies may be computed in several processes a
 measured alone.
 """
 
+from collections.abc import Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
 from corpus.shards.shards import Shards
 from engine import checkpoint
-from engine.accuracy import accuracy
-from engine.accuracy import predicted as predict
+from engine.accuracy import accuracy, predicted
 from engine.complexity import measure
 from engine.network import restore
 from engine.profile import profile
@@ -22,8 +23,10 @@ from engine.samples import Rows, opened
 from engine.threads import threads
 from engine.training.distributed import device
 from engine.twins import BATCH, indexed, learnt_twins
+from flows.predictions import Predicted
+from metrics.accuracy import Accuracy
 
-PATIENCE = 1.0  # seconds that each row of costs waits for a quiet machine
+PATIENCE = 2.0  # seconds for which each row of costs is measured until quiet repeats agree
 SPLITS = ("train", "val")  # of the posts
 
 
@@ -42,36 +45,54 @@ def cost(weights: Path, size: int, **measured: Any) -> dict[str, Any]:
 
 
 def tested(
-    weights: Path, folder: Path, size: int, duplicates: set[str], validated: float | None = None
-) -> dict[str, Any]:
-    """Top-1 and top-5 on the test split with Wilson's 95 % intervals, and top-1's lower bound, in percent.
+    weights: Path,
+    folder: Path,
+    size: int,
+    duplicates: Set[str],
+    validated: float | None = None,
+) -> tuple[dict[str, Any], Predicted]:
+    """Top-1 and top-5 on the test split, top-1's lower bound, in percent; what was predicted.
 
-    Images are resized to `size` pixels where they are stored with others; validation top-1 is at that size, too.
-    `validated`: what it is at the size that they are stored with, where that has been measured.
+    Images are resized to `size` pixels where they are stored with others; validation top-1 is at
+    that size, too. `validated`: what it is at the size that they are stored with, where that has
+    been measured.
     """
     module, shards = restore(weights)[0], opened(folder, "test")
-    metric = accuracy(module, Rows(shards, "labels", size=size))
+    metric, guess, score = Accuracy(), [], []
+    for outputs, targets in predicted(module, Rows(shards, "labels", size=size)):
+        metric.update(outputs, targets)
+        # the metric's own choice among equal scores, which argmax need not make
+        best = outputs.topk(min(max(metric.topk), outputs.shape[1])).indices[:, :1]
+        guess.append(best[:, 0].cpu())
+        score.append(outputs.float().softmax(1).gather(1, best)[:, 0].cpu())
     if validated is None or size != shards.size:
-        validated = accuracy(module, Rows(opened(folder, "val"), "labels", size=size)).compute()["top1"]
+        val = Rows(opened(folder, "val"), "labels", size=size)
+        validated = accuracy(module, val).compute()["top1"]
     alone = torch.tensor([key not in duplicates for key in shards.ids])
     bound = 100 * int((metric.correct()[:, 0] & alone).sum()) / len(alone)
-    return metric.compute() | {"top1_lower_bound": bound, "val_top1": validated}
+    found = {key: metric.compute()[key] for key in ("top1", "top5", "samples")}
+    table = Predicted(torch.cat(guess).short().numpy(), torch.cat(score).numpy())
+    return found | {"top1_lower_bound": bound, "val_top1": validated}, table
 
 
-def predicted(weights: Path, folder: Path, size: int) -> list[tuple[str, str]]:
-    """(class, class with the highest score) of every test image."""
-    (module, names), shards = restore(weights), opened(folder, "test")
-    found = []
-    for scores, targets in predict(module, Rows(shards, "labels", size=size)):
-        pairs = zip(targets.tolist(), scores.argmax(1).tolist(), strict=True)
-        found += [(names[actual], names[guess]) for actual, guess in pairs]
-    return found
+class Images(NamedTuple):
+    """The test images of a labelled set: ids, labels int16 (n,), pixels that they are stored with,
+    names of classes; and how many training labels each class has."""
+
+    ids: list[str]
+    label: np.ndarray
+    size: int
+    names: list[str]
+    train: dict[str, int]
 
 
-def images(folder: Path) -> tuple[set[str], int]:
-    """Ids of the test images of a labelled set, and the pixels that they are stored with."""
-    test = opened(folder, "test")
-    return set(test.ids), test.size
+def images(folder: Path) -> Images:
+    """The test images of a labelled set."""
+    test, train = opened(folder, "test"), opened(folder, "train")
+    counts = train.labels(torch.arange(len(train))).bincount(minlength=len(train.names)).tolist()
+    labels = test.labels(torch.arange(len(test))).short().numpy()
+    by_class = dict(zip(train.names, counts, strict=True))
+    return Images(list(test.ids), labels, test.size, list(test.names), by_class)
 
 
 def parts(posts: Path, count: int) -> list[tuple[str, int, int]]:
@@ -91,8 +112,15 @@ def search_features(weights: Path, posts: Path, part: tuple[str, int, int], file
     checkpoint.save(file, {"features": found}, {})
 
 
-def learnt(weights: Path, posts: Path, files: list[Path], folder: Path, first: int, last: int) -> set[str]:
-    """Ids of the test images that the posts trained on show too, as neighbours by a pretrained network tell.
+def learnt(
+    weights: Path,
+    posts: Path,
+    files: list[Path],
+    folder: Path,
+    first: int,
+    last: int,
+) -> list[tuple[str, str]]:
+    """(id of a test image, id of the post that shows it best), as a pretrained network tells.
 
     files: the features of all posts, in their order. first, last: of the test images.
     """
@@ -101,4 +129,14 @@ def learnt(weights: Path, posts: Path, files: list[Path], folder: Path, first: i
     index = torch.cat([checkpoint.load(file)[0]["features"] for file in files])
     stores = [Shards(posts, split) for split in SPLITS]
     found = learnt_twins(restore(weights)[0], stores, test, index=index, rows=rows)
-    return {test.ids[row] for row, twin in zip(rows.tolist(), found.tolist(), strict=True) if twin}
+    pairs = zip(rows.tolist(), found.tolist(), strict=True)
+    return [(test.ids[row], _id(stores, post)) for row, post in pairs if post >= 0]
+
+
+def _id(stores: Sequence[Shards], row: int) -> str:
+    """The id of a row of several splits, one after the other."""
+    for store in stores:
+        if row < len(store):
+            return store.ids[row]
+        row -= len(store)
+    raise AssertionError(f"row {row} beyond the last of the posts")

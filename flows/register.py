@@ -1,7 +1,8 @@
 """Stage register: a version per model in MLflow's registry, the champion, the report of them all.
 
 Read in this order: flows/modelcard.py (what a version says), flows/sourcerun.py (the run it comes
-from), flows/registry.py (the version), flows/champion.py (who leads), flows/report.py.
+from), flows/registry.py (the version), flows/champion.py (who leads), flows/report.py and
+flows/modelreport (the page).
 """
 
 import json
@@ -10,13 +11,13 @@ from urllib.parse import quote
 
 from flows import address, champion, registry, settings, tracking
 from flows.command import main
-from flows.dvcmetrics import ranked
+from flows.dvcmetrics import compared, ranked
 from flows.orchestrate import flow
 from flows.origin import experiment
 from flows.outage import patient
-from flows.report import write
+from flows.verdict import reference_ahead
 
-HEADLINE = ("top1", "top1_low", "top1_high", "latency_p50_ms")
+HEADLINE = ("top1", "top1_mean", "top1_low", "top1_high", "latency_p50_ms")
 
 
 def _compared(name: str, found: dict[str, Any], experiment_id: str) -> dict[str, str]:
@@ -44,7 +45,9 @@ def _headline(run: tracking.Run, name: str, found: dict[str, Any]) -> None:
         tags.append(RunTag(f"tagdag.{alias}", f"{name} version {version.version}"))
         numbers = {key: champion.number(version.tags, key) for key in HEADLINE}
         known = {key: value for key, value in numbers.items() if value is not None}
-        values += [Metric(f"{alias}_{key}", value, now, 0) for key, value in known.items()]
+        busy = version.tags.get("tagdag.busy", "no") != "no"
+        named = {compared(key, busy): value for key, value in known.items()}
+        values += [Metric(f"{alias}_{key}", value, now, 0) for key, value in named.items()]
     client.log_batch(run.pipeline.id, metrics=values, tags=tags, synchronous=True)
 
 
@@ -67,6 +70,8 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
     compete; else their models are registered under `<name>-experiments`, without aliases.
     """
     section = dict(locals())
+    from flows.report import write  # tables and plots, which --help need not
+
     evaluated = settings.OUT / "evaluate"
     records = json.loads((evaluated / "records.json").read_text())
     gains = json.loads((evaluated / "gains.json").read_text())
@@ -85,10 +90,12 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
             decision = champion.name_champion(name, versions[best])
             aliases = ("champion", "challenger")
             found = {alias: champion.aliased(name, alias) for alias in aliases}
+        ahead = reference_ahead(ordered)
+        decision += f"; {ahead}" if ahead else ""
         _headline(run, name, found)
         out = settings.OUT / "register"
         links = _compared(name, found, run.experiment)
-        write(out, records, gains, versions, decision, run.origin, links)
+        write(out, records, gains, versions, decision, run.origin, links, found)
         run.tags(decision=decision)
         run.files(out)
 

@@ -6,6 +6,7 @@ from typing import Any
 from flows.markdown import seen
 
 MARKERS = {"full": "o", "linear": "s", "knn": "^"}
+TIMED, FAINT = ("latency_p50_ms",), 0.3  # a time of a busy machine is drawn so faint
 AXES = (
     ("latency_p50_ms", "latency p50, one image (ms)", 1),
     ("flops", "multiply-adds (millions)", 1e6),
@@ -32,17 +33,19 @@ def plot(path: Path, records: list[dict[str, Any]]) -> None:
     # a name with dollar signs is no formula
     axes[0].set_ylabel(f"top-1 on the test split of {seen(shown[0])} (%)", parse_math=False)
     modes = dict.fromkeys(record["mode"] for record in records)
-    _legend(axes[1], candidates, list(modes))
+    loud = any(record.get("busy") for record in records)
+    _legend(axes[1], candidates, list(modes), loud)
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(figure)
 
 
 def _point(axis: Any, record: dict[str, Any], key: str, unit: float, color: str) -> None:
-    high, mean = record["top1_mean_high"], record["top1_mean"]
+    mean, loud = record["top1_mean"], key in TIMED and bool(record.get("busy"))
     axis.errorbar(
         record[key] / unit,
         mean,
-        yerr=None if high is None else high - mean,
+        yerr=[[mean - record["top1_low"]], [record["top1_high"] - mean]],
+        alpha=FAINT if loud else 1,
         marker=MARKERS.get(record["mode"], "D"),
         color=color,
         markerfacecolor=None if record["init"] == "pretrained" else "white",
@@ -50,7 +53,7 @@ def _point(axis: Any, record: dict[str, Any], key: str, unit: float, color: str)
     )
 
 
-def _legend(axis: Any, candidates: list[str], modes: list[str]) -> None:
+def _legend(axis: Any, candidates: list[str], modes: list[str], loud: bool) -> None:
     from matplotlib.lines import Line2D
 
     def handle(label: str, **style: Any) -> Line2D:
@@ -60,5 +63,7 @@ def _legend(axis: Any, candidates: list[str], modes: list[str]) -> None:
     handles = [handle(name, color=f"C{i}") for i, name in enumerate(candidates)]
     handles += [handle("pretrained"), handle("from scratch", markerfacecolor="white")]
     handles += [handle(mode, marker=MARKERS.get(mode, "D")) for mode in modes]
+    if loud:
+        handles.append(handle("latency of a busy machine", alpha=FAINT))
     for text in axis.legend(handles=handles, fontsize=8).get_texts():
         text.set_parse_math(False)

@@ -8,11 +8,16 @@ import numpy as np
 import torch
 
 from engine.statistics import best_of, complexity_bins, complexity_weights, edf, pareto_front
-from flows.trials import COSTS, Trials, is_number
+from flows.trials import COSTS, FEW, Trials, is_number
 
 ERROR = "held-out error (%)"
 BLUE, GREEN, RED, GREY = "#2563c9", "#2b8a3e", "#d9480f", "#8a94a3"
 Ranges = Mapping[str, tuple[float, float, float]]
+
+
+def cost_name(key: str) -> str:
+    """A cost in words, without its unit: `multiply-adds`."""
+    return COSTS[key][0].partition(" (")[0]
 
 
 def panels(count: int, columns: int = 3, size: tuple[float, float] = (4.2, 3.4)) -> tuple[Any, list[Any]]:
@@ -54,14 +59,15 @@ def distribution(trials: Trials) -> tuple[Any, str]:
     costs = trials.costs[:1] if trials.complete else []
     figure, plots = panels(1 + len(costs), size=(5, 3.7))
     plots[0].set(xlabel=ERROR, ylabel="share of networks below", ylim=(0, 1.03))
-    plots[0].set_title(f"EDF of {trials.count()}", fontsize=10)
+    plots[0].set_title(f"error distribution of {trials.count()}", fontsize=10)
     if trials.complete:
         draw_edf(plots[0], trials.of("error"), color=BLUE, label="networks of the space")
     for key, plot in zip(costs, plots[1:], strict=True):
         weights = complexity_weights(complexity_bins(trials.of(key)))
         draw_edf(plot, trials.of("error"), color=GREY, linewidth=1, label="each network counts the same")
-        draw_edf(plot, trials.of("error"), weights, color=BLUE, label=f"each bin of {key} counts the same")
-        plot.set_title(f"normalised EDF of {trials.count()}", fontsize=10)
+        each = f"each bin of {cost_name(key)} counts the same"
+        draw_edf(plot, trials.of("error"), weights, color=BLUE, label=each)
+        plot.set_title(f"normalised, of {trials.count()}", fontsize=10)
     for plot in plots:
         _reference(plot, trials)
         if plot.get_legend_handles_labels()[0]:
@@ -74,8 +80,15 @@ def distribution(trials: Trials) -> tuple[Any, str]:
 
 
 def front(trials: Trials, key: str) -> np.ndarray:
-    """Which complete trials no other beats in both error and this cost."""
-    return pareto_front(np.stack([trials.of(key), trials.of("error")], 1))
+    """Which complete trials no other beats in both error and this cost.
+
+    A latency that was measured while other work had the machine is on no front, and beats none.
+    """
+    busy = [key == "latency_ms" and bool(row.get("latency_busy")) for row in trials.complete]
+    quiet = ~np.array(busy, bool)
+    on = np.zeros(len(quiet), bool)
+    on[quiet] = pareto_front(np.stack([trials.of(key), trials.of("error")], 1)[quiet])
+    return on
 
 
 def costs(trials: Trials) -> tuple[Any, str] | None:
@@ -109,15 +122,18 @@ def axes(trials: Trials, ranges: Ranges) -> tuple[Any, str] | None:
         return None
     figure, plots = panels(len(varied), columns=4, size=(3.1, 2.7))
     for plot, (axis, values) in zip(plots, varied.items(), strict=True):
-        low, median, high = ranges[axis]
-        plot.axvspan(low, high, color=GREEN, alpha=0.15, linewidth=0)
-        plot.axvline(median, color=GREEN, linewidth=1.3)
+        if axis in ranges:
+            low, median, high = ranges[axis]
+            plot.axvspan(low, high, color=GREEN, alpha=0.15, linewidth=0)
+            plot.axvline(median, color=GREEN, linewidth=1.3)
         plot.scatter(values, trials.of("error"), s=12, color=BLUE, alpha=0.6, linewidths=0)
         if values.min() > 0 and values.max() >= 8 * values.min():
             plot.set_xscale("log", base=2)
             plot.xaxis.set_major_formatter("{x:g}")
         plot.set_xlabel(axis, parse_math=False)
         plot.set_ylabel("error (%)")
+    if not ranges:
+        return figure, f"Of fewer than {FEW} networks, what values are good is not told."
     return figure, (
         "Green: median and 95 % interval of the value in good networks (empirical bootstrap: the best of a quarter of "
         "the networks, 10,000 times). An interval as wide as the points says that the axis does not matter here."

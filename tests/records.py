@@ -29,17 +29,14 @@ def record(name: str, top1: float, val: float, low: float, test: str = "t", seed
     """The evaluation record of one model, its weight file written."""
     weights = Path("out") / f"{name}.safetensors"
     checkpoint.save(weights, {"w": torch.full((2,), float(top1))}, {"sections": SECTIONS, "names": NAMES})
-    spread = {"top1_mean_low": low, "top1_mean_high": 2 * top1 - low}
-    if seeds == 1:
-        spread = dict.fromkeys(spread)
-    accuracy = {"top1": top1, "top1_low": low, "top1_high": 2 * top1 - low, "top5": 99.0}
-    accuracy |= {"top1_mean": top1, "val_top1": val}
+    accuracy = {"top1": top1, "top5": 99.0, "val_top1": val}
+    accuracy |= {"top1_mean": top1, "top1_low": low, "top1_high": 2 * top1 - low}
     accuracy |= {"top1_lower_bound": top1, "top1_mean_lower_bound": top1}
     what = {"candidate": name, "target": "scenes", "size": 32, "init": "pretrained", "mode": "full"}
     what |= {"labels": 20, "samples": 100, "duplicates": 0, "weights": str(weights)}
-    what |= {"chosen": {}, "scores": []}
+    what |= {"chosen": {}, "scores": [], "network": f"{name}, head linear"}
     about = {"model": name, "test": test, "seeds": list(range(seeds))}
-    return about | accuracy | spread | what | COST | more
+    return about | accuracy | what | COST | more
 
 
 def written(*records: dict) -> None:

@@ -1,4 +1,7 @@
-"""The Prefect server in a real browser: its own pages work, those of other origins get nothing."""
+"""A real browser: Prefect's own pages work, those of other origins get nothing; the reports need nothing.
+
+The reports are opened as files, without a network, as wide as a screen and as a phone.
+"""
 
 import functools
 import http.server
@@ -6,8 +9,15 @@ import json
 import shutil
 import threading
 from base64 import b64encode
+from pathlib import Path
 
 import pytest
+
+from corpus.report.page import write_report
+from flows import report, searchreport
+from tests.modelreports import CLASSES, Made
+from tests.searches import search
+from tests.test_report import NASTY, findings
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +84,52 @@ def test_the_ui_asks_for_the_auth_string_and_shows_flow_runs(guarded, browser):
     page.keyboard.press("Enter")
     page.get_by_text("seen in the page").first.wait_for(timeout=120_000)
     page.close()
+
+
+def models_page() -> Path:
+    """The report of models with all its sections, some names long and odd."""
+    made = Made([*CLASSES, "a class of a very long name, longer than a phone is wide", NASTY[0]]).all()
+    made.models[0] |= {"busy": "load", "duplicates": 5}
+    ids = [key for key, _ in made.tests[:5]]
+    made.duplicates = [("scenes", key, f"post-{i}", "learnt") for i, key in enumerate(ids)]
+    made.write()
+    versions = {record["model"]: "1" for record in made.records}
+    links = {"all versions": "http://127.0.0.1:5000/#/models/" + "long" * 30}
+    origin = {"tagdag.data": "0123456789abcdef" * 3}
+    report.write(Path("models"), made.records, made.gains(), versions, "done", origin, links)
+    return Path("models/report.html")
+
+
+def search_page() -> Path:
+    about = {"space": {"name": "regnetx", "flops": [3e6, 5e6]}, "versions": "x" * 90}
+    Path("search").mkdir()
+    searchreport.write(Path("search"), search(16), [], about)
+    return Path("search/report.html")
+
+
+def corpus_page() -> Path:
+    write_report(Path("corpus.html"), findings())
+    return Path("corpus.html")
+
+
+WIDEST = """[...document.querySelectorAll("body *")].map(one =>
+  [one.getBoundingClientRect().right, one.tagName, one.className.toString()])
+  .filter(([right]) => right > innerWidth)"""  # what a test that fails shows
+
+
+@pytest.mark.parametrize("width", [1300, 400])
+@pytest.mark.parametrize("made", [models_page, search_page, corpus_page], ids=lambda made: made.__name__)
+def test_a_report_needs_no_network_and_fits_a_phone(browser, place, made, width):
+    address = made().resolve().as_uri()
+    context = browser.new_context(offline=True, viewport={"width": width, "height": 900})
+    page, told = context.new_page(), []
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("request", lambda request: told.append(request.url))
+    page.goto(address)
+    assert [each for each in told if not each.startswith(("data:", address))] == []
+    wide = page.evaluate("[document.documentElement.scrollWidth, document.body.scrollWidth]")
+    assert max(wide) <= width, page.evaluate(WIDEST)
+    broken = "[...document.images].filter(image => image.complete && !image.naturalWidth).length"
+    assert page.evaluate(broken) == 0
+    context.close()

@@ -34,7 +34,9 @@ def first(place):
     """A champion tested on forty images, with another accuracy in its record than it has on others."""
     test = images(40)
     made = trained("a", seed=0, test=test)
-    made |= {key: measured(made)[key] for key in ("top1", "top1_low", "top1_high", "top5")}
+    true = measured(made)
+    made |= {key: true[key] for key in ("top1", "top1_low", "top1_high", "top5")}
+    made["top1_mean"] = true["top1"]
     registered(made)
     return made
 
@@ -43,7 +45,7 @@ def test_a_worse_model_does_not_win_by_another_test_split(first):
     test = images(39, seed=1)
     true = measured(first)
     worse = record("b", top1=true["top1"] - 5, val=99, low=true["top1"] - 10, test=test)
-    assert "stays version 1, challenger is version 2: lower bound" in registered(worse)
+    assert "stays version 1, challenger is version 2: low end" in registered(worse)
     assert leader() == "1"
     client = tracking.connect()
     version = client.get_model_version("models", "1")
@@ -52,13 +54,15 @@ def test_a_worse_model_does_not_win_by_another_test_split(first):
     assert number("1", "top1_low") == pytest.approx(true["top1_low"], rel=1e-5)
     assert float(version.tags[f"tagdag.top1.{first['test']}"]) == pytest.approx(first["top1"], rel=1e-5)
     metrics = client.get_run(version.run_id).data.metrics
-    assert metrics["top1"] == true["top1"] and metrics["top1_mean"] != metrics["top1_mean"]  # not known
+    assert metrics["top1"] == metrics["top1_mean"] == true["top1"]  # of the weights that there are
+    assert metrics["top1_mean_lower_bound"] != metrics["top1_mean_lower_bound"]  # not known
+    assert (version.tags["tagdag.seeds"], metrics["top1_high"]) == ("1", pytest.approx(true["top1_high"]))
 
 
 def test_a_better_model_wins_on_the_new_split(first):
     test = images(39, seed=1)
     top1 = measured(first)["top1"]
-    assert "is now version 2: lower bound" in registered(record("b", top1=top1 + 5, val=99, low=top1 + 1, test=test))
+    assert "is now version 2: low end" in registered(record("b", top1=top1 + 5, val=99, low=top1 + 1, test=test))
     assert leader() == "2"
 
 
@@ -66,7 +70,8 @@ def test_the_champion_is_tested_at_its_own_size(first):
     test = images(39, seed=1)
     registered(record("b", top1=99, val=99, low=98, test=first["test"]))  # whatever leads, has no network
     made = trained("c", seed=1, size=48, test="older")
-    registered(made | {"top1": 99.9, "top1_low": 99.8, "val_top1": 100})
+    best = {"top1": 99.9, "top1_mean": 99.9, "top1_low": 99.8, "top1_high": 100}
+    registered(made | best | {"val_top1": 100})
     assert leader() == "2" and number("2", "top1") == 99  # cannot be rebuilt: stays
     tracking.connect().set_registered_model_alias("models", "champion", "3")
     registered(record("d", top1=1, val=99, low=0, test=test))
@@ -117,6 +122,13 @@ def test_a_champion_of_another_target_stays(first):
     assert leader() == "1"
 
 
+def test_the_mean_over_seeds_is_compared_not_the_weights_that_happen_to_be_registered(first):
+    ours = first["top1_mean"]
+    lucky = record("b", top1=ours + 1, val=99, low=ours - 1, test=first["test"]) | {"top1": 99.0}
+    assert "is not above the champion's" in registered(lucky)
+    assert leader() == "1"
+
+
 HALF = {"tagdag.test": "t", "tagdag.top1": "none", "tagdag.model_id": "m-0"}
 
 
@@ -144,7 +156,7 @@ def test_a_champion_whose_run_was_deleted_is_tested_all_the_same(first):
     client = tracking.connect()
     client.delete_run(client.get_model_version("models", "1").run_id)
     test = images(39, seed=1)
-    assert "lower bound 1.0 %" in registered(record("b", top1=2, val=99, low=1, test=test))
+    assert "low end 1.0 %" in registered(record("b", top1=2, val=99, low=1, test=test))
     assert number("1", "top1") == pytest.approx(measured(first)["top1"], rel=1e-5)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from engine.statistics import LEAST
 from flows import compare, comparison
 from tests.searches import leave, search
 
@@ -48,6 +49,16 @@ def test_proxies_of_the_same_networks_are_correlated(tmp_path, capsys):
     line = told.splitlines()[2]
     assert line.split()[:3] == ["s0", "s1", str(len(mine))]
     assert f"{stats.spearmanr(*pair).statistic:+.3f}" in line and f"{stats.kendalltau(*pair).statistic:+.3f}" in line
+
+
+def test_of_few_networks_no_rank_correlation_and_no_interval_is_told(tmp_path, capsys):
+    rows = search(40)
+    few = [rows[0], *complete(rows)[:LEAST]]
+    told = compared(tmp_path, capsys, few, few).split("Networks in common")
+    assert re.search(r"s0 +s1 +8 +\+1\.000 \(\+1\.000 to", told[1]) and " to +" in told[0]
+    told = compared(tmp_path / "fewer", capsys, few[:-1], few[:-1]).split("Networks in common")
+    assert re.search(r"s0 +s1 +7 +withheld: fewer than 8 +withheld: fewer than 8", told[1])
+    assert re.search(r"s0 +s1 +\+0\.00 +0\.000", told[0])
 
 
 def test_same_searches_same_bytes(tmp_path, capsys):

@@ -16,6 +16,8 @@ EDITS = {  # what is edited, and the stages that run again for it, whatever then
     "engine/profile.py": ["search", "evaluate"],  # search trains nothing anew: its networks are known by another key
     "corpus/report/page.py": ["corpus"],
     "flows/report.py": ["register"],
+    "flows/modelreport/page.py": ["register"],
+    "corpus/report/charts.py": ["corpus", "register"],
     "models/objectives/hashtags.py": ["search", "pretrain@baseline", "pretrain@winner", "evaluate"],
     "models/objectives/supervised.py": ["finetune@baseline", "finetune@winner", "evaluate"],
     "corpus/shards/order.py": [*TRAININGS, "evaluate"],
@@ -126,6 +128,7 @@ def changed(tree: Path, file: str) -> list[str]:
         "engine/load.py": [],
         "engine/twins.py": [],
         "flows/report.py": [],
+        "flows/modelreport/page.py": [],
         "flows/searchreport.py": [],
         "flows/tracking.py": [],
         "models/backbones/efficientnet.py": [],

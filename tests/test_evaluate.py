@@ -1,5 +1,7 @@
 """Evaluation: accuracy on the test split, and its lower bound when the posts hold some of the test images."""
 
+import json
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +18,11 @@ from engine import checkpoint, twins
 from engine.accuracy import accuracy
 from engine.network import network, restore, save
 from engine.samples import Rows, opened
-from flows import evaluate, records
-from flows.evaluate import duplicated, gains, model_record
+from flows import duplicates, evaluate, predictions, records, settings
+from flows.duplicates import by_pixels
+from flows.predictions import Examined, Predicted
+from flows.summary import gains, model_record, over_reference
+from flows.verdict import reference_ahead
 
 SECTIONS = {
     "backbone": {"name": "regnet", "depth": 3, "w_0": 16, "w_a": 8, "w_m": 2, "group_width": 8, "stem_width": 8},
@@ -27,9 +32,9 @@ SECTIONS = {
 IDS = [f"test-{n}" for n in range(40)]
 
 
-def table(path: Path, *rows: tuple[str, str, str, str, bool]) -> Path:
-    """A table of duplicates with rows of (store_a, id_a, store_b, id_b, dropped)."""
-    names = ("store_a", "id_a", "store_b", "id_b", "dropped")
+def table(path: Path, *rows: tuple[str, str, str, str, str, bool]) -> Path:
+    """A table of duplicates with rows of (store_a, id_a, store_b, id_b, kind, dropped)."""
+    names = ("store_a", "id_a", "store_b", "id_b", "kind", "dropped")
     pq.write_table(pa.table({name: [row[i] for row in rows] for i, name in enumerate(names)}), path)
     return path
 
@@ -57,18 +62,40 @@ def weights(tmp_path) -> Path:
 
 def test_duplicates_are_images_that_the_posts_hold_too(tmp_path):
     rows = [
-        ("hashtags", "post-1", "targets/scenes", "test-3", False),
-        ("hashtags", "post-2", "targets/scenes", "test-3", False),
-        ("hashtags", "post-3", "targets/scenes", "test-7", True),
-        ("hashtags", "test-9", "hashtags", "test-10", False),
-        ("hashtags", "test-11", "targets/others", "test-12", False),
-        ("hashtags", "post-4", "targets/scenes", "train-0", False),
+        ("hashtags", "post-1", "targets/scenes", "test-3", "near", False),
+        ("hashtags", "post-2", "targets/scenes", "test-3", "exact", False),
+        ("hashtags", "post-3", "targets/scenes", "test-7", "exact", True),
+        ("hashtags", "test-9", "hashtags", "test-10", "exact", False),
+        ("hashtags", "test-11", "targets/others", "test-12", "exact", False),
+        ("hashtags", "post-4", "targets/scenes", "train-0", "mirrored", False),
     ]
     file = table(tmp_path / "duplicates.parquet", *rows)
-    assert duplicated(file, "scenes") == {"test-3", "train-0"}
-    assert duplicated(table(tmp_path / "none.parquet", rows[3]), "scenes") == set()
+    assert by_pixels(file, "scenes") == [
+        ("test-3", "post-1", "fingerprint"),
+        ("test-3", "post-2", "equal bytes"),
+        ("train-0", "post-4", "mirrored fingerprint"),
+    ]
+    assert by_pixels(table(tmp_path / "none.parquet", rows[3]), "scenes") == []
     with pytest.raises(ValueError, match="run the stage corpus again"):
-        duplicated(tmp_path / "missing.parquet", "scenes")
+        by_pixels(tmp_path / "missing.parquet", "scenes")
+
+
+def test_duplicates_are_listed_with_their_posts_and_how_they_were_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("out/corpus").mkdir(parents=True)
+    rows = [
+        ("hashtags", "post-1", "targets/scenes", "test-3", "exact", False),
+        ("hashtags", "post-4", "targets/scenes", "train-0", "exact", False),
+    ]
+    table(Path("out/corpus/duplicates.parquet"), *rows)
+    learnt = [("test-3", "post-1", "learnt"), ("test-5", "post-9", "learnt")]
+    monkeypatch.setattr(duplicates, "learnt", lambda weights, folder: learnt)
+    found = duplicates.of("scenes", Path("w"), Path("f"), IDS)
+    assert found == [("test-3", "post-1", "equal bytes"), ("test-5", "post-9", "learnt")]
+    duplicates.write(tmp_path, {"scenes": found, "birds": []})
+    written = pq.read_table(tmp_path / "duplicates.parquet").to_pylist()
+    assert written[1] == {"id": "test-5", "post": "post-9", "found": "learnt", "target": "scenes"}
+    assert len(written) == 2
 
 
 @pytest.mark.parametrize("other", [b"", b"text", None])
@@ -76,50 +103,153 @@ def test_another_file_is_no_table_of_duplicates(tmp_path, other):
     file = tmp_path / "duplicates.parquet"
     pq.write_table(pa.table({"id": ["a"]}), file) if other is None else file.write_bytes(other)
     with pytest.raises(ValueError, match=r"duplicates\.parquet is no table of duplicates.*run the stage corpus again"):
-        duplicated(file, "scenes")
+        by_pixels(file, "scenes")
 
 
 def test_duplicates_count_as_wrong(folder, weights):
     right = accuracy(restore(weights)[0], Rows(opened(folder, "test"), "labels")).correct()[:, 0].tolist()
     assert 5 < sum(right) < 35
     hits, misses = ([key for key, hit in zip(IDS, right, strict=True) if hit == wanted] for wanted in (True, False))
-    plain = records.tested(weights, folder, 32, set())
+    plain, table_ = records.tested(weights, folder, 32, set())
+    assert (table_.guess == np.arange(40) % 2).tolist() == right and table_.guess.dtype == np.int16
     assert plain["top1"] == plain["top1_lower_bound"] == 100 * len(hits) / 40
-    bound = lambda ids: records.tested(weights, folder, 32, set(ids))["top1_lower_bound"]  # noqa: E731
+    bound = lambda ids: records.tested(weights, folder, 32, set(ids))[0]["top1_lower_bound"]  # noqa: E731
     assert bound([]) == bound(misses) == plain["top1"]
     assert bound([*hits[:3], *misses[:2]]) == 100 * (len(hits) - 3) / 40
     assert bound(IDS) == 0
-    assert records.tested(weights, folder, 32, set(IDS)) == plain | {"top1_lower_bound": 0}
+    assert records.tested(weights, folder, 32, set(IDS))[0] == plain | {"top1_lower_bound": 0}
 
 
-def seed(number: int, top1: float, bound: float, val: float, **other) -> dict:
+def test_the_score_is_the_probability_of_the_guess_and_of_neighbours_their_share(folder, weights, tmp_path):
+    module, rows = restore(weights)[0].eval(), Rows(opened(folder, "test"), "labels")
+    with torch.no_grad():
+        expected = module.predict(module.plain(rows.images(torch.arange(40)))).softmax(1)
+    found = records.tested(weights, folder, 32, set())[1]
+    assert found.score == pytest.approx(expected.max(1).values.numpy(), abs=1e-5) and found.score.dtype == np.float32
+    assert (found.guess == expected.argmax(1).numpy()).all()
+    sections = SECTIONS | {"head": {"name": "knn", "samples": 8, "k": 2}}
+    module = network(**sections, classes=2)
+    module.head.keep(torch.randn(8, module.head.bank.in_features), torch.tensor([0, 1] * 4))
+    save(tmp_path / "knn.safetensors", module, sections, ["sea", "dog"])
+    with torch.no_grad():
+        votes = module.eval().head.decode(module.predict(module.plain(rows.images(torch.arange(40)))))
+    found = records.tested(tmp_path / "knn.safetensors", folder, 32, set())[1]
+    assert found.score == pytest.approx(votes.max(1).values.numpy(), abs=1e-5)
+
+
+def images_of(count: int, duplicate: int = 0) -> Examined:
+    """So many test images of two classes, the first of them duplicates."""
+    flags = np.arange(count) < duplicate
+    return Examined([f"test-{n}" for n in range(count)], np.zeros(count, np.int16), flags, ["sea", "dog"])
+
+
+def guessed(count: int, right: int, first: int = 0) -> Predicted:
+    """What a network that is right for `right` images from the `first` on has predicted."""
+    guess = np.ones(count, np.int16)
+    guess[first : first + right] = 0
+    return Predicted(guess, np.full(count, 0.5, np.float32))
+
+
+def seed(number: int, val: float, **other) -> dict:
     arm = {"candidate": "winner", "target": "scenes", "init": "pretrained", "mode": "full", "labels": 20, "size": 32}
-    measured = {"top1": top1, "top1_low": 0.0, "top1_high": 100.0, "top5": 90.0, "samples": 40}
+    measured = {"top1": 60.0, "top1_lower_bound": 50.0, "top5": 90.0, "samples": 40, "head": {"name": "linear"}}
     choice = {"chosen": {"rate": 0.4}, "scores": [], "fit": 40, "held_out": 0}
-    about = {"seed": number, "top1_lower_bound": bound, "val_top1": val, "weights": "x"}
-    return arm | measured | choice | about | other
+    return arm | measured | choice | {"seed": number, "val_top1": val, "weights": "x"} | other
 
 
 def test_a_model_has_the_bound_of_its_weights_and_the_mean_of_its_seeds():
-    record = model_record([seed(0, 60, 50, val=70), seed(1, 80, 60, val=65)], {"duplicates": 4})
-    assert (record["top1"], record["top1_lower_bound"]) == (60, 50)
-    assert (record["top1_mean"], record["top1_mean_lower_bound"]) == (70, 55)
+    seeds = [seed(0, val=70), seed(1, val=65, top1=80, top1_lower_bound=40)]
+    record = model_record(seeds, images_of(40, duplicate=4), [guessed(40, 24), guessed(40, 32)], {"duplicates": 4})
+    assert (record["top1"], record["top1_lower_bound"], record["seed"]) == (60, 50, 0)
+    assert record["top1_mean"] == pytest.approx(70) and record["top1_seeds"] == pytest.approx([60, 80])
+    assert record["top1_mean_lower_bound"] == pytest.approx(60)
+    assert record["top1_low"] < 60 < 80 < record["top1_high"]
     assert record["model"] == "winner-scenes-pretrained-full-20-32px"
 
 
-def test_gains_are_of_equal_targets_and_sizes():
-    def record(init: str, target: str, size: int, *top1: float) -> dict:
-        return model_record([seed(i, t, 0, 0, init=init, target=target, size=size) for i, t in enumerate(top1)], {})
+def test_gains_are_of_equal_targets_and_sizes_and_paired_by_image():
+    rows = [("scenes", 32, 24, 28), ("scenes", 40, 28, 32), ("birds", 32, 4, 12)]
 
-    rows = [("scenes", 32, 60, 70), ("scenes", 40, 70, 80), ("birds", 32, 10, 30)]
-    records = [record("pretrained", *row) for row in rows]
-    records += [record("scratch", "scenes", 32, 50, 50), record("scratch", "birds", 32, 5, 15)]
-    found = {(gain["target"], gain["size"]): gain["gain"] for gain in gains(records)}
-    assert found == {("scenes", 32): 15, ("birds", 32): 10}
+    def model(init: str, target: str, size: int, *right: int, first: int = 0) -> tuple:
+        seeds = [seed(i, 0, init=init, target=target, size=size) for i in range(len(right))]
+        images, predicted = images_of(40), [guessed(40, each, first) for each in right]
+        return model_record(seeds, images, predicted, {"network": "n"}), images, predicted
+
+    models = [model("pretrained", *row) for row in rows]
+    scratch = [model("scratch", "scenes", 32, 18, 22), model("scratch", "birds", 32, 0, 8)]
+    found = {(gain["target"], gain["size"]): gain for gain in gains(models + scratch)}
+    assert {key: gain["gain"] for key, gain in found.items()} == {
+        ("scenes", 32): pytest.approx(15),
+        ("birds", 32): pytest.approx(10),
+    }
+    gain = found["scenes", 32]
+    assert gain["gain_low"] < 15 < gain["gain_high"] and gain["samples"] == 40
+    other = [model("scratch", "scenes", 32, 18, 22, first=18)]  # right for other images: less is sure
+    [wider] = gains([models[0], *other])
+    assert wider["gain"] == pytest.approx(15)
+    assert wider["gain_high"] - wider["gain_low"] > 1.5 * (gain["gain_high"] - gain["gain_low"])
+
+
+@pytest.mark.parametrize(("winner", "verdict"), [(20, "beats"), (29, "is ahead of, within"), (31, None)])
+def test_a_winner_that_loses_to_the_reference_is_told(winner, verdict):
+    def model(candidate: str, right: int) -> tuple:
+        seeds = [seed(i, right, candidate=candidate) for i in range(3)]
+        images, predicted = images_of(40), [guessed(40, right + i) for i in range(3)]
+        return model_record(seeds, images, predicted, {"network": "n"}), images, predicted
+
+    models = [model("baseline", 30), model("winner", winner), model("third", 30)]
+    over_reference(models)
+    records_ = [record for record, _, _ in models]
+    assert "over_reference" not in records_[0] and records_[2]["over_reference"] == 0
+    assert records_[1]["over_reference"] == pytest.approx((winner - 30) / 0.4)
+    assert records_[1]["over_reference_low"] < records_[1]["over_reference"]
+    told = reference_ahead(records_)
+    assert told is None if verdict is None else f"the reference {verdict}" in told
+    assert reference_ahead(records_[:1]) is None
+
+
+def test_what_was_predicted_is_written_a_row_group_per_model(tmp_path):
+    images, seeds = images_of(3, duplicate=1), [guessed(3, 1), guessed(3, 3)]
+    rows = [({"model": name, "target": "scenes", "seeds": [4, 5]}, images, seeds) for name in ("a", "b")]
+    predictions.write(tmp_path, rows)
+    file = pq.ParquetFile(tmp_path / "predictions.parquet")
+    assert json.loads(file.schema_arrow.metadata[b"classes"]) == {"scenes": ["sea", "dog"]}
+    assert file.num_row_groups == 2
+    first = file.read_row_group(0).to_pylist()
+    assert [(row["seed"], row["id"], row["guess"]) for row in first] == [
+        *((4, "test-0", 0), (4, "test-1", 1), (4, "test-2", 1)),
+        *((5, "test-0", 0), (5, "test-1", 0), (5, "test-2", 0)),
+    ]
+    assert first[0] == {"model": "a", "target": "scenes", "seed": 4, "id": "test-0", "label": 0, "guess": 0} | {
+        "score": 0.5,
+        "duplicate": True,
+    }
+    assert predictions.confusion(images, seeds[0]) == [("sea", "sea"), ("sea", "dog"), ("sea", "dog")]
+
+
+def test_costs_are_those_of_a_network_whatever_its_weights(monkeypatch):
+    knn = {"head": {"name": "knn", "samples": 40, "k": 5}}
+    one = [
+        (seed(0, 1), guessed(4, 1)),
+        (seed(0, 1, init="scratch"), guessed(4, 1)),
+        (seed(0, 1, mode="linear"), guessed(4, 1)),
+        (seed(0, 1, mode="knn", **knn), guessed(4, 1)),
+        (seed(0, 1, mode="knn", init="scratch", head=knn["head"] | {"k": 10}), guessed(4, 1)),
+        (seed(0, 1, size=40), guessed(4, 1)),
+    ]
+    about = {"test": "t", "duplicates": 0, "train": {"sea": 30, "dog": 12}}
+    groups = evaluate.grouped(one, images_of(4), about)
+    monkeypatch.setattr(evaluate, "cost", lambda weights, size: {"size": size})
+    assert list(evaluate.costs(groups, {}, lambda *_: None)) == [
+        "winner, head linear, 2 classes, 40 px",
+        "winner, head knn samples 40, 2 classes, 32 px",
+        "winner, head linear, 2 classes, 32 px",
+    ]
+    assert groups[0].about["labels_seen"] == {"sea": 20, "dog": 12}
 
 
 def test_a_size_changes_what_the_network_sees(folder, weights):
-    small, large = (records.tested(weights, folder, size, set()) for size in (32, 48))
+    small, large = (records.tested(weights, folder, size, set())[0] for size in (32, 48))
     assert small["samples"] == large["samples"] == 40
     module, shards = restore(weights)[0], opened(folder, "test")
     resized = [Image.fromarray(image).resize((48, 48), Image.BILINEAR) for image in shards.images(range(40)).numpy()]
@@ -131,8 +261,9 @@ def test_a_size_changes_what_the_network_sees(folder, weights):
     assert large["top1"] == pytest.approx(100 * right.float().mean().item())
 
 
-def test_cost_is_of_every_batch_and_of_training_where_there_is_any(weights, tmp_path):
+def test_cost_is_of_every_batch_and_of_training_where_there_is_any(weights, tmp_path, monkeypatch):
     """Nearest neighbours are not trained."""
+    monkeypatch.setattr(records, "PATIENCE", 0.0)
     found = evaluate.cost(weights, 32, batches=[2, 4], runs=3, seconds=0.1)
     rows = [("inference", 1), ("inference", 2), ("inference", 4), ("training", 2), ("training", 4)]
     assert [(row["mode"], row["batch"]) for row in found["costs"]] == rows
@@ -152,23 +283,107 @@ def test_features_of_the_posts_are_computed_in_parts_once_and_kept(tmp_path, mon
         image = BytesIO()
         Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(image, "JPEG")
         records_.append((f"post-{number}", "train" if number < 9 else "val", image.getvalue(), [number % 2]))
-    write_shards(evaluate.HASHTAGS, records_, ["sea", "dog"], size=32)
+    write_shards(duplicates.HASHTAGS, records_, ["sea", "dog"], size=32)
     monkeypatch.setattr(records, "BATCH", 2)
     monkeypatch.setattr(twins, "BATCH", 2)
-    splits = [Shards(evaluate.HASHTAGS, split) for split in ("train", "val")]
+    splits = [Shards(duplicates.HASHTAGS, split) for split in ("train", "val")]
     whole = torch.cat([twins.indexed(restore(weights)[0], split) for split in splits])
-    assert records.parts(evaluate.HASHTAGS, 2) == [("train", 0, 6), ("train", 6, 9), ("val", 0, 2)]
-    monkeypatch.setattr(evaluate, "current", lambda: SimpleNamespace(processes=2))
-    files = evaluate.known_features(weights)
+    assert records.parts(duplicates.HASHTAGS, 2) == [("train", 0, 6), ("train", 6, 9), ("val", 0, 2)]
+    monkeypatch.setattr(duplicates, "current", lambda: SimpleNamespace(processes=2))
+    files = duplicates.known_features(weights)
     assert torch.equal(torch.cat([checkpoint.load(file)[0]["features"] for file in files]), whole)
     monkeypatch.setattr(records, "search_features", None)  # nothing is computed again
-    assert evaluate.known_features(weights) == files and len(files) == 3
+    assert duplicates.known_features(weights) == files and len(files) == 3
     save(weights, network(**SECTIONS, classes=2), SECTIONS, ["sea", "dog"])
     with pytest.raises(TypeError):
-        evaluate.known_features(weights)  # other weights: it would be
+        duplicates.known_features(weights)  # other weights: it would be
 
 
 def test_a_validation_that_is_known_is_not_measured_again(folder, weights):
-    known = records.tested(weights, folder, 32, set(), validated=12.5)
+    known = records.tested(weights, folder, 32, set(), validated=12.5)[0]
     assert known["val_top1"] == 12.5
-    assert records.tested(weights, folder, 48, set(), validated=12.5)["val_top1"] in (0, 100)  # of another size
+    assert records.tested(weights, folder, 48, set(), validated=12.5)[0]["val_top1"] in (0, 100)  # of another size
+
+
+class Run:
+    """What the stage tells MLflow."""
+
+    def child(self, name: str):
+        return nullcontext(self)
+
+    def params(self, values: dict) -> None: ...
+    def metrics(self, values: dict, step: int = 0) -> None: ...
+    def files(self, *paths: Path) -> None: ...
+
+
+def jpegs(rng: np.random.Generator, ids: list[str], classes: int) -> list[tuple]:
+    """Shard records of random images, of one class after the other."""
+    found = []
+    for number, key in enumerate(ids):
+        image = BytesIO()
+        pixels = rng.integers(0, 256, (4, 4, 3), np.uint8)
+        Image.fromarray(pixels).resize((32, 32), Image.Resampling.BICUBIC).save(image, "JPEG", quality=95)
+        found.append((key, key.partition("-")[0], image.getvalue(), [number % classes]))
+    return found
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A project before the stage: a candidate with two seeds of two inits; the first two posts are test images."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TAGDAG_ARMS", "1")
+    monkeypatch.setattr(records, "PATIENCE", 0.0)  # of a busy machine, where tests may run
+    monkeypatch.setattr(evaluate, "stage_run", lambda stage, section: nullcontext(Run()))
+    rng = np.random.default_rng(0)
+    test = jpegs(rng, [f"test-{n}" for n in range(12)], 2)
+    scenes = [*test, *jpegs(rng, ["train-0", "train-1", "train-2", "val-0", "val-1"], 2)]
+    posts = [(f"post-{n}", "train" if n else "val", test[n][2], [0]) for n in range(2)]
+    posts += jpegs(rng, ["train-9", "val-9"], 1)
+    write_shards(Path("out/corpus/targets/scenes"), scenes, ["sea", "dog"], size=32)
+    write_shards(duplicates.HASHTAGS, posts, ["tag"], size=32)
+    table(Path("out/corpus/duplicates.parquet"), ("hashtags", "post-1", "targets/scenes", "test-1", "exact", False))
+    sections = {key: {} for key in settings.STAGES} | {"candidates": {"tiny": "regnet"}}
+    Path("params.yaml").write_text(json.dumps(sections))
+    saved("out/pretrain/tiny/model.safetensors", 0, ["tag"])
+    arms = []
+    for init, number in ((init, number) for init in ("pretrained", "scratch") for number in range(2)):
+        arms.append(seed(number, 50.0 + number, candidate="tiny", init=init, name=f"{init}-{number}"))
+        saved(f"out/finetune/tiny/{init}-{number}.safetensors", len(arms), ["sea", "dog"])
+    Path("out/finetune/tiny/records.json").write_text(json.dumps(arms))
+    return tmp_path
+
+
+def saved(file: str, number: int, names: list[str]) -> None:
+    torch.manual_seed(number)
+    module = network(**SECTIONS, classes=len(names))
+    torch.nn.init.normal_(module.head.fc.weight)
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    save(Path(file), module, SECTIONS, names)
+
+
+def test_what_the_stage_writes_fits_together(project):
+    evaluate.evaluate(["scenes"], batches=[1], runs=3, seconds=0.05)
+    out = project / "out/evaluate"
+    records_ = json.loads((out / "records.json").read_text())
+    table_ = pq.read_table(out / "predictions.parquet").to_pylist()
+    assert len(table_) == 2 * 2 * 12 and len(records_) == 2
+    for record in records_:
+        mine = [row for row in table_ if row["model"] == record["model"]]
+        right = [row["label"] == row["guess"] for row in mine]
+        assert record["top1_mean"] == pytest.approx(100 * np.mean(right))
+        alone = [hit and not row["duplicate"] for hit, row in zip(right, mine, strict=True)]
+        assert record["top1_mean_lower_bound"] == pytest.approx(100 * np.mean(alone))
+        assert record["top1_low"] < record["top1_mean"] < record["top1_high"]
+        assert record["seed"] == 1 and record["top1"] == pytest.approx(record["top1_seeds"][1])
+        assert record["labels_seen"] == {"sea": 2, "dog": 1} and "busy" in record
+    assert len({record["network"] for record in records_}) == len({r["latency_p50_ms"] for r in records_}) == 1
+    found = pq.read_table(out / "duplicates.parquet").to_pylist()
+    assert [(row["id"], row["post"], row["found"]) for row in found] == [
+        ("test-0", "post-0", "learnt"),
+        ("test-1", "post-1", "equal bytes"),
+    ]
+    assert {row["id"] for row in table_ if row["duplicate"]} == {"test-0", "test-1"}
+    [gain] = json.loads((out / "gains.json").read_text())
+    assert gain["gain_low"] <= gain["gain"] <= gain["gain_high"]
+    shown = json.loads((out / "metrics.json").read_text())
+    assert len(shown) == 3 and len((out / "confusion.csv").read_text().splitlines()) == 13

@@ -2,13 +2,15 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 
 from corpus.names import printable
-from flows import comparison, report, searchreport
+from flows import comparison, report, reportplot, searchreport
 from flows.markdown import code, table, told
+from tests.modelreports import Made
 from tests.records import TIMES, record
 from tests.test_report import NASTY, Page
 
@@ -37,8 +39,9 @@ def safe(text: str) -> Page:
     """The page as a browser sees it, with nothing in it that runs or leads elsewhere."""
     seen = Page(text.replace(" />", ">").replace("<hr>", ""))
     assert not [key for key, _ in seen.attributes if key.startswith("on")]
-    assert all(source.startswith("data:image/png;base64,") for source in seen.values("src"))
-    assert all(link.startswith("#") for link in seen.values("href"))
+    kinds = ("data:image/png;base64,", "data:image/jpeg;base64,")
+    assert all(source.startswith(kinds) for source in seen.values("src"))
+    assert all(link.startswith(("#", "http://127.0.0.1")) for link in seen.values("href"))
     assert "default-src 'none'" in seen.values("content")[1]
     assert not re.search("[\x00-\x08\x0b-\x1f\ud800-\udfff]", text)
     return seen
@@ -62,24 +65,52 @@ def test_names_stay_readable():
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_report_of_models_is_safe(place, text, monkeypatch):
     monkeypatch.setattr(report, "plot", lambda path, _: path.write_bytes(b"picture"))
-    cost = TIMES | {"mode": text, "batch": 8, "asked": 9, "images_per_second": 7.0, "peak_memory_mib": 3.0}
-    fields = ("candidate", "target", "init", "mode", "labels", "device", "dtype", "clock", "model", "busy")
+    cost = TIMES | {"mode": text, "batch": 8, "asked": 9, "images_per_second": 7.0}
+    cost["peak_memory_mib"] = 3.0
+    fields = ("candidate", "target", "init", "mode", "labels", "device", "dtype", "clock")
+    fields = (*fields, "model", "busy", "network")
     one = record("a", 60, 60, 50) | dict.fromkeys(fields, text) | {"costs": [cost]}
-    one |= {"chosen": {text: text}, "scores": [{text: text, "top1": 3.0}], "fit": 1, "held_out": 2}
-    gain = dict.fromkeys(("target", "candidate", "mode", "labels", "size"), text) | {"seeds": 2}
+    one |= {"chosen": {text: text}, "scores": [{text: text, "top1": 3.0}]}
+    one |= {"fit": 1, "held_out": 2}
+    keys = ("target", "candidate", "mode", "labels", "size")
+    gain = dict.fromkeys(keys, text) | {"seeds": 2}
     gain |= dict.fromkeys(("gain", "gain_low", "gain_high", "pretrained", "scratch"), 1.0)
     origin, links = {"tagdag.data": text, text: text}, {text: f"http://127.0.0.1/{text}"}
+    links["x" + text] = text
     report.write(place, [one], [gain], {text: text}, text, origin, links)
-    seen = safe((place / "report.html").read_text())
-    assert set(seen.tags) <= set(KNOWN.split())
-    assert seen.tags.count("img") == 1 and seen.tags.count("td") == 11 + 6
-    assert not re.search("[\x00-\x08\x0b-\x1f]", (place / "report.md").read_text())  # a terminal shows it
+    seen = safe((place / "report.html").read_text(encoding="utf-8"))
+    assert set(seen.tags) <= {*KNOWN.split(), *TAGS.split()}
+    assert "img" not in seen.tags  # but in svg
+    # a terminal shows it
+    written = (place / "report.md").read_text(encoding="utf-8")
+    assert not re.search("[\x00-\x08\x0b-\x1f]", written)
+
+
+def test_names_of_classes_and_images_are_safe_in_the_report_of_models(place):
+    names = [text for text in HOSTILE if text.isprintable()]
+    made = Made(names, test=3)
+    made.images()
+    made.model("winner", "pretrained", "full", 0.5)
+    texts = zip(made.tests, names, strict=False)
+    made.duplicates = [("scenes", key, text, text) for (key, _), text in texts]
+    made.write()
+    for text in names[:3]:
+        folder = Path("out/pretrain") / text.replace("/", "")
+        folder.mkdir(exist_ok=True)
+        (folder / "curve.csv").write_text("step,loss,learning_rate\n1,2,3\n")
+    report.write(place, made.records, [], {made.records[0]["model"]: "1"}, "done", {})
+    text = (place / "report.html").read_text(encoding="utf-8")
+    seen = safe(text)
+    assert set(seen.tags) <= {*KNOWN.split(), *TAGS.split()}
+    shown = " ".join(seen.text.split())
+    assert all(" ".join(name.split()) in shown for name in names)
+    assert printable(text, keep="\n\u2068\u2069\u202e\u2066").count("\\x") == 0
 
 
 def test_the_picture_takes_any_name(tmp_path):
     for text in ("$\\frac{$", "_private", "<b>", "nul\x00\ud800"):
         one = record("a", 60, 60, 50) | {"candidate": text, "target": text, "mode": text}
-        report.plot(tmp_path / "picture.png", [one])
+        reportplot.plot(tmp_path / "picture.png", [one])
     assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -94,7 +125,8 @@ def trials(*texts: str) -> list[dict]:
     return rows + failed
 
 
-TAGS = "nav a h3 section dl dt dd p figcaption br small span bdi details summary"
+TAGS = "nav a h3 section dl dt dd p figcaption br small span bdi details summary mark aside b i"
+TAGS += " svg g line polyline path rect text"
 
 
 def test_the_report_of_a_search_is_safe(tmp_path):

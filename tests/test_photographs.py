@@ -170,7 +170,7 @@ def test_clone_follows_the_project_and_keeps_its_own_data(tmp_path):
 
 def test_table_has_a_row_per_model_and_a_line_per_gain():
     arm = {"candidate": "winner", "target": "cifar10", "mode": "full", "labels": 10, "size": 32}
-    accuracy = {"top1_mean": 40.0, "top1_mean_low": 38.0, "top1_mean_high": 42.0, "top5": 80.0}
+    accuracy = {"top1_mean": 40.0, "top1_low": 38.0, "top1_high": 42.0, "top5": 80.0}
     records = [arm | accuracy | {"init": i, "seeds": [0, 1], "top1_seeds": [39, 41]} for i in ("pretrained", "scratch")]
     gain = arm | {"pretrained": 40, "scratch": 34, "gain": 6, "gain_low": 4, "gain_high": 8, "seeds": 2}
     lines = photographs.table(records, [gain])

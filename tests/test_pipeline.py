@@ -115,16 +115,17 @@ def test_dvc_shows_the_test_accuracy_of_every_model_and_its_pictures(done):
 
 def test_report_compares_every_model(done):
     report = (done.folder / "out/register/report.md").read_text()
-    models = [
-        f"{c}-{i}-{m}-4"
-        for c in ("baseline", "winner")
-        for i in ("pretrained", "scratch")
-        for m in ("full", "linear", "knn")
-    ]
+    trained = ("fine-tuned", "linear probe", "nearest neighbours")
+    models = [f"{c}, pretrained on hashtags, {mode}" for c in ("baseline", "winner") for mode in trained]
+    models += [f"{c}, not pretrained, {mode}" for c in ("baseline", "winner") for mode in trained[1:]]
+    models += ["baseline, from scratch", "winner, from scratch"]
     assert all(f"| {model} |" in report for model in models)
     assert "Champion is now version" in report and "make mlflow" in report
     page = (done.folder / "out/register/report.html").read_text()
-    assert "data:image/png;base64" in page and "http://" not in page.replace("http://127.0.0.1", "")
+    assert "data:image/jpeg;base64" in page and "http://" not in page.replace("http://127.0.0.1", "")
+    for title in ("Accuracy by class", "Confusion", "Calibration", "Worst mistakes", "Learning curves"):
+        assert f"{title}</bdi></h2>" in page
+    assert "fewer than 30 test images" in page and "fewer than 8" in page
 
 
 def test_every_run_and_version_carries_its_origin_in_one_tree(done):

@@ -1,15 +1,80 @@
 """What a record of costs holds, and peak memory against what must be alive at once."""
 
 import time
+from contextlib import contextmanager
 
 import pytest
 import torch
 from torch import nn
 
+from engine import repeats as repeats_
 from engine.profile import device_name, profile
+from flows import attempt, searchplots
+from flows.trials import Trials
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def told(monkeypatch, *repeats: tuple[float, str | bool], patience: float = 30.0) -> tuple:
+    """What is made of repeats that take (seconds, busy): the median run's seconds, all that is said of it."""
+    left = iter(repeats)
+    reasons = []
+
+    @contextmanager
+    def watched():
+        yield (found := {"load": 0.0, "stolen": 0.0, "waited": 0.0, "busy": False})
+        found["busy"] = reasons.pop()
+
+    def measured() -> torch.Tensor:
+        seconds, busy = next(left)
+        reasons.append(busy)
+        return torch.full((3,), seconds)
+
+    monkeypatch.setattr(repeats_, "watched", watched)
+    monkeypatch.setattr(repeats_.time, "sleep", lambda _: None)
+    taken, about = repeats_.quiet(measured, patience)
+    return round(taken.median().item(), 4), about["busy"], about["repeats"], round(about["latency_spread"], 3)
+
+
+def test_the_median_of_quiet_repeats_is_told(monkeypatch):
+    assert told(monkeypatch, (1.0, False), (1.05, False), (1.02, False)) == (1.02, False, 3, 0.049)
+    busy = [(0.5, "others"), (9.0, "others")]
+    assert told(monkeypatch, busy[0], (1.0, False), busy[1], (1.05, False), (1.02, False))[:3] == (1.02, False, 3)
+
+
+def test_repeats_go_on_until_the_last_few_agree(monkeypatch):
+    found = told(monkeypatch, (4.0, False), (2.0, False), (1.0, False), (1.01, False), (1.02, False))
+    assert found == (1.01, False, 3, 0.02)
+
+
+def test_times_that_stay_unsteady_or_busy_are_marked(monkeypatch):
+    seconds = iter(range(99))
+    monkeypatch.setattr(repeats_.time, "monotonic", lambda: next(seconds))  # patience of three repeats
+    unsteady = [(1.0, False), (2.0, False), (4.0, False)]
+    taken, busy, count, spread = told(monkeypatch, *unsteady, patience=3)
+    assert (taken, count, spread) == (2.0, 3, 1.5) and "repeats differ by 150 %" in busy
+    assert told(monkeypatch, (3.0, "a"), (2.0, "b"), (4.0, "a"), patience=3) == (2.0, "b", 3, 0.667)
+    assert told(monkeypatch, (3.0, False), (2.0, "b"), (4.0, "a"), patience=3) == (3.0, False, 1, 0.0)
+
+
+@pytest.mark.parametrize("busy", [False, "others"])
+def test_a_search_marks_a_busy_latency_and_puts_it_on_no_front(monkeypatch, busy):
+    given = []
+    monkeypatch.setattr(attempt, "build", lambda *_, **__: None)
+    monkeypatch.setattr(
+        attempt, "profile", lambda *_, **more: given.append(more) or {"latency_p50_ms": 1.0, "busy": busy}
+    )
+    row = attempt.latency({}, {"latency_ms": None, "objectives": ["error", "latency_ms"]}, 32)
+    assert row == {"latency_ms": 1.0} | ({"latency_busy": "others"} if busy else {}) and given[0]["patience"] > 0
+    rows = [{"trial": i, "outcome": "complete", "error": 10.0 + i, "latency_ms": 2.0, "flops": 2 - i} for i in range(2)]
+    trials = Trials([rows[0], rows[1] | row])
+    assert searchplots.front(trials, "latency_ms").tolist() == [True, not busy]
+    assert searchplots.front(trials, "flops").tolist() == [True, True]
+
+
+def test_without_patience_it_is_measured_once(monkeypatch):
+    assert told(monkeypatch, (3.0, "a"), patience=0) == (3.0, "a", 1, 0.0)
 
 
 class Mean(nn.Module):
@@ -39,6 +104,7 @@ def test_record_is_complete_and_in_order():
         "latency_p50_ms",
         "latency_p95_ms",
         "latency_p99_ms",
+        "latency_spread",
         "images_per_second",
         "peak_memory_mib",
         "batch",

@@ -1,4 +1,4 @@
-"""The registry with a real MLflow store: who becomes champion, what a version shows; the report's cells."""
+"""The registry with a real MLflow store: who becomes champion, what a version shows."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import address, modelcard, register, report, reportplot, settings, tracking
+from flows import address, dvcmetrics, modelcard, register, settings, tracking
 from tests.records import TIMES, record, registered
 
 
@@ -39,55 +39,11 @@ def test_the_first_target_decides_and_each_size_is_a_version(place):
     assert len(client.search_model_versions("name = 'models'")) == 3
 
 
-def test_targets_sizes_and_choices_are_told_where_there_are_any(place):
-    one = record("a", 60, 60, 50)
-    choice = {"chosen": {"rate": 0.8}, "fit": 150, "held_out": 50}
-    choice["scores"] = [{"rate": 0.4, "top1": 66.0}, {"rate": 0.8, "top1": 70.0}]
-    records = [one, one | choice | {"model": "a-40px", "size": 40}, one | {"model": "c", "target": "birds"}]
-    text = report.markdown(records, [], dict.fromkeys(("a", "a-40px", "c"), "1"), "done", {})
-    assert "| model | target | px | top-1 %" in text and "| a-pretrained-full-20 | scenes | 40 | 60.0" in text
-    assert "full-20: rate 0.8 of rate 0.4 (66.0 %), rate 0.8 (70.0 %); fitted on 150 labels, scored on 50 held" in text
-    alone = report.markdown([one], [], {"a": "1"}, "done", {})
-    assert "| model | top-1 %" in alone and "held out" not in alone
-
-
-def test_one_seed_has_no_interval(place):
-    text = report.markdown([one := record("a", 60, 60, 50, seeds=1)], [], {"a": "1"}, "done", {})
-    assert "| 60.0 (one seed) |" in text
-    reportplot.plot(place / "plot.png", [one])
-    assert (place / "plot.png").stat().st_size > 1000
-
-
-def test_the_lower_bound_is_a_column(place):
+def test_the_lower_bound_is_a_metric_of_the_version(place):
     one = record("a", 60, 60, 50) | {"duplicates": 2, "top1_lower_bound": 58.0, "top1_mean_lower_bound": 57.3}
-    text = report.markdown([one], [], {"a": "1"}, "done", {})
-    head, _, cells, *_ = text.splitlines()[2:]
-    assert dict(zip(head.split(" | "), cells.split(" | "), strict=True))["lower bound %"] == "57.3"
-    assert "duplicates of posts count as wrong" in text and "scenes: 100 test images, 2 duplicates" in text
     registered(one)
     version = tracking.connect().get_model_version("models", "1")
     assert tracking.connect().get_run(version.run_id).data.metrics["top1_lower_bound"] == 58
-
-
-def test_costs_are_told_by_batch_and_where_memory_ran_out(place):
-    def cost(mode: str, batch: int, asked: int) -> dict:
-        times = {f"latency_p{p}_ms": p / 10 for p in (50, 95, 99)}
-        return times | {
-            "mode": mode,
-            "batch": batch,
-            "asked": asked,
-            "images_per_second": 700.4,
-            "peak_memory_mib": 3.0,
-        }
-
-    one = record("a", 60, 60, 50) | {"costs": [cost("inference", 1, 1), cost("training", 32, 64)]}
-    text = report.markdown([one, one | {"model": "b", "mode": "linear"}], [], {"a": "1", "b": "2"}, "done", {})
-    lines = text.partition("## Cost by batch")[2].splitlines()[4:6]
-    assert lines == [
-        "| a, scenes, full and linear, 32 px | inference | 1 | 5.0 / 9.5 / 9.9 | 700 | 3.0 |",
-        "| a, scenes, full and linear, 32 px | training | 32 (memory ran out at 64) | 5.0 / 9.5 / 9.9 | 700 | 3.0 |",
-    ]
-    assert "x by cpu wall clock, float32" in text
 
 
 def source_runs() -> dict[str, tuple]:
@@ -182,7 +138,8 @@ def test_an_experiment_names_no_champion_unless_asked(place, monkeypatch):
 def test_the_same_weights_on_another_split_get_the_new_numbers(place):
     registered(record("a", 60, 60, 50), record("b", 30, 30, 20))
     new = [record("a", 60, 60, 50), record("b", 30, 30, 20)]
-    new = [each | {"test": "u", "top1": each["top1"] - 9, "top1_low": each["top1"] - 15} for each in new]
+    less = [dict.fromkeys(("top1", "top1_mean"), each["top1"] - 9) for each in new]
+    new = [each | {"test": "u", "top1_low": each["top1"] - 15} | now for each, now in zip(new, less, strict=True)]
     assert "stays version 2: it is the best candidate again" in registered(*new)
     found = source_runs()
     assert len(tracking.connect().search_model_versions("name = 'models'")) == 2
@@ -199,14 +156,26 @@ def test_a_version_whose_files_were_deleted_is_registered_again(place):
 
 
 def test_busy_costs_are_marked(place):
-    one = record("a", 60, 60, 50, busy="load 7.1 of 2 cores")
-    cost = TIMES | {"mode": "inference", "batch": 1, "asked": 1, "images_per_second": 7.0, "peak_memory_mib": 3.0}
-    calm = record("b", 50, 50, 40, busy=False)
-    text = report.markdown([one | {"costs": [cost]}, calm], [], {"a": "1", "b": "2"}, "done", {})
-    assert text.count("| 1.0 / 2.0 / 3.0 (busy) |") == 2 and text.count("| 1.0 / 2.0 / 3.0 |") == 1
-    assert "Busy: other work took the processors while this was measured (load 7.1 of 2 cores)" in text
+    one, calm = record("a", 60, 60, 50, busy="load 7.1 of 2 cores"), record("b", 50, 50, 40, busy=False)
     labels = [modelcard.tags(each, {})["tagdag.busy"] for each in (one, calm)]
     assert labels == ["load 7.1 of 2 cores", "no"] and "tagdag.busy" not in modelcard.tags(record("a", 60, 60, 50), {})
+
+
+def test_a_busy_time_is_compared_with_no_other(place):
+    row = TIMES | {"mode": "inference", "batch": 1, "asked": 1, "images_per_second": 7.0, "peak_memory_mib": 3.0}
+    busy = record("a", 60, 60, 50, busy="others", costs=[row | {"busy": False}])
+    calm = record("b", 50, 50, 40, busy=False, costs=[row | {"busy": "others"}])
+    shown = dvcmetrics.numbers([busy, calm])
+    assert set(shown["a"]) == {"top1", "top1_low", "top1_high", "lower_bound", "latency_p50_ms_busy"}
+    assert set(shown["b"]) == {"top1", "top1_low", "top1_high", "lower_bound", "latency_p50_ms"}
+    marked, plain = (modelcard.numbers(each) for each in (busy, calm))
+    assert "latency_p50_ms" not in marked and marked["images_per_second_busy"] == 900
+    assert plain["latency_p50_ms"] == 1 and "cost/inference/1/latency_p50_ms" in marked
+    assert "cost/inference/1/latency_p50_ms_busy" in plain and "cost/inference/1/latency_p50_ms" not in plain
+    registered(busy)
+    stage = tracking.connect().get_run(source_runs()["a"][1].data.tags["mlflow.parentRunId"])
+    metrics = tracking.connect().get_run(stage.data.tags["mlflow.parentRunId"]).data.metrics
+    assert metrics["champion_latency_p50_ms_busy"] == 1 and "champion_latency_p50_ms" not in metrics
 
 
 def test_names_that_mlflow_refuses(place):

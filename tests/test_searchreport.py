@@ -65,6 +65,25 @@ def test_axes_table_names_the_axis_that_matters(tmp_path):
     assert 10 <= low <= median <= high <= 14
 
 
+def test_of_few_networks_no_rank_correlation_is_told(tmp_path):
+    found = told(tmp_path / "few", search(8)[:8])  # 7 drawn, 6 of them complete
+    axes = found["Axes of the space"]
+    assert "withheld" in axes and "rank correlation with error" not in axes and "drawn" in axes
+    assert "6 of 7 networks, fewer than 8" in found["Before you believe it"]
+    many = told(tmp_path / "many", search(10))  # 9 complete
+    assert "rank correlation with error" in many["Axes of the space"]
+    assert "withheld" not in many["Axes of the space"] and "Before you believe it" not in many
+
+
+def test_a_reference_that_is_better_than_the_winner_is_told(tmp_path):
+    rows = search(16)
+    rows[0] = rows[0] | {"error": 12.0}
+    best = min(row["error"] for row in rows[1:] if row["error"])
+    warned = told(tmp_path / "ahead", rows)["Before you believe it"]
+    assert f"The reference errs less (12.00 %) than the best network that was drawn ({best:.2f} %)" in warned
+    assert "Before you believe it" not in told(tmp_path / "behind", search(16))
+
+
 def test_networks_trained_again_have_mean_and_spread(tmp_path):
     rows = [*AGAIN, {"trial": 5, "seed": 0, "error": 39.0}, {"trial": 5, "seed": 1, "error": None}]
     found = " ".join(told(tmp_path, search(), rows)["Trained again"].split())
@@ -105,7 +124,7 @@ def test_report_of_little(tmp_path, rows, complete, figures):
 
 def test_latency_is_a_cost_where_it_was_measured(tmp_path):
     rows = [row | {"latency_ms": 3 + i % 5} for i, row in enumerate(search(12))]
-    assert "latency_ms" in told(tmp_path, rows)["All trials"]
+    assert "latency (ms)" in told(tmp_path, rows)["All trials"]
     assert len(searchplots.costs(Trials(rows))[0].axes) == 4
     del rows[1]["latency_ms"]
     assert len(searchplots.costs(Trials(rows))[0].axes) == 3

@@ -9,10 +9,12 @@ import torch
 from scipy import stats
 
 from engine.statistics import (
+    LEAST,
     best_of,
     complexity_bins,
     complexity_weights,
     edf,
+    enough,
     good_ranges,
     over_seeds,
     pareto_front,
@@ -125,6 +127,10 @@ def test_interval_over_seeds_is_that_of_scipy(n, level):
     values = torch.randn(n, generator=generator(n)).double().numpy()
     expected = stats.ttest_1samp(values, 0).confidence_interval(level)
     assert over_seeds(values.tolist(), level)[1:] == pytest.approx((expected.low, expected.high))
+
+
+def test_three_networks_are_too_few_to_tell():
+    assert not enough(3) and not enough(LEAST - 1) and enough(LEAST)
 
 
 def test_one_seed_says_nothing_of_the_spread():

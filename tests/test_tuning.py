@@ -13,7 +13,7 @@ from corpus.shards.shards import write_shards
 from engine.samples import Rows, few_per_class, opened
 from engine.training.meter import Diverged
 from engine.tuning import choose, combinations, held_out
-from flows.report import choice_line
+from flows.modelreport.words import choice_line
 
 
 def test_combinations_are_those_of_the_mode_and_the_init():
@@ -104,8 +104,8 @@ def test_a_value_that_diverges_counts_as_the_worst(tmp_path, tops, chosen, caplo
     told = json.loads(json.dumps(choice["scores"], allow_nan=False))
     assert {"rate": 1e6, "top1": 0.0, "diverged": True} in told
     assert [score.get("diverged", False) for score in told] == [top is None for top in tops.values()]
-    arm = {"candidate": "winner", "target": "scenes", "init": "scratch", "mode": "full", "labels": 20}
-    assert f"rate {chosen} of " in choice_line(arm | choice)
+    arm = {"candidate": "winner", "init": "scratch", "mode": "full", "labels": 20}
+    assert f"rate = {chosen} chosen among " in choice_line(arm | choice)
 
 
 def test_when_all_values_diverge_the_grid_is_to_be_changed(tmp_path):

@@ -9,6 +9,7 @@ from corpus.report.markup import Markup, el, join, short
 
 WIDTH, HEIGHT = 520, 300
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 10, 46  # margins, for labels
+COLOURS = 5  # of the style sheet, which further series share
 CELL, NAMES = 12, 96  # of the heat map: least side of a cell, room for the names
 
 
@@ -92,6 +93,7 @@ def _frame(chart: Chart, x: Axis, y: Axis) -> list[Markup]:
 
 
 def _draw(series: Series, number: int, x: Axis, y: Axis) -> Markup:
+    number %= COLOURS
     shown = (np.asarray(series.y) > 0) | (not y.log)
     px, py = x(np.asarray(series.x)[shown]), y(np.asarray(series.y)[shown])
     if series.style == "bars":
@@ -121,7 +123,7 @@ def figure(chart: Chart) -> Markup:
     label = f"{chart.ylabel} over {chart.xlabel}"
     box = f"0 0 {WIDTH} {HEIGHT}"
     picture = el("svg", *_frame(chart, x, y), *drawn, viewBox=box, role="img", aria_label=label)
-    keys = [el("li", el("i", class_=f"key s{i}"), s.label) for i, s in enumerate(chart.series)]
+    keys = [el("li", el("i", class_=f"key s{i % COLOURS}"), s.label) for i, s in enumerate(chart.series)]
     legend = el("ul", *keys, class_="legend") if len(keys) > 1 else ""
     return el("figure", legend, picture, el("figcaption", chart.caption))
 

@@ -65,19 +65,28 @@ def number(value: Any) -> str:
 
 
 def tiles(summary: Mapping[str, int | float | str | None]) -> Markup:
-    """The numbers that count, at the head of a page."""
+    """The numbers that count, at the head of a page; Markup is taken as it is."""
 
     def tile(name: str, value: Any) -> Markup:
-        long = "long" if isinstance(value, str) and len(value) > 12 else None
-        return el("div", el("dt", name.replace("_", " ")), el("dd", number(value)), class_=long)
+        shown = value if isinstance(value, Markup) else number(value)
+        long = "long" if not isinstance(value, Markup) and len(shown) > 12 else None
+        return el("div", el("dt", name.replace("_", " ")), el("dd", shown), class_=long)
 
     return el("dl", *(tile(name, value) for name, value in summary.items()), class_="tiles")
+
+
+def cautions_box(told: Iterable[str]) -> list[Markup]:
+    """The warnings at the head of a page; nothing where there are none."""
+    items = [el("li", tag(each, 600)) for each in told]
+    if not items:
+        return []
+    return [el("aside", el("h2", "Before you believe it"), el("ul", *items), class_="cautions")]
 
 
 def image(data: bytes, alt: str, kind: str = "jpeg") -> Markup:
     """The picture itself within the page."""
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return el("img", src=source, alt=alt, loading="lazy")
+    return el("img", src=source, alt=alt)
 
 
 def document(title: str, *body: Any) -> str:

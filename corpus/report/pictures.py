@@ -1,12 +1,11 @@
 """The sections of the report that show images: duplicates, example posts."""
 
 from corpus.report.findings import Findings, Twins
-from corpus.report.markup import Markup, el, image, join, number, short, table, tag
+from corpus.report.markup import Markup, el, join, number, short, table, tag
 from corpus.report.sections import Parts, explained
-from corpus.shards.images import BadImage, square
+from corpus.report.thumbnails import thumbnail
 
 SHEET, TYPED = 24, 30  # examples of a kind, hashtags of one post
-BYTES, THUMB = 40_000, 192  # a larger picture is shown as a square of THUMB px
 
 
 def duplicates(findings: Findings) -> Parts:
@@ -30,16 +29,9 @@ def duplicates(findings: Findings) -> Parts:
 
 
 def _twins(twins: Twins) -> Markup:
-    both = el("div", _picture(twins.left, twins.left_id), _picture(twins.right, twins.right_id), class_="both")
+    both = el("div", thumbnail(twins.left, twins.left_id), thumbnail(twins.right, twins.right_id), class_="both")
     words = [el("b", twins.kind), " · ", tag(twins.sets), el("br"), tag(twins.left_id), " = ", tag(twins.right_id)]
     return el("figure", both, el("figcaption", *words))
-
-
-def _picture(data: bytes, name: str) -> Markup:
-    try:
-        return image(square(data, THUMB) if len(data) > BYTES else data, f"image {short(name, 40)}")
-    except BadImage as error:
-        return el("p", short(str(error), 120), class_="soft")
 
 
 def examples(findings: Findings) -> Parts:
@@ -49,5 +41,5 @@ def examples(findings: Findings) -> Parts:
         typed = el("div", *(join([tag(name), " "]) for name in post.typed[:TYPED]), class_="tags")
         names = el("div", el("b", *(join([tag(name), " "]) for name in post.targets)), class_="tags")
         words = [el("small", "typed"), typed, el("small", "trained on"), names]
-        made.append(el("figure", _picture(post.image, post.id), el("figcaption", *words), title=short(post.id, 80)))
+        made.append(el("figure", thumbnail(post.image, post.id), el("figcaption", *words), title=short(post.id, 80)))
     return [el("div", *made, class_="sheet")] if made else []
