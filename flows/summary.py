@@ -30,6 +30,16 @@ def best_seed(seeds: list[Record]) -> Record:
     return max(seeds, key=lambda record: (record["val_top1"], -record["seed"]))
 
 
+def pretrainings(seeds: list[Record]) -> int:
+    """How many pretrainings the seeds of a model come from; none from scratch.
+
+    Of one its chance is not in the interval: all seeds share it.
+    """
+    if seeds[0]["init"] != "pretrained":
+        return 0
+    return len({record.get("pretraining") for record in seeds})
+
+
 def model_record(
     seeds: list[Record],
     images: Examined,
@@ -43,13 +53,14 @@ def model_record(
     mean, low, high = accuracy_interval(right)
     return {
         "model": named(best),
-        **{key: best[key] for key in (*ARM, *OWN, *CHOICE)},
+        **{key: best[key] for key in (*ARM, *OWN, *CHOICE, "pretraining") if key in best},
         "top1_mean": mean,
         "top1_low": low,
         "top1_high": high,
         "top1_mean_lower_bound": 100 * float((right & ~images.duplicate).mean()),
         "val_top1": float(np.mean([record["val_top1"] for record in seeds])),
         "seeds": [record["seed"] for record in seeds],
+        "pretrainings": pretrainings(seeds),
         "top1_seeds": [100 * share for share in right.mean(1).tolist()],
         **more,
     }
@@ -99,6 +110,7 @@ def _gain(record: Record, ours: np.ndarray, theirs: np.ndarray) -> Record:
         "pretrained": 100 * float(ours.mean()),
         "scratch": 100 * float(theirs.mean()),
         "seeds": len(ours),
+        "pretrainings": record["pretrainings"],
         "samples": ours.shape[1],
         "network": record["network"],
     }

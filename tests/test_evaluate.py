@@ -190,6 +190,17 @@ def test_gains_are_of_equal_targets_and_sizes_and_paired_by_image():
     assert wider["gain_high"] - wider["gain_low"] > 1.5 * (gain["gain_high"] - gain["gain_low"])
 
 
+def test_a_model_says_of_how_many_pretrainings_it_is():
+    def record(*files: str, init: str = "pretrained") -> dict:
+        seeds = [seed(i, i, init=init) | ({"pretraining": file} if file else {}) for i, file in enumerate(files)]
+        return model_record(seeds, images_of(40), [guessed(40, 20)] * len(files), {})
+
+    assert record("", "")["pretrainings"] == 1 and "pretraining" not in record("", "")
+    assert record("", "", init="scratch")["pretrainings"] == 0
+    found = record("a", "b", "a", "b")
+    assert (found["pretrainings"], found["pretraining"], found["seed"]) == (2, "b", 3)
+
+
 @pytest.mark.parametrize(("winner", "verdict"), [(20, "beats"), (29, "is ahead of, within"), (31, None)])
 def test_a_winner_that_loses_to_the_reference_is_told(winner, verdict):
     def model(candidate: str, right: int) -> tuple:
