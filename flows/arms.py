@@ -32,7 +32,7 @@ def state(kind: str, arm: dict[str, Any], *more: Any) -> Path:
 
 
 def from_weights(section: dict[str, Any], arm: dict[str, Any]) -> dict[str, Any]:
-    """The section with the weights of the pretraining that is this arm's, where there are several."""
+    """The section with the weights of this arm's pretraining, where there are several."""
     return section | {"weights": Path(arm["pretraining"])} if "pretraining" in arm else section
 
 

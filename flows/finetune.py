@@ -116,7 +116,8 @@ def finetune(
         stage_run(f"finetune@{candidate}", section) as run,
         progress(f"finetune {candidate}") as show,
     ):
-        first = [(name_of(group), armed(group, 0, seeds[0], weights), shared, key) for group in groups]
+        first = [(group, armed(group, 0, seeds[0], weights)) for group in groups]
+        first = [(name_of(group), arm, shared, key) for group, arm in first]
         total = len(groups) * (1 + len(seeds))
         choices = gathered(chosen, first, lambda done, name: show(done, total, f"choose for {name}"))
         pairs = itertools.product(zip(groups, choices, strict=True), enumerate(seeds))

@@ -75,7 +75,8 @@ def params(record: dict[str, Any]) -> dict[str, str]:
     """The fine-tuning arm, what was chosen, and the sections that the network is built from."""
     sections = _about(record).get("sections", {})
     arm = {key: record[key] for key in ARM}
-    some = {key: record[key] for key in ("fit", "held_out", "seeds", "pretrainings") if key in record}
+    counts = ("fit", "held_out", "seeds", "pretrainings")
+    some = {key: record[key] for key in counts if key in record}
     nested = {"chosen": record["chosen"], "network": sections}
     return {key: str(value) for key, value in flat(arm | some | nested).items()}
 

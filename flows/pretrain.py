@@ -74,8 +74,8 @@ def trained(candidate: str, parts: list[dict[str, Any]], run: Run) -> list[dict[
             measured = weights(name, candidate, section, file, own)
             own.metrics({f"val_{key}": value for key, value in measured.items()})
             own.tags(wrote=digest(file))  # by which a registered version finds it
-        told = name.replace(" ", "@", 1)
-        print(f"{told}: held-out hit rate {measured['top1']:.1f} % (top-5 {measured['top5']:.1f} %)")
+        rates = f"{measured['top1']:.1f} % (top-5 {measured['top5']:.1f} %)"
+        print(f"{name.replace(' ', '@', 1)}: held-out hit rate {rates}")
         found.append(measured)
     return found
 
@@ -91,7 +91,7 @@ def pretrain(
     seed: int = 0,
     seeds: list[int] = [],  # noqa: B006 - read only
 ) -> None:
-    """Train a candidate's backbone to predict hashtags; a run that was killed goes on from its last checkpoint.
+    """Train a candidate's backbone to predict hashtags; a killed run goes on from its last state.
 
     `seeds`: several pretrainings in the place of one with `seed`. The fine-tuning takes them in
     turn, and its intervals then hold what another pretraining would have given.

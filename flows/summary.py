@@ -15,7 +15,8 @@ from flows.verdict import REFERENCE
 
 ARM = ("candidate", "target", "init", "mode", "labels", "size")
 CHOICE = ("chosen", "scores", "fit", "held_out")
-OWN = ("seed", "weights", "head", "top1", "top1_lower_bound", "top5", "samples")  # of the registered seed
+# of the registered seed
+OWN = ("seed", "weights", "head", "top1", "top1_lower_bound", "top5", "samples")
 Record = dict[str, Any]
 Model = tuple[Record, Examined, list[Predicted]]
 
@@ -67,7 +68,7 @@ def model_record(
 
 
 def _pairs(models: list[Model], key: str, other: str) -> Iterator[tuple[Record, tuple]]:
-    """Each model whose `key` is another, and the hits of it and of the one that is equal but for it.
+    """Each model whose `key` is another, its hits and those of the one equal but for it.
 
     Paired: seed by seed, which have the same labels, and test image by test image.
     """
