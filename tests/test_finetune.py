@@ -153,7 +153,7 @@ def another(seed: int, index: int = 7) -> Path:
 def test_several_pretrainings_are_taken_in_turn(run, monkeypatch):
     one = tuned(modes=["linear"], seeds=[3, 4, 5])
     assert not any("pretraining" in record for record in one)
-    first = {path.name: path.read_bytes() for path in Path("out/finetune/tiny").glob("*.safetensors")}
+    first = written()
     second = another(seed=10, index=8), another(seed=9, index=9)
     order = ["out/pretrain/tiny/model.safetensors", *map(str, reversed(second))]
     records = tuned(modes=["linear"], seeds=[3, 4, 5, 6])
@@ -162,8 +162,8 @@ def test_several_pretrainings_are_taken_in_turn(run, monkeypatch):
     for record, file in zip(records, [*order, order[0]], strict=False):
         module, _ = restore(Path(f"out/finetune/tiny/{record['name']}.safetensors"))
         before, _ = restore(Path(file))
-        theirs = before.backbone.state_dict()
-        assert all(torch.equal(value, theirs[key]) for key, value in module.backbone.state_dict().items())
+        theirs, ours = before.backbone.state_dict(), module.backbone.state_dict()
+        assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
     scratch = "hues-scratch-linear-6-4.safetensors"
     assert Path(f"out/finetune/tiny/{scratch}").read_bytes() == first[scratch]
 

@@ -50,7 +50,8 @@ def run(tmp_path, monkeypatch) -> Run:
     for number in range(12):
         image = BytesIO()
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(image, "JPEG")
-        posts.append((f"post-{number}", "val" if number > 8 else "train", image.getvalue(), [number % 2]))
+        split = "val" if number > 8 else "train"
+        posts.append((f"post-{number}", split, image.getvalue(), [number % 2]))
     write_shards(pretrain.HASHTAGS, posts, ["sea", "dog"], size=16)
     Path("out/search").mkdir()
     Path("out/search/tiny.yaml").write_text(yaml.safe_dump(BACKBONE))
@@ -83,7 +84,8 @@ def test_each_of_several_is_what_it_would_be_alone(run):
     run.told.clear()
     pretrain.pretrain("tiny", **SECTION, seeds=[7, 2])
     found = written()
-    names = ["curve.csv", "metrics.json", "model.safetensors", "seeds/curve-2.csv", "seeds/model-2.safetensors"]
+    names = ["curve.csv", "metrics.json", "model.safetensors"]
+    names += ["seeds/curve-2.csv", "seeds/model-2.safetensors"]
     assert sorted(found) == names
     assert found["model.safetensors"] == alone[7]["model.safetensors"]
     assert found["seeds/model-2.safetensors"] == alone[2]["model.safetensors"]
@@ -92,7 +94,8 @@ def test_each_of_several_is_what_it_would_be_alone(run):
     assert metrics.pop("seed 2") == json.loads(alone[2]["metrics.json"])
     assert metrics.pop("seed 7") == metrics == json.loads(alone[7]["metrics.json"])
     files = [OUT / "model.safetensors", OUT / "seeds/model-2.safetensors"]
-    assert run.told == {f"seed {s}": {"wrote": digest(f)} for s, f in zip((7, 2), files, strict=True)}
+    told = zip((7, 2), files, strict=True)
+    assert run.told == {f"seed {seed}": {"wrote": digest(file)} for seed, file in told}
     assert finetune.pretrained("tiny") == files
     pretrain.pretrain("tiny", **SECTION, seed=7)
     assert finetune.pretrained("tiny") == files[:1], "the others are gone"
