@@ -126,7 +126,8 @@ def stage_minutes(data: str) -> dict[str, float]:
 
 def table(records: list[dict[str, Any]], gains: list[dict[str, Any]]) -> list[str]:
     """Markdown: accuracy per candidate, init, mode and number of labels; what pretraining gave, with intervals."""
-    head = ("candidate", "init", "mode", "labels per class", "top-1 % (95 %)", "top-5 %", "top-1 % per seed")
+    head = ("candidate", "init", "mode", "labels per class")
+    head += ("top-1 % (95 %)", "top-5 %", "top-1 % per seed")
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for r in records:
         spread = f" ({r['top1_low']:.1f} to {r['top1_high']:.1f})"

@@ -48,7 +48,7 @@ def pursue(title: str, work: Path, wanted: dict[str, Run], run: Callable[[Run, P
 
 
 def cell(values: Sequence[float], sign: str = "") -> str:
-    """Mean and half of the 95 % interval."""
+    """Mean and half of the 95 % interval over seeds."""
     mean, _, high = over_seeds(values)
     return f"{mean:{sign}.1f}" + ("" if high is None else f" ± {high - mean:.1f}")
 

@@ -5,12 +5,13 @@ crossed, as every seed predicts every image, so a mean over S seeds and N images
 
     var(mean) = var(seed) / S + var(image) / N + var(rest) / (S N),
 
-of which a two-way analysis of variance tells (Brennan 2001, "Generalizability Theory", chapter 3, the
-p x i design; why seeds belong in it: Bouthillier et al. 2021, "Accounting for Variance in Machine
-Learning Benchmarks", arXiv 2103.03098). With its mean squares that is (MS_seed - MS_rest / 2) / (S N),
-known from few seeds, and (MS_image - MS_rest / 2) / (S N), known from many images: the error of the
-mean is the sum of a Student and of a normal variable, whose quantile Behrens 1929 and Fisher 1935
-("The fiducial argument in statistical inference", Annals of Eugenics 6) take.
+of which a two-way analysis of variance tells (Brennan 2001, "Generalizability Theory", chapter 3,
+the p x i design; why seeds belong in it: Bouthillier et al. 2021, "Accounting for Variance in
+Machine Learning Benchmarks", arXiv 2103.03098). With its mean squares that is the sum of
+(MS_seed - MS_rest / 2) / (S N), known from few seeds, and (MS_image - MS_rest / 2) / (S N), known
+from many images: the error of the mean is the sum of a Student and of a normal variable, whose
+quantile is Behrens' (1929) and Fisher's (1935, "The fiducial argument in statistical inference",
+Annals of Eugenics 6).
 
 The rest belongs to both; half of it each is what keeps coverage nearest to 95 %. With
 Satterthwaite's (1946) degrees of freedom, the common choice, coverage falls to 90 % and less where
@@ -83,7 +84,7 @@ def parts(of: Squares) -> tuple[ndarray, ndarray]:
 
 @functools.lru_cache(maxsize=64)
 def _quantiles(freedom: int, level: float) -> ndarray:
-    """For every ratio r: h with P(|sqrt(r) T + sqrt(1 - r) Z| < h) = level, T of so many degrees."""
+    """For every ratio r: h with P(|sqrt(r) T + sqrt(1 - r) Z| < h) = level; T's `freedom`."""
     chi2 = stats.chi2.ppf(STRATA, freedom) / freedom
     deviation = np.sqrt(RATIOS[:, None] / chi2 + 1 - RATIOS[:, None])
     low = np.zeros(len(RATIOS))

@@ -117,9 +117,9 @@ def profile(
     A row of `costs` is of one mode, inference or training (forward, backward, update), and one batch of float32
     (n, 3, size, size); its batch is less than the one `asked` for where memory ran out. Peak memory is that of weights,
     momentum and the largest sum of other tensors alive, inputs left out. `seconds` bounds each row's timed runs.
-    A row is measured again until three quiet repeats agree, for `patience` seconds at most, and told as their median;
-    `latency_spread` is by which share of it they differ. `busy`: False, or why the times are not to be compared: the
-    machine was not quiet (engine/load.py), or the repeats differ all the same.
+    A row is measured again until three quiet repeats agree, for `patience` seconds at most, and told
+    as their median; `latency_spread` is by which share of it they differ. `busy`: False, or why the
+    times are not to be compared: the machine was not quiet (engine/load.py), or repeats differ.
     Whole float32 and exact kernels, as accuracy is measured with.
     """
     keep_freed_memory()  # as training does, else a CPU's times are those of fresh pages

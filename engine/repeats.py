@@ -10,7 +10,7 @@ from engine.load import watched
 
 REPEATS = 3  # quiet ones, whose median counts
 STEADY = 0.1  # share of the median by which they may differ; else more are made, while time is left
-UNSTEADY = 0.3  # from this share on a time is not to be trusted, whatever the machine says of itself
+UNSTEADY = 0.3  # from this share on no time is trusted, whatever the machine says of itself
 
 
 class Repeat(NamedTuple):
@@ -32,7 +32,7 @@ def _spread(some: Sequence[Repeat]) -> float:
 
 
 def _enough(calm: Sequence[Repeat]) -> bool:
-    """Whether the last few say the same: what was in a cache or a clock rate at first may differ."""
+    """Whether the last few say the same: the first ones may have met cold caches."""
     return len(calm) >= REPEATS and _spread(calm[-REPEATS:]) <= STEADY
 
 
@@ -63,5 +63,6 @@ def _told(calm: list[Repeat], tried: list[Repeat]) -> tuple[Tensor, dict[str, An
     spread = _spread(ordered or tried)
     more = {"latency_spread": spread, "repeats": len(ordered or tried)}
     if calm and spread > UNSTEADY:
-        more["busy"] = f"repeats differ by {100 * spread:.0f} % although nothing else was seen to run"
+        why = "although nothing else was seen to run"
+        more["busy"] = f"repeats differ by {100 * spread:.0f} % {why}"
     return found.taken, found.meanwhile | more

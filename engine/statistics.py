@@ -19,7 +19,7 @@ LEAST = 8
 
 
 def enough(networks: int) -> bool:
-    """Whether a statistic over so many networks says anything; else it is withheld, and said to be."""
+    """Whether a statistic over so many networks says anything; else it is withheld."""
     return networks >= LEAST
 
 

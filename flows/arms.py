@@ -31,6 +31,11 @@ def state(kind: str, arm: dict[str, Any], *more: Any) -> Path:
     return settings.state(f"finetune-{arm['candidate']}{kind}", arm, *more)
 
 
+def from_weights(section: dict[str, Any], arm: dict[str, Any]) -> dict[str, Any]:
+    """The section with the weights of this arm's pretraining, where there are several."""
+    return section | {"weights": Path(arm["pretraining"])} if "pretraining" in arm else section
+
+
 def share_features(arm: dict[str, Any], key: str) -> None:
     """All processes of the stage share the features of frozen backbones."""
     frozen.keep_in(settings.STATE / "state" / f"finetune-{arm['candidate']}-features.{key}")
@@ -51,7 +56,7 @@ def score(arm: dict[str, Any], section: dict[str, Any], key: str, each: dict[str
             return {}  # no class has a label to spare: `choose` asks for no score
         training = state("-training", arm, each, key)
         try:
-            module = trained(fit, section, arm, each, state=training)
+            module = trained(fit, from_weights(section, arm), arm, each, state=training)
             found = {"top1": top1(module, held, arm["mode"])}
         except Diverged as error:
             found = {"diverged": str(error)}
@@ -86,7 +91,8 @@ def finished(
         share_features(arm, key)
         samples = few(arm)
         training = state("-training", arm, choice, key)
-        module = trained(samples, section, arm, choice["chosen"], report, training)
+        given = from_weights(section, arm), arm, choice["chosen"], report, training
+        module = trained(samples, *given)
         validation = top1(module, Rows(opened(samples.shards.folder, "val"), "labels"), arm["mode"])
         built = sections(section, arm["mode"], choice["chosen"], len(samples))
         record = arm | choice | {"name": name, "head": built["head"], "val_top1": validation}

@@ -59,7 +59,8 @@ def latency(network: dict[str, Any], section: dict[str, Any], size: int) -> dict
     about = {"training": False, "patience": PATIENCE}
     try:
         found = profile(module, size, device(), (1,), **about)
-        busy = {"latency_busy": found["busy"]} if found["busy"] else {}  # on no front: it may be less
+        # by which it is on no front: it may be less
+        busy = {"latency_busy": found["busy"]} if found["busy"] else {}
         return {"latency_ms": found["latency_p50_ms"]} | busy
     except OutOfMemory as error:
         raise Ended("out of memory", str(error)) from None

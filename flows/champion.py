@@ -28,7 +28,7 @@ def number(labels: Labels, key: str) -> float | None:
 
 
 def better(challenger: Labels, top1: float) -> tuple[bool, str]:
-    """Whether the challenger takes over, and why: when its interval lies above the champion's top-1.
+    """Whether the challenger takes over, and why: its interval lies above the champion's top-1.
 
     The interval is over seeds and test images, both numbers are means over seeds.
     """

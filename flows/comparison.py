@@ -39,7 +39,8 @@ TABLES = {  # head of each, and what it says
     "Networks in common": (
         ["first", "second", "n", "Spearman (95 %)", "Kendall (95 %)"],
         "The rank correlation of their errors, with bootstrap 95 % interval, tells whether one "
-        "training can stand for the other when networks are chosen.",
+        "training can stand for the other when networks are chosen. Fewer than "
+        f"{LEAST} networks do not tell.",
     ),
 }
 WORDS = ("search", "not complete", "first", "second")

@@ -81,7 +81,7 @@ def learnt(weights: Path, folder: Path) -> list[Pair]:
 
 
 def of(target: str, weights: Path, folder: Path, ids: Iterable[str]) -> list[Pair]:
-    """Every pair of a test image and a post that shows it too; of one found twice, the first way."""
+    """Every pair of a test image and a post that shows it; of one found twice, the first way."""
     test = set(ids)
     pairs = by_pixels(settings.OUT / "corpus" / FILE, target) + learnt(weights, folder)
     first = {(image, post): how for image, post, how in reversed(pairs) if image in test}

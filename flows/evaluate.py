@@ -96,7 +96,8 @@ def tests(target: str, sizes: list[int]) -> tuple[list[tuple], Examined, Record,
     pairs = duplicates.of(target, pretrained, folder, images.ids)
     found = {image for image, _, _ in pairs}
     flags = np.array([image in found for image in images.ids], bool)
-    about = {"test": digest(folder / "index.parquet"), "duplicates": len(found), "train": images.train}
+    about = {"test": digest(folder / "index.parquet"), "duplicates": len(found)}
+    about["train"] = images.train
     many = [(arm["name"], arm, folder, px, found) for px in sizes or [images.size] for arm in arms]
     return many, Examined(images.ids, images.label, flags, images.names), about, pairs
 

@@ -33,6 +33,22 @@ def name_of(arm: dict[str, Any]) -> str:
     return "-".join(str(arm[key]) for key in (*GROUP, "seed") if key in arm)
 
 
+def pretrained(candidate: str) -> list[Path]:
+    """The weights of every pretraining of a candidate, the first of pretrain.seeds first."""
+    out = settings.OUT / "pretrain" / candidate
+    others = (out / "seeds").glob("model-*.safetensors")
+    ordered = sorted(others, key=lambda file: int(file.stem.removeprefix("model-")))
+    return [out / "model.safetensors", *ordered]
+
+
+def armed(group: dict[str, Any], place: int, seed: int, weights: list[Path]) -> dict[str, Any]:
+    """An arm of a group: its seed, and of several pretrainings the one whose turn it is."""
+    arm = group | {"seed": seed}
+    if group["init"] != "pretrained" or len(weights) == 1:
+        return arm
+    return arm | {"pretraining": str(weights[place % len(weights)])}
+
+
 @task(task_run_name="choose for {name}")
 def chosen(name: str, arm: dict[str, Any], section: dict[str, Any], key: str) -> dict[str, Any]:
     """The hyper-parameters of an arm, with all scores; those that a killed run had reckoned are taken as they are."""
@@ -82,26 +98,31 @@ def finetune(
     `grid` lists the values to choose from: of any key of the recipe (full), l2 (linear), k and temperature (knn), for
     all inits or under `pretrained`, `scratch`. Each is tried once, with the first seed, on what `held_out` leaves of
     the labels, and scored on the rest; all seeds are then trained on all labels with the best.
+    Several pretrainings (pretrain.seeds) are taken in turn, the first by the first seed: what seeds
+    tell of chance is then theirs too, best with as many seeds as pretrainings.
     """
-    section = dict(locals()) | {"weights": settings.OUT / "pretrain" / candidate / "model.safetensors"}
+    section = dict(locals())
+    weights = pretrained(candidate)
+    section["weights"] = weights[0]
     section["backbone"] = settings.backbone(candidate)
     out, groups = settings.OUT / "finetune" / candidate, itertools.product(targets, inits, modes, labels_per_class)
     groups = [{"candidate": candidate} | dict(zip(GROUP, values, strict=True)) for values in groups]
     shared = {name: section[name] for name in SHARED}
     indices = [folder_of(target) / "index.parquet" for target in targets]
     used = code("finetune", section, "models.heads.knn")
-    key = digest(shared, section["weights"], *indices, *used)
+    key = digest(shared, *weights, *indices, *used)
     out.mkdir(parents=True, exist_ok=True)
     with (
         side_by_side(not named(), trains=True),
         stage_run(f"finetune@{candidate}", section) as run,
         progress(f"finetune {candidate}") as show,
     ):
-        first = [(name_of(group), group | {"seed": seeds[0]}, shared, key) for group in groups]
+        first = [(group, armed(group, 0, seeds[0], weights)) for group in groups]
+        first = [(name_of(group), arm, shared, key) for group, arm in first]
         total = len(groups) * (1 + len(seeds))
         choices = gathered(chosen, first, lambda done, name: show(done, total, f"choose for {name}"))
-        pairs = itertools.product(zip(groups, choices, strict=True), seeds)
-        arms = [(group | {"seed": seed}, choice) for (group, choice), seed in pairs]
+        pairs = itertools.product(zip(groups, choices, strict=True), enumerate(seeds))
+        arms = [(armed(group, *seed, weights), choice) for (group, choice), seed in pairs]
         arms = [(name_of(arm), arm, choice, shared, key, out, run) for arm, choice in arms]
         records = gathered(one, arms, lambda done, name: show(len(groups) + done, total, name))
         show(total, total)

@@ -165,6 +165,7 @@ def weights(section: dict[str, Any], state: Path, run: Run, title: str, file: Pa
         module, names = fit(section, state, run, title, show)
     save(file, module, parts(section), names)
     _, about = States(state).newest()
-    with file.with_name("curve.csv").open("w", newline="") as out:
+    curve = file.with_name(file.stem.replace("model", "curve") + ".csv")
+    with curve.open("w", newline="") as out:
         csv.writer(out, lineterminator="\n").writerows([("step", "loss", "learning_rate"), *about["curve"]])
     return hit_rate(module)

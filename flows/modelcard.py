@@ -25,7 +25,7 @@ MEASURED = ("flops", "latency_p50_ms")
 STALE = ("top1_lower_bound", "top1_mean_lower_bound")
 UNKNOWN = dict.fromkeys(STALE, math.nan)  # of duplicates, on a new split
 COST = ("latency_p50_ms", "latency_p95_ms", "images_per_second", "peak_memory_mib")
-NO_METRIC = {*ARM, "seed", "batch", "fit", "held_out"}  # numbers that are settings
+NO_METRIC = {*ARM, "seed", "pretrainings", "batch", "fit", "held_out"}  # numbers that are settings
 
 
 def tags(record: dict[str, Any], origin: dict[str, str]) -> dict[str, str]:
@@ -75,7 +75,8 @@ def params(record: dict[str, Any]) -> dict[str, str]:
     """The fine-tuning arm, what was chosen, and the sections that the network is built from."""
     sections = _about(record).get("sections", {})
     arm = {key: record[key] for key in ARM}
-    some = {key: record[key] for key in ("fit", "held_out", "seeds") if key in record}
+    counts = ("fit", "held_out", "seeds", "pretrainings")
+    some = {key: record[key] for key in counts if key in record}
     nested = {"chosen": record["chosen"], "network": sections}
     return {key: str(value) for key, value in flat(arm | some | nested).items()}
 

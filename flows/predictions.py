@@ -37,7 +37,7 @@ class Predicted(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """The test images of a target: ids, labels int16 (n,), duplicate bool (n,), names of classes."""
+    """Test images of a target: ids, labels int16 (n,), duplicate bool (n,), names of classes."""
 
     ids: Sequence[str]
     label: np.ndarray
@@ -73,7 +73,7 @@ Model = tuple[Mapping[str, Any], Examined, Sequence[Predicted]]
 
 
 def write(out: Path, models: Iterable[Model]) -> None:
-    """Write the table of all models; each is its record, the test images, what its seeds predicted."""
+    """Write the table of all models: the record, the test images, what the seeds predicted."""
     models = list(models)
     classes = {record["target"]: list(images.classes) for record, images, _ in models}
     schema = SCHEMA.with_metadata({b"classes": json.dumps(classes).encode()})

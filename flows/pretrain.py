@@ -4,6 +4,8 @@ flows/learning.py says how it is trained.
 """
 
 import json
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from flows.code import code
 from flows.command import main
 from flows.orchestrate import flow, task
 from flows.tracking import Run, stage_run
-from models.blocks.ranges import Positive, Seed
+from models.blocks.ranges import Positive, Seed, Unique
 
 HASHTAGS = settings.OUT / "corpus" / "hashtags"
 
@@ -25,16 +27,58 @@ def state(candidate: str, section: dict[str, Any]) -> Path:
     return settings.state(f"pretrain-{candidate}", section, HASHTAGS / "index.parquet", *code("pretrain", section))
 
 
-@task(task_run_name="train {candidate}", retries=1, retry_delay_seconds=5)
-def weights(candidate: str, section: dict[str, Any], out: Path, run: Run) -> dict[str, float]:
-    """Train, write the weights and the held-out hit rates."""
+def trainings(section: dict[str, Any]) -> list[dict[str, Any]]:
+    """A section for each seed of a stage's: `seeds` where it lists any, else `seed`.
+
+    Raises ValueError when a seed is listed twice: it would be the same network again.
+    """
+    seeds = section["seeds"] or [section["seed"]]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"pretrain.seeds: {seeds} names a seed twice: list each once")
+    own = {key: value for key, value in section.items() if key != "seeds"}
+    return [own | {"seed": seed} for seed in seeds]
+
+
+def files(candidate: str, parts: list[dict[str, Any]]) -> list[Path]:
+    """The weights of each training: those of the first are the model, the others lie in `seeds`."""
+    out = settings.OUT / "pretrain" / candidate
+    others = [out / "seeds" / f"model-{part['seed']}.safetensors" for part in parts[1:]]
+    return [out / "model.safetensors", *others]
+
+
+def title(candidate: str, section: dict[str, Any], parts: list[dict[str, Any]]) -> str:
+    """What a training is called where it is shown."""
+    return f"pretrain {candidate}" + (f", seed {section['seed']}" if len(parts) > 1 else "")
+
+
+@task(task_run_name="train {name}", retries=1, retry_delay_seconds=5)
+def weights(
+    name: str,
+    candidate: str,
+    section: dict[str, Any],
+    file: Path,
+    run: Run,
+) -> dict[str, float]:
+    """Train, write the weights and the learning curve; the held-out hit rates in percent."""
     from flows import learning
 
-    kept, title = state(candidate, section), f"pretrain {candidate}"
-    measured = learning.weights(section, kept, run, title, out / "model.safetensors")
-    (out / "metrics.json").write_text(json.dumps(measured, indent=1) + "\n")
-    settings.forget(f"pretrain-{candidate}")
-    return measured
+    return learning.weights(section, state(candidate, section), run, name, file)
+
+
+def trained(candidate: str, parts: list[dict[str, Any]], run: Run) -> list[dict[str, float]]:
+    """The held-out hit rates of every training; of several each has a run below the stage's."""
+    found = []
+    for section, file in zip(parts, files(candidate, parts), strict=True):
+        below = run.child(f"seed {section['seed']}") if len(parts) > 1 else nullcontext(run)
+        with below as own:
+            name = title(candidate, section, parts)
+            measured = weights(name, candidate, section, file, own)
+            own.metrics({f"val_{key}": value for key, value in measured.items()})
+            own.tags(wrote=digest(file))  # by which a registered version finds it
+        rates = f"{measured['top1']:.1f} % (top-5 {measured['top5']:.1f} %)"
+        print(f"{name.replace(' ', '@', 1)}: held-out hit rate {rates}")
+        found.append(measured)
+    return found
 
 
 @flow(flow_run_name="pretrain@{candidate}")
@@ -46,18 +90,26 @@ def pretrain(
     resampling: dict[str, Any],
     epochs: Positive = 10,
     seed: Seed = 0,
+    seeds: Unique[Seed] = [],  # noqa: B006 - read only
 ) -> None:
-    """Train a candidate's backbone to predict hashtags; a run that was killed goes on from its last checkpoint."""
+    """Train a candidate's backbone to predict hashtags; a killed run goes on from its last state.
+
+    `seeds`: several pretrainings in the place of one with `seed`. The fine-tuning takes them in
+    turn, and its intervals then hold what another pretraining would have given.
+    """
     section = dict(locals())
     section["backbone"] = settings.backbone(section.pop("candidate"))
-    out = settings.OUT / "pretrain" / candidate
-    with stage_run(f"pretrain@{candidate}", section) as run:
-        measured = weights(candidate, section, out, run)
-        run.metrics({f"val_{name}": value for name, value in measured.items()})
-        run.files(out)
-        run.tags(wrote=digest(out / "model.safetensors"))  # by which a registered version finds it
+    parts, out = trainings(section), settings.OUT / "pretrain" / candidate
+    shutil.rmtree(out / "seeds", ignore_errors=True)
+    (out / "seeds").mkdir(parents=True)  # an output, also where there are no others
+    with stage_run(f"pretrain@{candidate}", section if seeds else parts[0]) as run:
         print(f"pretrain@{candidate}: {Recipe(**options(Recipe, recipe, 'pretrain.recipe'))}")
-        print(f"pretrain@{candidate}: held-out hit rate {measured['top1']:.1f} % (top-5 {measured['top5']:.1f} %)")
+        found = trained(candidate, parts, run)
+        more = {f"seed {p['seed']}": each for p, each in zip(parts, found, strict=True)}
+        told = found[0] | (more if len(parts) > 1 else {})
+        (out / "metrics.json").write_text(json.dumps(told, indent=1) + "\n")
+        run.files(out)
+        settings.forget(f"pretrain-{candidate}")
 
 
 if __name__ == "__main__":

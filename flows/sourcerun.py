@@ -37,7 +37,8 @@ def _writer(weights: str, experiment: str) -> str | None:
 
 def makers(record: dict[str, Any], labels: dict[str, str], experiment: str) -> dict[str, str]:
     """Ids of the runs that made a model, as far as they are in this experiment."""
-    pretrained = settings.OUT / "pretrain" / record["candidate"] / "model.safetensors"
+    first = settings.OUT / "pretrain" / record["candidate"] / "model.safetensors"
+    pretrained = Path(record.get("pretraining", first))  # of several, its own
     weights = {FINETUNED: labels["tagdag.weights"]}
     if record["init"] == "pretrained" and pretrained.is_file():
         weights[PRETRAINED] = digest(pretrained)

@@ -15,7 +15,8 @@ from flows.verdict import REFERENCE
 
 ARM = ("candidate", "target", "init", "mode", "labels", "size")
 CHOICE = ("chosen", "scores", "fit", "held_out")
-OWN = ("seed", "weights", "head", "top1", "top1_lower_bound", "top5", "samples")  # of the registered seed
+# of the registered seed
+OWN = ("seed", "weights", "head", "top1", "top1_lower_bound", "top5", "samples")
 Record = dict[str, Any]
 Model = tuple[Record, Examined, list[Predicted]]
 
@@ -28,6 +29,16 @@ def named(record: Record) -> str:
 def best_seed(seeds: list[Record]) -> Record:
     """The one that is registered: the best validation accuracy, the first of equal ones."""
     return max(seeds, key=lambda record: (record["val_top1"], -record["seed"]))
+
+
+def pretrainings(seeds: list[Record]) -> int:
+    """How many pretrainings the seeds of a model come from; none from scratch.
+
+    Of one its chance is not in the interval: all seeds share it.
+    """
+    if seeds[0]["init"] != "pretrained":
+        return 0
+    return len({record.get("pretraining") for record in seeds})
 
 
 def model_record(
@@ -43,20 +54,21 @@ def model_record(
     mean, low, high = accuracy_interval(right)
     return {
         "model": named(best),
-        **{key: best[key] for key in (*ARM, *OWN, *CHOICE)},
+        **{key: best[key] for key in (*ARM, *OWN, *CHOICE, "pretraining") if key in best},
         "top1_mean": mean,
         "top1_low": low,
         "top1_high": high,
         "top1_mean_lower_bound": 100 * float((right & ~images.duplicate).mean()),
         "val_top1": float(np.mean([record["val_top1"] for record in seeds])),
         "seeds": [record["seed"] for record in seeds],
+        "pretrainings": pretrainings(seeds),
         "top1_seeds": [100 * share for share in right.mean(1).tolist()],
         **more,
     }
 
 
 def _pairs(models: list[Model], key: str, other: str) -> Iterator[tuple[Record, tuple]]:
-    """Each model whose `key` is another, and the hits of it and of the one that is equal but for it.
+    """Each model whose `key` is another, its hits and those of the one equal but for it.
 
     Paired: seed by seed, which have the same labels, and test image by test image.
     """
@@ -99,6 +111,7 @@ def _gain(record: Record, ours: np.ndarray, theirs: np.ndarray) -> Record:
         "pretrained": 100 * float(ours.mean()),
         "scratch": 100 * float(theirs.mean()),
         "seeds": len(ours),
+        "pretrainings": record["pretrainings"],
         "samples": ours.shape[1],
         "network": record["network"],
     }

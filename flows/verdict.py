@@ -7,7 +7,7 @@ REFERENCE, WINNER = "baseline", "winner"  # as the stage search hands its networ
 
 
 def reference_ahead(records: Sequence[dict[str, Any]]) -> str | None:
-    """A sentence where the reference beats what the search calls its winner; the best model is last.
+    """A sentence where the reference beats what the search calls its winner; the best is last.
 
     Of the best model of the winner, and the same of the reference.
     """

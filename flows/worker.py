@@ -18,16 +18,20 @@ def train(candidate: str) -> None:
     from engine.training.distributed import joined
     from flows import settings
     from flows.learning import own_threads, work
-    from flows.pretrain import pretrain, state
+    from flows.pretrain import pretrain, state, title, trainings
     from flows.tracking import stage_run
 
     with joined() as workers:
         section = keywords(pretrain, candidate) | {"backbone": settings.backbone(candidate)}
-        kept = state(section.pop("candidate"), section)
-        with stage_run(f"pretrain@{candidate}", section) if workers.first else nullcontext() as run:
-            title = f"pretrain {candidate}"
-            with own_threads(section, run, title) if workers.world == 1 else nullcontext():
-                work(section, kept, run, title)
+        section.pop("candidate")
+        parts = trainings(section)
+        about = section if section["seeds"] else parts[0]
+        with stage_run(f"pretrain@{candidate}", about) if workers.first else nullcontext() as run:
+            for part in parts:
+                name = title(candidate, part, parts)
+                alone = workers.world == 1
+                with own_threads(part, run, name) if alone else nullcontext():
+                    work(part, state(candidate, part), run, name)
 
 
 def main() -> None:

@@ -140,6 +140,34 @@ def test_pretrained_backbones_are_taken_whole_under_a_new_head(run):
     assert module.head.fc.out_features == 3 and before.head.fc.out_features == 7
 
 
+def another(seed: int, index: int = 7) -> Path:
+    """The weights of one more pretraining."""
+    torch.manual_seed(index)
+    sections = {"backbone": BACKBONE, "objective": {"name": "hashtags"}, "head": {"name": "linear"}}
+    file = Path(f"out/pretrain/tiny/seeds/model-{seed}.safetensors")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save(file, network(**sections, classes=7), sections, list("abcdefg"))
+    return file
+
+
+def test_several_pretrainings_are_taken_in_turn(run, monkeypatch):
+    one = tuned(modes=["linear"], seeds=[3, 4, 5])
+    assert not any("pretraining" in record for record in one)
+    first = written()
+    second = another(seed=10, index=8), another(seed=9, index=9)
+    order = ["out/pretrain/tiny/model.safetensors", *map(str, reversed(second))]
+    records = tuned(modes=["linear"], seeds=[3, 4, 5, 6])
+    found = [record.get("pretraining") for record in records]
+    assert found == [*order, order[0], None, None, None, None]
+    for record, file in zip(records, [*order, order[0]], strict=False):
+        module, _ = restore(Path(f"out/finetune/tiny/{record['name']}.safetensors"))
+        before, _ = restore(Path(file))
+        theirs, ours = before.backbone.state_dict(), module.backbone.state_dict()
+        assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
+    scratch = "hues-scratch-linear-6-4.safetensors"
+    assert Path(f"out/finetune/tiny/{scratch}").read_bytes() == first[scratch]
+
+
 def test_weights_that_do_not_fit_are_an_error_that_lists_the_keys(run):
     pretrained(BACKBONE | {"w_0": 24})
     with pytest.raises(ValueError, match=r"do not fit the network in \d+ keys \(.*weight"):

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def told(monkeypatch, *repeats: tuple[float, str | bool], patience: float = 30.0) -> tuple:
-    """What is made of repeats that take (seconds, busy): the median run's seconds, all that is said of it."""
+    """What is made of repeats that take (seconds, busy): seconds, and what is said of them."""
     left = iter(repeats)
     reasons = []
 
@@ -34,41 +34,46 @@ def told(monkeypatch, *repeats: tuple[float, str | bool], patience: float = 30.0
     monkeypatch.setattr(repeats_, "watched", watched)
     monkeypatch.setattr(repeats_.time, "sleep", lambda _: None)
     taken, about = repeats_.quiet(measured, patience)
-    return round(taken.median().item(), 4), about["busy"], about["repeats"], round(about["latency_spread"], 3)
+    spread = round(about["latency_spread"], 3)
+    return round(taken.median().item(), 4), about["busy"], about["repeats"], spread
 
 
 def test_the_median_of_quiet_repeats_is_told(monkeypatch):
     assert told(monkeypatch, (1.0, False), (1.05, False), (1.02, False)) == (1.02, False, 3, 0.049)
-    busy = [(0.5, "others"), (9.0, "others")]
-    assert told(monkeypatch, busy[0], (1.0, False), busy[1], (1.05, False), (1.02, False))[:3] == (1.02, False, 3)
+    fast, slow = (0.5, "others"), (9.0, "others")
+    found = told(monkeypatch, fast, (1.0, False), slow, (1.05, False), (1.02, False))
+    assert found[:3] == (1.02, False, 3)
 
 
 def test_repeats_go_on_until_the_last_few_agree(monkeypatch):
-    found = told(monkeypatch, (4.0, False), (2.0, False), (1.0, False), (1.01, False), (1.02, False))
+    found = told(monkeypatch, *((seconds, False) for seconds in (4.0, 2.0, 1.0, 1.01, 1.02)))
     assert found == (1.01, False, 3, 0.02)
 
 
 def test_times_that_stay_unsteady_or_busy_are_marked(monkeypatch):
     seconds = iter(range(99))
-    monkeypatch.setattr(repeats_.time, "monotonic", lambda: next(seconds))  # patience of three repeats
+    # patience of three repeats
+    monkeypatch.setattr(repeats_.time, "monotonic", lambda: next(seconds))
     unsteady = [(1.0, False), (2.0, False), (4.0, False)]
     taken, busy, count, spread = told(monkeypatch, *unsteady, patience=3)
     assert (taken, count, spread) == (2.0, 3, 1.5) and "repeats differ by 150 %" in busy
     assert told(monkeypatch, (3.0, "a"), (2.0, "b"), (4.0, "a"), patience=3) == (2.0, "b", 3, 0.667)
-    assert told(monkeypatch, (3.0, False), (2.0, "b"), (4.0, "a"), patience=3) == (3.0, False, 1, 0.0)
+    found = told(monkeypatch, (3.0, False), (2.0, "b"), (4.0, "a"), patience=3)
+    assert found == (3.0, False, 1, 0.0)
 
 
 @pytest.mark.parametrize("busy", [False, "others"])
 def test_a_search_marks_a_busy_latency_and_puts_it_on_no_front(monkeypatch, busy):
     given = []
     monkeypatch.setattr(attempt, "build", lambda *_, **__: None)
-    monkeypatch.setattr(
-        attempt, "profile", lambda *_, **more: given.append(more) or {"latency_p50_ms": 1.0, "busy": busy}
-    )
+    found = {"latency_p50_ms": 1.0, "busy": busy}
+    monkeypatch.setattr(attempt, "profile", lambda *_, **more: given.append(more) or found)
     row = attempt.latency({}, {"latency_ms": None, "objectives": ["error", "latency_ms"]}, 32)
-    assert row == {"latency_ms": 1.0} | ({"latency_busy": "others"} if busy else {}) and given[0]["patience"] > 0
-    rows = [{"trial": i, "outcome": "complete", "error": 10.0 + i, "latency_ms": 2.0, "flops": 2 - i} for i in range(2)]
-    trials = Trials([rows[0], rows[1] | row])
+    marked = {"latency_busy": "others"} if busy else {}
+    assert row == {"latency_ms": 1.0} | marked and given[0]["patience"] > 0
+    about = {"outcome": "complete", "latency_ms": 2.0}
+    slow = about | {"trial": 0, "error": 10.0, "flops": 2}
+    trials = Trials([slow, about | {"trial": 1, "error": 11.0, "flops": 1} | row])
     assert searchplots.front(trials, "latency_ms").tolist() == [True, not busy]
     assert searchplots.front(trials, "flops").tolist() == [True, True]
 
