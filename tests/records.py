@@ -74,3 +74,12 @@ def trained(name: str, seed: int, **more) -> dict:
     made = record(name, top1=50, val=50, low=40) | more
     save(Path(made["weights"]), module, SECTIONS, NAMES)
     return made
+
+
+def seed(number: int, val: float, **other) -> dict:
+    """What is tested of one seed of a model."""
+    arm = {"candidate": "winner", "target": "scenes", "init": "pretrained", "mode": "full", "labels": 20, "size": 32}
+    measured = {"top1": 60.0, "top1_lower_bound": 50.0, "top5": 90.0, "samples": 40}
+    measured |= {"head": {"name": "linear"}}
+    choice = {"chosen": {"rate": 0.4}, "scores": [], "fit": 40, "held_out": 0}
+    return arm | measured | choice | {"seed": number, "val_top1": val, "weights": "x"} | other
