@@ -76,7 +76,8 @@ def corpus(work: Path, sizes: Sizes, seed: int, condition: dict[str, Any]) -> Pa
     if not (out / "summary.json").exists():
         data, rules = work / f"data-{seed}", {key: condition[key] for key in ("noise", "vocabulary")}
         words = {"min_posts": sizes.min_posts, "wordnet": str(data / "nouns.tsv"), "holdout": 0.0}
-        build(data, out, work / f"squares-{seed}", **words, **rules)
+        # no image of a set is for validation: nothing is chosen by it
+        build(data, out, work / f"squares-{seed}", **words, **rules, val_share=0)
     return out
 
 

@@ -35,8 +35,7 @@ def parsed(path: Path) -> Any:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        fix = "save the file in this encoding"
-        raise ValueError(f"{path}, line {line}: is not UTF-8: {fix}") from None
+        raise ValueError(f"{path}, line {line}: is not UTF-8: save it as UTF-8") from None
     try:
         return yaml.load(text, _Loader)  # a SafeLoader
     except yaml.MarkedYAMLError as error:

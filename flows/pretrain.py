@@ -102,6 +102,9 @@ def pretrain(
     parts, out = trainings(section), settings.OUT / "pretrain" / candidate
     shutil.rmtree(out / "seeds", ignore_errors=True)
     (out / "seeds").mkdir(parents=True)  # an output, also where there are no others
+    # DVC warns of an empty one, again and again
+    listed = [part["seed"] for part in parts]
+    (out / "seeds" / "seeds.json").write_text(json.dumps(listed) + "\n")
     with stage_run(f"pretrain@{candidate}", section if seeds else parts[0]) as run:
         print(f"pretrain@{candidate}: {Recipe(**options(Recipe, recipe, 'pretrain.recipe'))}")
         found = trained(candidate, parts, run)

@@ -91,7 +91,8 @@ class Made:
         found |= {"top1_mean": mean, "top1_low": low, "top1_high": high, "top5": 99.0}
         found |= {"top1_mean_lower_bound": mean, "val_top1": mean, "chosen": {"rate": 1.6}}
         found |= {"scores": RATES, "fit": 60, "held_out": 20, "seeds": list(range(self.seeds))}
-        found |= {"network": f"{candidate}, head {mode}", "costs": []} | more
+        found |= {"network": f"{candidate}, head {mode}", "costs": []}
+        found |= {"pretrainings": int(init == "pretrained")} | more
         if candidate == "winner":
             found |= {"flops": 3e6, "latency_p50_ms": 1.1}
         self.models.append(found)

@@ -70,7 +70,7 @@ def told(capsys: pytest.CaptureFixture, action: Callable[[], object], code: int 
         (broken.damaged_records, "winner/records.json is damaged (JSON", "item finetune@winner"),
         (broken.damaged_rows, "trials.jsonl is damaged (JSON", "--force --single-item search"),
         (broken.damaged_winner, "winner.yaml is not YAML, line 2", "--single-item search"),
-        (broken.params_in_latin_1, "params.yaml is not UTF-8 (line 2", "save it as UTF-8"),
+        (broken.params_in_latin_1, "params.yaml, line 2: is not UTF-8", "save it as UTF-8"),
         (broken.no_json_of_ours, "a file is not JSON", "mend it, or bring it back from a copy"),
         (broken.damaged_table, "a file is no table, or damaged (", "mend it"),
         (broken.lost_table, "duplicates.parquet is missing", "the stage corpus first"),

@@ -41,7 +41,7 @@ def built(root: Path, layout: Layout) -> None:
 
 
 def test_what_is_left_alone_is_told():
-    counts = {"kept": 1, "already": 0, "refused": {}, "first": [], "digest": "d"}
+    counts = Import(1, 0, {}, [], "d")._asdict() | {"left": {}}
     assert len(told("posts", counts)) == 1
     lines = told("posts", counts | {"left": {"member .npy": 3, "hidden file": 1}})
     assert lines[1:] == ["  left alone: 1 x hidden file, 3 x member .npy"]

@@ -50,7 +50,7 @@ def test_what_is_no_yaml_is_told_with_its_place(tmp_path, monkeypatch, text, say
 @pytest.mark.parametrize(("encoding", "line"), [("latin-1", 2), ("utf-16", 1)])
 def test_another_encoding_is_told_with_the_file_and_the_line(tmp_path, encoding, line):
     (tmp_path / "p.yaml").write_text("a: 1\nb: café\n", encoding=encoding)
-    with pytest.raises(ValueError, match=f"p.yaml, line {line}: is not UTF-8: save the file in"):
+    with pytest.raises(ValueError, match=f"p.yaml, line {line}: is not UTF-8: save it as UTF-8"):
         parsed(tmp_path / "p.yaml")
 
 

@@ -68,8 +68,8 @@ def written() -> dict[str, bytes]:
 def test_one_seed_has_the_files_that_it_always_had(run):
     pretrain.pretrain("tiny", **SECTION, seed=5)
     alone = written()
-    assert sorted(alone) == ["curve.csv", "metrics.json", "model.safetensors"]
-    assert not any((OUT / "seeds").iterdir())
+    assert sorted(alone) == ["curve.csv", "metrics.json", "model.safetensors", "seeds/seeds.json"]
+    assert json.loads(alone["seeds/seeds.json"]) == [5]
     assert run.told == {"": {"wrote": digest(OUT / "model.safetensors")}}
     assert not any(key.startswith("seed") for key in json.loads(alone["metrics.json"]))
     pretrain.pretrain("tiny", **SECTION, seeds=[5])
@@ -85,7 +85,7 @@ def test_each_of_several_is_what_it_would_be_alone(run):
     pretrain.pretrain("tiny", **SECTION, seeds=[7, 2])
     found = written()
     names = ["curve.csv", "metrics.json", "model.safetensors"]
-    names += ["seeds/curve-2.csv", "seeds/model-2.safetensors"]
+    names += ["seeds/curve-2.csv", "seeds/model-2.safetensors", "seeds/seeds.json"]
     assert sorted(found) == names
     assert found["model.safetensors"] == alone[7]["model.safetensors"]
     assert found["seeds/model-2.safetensors"] == alone[2]["model.safetensors"]
