@@ -169,7 +169,8 @@ def evaluate(
 
     `sizes`: pixels that the images are tested at; none: those that they are stored with.
     `batches`: of which latency, throughput and memory are measured, in at most so many `runs` or
-    `seconds` each; less where memory runs out.
+    `seconds` each, again for seven times as long where the machine is busy; less where memory runs
+    out.
     """
     section = dict(locals())
     out = settings.OUT / "evaluate"

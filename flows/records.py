@@ -26,11 +26,12 @@ from engine.twins import BATCH, indexed, learnt_twins
 from flows.predictions import Predicted
 from metrics.accuracy import Accuracy
 
-PATIENCE = 2.0  # seconds for which each row of costs is measured until quiet repeats agree
+# each row of costs is measured until quiet repeats agree, for so many times `seconds` at most
+PATIENCE = 7.0
 SPLITS = ("train", "val")  # of the posts
 
 
-def cost(weights: Path, size: int, **measured: Any) -> dict[str, Any]:
+def cost(weights: Path, size: int, seconds: float = 0.3, **measured: Any) -> dict[str, Any]:
     """Params, flops, activations, latency, images/s and peak memory of one network: its seeds share them.
 
     On a CPU by one thread, as a search measures latency: a small network gains nothing by more, and several threads
@@ -40,7 +41,8 @@ def cost(weights: Path, size: int, **measured: Any) -> dict[str, Any]:
     deployed = nn.Sequential(module.backbone, module.head)
     trained = any(p.requires_grad for p in module.head.parameters())  # nearest neighbours are not
     with threads(1):
-        found = profile(deployed, size, device(), training=trained, patience=PATIENCE, **measured)
+        limits = {"seconds": seconds, "patience": PATIENCE * seconds}
+        found = profile(deployed, size, device(), training=trained, **limits, **measured)
     return measure(deployed, (3, size, size)) | found
 
 

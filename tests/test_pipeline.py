@@ -23,8 +23,13 @@ SMALL = {
     "corpus": {"min_posts": 5, "holdout": 0.2},
     "search": {"trials": 2, "epochs": 1},
     "pretrain": {"epochs": 1},
-    "finetune": {"labels_per_class": [4], "seeds": [0, 1], "epochs": 1},
-    "evaluate": {"runs": 3, "batches": [8]},
+    "finetune": {
+        "labels_per_class": [4],
+        "seeds": [0, 1],
+        "epochs": 1,
+        "grid": {"rate": [0.8, 1.6], "l2": [0.01, 0.1], "k": [1, 2]},
+    },
+    "evaluate": {"runs": 3, "batches": [8], "seconds": 0.02},
 }
 STAGES = ["corpus", "search", "pretrain@baseline", "pretrain@winner", "finetune@baseline", "finetune@winner"]
 STAGES += ["evaluate", "register"]
