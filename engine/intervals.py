@@ -83,29 +83,29 @@ def parts(of: Squares) -> tuple[ndarray, ndarray]:
 
 
 @functools.lru_cache(maxsize=64)
-def _quantiles(freedom: int, level: float) -> ndarray:
-    """For every ratio r: h with P(|sqrt(r) T + sqrt(1 - r) Z| < h) = level; T's `freedom`."""
+def _quantiles(freedom: int) -> ndarray:
+    """For every ratio r: h with P(|sqrt(r) T + sqrt(1 - r) Z| < h) = LEVEL; T's `freedom`."""
     chi2 = stats.chi2.ppf(STRATA, freedom) / freedom
     deviation = np.sqrt(RATIOS[:, None] / chi2 + 1 - RATIOS[:, None])
     low = np.zeros(len(RATIOS))
-    high = np.full(len(RATIOS), stats.t.ppf((1 + level) / 2, freedom) + 2)
+    high = np.full(len(RATIOS), stats.t.ppf((1 + LEVEL) / 2, freedom) + 2)
     for _ in range(50):
         middle = (low + high) / 2
         inside = 2 * stats.norm.cdf(middle[:, None] / deviation).mean(1) - 1
-        low = np.where(inside < level, middle, low)
-        high = np.where(inside < level, high, middle)
+        low = np.where(inside < LEVEL, middle, low)
+        high = np.where(inside < LEVEL, high, middle)
     return high
 
 
-def quantile(seed: ndarray, image: ndarray, seeds: int, level: float = LEVEL) -> ndarray:
+def quantile(seed: ndarray, image: ndarray, seeds: int) -> ndarray:
     """In standard deviations of a mean whose variance has these parts: half of its interval."""
     if seeds == 1:
-        return np.full(np.shape(image), stats.norm.ppf((1 + level) / 2))
+        return np.full(np.shape(image), stats.norm.ppf((1 + LEVEL) / 2))
     ratio = seed / np.maximum(seed + image, np.finfo(float).tiny)
-    return np.interp(ratio, RATIOS, _quantiles(seeds - 1, level))
+    return np.interp(ratio, RATIOS, _quantiles(seeds - 1))
 
 
-def of_accuracy(of: Squares, level: float = LEVEL) -> tuple[ndarray, ndarray]:
+def of_accuracy(of: Squares) -> tuple[ndarray, ndarray]:
     """Ends of the interval of shares, by Wilson's (1927) formula.
 
     With as many images as a binomial variable of the same variance would have; for one seed it is
@@ -118,7 +118,7 @@ def of_accuracy(of: Squares, level: float = LEVEL) -> tuple[ndarray, ndarray]:
     rare = of.images * np.minimum(of.mean, 1 - of.mean)
     ratio = np.maximum(ratio, (rare * ratio + MISSES) / (rare + MISSES))
     size = of.images / (np.ones_like(ratio) if of.seeds == 1 else ratio)
-    z = quantile(seed, image, of.seeds, level)
+    z = quantile(seed, image, of.seeds)
     centre = of.mean + z**2 / (2 * size)
     half = z * np.sqrt(binomial / size + z**2 / (4 * size**2))
     shrink = 1 + z**2 / size
@@ -127,7 +127,7 @@ def of_accuracy(of: Squares, level: float = LEVEL) -> tuple[ndarray, ndarray]:
     return low, np.clip((centre + half) / shrink, of.mean, 1)
 
 
-def of_gain(of: Squares, level: float = LEVEL) -> tuple[ndarray, ndarray]:
+def of_gain(of: Squares) -> tuple[ndarray, ndarray]:
     """Ends of the interval of differences of paired shares.
 
     Where none differs it has the width that one image more on either side would give, as Agresti
@@ -136,7 +136,7 @@ def of_gain(of: Squares, level: float = LEVEL) -> tuple[ndarray, ndarray]:
     """
     seed, image = parts(of)
     image = np.maximum(image, 2 / (of.images + 2) ** 2)
-    half = quantile(seed, image, of.seeds, level) * np.sqrt(seed + image)
+    half = quantile(seed, image, of.seeds) * np.sqrt(seed + image)
     return np.maximum(-1, of.mean - half), np.minimum(1, of.mean + half)
 
 
@@ -151,16 +151,16 @@ def _percent(mean: ndarray, ends: tuple[ndarray, ndarray]) -> Interval:
     return Interval(*(100 * float(value) for value in (mean, *ends)))
 
 
-def accuracy_interval(hits: ndarray, level: float = LEVEL) -> Interval:
+def accuracy_interval(hits: ndarray) -> Interval:
     """Share of hits bool (seeds, images), and its interval, in percent.
 
     Raises ValueError where there is no seed or no image.
     """
     found = squares(_matrix(hits))
-    return _percent(found.mean, of_accuracy(found, level))
+    return _percent(found.mean, of_accuracy(found))
 
 
-def gain_interval(ours: ndarray, theirs: ndarray, level: float = LEVEL) -> Interval:
+def gain_interval(ours: ndarray, theirs: ndarray) -> Interval:
     """Points that hits `ours` bool (seeds, images) are above `theirs`, paired by seed and image.
 
     Raises ValueError where there is no seed or no image, or the shapes differ.
@@ -168,4 +168,4 @@ def gain_interval(ours: ndarray, theirs: ndarray, level: float = LEVEL) -> Inter
     if np.shape(ours) != np.shape(theirs):
         raise ValueError(f"hits of shapes {np.shape(ours)} and {np.shape(theirs)}: pair them")
     found = squares(_matrix(ours) - _matrix(theirs))
-    return _percent(found.mean, of_gain(found, level))
+    return _percent(found.mean, of_gain(found))

@@ -27,6 +27,15 @@ def number(labels: Labels, key: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def accuracy(labels: Labels) -> float | None:
+    """Top-1 of a version in percent: the mean over its seeds, to which its interval belongs.
+
+    Where only its weights were tested, which are of one seed, theirs.
+    """
+    mean = number(labels, "top1_mean")
+    return number(labels, "top1") if mean is None else mean  # registered long ago
+
+
 def better(challenger: Labels, top1: float) -> tuple[bool, str]:
     """Whether the challenger takes over, and why: its interval lies above the champion's top-1.
 
@@ -79,14 +88,10 @@ def retested(name: str, version: Any, challenger: Labels) -> float:
 
 
 def on_same_split(name: str, version: Any, challenger: Labels) -> float:
-    """The champion's top-1 on the challenger's test split; ValueError says why there is none.
-
-    The mean over its seeds, or where only its weights were tested, which are of one, theirs.
-    """
+    """The champion's top-1 on the challenger's test split; ValueError says why there is none."""
     from mlflow.exceptions import MlflowException
 
-    known = number(version.tags, "top1_mean")
-    known = number(version.tags, "top1") if known is None else known  # registered long ago
+    known = accuracy(version.tags)
     if version.tags.get("tagdag.test") == challenger["tagdag.test"] and known is not None:
         return known
     try:

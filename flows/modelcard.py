@@ -22,8 +22,11 @@ DESCRIBED = ("model", "target", "test", "size", "device", "clock", "dtype")
 # top1: of the version's own weights; top1_mean, low and high end: over its seeds and test images
 TESTED = ("top1", "top1_mean", "top1_low", "top1_high", "top5")
 MEASURED = ("flops", "latency_p50_ms")
-STALE = ("top1_lower_bound", "top1_mean_lower_bound")
-UNKNOWN = dict.fromkeys(STALE, math.nan)  # of duplicates, on a new split
+STALE = (
+    *("top1_lower_bound", "top1_mean_lower_bound"),
+    *("over_reference", "over_reference_low", "over_reference_high"),
+)
+UNKNOWN = dict.fromkeys(STALE, math.nan)  # of duplicates and the reference, on a new split
 COST = ("latency_p50_ms", "latency_p95_ms", "images_per_second", "peak_memory_mib")
 NO_METRIC = {*ARM, "seed", "pretrainings", "batch", "fit", "held_out"}  # numbers that are settings
 

@@ -72,7 +72,8 @@ def tested(
         validated = accuracy(module, val).compute()["top1"]
     alone = torch.tensor([key not in duplicates for key in shards.ids])
     bound = 100 * int((metric.correct()[:, 0] & alone).sum()) / len(alone)
-    found = {key: metric.compute()[key] for key in ("top1", "top5", "samples")}
+    numbers = metric.compute()
+    found = {key: numbers[key] for key in ("top1", "top5", "samples")}
     table = Predicted(torch.cat(guess).short().numpy(), torch.cat(score).numpy())
     return found | {"top1_lower_bound": bound, "val_top1": validated}, table
 

@@ -29,17 +29,14 @@ def too_close(findings: Findings) -> Iterator[str]:
     if len(findings.first) < 2:
         return
     one, two = findings.first[:2]
-    gap, half = one["top1_mean"] - two["top1_mean"], _half_width(one["top1_low"], one["top1_high"])
-    if half is not None and half > gap:
+    gap = one["top1_mean"] - two["top1_mean"]
+    half = (one["top1_high"] - one["top1_low"]) / 2
+    if half > gap:
         yield (
             f"The first two models lie {gap:.1f} points apart, the interval of the first reaches "
             f"{half:.1f} points: this test cannot tell them apart; label more test images, or "
             "train more seeds."
         )
-
-
-def _half_width(low: float | None, high: float | None) -> float | None:
-    return None if low is None or high is None else (high - low) / 2
 
 
 def few_images(findings: Findings) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Section: what pretraining on hashtags adds, as a plot and in words."""
 
+from corpus.report.charts import COLOURS
 from corpus.report.markup import Markup, el, tag
 from flows.modelreport import words
 from flows.modelreport.bars import Row, dots, spanning
@@ -35,7 +36,6 @@ def of_target(findings: Findings, target: str) -> list[Markup]:
 
 def _row(gain: Record, gains: list[Record], candidates: list[str]) -> Row:
     low, high = gain["gain_low"], gain["gain_high"]
-    low, high = (gain["gain"] if end is None else end for end in (low, high))
-    told = f"{gain['gain']:+.1f} ({words.interval(gain['gain_low'], gain['gain_high'], '+')})"
-    colour = f"c{candidates.index(gain['candidate']) % 5}"
+    told = f"{gain['gain']:+.1f} ({words.interval(low, high, '+')})"
+    colour = f"c{candidates.index(gain['candidate']) % COLOURS}"
     return Row(tag(named(gain, gains), 80), gain["gain"], low, high, told, colour)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flows import settings
+from flows import champion, settings
 from flows.modelreport.findings import Curve, Findings, Leader, shown
 from flows.modelreport.mistakes import worst
 from flows.modelreport.tables import answered, duplicated, labelled, pictures, set_of
@@ -67,15 +67,10 @@ def looked_into(found: Findings) -> None:
 
 def leader(version: Any) -> Leader:
     """What a version of the registry says of itself."""
-
-    def number(key: str) -> float | None:
-        try:
-            return float(version.tags[f"tagdag.{key}"])
-        except (KeyError, ValueError):
-            return None
-
-    model = version.tags.get("tagdag.model", "a model of another tool")
-    return Leader(str(version.version), model, *map(number, ("top1", "top1_low", "top1_high")))
+    labels = version.tags
+    model = labels.get("tagdag.model", "a model of another tool")
+    ends = (champion.number(labels, key) for key in ("top1_low", "top1_high"))
+    return Leader(str(version.version), model, champion.accuracy(labels), *ends)
 
 
 def sections() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from corpus.report.charts import brief
+from corpus.report.charts import COLOURS, brief
 from corpus.report.markup import Markup, el
 
 WIDTH, HEIGHT = 520, 340
@@ -80,7 +80,7 @@ def _point(point: Point, x: Scale, y: Scale) -> Markup:
     whisker = el("line", x1=at, x2=at, y1=f"{y(point.low):.1f}", y2=f"{y(point.high):.1f}")
     mark = _mark(point, x(point.cost), y(point.value))
     loud = " loud" if point.loud else ""
-    return el("g", whisker, mark, class_=f"point s{point.colour % 5}{loud}")
+    return el("g", whisker, mark, class_=f"point s{point.colour % COLOURS}{loud}")
 
 
 def _frame(xlabel: str, ylabel: str, x: Scale, y: Scale) -> list[Markup]:

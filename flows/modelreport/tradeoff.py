@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from corpus.report.charts import COLOURS
 from corpus.report.markup import Markup, el, tag
 from flows.modelreport import scatter, words
 from flows.modelreport.findings import Findings, Record
@@ -22,8 +23,7 @@ def points(findings: Findings, key: str, unit: float, timed: bool) -> list[scatt
     """A point per model of the first target, at its first size."""
     found = []
     for record in drawn(findings):
-        mean = record["top1_mean"]
-        ends = (mean if record[end] is None else record[end] for end in ("top1_low", "top1_high"))
+        mean, low, high = (record[key] for key in ("top1_mean", "top1_low", "top1_high"))
         style: dict[str, Any] = {
             "colour": findings.candidates.index(record["candidate"]),
             "shape": SHAPES.get(record["mode"], "circle"),
@@ -31,7 +31,7 @@ def points(findings: Findings, key: str, unit: float, timed: bool) -> list[scatt
             "loud": timed and bool(record.get("busy")),
         }
         name = f"{words.model(record)}: {mean:.1f} %"
-        found.append(scatter.Point(name, record[key] / unit, mean, *ends, **style))
+        found.append(scatter.Point(name, record[key] / unit, mean, low, high, **style))
     return found
 
 
@@ -48,7 +48,7 @@ def section(findings: Findings) -> list[Markup]:
         shown = points(findings, key, unit, timed)
         plots.append(el("figure", scatter.picture(shown, label, "top-1 (%)")))
     names = enumerate(findings.candidates)
-    keys = [el("li", el("i", class_=f"key s{i % 5}"), tag(name)) for i, name in names]
+    keys = [el("li", el("i", class_=f"key s{i % COLOURS}"), tag(name)) for i, name in names]
     note = NOTE + (LOUD if any(record.get("busy") for record in drawn(findings)) else "")
     legend = el("ul", *keys, class_="legend")
     return [legend, el("div", *plots, class_="pair"), el("p", note, class_="soft")]
