@@ -38,6 +38,22 @@ class HeldOut:
         return taken
 
 
+def lacking(had: set[str], shares: dict[str, float]) -> list[str]:
+    """The splits that are held out of train of a set that has these, in the order of the rules."""
+    if "train" not in had:
+        return []
+    return [name for name in ("test", "val") if name not in had and shares[name]]
+
+
+def held_into(rules: Sequence[HeldOut], key: str, label: int) -> str:
+    """Where the next image of train goes: the first rule that takes it, or train again.
+
+    The rules after that one are not asked.
+    """
+    taken = (rule.name for rule in rules if rule.takes(key, label))
+    return next(taken, "train")
+
+
 class Part(NamedTuple):
     """The images of one shard: ids, class indices, splits, and which of them can be used."""
 
@@ -60,22 +76,18 @@ def completed(
     had = set()
     for part in parts:
         had.update(split for split, good in zip(part.splits, part.good, strict=True) if good)
-    lacking = [name for name in ("test", "val") if name not in had and shares[name]]
-    splits = [list(part.splits) for part in parts]
-    if "train" not in had or not lacking:
-        return splits, []
-    rules = [HeldOut(name, shares[name], classes) for name in lacking]
+    splits, held = [list(part.splits) for part in parts], lacking(had, shares)
+    rules = [HeldOut(name, shares[name], classes) for name in held]
     for part, into in zip(parts, splits, strict=True):
-        _hold_out(part, into, rules)
-    return splits, lacking
+        if rules:
+            _hold_out(part, into, rules)
+    return splits, held
 
 
 def _hold_out(part: Part, into: list[str], rules: list[HeldOut]) -> None:
     for row in np.flatnonzero(part.good).tolist():
         if into[row] == "train":
-            label = int(part.labels[row])
-            taken = (rule.name for rule in rules if rule.takes(part.ids[row], label))
-            into[row] = next(taken, "train")
+            into[row] = held_into(rules, part.ids[row], int(part.labels[row]))
 
 
 def notes(had: dict[str, int]) -> list[str]:

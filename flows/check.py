@@ -25,7 +25,6 @@ from flows.sections import complete
 from flows.settings import PARAMS, STAGES, load
 
 MOST = 10_000  # combinations of a grid's values, each of which is a training
-TRAIN = ("search", "pretrain", "finetune")
 
 
 def check() -> list[str]:
@@ -44,12 +43,12 @@ def check() -> list[str]:
         plugin("backbones", name, f"candidates.{key}")
     whole = {stage: complete(stage, params[stage]) for stage in STAGES}
     words(whole["corpus"])
-    for stage in TRAIN:
+    for stage in checkrecipe.STAGES:
         ranges(stage, whole[stage])
     grid(whole["finetune"])
     checksearch.searched(whole["search"])
     names(params, whole)
-    for stage in TRAIN:
+    for stage in checkrecipe.STAGES:
         built(stage, whole[stage], whole["search"]["reference"])
     checkcosts.priced(params, whole["search"])
     faults, notes = checkdata.labels(whole)

@@ -7,6 +7,7 @@ import torch
 
 from engine.build import build, located
 from engine.complexity import measure
+from flows import searching
 from flows.settings import SIZE
 
 AFAR = 2.0  # times a band's end, from which on a reference is no longer of about the same cost
@@ -30,11 +31,7 @@ def priced(params: dict[str, Any], section: dict[str, Any]) -> None:
     generator = torch.Generator().manual_seed(section["seed"])
     with located("search.space"):
         [first, *_] = made.draw(min(section["trials"] or 1, DRAWN), generator)
-    kinds = {"winner": made.section(first)["name"], "baseline": section["reference"]["name"]}
-    for candidate, name in params["candidates"].items():
-        if kinds.get(candidate, name) != name:
-            found = f"the search makes it a {kinds[candidate]}"
-            raise ValueError(f"candidates.{candidate}: {name}, but {found}: write that")
+    searching.fits(params["candidates"], made.section(first)["name"], section["reference"])
 
 
 def cost(reference: dict[str, Any], size: int) -> int:

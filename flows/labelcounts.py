@@ -39,17 +39,14 @@ def counted(folder: Path, shares: dict[str, float]) -> tuple[Classes, list[str]]
 def _counted(folder: Path, shares: dict[str, float]) -> tuple[Classes, list[str]]:
     shards = shards_of(folder)
     classes = classes_of((folder, shard) for shard in shards)
-    had = classes.splits
-    held = [name for name in ("test", "val") if not had[name] and shares[name] and had["train"]]
+    held = splits.lacking({name for name, count in classes.splits.items() if count}, shares)
     number = {label: i for i, label in enumerate(sorted(classes.counts))}
     rules = [splits.HeldOut(name, shares[name], len(number)) for name in held]
     for shard in shards if held else []:
         columns = (column.to_pylist() for column in read_table(folder, shard, ROWS).columns)
         for key, label, split in zip(*columns, strict=True):
-            if split != "train":
-                continue
-            taken = (rule.name for rule in rules if rule.takes(key, number[label]))
-            if into := next(taken, None):  # the rules after it are not asked, as in the stage
+            into = splits.held_into(rules, key, number[label]) if split == "train" else split
+            if into != split:
                 classes.add(label, into)
                 classes.add(label, "train", -1)
     return classes, held

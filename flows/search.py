@@ -52,7 +52,7 @@ def search(
     out.mkdir(parents=True, exist_ok=True)
     with others(searching.networks(section)) as crew, stage_run("search", section) as run:
         joined = Search.joined(section, run)
-        searching.fits(joined, reference)
+        searching.fits(settings.load()["candidates"], joined.backbone, reference)
         crew.begin(joined)
         with progress("search") as show:
             sweep(joined, show, crew.tend)

@@ -104,14 +104,16 @@ def networks(section: dict[str, Any]) -> int | None:
     return section["trials"] and section["trials"] + 1
 
 
-def fits(search: Search, reference: dict[str, Any]) -> None:
-    """ValueError where params.yaml says that another kind of backbone is handed on: DVC goes by that."""
-    made = {"winner": search.backbone, "baseline": reference["name"]}
-    for candidate, name in settings.load()["candidates"].items():
-        if made.get(candidate, name) != name:
-            raise ValueError(
-                f"candidates.{candidate}: {name}, but this search makes it a {made[candidate]}: mend params.yaml"
-            )
+def fits(candidates: dict[str, str], winner: str, reference: dict[str, Any]) -> None:
+    """ValueError where another kind of backbone is handed on than params.yaml says.
+
+    DVC goes by that. candidates: of params.yaml. winner: the kind that the space makes.
+    """
+    kinds = {"winner": winner, "baseline": reference["name"]}
+    for candidate, name in candidates.items():
+        if kinds.get(candidate, name) != name:
+            found = f"the search makes it a {kinds[candidate]}"
+            raise ValueError(f"candidates.{candidate}: {name}, but {found}: write that")
 
 
 def written(out: Path, joined: Search, section: dict[str, Any], origin: dict[str, str]) -> tuple[dict[str, float], str]:
