@@ -31,7 +31,8 @@ def check_once() -> None:
 
 def _key() -> str:
     """Of params.yaml, of the data's records, and of the code that says what may be in them."""
-    stores = sorted(Path("data").glob("targets/*/store.json"))
+    data = Path("data")
+    stores = [data / "posts" / "store.json", *sorted(data.glob("targets/*/store.json"))]
     files = [settings.PARAMS, *stores, *CODE]
     missing = [path.as_posix() for path in files if not path.exists()]
     return digest(missing, *map(str, stores), *(path for path in files if path.exists()))

@@ -26,6 +26,12 @@ def calls(tmp_path, monkeypatch):
     return found
 
 
+def posts(store: str) -> None:
+    """Posts are imported."""
+    Path("data/posts").mkdir()
+    Path("data/posts/store.json").write_text(store)
+
+
 def test_what_has_passed_is_not_checked_again(calls, capsys):
     checked.check_once()
     checked.check_once()
@@ -38,6 +44,7 @@ def test_what_has_passed_is_not_checked_again(calls, capsys):
         lambda: settings.PARAMS.write_text(PARAMS + "\n"),
         lambda: Path("data/targets/mine/store.json").write_text("[]"),
         lambda: Path("data/targets/mine").rename("data/targets/yours"),
+        lambda: posts("{}"),
         lambda: Path("models/x.py").touch(),
         lambda: Path("engine/x.py").touch(),
         lambda: settings.STATE.joinpath("checked").unlink(),
