@@ -5,11 +5,9 @@ import platform
 
 import torch
 
+from engine.exhaustion import SPENT
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
-# of a CPU's allocator (two), cuDNN and cuBLAS, the driver; and cuDNN where it tries kernels (`exact: false`), which
-# takes each that has no room for its workspace to be unfit
-SPENT = ("can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED", "CUDA error: out of memory")
-SPENT += ("FIND was unable to find an engine",)
 
 
 def keep_freed_memory() -> None:

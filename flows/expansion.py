@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 import yaml
 
-from engine.build import build, complete
+from engine.build import build
 from engine.digest import digest
 from engine.expansion import AXES, Trial, expand, flops
 from engine.training.meter import Progress
@@ -69,8 +69,7 @@ def told(steps: list[list[Trial]], rows: dict[str, dict[str, Any]]) -> str:
 def expanded(file: Path, factor: float, axes: list[str], out: Path) -> None:
     """Grow the anynet of a file until it has `factor` times its multiply-adds; ValueError with cause and fix."""
     section = checked(keywords(search))
-    size = settings.load()["corpus"]["size"]
-    base = {"backbone": complete("backbones", read(file), str(file)), "resolution": size}
+    base = {"backbone": read(file), "resolution": settings.size()}
     if base["backbone"]["name"] != "anynet":
         raise ValueError(f"{file}: a {base['backbone']['name']} has no stages of its own: give an anynet")
     with stage_run("expand", section) as run, progress("expand") as show:

@@ -10,6 +10,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from engine.exhaustion import SPENT
 from flows import osfaults
 from flows.libfaults import LIBRARIES, damage, library, package, program, words
 
@@ -22,13 +23,7 @@ MEMORY = (
     "memory ran out ({}): lower recipe.micro or recipe.batch in params.yaml, or run fewer "
     "trainings side by side (TAGDAG_ARMS=1, TAGDAG_SEARCHERS=1)"
 )
-SPENT = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "STATUS_ALLOC_FAILED",
-    "std::bad_alloc",
-)
+ALSO = ("out of memory", "std::bad_alloc")  # where no training can go on with less
 
 
 def own(error: BaseException) -> bool:
@@ -48,7 +43,7 @@ def spent(error: BaseException) -> bool:
         "MemoryError",
         "_ArrayMemoryError",
     )
-    return named or (isinstance(error, RuntimeError) and any(each in str(error) for each in SPENT))
+    return named or (isinstance(error, RuntimeError) and any(each in str(error) for each in (*SPENT, *ALSO)))
 
 
 # Python's own ValueErrors that nobody's input brings about

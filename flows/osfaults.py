@@ -6,8 +6,9 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-STAGES = "corpus|search|pretrain|finetune|evaluate|register"
-STAGE = re.compile(rf"(?:.*/)?out/({STAGES})(?:/([^/]+))?(?:/|$)")
+from flows.settings import STAGES
+
+STAGE = re.compile(rf"(?:.*/)?out/({'|'.join(STAGES)})(?:/([^/]+))?(?:/|$)")
 EACH = ("pretrain", "finetune")  # stages of each candidate
 
 

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.cores import cores
-from engine.environment import value, wrong
-from flows import pool
+from engine.environment import value
+from flows import environment, pool
 from flows.orchestrate import orchestrated
 from flows.warm import follow_parent
 
@@ -49,8 +49,7 @@ RUNNERS = {
 
 def named() -> tuple[str, int] | None:
     """The runner that TAGDAG_RUNNER names, and its number of processes: one for each core if it does not say."""
-    if told := wrong():  # all of them, as early
-        raise ValueError("\n".join(told))
+    environment.check(warn=False)  # all of them, as early
     if not (said := value("TAGDAG_RUNNER")):
         return None
     name, _, workers = said.partition(":")

@@ -19,6 +19,7 @@ from engine.profile import device_name
 from engine.timing import CLOCKS, runtimes
 from engine.training.distributed import device
 from flows import settings
+from flows.paramsfile import parsed
 from flows.scale import FAST
 from models.blocks.scaling import RULES, scaled
 
@@ -117,17 +118,13 @@ def read(path: Path) -> dict[str, Any]:
     """The complete section of a backbone in a file; ValueError with cause and fix."""
     if not path.is_file():
         raise ValueError(f"no file {path}: name one with a backbone's section, such as out/search/winner.yaml")
-    try:
-        section = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {error}") from error
-    return complete("backbones", section, str(path))
+    return complete("backbones", parsed(path), str(path))
 
 
 def scale(file: Path, factor: float, rule: str, out: Path | None, resolution: int | None, batch: int) -> None:
     """Print the table of a file's network; write the section that a rule makes of it. ValueError with cause and fix."""
     section = read(file)
-    resolution = resolution if resolution is not None else settings.load()["corpus"]["size"]
+    resolution = settings.size() if resolution is None else resolution
     if min(resolution, batch) < 1:
         raise ValueError("--resolution and --batch: give numbers from 1 on")
     chosen = version(section, resolution, factor, rule)

@@ -65,6 +65,11 @@ def _derived(params: dict[str, Any]) -> dict[str, Any]:
     return params
 
 
+def size() -> int:
+    """Pixels of the images in all stages."""
+    return load()["corpus"].get("size", SIZE)
+
+
 def backbone(candidate: str) -> dict[str, Any]:
     """The section of the network that the search has handed on under this name."""
     return yaml.safe_load((OUT / "search" / f"{checked_name(candidate, 'candidate')}.yaml").read_text())
