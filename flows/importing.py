@@ -28,12 +28,12 @@ def _rows(sources: dict[str, str], images: str | None, show: Any, left: Left) ->
     """The rows of each source; ValueError for one that cannot be read: nothing has changed then."""
     from corpus.sources.source import rows
     from corpus.store.account import looked_at
+    from corpus.store.read import kind_of
 
     spool = settings.STATE / "spool"
-    kinds = {name: "posts" if name == "posts" else "labels" for name in sources}
     found = {}
     for name, source in sources.items():
-        read = rows(source, images, kinds[name], spool, progress=show, left=left[name])
+        read = rows(source, images, kind_of(name), spool, progress=show, left=left[name])
         found[name] = looked_at(read)
     return found
 

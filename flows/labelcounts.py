@@ -1,7 +1,9 @@
 """Images of a labelled set per class and split, as the stage corpus will leave them."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -21,10 +23,9 @@ def counted(folder: Path, shares: dict[str, float]) -> tuple[Classes, list[str]]
     """
     key = digest(folder / "store.json", shares, Path(splits.__file__))
     kept = settings.STATE / "labels" / f"{folder.name}.json"
-    if kept.is_file():
-        about = json.loads(kept.read_text(encoding="utf-8"))
-        if about["key"] == key:
-            return Classes(map(tuple, about["counts"])), about["held"]
+    about = _known(kept)
+    if about.get("key") == key:
+        return Classes(map(tuple, about["counts"])), about["held"]
     classes, held = _counted(folder, shares)
     rows = []
     for label, found in classes.counts.items():
@@ -34,6 +35,13 @@ def counted(folder: Path, shares: dict[str, float]) -> tuple[Classes, list[str]]
     part.write_text(json.dumps({"key": key, "held": held, "counts": rows}), encoding="utf-8")
     part.replace(kept)
     return classes, held
+
+
+def _known(kept: Path) -> dict[str, Any]:
+    """What was counted before; a file that is damaged is written anew."""
+    with suppress(OSError, ValueError):
+        return json.loads(kept.read_text(encoding="utf-8"))
+    return {}
 
 
 def _counted(folder: Path, shares: dict[str, float]) -> tuple[Classes, list[str]]:

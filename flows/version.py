@@ -7,7 +7,6 @@ from typing import Any
 
 from corpus.names import checked_name, printable
 from flows import intact, pointer
-from flows.checkdata import labels_against
 from flows.command import user_errors
 from flows.importing import SHEET, imported, told, tried
 from flows.orchestrate import flow, progress, task
@@ -65,6 +64,7 @@ def version(
     A row whose id is there already leaves that as it is, or with `update` takes its place.
     `dry_run` says what would happen and changes nothing; `sheet` is the page that it writes.
     """
+    from flows.checkdata import labels_against
     from flows.tracking import connect
 
     jobs = {"posts": posts, f"targets/{target}": labels}

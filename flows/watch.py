@@ -11,7 +11,6 @@ as `Unchanged`, after seconds. On a work pool the same is the deployment `watch/
 """
 
 import argparse
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,26 +21,26 @@ from flows.pipeline import only_driver, pipeline, summary, unhurried
 from flows.schedule import add_options, due, serve
 from flows.version import restore, version
 
-SPECIAL = re.compile(r"[*?\[{]")
-
 
 def empty(source: str) -> bool:
     """Whether nothing lies (yet) in a folder, under a pattern or below an s3:// prefix.
 
     False for a source that is not there at all: the import tells of it.
     """
-    fixed = SPECIAL.split(source)[0]
+    from corpus.sources.patterns import VARIES
+
+    fixed = VARIES.split(source)[0]
     if source.startswith("s3://"):
-        from corpus.sources.archives import is_archive
         from corpus.sources.manifests import is_manifest
         from corpus.sources.s3 import keys
+        from corpus.sources.tars import is_archive
 
         one = fixed == source and (is_archive(source) or is_manifest(source))
         return not one and next(keys(fixed), None) is None
     if fixed != source:
         folder, _, pattern = source.rpartition("/")
         # a pattern in the folder's name, and braces, are left to the import
-        return not SPECIAL.search(folder) and "{" not in pattern and _none(folder, pattern)
+        return not VARIES.search(folder) and "{" not in pattern and _none(folder, pattern)
     return Path(source).is_dir() and _none(source, "*")
 
 

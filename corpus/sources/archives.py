@@ -4,9 +4,7 @@ A source is a file, a folder, a pattern, or all of these under s3://. What lies 
 a folder is counted: sidecars that begin with a shard's name are left alone, the rest is refused.
 """
 
-import glob
 import gzip
-import hashlib
 import itertools
 import re
 import zlib
@@ -17,9 +15,10 @@ from typing import TypeVar
 
 from corpus.sources.downloads import download
 from corpus.sources.folders import below
-from corpus.sources.patterns import expanded, fixed_part, is_pattern, matching, name_within
+from corpus.sources.patterns import expanded, fixed_part, is_pattern, local, matching, name_within
 from corpus.sources.rows import Progress, Refused, Row, refused
 from corpus.sources.splits import split_within
+from corpus.sources.spooled import key_of
 from corpus.sources.tars import ENDINGS, is_archive, shard_rows
 
 PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -43,20 +42,24 @@ def _local(name: str) -> Iterator[tuple[str, Path]]:
     if path.is_dir():
         yield from ((found, path / found) for found in below(path, Counter()) if is_archive(found))
     else:
-        exact = [path] if path.exists() else map(Path, sorted(glob.glob(name)))  # noqa: PTH207
-        yield from ((str(found), found) for found in exact)
+        yield from ((str(found), found) for found in map(Path, local(name)))
 
 
 def _beside(folder: Path, left: Counter[str]) -> Iterator[Row]:
     """What lies beside the shards of a folder, refused or counted as left alone."""
-    stems = {re.split(r"[._]", name, maxsplit=1)[0] for name, _ in _local(str(folder))}
-    for name in below(folder, left):
+    names = list(below(folder, left))
+    stems = {_first_part(name) for name in names if is_archive(name)}
+    for name in names:
         if is_archive(name):
             continue
-        if re.split(r"[._]", name, maxsplit=1)[0] in stems:  # 00000_stats.json, 00000.parquet
+        if _first_part(name) in stems:  # 00000_stats.json, 00000.parquet
             left["file that goes with a shard"] += 1
         else:
             yield refused(name, "no tar shard: it lies in a folder of shards", name)
+
+
+def _first_part(name: str) -> str:
+    return re.split(r"[._]", name, maxsplit=1)[0]
 
 
 def _downloaded(url: str, spool: Path, progress: Progress | None) -> Path:
@@ -101,8 +104,7 @@ def _check(name: str, found: Iterator[T]) -> T:
 def _unpacked(packed: Path, spool: Path) -> Path:
     """The tar in a .gz; of a file that is cut off what is there. Refused if it unpacks to out of proportion."""
     facts = packed.stat()
-    digest = hashlib.sha256(f"{packed.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode()).hexdigest()[:16]
-    target = spool / f"{digest}-unpacked.tar"
+    target = spool / f"{key_of(packed)}-unpacked.tar"
     if target.is_file():
         return target
     part = target.with_suffix(".part")

@@ -17,7 +17,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from corpus.sources.entries import folders, nobodys
 from corpus.sources.rows import Row, checked, described, refused
@@ -168,9 +168,8 @@ def class_rows(
         if file.reason:
             yield refused(file.name, file.reason, file.name)
         else:
-            raw: dict[str, Any] = about(label, file.name)
-            raw |= {"split": split} if split else {}
-            yield checked(file.name, file.locator, described(raw, kind, file.name))
+            fields = described(about(label, file.name), kind, file.name, split)
+            yield checked(file.name, file.locator, fields)
 
 
 def labels(

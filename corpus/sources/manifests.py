@@ -143,16 +143,13 @@ class Reader:
         return checked(where, locator, self._described(found.raw, image))
 
     def _described(self, raw: dict[str, Any], image: str) -> dict[str, Any]:
-        if self.table.split and "split" not in raw:
-            raw = raw | {"split": self.table.split}
-        return described(raw, self.kind, image)
+        return described(raw, self.kind, image, self.table.split)
 
     def _within(self, where: str, found: Found, data: bytes) -> Row:
         if len(data) > MAX_BYTES:
             raise Refused(f"file of {len(data):,} bytes, allowed are {MAX_BYTES:,}")
         assert self.spool is not None  # only Parquet has bytes
-        ending = next(end for end in ENDINGS if self.table.name.lower().endswith(end))
-        name = f"{self.table.name[: -len(ending)]}/{found.place.removeprefix('row ')}"
+        name = f"{self.table.name[: -len('.parquet')]}/{found.place.removeprefix('row ')}"
         row = checked(where, "", self._described(found.raw, name))
         return row if row.reason else row._replace(locator=self.spool.add(data))
 

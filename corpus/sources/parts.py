@@ -4,8 +4,6 @@ A part whose folder or name says train, val, validation or test has its rows in 
 column says otherwise. A part that cannot be read costs what it holds, not the other parts.
 """
 
-import glob
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +11,7 @@ from pathlib import Path
 from corpus.sources import s3
 from corpus.sources.folders import below
 from corpus.sources.manifests import Table, is_manifest, table_rows
-from corpus.sources.patterns import expanded, fixed_part, matching, name_within
+from corpus.sources.patterns import VARIES, expanded, fixed_part, local, matching, name_within
 from corpus.sources.places import images_of
 from corpus.sources.rows import Progress, Row, refused
 from corpus.sources.splits import split_within
@@ -38,10 +36,10 @@ def _pattern(source: str) -> Iterator[Table]:
             urls = matching(one) if fixed_part(one) != one else [one]
             yield from (_table(url, name_within(source, url)) for url in urls)
             continue
-        exact = [one] if Path(one).exists() else sorted(glob.glob(one))  # noqa: PTH207
-        if not exact:
+        found = local(one)
+        if not found:
             raise ValueError(f"there is no table {one}; check the path or the pattern")
-        yield from (_table(path, name_within(source, path)) for path in exact)
+        yield from (_table(path, name_within(source, path)) for path in found)
 
 
 def parts(source: str, left: Counter[str]) -> Iterator[Table]:
@@ -63,7 +61,7 @@ def _base(source: str) -> str:
     """Where the images of several tables are: the folder itself, or that of the pattern."""
     if Path(source).is_dir() or not is_manifest(source):
         return source
-    return re.split(r"[*?\[{]", source)[0].rpartition("/")[0] or "."
+    return VARIES.split(source)[0].rpartition("/")[0] or "."
 
 
 def part_rows(

@@ -1,13 +1,16 @@
 """Patterns of names: braces as a shell writes them out, `*` and `?` under s3://."""
 
 import fnmatch
+import glob
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from corpus.sources import s3
 
 BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 SPECIAL = re.compile(r"[*?\[]")
+VARIES = re.compile(r"[*?\[{]")  # these, and where braces may begin
 
 
 def expanded(pattern: str) -> Iterator[str]:
@@ -29,6 +32,11 @@ def expanded(pattern: str) -> Iterator[str]:
 def fixed_part(name: str) -> str:
     """A name up to its first `*`, `?` or `[`."""
     return SPECIAL.split(name)[0]
+
+
+def local(name: str) -> list[str]:
+    """The files of this machine that a name without braces stands for, in order; a file's itself."""
+    return [name] if Path(name).exists() else sorted(glob.glob(name))  # noqa: PTH207
 
 
 def is_pattern(name: str) -> bool:

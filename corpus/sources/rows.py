@@ -57,11 +57,18 @@ def split_of(key: str) -> str:
     return "train" if share < 0.7 else "val" if share < 0.8 else "test"
 
 
-def described(raw: dict[str, Any], kind: str, image: str) -> dict[str, Any]:
+def described(
+    raw: dict[str, Any],
+    kind: str,
+    image: str,
+    split: str | None = None,
+) -> dict[str, Any]:
     """The fields of a row from what a source says: values as text, None where it says nothing.
 
-    Where no hashtags are named, only words after '#' of a caption are.
+    Where no hashtags are named, only words after '#' of a caption are. split: what folder or name
+    say, where the row itself says nothing.
     """
+    raw = {"split": split} | raw if split else raw
     fields = {"id": text(raw.get("id")) or image, "image": image}
     if kind == "labels":
         split = text(raw["split"]) or "train" if "split" in raw else split_of(fields["id"])

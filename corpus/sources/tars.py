@@ -86,12 +86,11 @@ def _row(file: int, shard: Shard, sample: Sample) -> Row:
     except ValueError as error:
         return refused(where, str(error), image.name if image else "")
     own = f"{shard.stem}/{sample.stem.removeprefix('./')}"
-    raw = ({"split": shard.split} if shard.split else {}) | about
-    raw |= {"id": text(about.get("id")) or text(about.get("key")) or own}
+    raw = about | {"id": text(about.get("id")) or text(about.get("key")) or own}
     raw["hashtags"] = _hashtags(about, words)
     raw["label"] = label if text(about.get("label")) is None else about["label"]
     locator = f"tar:{image.offset}+{image.size}:{shard.path}"
-    return checked(where, locator, described(raw, shard.kind, image.name))
+    return checked(where, locator, described(raw, shard.kind, image.name, shard.split))
 
 
 def _no_image(sample: Sample) -> str:
@@ -104,7 +103,7 @@ def _no_image(sample: Sample) -> str:
 
 def _stem(name: str) -> str:
     """The name of a shard without its ending."""
-    ending = next((end for end in sorted(ENDINGS, key=len)[::-1] if name.lower().endswith(end)), "")
+    ending = next((end for end in ENDINGS if name.lower().endswith(end)), "")
     return name[: len(name) - len(ending)]
 
 

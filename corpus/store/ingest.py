@@ -24,7 +24,7 @@ from corpus.store.finished import Chain, Finished, take_back
 from corpus.store.plan import Plan, Planned, Refusals
 from corpus.store.posts import Label, Post
 from corpus.store.quarantine import note
-from corpus.store.read import STORE, Shard, place_of, shards_of, total
+from corpus.store.read import STORE, Shard, kind_of, place_of, shards_of, total
 from corpus.store.rewrite import linked, named, rewritten
 from corpus.store.write import StoreWriter, bounded_disk, keep_extras, locked, write_list
 
@@ -48,7 +48,7 @@ class Ingest:
 
     def __init__(self, data: Path, name: str, replace: bool, update: bool, shard_bytes: int):
         self.data, self.name, self.replace, self.update = data, name, replace, update
-        self.model = MODELS["posts" if name == "posts" else "labels"]
+        self.model = MODELS[kind_of(name)]
         self.folder = place_of(data, name)
         write.recover(self.folder)
         self.part = self.folder.with_name(f".{self.folder.name}.part")

@@ -114,7 +114,7 @@ class Plan:
     def fill(self, rows: Iterable[Row], model: type[Record], refusals: Refusals, progress: Progress | None) -> None:
         """Takes in the usable rows of the source, and lists the others."""
         self._db.executemany(
-            f"insert into plan values ({', '.join('?' * len(Planned._fields))})",
+            f"insert into plan values ({', '.join('?' * WIDTH)})",
             _planned(rows, model, refusals, progress),
         )
         self._db.commit()

@@ -43,6 +43,11 @@ def place_of(data: Path, name: str) -> Path:
     return within(data / name, data)
 
 
+def kind_of(name: str) -> str:
+    """What the store of this name holds: posts, or labels."""
+    return "posts" if name == "posts" else "labels"
+
+
 def shards_of(folder: Path) -> list[Shard]:
     """The shards that store.json lists; ValueError if it is missing or damaged."""
     path = folder / STORE

@@ -19,7 +19,7 @@ from corpus.store.compare import Compared, compare, described, known
 from corpus.store.ingest import MODELS, load
 from corpus.store.plan import Plan, Refusals
 from corpus.store.posts import Label, Record
-from corpus.store.read import STORE, place_of, read_lines, shards_of, total
+from corpus.store.read import STORE, kind_of, place_of, read_lines, shards_of
 from corpus.store.write import locked
 
 IMAGES = 5_000  # looked at: a minute or two of photographs
@@ -79,7 +79,7 @@ class Trial:
 
     def __init__(self, data: Path, name: str, replace: bool, update: bool, scratch: Path):
         self.name, self.update = name, update
-        self.model = MODELS["posts" if name == "posts" else "labels"]
+        self.model = MODELS[kind_of(name)]
         self.folder = place_of(data, name)
         there = not replace and (self.folder / STORE).exists()
         self.old = shards_of(self.folder) if there else []
@@ -102,7 +102,7 @@ class Trial:
                 self._count(plan)
             result = self._account(plan, found)
             self.refusals.close()
-            return self._tried(result, plan.rows)
+            return self._tried(result, plan)
 
     def _look(self, plan: Plan, threads: int, progress: Progress | None) -> None:
         """Passes the new rows through an import's checks, the images of the first IMAGES too."""
@@ -144,21 +144,19 @@ class Trial:
 
     def _account(self, plan: Plan, found: Compared) -> Import:
         changed = found.differing if self.update else 0
-        given = found, self.refusals, self.update
-        result = account(self.kept, plan.already, changed, *given)
-        return result._replace(digest=total(self.old))
+        return account(self.kept, plan.already, changed, found, self.refusals, self.update)
 
-    def _tried(self, result: Import, rows: int) -> Tried:
+    def _tried(self, result: Import, plan: Plan) -> Tried:
         """The result with its classes, and why an import would refuse all of it."""
         refused, error = self.refusals.spread(REFUSED), ""
         try:
-            if not result.kept and not result.already and not result.changed:
+            if not self.kept and not plan.already:
                 raise nothing(self.folder, self.refusals)
             if self.model is Label:
                 result = result._replace(**noted(self.folder.name, self.classes))
         except Unusable as unusable:
             error = str(unusable)
-        seen = self.checked, rows
+        seen = self.checked, plan.rows
         return Tried(result, self.chosen.pictures(), refused, self.classes, *seen, error)
 
 
