@@ -13,14 +13,6 @@ from scipy import stats
 from scipy.special import gammaln
 
 BINS = 10  # of complexity
-# Networks below which no rank correlation, bootstrap interval or best of k is told: of 3 networks a
-# resample mostly holds one twice, and three in order by chance (1 of 6) would be "+1.00 to +1.00".
-LEAST = 8
-
-
-def enough(networks: int) -> bool:
-    """Whether a statistic over so many networks says anything; else it is withheld."""
-    return networks >= LEAST
 
 
 def edf(errors: Sequence[float], weights: Sequence[float] | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -111,19 +111,26 @@ def call(flow: Callable[..., Any], *arguments: str) -> Any:
         return flow(**keywords(flow, *arguments))
 
 
+def parser(name: str, about: str | None, after: str | None = None) -> argparse.ArgumentParser:
+    """Of `python -m flows.<name>`; what is said before and after the options keeps its lines."""
+    return argparse.ArgumentParser(
+        prog=f"python -m flows.{name}",
+        description=about,
+        epilog=after,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
 def main(flow: Callable[..., Any], argument: str | None = None) -> None:
     """Command line of a stage: `python -m flows.<stage> [argument]`, numbers from params.yaml, `--help` says which."""
     signature = inspect.signature(inspect.unwrap(flow))
     numbers = [str(p.replace(annotation=p.empty)) for p in signature.parameters.values() if p.name != argument]
-    parser = argparse.ArgumentParser(
-        prog=f"python -m flows.{flow.__name__}",
-        description=inspect.getdoc(flow),
-        epilog=f"settings, section {flow.__name__!r} of params.yaml:\n  " + "\n  ".join(numbers) + f"\n\n{HELP}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    named = f"settings, section {flow.__name__!r} of params.yaml"
+    after = f"{named}:\n  " + "\n  ".join(numbers) + f"\n\n{HELP}"
+    command = parser(flow.__name__, inspect.getdoc(flow), after)
     if argument:
-        parser.add_argument(argument)
-    values = vars(parser.parse_args()).values()
+        command.add_argument(argument)
+    values = vars(command.parse_args()).values()
     with user_errors():
         check_once()
         call(flow, *values)

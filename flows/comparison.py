@@ -16,7 +16,8 @@ import torch
 
 from corpus.names import printable
 from corpus.report.markup import document, el, image, table, tiles
-from engine.statistics import LEAST, complexity_bins, complexity_weights, enough
+from engine.enough import LEAST, enough
+from engine.statistics import complexity_bins, complexity_weights
 from engine.twosample import holm, ks, mean_difference, normalised_ks, rank_correlations
 from flows.searchplots import ERROR, draw_edf, panels, save
 from flows.trials import Trials, is_number, read_trials

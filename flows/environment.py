@@ -3,7 +3,6 @@
 Every command looks at them before anything runs. engine/environment.py has the table.
 """
 
-import argparse
 import difflib
 import os
 import re
@@ -76,13 +75,9 @@ def table() -> str:
 
 def main() -> None:
     """Command line: the table; exit code 2 where a variable that is set is wrong."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.environment", description=__doc__, epilog=table(), formatter_class=raw
-    )
-    parser.parse_args()
-    from flows.command import user_errors
+    from flows.command import parser, user_errors
 
+    parser("environment", __doc__, table()).parse_args()
     with user_errors():
         print(table())
 

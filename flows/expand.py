@@ -4,10 +4,9 @@ Feichtenhofer 2020, "X3D", arXiv 2004.04730, section 3.2; flows/expansion.py com
 that was cut short goes on where it was.
 """
 
-import argparse
 from pathlib import Path
 
-from flows.command import user_errors
+from flows.command import parser, user_errors
 
 TRAINED = (
     "depth",
@@ -18,17 +17,15 @@ TRAINED = (
 
 def main() -> None:
     """Command line."""
-    raw = argparse.RawDescriptionHelpFormatter
-    about = {"prog": "python -m flows.expand", "description": __doc__}
-    parser = argparse.ArgumentParser(**about, formatter_class=raw)
-    parser.add_argument("section", type=Path, help="YAML of a backbone section of kind anynet")
+    command = parser("expand", __doc__)
+    command.add_argument("section", type=Path, help="YAML of a backbone section of kind anynet")
     times = "multiply-adds of the result over the start's (default: 8)"
-    parser.add_argument("--factor", type=float, default=8, help=times)
+    command.add_argument("--factor", type=float, default=8, help=times)
     axes = {"nargs": "+", "default": TRAINED, "choices": TRAINED}
-    parser.add_argument("--axes", **axes, help="to try in each step")
+    command.add_argument("--axes", **axes, help="to try in each step")
     out = "where the result is written (default: expanded.yaml)"
-    parser.add_argument("--out", type=Path, default=Path("expanded.yaml"), help=out)
-    given = parser.parse_args()
+    command.add_argument("--out", type=Path, default=Path("expanded.yaml"), help=out)
+    given = command.parse_args()
     with user_errors():
         from flows.expansion import expanded
 

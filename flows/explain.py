@@ -5,7 +5,6 @@ the rules would make of it. Settings are those of section corpus in params.yaml,
 is data/posts/synonyms.tsv where there is one.
 """
 
-import argparse
 import csv
 import gc
 from collections.abc import Collection, Mapping
@@ -18,7 +17,7 @@ from corpus.hashtags.plurals import candidates
 from corpus.hashtags.story import Decision, Told
 from corpus.names import printable
 from flows import settings
-from flows.command import user_errors
+from flows.command import parser, user_errors
 
 TABLE = Path("data/posts/synonyms.tsv")
 CHANGED = "note: out/corpus is of other settings of hashtags than params.yaml has now"
@@ -123,15 +122,11 @@ def explained(rules: Canon, tags: Collection[str], out: Path, as_run: bool = Tru
 
 def main() -> None:
     """Print the steps of each tag."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.explain",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("tags", nargs="+", metavar="TAG", help="a hashtag as typed; quote the #")
+    command = parser("explain", __doc__)
+    command.add_argument("tags", nargs="+", metavar="TAG", help="a hashtag as typed; quote the #")
     wordnet = "WordNet file or folder: tell by the rules with it, not by the run"
-    parser.add_argument("--wordnet", metavar="FILE", help=wordnet)
-    given = parser.parse_args()
+    command.add_argument("--wordnet", metavar="FILE", help=wordnet)
+    given = command.parse_args()
     with user_errors():
         gc.disable()  # a WordNet is a million small objects, all kept to the end
         section, out = settings.load()["corpus"], settings.OUT / "corpus"

@@ -4,30 +4,27 @@ Shows what each rule of Dollár et al. 2021 (arXiv 2103.06877) makes of it, and 
 flows/scaling.py computes.
 """
 
-import argparse
 from pathlib import Path
 
-from flows.command import user_errors
+from flows.command import parser, user_errors
 
 FAST = "d1_w8_g8_r1"
 
 
 def main() -> None:
     """Print the table and write the chosen section."""
-    raw = argparse.RawDescriptionHelpFormatter
-    about = {"prog": "python -m flows.scale", "description": __doc__}
-    parser = argparse.ArgumentParser(**about, formatter_class=raw)
-    parser.add_argument("file", type=Path, help="a regnet, anynet or efficientnet (YAML)")
+    command = parser("scale", __doc__)
+    command.add_argument("file", type=Path, help="a regnet, anynet or efficientnet (YAML)")
     times = "times the flops (default: 4; less than 1 shrinks)"
-    parser.add_argument("--factor", type=float, default=4, help=times)
+    command.add_argument("--factor", type=float, default=4, help=times)
     rule = f"of the section that is written (default: {FAST}, dWr)"
-    parser.add_argument("--rule", default=FAST, help=rule)
-    parser.add_argument("--out", type=Path, help="file to write that section to")
+    command.add_argument("--rule", default=FAST, help=rule)
+    command.add_argument("--out", type=Path, help="file to write that section to")
     pixels = "pixels of the images (default: corpus.size of params.yaml)"
-    parser.add_argument("--resolution", type=int, help=pixels)
+    command.add_argument("--resolution", type=int, help=pixels)
     images = "images of a measured forward pass (default: 8)"
-    parser.add_argument("--batch", type=int, default=8, help=images)
-    given = parser.parse_args()
+    command.add_argument("--batch", type=int, default=8, help=images)
+    given = command.parse_args()
     with user_errors():
         from flows.scaling import scale
 

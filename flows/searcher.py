@@ -4,11 +4,10 @@ On another machine, with the same checkout, params.yaml and out/corpus, and one 
 TAGDAG_SEARCH_STORAGE=postgresql://user@host/base MLFLOW_TRACKING_URI=http://host:5000 python -m flows.searcher
 """
 
-import argparse
 import importlib
 import sys
 
-from flows.command import keywords, user_errors
+from flows.command import keywords, parser, user_errors
 from flows.warm import follow_stdin
 
 
@@ -38,12 +37,10 @@ def work(follow: bool) -> None:
 
 def main() -> None:
     """Command line of one more worker."""
-    raw = argparse.RawDescriptionHelpFormatter
-    about = {"prog": "python -m flows.searcher", "description": __doc__}
-    parser = argparse.ArgumentParser(**about, formatter_class=raw)
+    command = parser("searcher", __doc__)
     follow = "as the stage starts it: begin and end with it"
-    parser.add_argument("--follow", action="store_true", help=follow)
-    given = parser.parse_args()
+    command.add_argument("--follow", action="store_true", help=follow)
+    given = command.parse_args()
     with user_errors(warn=not given.follow):
         work(given.follow)
 

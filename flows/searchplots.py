@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from engine.enough import LEAST
 from engine.statistics import best_of, complexity_bins, complexity_weights, edf, pareto_front
-from flows.trials import COSTS, FEW, Trials, is_number
+from flows.trials import COSTS, Trials, is_number
 
 ERROR = "held-out error (%)"
 BLUE, GREEN, RED, GREY = "#2563c9", "#2b8a3e", "#d9480f", "#8a94a3"
@@ -133,7 +134,7 @@ def axes(trials: Trials, ranges: Ranges) -> tuple[Any, str] | None:
         plot.set_xlabel(axis, parse_math=False)
         plot.set_ylabel("error (%)")
     if not ranges:
-        return figure, f"Of fewer than {FEW} networks, what values are good is not told."
+        return figure, f"Of fewer than {LEAST} networks, what values are good is not told."
     return figure, (
         "Green: median and 95 % interval of the value in good networks (empirical bootstrap: the best of a quarter of "
         "the networks, 10,000 times). An interval as wide as the points says that the axis does not matter here."

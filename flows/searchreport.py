@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
-from corpus.report.markup import Markup, cautions_box, document, el, image, table, tiles
+from corpus.report.markup import Markup, cautions_box, document, el, flow_style, image, table, tiles
+from engine.enough import LEAST
 from engine.statistics import good_ranges
 from flows import searchplots, searchtables
-from flows.searchtables import error_of, flow_style
-from flows.trials import FEW, Trials
+from flows.searchtables import error_of
+from flows.trials import Trials
 
 Parts = list[Markup]
 
@@ -50,7 +51,7 @@ def write(out: Path, rows: list[dict[str, Any]], retrained: list[dict[str, Any]]
 
 def _ranges(trials: Trials) -> searchplots.Ranges:
     """Where the good values of each axis lie; none of too few networks."""
-    if len(trials.complete) < FEW:
+    if len(trials.complete) < LEAST:
         return {}
     return good_ranges(trials.axes, trials.of("error"), torch.Generator().manual_seed(0))
 
@@ -74,9 +75,9 @@ def _page(trials: Trials, sections: dict[str, list[Markup | None]]) -> str:
 def warned(trials: Trials) -> list[str]:
     """What a reader should know first: one sentence each, with what to do."""
     told, number, reference = [], len(trials.complete), trials.reference
-    if number < FEW:
+    if number < LEAST:
         told.append(
-            f"The statistics stand on {trials.count()}, fewer than {FEW} complete ones: the best "
+            f"The statistics stand on {trials.count()}, fewer than {LEAST} complete ones: the best "
             "is one of few, another search would find another; raise search.trials."
         )
     if number and reference and reference["error"] < trials.complete[0]["error"]:
@@ -97,7 +98,7 @@ def _figure(path: Path, figure: Any, caption: str) -> Markup:
 
 def _about(about: dict[str, Any]) -> Markup:
     def shown(value: Any) -> Any:
-        return flow_style(value) if isinstance(value, dict) else value
+        return el("code", flow_style(value)) if isinstance(value, dict) else value
 
     return table(["", ""], [[key, shown(value)] for key, value in about.items()])
 

@@ -5,18 +5,18 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
-from corpus.report.markup import Markup, el, short, table
+from corpus.report.markup import Markup, el, flow_style, short, table
+from engine.enough import LEAST
 from engine.statistics import spread
 from engine.twosample import rank_correlations
 from flows import searchplots
-from flows.trials import COSTS, FEW, Trials, is_number
+from flows.trials import COSTS, Trials, is_number
 
 Parts = list[Markup]
 HEAD = ["error", "top-5 error"]
 WITHHELD = (
-    f"Rank correlations and the ranges of good values are withheld: of fewer than {FEW} networks "
+    f"Rank correlations and the ranges of good values are withheld: of fewer than {LEAST} networks "
     "they would be chance; raise search.trials."
 )
 
@@ -24,12 +24,6 @@ WITHHELD = (
 def error_of(row: dict[str, Any] | None, key: str = "error") -> str:
     """An error in percent, or `none`."""
     return f"{row[key]:.2f} %" if row and is_number(row.get(key)) else "none"
-
-
-def flow_style(section: Any) -> Markup:
-    """A section of params.yaml in one line."""
-    text = yaml.safe_dump(section, default_flow_style=True, sort_keys=False, width=1e9)
-    return el("code", text.strip(" .\n"))
 
 
 def _cells(row: dict[str, Any], costs: list[str]) -> list[str]:
@@ -54,7 +48,7 @@ def best(trials: Trials) -> Parts:
     named = [(f"best (trial {row['trial']})", row) for row in trials.complete[:1]]
     if trials.reference:
         named.append(("reference", trials.reference))
-    rows = [[name, *_cells(row, known), flow_style(row.get("network"))] for name, row in named]
+    rows = [[name, *_cells(row, known), el("code", flow_style(row.get("network")))] for name, row in named]
     right = range(1, len(HEAD + heads) + 1)
     return [table(["", *HEAD, *heads, "network"], rows, right)] if rows else []
 

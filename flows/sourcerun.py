@@ -8,6 +8,7 @@ where the tracking server is another.
 Every step finds what an earlier try has left, so it bears repetition.
 """
 
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -103,13 +104,21 @@ def _filled(model: Any, record: dict[str, Any]) -> None:
 
 @patient
 def log_numbers(run_id: str, model_id: str, values: dict[str, float], data: tuple[str, str]) -> None:
-    """Log numbers of a model on its run and on its own page; `data`: name and digest tested on."""
+    """Log numbers of a model on its run and on its own page; NaN takes back one that is there.
+
+    data: name and digest of what it was tested on.
+    """
     from mlflow.entities import Metric
 
-    now, (name, key) = int(time.time() * 1000), data
+    client, now, (name, key) = tracking.connect(), int(time.time() * 1000), data
+    known = client.get_run(run_id).data.metrics
     about = {"model_id": model_id, "dataset_name": name, "dataset_digest": key[:36]}
-    metrics = [Metric(key, value, now, 0, run_id=run_id, **about) for key, value in values.items()]
-    tracking.connect().log_batch(run_id, metrics=metrics, synchronous=True)
+    metrics = [
+        Metric(number, value, now, 0, run_id=run_id, **about)
+        for number, value in values.items()
+        if number in known or not math.isnan(value)
+    ]
+    client.log_batch(run_id, metrics=metrics, synchronous=True)
 
 
 @patient

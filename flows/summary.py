@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from flows.predictions import Examined, Predicted, hits
+from flows.predictions import Examined, Model, Predicted, hits
 from flows.verdict import REFERENCE
 
 ARM = ("candidate", "target", "init", "mode", "labels", "size")
@@ -18,7 +18,6 @@ CHOICE = ("chosen", "scores", "fit", "held_out")
 # of the registered seed
 OWN = ("seed", "weights", "head", "top1", "top1_lower_bound", "top5", "samples")
 Record = dict[str, Any]
-Model = tuple[Record, Examined, list[Predicted]]
 
 
 def named(record: Record) -> str:

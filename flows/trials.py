@@ -22,8 +22,6 @@ COSTS = {  # what a network may cost: name, size of the unit it is shown in
     "latency_ms": ("latency (ms)", 1),
 }
 
-FEW = 8  # engine.statistics.LEAST, without torch
-
 
 def is_number(value: Any) -> bool:
     """A finite number, which null, NaN, True and words are not."""

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows.command import user_errors
+from flows.command import parser, user_errors
 from flows.orchestrate import flow, orchestrated
 from flows.pipeline import only_driver, pipeline, summary, unhurried
 from flows.schedule import add_options, due, serve
@@ -86,18 +86,14 @@ def watch(
 
 def main() -> None:
     """Command line of the import with the pipeline behind it."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.watch",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("targets", nargs="*", help="stages, with what they need (default: all)")
-    parser.add_argument("--posts", metavar="SOURCE", help="a table, tars, a folder of tars, s3://")
-    parser.add_argument("--labels", metavar="SOURCE", help="likewise, of labelled images")
-    parser.add_argument("--images", help="folder or s3:// prefix of a table's images")
-    parser.add_argument("--target", default="target", help="name of the labelled set")
-    add_options(parser)
-    options = vars(parser.parse_args())
+    command = parser("watch", __doc__)
+    command.add_argument("targets", nargs="*", help="stages, with what they need (default: all)")
+    command.add_argument("--posts", metavar="SOURCE", help="a table, tars, a folder of tars, s3://")
+    command.add_argument("--labels", metavar="SOURCE", help="likewise, of labelled images")
+    command.add_argument("--images", help="folder or s3:// prefix of a table's images")
+    command.add_argument("--target", default="target", help="name of the labelled set")
+    add_options(command)
+    options = vars(command.parse_args())
     with user_errors():
         schedule = due(argparse.Namespace(cron=options.pop("cron"), every=options.pop("every")))
         if schedule:

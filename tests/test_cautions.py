@@ -4,11 +4,10 @@ import re
 
 import pytest
 
-from engine.statistics import LEAST
+from engine.enough import LEAST
 from flows import report, settings
 from flows.modelreport import cautions
 from flows.modelreport.page import page
-from flows.trials import FEW
 from tests.modelreports import Made, found, plain, quiet, remade
 from tests.searches import search
 
@@ -78,7 +77,7 @@ WARNINGS = [
 
 
 def test_few_are_as_few_as_the_statistics_say():
-    assert FEW == LEAST
+    assert cautions.LEAST == LEAST
 
 
 NAMES = [change.__name__ for change, _ in WARNINGS]

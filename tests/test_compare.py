@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from engine.statistics import LEAST
+from engine.enough import LEAST
 from flows import compare, comparison
 from tests.searches import leave, search
 

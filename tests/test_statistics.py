@@ -8,13 +8,12 @@ import pytest
 import torch
 from scipy import stats
 
+from engine.enough import LEAST, enough
 from engine.statistics import (
-    LEAST,
     best_of,
     complexity_bins,
     complexity_weights,
     edf,
-    enough,
     good_ranges,
     over_seeds,
     pareto_front,

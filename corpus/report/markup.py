@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 STYLE = Path(__file__).with_name("page.css")
 VOID = {"br", "img", "meta"}
@@ -55,6 +57,12 @@ def table(header: list[Any], rows: Iterable[list[Any]], numeric: Iterable[int] =
 
     body = el("tbody", *(row("td", values) for values in rows))
     return el("div", el("table", el("thead", row("th", header)), body), class_="scroll")
+
+
+def flow_style(section: Any) -> str:
+    """A section of params.yaml on one line; it is text, not Markup."""
+    dumped = yaml.safe_dump(section, default_flow_style=True, sort_keys=False, width=1e9)
+    return dumped.strip(" .\n")  # a value that is no section ends in `...`
 
 
 def number(value: Any) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from engine.enough import LEAST
 from flows.modelreport import edges, words
 from flows.modelreport.findings import Findings
-from flows.trials import FEW
 
 FEW_IMAGES = 30  # of a class: the interval of 50 % is 33 to 67
 UNBALANCED = 2  # times as many labels in one class as in another
@@ -126,10 +126,10 @@ def duplicates(findings: Findings) -> Iterator[str]:
 
 def few_networks(findings: Findings) -> Iterator[str]:
     """A winner and statistics of a search of a handful of networks."""
-    if findings.search and len(findings.search.complete) < FEW:
+    if findings.search and len(findings.search.complete) < LEAST:
         number = words.counted(len(findings.search.complete), "network")
         yield (
-            f"The search stands on {number}, fewer than {FEW}: its winner is one of few, "
+            f"The search stands on {number}, fewer than {LEAST}: its winner is one of few, "
             "and its report withholds rank correlations; raise search.trials."
         )
 

@@ -1,10 +1,6 @@
 """Section: where the numbers come from, and where more is to be seen."""
 
-from typing import Any
-
-import yaml
-
-from corpus.report.markup import Markup, el, short, table, tag
+from corpus.report.markup import Markup, el, flow_style, short, table, tag
 from flows.modelreport.findings import Findings
 
 UIS = (
@@ -16,11 +12,6 @@ REPORTS = {
     "the search": "out/search/report.html",
 }
 WEB = ("http://", "https://")
-
-
-def flow(section: Any) -> str:
-    """A section of params.yaml on one line."""
-    return yaml.safe_dump(section, default_flow_style=True, sort_keys=False, width=1e9).strip()
 
 
 def _address(url: str) -> Markup:
@@ -36,7 +27,7 @@ def section(findings: Findings) -> list[Markup]:
     for key, value in findings.origin.items():
         origin.append([tag(key.removeprefix("tagdag.")), el("code", short(value, 200))])
     settings = [
-        el("li", el("b", name), " ", el("code", short(flow(section), 2000)))
+        el("li", el("b", name), " ", el("code", short(flow_style(section), 2000)))
         for name, section in findings.settings.items()
     ]
     pages = []

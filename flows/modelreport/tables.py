@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.shards.index import INDEX
+from corpus.shards.index import INDEX, REPAIR
 from flows import settings
 from flows.modelreport.findings import Answers, Duplicate, Labels
 
@@ -23,7 +23,7 @@ def set_of(target: str) -> Path:
     return settings.OUT / "corpus" / "targets" / target
 
 
-def _table(file: Path, columns: list[str], filters: Any) -> pa.Table | None:
+def _table(file: Path, columns: list[str], filters: Any, fix: str = AGAIN) -> pa.Table | None:
     """Some rows of a table; None where there is no such file, ValueError where it is damaged."""
     if not file.is_file():
         return None
@@ -31,7 +31,7 @@ def _table(file: Path, columns: list[str], filters: Any) -> pa.Table | None:
         return pq.read_table(file, columns=columns, filters=filters, partitioning=None)
     except (pa.ArrowException, OSError, KeyError) as error:
         cause = str(error).splitlines()[0]
-        raise ValueError(f"{file} cannot be read ({cause}): {AGAIN}") from error
+        raise ValueError(f"{file} cannot be read ({cause}): {fix}") from error
 
 
 def answered(model: str, target: str) -> Answers | None:
@@ -80,7 +80,7 @@ def pictures(folder: Path, ids: Iterable[str]) -> dict[str, bytes]:
     """
     wanted = sorted({key for key in ids if key})
     columns = ["id", "shard", "offset", "size"]
-    table = _table(folder / INDEX, columns, [("id", "in", wanted)]) if wanted else None
+    table = _table(folder / INDEX, columns, [("id", "in", wanted)], REPAIR) if wanted else None
     found = {}
     for row in table.to_pylist() if table is not None else ():
         with (folder / f"{row['shard']:05d}.tar").open("rb") as tar:
@@ -104,7 +104,7 @@ def labelled(targets: Sequence[str]) -> dict[str, Labels]:
 def labels_of(target: str, held_out: tuple[str, ...] = ()) -> Labels | None:
     """How many images each class of a labelled set has in each split."""
     file = set_of(target) / INDEX
-    table = _table(file, ["split", "targets"], None)
+    table = _table(file, ["split", "targets"], None, REPAIR)
     if table is None:
         return None
     names = json.loads(table.schema.metadata[b"tagdag"])["names"]
