@@ -49,7 +49,7 @@ test: setup data lint ## ruff, import contracts and the tests
 	@python -m pytest -m serial
 
 dag: setup ## compute anew which code each stage of dvc.yaml depends on
-	@python -m flows.code
+	@python -m flows.running.code
 
 lint: setup ## ruff and the import contracts
 	@ruff check . && ruff format --check . && lint-imports --no-logo --no-cache

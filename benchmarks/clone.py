@@ -8,12 +8,16 @@ from typing import Any
 
 import yaml
 
-from corpus.sample import draw
+from corpus.drawn.sample import draw
 
 
 def merged(params: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     """The overlay over the params, section by section."""
-    nested = [name for name in overlay if isinstance(overlay[name], dict) and isinstance(params.get(name), dict)]
+    nested = [
+        name
+        for name in overlay
+        if isinstance(overlay[name], dict) and isinstance(params.get(name), dict)
+    ]
     return params | overlay | {name: merged(params[name], overlay[name]) for name in nested}
 
 
@@ -29,7 +33,9 @@ def override(assignment: str) -> dict[str, Any]:
     """`search.trials=2` as a nested section."""
     path, equals, value = assignment.partition("=")
     if not equals or not all(path.split(".")):
-        raise ValueError(f"-S {assignment}: write section.key=value, for example -S finetune.seeds=[0,1]")
+        raise ValueError(
+            f"-S {assignment}: write section.key=value, for example -S finetune.seeds=[0,1]"
+        )
     section = parsed(value, f"-S {assignment}")
     for key in reversed(path.split(".")):
         section = {key: section}
@@ -52,7 +58,9 @@ def sampled(work: Path, posts: int = 300, labelled: tuple[int, int, int] = (8, 4
 
 def git(folder: Path, *arguments: str, **env: str) -> str:
     """Output of a git command in a folder; ValueError with git's message."""
-    done = subprocess.run(["git", *arguments], cwd=folder, env=os.environ | env, capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, env=os.environ | env, capture_output=True, text=True
+    )
     if done.returncode:
         raise ValueError(
             f"git {arguments[0]}: {done.stderr.strip()}: mend that, the DAG runs in a clone of this project"
@@ -65,7 +73,9 @@ def checkout(origin: Path, work: Path) -> str:
     if not (work / ".git").exists():
         work.parent.mkdir(parents=True, exist_ok=True)
         git(origin, "clone", "--quiet", "--no-checkout", str(origin), str(work))
-    kept = {path: path.read_bytes() for path in (work / "data.dvc", work / "dvc.lock") if path.exists()}
+    kept = {
+        path: path.read_bytes() for path in (work / "data.dvc", work / "dvc.lock") if path.exists()
+    }
     git(work, "fetch", "--quiet", str(origin), "HEAD")
     git(work, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
     for path, content in kept.items():
@@ -86,6 +96,13 @@ def committed(work: Path, message: str) -> None:
     """Commit data.dvc and params.yaml in the clone, dated as the commit below: the same content, the same commit."""
     date = git(work, "log", "-1", "--format=%cI")
     git(work, "add", "data.dvc", "params.yaml")
-    identity = ("-c", "user.name=tagdag", "-c", "user.email=tagdag@localhost", "-c", "commit.gpgsign=false")
+    identity = (
+        "-c",
+        "user.name=tagdag",
+        "-c",
+        "user.email=tagdag@localhost",
+        "-c",
+        "commit.gpgsign=false",
+    )
     options = ("--quiet", "--allow-empty", "--no-verify", "-m", message)
     git(work, *identity, "commit", *options, GIT_AUTHOR_DATE=date, GIT_COMMITTER_DATE=date)

@@ -18,8 +18,8 @@ from numpy import ndarray
 from scipy import stats
 
 from benchmarks.coverage_rules import RULES
-from engine.cores import processor
-from engine.intervals import Squares, squares
+from engine.core.cores import processor
+from engine.measure.intervals import Squares, squares
 
 RESULTS = Path(__file__).parent / "results/coverage.md"
 SEEDS, IMAGES = (3, 5, 10), (100, 500, 2000)
@@ -145,7 +145,7 @@ settings: true accuracy 30, 60, 80, 95 %; standard deviation of a seed's true ac
 points (at 95 % without the last); standard deviation of an image's ease 1 and 2 of what is left.
 The gain: 10 points, 5 at 95 %, over a network whose images' ease and seeds' luck correlate by 0.6.
 {rounds:,} experiments a setting: a figure is off by less than {off:.1f} points, 19 times of 20.
-`this rule`: engine/intervals.py."""
+`this rule`: engine/measure/intervals.py."""
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy import ndarray
 from scipy import stats
 
-from engine.intervals import Squares, of_accuracy, of_gain
+from engine.measure.intervals import Squares, of_accuracy, of_gain
 from metrics.accuracy import wilson
 
 

@@ -21,20 +21,28 @@ import torch.nn.functional as F
 from PIL import Image
 
 from benchmarks.packs import CIFAR, PHOTOS, members
-from corpus.duplicates.fingerprint import fingerprint, mirrored
 from corpus.duplicates.hamming import RADIUS, near
 from corpus.duplicates.overlap import LIKE, SAME, verify
 from corpus.duplicates.search import NEIGHBOURS, exact, knn, neighbour_pairs
-from corpus.shards.images import decode
-from engine.features import features
-from engine.network import network
-from engine.profile import device_name
+from corpus.media.fingerprint import fingerprint, mirrored
+from corpus.media.images import decode
+from engine.core.network import network
+from engine.measure.profile import device_name
 from engine.training.loop import initialise, train
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
+from engine.twins.features import features
 
 RESULTS = Path(__file__).parent / "results"
-BACKBONE = {"name": "regnet", "depth": 6, "w_0": 32, "w_a": 32, "w_m": 2.2, "group_width": 16, "stem_width": 16}
+BACKBONE = {
+    "name": "regnet",
+    "depth": 6,
+    "w_0": 32,
+    "w_a": 32,
+    "w_m": 2.2,
+    "group_width": 16,
+    "stem_width": 16,
+}
 ENLARGED = 96  # px at which features are taken: a map of 6 x 6 regions rather than 4 x 4
 PEER = 5000  # codes that the peer compares with each other
 
@@ -54,8 +62,14 @@ def codes_of(pixels: np.ndarray) -> np.ndarray:
 
 def read(packs: Path, pack: str, below: str) -> Set:
     """The images of a pack below one of its folders."""
-    files = [(name, data) for name, data in members(packs, pack, below) if name.lower().endswith((".jpeg", ".jpg"))]
-    digests = np.frombuffer(b"".join(hashlib.sha256(data).digest() for _, data in files), np.uint8).reshape(-1, 32)
+    files = [
+        (name, data)
+        for name, data in members(packs, pack, below)
+        if name.lower().endswith((".jpeg", ".jpg"))
+    ]
+    digests = np.frombuffer(
+        b"".join(hashlib.sha256(data).digest() for _, data in files), np.uint8
+    ).reshape(-1, 32)
     pixels = np.stack([decode(data) for _, data in files])
     return Set(pixels, [name.removeprefix(below) for name, _ in files], digests, codes_of(pixels))
 
@@ -70,7 +84,9 @@ def jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
 
 
 def resized(pixels: np.ndarray, size: int, box: tuple | None = None) -> np.ndarray:
-    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS, box=box))
+    return np.asarray(
+        Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS, box=box)
+    )
 
 
 def rescaled(size: int) -> Callable:
@@ -122,12 +138,19 @@ def trained(tiny: Set, epochs: float) -> Callable[[np.ndarray], torch.Tensor]:
     """A function from images to R-MAC features of a network trained on the classes of the train split."""
     initialise(0)
     samples = Classes(tiny)
-    net = network(BACKBONE, {"name": "supervised", "scale": (0.3, 1.0)}, {"name": "linear"}, len(samples.names))
+    net = network(
+        BACKBONE,
+        {"name": "supervised", "scale": (0.3, 1.0)},
+        {"name": "linear"},
+        len(samples.names),
+    )
     train(net, samples, Training(Recipe(batch=128, rate=0.2, warmup=0.3), epochs))
 
     def batches(pixels: np.ndarray) -> Iterator[torch.Tensor]:
         for part in torch.from_numpy(pixels).split(256):
-            yield F.interpolate(net.plain(part.to(net.augment.gain.device)), size=ENLARGED, mode="bilinear")
+            yield F.interpolate(
+                net.plain(part.to(net.augment.gain.device)), size=ENLARGED, mode="bilinear"
+            )
 
     return lambda pixels: features(net.backbone, batches(pixels))
 
@@ -162,8 +185,12 @@ def searches(a: Set, b: Set, embed: Callable, vectors: torch.Tensor) -> dict[str
 def sheet(path: Path, a: Set, b: Set, pairs: np.ndarray, columns: int = 24) -> None:
     """PNG of the first pairs, the image of a above that of b."""
     rows, columns = [], min(columns, len(pairs))
-    for part in np.array_split(pairs[: 8 * columns], range(columns, min(len(pairs), 8 * columns), columns)):
-        tiles = [np.concatenate([resized(a.pixels[i], 64), resized(b.pixels[j], 64)]) for i, j in part]
+    for part in np.array_split(
+        pairs[: 8 * columns], range(columns, min(len(pairs), 8 * columns), columns)
+    ):
+        tiles = [
+            np.concatenate([resized(a.pixels[i], 64), resized(b.pixels[j], 64)]) for i, j in part
+        ]
         tiles += [np.full((128, 64, 3), 255, np.uint8)] * (columns - len(tiles))
         rows.append(np.pad(np.concatenate(tiles, 1), ((0, 8), (0, 0), (0, 0)), constant_values=255))
     Image.fromarray(np.concatenate(rows)).save(path)
@@ -174,8 +201,13 @@ def planted(tiny: Set, count: int) -> tuple[Set, np.ndarray]:
     rng = np.random.default_rng(0)
     sources = np.concatenate([rng.choice(len(tiny.names), count, replace=False) for _ in KINDS])
     changes = [change for change in KINDS.values() for _ in range(count)]
-    pixels = np.stack([change(tiny.pixels[i], rng) for i, change in zip(sources, changes, strict=True)])
-    names = [f"{kind}: {tiny.names[i]}" for kind, i in zip(np.repeat(list(KINDS), count), sources, strict=True)]
+    pixels = np.stack(
+        [change(tiny.pixels[i], rng) for i, change in zip(sources, changes, strict=True)]
+    )
+    names = [
+        f"{kind}: {tiny.names[i]}"
+        for kind, i in zip(np.repeat(list(KINDS), count), sources, strict=True)
+    ]
     return Set(pixels, names, np.empty((0, 32), np.uint8), codes_of(pixels)), sources
 
 
@@ -184,7 +216,12 @@ def planted_table(
 ) -> tuple[list[str], np.ndarray]:
     """Recall / precision in per cent per kind and search, and the pairs verified beyond the planted ones."""
     twin = {int(i): int(i) for i in sources} | {int(j): int(i) for i, j in equal}
-    first = np.array([twin.get(i, i) for i in range(max(sources.max(), *(p[:, 0].max() for p in found.values())) + 1)])
+    first = np.array(
+        [
+            twin.get(i, i)
+            for i in range(max(sources.max(), *(p[:, 0].max() for p in found.values())) + 1)
+        ]
+    )
     lines = ["| planted | " + " | ".join(found) + " |", "|" + " --- |" * (len(found) + 1)]
     for k, kind in enumerate(KINDS):
         cells = []
@@ -223,7 +260,9 @@ def brute_force(codes: np.ndarray, rows: int = 256) -> int:
     found, codes = 0, np.asfortranarray(codes)
     for start in range(0, len(codes), rows):
         part, rest = codes[start : start + rows], codes[start:]
-        distance = sum(np.bitwise_count(part[:, None, word] ^ rest[:, word]) for word in range(codes.shape[1]))
+        distance = sum(
+            np.bitwise_count(part[:, None, word] ^ rest[:, word]) for word in range(codes.shape[1])
+        )
         found += int(np.triu(distance <= RADIUS, 1).sum())
     return found
 
@@ -231,8 +270,14 @@ def brute_force(codes: np.ndarray, rows: int = 256) -> int:
 def speed_table(tiny: Set, sizes: list[int], runs: int) -> list[str]:
     """Codes per second, then each number of codes against the peer's time for as many pairs, interleaved."""
     rate = [2000 / seconds(lambda: codes_of(tiny.pixels[:2000])) for _ in range(runs)]
-    lines = [f"fingerprint: {median(rate):,.0f} images/s of 64 px ({1e6 / median(rate):.0f} us each)", ""]
-    lines += ["| codes | near, s | brute force, s | ratio (min to max) |", "| --- | --- | --- | --- |"]
+    lines = [
+        f"fingerprint: {median(rate):,.0f} images/s of 64 px ({1e6 / median(rate):.0f} us each)",
+        "",
+    ]
+    lines += [
+        "| codes | near, s | brute force, s | ratio (min to max) |",
+        "| --- | --- | --- | --- |",
+    ]
     for n in sizes:
         codes, times, part = with_planted(n), [], min(n, PEER)
         for _ in range(runs):
@@ -243,7 +288,9 @@ def speed_table(tiny: Set, sizes: list[int], runs: int) -> list[str]:
         ratios = sorted(p / o for o, p in times)
         extrapolated = f" (from {PEER:,} codes)" if n > PEER else ""
         spread = f"{median(ratios):.0f} ({ratios[0]:.0f} to {ratios[-1]:.0f})"
-        lines.append(f"| {n:,} | {median(ours):.2f} | {median(peer):.1f}{extrapolated} | {spread} |")
+        lines.append(
+            f"| {n:,} | {median(ours):.2f} | {median(peer):.1f}{extrapolated} | {spread} |"
+        )
     return lines
 
 
@@ -264,7 +311,9 @@ def learnt(options: argparse.Namespace, tiny: Set, cifar: Set, equal: np.ndarray
     vectors = embed(tiny.pixels)
     copies, sources = planted(tiny, options.planted)
     yield f"\n## {options.planted} planted copies of each kind: recall / precision, %\n"
-    lines, beyond = planted_table(searches(tiny, copies, embed, vectors), sources, equal, options.planted)
+    lines, beyond = planted_table(
+        searches(tiny, copies, embed, vectors), sources, equal, options.planted
+    )
     yield from lines
     yield f"\nverified beyond the planted: {len(beyond)} pairs\n"
     yield from (f"- {tiny.names[i]} and {copies.names[j]}" for i, j in beyond[:20])
@@ -280,7 +329,10 @@ def learnt(options: argparse.Namespace, tiny: Set, cifar: Set, equal: np.ndarray
 def report(options: argparse.Namespace) -> Iterator[str]:
     """The lines of the result."""
     started = time.monotonic()
-    tiny, cifar = read(options.packs, PHOTOS, "tinyimagenet/setA/"), read(options.packs, CIFAR, "cifar10/test/")
+    tiny, cifar = (
+        read(options.packs, PHOTOS, "tinyimagenet/setA/"),
+        read(options.packs, CIFAR, "cifar10/test/"),
+    )
     options.sheets.mkdir(parents=True, exist_ok=True)
     versions = f"torch {torch.__version__}, numpy {np.__version__}"
     yield f"{device_name(torch.device('cpu'))}; {versions}; {datetime.now(UTC):%Y-%m-%d}"
@@ -294,14 +346,23 @@ def report(options: argparse.Namespace) -> Iterator[str]:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.duplicates", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.duplicates", description=__doc__.split("\n\n")[0]
+    )
     add = parser.add_argument
     add("--packs", type=Path, default=Path("../shared/data"), help="folder of the packs (*.tar.xz)")
     add("--planted", type=int, default=200, help="copies of each kind")
     add("--epochs", type=float, default=3, help="of the network that gives the learnt features")
-    add("--codes", type=int, nargs="+", default=[35_000, 1_000_000], help="codes of the speed table")
+    add(
+        "--codes", type=int, nargs="+", default=[35_000, 1_000_000], help="codes of the speed table"
+    )
     add("--runs", type=int, default=3, help="of each side of the speed table, interleaved")
-    add("--sheets", type=Path, default=Path(".tagdag/duplicates"), help="folder of the contact sheets")
+    add(
+        "--sheets",
+        type=Path,
+        default=Path(".tagdag/duplicates"),
+        help="folder of the contact sheets",
+    )
     add("--out", action="store_true", help=f"also write {RESULTS.name}/duplicates.md")
     options, lines = parser.parse_args(), ["# Duplicate search", ""]
     for line in report(options):

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from corpus.shards.images import decode, square
-from corpus.shards.shards import write_shards
+from corpus.media.images import decode, square
+from tests.support.shards import write_shards
 
 PACKS = {32: "cifar10", 64: "tinyimagenet_setA", 256: "tinyimagenet_setA"}
 
@@ -31,7 +31,9 @@ def mosaic(photos: list[bytes], side: int, chance: random.Random) -> bytes:
     canvas = Image.new("RGB", (side, side))
     for place in range((side // 64) ** 2):
         column, row = place % (side // 64), place // (side // 64)
-        canvas.paste(Image.fromarray(decode(square(chance.choice(photos), 64))), (column * 64, row * 64))
+        canvas.paste(
+            Image.fromarray(decode(square(chance.choice(photos), 64))), (column * 64, row * 64)
+        )
     out = BytesIO()
     canvas.save(out, "JPEG", quality=chance.randint(85, 92))
     return out.getvalue()
@@ -45,7 +47,9 @@ def drawn(size: int, count: int, distinct: int = 512) -> Iterator[tuple[str, byt
     chance, made = np.random.default_rng(0), []
     for _ in range(min(count, distinct)):
         blots, out = chance.integers(0, 256, (size // 4, size // 4, 3), np.uint8), BytesIO()
-        Image.fromarray(blots).resize((size, size), Image.Resampling.BICUBIC).save(out, "JPEG", quality=90)
+        Image.fromarray(blots).resize((size, size), Image.Resampling.BICUBIC).save(
+            out, "JPEG", quality=90
+        )
         made.append(out.getvalue())
     return ((str(i % 10), made[i % len(made)]) for i in range(count))
 
@@ -54,7 +58,9 @@ def written(folder: Path, photos: Iterable[tuple[str, bytes]], size: int) -> Non
     """The same (class, JPEG) as `folder`/shards and, squared alike, one by one in `folder`/train/<class>."""
     photos = [(label, square(photo, size)) for label, photo in photos]
     names = sorted({label for label, _ in photos})
-    records = ((str(i), "train", photo, [names.index(label)]) for i, (label, photo) in enumerate(photos))
+    records = (
+        (str(i), "train", photo, [names.index(label)]) for i, (label, photo) in enumerate(photos)
+    )
     write_shards(folder / "shards", records, names, size)
     for name in names:
         (folder / "train" / name).mkdir(parents=True)

@@ -31,7 +31,7 @@ import psutil
 import torch
 
 from benchmarks.clone import checkout, committed, overlaid, sampled
-from engine.profile import device_name
+from engine.measure.profile import device_name
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("search", "pretrain@winner", "finetune@winner")
@@ -63,7 +63,11 @@ class Series:
 
     def __str__(self) -> str:
         name = "kill -9" if self.signal == SIGKILL else self.signal.name
-        of = f" of {'one' if self.one else 'all'} of {self.workers} workers" if self.workers > 1 else ""
+        of = (
+            f" of {'one' if self.one else 'all'} of {self.workers} workers"
+            if self.workers > 1
+            else ""
+        )
         return name + of
 
 
@@ -122,7 +126,11 @@ class Clone:
     def start(self, stage: str, driver: str, workers: int) -> psutil.Popen:
         """The command on its way, in a process group of its own."""
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "TAGDAG_"))}
+        clean = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("PREFECT_", "MLFLOW_", "TAGDAG_"))
+        }
         clean |= {"PATH": path, "OMP_NUM_THREADS": "1", "TAGDAG_CHECKPOINT_SECONDS": "0.3"}
         command = [sys.executable, "-m", *DRIVERS[driver], stage]
         with self.log.open("wb") as log:
@@ -144,13 +152,19 @@ class Clone:
         """SHA-256 of all outputs of a stage, and of what it left to go on from."""
         places = self.folder.joinpath("out", *stage.split("@")), self.folder / ".tagdag" / "state"
         files = sorted(path for place in places for path in place.rglob("*") if path.is_file())
-        return {str(p.relative_to(self.folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+        return {
+            str(p.relative_to(self.folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+            for p in files
+        }
 
     def tree(self) -> Counter[tuple[str, ...]]:
         """(run above, run, status) of every MLflow run below the pipeline's; MLflow itself would take seconds."""
         with closing(sqlite3.connect(self.folder / "mlflow.db")) as base:
             rows = {key: rest for key, *rest in base.execute(TREE)}
-        return Counter((rows[above][1] if above in rows else "", name, status) for above, name, status in rows.values())
+        return Counter(
+            (rows[above][1] if above in rows else "", name, status)
+            for above, name, status in rows.values()
+        )
 
     def metrics(self) -> set[tuple[str, str, int]]:
         """(run, metric, step) of all that MLflow holds."""
@@ -160,7 +174,9 @@ class Clone:
 
     def states(self, stage: str) -> dict[tuple[str, str], float]:
         """(network, state) that the stage has kept so far, and when."""
-        found = (self.folder / ".tagdag" / "state").glob(f"{stage.replace('@', '-')}*/**/*.safetensors")
+        found = (self.folder / ".tagdag" / "state").glob(
+            f"{stage.replace('@', '-')}*/**/*.safetensors"
+        )
         return {(str(path.parent), path.stem): path.stat().st_mtime for path in found}
 
 
@@ -178,8 +194,13 @@ def references(clone: Clone, workers: int) -> dict[str, Undisturbed]:
         tree, metrics, start = clone.tree(), clone.metrics(), time.monotonic()
         ended(clone, stage, "dvc", workers)
         seconds = time.monotonic() - start
-        found[stage] = Undisturbed(clone.files(stage), clone.tree() - tree, clone.metrics() - metrics, seconds)
-        print(f"{stage} undisturbed, {workers} workers: {seconds:.0f} s, {found[stage].steps} steps", flush=True)
+        found[stage] = Undisturbed(
+            clone.files(stage), clone.tree() - tree, clone.metrics() - metrics, seconds
+        )
+        print(
+            f"{stage} undisturbed, {workers} workers: {seconds:.0f} s, {found[stage].steps} steps",
+            flush=True,
+        )
     return found
 
 
@@ -189,7 +210,9 @@ def ended(clone: Clone, stage: str, driver: str, workers: int) -> None:
         raise SystemExit(f"{stage} failed:\n{clone.log.read_text()[-3000:]}")
 
 
-def phase(clone: Clone, stage: str, before: dict[tuple[str, str], float], whole: Undisturbed) -> str:
+def phase(
+    clone: Clone, stage: str, before: dict[tuple[str, str], float], whole: Undisturbed
+) -> str:
     """How far a command has come, by what it has kept since it started."""
     if clone.files(stage).keys() >= whole.files.keys():
         return "after training"
@@ -220,7 +243,9 @@ def aim(clone: Clone, run: Run, process: psutil.Popen, blow: Blow) -> Blow | Non
     """Send the signal, wait for the end."""
     family, start = process.children(recursive=True), time.monotonic()
     if run.series.one:
-        workers = [child for child in family if "--multiprocessing-fork" in " ".join(child.cmdline())]
+        workers = [
+            child for child in family if "--multiprocessing-fork" in " ".join(child.cmdline())
+        ]
         if len(workers) == run.series.workers:
             clone.draws.choice(workers).kill()
         run.late += len(workers) != run.series.workers
@@ -235,7 +260,10 @@ def aim(clone: Clone, run: Run, process: psutil.Popen, blow: Blow) -> Blow | Non
     for child in alive:
         run.faults.append(f"a process outlived its command: {' '.join(child.cmdline()[1:])}")
         child.kill()
-    blow.said = next((s for s in clone.log.read_text().splitlines() if "stopped by" in s or "interrupted" in s), "")
+    blow.said = next(
+        (s for s in clone.log.read_text().splitlines() if "stopped by" in s or "interrupted" in s),
+        "",
+    )
     return blow
 
 
@@ -255,10 +283,16 @@ def struck(clone: Clone, series: Series, wholes: dict[str, Undisturbed], strikes
     if alive and (code := clone.run(stage, driver, series.workers)):
         run.faults.append(f"exit code {code}: {clone.log.read_text()[-1000:]}")
     files, tree, lost = clone.files(stage), clone.tree() - before, whole.metrics - clone.metrics()
-    run.faults += [f"{n} differs" for n in sorted(files.keys() | whole.files) if files.get(n) != whole.files.get(n)]
+    run.faults += [
+        f"{n} differs"
+        for n in sorted(files.keys() | whole.files)
+        if files.get(n) != whole.files.get(n)
+    ]
     run.faults += [f"MLflow lacks {key}" for key in whole.tree - tree]
     # a stage struck after its run had ended, and before DVC had recorded it, rightly runs once more
-    more = {key: n for key, n in (tree - whole.tree).items() if n > finished or key not in whole.tree}
+    more = {
+        key: n for key, n in (tree - whole.tree).items() if n > finished or key not in whole.tree
+    }
     run.faults += [f"MLflow has {n} more of {key}" for key, n in more.items()]
     run.faults += [f"MLflow lacks {len(lost)} metrics, such as {min(lost)}"] if lost else []
     return run
@@ -272,7 +306,9 @@ def good(series: Series, blow: Blow) -> bool:
     if series.signal == SIGKILL:
         return blow.code == (0 if series.one else 128 + SIGKILL)
     # while Python itself starts or ends, nobody is there to say something
-    return blow.code == 128 + series.signal and (blow.said != "" or blow.phase in ("start-up", "after training"))
+    return blow.code == 128 + series.signal and (
+        blow.said != "" or blow.phase in ("start-up", "after training")
+    )
 
 
 def shell(code: int) -> int:
@@ -282,15 +318,36 @@ def shell(code: int) -> int:
 
 def summary(runs: list[Run]) -> list[str]:
     """A line for each stage and signal."""
-    head = ("stage", "signal", "strikes", "exact continuations", "left as they should", "slowest to leave", "runs")
+    head = (
+        "stage",
+        "signal",
+        "strikes",
+        "exact continuations",
+        "left as they should",
+        "slowest to leave",
+        "runs",
+    )
     lines = ["| " + " | ".join((*head, "drawn too late")) + " |", "|" + " --- |" * (len(head) + 1)]
     for series, stage in dict.fromkeys((run.series, run.stage) for run in runs):
         these = [run for run in runs if (run.series, run.stage) == (series, stage)]
         blows = [blow for run in these for blow in run.blows]
         exact = sum(len(run.blows) for run in these if not run.faults)
         left = sum(good(series, blow) for blow in blows)
-        slowest = f"{max((b.seconds for b in blows), default=0):.1f} s" if series.signal != SIGKILL else "-"
-        cells = (stage, series, len(blows), exact, left, slowest, len(these), sum(run.late for run in these))
+        slowest = (
+            f"{max((b.seconds for b in blows), default=0):.1f} s"
+            if series.signal != SIGKILL
+            else "-"
+        )
+        cells = (
+            stage,
+            series,
+            len(blows),
+            exact,
+            left,
+            slowest,
+            len(these),
+            sum(run.late for run in these),
+        )
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return lines
 
@@ -299,7 +356,11 @@ def single(run: Run) -> str:
     """One run as a line: its strikes and how it ended."""
     blows = []
     for blow in run.blows:
-        left = f": left with {blow.code} after {blow.seconds:.1f} s" if run.series.signal != SIGKILL else ""
+        left = (
+            f": left with {blow.code} after {blow.seconds:.1f} s"
+            if run.series.signal != SIGKILL
+            else ""
+        )
         blows.append(f"{blow.moment:.1f} s, {blow.phase}{left}")
     end = "; ".join(run.faults).replace("|", "/").replace("\n", " ") or "exact"
     driver = "dvc repro" if run.driver == "dvc" else "flows.pipeline"
@@ -335,7 +396,9 @@ def measured(clone: Clone, plan: list[Series]) -> tuple[list[Run], dict[str, Und
             wholes[series.workers] = references(clone, series.workers)
         done = 0
         while done < series.strikes:
-            runs.append(struck(clone, series, wholes[series.workers], min(STRIKES, series.strikes - done)))
+            runs.append(
+                struck(clone, series, wholes[series.workers], min(STRIKES, series.strikes - done))
+            )
             done += len(runs[-1].blows)
             print(single(runs[-1]), flush=True)
     return runs, wholes[1]
@@ -343,27 +406,44 @@ def measured(clone: Clone, plan: list[Series]) -> tuple[list[Run], dict[str, Und
 
 def main() -> None:
     """Strike, compare, write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=50, help="of one process; a fifth as many of each other kind")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--kills", type=int, default=50, help="of one process; a fifth as many of each other kind"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the moments, stages and commands")
-    parser.add_argument("--work", type=Path, help="an empty folder for the clone, kept (default: one for the while)")
+    parser.add_argument(
+        "--work", type=Path, help="an empty folder for the clone, kept (default: one for the while)"
+    )
     parser.add_argument("--out", action="store_true", help="write benchmarks/results/kills.md too")
     names = ["SIGKILL", "SIGTERM", "SIGINT"]
     parser.add_argument("--only", nargs="+", default=names, choices=names, help="these signals")
     given = parser.parse_args()
-    signal.signal(SIGINT, signal.default_int_handler)  # else a shell's background job, and what it starts, ignores it
+    signal.signal(
+        SIGINT, signal.default_int_handler
+    )  # else a shell's background job, and what it starts, ignores it
     fifth, training = -(-given.kills // 5), ("pretrain@winner",)
     plan = [Series(SIGKILL, given.kills), Series(SIGTERM, fifth), Series(SIGINT, fifth)]
-    plan += [Series(SIGKILL, -(-fifth * 3 // 5), training, 2), Series(SIGKILL, -(-fifth * 2 // 5), training, 2, True)]
+    plan += [
+        Series(SIGKILL, -(-fifth * 3 // 5), training, 2),
+        Series(SIGKILL, -(-fifth * 2 // 5), training, 2, True),
+    ]
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         clone = Clone((given.work or Path(folder)).resolve(), given.seed)
-        runs, wholes = measured(clone, [series for series in plan if series.signal.name in given.only])
-    text = table(runs, wholes, f"python -m benchmarks.kills --kills {given.kills} --seed {given.seed}")
+        runs, wholes = measured(
+            clone, [series for series in plan if series.signal.name in given.only]
+        )
+    text = table(
+        runs, wholes, f"python -m benchmarks.kills --kills {given.kills} --seed {given.seed}"
+    )
     print(text)
     if given.out:
         (ROOT / "benchmarks" / "results" / "kills.md").write_text(text, encoding="utf-8")
-    raise SystemExit(any(run.faults or not all(good(run.series, b) for b in run.blows) for run in runs))
+    raise SystemExit(
+        any(run.faults or not all(good(run.series, b) for b in run.blows) for run in runs)
+    )
 
 
 if __name__ == "__main__":

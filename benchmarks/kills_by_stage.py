@@ -42,7 +42,10 @@ from benchmarks.postgres import Postgres, postgres
 RESULT = ROOT / "benchmarks" / "results" / "kills_by_stage.md"
 IMPORT = "version add"
 STAGES = ("corpus", "search", "pretrain@winner", "finetune@winner", "evaluate", "register", IMPORT)
-BEFORE = ("pretrain@baseline", "finetune@baseline")  # made once, so that what comes after has what it needs
+BEFORE = (
+    "pretrain@baseline",
+    "finetune@baseline",
+)  # made once, so that what comes after has what it needs
 PARAMS = SMALL | {
     "finetune": {"labels_per_class": [4], "seeds": [0, 1], "epochs": 6, "recipe": {"batch": 16}},
     "evaluate": {"runs": 3, "batches": [8], "seconds": 0.05},
@@ -50,7 +53,18 @@ PARAMS = SMALL | {
 STRIKES = 4  # of one run, before it is left alone
 FIRST = 4.0  # seconds: of every other strike
 POSTS = 120  # of an import
-MEASURED = ("_ms", "_per_second", "load", "stolen", "waited", "busy", "runs", "costs", "latency", "measured")
+MEASURED = (
+    "_ms",
+    "_per_second",
+    "load",
+    "stolen",
+    "waited",
+    "busy",
+    "runs",
+    "costs",
+    "latency",
+    "measured",
+)
 
 RUNS = "SELECT run_uuid, status FROM runs WHERE lifecycle_stage = 'active'"
 TAGS = "SELECT run_uuid, key, value FROM tags WHERE key IN ('tagdag.run', 'mlflow.parentRunId')"
@@ -84,7 +98,9 @@ class State:
     def differences(self, other: "State") -> list[str]:
         """In what the other one is another; empty where both are the same."""
         names = sorted(self.files.keys() | other.files.keys())
-        found = [f"{name} differs" for name in names if self.files.get(name) != other.files.get(name)]
+        found = [
+            f"{name} differs" for name in names if self.files.get(name) != other.files.get(name)
+        ]
         for what in ("tree", "registry"):
             mine, theirs = getattr(self, what), getattr(other, what)
             found += [f"MLflow lacks {row}" for row in mine - theirs]
@@ -95,7 +111,9 @@ class State:
 def timeless(value: Any) -> Any:
     """JSON without the numbers that a clock gave."""
     if isinstance(value, dict):
-        kept = {key: item for key, item in value.items() if not any(word in key for word in MEASURED)}
+        kept = {
+            key: item for key, item in value.items() if not any(word in key for word in MEASURED)
+        }
         return {key: timeless(item) for key, item in kept.items()}
     return [timeless(item) for item in value] if isinstance(value, list) else value
 
@@ -118,7 +136,11 @@ def photographs(folder: Path) -> None:
         Image.fromarray(pixels).save(folder / f"{number}.jpg")
         lines.append(f"{number}.jpg,#sunset #beach{number % 7},{number}")
     (folder / "damaged.jpg").write_bytes((folder / "0.jpg").read_bytes()[:200])
-    lines += ["damaged.jpg,#x,damaged", "gone.jpg,#x,gone", "1.jpg,#again,2"]  # what is refused is compared too
+    lines += [
+        "damaged.jpg,#x,damaged",
+        "gone.jpg,#x,gone",
+        "1.jpg,#again,2",
+    ]  # what is refused is compared too
     (folder / "posts.csv").write_text("\n".join(lines) + "\n")
 
 
@@ -126,7 +148,12 @@ class Clone:
     """The clone, what it was before each stage, and commands in it."""
 
     def __init__(self, work: Path, server: Postgres) -> None:
-        self.folder, self.before, self.log, self.server = work / "clone", work / "before", work / "log", server
+        self.folder, self.before, self.log, self.server = (
+            work / "clone",
+            work / "before",
+            work / "log",
+            server,
+        )
         checkout(ROOT, self.folder)
         overlaid(self.folder, PARAMS)
         sampled(self.folder)
@@ -144,13 +171,22 @@ class Clone:
     def start(self, stage: str, driver: str, storage: str = "SQLite") -> psutil.Popen:
         """The command on its way, in a process group of its own."""
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "TAGDAG_"))}
+        env = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("PREFECT_", "MLFLOW_", "TAGDAG_"))
+        }
         env |= {"PATH": path, "TAGDAG_CHECKPOINT_SECONDS": "0.3", "OMP_NUM_THREADS": "1"}
         if storage == "PostgreSQL":
             env["TAGDAG_SEARCH_STORAGE"] = self.server.url
         with self.log.open("wb") as log:
             return psutil.Popen(
-                self.command(stage, driver), cwd=self.folder, env=env, stdout=log, stderr=log, start_new_session=True
+                self.command(stage, driver),
+                cwd=self.folder,
+                env=env,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def run(self, stage: str, driver: str = "dvc repro", storage: str = "SQLite") -> int:
@@ -180,11 +216,17 @@ class Clone:
         with closing(sqlite3.connect(self.folder / "mlflow.db")) as base:
             status = dict(base.execute(RUNS))
             tags = {(run, key): value for run, key, value in base.execute(TAGS)}
-            rows = [(kind, *map(str, row)) for kind, query in REGISTRY.items() for row in base.execute(query)]
+            rows = [
+                (kind, *map(str, row))
+                for kind, query in REGISTRY.items()
+                for row in base.execute(query)
+            ]
         names = {run: tags.get((run, "tagdag.run"), "top") for run in status}
         above = {run: names.get(tags.get((run, "mlflow.parentRunId")), "") for run in status}
         tree = Counter((above[run], names[run], status[run]) for run in status)
-        return State({str(p.relative_to(self.folder)): hashed(p) for p in sorted(files)}, tree, Counter(rows))
+        return State(
+            {str(p.relative_to(self.folder)): hashed(p) for p in sorted(files)}, tree, Counter(rows)
+        )
 
 
 def ended(clone: Clone, stage: str) -> float:
@@ -199,7 +241,16 @@ def undisturbed(clone: Clone) -> tuple[dict[str, State], dict[str, float]]:
     """What every stage leaves when nobody kills it, and its seconds; the clone before each is kept."""
     states: dict[str, State] = {}
     seconds: dict[str, float] = {}
-    order = ("corpus", "search", BEFORE[0], "pretrain@winner", BEFORE[1], "finetune@winner", "evaluate", "register")
+    order = (
+        "corpus",
+        "search",
+        BEFORE[0],
+        "pretrain@winner",
+        BEFORE[1],
+        "finetune@winner",
+        "evaluate",
+        "register",
+    )
     for stage in (*order, IMPORT):
         clone.kept(stage)
         seconds[stage] = ended(clone, stage)
@@ -219,7 +270,9 @@ def killed(clone: Clone, run: Run, moment: float) -> bool:
         process.wait(PATIENCE)
         _, alive = psutil.wait_procs(family, 10)
         for child in alive:
-            run.faults.append(f"a process outlived its command: {' '.join(child.cmdline()[1:])[:200]}")
+            run.faults.append(
+                f"a process outlived its command: {' '.join(child.cmdline()[1:])[:200]}"
+            )
             child.kill()
         run.moments.append(moment)
         return True
@@ -229,7 +282,9 @@ def killed(clone: Clone, run: Run, moment: float) -> bool:
     return False
 
 
-def struck(clone: Clone, run: Run, whole: State, seconds: float, draws: random.Random, kills: int) -> Run:
+def struck(
+    clone: Clone, run: Run, whole: State, seconds: float, draws: random.Random, kills: int
+) -> Run:
     """A stage killed up to so many times, then left alone until it ends, then compared."""
     clone.rewind(run.stage)
     for number in range(kills):
@@ -248,13 +303,21 @@ def measured(clone: Clone, kills: int, seed: int) -> tuple[list[Run], dict[str, 
     draws, runs = random.Random(seed), []
     each = -(-kills // len(STAGES))
     for stage in STAGES:
-        drivers, storages = itertools.cycle(("dvc repro", "flows.pipeline")), itertools.cycle(("SQLite", "PostgreSQL"))
+        drivers, storages = (
+            itertools.cycle(("dvc repro", "flows.pipeline")),
+            itertools.cycle(("SQLite", "PostgreSQL")),
+        )
         done = 0
         while done < each:
             storage = next(storages) if stage == "search" else "SQLite"
             driver = "flows.version" if stage == IMPORT else next(drivers)
             run = struck(
-                clone, Run(stage, driver, storage), states[stage], seconds[stage], draws, min(STRIKES, each - done)
+                clone,
+                Run(stage, driver, storage),
+                states[stage],
+                seconds[stage],
+                draws,
+                min(STRIKES, each - done),
             )
             runs.append(run)
             done += len(run.moments)
@@ -272,13 +335,18 @@ def single(run: Run) -> str:
 
 def table(runs: list[Run], seconds: dict[str, float], command: str) -> str:
     """The result as Markdown."""
-    lines = ["| stage | kills | in the first 4 s | exact | runs | undisturbed, s |", "|" + " --- |" * 6]
+    lines = [
+        "| stage | kills | in the first 4 s | exact | runs | undisturbed, s |",
+        "|" + " --- |" * 6,
+    ]
     for stage in STAGES:
         these = [run for run in runs if run.stage == stage]
         kills = sum(len(run.moments) for run in these)
         early = sum(moment <= FIRST for run in these for moment in run.moments)
         exact = sum(len(run.moments) for run in these if not run.faults)
-        lines.append(f"| {stage} | {kills} | {early} | {exact} | {len(these)} | {seconds[stage]:.0f} |")
+        lines.append(
+            f"| {stage} | {kills} | {early} | {exact} | {len(these)} | {seconds[stage]:.0f} |"
+        )
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "dvc", "mlflow", "optuna"))
     head = f"# Kills by stage\n\n{os.cpu_count()} cores; {packages}; {date.today()}; `{command}`\n"
     about = [
@@ -291,16 +359,26 @@ def table(runs: list[Run], seconds: dict[str, float], command: str) -> str:
 
 def main() -> None:
     """Kill, compare, write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=60, help="in all, spread evenly over the stages")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--kills", type=int, default=60, help="in all, spread evenly over the stages"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--work", type=Path, help="an empty folder for the clone, kept (default: one for the while)")
+    parser.add_argument(
+        "--work", type=Path, help="an empty folder for the clone, kept (default: one for the while)"
+    )
     parser.add_argument("--out", action="store_true", help=f"write {RESULT.relative_to(ROOT)} too")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, postgres() as server:
         work = (given.work or Path(folder)).resolve()
         runs, seconds = measured(Clone(work, server), given.kills, given.seed)
-    text = table(runs, seconds, f"python -m benchmarks.kills_by_stage --kills {given.kills} --seed {given.seed}")
+    text = table(
+        runs,
+        seconds,
+        f"python -m benchmarks.kills_by_stage --kills {given.kills} --seed {given.seed}",
+    )
     print(text)
     if given.out:
         RESULT.write_text(text, encoding="utf-8")

@@ -23,14 +23,14 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from benchmarks.jpegs import PACKS, sized, written
-from corpus.shards.images import decode
-from corpus.shards.order import Order
-from corpus.shards.shards import Shards
-from engine.profile import device_name
-from engine.samples import Rows
+from corpus.media.images import decode
+from corpus.reading.sampler import Order
+from corpus.reading.shards import Shards
+from engine.core.samples import Rows
+from engine.measure.profile import device_name
 from engine.training.reading import Reader
-from models.blocks.draws import Draws
-from models.blocks.views import CACHED, IMAGENET_MEAN, IMAGENET_STD, Views
+from models.blocks.augment.draws import Draws
+from models.blocks.augment.views import CACHED, IMAGENET_MEAN, IMAGENET_STD, Views
 
 BATCH, SCALE, RATIO = 128, (0.75, 1.0), (3 / 4, 4 / 3)
 FOLDERS = {1: "ImageFolder, DataLoader", 2: "ImageFolder, DataLoader of 2 workers"}
@@ -78,23 +78,33 @@ def bare(shards: Shards) -> Epoch:
 def transform(size: int) -> v2.Compose:
     """torchvision's views of one image."""
     steps = [v2.RandomResizedCrop(size, SCALE, RATIO), v2.RandomHorizontalFlip(), v2.ToImage()]
-    return v2.Compose([*steps, v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)])
+    return v2.Compose(
+        [*steps, v2.ToDtype(torch.float32, scale=True), v2.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
+    )
 
 
 def torchvisions(folder: Path, size: int, workers: int) -> Epoch:
     """torchvision's ImageFolder, transforms and DataLoader."""
     images = torchvision.datasets.ImageFolder(folder, transform(size))
-    return channels_last(DataLoader(images, BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0))
+    return channels_last(
+        DataLoader(images, BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    )
 
 
 def webdatasets(folder: Path, size: int, workers: int) -> Epoch:
     """webdataset on our shards, with the same transforms."""
-    urls = [str(path) for path in sorted(folder.glob("*.tar"))] * max(1, workers)  # a shard for each worker at least
-    data = webdataset.WebDataset(urls, shardshuffle=False).shuffle(1000).decode("pil").to_tuple("jpg")
+    urls = [str(path) for path in sorted(folder.glob("*.tar"))] * max(
+        1, workers
+    )  # a shard for each worker at least
+    data = (
+        webdataset.WebDataset(urls, shardshuffle=False).shuffle(1000).decode("pil").to_tuple("jpg")
+    )
     data = data.map(lambda sample: (transforms(sample[0]),)).batched(BATCH)
     transforms = transform(size)
     return channels_last(
-        webdataset.WebLoader(data, batch_size=None, num_workers=workers, persistent_workers=workers > 0)
+        webdataset.WebLoader(
+            data, batch_size=None, num_workers=workers, persistent_workers=workers > 0
+        )
     )
 
 
@@ -122,7 +132,10 @@ def sides(folder: Path, size: int) -> dict[str, tuple[int, Epoch]]:
         "tagdag, read and decoded only": (1, read(anew)),
         "tagdag": (1, ours(anew)),
         "tagdag, next batch read in a second thread (training)": (2, ahead(anew)),
-        "tagdag, from memory (training, where pixels fit)": (1, ours(Shards(folder / "shards", "train", 1 << 20))),
+        "tagdag, from memory (training, where pixels fit)": (
+            1,
+            ours(Shards(folder / "shards", "train", 1 << 20)),
+        ),
     }
 
 
@@ -154,7 +167,9 @@ def profile(folder: Path, runs: int) -> str:
     stages = {
         "read": lambda: ([shards.jpeg(i)] for i in order.tolist()),
         "read and decode": read(shards),
-        "crop, flip, normalise": lambda: (views(pixels, Draws(generator)) for _ in order.split(BATCH)),
+        "crop, flip, normalise": lambda: (
+            views(pixels, Draws(generator)) for _ in order.split(BATCH)
+        ),
         "normalise alone": lambda: (views.plain(part) for _ in order.split(len(part))),
     }
     spent = {name: min(1e6 / rate(stage) for _ in range(runs)) for name, stage in stages.items()}
@@ -165,11 +180,19 @@ def profile(folder: Path, runs: int) -> str:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--packs", type=Path, default=Path("../shared/data"), help="folder of the real data packs")
+    parser.add_argument(
+        "--packs", type=Path, default=Path("../shared/data"), help="folder of the real data packs"
+    )
     parser.add_argument("--runs", type=int, default=5, help="epochs of each side, interleaved")
-    parser.add_argument("--count", type=int, default=5000, help="images of 32 and 64 px (an eighth of it at 256 px)")
-    parser.add_argument("--sizes", type=int, nargs="+", default=list(PACKS), choices=list(PACKS), metavar="PX")
-    parser.add_argument("--out", action="store_true", help="write benchmarks/results/loading.md too")
+    parser.add_argument(
+        "--count", type=int, default=5000, help="images of 32 and 64 px (an eighth of it at 256 px)"
+    )
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=list(PACKS), choices=list(PACKS), metavar="PX"
+    )
+    parser.add_argument(
+        "--out", action="store_true", help="write benchmarks/results/loading.md too"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     packages = ("torch", "torchvision", "webdataset", "simplejpeg", "pillow")

@@ -26,17 +26,17 @@ from torch import Tensor
 from benchmarks.minibatch_report import write
 from benchmarks.packs import CIFAR, FOLDER, check, photographs
 from benchmarks.study import Run, pursue
-from corpus.shards.images import decode
-from engine.accuracy import accuracy
-from engine.build import options
-from engine.digest import digest
-from engine.network import network
+from corpus.media.images import decode
+from engine.core.build import options
+from engine.core.digest import digest
+from engine.core.network import network
+from engine.training.accuracy import accuracy
 from engine.training.loop import initialise, train
 from engine.training.meter import Progress
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
-from flows import settings
-from flows.command import user_errors
+from flows.cli.command import user_errors
+from flows.running import settings
 
 RESULTS = Path(__file__).resolve().parent / "results"
 NETWORK = {
@@ -108,9 +108,14 @@ def pictures(packs: Path, sizes: Sizes) -> dict[str, Pictures]:
         ours = [photo for photo in photos if photo.part == part]
         pixels = torch.from_numpy(np.stack([decode(photo.data) for photo in ours]))
         found[part] = Pictures(pixels, torch.tensor([names.index(photo.label) for photo in ours]))
-    every, mixed = found["train"], torch.randperm(len(found["train"]), generator=torch.Generator().manual_seed(0))
+    every, mixed = (
+        found["train"],
+        torch.randperm(len(found["train"]), generator=torch.Generator().manual_seed(0)),
+    )
     rows = {"train": mixed[: sizes.images], "held": mixed[sizes.images :][: sizes.held]}
-    return found | {name: Pictures(every.images(chosen), every.targets(chosen)) for name, chosen in rows.items()}
+    return found | {
+        name: Pictures(every.images(chosen), every.targets(chosen)) for name, chosen in rows.items()
+    }
 
 
 def run(parts: dict[str, Pictures], sizes: Sizes, one: Run, show: Progress) -> Run:
@@ -127,7 +132,11 @@ def run(parts: dict[str, Pictures], sizes: Sizes, one: Run, show: Progress) -> R
             module.train()
 
     per_epoch = sizes.images // recipe.batch
-    train(module, parts["train"], Training(recipe, sizes.epochs, one["seed"], None, note, show, per_epoch))
+    train(
+        module,
+        parts["train"],
+        Training(recipe, sizes.epochs, one["seed"], None, note, show, per_epoch),
+    )
     return {"losses": losses, "errors": errors, "error": median(errors)}
 
 
@@ -157,17 +166,27 @@ def study(packs: Path, work: Path, sizes: Sizes) -> tuple[list[Run], list[Run]]:
 
 def main() -> None:
     """Command line of the recipe."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.minibatch", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.minibatch", description=__doc__.split("\n\n")[0]
+    )
     parser.add_argument("--packs", type=Path, default=FOLDER, help="folder of the packs (*.tar.xz)")
-    parser.add_argument("--work", type=Path, help="folder of what is kept (default .tagdag/minibatch)")
+    parser.add_argument(
+        "--work", type=Path, help="folder of what is kept (default .tagdag/minibatch)"
+    )
     parser.add_argument("--seeds", type=int, help="number of seeds (default 3)")
-    parser.add_argument("--quick", action="store_true", help="few images; the table stays in the work folder")
+    parser.add_argument(
+        "--quick", action="store_true", help="few images; the table stays in the work folder"
+    )
     given = parser.parse_args()
     work = given.work or settings.STATE / f"minibatch{'-quick' * given.quick}"
     sizes = QUICK if given.quick else Sizes()
     sizes = sizes._replace(seeds=given.seeds or sizes.seeds)
     shown = [*["--quick"] * given.quick, *([f"--seeds {given.seeds}"] if given.seeds else [])]
-    command = " ".join(["python -m benchmarks.minibatch", *shown]) if shown else "make repro RECIPE=minibatch"
+    command = (
+        " ".join(["python -m benchmarks.minibatch", *shown])
+        if shown
+        else "make repro RECIPE=minibatch"
+    )
     with user_errors():
         check(given.packs, [CIFAR])
         searched, rows = study(given.packs, work, sizes)

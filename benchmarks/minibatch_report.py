@@ -14,7 +14,11 @@ SMALL, LARGE = "64", "1024"
 EXPECTED = [  # of Goyal et al. 2017, table 1 and section 5.2, with their minibatches of 8k: what errs more than what
     ("no warm-up errs more than a gradual one (1.1 points)", "1024, no warm-up", LARGE),
     ("constant warm-up errs more than a gradual one (2.1 points)", "1024, constant warm-up", LARGE),
-    ("constant warm-up errs more than none (1.0 points)", "1024, constant warm-up", "1024, no warm-up"),
+    (
+        "constant warm-up errs more than none (1.0 points)",
+        "1024, constant warm-up",
+        "1024, no warm-up",
+    ),
     ("the small minibatch's rate errs more than the scaled one", "1024, no scaling", LARGE),
     ("square-root scaling errs more than linear", "1024, square-root scaling", LARGE),
 ]
@@ -60,19 +64,31 @@ def conditions(rows: Sequence[Run]) -> list[str]:
     errors, losses = collected(rows, "error"), collected(rows, "losses")
     recipes = {row["name"]: Recipe(**row["recipe"]) for row in rows}
     shown = sorted({0, 1, 2, len(losses[SMALL][0]) - 1})
-    heads = ["minibatch", "learning rate", "test error", "more than 64", *(f"loss, epoch {e + 1}" for e in shown)]
+    heads = [
+        "minibatch",
+        "learning rate",
+        "test error",
+        "more than 64",
+        *(f"loss, epoch {e + 1}" for e in shown),
+    ]
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     for name in sorted(errors, key=lambda name: int(name.partition(",")[0])):
         more = "" if name == SMALL else cell(differences(errors, name, SMALL), "+")
         told = [deviating([curve[epoch] for curve in losses[name]], 2) for epoch in shown]
-        lines.append("| " + " | ".join([name, f"{recipes[name].peak:g}", deviating(errors[name]), more, *told]) + " |")
+        lines.append(
+            "| "
+            + " | ".join([name, f"{recipes[name].peak:g}", deviating(errors[name]), more, *told])
+            + " |"
+        )
     return lines
 
 
 def text(searched: Sequence[Run], rows: Sequence[Run], sizes: dict[str, Any], command: str) -> str:
     """The study as Markdown."""
     errors, warmup = collected(rows, "error"), rows[0]["recipe"]["warmup"]
-    lines = preamble("Minibatch, learning rate and warm-up, on photographs", command, [*searched, *rows])
+    lines = preamble(
+        "Minibatch, learning rate and warm-up, on photographs", command, [*searched, *rows]
+    )
     lines += [f"| sizes | {json.dumps(sizes)} |", "", ABOUT.format(**sizes, warmup=warmup), ""]
     lines += ["| rate for 64 images | error on held-out images |", "| --- | --- |"]
     lines += [f"| {row['recipe']['rate']:g} | {row['error']:.1f} |" for row in searched]
@@ -81,7 +97,12 @@ def text(searched: Sequence[Run], rows: Sequence[Run], sizes: dict[str, Any], co
         more = differences(errors, worse, better)
         lines.append(f"| {expectation} | {cell(more, '+')} | {verdict(more)} |")
     paper = PAPER.format(**sizes, steps=sizes["images"] // 1024 * sizes["epochs"])
-    return "\n".join([*lines, "", paper, "", "![training loss, and error over the minibatch](minibatch.png)"]) + "\n"
+    return (
+        "\n".join(
+            [*lines, "", paper, "", "![training loss, and error over the minibatch](minibatch.png)"]
+        )
+        + "\n"
+    )
 
 
 def moments(runs: Sequence[Any]) -> tuple[Any, Any]:
@@ -89,7 +110,9 @@ def moments(runs: Sequence[Any]) -> tuple[Any, Any]:
     return np.mean(runs, 0), np.std(runs, 0, ddof=min(1, len(runs) - 1))
 
 
-def band(axis: Any, xs: Sequence[float], runs: Sequence[Sequence[float]], label: str, color: str) -> None:
+def band(
+    axis: Any, xs: Sequence[float], runs: Sequence[Sequence[float]], label: str, color: str
+) -> None:
     """Mean over seeds, ± the standard deviation."""
     mean, spread = moments(runs)
     axis.plot(xs, mean, color=color, label=label)
@@ -110,14 +133,20 @@ def plot(path: Path, rows: Sequence[Run]) -> None:
     for axis, name in zip(curves, large, strict=True):
         epochs = range(1, 1 + len(losses[SMALL][0]))
         band(axis, epochs, losses[SMALL], SMALL, "C1")
-        band(axis, epochs, losses[name], name if name != LARGE else f"{LARGE}, gradual warm-up", "C0")
+        band(
+            axis, epochs, losses[name], name if name != LARGE else f"{LARGE}, gradual warm-up", "C0"
+        )
         axis.set(xlabel="epoch", ylabel="training loss")
         axis.sharey(curves[0])
         axis.legend(loc="upper right")
     scaled = sorted(int(name) for name in errors if name.isdecimal())
     means, spread = zip(*(moments(errors[str(n)]) for n in scaled), strict=True)
     last.errorbar(scaled, means, yerr=spread, marker="o", capsize=3)
-    last.set(xlabel="minibatch, linear scaling and gradual warm-up", ylabel="test error (%)", xscale="log")
+    last.set(
+        xlabel="minibatch, linear scaling and gradual warm-up",
+        ylabel="test error (%)",
+        xscale="log",
+    )
     last.set_xticks(scaled, scaled, minor=False)
     last.minorticks_off()
     for axis in axes.flat:
@@ -126,7 +155,9 @@ def plot(path: Path, rows: Sequence[Run]) -> None:
     plt.close(figure)
 
 
-def write(searched: Sequence[Run], rows: Sequence[Run], sizes: dict[str, Any], command: str, out: Path) -> None:
+def write(
+    searched: Sequence[Run], rows: Sequence[Run], sizes: dict[str, Any], command: str, out: Path
+) -> None:
     """out/minibatch.md and out/minibatch.png; the table is printed too."""
     out.mkdir(parents=True, exist_ok=True)
     shown = text(searched, rows, sizes, command)

@@ -23,21 +23,21 @@ from benchmarks.noise_report import write
 from benchmarks.packs import FOLDER, check
 from benchmarks.study import Run, pursue
 from corpus.build import build
-from corpus.shards.order import seeded
-from corpus.tags.resampling import epoch_list
-from engine.accuracy import accuracy
-from engine.build import options
-from engine.digest import digest
-from engine.network import network, parts, save
-from engine.samples import Rows, few_per_class, once, opened
+from corpus.reading.resampling import epoch_list
+from corpus.reading.sampler import seeded
+from engine.core.build import options
+from engine.core.digest import digest
+from engine.core.network import network, parts, save
+from engine.core.samples import Rows, few_per_class, once, opened
+from engine.training.accuracy import accuracy
 from engine.training.loop import initialise, train
 from engine.training.meter import Progress
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
-from engine.transfer import trained
-from flows import settings
-from flows.command import user_errors
-from flows.learning import repeats
+from engine.transfer.finetuning import trained
+from flows.cli.command import user_errors
+from flows.running import settings
+from flows.training.learning import repeats
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -74,14 +74,19 @@ def corpus(work: Path, sizes: Sizes, seed: int, condition: dict[str, Any]) -> Pa
     """The training shards of a condition, built unless they are there."""
     out = work / f"corpus-{seed}-{condition['vocabulary']}-{condition['noise']}"
     if not (out / "summary.json").exists():
-        data, rules = work / f"data-{seed}", {key: condition[key] for key in ("noise", "vocabulary")}
+        data, rules = (
+            work / f"data-{seed}",
+            {key: condition[key] for key in ("noise", "vocabulary")},
+        )
         words = {"min_posts": sizes.min_posts, "wordnet": str(data / "nouns.tsv"), "holdout": 0.0}
         # no image of a set is for validation: nothing is chosen by it
         build(data, out, work / f"squares-{seed}", **words, **rules, val_share=0)
     return out
 
 
-def pretrained(folder: Path, rule: str, sizes: Sizes, seed: int, section: dict[str, Any], show: Progress) -> nn.Module:
+def pretrained(
+    folder: Path, rule: str, sizes: Sizes, seed: int, section: dict[str, Any], show: Progress
+) -> nn.Module:
     """The network trained on the hashtags, for as many images as `sizes` says."""
     shards = opened(folder, "train")
     initialise(seed)
@@ -89,13 +94,19 @@ def pretrained(folder: Path, rule: str, sizes: Sizes, seed: int, section: dict[s
     factors = once(repeats, folder, rule, sizes.length)
     epochs = sizes.images / float(factors.sum())
     # warm-up, too, is counted in images: the lists of the rules differ in length
-    recipe = Recipe(**options(Recipe, section["recipe"] | {"warmup": epochs / 10}, "pretrain.recipe"))
+    recipe = Recipe(
+        **options(Recipe, section["recipe"] | {"warmup": epochs / 10}, "pretrain.recipe")
+    )
     training = Training(recipe, epochs, seed, progress=show)
-    train(module, Rows(shards, "hashtags"), training, lambda generator: epoch_list(factors, generator))
+    train(
+        module, Rows(shards, "hashtags"), training, lambda generator: epoch_list(factors, generator)
+    )
     return module
 
 
-def run(work: Path, sizes: Sizes, condition: dict[str, Any], seed: int, show: Progress) -> dict[str, float]:
+def run(
+    work: Path, sizes: Sizes, condition: dict[str, Any], seed: int, show: Progress
+) -> dict[str, float]:
     """Top-1 % on the test images of every measure, after pretraining under a condition."""
     params, weights, init = settings.load(), work / "model.safetensors", "scratch"
     backbone = {"backbone": params["search"]["reference"]}
@@ -111,7 +122,9 @@ def run(work: Path, sizes: Sizes, condition: dict[str, Any], seed: int, show: Pr
         folder = corpus(work, sizes, seed, BASE) / "targets" / target
         samples = few_per_class(opened(folder, "train"), sizes.labels, seeded(seed, 3))
         module = trained(samples, section, arm | {"mode": mode}, TUNED[mode, init])
-        accuracies[name] = accuracy(module, Rows(opened(folder, "test"), "labels")).compute()["top1"]
+        accuracies[name] = accuracy(module, Rows(opened(folder, "test"), "labels")).compute()[
+            "top1"
+        ]
     return accuracies
 
 
@@ -123,7 +136,11 @@ def study(folder: Path, work: Path, sizes: Sizes) -> list[Run]:
     params, made = settings.load(), work / digest(sizes._replace(seeds=0))
     sections = [params["search"]["reference"], params["pretrain"], params["finetune"]]
     wanted = {
-        digest(made.name, sections, condition, seed): {"name": name, "condition": condition, "seed": seed}
+        digest(made.name, sections, condition, seed): {
+            "name": name,
+            "condition": condition,
+            "seed": seed,
+        }
         for (name, condition), seed in product(CONDITIONS.items(), range(sizes.seeds))
     }
 
@@ -136,19 +153,25 @@ def study(folder: Path, work: Path, sizes: Sizes) -> list[Run]:
 
 def main() -> None:
     """Command line of the recipe."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.noise", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.noise", description=__doc__.split("\n\n")[0]
+    )
     parser.add_argument("--packs", type=Path, default=FOLDER, help="folder of the packs (*.tar.xz)")
     parser.add_argument("--work", type=Path, help="folder of what is kept (default .tagdag/noise)")
     parser.add_argument("--seeds", type=int, help="number of seeds (default 3)")
     parser.add_argument(
-        "--quick", action="store_true", help="few photographs and images; the table stays in the work folder"
+        "--quick",
+        action="store_true",
+        help="few photographs and images; the table stays in the work folder",
     )
     given = parser.parse_args()
     work = given.work or settings.STATE / f"noise{'-quick' * given.quick}"
     sizes = QUICK if given.quick else Sizes()
     sizes = sizes._replace(seeds=given.seeds or sizes.seeds)
     shown = [*["--quick"] * given.quick, *([f"--seeds {given.seeds}"] if given.seeds else [])]
-    command = " ".join(["python -m benchmarks.noise", *shown]) if shown else "make repro RECIPE=noise"
+    command = (
+        " ".join(["python -m benchmarks.noise", *shown]) if shown else "make repro RECIPE=noise"
+    )
     with user_errors():
         check(given.packs)
         rows = study(given.packs, work, sizes)

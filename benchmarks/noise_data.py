@@ -17,7 +17,9 @@ from corpus.store.write import write_store
 class Sizes(NamedTuple):
     """How large a study is; the numbers of photographs are per class."""
 
-    posts: int = 250  # of the most frequent class; the one of rank r has 11 / (r + 10) as many (Zipf)
+    posts: int = (
+        250  # of the most frequent class; the one of rank r has 11 / (r + 10) as many (Zipf)
+    )
     labels: int = 50
     test: int = 500  # at most
     images: int = 64_000  # seen in pretraining
@@ -43,7 +45,10 @@ def labelled(path: Path, train: Iterable[Photo], test: Iterable[Photo]) -> None:
     """Writes a labelled set."""
     both = [("train", photo) for photo in train] + [("test", photo) for photo in test]
     named = ((f"{photo.label}-{photo.part}-{photo.file}", split, photo) for split, photo in both)
-    write_store(path, ((Label(id=n, image=n, label=photo.label, split=s), photo.data) for n, s, photo in named))
+    write_store(
+        path,
+        ((Label(id=n, image=n, label=photo.label, split=s), photo.data) for n, s, photo in named),
+    )
 
 
 def posted(path: Path, photos: list[Photo], nouns: Path, seed: int) -> None:
@@ -52,7 +57,13 @@ def posted(path: Path, photos: list[Photo], nouns: Path, seed: int) -> None:
     model = Model(images, **tag_forms(nouns, sorted(images)), noise=0, seed=seed)
     named = ((f"{photo.label}/{photo.file}", photo) for photo in photos)
     drawn = ((n, model.post(photo.label, n), photo.data) for n, photo in named)
-    write_store(path, ((Post(id=n, image=n, **p | {"time": p["time"].isoformat()}), data) for n, p, data in drawn))
+    write_store(
+        path,
+        (
+            (Post(id=n, image=n, **p | {"time": p["time"].isoformat()}), data)
+            for n, p, data in drawn
+        ),
+    )
 
 
 def stores(folder: Path, data: Path, sizes: Sizes, seed: int) -> None:
@@ -69,11 +80,27 @@ def stores(folder: Path, data: Path, sizes: Sizes, seed: int) -> None:
     ranked = np.random.default_rng(0).permutation(wnids).tolist()
     frequency = {name: sizes.posts * 11 // (rank + 10) for rank, name in enumerate(ranked, 1)}
     ours = [photo for photo in photos if photo.part == "train"]
-    test = first((photo for photo in photos if photo.part == "val"), dict.fromkeys(wnids, sizes.test))
-    labelled(data / "targets" / "tinyimagenet", first(ours[::-1], dict.fromkeys(wnids, sizes.labels)), test)
+    test = first(
+        (photo for photo in photos if photo.part == "val"), dict.fromkeys(wnids, sizes.test)
+    )
+    labelled(
+        data / "targets" / "tinyimagenet",
+        first(ours[::-1], dict.fromkeys(wnids, sizes.labels)),
+        test,
+    )
     cifar = list(photographs(folder, CIFAR))
-    parts_of = {part: [photo for photo in cifar if photo.part == part] for part in ("train", "test")}
+    parts_of = {
+        part: [photo for photo in cifar if photo.part == part] for part in ("train", "test")
+    }
     classes = {photo.label for photo in cifar}
-    few = first(parts_of["train"], dict.fromkeys(classes, 4 * sizes.labels))  # a seed draws its own of these
-    labelled(data / "targets" / "cifar10", few, first(parts_of["test"], dict.fromkeys(classes, sizes.test)))
-    posted(data / "posts", list(first(ours, frequency)), data / "nouns.tsv", seed)  # last: its list says all is there
+    few = first(
+        parts_of["train"], dict.fromkeys(classes, 4 * sizes.labels)
+    )  # a seed draws its own of these
+    labelled(
+        data / "targets" / "cifar10",
+        few,
+        first(parts_of["test"], dict.fromkeys(classes, sizes.test)),
+    )
+    posted(
+        data / "posts", list(first(ours, frequency)), data / "nouns.tsv", seed
+    )  # last: its list says all is there

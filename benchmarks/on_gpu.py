@@ -19,12 +19,16 @@ from typing import Any
 
 from benchmarks.on_gpu_report import Row, figure, table, versions
 from benchmarks.on_gpu_steps import laid, numbered, placed
-from engine.profile import device_name
+from engine.measure.profile import device_name
 from engine.training.distributed import device
 
 RESULT = Path(__file__).parent / "results" / "on_gpu.md"
 # those with tests marked `gpu`
-TESTS = ("tests/test_on_gpu.py", "tests/test_profile.py", "tests/test_views.py")
+TESTS = (
+    "tests/benchmarks/test_on_gpu.py",
+    "tests/engine/measure/test_profile.py",
+    "tests/models/test_views.py",
+)
 RECIPES: dict[str, dict[str, Any]] = {
     "float32": {},
     "tf32": {"precision": "tf32", "exact": False},

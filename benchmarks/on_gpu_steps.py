@@ -49,7 +49,7 @@ STATES = Path(".tagdag") / "state"
 
 def placed(folder: Path, small: bool) -> None:
     """A folder that the stages run in: this checkout's code and params, and a drawn sample."""
-    from corpus.sample import draw
+    from corpus.drawn.sample import draw
 
     top = Path(__file__).resolve().parents[1]
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def laid(folder: Path, overlay: dict[str, Any]) -> None:
 
 def dag(*stages: str) -> None:
     """Stages one after the other, `name` or `name:candidate`, and what came of each."""
-    from flows.command import call
+    from flows.cli.command import call
 
     for stage in stages:
         name, _, candidate = stage.partition(":")
@@ -114,7 +114,7 @@ def spent(mib: int = 96) -> None:
     """A search on a GPU that is too small for its networks: all end, each by name."""
     import torch
 
-    from flows.command import call
+    from flows.cli.command import call
     from flows.search import search
 
     total = torch.cuda.get_device_properties(0).total_memory

@@ -18,15 +18,15 @@ from statistics import median
 
 import torch
 
-from corpus.shards.order import seeded
-from engine.network import network
-from engine.profile import device_name
+from corpus.reading.sampler import seeded
+from engine.core.network import network
+from engine.measure.profile import device_name
 from engine.training.loop import initialise, train
 from engine.training.meter import Progress, Report
 from engine.training.optimizers import optimizer
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
-from models.blocks.draws import Draws
+from models.blocks.augment.draws import Draws
 
 RECIPE, CLASSES = Recipe(batch=128, rate=0.1, warmup=0, schedule="constant"), 300
 BACKBONE = {"name": "regnet", "depth": 8, "w_0": 16, "w_a": 24, "w_m": 2.2, "group_width": 8}
@@ -93,14 +93,17 @@ def turns(rounds: int, folder: Path) -> dict[str, list[list[float]]]:
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
     os.chdir(folder)
     Path("params.yaml").write_text((Path(__file__).parents[1] / "params.yaml").read_text())
-    from flows.orchestrate import progress
-    from flows.tracking import stage_run
+    from flows.running.orchestrate import progress
+    from flows.tracking.tracking import stage_run
 
     os.environ["TAGDAG_CHECKPOINT_SECONDS"] = "1"
     samples, spent = Pixels(STEPS * RECIPE.batch), {"bare": [], "engine": []}
     with stage_run("overhead", {}) as run, progress("overhead") as show:
         for turn in range(-1, rounds):
-            timed = {"bare": bare(samples), "engine": engine(samples, folder / f"state-{turn}", run.metrics, show)}
+            timed = {
+                "bare": bare(samples),
+                "engine": engine(samples, folder / f"state-{turn}", run.metrics, show),
+            }
             for side, seconds in timed.items():
                 spent[side] += [seconds] if turn >= 0 else []
     return spent
@@ -108,15 +111,25 @@ def turns(rounds: int, folder: Path) -> dict[str, list[list[float]]]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=12, help="turns of each side")
-    parser.add_argument("--out", action="store_true", help=f"write benchmarks/results/{RESULT.name} too")
+    parser.add_argument(
+        "--out", action="store_true", help=f"write benchmarks/results/{RESULT.name} too"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         spent = turns(options.rounds, Path(folder))
-    ratios = [median(ours) / median(theirs) - 1 for theirs, ours in zip(spent["bare"], spent["engine"], strict=True)]
-    whole = [sum(ours) / sum(theirs) - 1 for theirs, ours in zip(spent["bare"], spent["engine"], strict=True)]
+    ratios = [
+        median(ours) / median(theirs) - 1
+        for theirs, ours in zip(spent["bare"], spent["engine"], strict=True)
+    ]
+    whole = [
+        sum(ours) / sum(theirs) - 1
+        for theirs, ours in zip(spent["bare"], spent["engine"], strict=True)
+    ]
     lines = [
         "# What the engine adds to a step\n",
         f"Steps of {RECIPE.batch} images of 32 px, {STEPS - COLD - 1} in each of {options.rounds} turns of both sides;",

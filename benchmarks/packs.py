@@ -40,7 +40,9 @@ def members(packs: Path, pack: str, below: str | None = None) -> Iterator[tuple[
                 if info.isreg() and info.name.startswith(below or BELOW[pack]):
                     yield info.name, tar.extractfile(info).read()
     except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
-        raise ValueError(f"{pack} is damaged ({error}): copy it again into the folder that --packs names") from error
+        raise ValueError(
+            f"{pack} is damaged ({error}): copy it again into the folder that --packs names"
+        ) from error
 
 
 def photographs(packs: Path, pack: str) -> Iterator[Photo]:
@@ -65,12 +67,16 @@ def tag_forms(nouns: Path, wnids: Sequence[str], levels: int = 3) -> dict[str, d
     synsets, known = {row["synset"]: row for row in rows}, {row["pwn30_wnid"]: row for row in rows}
 
     def forms(row: dict[str, str]) -> list[str]:
-        return list(dict.fromkeys(form for lemma in row["members"].split("|") if (form := normalise(lemma))))
+        return list(
+            dict.fromkeys(form for lemma in row["members"].split("|") if (form := normalise(lemma)))
+        )
 
     def above(row: dict[str, str]) -> Iterator[list[list[str]]]:
         level = [row]
         for _ in range(levels):
-            names = dict.fromkeys(name for row in level for name in row["hypernyms"].split(",") if name)
+            names = dict.fromkeys(
+                name for row in level for name in row["hypernyms"].split(",") if name
+            )
             level = [synsets[name] for name in names]
             yield [forms(row) for row in level]
 

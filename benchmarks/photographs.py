@@ -28,20 +28,39 @@ import torch
 import yaml
 
 from benchmarks.clone import checkout, committed, git, merged, overlaid, override, parsed, python
-from benchmarks.packs import CIFAR, FOLDER, NOUNS, PHOTOS, check, photographs, tag_forms, write_nouns
+from benchmarks.packs import (
+    CIFAR,
+    FOLDER,
+    NOUNS,
+    PHOTOS,
+    check,
+    photographs,
+    tag_forms,
+    write_nouns,
+)
 from corpus.sources import labelled
 from corpus.store.posts import json_line
-from engine.build import options
-from engine.digest import digest
-from flows import settings, tracking
-from flows.command import user_errors
-from flows.modelreport.words import gain_line
+from engine.core.build import options
+from engine.core.digest import digest
+from flows.cli.command import user_errors
+from flows.reports.models.words import gain_line
+from flows.running import settings
+from flows.tracking import tracking
 
 ROOT = Path(__file__).resolve().parents[1]
-RECIPE, RESULT = Path(__file__).with_suffix(".yaml"), ROOT / "benchmarks" / "results" / "photographs.md"
+RECIPE, RESULT = (
+    Path(__file__).with_suffix(".yaml"),
+    ROOT / "benchmarks" / "results" / "photographs.md",
+)
 WORDNET = "wordnet_nouns.tsv"
 QUICK = (
-    *("posts.per_class=30", "posts.tags.users=300", "labels.train=60", "labels.val=20", "labels.test=20"),
+    *(
+        "posts.per_class=30",
+        "posts.tags.users=300",
+        "labels.train=60",
+        "labels.val=20",
+        "labels.test=20",
+    ),
     *("corpus.min_posts=10", "search.trials=2", "pretrain.epochs=1", "pretrain.recipe.warmup=0"),
     *("finetune.epochs=2", "finetune.seeds=[0, 1]", "evaluate.runs=5"),
 )
@@ -50,7 +69,9 @@ QUICK = (
 # ---- posts and labels
 
 
-def posts(packs: Path, out: Path, tags: dict[str, Any], per_class: int = 300, levels: int = 3) -> None:
+def posts(
+    packs: Path, out: Path, tags: dict[str, Any], per_class: int = 300, levels: int = 3
+) -> None:
     """Writes Tiny ImageNet (64 px, both parts) as out/posts/<wnid>/* and out/posts.jsonl; WordNet beside them.
 
     `tags` are the keyword arguments of corpus.sources.labelled.Model; hypernyms are named up to `levels` above a class.
@@ -92,7 +113,9 @@ def labels(packs: Path, out: Path, train: int = 200, val: int = 100, test: int =
 
 def versioned(packs: Path, work: Path, target: str, sections: dict[str, dict[str, Any]]) -> None:
     """WordNet, posts and labels into the clone's data/ and data.dvc, unless the same code has put them there."""
-    key = digest(sections, target, {pack: (packs / pack).stat().st_size for pack in (PHOTOS, NOUNS, CIFAR)})
+    key = digest(
+        sections, target, {pack: (packs / pack).stat().st_size for pack in (PHOTOS, NOUNS, CIFAR)}
+    )
     key = digest(key, Path(__file__), Path(__file__).with_name("packs.py"), ROOT / "corpus")
     made, data = work / settings.STATE / "photographs.key", work / "data"
     if made.exists() and made.read_text() == key and data.exists():
@@ -102,7 +125,9 @@ def versioned(packs: Path, work: Path, target: str, sections: dict[str, dict[str
         out = Path(folder)
         posts(packs, out, **options(posts, sections["posts"], "posts", ("packs", "out")))
         labels(packs, out, **options(labels, sections["labels"], "labels", ("packs", "out")))
-        shutil.rmtree(data, ignore_errors=True)  # whatever an earlier version of this recipe left there
+        shutil.rmtree(
+            data, ignore_errors=True
+        )  # whatever an earlier version of this recipe left there
         data.mkdir()
         shutil.copyfile(out / WORDNET, data / WORDNET)
         manifests = ("--posts", str(out / "posts.jsonl"), "--labels", str(out / "labels.csv"))
@@ -119,7 +144,9 @@ def stage_minutes(data: str) -> dict[str, float]:
     client = tracking.connect()
     experiment = client.get_experiment_by_name(tracking.EXPERIMENT).experiment_id
     where = f"tags.`tagdag.data` = '{data}' and attributes.status = 'FINISHED'"
-    runs = client.search_runs([experiment], where, order_by=["attributes.start_time ASC"], max_results=5000)
+    runs = client.search_runs(
+        [experiment], where, order_by=["attributes.start_time ASC"], max_results=5000
+    )
     named = [(run.data.tags.get("tagdag.stage"), run.info) for run in runs]
     return {stage: (info.end_time - info.start_time) / 60000 for stage, info in named if stage}
 
@@ -132,7 +159,11 @@ def table(records: list[dict[str, Any]], gains: list[dict[str, Any]]) -> list[st
     for r in records:
         spread = f" ({r['top1_low']:.1f} to {r['top1_high']:.1f})"
         cells = [str(r[key]) for key in ("candidate", "init", "mode", "labels")]
-        cells += [f"{r['top1_mean']:.1f}{spread}", f"{r['top5']:.1f}", ", ".join(f"{t:.1f}" for t in r["top1_seeds"])]
+        cells += [
+            f"{r['top1_mean']:.1f}{spread}",
+            f"{r['top5']:.1f}",
+            ", ".join(f"{t:.1f}" for t in r["top1_seeds"]),
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return [*lines, "", *(f"- {gain_line(gain)}" for gain in gains)]
 
@@ -159,7 +190,9 @@ def facts(work: Path, commit: str, minutes: float) -> dict[str, str]:
 def result(work: Path, command: str, commit: str, sections: dict[str, Any], minutes: float) -> str:
     """The result as Markdown: how it came about, what came out; no path of this machine is in it."""
     out = work / settings.OUT / "evaluate"
-    records, gains = (json.loads((out / f"{part}.json").read_text()) for part in ("records", "gains"))
+    records, gains = (
+        json.loads((out / f"{part}.json").read_text()) for part in ("records", "gains")
+    )
     rows = {
         "command": f"`{command}`",
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
@@ -173,7 +206,9 @@ def result(work: Path, command: str, commit: str, sections: dict[str, Any], minu
     return "\n".join([*lines, "", *table(records, gains)]) + "\n"
 
 
-def run(packs: Path, work: Path, recipe: Path, overrides: Sequence[str], command: str, target: Path) -> None:
+def run(
+    packs: Path, work: Path, recipe: Path, overrides: Sequence[str], command: str, target: Path
+) -> None:
     """Clone, data, DAG, result table."""
     started = time.monotonic()
     check(packs)
@@ -197,17 +232,38 @@ def run(packs: Path, work: Path, recipe: Path, overrides: Sequence[str], command
 
 def main() -> None:
     """Command line of the recipe."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.photographs", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.photographs", description=__doc__.split("\n\n")[0]
+    )
     add = parser.add_argument
     add("--packs", type=Path, default=FOLDER, help="folder of the packs (*.tar.xz)")
     add("--work", type=Path, help="folder of the clone (default .tagdag/photographs)")
-    add("--params", type=Path, default=RECIPE, help="YAML laid over params.yaml, with sections posts and labels")
-    add("-S", action="append", default=[], metavar="KEY=VALUE", help="one number, such as -S posts.tags.noise=0.3")
-    add("--quick", action="store_true", help="few posts and epochs, in a clone of its own; the table stays there")
+    add(
+        "--params",
+        type=Path,
+        default=RECIPE,
+        help="YAML laid over params.yaml, with sections posts and labels",
+    )
+    add(
+        "-S",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one number, such as -S posts.tags.noise=0.3",
+    )
+    add(
+        "--quick",
+        action="store_true",
+        help="few posts and epochs, in a clone of its own; the table stays there",
+    )
     given = parser.parse_args()
     shown = ["--quick"] * given.quick + [f"-S {shlex.quote(assignment)}" for assignment in given.S]
     shown += [f"--params {given.params.name}"] if given.params != RECIPE else []
-    command = " ".join(["python -m benchmarks.photographs", *shown]) if shown else "make repro RECIPE=photographs"
+    command = (
+        " ".join(["python -m benchmarks.photographs", *shown])
+        if shown
+        else "make repro RECIPE=photographs"
+    )
     work = (given.work or ROOT / settings.STATE / f"photographs{'-quick' * given.quick}").resolve()
     target = work / settings.OUT / RESULT.name if given.quick else RESULT
     with user_errors():

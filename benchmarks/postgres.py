@@ -21,22 +21,36 @@ class Postgres:
     def __init__(self, root: Path) -> None:
         places = [*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
         places += map(Path, os.environ["PATH"].split(os.pathsep))
-        found = [place for place in places if (place / "initdb").exists() and (place / "pg_ctl").exists()]
+        found = [
+            place for place in places if (place / "initdb").exists() and (place / "pg_ctl").exists()
+        ]
         if not found:
-            raise FileNotFoundError("PostgreSQL's initdb is not on this machine (Debian: postgresql)")
+            raise FileNotFoundError(
+                "PostgreSQL's initdb is not on this machine (Debian: postgresql)"
+            )
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = str(probe.getsockname()[1])
-        self.programs, self.root, self.url = found[0], root, f"postgresql://tagdag@127.0.0.1:{port}/tagdag"
+        self.programs, self.root, self.url = (
+            found[0],
+            root,
+            f"postgresql://tagdag@127.0.0.1:{port}/tagdag",
+        )
         self.options = f"-c listen_addresses=127.0.0.1 -c unix_socket_directories={root} -p {port} -c fsync=off"
         if os.geteuid() == 0:
             os.chown(root, NOBODY, NOBODY)
-        self._call("initdb", "-D", root / "base", "-U", "tagdag", "--auth=trust", "--no-sync", "--locale=C")
+        self._call(
+            "initdb", "-D", root / "base", "-U", "tagdag", "--auth=trust", "--no-sync", "--locale=C"
+        )
         self.start()
         self._call("createdb", "-h", "127.0.0.1", "-p", port, "-U", "tagdag", "tagdag")
 
     def _call(self, program: str, *arguments: str | Path) -> None:
-        drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
+        drop = (
+            ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+            if os.geteuid() == 0
+            else []
+        )
         with (self.root / "log").open("ab") as log:
             command = [*drop, self.programs / program, *arguments]
             subprocess.run(command, check=True, stdout=log, stderr=log, cwd=self.root)

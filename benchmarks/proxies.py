@@ -25,22 +25,35 @@ from scipy.stats import spearmanr
 from benchmarks.minibatch import Pictures, pictures
 from benchmarks.packs import CIFAR, FOLDER, check
 from benchmarks.study import Run, preamble, pursue
-from engine.accuracy import accuracy
-from engine.build import build
-from engine.digest import digest
-from engine.network import network
+from engine.core.build import build
+from engine.core.digest import digest
+from engine.core.network import network
+from engine.measure.twosample import rank_correlations
+from engine.training.accuracy import accuracy
 from engine.training.loop import initialise, train
 from engine.training.meter import Progress
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
-from engine.twosample import rank_correlations
-from flows import settings
-from flows.command import user_errors
-from flows.samplers import pool
+from flows.cli.command import user_errors
+from flows.running import settings
+from flows.searching.samplers import pool
 
 RESULTS = Path(__file__).resolve().parent / "results"
-SPACE = {"name": "regnetx", "flops": [1.0e6, 2.0e6], "depth": [4, 12], "w_0": [8, 48], "w_a": [4, 48], "w_m": [1.5, 3]}
-SPACE |= {"group_width": [4, 32], "stages": [3, 4], "resolution": 32, "stem_width": 16, "stem_stride": 2}
+SPACE = {
+    "name": "regnetx",
+    "flops": [1.0e6, 2.0e6],
+    "depth": [4, 12],
+    "w_0": [8, 48],
+    "w_a": [4, 48],
+    "w_m": [1.5, 3],
+}
+SPACE |= {
+    "group_width": [4, 32],
+    "stages": [3, 4],
+    "resolution": 32,
+    "stem_width": 16,
+    "stem_stride": 2,
+}
 RECIPE = {"batch": 64, "rate": 0.8, "warmup": 0.25, "schedule": "cosine", "weight_decay": 5e-5}
 LONG, FLOPS = "labels, long", "multiply-adds"
 TASKS = {  # objective, and which of the sizes its epochs are
@@ -80,7 +93,11 @@ def run(parts: dict[str, Pictures], one: Run, show: Progress) -> Run:
     """The accuracy of a network in a task after training for it."""
     initialise(one["seed"])
     module = network(one["backbone"], one["objective"] | VIEWS, {"name": "linear"}, classes=10)
-    train(module, parts["train"], Training(Recipe(**RECIPE), one["epochs"], one["seed"], progress=show))
+    train(
+        module,
+        parts["train"],
+        Training(Recipe(**RECIPE), one["epochs"], one["seed"], progress=show),
+    )
     return {"accuracy": accuracy(module, parts["held"]).compute()["top1"]}
 
 
@@ -97,7 +114,12 @@ def study(packs: Path, work: Path, sizes: Sizes) -> list[Run]:
     for seed, ((number, backbone), (task, (objective, epochs))) in enumerate(
         product(enumerate(drawn(sizes.networks)), TASKS.items())
     ):
-        one = {"backbone": backbone, "objective": objective, "epochs": getattr(sizes, epochs), "seed": seed}
+        one = {
+            "backbone": backbone,
+            "objective": objective,
+            "epochs": getattr(sizes, epochs),
+            "seed": seed,
+        }
         key = digest(sizes._replace(networks=0), RECIPE, VIEWS, one)
         wanted[key] = {"name": f"network {number}, {task}", "network": number, "task": task} | one
     return pursue("proxies", work, wanted, result)
@@ -106,15 +128,26 @@ def study(packs: Path, work: Path, sizes: Sizes) -> list[Run]:
 def measured(rows: Sequence[Run]) -> dict[str, np.ndarray]:
     """What every proxy says of the networks, in their order: accuracies, and multiply-adds."""
     space = build("spaces", SPACE)
-    found = {task: np.array([row["accuracy"] for row in rows if row["task"] == task]) for task in TASKS}
-    return found | {FLOPS: np.array([space.cost(row["backbone"])["flops"] for row in rows if row["task"] == LONG])}
+    found = {
+        task: np.array([row["accuracy"] for row in rows if row["task"] == task]) for task in TASKS
+    }
+    return found | {
+        FLOPS: np.array(
+            [space.cost(row["backbone"])["flops"] for row in rows if row["task"] == LONG]
+        )
+    }
 
 
 def text(rows: Sequence[Run], sizes: Sizes, command: str) -> str:
     """The study as Markdown."""
     lines = preamble("Proxies for training on labels: how alike they rank networks", command, rows)
     lines += [f"| sizes | {', '.join(f'{k} {v}' for k, v in sizes._asdict().items())} |"]
-    lines += ["", ABOUT.format(**sizes._asdict()), "", "| proxy | Spearman | Kendall | accuracy | minutes |"]
+    lines += [
+        "",
+        ABOUT.format(**sizes._asdict()),
+        "",
+        "| proxy | Spearman | Kendall | accuracy | minutes |",
+    ]
     lines += ["| --- | --- | --- | --- | --- |"]
     found = measured(rows)
     for proxy, values in found.items():
@@ -125,9 +158,13 @@ def text(rows: Sequence[Run], sizes: Sizes, command: str) -> str:
             cells[4] = f"{sum(row['minutes'] for row in rows if row['task'] == proxy):.1f}"
         if proxy != LONG:
             ranks = rank_correlations(values, found[LONG], torch.Generator().manual_seed(0))
-            cells[1:3] = ["{:.2f} [{:.2f}, {:.2f}]".format(*ranks[name]) for name in ("spearman", "kendall")]
+            cells[1:3] = [
+                "{:.2f} [{:.2f}, {:.2f}]".format(*ranks[name]) for name in ("spearman", "kendall")
+            ]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", "![accuracy on labels over that of each proxy](proxies.png)"]) + "\n"
+    return (
+        "\n".join([*lines, "", "![accuracy on labels over that of each proxy](proxies.png)"]) + "\n"
+    )
 
 
 def plot(path: Path, rows: Sequence[Run]) -> None:
@@ -139,7 +176,9 @@ def plot(path: Path, rows: Sequence[Run]) -> None:
 
     found = measured(rows)
     labels = found.pop(LONG)
-    figure, axes = plt.subplots(1, len(found), figsize=(3 * len(found), 3.2), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(
+        1, len(found), figsize=(3 * len(found), 3.2), layout="constrained", sharey=True
+    )
     for axis, (proxy, values) in zip(axes, found.items(), strict=True):
         axis.scatter(values, labels, s=14)
         axis.set(xlabel=proxy if proxy == FLOPS else f"{proxy} (%)")
@@ -152,17 +191,28 @@ def plot(path: Path, rows: Sequence[Run]) -> None:
 
 def main() -> None:
     """Command line of the recipe."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.proxies", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.proxies", description=__doc__.split("\n\n")[0]
+    )
     parser.add_argument("--packs", type=Path, default=FOLDER, help="folder of the packs (*.tar.xz)")
-    parser.add_argument("--work", type=Path, help="folder of what is kept (default .tagdag/proxies)")
+    parser.add_argument(
+        "--work", type=Path, help="folder of what is kept (default .tagdag/proxies)"
+    )
     parser.add_argument("--networks", type=int, help="number of networks (default 32)")
-    parser.add_argument("--quick", action="store_true", help="few images; the table stays in the work folder")
+    parser.add_argument(
+        "--quick", action="store_true", help="few images; the table stays in the work folder"
+    )
     given = parser.parse_args()
     work = given.work or settings.STATE / f"proxies{'-quick' * given.quick}"
     sizes = QUICK if given.quick else Sizes()
     sizes = sizes._replace(networks=given.networks or sizes.networks)
-    shown = [*["--quick"] * given.quick, *([f"--networks {given.networks}"] if given.networks else [])]
-    command = " ".join(["python -m benchmarks.proxies", *shown]) if shown else "make repro RECIPE=proxies"
+    shown = [
+        *["--quick"] * given.quick,
+        *([f"--networks {given.networks}"] if given.networks else []),
+    ]
+    command = (
+        " ".join(["python -m benchmarks.proxies", *shown]) if shown else "make repro RECIPE=proxies"
+    )
     with user_errors():
         check(given.packs, [CIFAR])
         rows, out = study(given.packs, work, sizes), work if given.quick else RESULTS

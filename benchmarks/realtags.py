@@ -29,12 +29,22 @@ from corpus.hashtags.plurals import plurals
 from corpus.hashtags.wordnet import WordNet, read_wordnet
 from corpus.store.posts import Post
 from corpus.store.write import write_store
-from engine.profile import device_name
-from flows.command import user_errors
+from engine.measure.profile import device_name
+from flows.cli.command import user_errors
 
 TAGS = "hashtags.tar.xz"
 SETS = ("harrison", "flickr")
-STOP = ["instapic", "instagram", "love", "instagood", "photooftheday", "tbt", "like4like", "picoftheday", "flickr"]
+STOP = [
+    "instapic",
+    "instagram",
+    "love",
+    "instagood",
+    "photooftheday",
+    "tbt",
+    "like4like",
+    "picoftheday",
+    "flickr",
+]
 RULES = ("everyday", "lemma", "plural", "words", "spelling")
 HEAD = ("set", "WordNet", "lemmas", "posts kept", "distinct tags", "classes", "classes in WordNet")
 HEAD = (*HEAD, "forms merged", "uses kept %", "merged by " + ", ".join(RULES))
@@ -57,10 +67,16 @@ def table(packs: Path, name: str) -> Iterator[dict[str, str]]:
 def posts(packs: Path, name: str, image: Callable = drawn) -> Iterator[tuple[Post, Any]]:
     """The posts of one of the two sets that have hashtags, each with its image(number)."""
     if name == "harrison":
-        rows = ((r["image"], None, None, r["hashtags"].split()) for r in table(packs, "harrison_instagram_tags.tsv"))
+        rows = (
+            (r["image"], None, None, r["hashtags"].split())
+            for r in table(packs, "harrison_instagram_tags.tsv")
+        )
     else:
         found = table(packs, "flickr_dresden_tags.tsv")
-        rows = ((r["post"], r["user"], r["date"] or None, [t for t in r["tags"].split(";") if t]) for r in found)
+        rows = (
+            (r["post"], r["user"], r["date"] or None, [t for t in r["tags"].split(";") if t])
+            for r in found
+        )
     for number, (key, user, time, tags) in enumerate(rows):
         if tags:
             post = Post(id=key, image=f"{number}.jpg", hashtags=tags, user=user, time=time)
@@ -115,19 +131,30 @@ def shown(names: Iterable[str], singulars: Mapping[str, str]) -> str:
 
 def main() -> None:
     """Build the four reports and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--packs", type=Path, default=Path("../shared/data"), help="folder of the packs (*.tar.xz)")
-    parser.add_argument("--work", type=Path, default=Path(".tagdag/realtags"), help="where stores and reports stay")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--packs", type=Path, default=Path("../shared/data"), help="folder of the packs (*.tar.xz)"
+    )
+    parser.add_argument(
+        "--work", type=Path, default=Path(".tagdag/realtags"), help="where stores and reports stay"
+    )
     parser.add_argument("--out", type=Path, help="folder for realtags.md")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     lines = ["| " + " | ".join(HEAD) + " |", "|" + " --- |" * len(HEAD)]
     with user_errors():
         nouns = given.work / "wordnet_nouns.tsv"
-        nouns.write_bytes(next(data for _, data in members(given.packs, NOUNS, f"wordnet_nouns/{nouns.name}")))
+        nouns.write_bytes(
+            next(data for _, data in members(given.packs, NOUNS, f"wordnet_nouns/{nouns.name}"))
+        )
         for name in SETS:
             data = given.work / name
-            print(f"{name}: {write_store(data / 'posts', posts(given.packs, name)):,} posts", file=sys.stderr)
+            print(
+                f"{name}: {write_store(data / 'posts', posts(given.packs, name)):,} posts",
+                file=sys.stderr,
+            )
             for wordnet, lemmas in ((None, False), (None, True), (str(nouns), True)):
                 kind = "wordnet" if wordnet else "plain" if lemmas else "unmerged"
                 out = given.work / f"{name}-{kind}"

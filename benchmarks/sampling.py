@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from engine.build import build, choices
-from engine.profile import device_name
+from engine.core.build import build, choices
+from engine.measure.profile import device_name
 
 RESULTS = Path(__file__).parent / "results/sampling.md"
 BAND = [3.6e8, 4.0e8]
@@ -47,18 +47,25 @@ class Peer:
         paths = os.pathsep.join(map(str, (checkout, checkout / "tools")))
         env = os.environ | {"PYTHONPATH": paths, "CONDA_PREFIX": "", "PYTHONDONTWRITEBYTECODE": "1"}
         command = [python, "-c", PEER, json.dumps(BAND), str(draws)]
-        self.process = subprocess.Popen(command, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = subprocess.Popen(
+            command, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
 
     def draw(self, seed: int) -> tuple[float, list[dict[str, Any]]]:
         """Seconds that it took, and the networks as sections of ours."""
         print(seed, file=self.process.stdin, flush=True)
         if not (line := self.process.stdout.readline()):
-            raise ValueError("pycls ended: give a checkout as --pycls, and as --python one with its requirements")
+            raise ValueError(
+                "pycls ended: give a checkout as --pycls, and as --python one with its requirements"
+            )
         seconds, found = json.loads(line)
         keys = {"REGNET.DEPTH": "depth", "REGNET.W0": "w_0", "REGNET.WA": "w_a", "REGNET.WM": "w_m"}
         keys |= {"REGNET.GROUP_W": "group_width"}
         rows = [dict(zip(row[::2], row[1::2], strict=True)) for row in found]
-        return seconds, [{"name": "regnet"} | {k: json.loads(row[key]) for key, k in keys.items()} for row in rows]
+        return seconds, [
+            {"name": "regnet"} | {k: json.loads(row[key]) for key, k in keys.items()}
+            for row in rows
+        ]
 
 
 def timed(space: Any, n: int, seed: int) -> float:
@@ -96,22 +103,34 @@ def a_million(n: int) -> list[str]:
     """Seconds for that many different members of each space."""
     lines = [f"| {n:,} members, 360 to 400 MF | seconds |", "| --- | --- |"]
     for name in sorted(choices("spaces")):
-        lines.append(f"| {name} | {timed(build('spaces', {'name': name, 'flops': BAND}), n, 0):.1f} |")
+        lines.append(
+            f"| {name} | {timed(build('spaces', {'name': name, 'flops': BAND}), n, 0):.1f} |"
+        )
         print(lines[-1], file=sys.stderr)
     return lines
 
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pycls", type=Path, required=True, help="a checkout of facebookresearch/pycls")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--pycls", type=Path, required=True, help="a checkout of facebookresearch/pycls"
+    )
     parser.add_argument("--python", default=sys.executable, help="the Python that runs it")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--draws", type=int, default=10_000, help="draws of pycls a round, members or not")
-    parser.add_argument("--members", type=int, default=10**6, help="of each space in the second table")
+    parser.add_argument(
+        "--draws", type=int, default=10_000, help="draws of pycls a round, members or not"
+    )
+    parser.add_argument(
+        "--members", type=int, default=10**6, help="of each space in the second table"
+    )
     parser.add_argument("--out", action="store_true", help=f"write {RESULTS.name} too")
     arguments = parser.parse_args()
-    commit = subprocess.check_output(["git", "-C", arguments.pycls, "rev-parse", "--short", "HEAD"], text=True).strip()
+    commit = subprocess.check_output(
+        ["git", "-C", arguments.pycls, "rev-parse", "--short", "HEAD"], text=True
+    ).strip()
     versions = f"numpy {version('numpy')}, torch {torch.__version__}, pycls {commit}"
     device = f"{device_name(torch.device('cpu'))}; {versions}; {datetime.now(UTC):%Y-%m-%d}"
     command = f"`python -m benchmarks.sampling --pycls DIR --rounds {arguments.rounds} --draws {arguments.draws}`"

@@ -25,23 +25,45 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks.scale_posts import Law, write
-from engine.profile import device_name
+from engine.measure.profile import device_name
 
-SIDES = ("tagdag", "pandas", "polars", "duckdb", "rules")  # rules: ours with all that the product does
-Runs = dict[tuple[int, str], list[dict[str, float]]]  # (posts, side) -> seconds and peak bytes of each run
+SIDES = (
+    "tagdag",
+    "pandas",
+    "polars",
+    "duckdb",
+    "rules",
+)  # rules: ours with all that the product does
+Runs = dict[
+    tuple[int, str], list[dict[str, float]]
+]  # (posts, side) -> seconds and peak bytes of each run
 
 
-def measured(side: str, packs: Path, source: Path, out: Path, timeout: int) -> dict[str, float] | str:
+def measured(
+    side: str, packs: Path, source: Path, out: Path, timeout: int
+) -> dict[str, float] | str:
     """Seconds and peak memory of one side, or why there are none."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
-    command = [sys.executable, "-m", "benchmarks.scale_sides", side, str(packs), str(source), str(out)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.scale_sides",
+        side,
+        str(packs),
+        str(source),
+        str(out),
+    ]
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     except subprocess.TimeoutExpired:
         return f"not done after {timeout} s"
     if run.returncode:
-        return "killed, out of memory" if run.returncode == -9 else f"failed: {run.stderr.strip().splitlines()[-1]}"
+        return (
+            "killed, out of memory"
+            if run.returncode == -9
+            else f"failed: {run.stderr.strip().splitlines()[-1]}"
+        )
     return json.loads(run.stdout)
 
 
@@ -62,7 +84,9 @@ def result(out: Path, posts: int) -> tuple[dict, np.ndarray, np.ndarray]:
     return pq.read_table(out / "vocabulary.parquet").to_pydict(), repeats, content
 
 
-def compare(posts: int, args: argparse.Namespace, law: Law, folder: Path, runs: Runs, notes: dict) -> None:
+def compare(
+    posts: int, args: argparse.Namespace, law: Law, folder: Path, runs: Runs, notes: dict
+) -> None:
     """All sides at one size, interleaved; AssertionError where results differ."""
     source = folder / "posts.parquet"
     write(law, posts, source)
@@ -85,12 +109,16 @@ def compare(posts: int, args: argparse.Namespace, law: Law, folder: Path, runs: 
         if first:
             assert vocabulary == first[0], f"{side} counts or chooses differently"
             np.testing.assert_array_equal(content, first[2], f"{side} has other classes")
-            np.testing.assert_allclose(repeats, first[1], rtol=1e-6, err_msg=f"{side} has other repeat factors")
+            np.testing.assert_allclose(
+                repeats, first[1], rtol=1e-6, err_msg=f"{side} has other repeat factors"
+            )
         first = first or (vocabulary, repeats, content)
         shutil.rmtree(folder / side)
 
 
-def table(runs: Runs, notes: dict[tuple[int, str], str], sizes: list[int], sides: list[str]) -> Iterator[str]:
+def table(
+    runs: Runs, notes: dict[tuple[int, str], str], sizes: list[int], sides: list[str]
+) -> Iterator[str]:
     """Markdown rows; a ratio is the side's seconds over ours of the same round."""
     yield f"| posts | side | us per post | of CPU time | peak memory, MiB | seconds / {sides[0]}'s (min to max) |"
     yield "| --- | --- | --- | --- | --- | --- |"
@@ -99,9 +127,16 @@ def table(runs: Runs, notes: dict[tuple[int, str], str], sizes: list[int], sides
             if not (found := runs.get((posts, side))):
                 yield f"| {posts:,} | {side} | {notes.get((posts, side), 'not run')} | | | |"
                 continue
-            ratios = [a["seconds"] / b["seconds"] for a, b in zip(found, runs.get((posts, sides[0]), []), strict=False)]
-            ratio = f"{median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})" if ratios else ""
-            wall, cpu = (median(run[key] for run in found) / posts * 1e6 for key in ("seconds", "cpu"))
+            ratios = [
+                a["seconds"] / b["seconds"]
+                for a, b in zip(found, runs.get((posts, sides[0]), []), strict=False)
+            ]
+            ratio = (
+                f"{median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})" if ratios else ""
+            )
+            wall, cpu = (
+                median(run[key] for run in found) / posts * 1e6 for key in ("seconds", "cpu")
+            )
             peak = max(run["peak"] for run in found) / 2**20
             yield f"| {posts:,} | {side} | {wall:.2f} | {cpu:.2f} | {peak:.0f} | {ratio} |"
 
@@ -113,11 +148,21 @@ def plot(runs: Runs, sides: list[str], path: Path) -> None:
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    for number, (key, label, unit) in enumerate((("seconds", "seconds", 1), ("peak", "peak memory, MiB", 2**20)), 1):
-        axes = figure.add_subplot(1, 2, number, xscale="log", yscale="log", xlabel="posts", ylabel=label)
+    for number, (key, label, unit) in enumerate(
+        (("seconds", "seconds", 1), ("peak", "peak memory, MiB", 2**20)), 1
+    ):
+        axes = figure.add_subplot(
+            1, 2, number, xscale="log", yscale="log", xlabel="posts", ylabel=label
+        )
         for side in sides:
-            points = sorted((n, median(run[key] for run in found)) for (n, s), found in runs.items() if s == side)
-            axes.plot([n for n, _ in points], [value / unit for _, value in points], "o-", label=side)
+            points = sorted(
+                (n, median(run[key] for run in found))
+                for (n, s), found in runs.items()
+                if s == side
+            )
+            axes.plot(
+                [n for n, _ in points], [value / unit for _, value in points], "o-", label=side
+            )
         axes.grid(alpha=0.3, which="both")
         axes.legend()
     figure.savefig(path, dpi=120, metadata={"Software": None})
@@ -128,7 +173,9 @@ def report(args: argparse.Namespace, runs: Runs, notes: dict) -> str:
     import torch
 
     versions = ", ".join(f"{name} {version(name)}" for name in ("pyarrow", "numpy", *SIDES[1:4]))
-    lines = [f"{date.today()}; {device_name(torch.device('cpu'))}, {os.cpu_count()} cores; {versions};"]
+    lines = [
+        f"{date.today()}; {device_name(torch.device('cpu'))}, {os.cpu_count()} cores; {versions};"
+    ]
     lines += [
         f"medians of {args.runs} runs, interleaved (one from {args.once_from:,} posts on); results of all equal.\n"
     ]
@@ -137,21 +184,33 @@ def report(args: argparse.Namespace, runs: Runs, notes: dict) -> str:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--packs", type=Path, default=Path("../shared/data"), help="folder of hashtags.tar.xz")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--packs", type=Path, default=Path("../shared/data"), help="folder of hashtags.tar.xz"
+    )
     parser.add_argument("--posts", type=int, nargs="+", default=[10**5, 10**6, 10**7])
     parser.add_argument(
-        "--sides", nargs="+", default=list(SIDES), choices=SIDES, help="the first is the base of ratios"
+        "--sides",
+        nargs="+",
+        default=list(SIDES),
+        choices=SIDES,
+        help="the first is the base of ratios",
     )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--once-from", type=int, default=5 * 10**6, help="sizes that run once")
-    parser.add_argument("--pandas-max", type=int, default=10**7, help="posts above which pandas is not run")
+    parser.add_argument(
+        "--pandas-max", type=int, default=10**7, help="posts above which pandas is not run"
+    )
     parser.add_argument("--timeout", type=int, default=1800, help="seconds of one side")
     parser.add_argument("--folder", type=Path, help="where temporary files go")
     parser.add_argument("--out", type=Path, help="folder for scale.md and scale.png")
     args = parser.parse_args()
     if not (args.packs / "hashtags.tar.xz").is_file():
-        sys.exit(f"error: no hashtags.tar.xz in {args.packs}: give the folder of the real packs with --packs")
+        sys.exit(
+            f"error: no hashtags.tar.xz in {args.packs}: give the folder of the real packs with --packs"
+        )
     law, runs, notes = Law(args.packs), defaultdict(list), {}
     for posts in args.posts:
         with tempfile.TemporaryDirectory(dir=args.folder) as folder:
@@ -159,7 +218,9 @@ def main() -> None:
     print(text := report(args, runs, notes))
     if args.out:
         plot(runs, args.sides, args.out / "scale.png")
-        (args.out / "scale.md").write_text(f"{text}\n\n![seconds and memory over posts](scale.png)\n")
+        (args.out / "scale.md").write_text(
+            f"{text}\n\n![seconds and memory over posts](scale.png)\n"
+        )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 ROWS = 1 << 17
-TAIL, HEAPS_FACTOR, HEAPS_EXPONENT = 0.25, 5, 0.7  # distinct tags of the tail = 5 (tags of the tail)^0.7
+TAIL, HEAPS_FACTOR, HEAPS_EXPONENT = (
+    0.25,
+    5,
+    0.7,
+)  # distinct tags of the tail = 5 (tags of the tail)^0.7
 UNKNOWN = 0.1  # posts without user
 
 
@@ -32,21 +36,32 @@ class Law:
         with tarfile.open(packs / "hashtags.tar.xz") as archive:
             table = {
                 name: list(csv.DictReader(text, delimiter="\t", quoting=csv.QUOTE_NONE))
-                for name in ("harrison_instagram_tags", "flickr_dresden_tags", "hashtag_segmentation")
+                for name in (
+                    "harrison_instagram_tags",
+                    "flickr_dresden_tags",
+                    "hashtag_segmentation",
+                )
                 for text in [TextIOWrapper(archive.extractfile(f"hashtags/{name}.tsv"), "utf-8")]
             }
         posts = [[row["hashtags"].split() for row in table["harrison_instagram_tags"]]]
-        posts.append([list(filter(None, row["tags"].split(";"))) for row in table["flickr_dresden_tags"]])
+        posts.append(
+            [list(filter(None, row["tags"].split(";"))) for row in table["flickr_dresden_tags"]]
+        )
         counts = [Counter(tag for tags in pack for tag in tags) for pack in posts]
         self.tags = sorted(set().union(*counts))
         weights = [np.array([count[tag] for tag in self.tags], np.float64) for count in counts]
         self.levels = [np.cumsum(weight) / weight.sum() for weight in weights]
         self.lengths = [np.array([len(tags) for tags in pack]) for pack in posts]
-        users = np.array(list(Counter(row["user"] for row in table["flickr_dresden_tags"]).values()), np.float64)
+        users = np.array(
+            list(Counter(row["user"] for row in table["flickr_dresden_tags"]).values()), np.float64
+        )
         self.town, self.user_levels = int(users.sum()), np.cumsum(users) / users.sum()
         gold = {row["hashtag"]: row["gold_segmentations"] for row in table["hashtag_segmentation"]}
         self.merged = sorted(set(gold) - set(self.tags))
-        self.words = {tag.lower(): tuple(text.split("|")[0].lower().split()) for tag, text in sorted(gold.items())}
+        self.words = {
+            tag.lower(): tuple(text.split("|")[0].lower().split())
+            for tag, text in sorted(gold.items())
+        }
 
     def names(self, form: str) -> tuple[str, ...]:
         """The mapping of all sides: a hashtag whose word split is known stands for its words, else for itself."""
@@ -58,7 +73,9 @@ def _tail(law: Law, ranks: np.ndarray) -> pa.Array:
     first, second = pairs % many, (pairs // many + pairs) % many
     words, number = pa.array(law.tags), pa.array(pairs // many**2).cast(pa.string())
     number = pc.if_else(pc.equal(number, "0"), "", number)
-    made = pc.binary_join_element_wise(words.take(pa.array(first)), words.take(pa.array(second)), number, "")
+    made = pc.binary_join_element_wise(
+        words.take(pa.array(first)), words.take(pa.array(second)), number, ""
+    )
     real = pa.array(law.merged).take(pa.array(np.minimum(ranks, len(law.merged) - 1)))
     return pc.if_else(pa.array(ranks < len(law.merged)), real, made)
 
@@ -91,16 +108,25 @@ def batches(law: Law, posts: int, seed: int = 0) -> Iterator[pa.RecordBatch]:
         ids = np.where(of, *(np.searchsorted(law.levels[i], chance, "right") for i in (1, 0)))
         tail = np.flatnonzero(rng.random(len(ids)) < TAIL)
         fresh = int(HEAPS_FACTOR * (drawn + len(tail)) ** HEAPS_EXPONENT) - known
-        ranks = np.exp(rng.random(len(tail)) * np.log(known + fresh)).astype(np.int64)  # frequency as 1 / rank
+        ranks = np.exp(rng.random(len(tail)) * np.log(known + fresh)).astype(
+            np.int64
+        )  # frequency as 1 / rank
         ranks[rng.permutation(len(tail))[:fresh]] = np.arange(known, known + fresh)[: len(tail)]
         drawn, known = drawn + len(tail), known + fresh
         tags, mask = pa.array(law.tags).take(pa.array(ids)), np.zeros(len(ids), bool)
         mask[tail] = True
         tags = _typed(pc.replace_with_mask(tags, pa.array(mask), _tail(law, ranks)), rng)
         towns = rng.integers(0, max(1, posts // law.town), n) * len(law.user_levels)
-        users = pa.array(towns + np.searchsorted(law.user_levels, rng.random(n), "right"), mask=rng.random(n) < UNKNOWN)
+        users = pa.array(
+            towns + np.searchsorted(law.user_levels, rng.random(n), "right"),
+            mask=rng.random(n) < UNKNOWN,
+        )
         ends = pa.array(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32))
-        columns = [pc.binary_join_element_wise("p", pa.array(np.arange(first, first + n)).cast(pa.string()), "")]
+        columns = [
+            pc.binary_join_element_wise(
+                "p", pa.array(np.arange(first, first + n)).cast(pa.string()), ""
+            )
+        ]
         columns += [users.cast(pa.string()), pa.ListArray.from_arrays(ends, tags)]
         yield pa.RecordBatch.from_arrays(columns, ["id", "user", "hashtags"])
 
@@ -113,5 +139,7 @@ def write(law: Law, posts: int, path: Path) -> None:
         writer.write_batch(head)
         for done, batch in enumerate(stream, 2):
             writer.write_batch(batch)
-            print(f"\r{min(done * ROWS, posts):,} of {posts:,} posts written", end="", file=sys.stderr)
+            print(
+                f"\r{min(done * ROWS, posts):,} of {posts:,} posts written", end="", file=sys.stderr
+            )
     print(file=sys.stderr)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.scale_posts import Law
 from corpus.hashtags.normal import normalise
-from corpus.tags.resampling import class_factors
+from corpus.reading.resampling import class_factors
 
 MIN_POSTS, MAX_SIZE, RULE, LENGTH = 20, 8500, "sqrt", 2  # LENGTH: of the training list, in posts
 
@@ -48,7 +48,12 @@ def rules(law: Law, source: Path, out: Path) -> None:
     from corpus.hashtags.canonical import Canon
 
     canon = Canon(min_posts=MIN_POSTS)
-    tagdag(law, source, out, lambda table: canon.names(table.forms.to_pylist(), table.counts, table.cased))
+    tagdag(
+        law,
+        source,
+        out,
+        lambda table: canon.names(table.forms.to_pylist(), table.counts, table.cased),
+    )
 
 
 def _vocabulary(out: Path, names: list[str], counts: list[int]) -> None:
@@ -60,7 +65,9 @@ def _mapping(law: Law, typed: list[str]) -> pa.Table:
     names = [law.names(form) if (form := normalise(tag)) else () for tag in typed]
     sizes = np.fromiter(map(len, names), np.int64, len(names))
     tags = pa.array(typed).take(pa.array(np.repeat(np.arange(len(typed)), sizes)))
-    return pa.table({"tag": tags, "name": pa.array([name for some in names for name in some], pa.string())})
+    return pa.table(
+        {"tag": tags, "name": pa.array([name for some in names for name in some], pa.string())}
+    )
 
 
 def pandas(law: Law, source: Path, out: Path) -> None:
@@ -72,14 +79,18 @@ def pandas(law: Law, source: Path, out: Path) -> None:
     code, typed = pd.factorize(tags)
     mapping = _mapping(law, list(typed)).to_pandas()
     name, names = pd.factorize(mapping["name"])
-    mapping = pd.DataFrame({"tag": pd.Index(typed).get_indexer(mapping["tag"]), "name": name.astype(np.int32)})
+    mapping = pd.DataFrame(
+        {"tag": pd.Index(typed).get_indexer(mapping["tag"]), "name": name.astype(np.int32)}
+    )
     pairs = pd.DataFrame({"row": tags.index.to_numpy(), "tag": code})
     del tags, code
     pairs = pairs.merge(mapping, on="tag")[["row", "name"]].drop_duplicates()
     counts = pairs["name"].value_counts()
     ids = counts.index.to_numpy()
     counts = pd.DataFrame({"name": np.asarray(names)[ids], "posts": counts.to_numpy(), "id": ids})
-    counts = counts[counts["posts"] >= MIN_POSTS].sort_values(["posts", "name"], ascending=[False, True])[:MAX_SIZE]
+    counts = counts[counts["posts"] >= MIN_POSTS].sort_values(
+        ["posts", "name"], ascending=[False, True]
+    )[:MAX_SIZE]
     number = np.full(len(names), -1, np.int32)
     number[counts["id"]] = np.arange(len(counts))
     pairs["class"] = number[pairs["name"]]
@@ -90,7 +101,11 @@ def pandas(law: Law, source: Path, out: Path) -> None:
     ends = np.concatenate([[0], np.cumsum(rarest["size"])]).astype(np.int32)
     index = {"id": posts["id"].loc[rarest.index], "row": rarest.index}
     index["targets"] = pa.ListArray.from_arrays(pa.array(ends), pa.array(pairs["class"].to_numpy()))
-    pq.write_table(pa.table(index | {"repeats": factors[rarest["max"]]}), out / "index.parquet", compression="zstd")
+    pq.write_table(
+        pa.table(index | {"repeats": factors[rarest["max"]]}),
+        out / "index.parquet",
+        compression="zstd",
+    )
     _vocabulary(out, list(counts["name"]), list(counts["posts"]))
 
 
@@ -104,18 +119,29 @@ def polars(law: Law, source: Path, out: Path) -> None:
     mapping = pl.from_arrow(_mapping(law, typed))
     names = mapping.select(pl.col("name").unique(maintain_order=True)).with_row_index("number")
     mapping = mapping.join(names, on="name").select("tag", "number")
-    pairs = tags.join(mapping.lazy(), on="tag").select("row", "number").unique().collect(engine="streaming")
+    pairs = (
+        tags.join(mapping.lazy(), on="tag")
+        .select("row", "number")
+        .unique()
+        .collect(engine="streaming")
+    )
     counts = pairs.group_by("number").agg(posts=pl.len()).join(names, on="number")
-    counts = counts.filter(pl.col("posts") >= MIN_POSTS).sort(["posts", "name"], descending=[True, False])
+    counts = counts.filter(pl.col("posts") >= MIN_POSTS).sort(
+        ["posts", "name"], descending=[True, False]
+    )
     counts = counts.head(MAX_SIZE).with_row_index("class")
-    kept = pairs.lazy().join(counts.lazy().select("number", pl.col("class").cast(pl.Int32)), on="number")
+    kept = pairs.lazy().join(
+        counts.lazy().select("number", pl.col("class").cast(pl.Int32)), on="number"
+    )
     lists = kept.group_by("row").agg(targets=pl.col("class").sort(), rarest=pl.col("class").max())
     lists = lists.collect(engine="streaming")
     images = np.bincount(lists["rarest"], minlength=len(counts))
     factors = class_factors(counts["posts"], images, RULE, LENGTH * images.sum())
     factors = pl.DataFrame({"rarest": np.arange(len(counts), dtype=np.int32), "repeats": factors})
     index = posts.select("row", "id").join(lists.lazy(), on="row").join(factors.lazy(), on="rarest")
-    index.select("id", "row", "targets", "repeats").sink_parquet(out / "index.parquet", compression="zstd")
+    index.select("id", "row", "targets", "repeats").sink_parquet(
+        out / "index.parquet", compression="zstd"
+    )
     _vocabulary(out, counts["name"].to_list(), counts["posts"].to_list())
 
 
@@ -134,7 +160,9 @@ def duckdb(law: Law, source: Path, out: Path) -> None:
     run(f"create table tags as select file_row_number as row, unnest(hashtags) as tag from {posts}")
     typed = run("select distinct tag from tags where tag is not null").fetchnumpy()["tag"].tolist()
     base.register("tag_names", _mapping(law, typed))
-    run("create table names as select row_number() over () as number, name from (select distinct name from tag_names)")
+    run(
+        "create table names as select row_number() over () as number, name from (select distinct name from tag_names)"
+    )
     run("create table mapping as select tag, number from tag_names join names using (name)")
     run("create table pairs as select distinct row, number from tags join mapping using (tag)")
     run(
@@ -166,7 +194,11 @@ def main(side: str, packs: Path, source: Path, out: Path) -> None:
     start, cpu = time.perf_counter(), time.process_time()
     SIDES[side](law, source, out)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    peak = next(
+        line
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    )
     # getrusage's maximum would start from what the process weighed before exec: the parent's memory
     print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": int(peak.split()[1]) << 10}))
 

@@ -19,9 +19,9 @@ from statistics import median
 import torch
 
 from benchmarks.overhead import CLASSES, RECIPE, SECTIONS, Pixels
-from engine import checkpoint
-from engine.network import network
-from engine.profile import device_name
+from engine.core import checkpoint
+from engine.core.network import network
+from engine.measure.profile import device_name
 from engine.training.distributed import team
 from engine.training.launching import launch
 from engine.training.loop import initialise, train
@@ -45,7 +45,9 @@ def work(folder: Path, batch: int) -> None:
     train(network(**SECTIONS, classes=CLASSES), Pixels(STEPS * batch), training)
     if team().first:
         speed = (len(stamps) - COLD) * batch / (stamps[-1] - stamps[COLD - 1])
-        (folder / "told.json").write_text(json.dumps({"losses": losses, "images_per_second": speed}))
+        (folder / "told.json").write_text(
+            json.dumps({"losses": losses, "images_per_second": speed})
+        )
 
 
 def run(workers: int, batch: int, folder: Path) -> dict:
@@ -61,20 +63,30 @@ def run(workers: int, batch: int, folder: Path) -> dict:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", action="store_true", help=f"write benchmarks/results/{RESULT.name} too")
+    parser.add_argument(
+        "--out", action="store_true", help=f"write benchmarks/results/{RESULT.name} too"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         speeds = {workers: [] for workers in (1, 2)}
         for turn in range(options.rounds):
             for workers, values in speeds.items():
-                values.append(run(workers, EACH * workers, folder / f"{workers}-{turn}")["images_per_second"])
+                values.append(
+                    run(workers, EACH * workers, folder / f"{workers}-{turn}")["images_per_second"]
+                )
         alone, both = (run(workers, 2 * EACH, folder / f"equal-{workers}") for workers in (1, 2))
     efficiency = [b / (2 * a) for a, b in zip(*speeds.values(), strict=True)]
     losses = max(abs(a - b) / a for a, b in zip(alone["losses"], both["losses"], strict=True))
-    trained = [k for k in alone["state"] if k.startswith("module.") and "running" not in k and "tracked" not in k]
+    trained = [
+        k
+        for k in alone["state"]
+        if k.startswith("module.") and "running" not in k and "tracked" not in k
+    ]
     weights = max((alone["state"][k] - both["state"][k]).abs().max().item() for k in trained)
     text = "\n".join(
         [
@@ -83,7 +95,10 @@ def main() -> None:
             f"{device_name(torch.device('cpu'))}; torch {version('torch')}, gloo\n",
             "| workers | images/s, median (least to most) |",
             "| --- | --- |",
-            *(f"| {k} | {median(v):.0f} ({min(v):.0f} to {max(v):.0f}) |" for k, v in speeds.items()),
+            *(
+                f"| {k} | {median(v):.0f} ({min(v):.0f} to {max(v):.0f}) |"
+                for k, v in speeds.items()
+            ),
             "",
             "Efficiency {:.0f} % ({:.0f} to {:.0f}): images/s of two over twice those of one.".format(
                 *(100 * f(efficiency) for f in (median, min, max))

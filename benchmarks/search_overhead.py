@@ -31,7 +31,7 @@ import yaml
 
 from benchmarks.clone import checkout, committed, merged, overlaid, python, sampled
 from benchmarks.postgres import postgres
-from engine.profile import device_name
+from engine.measure.profile import device_name
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "search_overhead.md"
@@ -87,7 +87,9 @@ class Clock:
 
         @functools.wraps(function)
         def timed(*args: Any, **kwargs: Any) -> Any:
-            main = threading.current_thread() is threading.main_thread()  # not what is sent beside the training
+            main = (
+                threading.current_thread() is threading.main_thread()
+            )  # not what is sent beside the training
             with self.named(name) if main else nullcontext():
                 return function(*args, **kwargs)
 
@@ -96,8 +98,10 @@ class Clock:
 
 def instrumented(clock: Clock) -> None:
     """Name the calls of a search. A network's time begins where the search looks for it."""
-    from flows import attempt, learning, study, tracking
-    from flows.samplers import Members
+    from flows.searching import attempt, study
+    from flows.searching.samplers import Members
+    from flows.tracking import tracking
+    from flows.training import learning
 
     clock.time(learning, "train", "training")
     clock.time(attempt, "errors", "evaluation")
@@ -106,7 +110,9 @@ def instrumented(clock: Clock) -> None:
     clock.time(learning, "network", "building")
     for call in ("sample_relative", "before_trial", "after_trial"):
         clock.time(Members, call, "sampler")
-    for call in [name for name, value in vars(study.RDBStorage).items() if callable(value) and name[0] != "_"]:
+    for call in [
+        name for name, value in vars(study.RDBStorage).items() if callable(value) and name[0] != "_"
+    ]:
         clock.time(study.Storage, call, "storage")
     for call in ("params", "metrics", "flush"):
         clock.time(tracking.Run, call, "MLflow")
@@ -124,7 +130,7 @@ def instrumented(clock: Clock) -> None:
 def timed(out: Path) -> None:
     """A search in the present folder, its times as JSON."""
     clock = Clock()
-    from flows.command import call
+    from flows.cli.command import call
     from flows.search import search
 
     instrumented(clock)
@@ -153,9 +159,15 @@ class Place:
         shutil.rmtree(self.folder / ".tagdag", ignore_errors=True)
         params = self.params | {"search": self.params["search"] | section}
         (self.folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "TAGDAG_"))}
+        clean = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("PREFECT_", "MLFLOW_", "TAGDAG_"))
+        }
         command = [sys.executable, "-m", "benchmarks.search_overhead", "--timed", str(self.times)]
-        subprocess.run(command, cwd=self.folder, env=clean | {"OMP_NUM_THREADS": "1"} | storage, check=True)
+        subprocess.run(
+            command, cwd=self.folder, env=clean | {"OMP_NUM_THREADS": "1"} | storage, check=True
+        )
         return json.loads(self.times.read_text())
 
 
@@ -169,23 +181,44 @@ def searched(place: Place) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def line(name: str, times: dict[str, Any], trials: int) -> str:
     """One search: medians over its networks, in milliseconds where they are small."""
-    startup, networks, after = times["rows"][0], times["rows"][1 : 1 + trials], times["rows"][1 + trials :]
+    startup, networks, after = (
+        times["rows"][0],
+        times["rows"][1 : 1 + trials],
+        times["rows"][1 + trials :],
+    )
     beside = [sum(row.get(part, 0) for part in PARTS) for row in networks]
-    apart = [sum(row.values()) - row.get("training", 0) - row.get("evaluation", 0) for row in networks]
+    apart = [
+        sum(row.values()) - row.get("training", 0) - row.get("evaluation", 0) for row in networks
+    ]
     assert max(abs(a - b) for a, b in zip(beside, apart, strict=True)) < 1e-6, "a call of no column"
     whole = [f"{median(row[key] for row in networks):.2f}" for key in ("training", "evaluation")]
     parts = [f"{1e3 * median(row.get(part, 0) for row in networks):.0f}" for part in PARTS]
     last = sum(after[-1].values())
-    cells = [name, *whole, f"**{median(beside):.2f}**", f"{mean(beside):.2f}", f"{median(beside) / 0.6:.1f} %", *parts]
-    cells += [f"{times['imports']:.1f}", f"{sum(startup.values()) - times['imports']:.1f}", f"{last:.1f}"]
+    cells = [
+        name,
+        *whole,
+        f"**{median(beside):.2f}**",
+        f"{mean(beside):.2f}",
+        f"{median(beside) / 0.6:.1f} %",
+        *parts,
+    ]
+    cells += [
+        f"{times['imports']:.1f}",
+        f"{sum(startup.values()) - times['imports']:.1f}",
+        f"{last:.1f}",
+    ]
     return "| " + " | ".join(cells) + " |"
 
 
 def main() -> None:
     """Search, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=12, help="networks of each search")
-    parser.add_argument("--out", action="store_true", help=f"write benchmarks/results/{RESULT.name} too")
+    parser.add_argument(
+        "--out", action="store_true", help=f"write benchmarks/results/{RESULT.name} too"
+    )
     parser.add_argument("--timed", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.timed:
@@ -198,7 +231,9 @@ def main() -> None:
             lines.append(line(name, times, given.trials))
             loads.append(os.getloadavg()[0])
             print(lines[-1], flush=True)
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "optuna", "mlflow", "psycopg"))
+    packages = ", ".join(
+        f"{name} {version(name)}" for name in ("torch", "optuna", "mlflow", "psycopg")
+    )
     heads = ("search", "training, s", "evaluation, s", "everything else, s", "mean, s", "of 60 s")
     heads += (*(f"{part}, ms" for part in PARTS), "imports, s", "opening, s", "report, s")
     text = "\n".join([

@@ -38,21 +38,35 @@ from benchmarks.clone import checkout, committed, overlaid, python, sampled
 from benchmarks.kills import ROOT, TREE
 from benchmarks.postgres import postgres
 from benchmarks.tracking import Server
-from engine.digest import digest
-from engine.profile import device_name
-from flows.storage import GRACE
-from flows.study import holders, outcome
+from engine.core.digest import digest
+from engine.measure.profile import device_name
+from flows.searching.storage import GRACE
+from flows.searching.study import holders, outcome
 
 RESULT = ROOT / "benchmarks" / "results" / "searchers.md"
 SMALL = {
     "corpus": {"min_posts": 5, "holdout": 0.2},
-    "search": {"trials": 10, "epochs": 4, "sampler": {"name": "RandomSampler"}, "recipe": {"batch": 32}},
+    "search": {
+        "trials": 10,
+        "epochs": 4,
+        "sampler": {"name": "RandomSampler"},
+        "recipe": {"batch": 32},
+    },
 }
 BETWEEN = (2.0, 6.0)  # seconds from one kill to the next
 STRIKES = 8  # of one search, before it is left alone
 STAGE = 0.1  # of all kills hit the stage itself
 PATIENCE = 600  # seconds that a search may take
-COLUMNS = ("search", "seconds", "networks", "of each worker", "kills", "cut short", "trained twice", "result")
+COLUMNS = (
+    "search",
+    "seconds",
+    "networks",
+    "of each worker",
+    "kills",
+    "cut short",
+    "trained twice",
+    "result",
+)
 ENDS = """
     SELECT name, count(*) FROM metrics JOIN runs USING (run_uuid)
     WHERE key = 'loss' AND step = (SELECT max(step) FROM metrics all_of WHERE all_of.run_uuid = metrics.run_uuid)
@@ -81,33 +95,53 @@ class Run:
     finals: list[FrozenTrial] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     tree: Counter[tuple[str, ...]] = field(default_factory=Counter)
-    ends: dict[str, int] = field(default_factory=dict)  # how often a training reported its last step
-    lost: list[float] = field(default_factory=list)  # seconds of training, of each attempt that a kill cut short
+    ends: dict[str, int] = field(
+        default_factory=dict
+    )  # how often a training reported its last step
+    lost: list[float] = field(
+        default_factory=list
+    )  # seconds of training, of each attempt that a kill cut short
     waited: float | None = None  # seconds from a kill until another machine took the network up
 
     def shares(self) -> list[int]:
         """How many networks each process has ended, the busiest first."""
-        workers = Counter(str(trial.user_attrs["worker"]) for trial in holders(self.networks).values())
+        workers = Counter(
+            str(trial.user_attrs["worker"]) for trial in holders(self.networks).values()
+        )
         return sorted(workers.values(), reverse=True)
 
     def cut(self) -> list[FrozenTrial]:
         """Attempts that ended without an outcome."""
-        return [one for one in self.networks + self.finals if one.state == TrialState.FAIL and not outcome(one)]
+        return [
+            one
+            for one in self.networks + self.finals
+            if one.state == TrialState.FAIL and not outcome(one)
+        ]
 
     def redone(self, key: str, params: dict[str, Any]) -> Iterator[float]:
         """Seconds of training that each kill cost: since the last state, or the start of the attempt."""
-        rows = {one.user_attrs["slot"]: one.user_attrs["row"] for one in self.networks + self.finals if outcome(one)}
+        rows = {
+            one.user_attrs["slot"]: one.user_attrs["row"]
+            for one in self.networks + self.finals
+            if outcome(one)
+        }
         for kill in self.kills:
             for one in self.cut():
                 if one.user_attrs.get("worker", {}).get("pid") == kill.pid:
                     network = rows[one.user_attrs["slot"]]["network"]
-                    kept = kill.states.get(f"search.{digest(key, network, params['epochs'], params['seed'])}", 0)
+                    kept = kill.states.get(
+                        f"search.{digest(key, network, params['epochs'], params['seed'])}", 0
+                    )
                     yield kill.moment - max(kept, one.datetime_start.timestamp())
 
     def twice(self) -> list[str]:
         """Slots with more than one outcome, trainings that came to their last step more than once."""
-        ended = Counter(str(one.user_attrs["slot"]) for one in self.networks + self.finals if outcome(one))
-        return [slot for slot, n in ended.items() if n > 1] + [name for name, n in self.ends.items() if n > 1]
+        ended = Counter(
+            str(one.user_attrs["slot"]) for one in self.networks + self.finals if outcome(one)
+        )
+        return [slot for slot, n in ended.items() if n > 1] + [
+            name for name, n in self.ends.items() if n > 1
+        ]
 
 
 class Place:
@@ -134,14 +168,26 @@ class Place:
     def join(self, folder: Path, env: dict[str, str]) -> psutil.Popen:
         """One more worker in another clone, and where that is allowed (to root), on a host of another name."""
         elsewhere = (
-            ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh"] if not os.geteuid() else []
+            ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh"]
+            if not os.geteuid()
+            else []
         )
         return self.process(folder, [*elsewhere, sys.executable, "-m", "flows.searcher"], 1, env)
 
-    def process(self, folder: Path, command: list[str], workers: int, env: dict[str, str]) -> psutil.Popen:
+    def process(
+        self, folder: Path, command: list[str], workers: int, env: dict[str, str]
+    ) -> psutil.Popen:
         """A process of the search on its way."""
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "TAGDAG_"))}
-        clean |= {"OMP_NUM_THREADS": "1", "TAGDAG_CHECKPOINT_SECONDS": "0.3", "TAGDAG_SEARCHERS": str(workers)} | env
+        clean = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("PREFECT_", "MLFLOW_", "TAGDAG_"))
+        }
+        clean |= {
+            "OMP_NUM_THREADS": "1",
+            "TAGDAG_CHECKPOINT_SECONDS": "0.3",
+            "TAGDAG_SEARCHERS": str(workers),
+        } | env
         with self.log.open("ab") as log:
             return psutil.Popen(command, cwd=folder, env=clean, stdout=log, stderr=log)
 
@@ -154,13 +200,17 @@ class Place:
         """When the newest state of each network was kept, by its folder's name."""
         found: dict[str, float] = {}
         for file in (self.folder / ".tagdag" / "state").glob("search.*/*/*.safetensors"):
-            with contextlib.suppress(FileNotFoundError):  # an older state goes when a newer one is there
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # an older state goes when a newer one is there
                 found[file.parts[-3]] = max(found.get(file.parts[-3], 0), file.stat().st_mtime)
         return found
 
     def collect(self, run: Run, url: str, store: Path | None = None) -> Run:
         """What storage, MLflow and out/search say of a search that has ended."""
-        studies = {name.split()[0]: study for name, study in studied(url or self.embedded()).items()}
+        studies = {
+            name.split()[0]: study for name, study in studied(url or self.embedded()).items()
+        }
         run.networks, run.finals = studies["search"].get_trials(), studies["finals"].get_trials()
         files = (path for path in (self.folder / "out" / "search").rglob("*") if path.is_file())
         run.files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
@@ -174,13 +224,18 @@ class Place:
 
     def embedded(self) -> str:
         """The URL of the SQLite file, "" as long as there is none."""
-        return next((f"sqlite:///{file}" for file in (self.folder / ".tagdag" / "search").glob("*.db")), "")
+        return next(
+            (f"sqlite:///{file}" for file in (self.folder / ".tagdag" / "search").glob("*.db")), ""
+        )
 
 
 def studied(url: str) -> dict[str, optuna.Study]:
     """All studies of a storage, by name."""
     storage = optuna.storages.RDBStorage(url)
-    return {name: optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)}
+    return {
+        name: optuna.load_study(study_name=name, storage=storage)
+        for name in optuna.get_all_study_names(storage)
+    }
 
 
 @contextmanager
@@ -219,7 +274,9 @@ def killed(place: Place, workers: int, kind: str, draws: random.Random) -> Run:
             try:
                 stage.wait(draws.uniform(*BETWEEN))
             except psutil.TimeoutExpired:
-                stage = stage if struck(place, stage, url, draws, run) else place.start(workers, env)
+                stage = (
+                    stage if struck(place, stage, url, draws, run) else place.start(workers, env)
+                )
         place.finished(stage)
         run.seconds = time.monotonic() - begun
         return place.collect(run, url)
@@ -231,7 +288,9 @@ def struck(place: Place, stage: psutil.Popen, url: str, draws: random.Random, ru
     others = [child for child in living if "flows.searcher" in child.cmdline()]
     family = [stage] if draws.random() < STAGE else others
     if draws.random() < 0.5:
-        trains = {one.user_attrs.get("worker", {}).get("pid") for one in running(url or place.embedded())}
+        trains = {
+            one.user_attrs.get("worker", {}).get("pid") for one in running(url or place.embedded())
+        }
         family = [one for one in family if one.pid in trains]
     if not family:
         return True
@@ -260,7 +319,9 @@ def joined(place: Place, dies: bool) -> Run:
             found(url, lambda trial: True)
             second = place.join(other, env)
             if dies:
-                slot = found(url, lambda trial: trial.user_attrs.get("worker", {}).get("pid") == second.pid)
+                slot = found(
+                    url, lambda trial: trial.user_attrs.get("worker", {}).get("pid") == second.pid
+                )
                 time.sleep(1)
                 second.kill()
                 run.kills.append(Kill(second.pid, False, time.time(), {}))
@@ -279,7 +340,12 @@ def running(url: str) -> list[FrozenTrial]:
     """Attempts at networks that are under way."""
     studies = studied(url).items() if url else ()
     states = (TrialState.RUNNING,)
-    return [one for name, study in studies if name.startswith("search") for one in study.get_trials(states=states)]
+    return [
+        one
+        for name, study in studies
+        if name.startswith("search")
+        for one in study.get_trials(states=states)
+    ]
 
 
 def found(url: str, wanted: Callable[[FrozenTrial], bool]) -> int:
@@ -302,18 +368,26 @@ def faults(run: Run, whole: Run) -> list[str]:
     found += [f"MLflow lacks {key}" for key in whole.tree - run.tree]
     found += [f"MLflow has {key}" for key in run.tree - whole.tree]
     held = {slot: outcome(trial) for slot, trial in holders(run.networks + run.finals).items()}
-    wanted = {slot: outcome(trial) for slot, trial in holders(whole.networks + whole.finals).items()}
-    return found + [f"{slot} is {held.get(slot)}" for slot in wanted if held.get(slot) != wanted[slot]]
+    wanted = {
+        slot: outcome(trial) for slot, trial in holders(whole.networks + whole.finals).items()
+    }
+    return found + [
+        f"{slot} is {held.get(slot)}" for slot in wanted if held.get(slot) != wanted[slot]
+    ]
 
 
 def line(run: Run, whole: Run) -> str:
     """One search."""
     stages = sum(kill.stage for kill in run.kills)
     kills = f"{len(run.kills)}, {stages} of the stage" if run.kills else "-"
-    lost = f"{len(run.lost)}: {sum(run.lost):.1f} s, at most {max(run.lost):.1f}" if run.lost else "-"
+    lost = (
+        f"{len(run.lost)}: {sum(run.lost):.1f} s, at most {max(run.lost):.1f}" if run.lost else "-"
+    )
     shares = " + ".join(map(str, run.shares())) if not run.kills else "-"
     ended = sum(outcome(one) == "complete" for one in run.networks)
-    wrong = "; ".join(faults(run, whole)) or ("the same" if run is not whole else f"{len(run.files)} files")
+    wrong = "; ".join(faults(run, whole)) or (
+        "the same" if run is not whole else f"{len(run.files)} files"
+    )
     cells = (run.name, f"{run.seconds:.0f}", ended, shares, kills, lost, len(run.twice()), wrong)
     return "| " + " | ".join(map(str, cells)) + " |"
 
@@ -321,8 +395,13 @@ def line(run: Run, whole: Run) -> str:
 def table(runs: list[Run], command: str, load: float) -> str:
     """The result as Markdown."""
     whole = runs[0]
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "optuna", "mlflow", "psycopg"))
-    kills, lost = [kill for run in runs for kill in run.kills], [lost for run in runs for lost in run.lost]
+    packages = ", ".join(
+        f"{name} {version(name)}" for name in ("torch", "optuna", "mlflow", "psycopg")
+    )
+    kills, lost = (
+        [kill for run in runs for kill in run.kills],
+        [lost for run in runs for lost in run.lost],
+    )
     late = [run.waited for run in runs if run.waited]
     trained = [one.user_attrs["row"]["seconds"] for one in whole.networks]
     return "\n".join([
@@ -358,10 +437,14 @@ def measured(place: Place, kills: int, draws: random.Random, only: list[str]) ->
 
 def main() -> None:
     """Search, compare, write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=20, help="at least")
     parser.add_argument("--seed", type=int, default=0, help="of moments and victims")
-    parser.add_argument("--out", action="store_true", help=f"write benchmarks/results/{RESULT.name} too")
+    parser.add_argument(
+        "--out", action="store_true", help=f"write benchmarks/results/{RESULT.name} too"
+    )
     kinds = ["undisturbed", "killed", "joined"]
     parser.add_argument("--only", nargs="+", default=kinds, choices=kinds, help="these searches")
     given = parser.parse_args()
@@ -373,7 +456,11 @@ def main() -> None:
             runs.append(run)
             loads.append(os.getloadavg()[0])
             print(line(run, runs[0]), flush=True)
-    text = table(runs, f"python -m benchmarks.searchers --kills {given.kills} --seed {given.seed}", mean(loads))
+    text = table(
+        runs,
+        f"python -m benchmarks.searchers --kills {given.kills} --seed {given.seed}",
+        mean(loads),
+    )
     print(text)
     if given.out:
         RESULT.write_text(text, encoding="utf-8")

@@ -23,8 +23,8 @@ from pathlib import Path
 import psutil
 
 from benchmarks.clone import checkout, merged, overlaid, override
-from engine.cores import cores, processor
-from engine.environment import value
+from engine.core.cores import cores, processor
+from engine.core.environment import value
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "benchmarks" / "results" / "shared_machine.md"
@@ -35,7 +35,14 @@ THREADS = {  # of a step; libgomp's own default is to spin 300,000 times before 
     "two, passive": {"OMP_NUM_THREADS": "2"},
 }
 SECONDS = value("TAGDAG_BENCHMARK_SECONDS")  # of steps that are timed
-NETWORK = {"name": "resnext", "depths": [1, 2, 2, 1], "cardinality": 4, "group_width": 4, "width": 12, "stem_width": 16}
+NETWORK = {
+    "name": "resnext",
+    "depths": [1, 2, 2, 1],
+    "cardinality": 4,
+    "group_width": 4,
+    "width": 12,
+    "stem_width": 16,
+}
 
 
 @contextmanager
@@ -57,8 +64,14 @@ def pipeline(work: Path) -> tuple[float, float]:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     others = {child.pid for child in psutil.Process().children()}
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "TAGDAG_"))}
-    done = subprocess.run([sys.executable, "-m", "flows.pipeline"], cwd=work, env=clean, check=False)
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OMP_", "TAGDAG_"))
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.pipeline"], cwd=work, env=clean, check=False
+    )
     wall = time.perf_counter() - begun
     if done.returncode:
         raise SystemExit(done.returncode)
@@ -95,14 +108,19 @@ def repro(overlay: dict, kept: Path | None) -> list[str]:
     ratio = rows["busy"][0] / rows["quiet"][0]
     lines = ["| make repro | wall, min | CPU, min |", "| --- | --- | --- |"]
     lines += [f"| {name} | {wall:.1f} | {spent:.1f} |" for name, (wall, spent) in rows.items()]
-    return [*lines, "", f"Busy over quiet: {ratio:.2f} times as long. A second run: {again:.1f} s.", ""]
+    return [
+        *lines,
+        "",
+        f"Busy over quiet: {ratio:.2f} times as long. A second run: {again:.1f} s.",
+        "",
+    ]
 
 
 def step(batch: int) -> None:
     """Print the images/s of training steps, as this process's environment has threads."""
     import torch
 
-    from engine.network import network
+    from engine.core.network import network
     from engine.training.distributed import ALONE
     from engine.training.loop import initialise
     from engine.training.plan import viewed
@@ -127,28 +145,53 @@ def step(batch: int) -> None:
 def steps() -> list[str]:
     """Lines on a training step by number and kind of threads, quiet and beside one neighbour."""
     lines = ["| images/s | " + " | ".join(THREADS) + " |", "| --- |" + " --- |" * len(THREADS)]
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OMP_", "GOMP_", "KMP_"))
+    }
     for batch in (32, 128):
         for name, count in (("quiet", 0), ("one neighbour", 1)):
             found = []
             with neighbours(count):
                 for threads in THREADS.values():
-                    command = [sys.executable, "-m", "benchmarks.shared_machine", "--one-step", str(batch)]
+                    command = [
+                        sys.executable,
+                        "-m",
+                        "benchmarks.shared_machine",
+                        "--one-step",
+                        str(batch),
+                    ]
                     told = subprocess.run(
-                        command, cwd=ROOT, env=clean | threads, check=True, capture_output=True, text=True
+                        command,
+                        cwd=ROOT,
+                        env=clean | threads,
+                        check=True,
+                        capture_output=True,
+                        text=True,
                     )
                     found.append(float(told.stdout))
-            lines.append(f"| batch {batch}, {name} | " + " | ".join(f"{speed:,.0f}" for speed in found) + " |")
+            lines.append(
+                f"| batch {batch}, {name} | "
+                + " | ".join(f"{speed:,.0f}" for speed in found)
+                + " |"
+            )
     return [*lines, ""]
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", action="store_true", help="the training step only")
     parser.add_argument("--repro", action="store_true", help="the DAG only")
-    parser.add_argument("--work", type=Path, help="an empty folder for the clones, kept (default: for the while)")
-    parser.add_argument("-S", dest="settings", action="append", default=[], metavar="section.key=value")
+    parser.add_argument(
+        "--work", type=Path, help="an empty folder for the clones, kept (default: for the while)"
+    )
+    parser.add_argument(
+        "-S", dest="settings", action="append", default=[], metavar="section.key=value"
+    )
     parser.add_argument("--one-step", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one_step:
@@ -157,7 +200,12 @@ def main() -> None:
     overlay: dict = {}
     for assignment in given.settings:
         overlay = merged(overlay, override(assignment))
-    lines = ["# A machine that is shared", "", f"{date.today()}, {processor()}, {cores()} cores. {overlay or ''}", ""]
+    lines = [
+        "# A machine that is shared",
+        "",
+        f"{date.today()}, {processor()}, {cores()} cores. {overlay or ''}",
+        "",
+    ]
     lines += steps() if not given.repro else []
     lines += repro(overlay, given.work and given.work.resolve()) if not given.steps else []
     OUT.write_text("\n".join(lines))

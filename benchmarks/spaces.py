@@ -3,7 +3,7 @@
     make repro RECIPE=spaces        (or: python -m benchmarks.spaces [--trials 32] [--epochs 5] [--workers 2])
 
 AnyNetXA to E and RegNetX, so many networks of each drawn at random within one band and trained in one regime by the
-stage search, whose results are then compared by flows.compare. The searches run in a clone of this repository's HEAD;
+stage search, whose results are then compared by flows.tools.compare. The searches run in a clone of this repository's HEAD;
 repeated, the command goes on there.
 """
 
@@ -20,10 +20,10 @@ from benchmarks.clone import checkout, committed, git, overlaid, python
 from benchmarks.packs import FOLDER, check
 from benchmarks.photographs import WORDNET, versioned
 from benchmarks.study import preamble
-from engine.twosample import mean_difference
-from flows import settings
-from flows.command import user_errors
-from flows.comparison import TABLES, Searches, differences, draw, overview, read
+from engine.measure.twosample import mean_difference
+from flows.cli.command import user_errors
+from flows.running import settings
+from flows.tools.comparison import TABLES, Searches, differences, draw, overview, read
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -31,14 +31,26 @@ ABOUT = """Radosavovic et al. 2020 (arXiv 2003.13678), section 3.2: each space o
 before, and none is worse: sharing bottleneck ratios (B) and group widths (C) costs nothing, widths that grow (D) and
 depths that grow (E) help much; RegNetX is better still. There: 500 networks of 360 MF each, 10 epochs of ImageNet."""
 BODY = {"flops": [1.0e6, 1.5e6], "resolution": 32, "stem_width": 16, "stem_stride": 2}
-SMALL = {"depth": [4, 16], "w_0": [8, 64], "w_a": [4, 64], "w_m": [1.5, 3], "group_width": [1, 32]}  # RegNetX's ranges
+SMALL = {
+    "depth": [4, 16],
+    "w_0": [8, 64],
+    "w_a": [4, 64],
+    "w_m": [1.5, 3],
+    "group_width": [1, 32],
+}  # RegNetX's ranges
 SPACES = {f"AnyNetX{letter}": {"name": f"anynetx{letter.lower()}"} for letter in "ABCDE"}
 SPACES |= {"RegNetX": {"name": "regnetx"} | SMALL}
 REGIME = {
     "data": "targets/cifar10",
     "objective": {"name": "supervised", "scale": [0.6, 1]},
     # Radosavovic et al. 2020: a rate of 0.1, half a cosine, weight decay 5e-5
-    "recipe": {"batch": 64, "rate": 0.4, "warmup": 0.5, "schedule": "cosine", "weight_decay": 5.0e-5},
+    "recipe": {
+        "batch": 64,
+        "rate": 0.4,
+        "warmup": 0.5,
+        "schedule": "cosine",
+        "weight_decay": 5.0e-5,
+    },
     "reference": {
         **{"name": "resnet", "depths": [1, 1, 1], "block": "basic", "width": 10},
         **{"stem": "simple", "stem_stride": 2, "stem_width": 10},
@@ -81,19 +93,33 @@ def verdict(searches: Searches) -> list[str]:
     for worse, better in [*pairwise(names), (names[0], names[-1])]:
         mean, low, high = mean_difference(searches[worse].of("error"), searches[better].of("error"))
         said = "shows" if high < 0 else "the opposite shows" if low > 0 else "does not show"
-        lines.append(f"- {better} better than {worse}: {said} ({mean:+.2f} points, {low:+.2f} to {high:+.2f})")
+        lines.append(
+            f"- {better} better than {worse}: {said} ({mean:+.2f} points, {low:+.2f} to {high:+.2f})"
+        )
     return lines
 
 
 def write(searches: Searches, command: str, commit: str) -> None:
     """benchmarks/results/spaces.md and .png; the text is printed too."""
     lines = preamble("Design spaces compared", command, tagdag=commit[:12], body=json.dumps(BODY))
-    lines += [f"| regime | {json.dumps(REGIME['recipe'])}, 5,000 images of CIFAR-10, 5,000 held out |", "", ABOUT, ""]
+    lines += [
+        f"| regime | {json.dumps(REGIME['recipe'])}, 5,000 images of CIFAR-10, 5,000 held out |",
+        "",
+        ABOUT,
+        "",
+    ]
     for (title, (head, note)), cells in zip(
         TABLES.items(), (overview(searches), differences(searches, "flops")), strict=False
     ):
         lines += [f"## {title}", "", *markdown(head, cells), "", note.format(by="flops"), ""]
-    lines += ["## The paper's order", "", *verdict(searches), "", "![error distributions](spaces.png)", ""]
+    lines += [
+        "## The paper's order",
+        "",
+        *verdict(searches),
+        "",
+        "![error distributions](spaces.png)",
+        "",
+    ]
     draw(RESULTS / "spaces.png", searches, "flops", {})
     (RESULTS / "spaces.md").write_text("\n".join(lines))
     print("\n".join(lines))
@@ -101,12 +127,16 @@ def write(searches: Searches, command: str, commit: str) -> None:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=32, help="networks of each space")
     parser.add_argument("--epochs", type=float, default=5, help="of 5,000 images each")
     parser.add_argument("--workers", type=int, default=2, help="networks trained side by side")
     parser.add_argument("--packs", type=Path, default=FOLDER, help="folder of the data packs")
-    parser.add_argument("--work", type=Path, default=ROOT / settings.STATE / "spaces", help="the clone")
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / settings.STATE / "spaces", help="the clone"
+    )
     given = parser.parse_args()
     with user_errors():
         check(given.packs)
@@ -122,7 +152,11 @@ def main() -> None:
         committed(work, "spaces")
         python(work, "flows.pipeline", "corpus")
         folders = [str(searched(work, name, section, given.workers)) for name in SPACES]
-        shown = " ".join(["python -m benchmarks.spaces", *sys.argv[1:]]) if sys.argv[1:] else "make repro RECIPE=spaces"
+        shown = (
+            " ".join(["python -m benchmarks.spaces", *sys.argv[1:]])
+            if sys.argv[1:]
+            else "make repro RECIPE=spaces"
+        )
         write(read(folders, list(SPACES), "flops"), shown, git(work, "rev-parse", "HEAD~1"))
 
 

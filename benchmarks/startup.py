@@ -24,7 +24,7 @@ from statistics import median
 
 from benchmarks.clone import checkout, overlaid, sampled
 from benchmarks.kills import ROOT
-from engine.cores import cores, processor
+from engine.core.cores import cores, processor
 
 RESULT = ROOT / "benchmarks" / "results" / "startup.md"
 STAGES = ("corpus", "search", "pretrain@baseline", "finetune@baseline", "evaluate", "register")

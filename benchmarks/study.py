@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from corpus.store.write import locked
-from engine.profile import device_name
-from engine.statistics import over_seeds
+from engine.measure.profile import device_name
+from engine.measure.statistics import over_seeds
 from engine.training.distributed import device
 from engine.training.meter import Progress
-from flows.orchestrate import progress
+from flows.running.orchestrate import progress
 
 Run = dict[str, Any]  # its settings, and what came of them
 
@@ -29,7 +29,9 @@ def kept(path: Path) -> dict[str, Run]:
     return {row["key"]: row for row in map(json.loads, path.read_text().splitlines())}
 
 
-def pursue(title: str, work: Path, wanted: dict[str, Run], run: Callable[[Run, Progress], Run]) -> list[Run]:
+def pursue(
+    title: str, work: Path, wanted: dict[str, Run], run: Callable[[Run, Progress], Run]
+) -> list[Run]:
     """The results of the wanted runs, settings by key; only those not yet in work/results.jsonl are made by `run`."""
     with locked(work), progress(title) as show:
         known = kept(work / "results.jsonl")
@@ -37,8 +39,14 @@ def pursue(title: str, work: Path, wanted: dict[str, Run], run: Callable[[Run, P
         for number, key in enumerate(pending):
             one, started = wanted[key], time.monotonic()
 
-            def told(done: int, total: int, _: str, before: int = 100 * number, one: Run = one) -> None:
-                show(before + 100 * done // total, 100 * len(pending), f"{one['name']}, seed {one['seed']},")
+            def told(
+                done: int, total: int, _: str, before: int = 100 * number, one: Run = one
+            ) -> None:
+                show(
+                    before + 100 * done // total,
+                    100 * len(pending),
+                    f"{one['name']}, seed {one['seed']},",
+                )
 
             known[key] = {"key": key} | run(one, told)
             known[key]["minutes"] = (time.monotonic() - started) / 60

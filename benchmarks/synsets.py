@@ -26,7 +26,9 @@ def read_classes(path: Path) -> Classes:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         wnid, tab, lemmas = line.partition("\t")
         if not tab:
-            raise ValueError(f"{path} line {number}: expected `wnid<TAB>lemma, lemma`, found {line!r}")
+            raise ValueError(
+                f"{path} line {number}: expected `wnid<TAB>lemma, lemma`, found {line!r}"
+            )
         classes[wnid] = [lemma.strip() for lemma in lemmas.split(",") if lemma.strip()]
     return classes
 
@@ -54,10 +56,18 @@ def row(wordnet: WordNet, title: str, tags: list[tuple[str, str]], missed: list[
     held = alone = first = 0
     for wnid, lemma in tags:
         ids, why = found(wordnet, lemma)
-        held, alone, first = held + (wnid in ids), alone + (ids == (wnid,)), first + (ids[:1] == (wnid,))
+        held, alone, first = (
+            held + (wnid in ids),
+            alone + (ids == (wnid,)),
+            first + (ids[:1] == (wnid,)),
+        )
         if wnid not in ids:
             missed.append(f"- {title}: `{lemma}` ({wnid}): {why or 'is only ' + ', '.join(ids)}")
-    cells = [title, f"{len(tags):,}", *(f"{100 * n / max(len(tags), 1):.1f}" for n in (held, alone, first))]
+    cells = [
+        title,
+        f"{len(tags):,}",
+        *(f"{100 * n / max(len(tags), 1):.1f}" for n in (held, alone, first)),
+    ]
     if not wordnet.ordered:
         cells[-1] = "no order"
     return f"| {' | '.join(cells)} |"
@@ -72,14 +82,22 @@ def shared(wordnet: WordNet, classes: Classes) -> list[str]:
     by_name = defaultdict(list)
     for wnid, form in forms.items():
         by_name[names.get(form, ())].append(f"{wnid} {classes[wnid][0]}")
-    return [f"- one hashtag class: {', '.join(together)}" for together in by_name.values() if len(together) > 1]
+    return [
+        f"- one hashtag class: {', '.join(together)}"
+        for together in by_name.values()
+        if len(together) > 1
+    ]
 
 
 def main() -> None:
     """Print the table and the failures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("wordnet", type=Path, help="WordNet file or folder")
-    parser.add_argument("--imagenet", type=Path, required=True, help="folder of imagenet_synset_to_lemma.txt")
+    parser.add_argument(
+        "--imagenet", type=Path, required=True, help="folder of imagenet_synset_to_lemma.txt"
+    )
     parser.add_argument("--tiny", type=Path, required=True, help="setA_classes.tsv")
     parser.add_argument("--out", type=Path, help="Markdown file for the table")
     given = parser.parse_args()
@@ -88,7 +106,10 @@ def main() -> None:
     seconds = time.perf_counter() - start
     every = read_classes(given.imagenet / "imagenet_synset_to_lemma.txt")
     chosen = (given.imagenet / "imagenet_synsets.txt").read_text().split()
-    sets = {"ILSVRC": {wnid: every[wnid] for wnid in chosen}, "Tiny ImageNet": read_classes(given.tiny)}
+    sets = {
+        "ILSVRC": {wnid: every[wnid] for wnid in chosen},
+        "Tiny ImageNet": read_classes(given.tiny),
+    }
     lines = ["| tags | number | found % | alone % | first % |", "| --- " * 5 + "|"]
     missed: list[str] = []
     for title, classes in sets.items():
@@ -98,7 +119,16 @@ def main() -> None:
         lines.append(row(wordnet, f"{title}, all lemmas", alls, missed))
         plurals = [(wnid, plural(lemma)) for wnid, lemma in firsts]
         lines.append(row(wordnet, f"{title}, plural of the first", plurals, missed))
-    lines += ["", "Not found:", "", *missed, "", "Told apart by no hashtag:", "", *shared(wordnet, sets["ILSVRC"])]
+    lines += [
+        "",
+        "Not found:",
+        "",
+        *missed,
+        "",
+        "Told apart by no hashtag:",
+        "",
+        *shared(wordnet, sets["ILSVRC"]),
+    ]
     size = f"{len(wordnet.synsets):,} noun synsets, {wordnet.strings:,} strings"
     head = f"{given.wordnet.name}: {size}, read in {seconds:.1f} s"
     write("Class names as hashtags", head, lines, given.out)

@@ -30,18 +30,28 @@ import torch
 
 from benchmarks.jpegs import drawn, written
 from benchmarks.packs import CIFAR, PHOTOS, photographs
-from engine.build import build
-from engine.complexity import measure
-from engine.profile import device_name
+from engine.core.build import build
+from engine.measure.complexity import measure
+from engine.measure.profile import device_name
 
 PACKS = {32: CIFAR, 64: PHOTOS}
 # the first about as large as the winner of the sample's search; the second is the paper's RegNetX-200MF
 NETWORKS = {
-    "small RegNet": {"depth": 8, "w_0": 24, "w_a": 24.0, "w_m": 2.2, "group_width": 8, "stem_width": 16},
+    "small RegNet": {
+        "depth": 8,
+        "w_0": 24,
+        "w_a": 24.0,
+        "w_m": 2.2,
+        "group_width": 8,
+        "stem_width": 16,
+    },
     "RegNetX-200MF": {"depth": 13, "w_0": 24, "w_a": 36.44, "w_m": 2.49, "group_width": 8},
 }
 OURS, SYNTHETIC, PEERS = "tagdag", "synthetic", ("timm", "torchvision")
-KEPT = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1)}  # as engine.allocator
+KEPT = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1),
+}  # as engine.core.allocator
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,9 @@ class Setting:
         if self.side in (OURS, SYNTHETIC):
             return f"{self.threads} threads"
         allocator = ["freed memory kept by glibc's tunables"] if self.kept else []
-        return ", ".join([f"{self.threads} threads", f"{self.workers} workers", *self.flags, *allocator])
+        return ", ".join(
+            [f"{self.threads} threads", f"{self.workers} workers", *self.flags, *allocator]
+        )
 
 
 @dataclass(frozen=True)
@@ -82,10 +94,24 @@ def run(setting: Setting, job: dict[str, Any], steps: int) -> Timing:
     """One run of a side in a process of its own. RuntimeError with its last words if it fails."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "stamps.json"
-        side = job | {"name": setting.side, "workers": setting.workers, "flags": setting.flags, "out": str(out)}
+        side = job | {
+            "name": setting.side,
+            "workers": setting.workers,
+            "flags": setting.flags,
+            "out": str(out),
+        }
         side |= {"script": job["scripts"].get(setting.side), "steps": job["warm"] + steps}
-        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.throughput_sides", json.dumps(side)]
-        settings = os.environ | {"OMP_NUM_THREADS": str(setting.threads)} | (KEPT if setting.kept else {})
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "benchmarks.throughput_sides",
+            json.dumps(side),
+        ]
+        settings = (
+            os.environ | {"OMP_NUM_THREADS": str(setting.threads)} | (KEPT if setting.kept else {})
+        )
         done = subprocess.run(command, env=settings, capture_output=True, text=True)
         if not out.exists():
             raise RuntimeError(f"{setting} of {setting.side} failed:\n{done.stderr[-2000:]}")
@@ -95,7 +121,9 @@ def run(setting: Setting, job: dict[str, Any], steps: int) -> Timing:
 def alternatives(side: str, cores: int) -> Iterator[Setting]:
     """The settings of a peer that are tried."""
     flags = {"timm": [()], "torchvision": [(), ("--backend", "tensor", "--use-v2")]}[side]
-    shares = range(cores + 1) if cores <= 4 else (cores // 2, cores)  # on a large machine few are worth their minutes
+    shares = (
+        range(cores + 1) if cores <= 4 else (cores // 2, cores)
+    )  # on a large machine few are worth their minutes
     for threads, workers, more in product(sorted({1, cores}), shares, flags):
         yield Setting(side, threads, workers, more)
 
@@ -121,7 +149,9 @@ def table(timings: dict[Setting, list[Timing]]) -> Iterator[str]:
     yield "| side | settings | images/s | tagdag is as fast, times | share of the bare step's rate | not in the step |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for setting, values in rates.items():
-        ratios, shares = ([a / b for a, b in zip(*pair, strict=True)] for pair in ((ours, values), (values, bare)))
+        ratios, shares = (
+            [a / b for a, b in zip(*pair, strict=True)] for pair in ((ours, values), (values, bare))
+        )
         outside = median(timing.outside for timing in timings[setting])
         name = "tagdag's step on one batch in memory" if setting.side == SYNTHETIC else setting.side
         yield (
@@ -143,7 +173,9 @@ def compare(name: str, job: dict[str, Any], options: argparse.Namespace) -> Iter
     flops = measure(build("backbones", backbone), (3, job["size"], job["size"]))["flops"]
     yield f"\n## {name}, {flops / 1e6:.1f} million multiply-adds at {job['size']} px\n"
     job = job | {"backbone": backbone}
-    best = [fastest(side, job, options.tried, options.cores) for side in PEERS if side in job["scripts"]]
+    best = [
+        fastest(side, job, options.tried, options.cores) for side in PEERS if side in job["scripts"]
+    ]
     own = [Setting(side, options.cores) for side in (OURS, SYNTHETIC)]
     # on a GPU the host's allocator is not what is waited for
     kept = [replace(setting, kept=True) for setting in best] if options.device == "cpu" else []
@@ -160,7 +192,11 @@ def compare(name: str, job: dict[str, Any], options: argparse.Namespace) -> Iter
 def data(folder: Path, packs: Path, size: int, count: int) -> int:
     """Shards, a folder of files, and what torchvision's script wants beside it; returns the number of classes."""
     if (packs / PACKS[size]).is_file():
-        photos = [(photo.label, photo.data) for photo in photographs(packs, PACKS[size]) if photo.part == "train"]
+        photos = [
+            (photo.label, photo.data)
+            for photo in photographs(packs, PACKS[size])
+            if photo.part == "train"
+        ]
         photos = random.Random(0).sample(photos, count)  # a pack lists one class after the other
     else:
         photos = list(drawn(size, count))
@@ -171,26 +207,45 @@ def data(folder: Path, packs: Path, size: int, count: int) -> int:
 
 def parsed() -> argparse.Namespace:
     """The command's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--timm", type=Path, help="checkout of pytorch-image-models")
     parser.add_argument("--torchvision", type=Path, help="checkout of vision")
-    parser.add_argument("--commits", default="not named", help="of the two checkouts, for the table")
     parser.add_argument(
-        "--packs", type=Path, default=Path("../shared/data"), help="folder of real data packs, else drawn images"
+        "--commits", default="not named", help="of the two checkouts, for the table"
+    )
+    parser.add_argument(
+        "--packs",
+        type=Path,
+        default=Path("../shared/data"),
+        help="folder of real data packs, else drawn images",
     )
     parser.add_argument("--size", type=int, default=64, choices=list(PACKS))
     parser.add_argument("--count", type=int, default=20000, help="images")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5, help="runs of each side, interleaved")
-    parser.add_argument("--steps", type=int, default=80, help="steps measured in a run, after --warm others")
+    parser.add_argument(
+        "--steps", type=int, default=80, help="steps measured in a run, after --warm others"
+    )
     parser.add_argument("--warm", type=int, default=10)
-    parser.add_argument("--tried", type=int, default=30, help="steps measured when a peer's settings are tried")
-    parser.add_argument("--cores", type=int, default=2, help="that each side may use, all of its processes together")
+    parser.add_argument(
+        "--tried", type=int, default=30, help="steps measured when a peer's settings are tried"
+    )
+    parser.add_argument(
+        "--cores", type=int, default=2, help="that each side may use, all of its processes together"
+    )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--amp", action="store_true", help="bfloat16, for torchvision's script float16")
-    parser.add_argument("--peak", type=float, default=989.0, help="TFLOP/s of the GPU in the precision used")
-    parser.add_argument("--out", action="store_true", help="write benchmarks/results/throughput.md too")
+    parser.add_argument(
+        "--amp", action="store_true", help="bfloat16, for torchvision's script float16"
+    )
+    parser.add_argument(
+        "--peak", type=float, default=989.0, help="TFLOP/s of the GPU in the precision used"
+    )
+    parser.add_argument(
+        "--out", action="store_true", help="write benchmarks/results/throughput.md too"
+    )
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda needs an NVIDIA GPU that torch sees; there is none here")
@@ -207,9 +262,14 @@ def main() -> None:
         scripts["timm"] = options.timm / "train.py"
     if options.torchvision:
         scripts["torchvision"] = options.torchvision / "references" / "classification" / "train.py"
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])  # inherited by every side
+    os.sched_setaffinity(
+        0, sorted(os.sched_getaffinity(0))[: options.cores]
+    )  # inherited by every side
     torch.set_num_threads(options.cores)
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm", "simplejpeg", "pillow"))
+    packages = ", ".join(
+        f"{name} {version(name)}"
+        for name in ("torch", "torchvision", "timm", "simplejpeg", "pillow")
+    )
     kind = "" if (options.packs / PACKS[options.size]).is_file() else "drawn "
     lines = [
         f"# Throughput of training\n\n{options.count} {kind}JPEGs of {options.size} px, batches of {options.batch};",
@@ -217,8 +277,13 @@ def main() -> None:
         f"{device_name(torch.device(options.device))}; {packages}; scripts: {options.commits}.",
     ]
     with tempfile.TemporaryDirectory() as name:
-        job: dict[str, Any] = {key: getattr(options, key) for key in ("size", "batch", "warm", "device", "amp")}
-        job |= {"data": name, "scripts": {side: str(path.resolve()) for side, path in scripts.items()}}
+        job: dict[str, Any] = {
+            key: getattr(options, key) for key in ("size", "batch", "warm", "device", "amp")
+        }
+        job |= {
+            "data": name,
+            "scripts": {side: str(path.resolve()) for side, path in scripts.items()},
+        }
         job |= {"classes": data(Path(name), options.packs, options.size, options.count)}
         for network in options.networks:
             lines += compare(network, job, options)

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from corpus.shards.shards import Shards
-from engine.build import build
-from engine.numerics import numerics
-from engine.samples import Rows
+from corpus.reading.shards import Shards
+from engine.core.build import build
+from engine.core.numerics import numerics
+from engine.core.samples import Rows
 from engine.training.distributed import Team
 from engine.training.loop import initialise, train
 from engine.training.plan import Training
@@ -52,11 +52,15 @@ class Clock:
         self.ended.append(time.perf_counter())
         if done == self.steps:
             memory = torch.cuda.max_memory_allocated() if on_gpu else 0
-            self.out.write_text(json.dumps({"begun": self.begun, "ended": self.ended, "memory": memory}))
+            self.out.write_text(
+                json.dumps({"begun": self.begun, "ended": self.ended, "memory": memory})
+            )
             raise SystemExit
 
 
-def trunk_and_head(backbone: dict[str, Any], classes: int, clock: Clock) -> tuple[nn.Module, nn.Module]:
+def trunk_and_head(
+    backbone: dict[str, Any], classes: int, clock: Clock
+) -> tuple[nn.Module, nn.Module]:
     """Our backbone, which tells the clock when it is called, and a linear head."""
     trunk = build("backbones", backbone)
     trunk.register_forward_pre_hook(clock.begin)
@@ -72,7 +76,14 @@ def objective(side: dict[str, Any], clock: Clock) -> nn.Module:
 def recipe(side: dict[str, Any]) -> Recipe:
     """SGD with Nesterov's momentum, as the peers' flags say it."""
     precision = "bfloat16" if side["amp"] else "float32"
-    return Recipe(batch=side["batch"], rate=RATE, scaling="none", warmup=0, weight_decay=DECAY, precision=precision)
+    return Recipe(
+        batch=side["batch"],
+        rate=RATE,
+        scaling="none",
+        warmup=0,
+        weight_decay=DECAY,
+        precision=precision,
+    )
 
 
 def tagdag(side: dict[str, Any], clock: Clock) -> None:
@@ -92,9 +103,14 @@ def synthetic(side: dict[str, Any], clock: Clock) -> None:
 
 def repeated(learner: Learner, side: dict[str, Any]) -> None:
     """The learner's step on one random batch, until the clock ends the process."""
-    inputs = torch.randn(side["batch"], 3, side["size"], side["size"]).contiguous(memory_format=torch.channels_last)
+    inputs = torch.randn(side["batch"], 3, side["size"], side["size"]).contiguous(
+        memory_format=torch.channels_last
+    )
     targets = torch.randint(side["classes"], (side["batch"],))
-    batch: dict[str, Tensor] = {"inputs": inputs.to(learner.where), "targets": targets.to(learner.where)}
+    batch: dict[str, Tensor] = {
+        "inputs": inputs.to(learner.where),
+        "targets": targets.to(learner.where),
+    }
     step = Step(0, batch["inputs"], batch["targets"], 0, side["batch"], 1.0)
     while True:
         learner.step(batch, RATE, step)

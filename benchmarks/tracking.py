@@ -26,8 +26,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine.profile import device_name
-from flows import settings, tracking
+from engine.measure.profile import device_name
+from flows.running import settings
+from flows.tracking import tracking
 
 RESULTS = Path(__file__).parent / "results"
 LOCK = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('BEGIN EXCLUSIVE'); print(flush=True); input()"
@@ -40,17 +41,30 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.folder, self.file, self.url = folder, folder / "mlflow.db", f"http://127.0.0.1:{self.port}"
+        self.folder, self.file, self.url = (
+            folder,
+            folder / "mlflow.db",
+            f"http://127.0.0.1:{self.port}",
+        )
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        command = [Path(sys.executable).parent / "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command = [
+            Path(sys.executable).parent / "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+        ]
         command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.file}"]
         command += ["--artifacts-destination", str(self.folder / "artifacts")]
         env = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
         env["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
         with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, env=env, stdout=log, stderr=log, start_new_session=True
+            )
         for _ in range(600):
             try:
                 urllib.request.urlopen(f"{self.url}/health", timeout=5).close()
@@ -92,7 +106,11 @@ class Logging:
         """Log until it is over; microseconds of every call."""
         spent = []
         while not over():
-            values = {"loss": 1 / (self.steps + 1), "learning_rate": 0.1, "images_per_second": float(self.steps)}
+            values = {
+                "loss": 1 / (self.steps + 1),
+                "learning_rate": 0.1,
+                "images_per_second": float(self.steps),
+            }
             start = time.perf_counter()
             self.run.metrics(values, self.steps)
             spent.append(1e6 * (time.perf_counter() - start))
@@ -112,12 +130,23 @@ class Logging:
 
     def counts(self, file: Path) -> dict[str, int]:
         """Metrics sent, and of them taken, doubled and lost, by what the data base holds."""
-        sent = {(key, step) for key in ("loss", "learning_rate", "images_per_second") for step in range(self.steps)}
+        sent = {
+            (key, step)
+            for key in ("loss", "learning_rate", "images_per_second")
+            for step in range(self.steps)
+        }
         with sqlite3.connect(file) as base:
-            rows = base.execute("SELECT key, step FROM metrics WHERE run_uuid = ?", [self.run.id]).fetchall()
+            rows = base.execute(
+                "SELECT key, step FROM metrics WHERE run_uuid = ?", [self.run.id]
+            ).fetchall()
         times = collections.Counter(rows)
         doubled = sum(count - 1 for count in times.values())
-        return {"sent": len(sent), "taken": len(rows), "doubled": doubled, "lost": len(sent - times.keys())}
+        return {
+            "sent": len(sent),
+            "taken": len(rows),
+            "doubled": doubled,
+            "lost": len(sent - times.keys()),
+        }
 
 
 @contextmanager
@@ -129,7 +158,9 @@ def pointed_at(uri: str) -> Iterator[None]:
     tracking.connect.cache_clear()
 
 
-def row(name: str, file: Path, leave: Callable[[], None], come: Callable[[], None], away: float) -> str:
+def row(
+    name: str, file: Path, leave: Callable[[], None], come: Callable[[], None], away: float
+) -> str:
     """Log through an outage; the table's row."""
     with tracking.stage_run("pretrain", {}) as run:
         logging = Logging(run)
@@ -143,7 +174,9 @@ def row(name: str, file: Path, leave: Callable[[], None], come: Callable[[], Non
     counts = logging.counts(file)
     cells = [f"{gone:.0f}", *counts.values(), f"{time.monotonic() - start:.1f}"]
     for spent in (before, out, after):
-        cells.append(" / ".join(f"{value:.0f}" for value in (*np.percentile(spent, (50, 99)), spent.max())))
+        cells.append(
+            " / ".join(f"{value:.0f}" for value in (*np.percentile(spent, (50, 99)), spent.max()))
+        )
     return f"| {name} | " + " | ".join(map(str, cells)) + " |"
 
 
@@ -166,12 +199,16 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--away", type=float, default=60, help="seconds that MLflow is away")
-    parser.add_argument("--out", action="store_true", help="write benchmarks/results/tracking.md too")
+    parser.add_argument(
+        "--out", action="store_true", help="write benchmarks/results/tracking.md too"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         settings.STATE = Path(name)
         rows = list(table(Path(name), options.away))
-    packages = ", ".join(f"{package} {version(package)}" for package in ("mlflow", "sqlalchemy", "torch"))
+    packages = ", ".join(
+        f"{package} {version(package)}" for package in ("mlflow", "sqlalchemy", "torch")
+    )
     device = device_name(torch.device("cpu"))
     text = "\n".join(
         [

@@ -21,7 +21,7 @@ import torch
 from benchmarks.words_fit import Words, fit
 from corpus.hashtags.normal import letters
 from corpus.hashtags.words import WEIGHTS, Splitter, frequencies
-from engine.profile import device_name
+from engine.measure.profile import device_name
 
 Side = Callable[[str], Words]
 
@@ -36,7 +36,9 @@ def read(path: Path) -> dict[str, list[tuple[str, set[Words]]]]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     if not rows or not {"split", "hashtag", "gold_segmentations"} <= rows[0].keys():
-        raise ValueError(f"{path}: expected the columns split, hashtag, gold_segmentations, separated by tabs")
+        raise ValueError(
+            f"{path}: expected the columns split, hashtag, gold_segmentations, separated by tabs"
+        )
     parts: dict[str, list] = {}
     for row in rows:
         golds = {words(gold) for gold in row["gold_segmentations"].split("|")}
@@ -99,9 +101,13 @@ def measure(
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("gold", type=Path, help="hashtag_segmentation.tsv")
-    parser.add_argument("--fit", action="store_true", help="first fit corpus/hashtags/words.json on the train part")
+    parser.add_argument(
+        "--fit", action="store_true", help="first fit corpus/hashtags/words.json on the train part"
+    )
     parser.add_argument("--runs", type=int, default=3, help="runs of each side, interleaved")
     parser.add_argument("--out", type=Path, help="Markdown file for the table")
     arguments = parser.parse_args()
@@ -113,7 +119,10 @@ def main() -> None:
     sides = {"the tag unsplit": words, **sides}
     ordered = [(part, *row) for part in ("train", "dev", "test") for row in parts[part]]
     splits, rates = measure(sides, [tag for _, tag, _ in ordered], arguments.runs)
-    lines = ["| splitter | train % | dev % | test % | tags/s | ratio (min to max) |", "| --- " * 6 + "|"]
+    lines = [
+        "| splitter | train % | dev % | test % | tags/s | ratio (min to max) |",
+        "| --- " * 6 + "|",
+    ]
     for name in sides:
         right = {part: [] for part in ("train", "dev", "test")}
         for split, (part, _, golds) in zip(splits[name], ordered, strict=True):

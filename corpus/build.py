@@ -15,17 +15,17 @@ import pyarrow.parquet as pq
 from corpus.checksums import write_checksums
 from corpus.duplicates.dedupe import POLICIES, Dropped, duplicated
 from corpus.hashtags.canonical import RULES, read_canon
+from corpus.reading.index import IndexWriter
 from corpus.report.account import account
 from corpus.report.findings import Findings
 from corpus.report.funnel import Masks
 from corpus.report.page import write_report
 from corpus.report.plots import write_plots
-from corpus.shards.index import IndexWriter
-from corpus.shards.squares import Store, forget, link, opened
 from corpus.sources.rows import Progress, number_of
 from corpus.splits import TEST_SHARE, VAL_SHARE
 from corpus.store.posts import json_line
 from corpus.store.read import read_table, shards_of
+from corpus.store.squares import Store, forget, link, opened
 from corpus.store.write import replacing
 from corpus.tags import decisions
 from corpus.tags.tagging import Tagging, classes_per_post, tag
@@ -41,7 +41,13 @@ def held_out(key: str, user: str | None, share: float) -> bool:
 
 
 def posted(
-    store: Store, out: Path, names: list[str], keep: np.ndarray, flat: np.ndarray, sizes: np.ndarray, holdout: float
+    store: Store,
+    out: Path,
+    names: list[str],
+    keep: np.ndarray,
+    flat: np.ndarray,
+    sizes: np.ndarray,
+    holdout: float,
 ) -> Counter[str]:
     """Writes the pretraining shards of the posts to `keep`, bool (posts,), with their classes; images per split."""
     counts, first, ends = Counter(), 0, np.cumsum(sizes)
@@ -52,8 +58,16 @@ def posted(
                 rows = slice(first, first + len(people))
                 pairs = zip(people["id"].to_pylist(), people["user"].to_pylist(), strict=True)
                 splits = ["val" if held_out(key, user, holdout) else "train" for key, user in pairs]
-                classes = flat[ends[first] - sizes[first] : ends[rows.stop - 1]] if len(people) else flat[:0]
-                images = one.table().append_column("id", people["id"]).append_column("split", pa.array(splits))
+                classes = (
+                    flat[ends[first] - sizes[first] : ends[rows.stop - 1]]
+                    if len(people)
+                    else flat[:0]
+                )
+                images = (
+                    one.table()
+                    .append_column("id", people["id"])
+                    .append_column("split", pa.array(splits))
+                )
                 index.add(int(one.shard.name), keep[rows], images, classes, sizes[rows])
                 counts.update(np.array(splits)[keep[rows]].tolist())
                 first = rows.stop
@@ -111,7 +125,11 @@ def build(
     Square images are kept in `cache`. Bad images are listed in out/quarantine.jsonl, duplicates in
     out/duplicates.parquet. Returns what is in out/summary.json.
     """
-    settings = {key: value for key, value in locals().items() if key not in ("data", "out", "cache", "progress")}
+    settings = {
+        key: value
+        for key, value in locals().items()
+        if key not in ("data", "out", "cache", "progress")
+    }
     for count in ("size", "min_posts", "max_tags", "min_tags"):
         if settings[count] < 1:
             raise ValueError(f"{count}: {settings[count]} is too few: give 1 or more")
@@ -121,18 +139,26 @@ def build(
     show = progress or (lambda *_: None)
     out.mkdir(parents=True, exist_ok=True)
     (out / "summary.json").unlink(missing_ok=True)  # written last, it says that the rest is whole
-    folders = sorted(path for path in (data / "targets").glob("*") if path.is_dir() and path.name[0] != ".")
+    folders = sorted(
+        path for path in (data / "targets").glob("*") if path.is_dir() and path.name[0] != "."
+    )
     rules = {key: settings[key] for key in RULES}
     canon = read_canon(data / "posts" / "synonyms.tsv", wordnet, **rules)
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         wanted = class_names(folders) if vocabulary == "targets" else []
-        tagging = tag(data / "posts", Path(scratch), canon, vocabulary, max_tags, user_cap, wanted, show)
+        tagging = tag(
+            data / "posts", Path(scratch), canon, vocabulary, max_tags, user_cap, wanted, show
+        )
         flat, sizes = classes_per_post(tagging, noise)
         posts = opened("hashtags", data / "posts", size, cache, progress)
-        targets = [opened(f"targets/{folder.name}", folder, size, cache, progress) for folder in folders]
+        targets = [
+            opened(f"targets/{folder.name}", folder, size, cache, progress) for folder in folders
+        ]
         masks, dropped = chosen(posts, targets, sizes >= min_tags, duplicates, show)
         names = tagging.vocabulary.names
-        images = {"hashtags": posted(posts, out / "hashtags", names, masks.keep, flat, sizes, holdout)}
+        images = {
+            "hashtags": posted(posts, out / "hashtags", names, masks.keep, flat, sizes, holdout)
+        }
         with replacing(out / "targets") as part:
             sets = {}
             for store in targets:
@@ -169,7 +195,11 @@ def _write_texts(
             ):
                 if reason:
                     refused += 1
-                    file.write(json_line({"store": store.name, "id": store.ids[row].as_py(), "reason": reason}))
+                    file.write(
+                        json_line(
+                            {"store": store.name, "id": store.ids[row].as_py(), "reason": reason}
+                        )
+                    )
     if not refused:
         path.unlink()
     write_report(out / "report.html", findings)
@@ -177,5 +207,7 @@ def _write_texts(
     summary = findings.summary | {"bad_images": refused, "images": findings.images}
     summary |= {"held_out": held, "notes": findings.notes}
     summary["merged"] = {rule: merged._asdict() for rule, merged in findings.merged.items()}
-    (out / "summary.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / "summary.json").write_text(
+        json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     return summary

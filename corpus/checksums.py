@@ -46,7 +46,10 @@ def listed(folder: Path) -> dict[str, str]:
     """Names and SHA-256s as the folder's sha256.json has them; ValueError if it is missing or damaged."""
     path = folder / CHECKSUMS
     try:
-        return {str(name): str(sha256) for name, sha256 in json.loads(path.read_text(encoding="utf-8")).items()}
+        return {
+            str(name): str(sha256)
+            for name, sha256 in json.loads(path.read_text(encoding="utf-8")).items()
+        }
     except FileNotFoundError:
         raise ValueError(f"{path} is missing") from None
     except (ValueError, AttributeError):
@@ -118,20 +121,27 @@ def _hashed(path: Path, memory: Memory) -> str:
         identity = _identity(path)  # before its bytes: a change in between makes it another file
         sha256 = file_sha256(path)
     except OSError as error:
-        return "no file" if isinstance(error, FileNotFoundError) else f"unreadable ({error.strerror})"
+        return (
+            "no file" if isinstance(error, FileNotFoundError) else f"unreadable ({error.strerror})"
+        )
     memory.put(path, identity, sha256)
     return sha256
 
 
 def damaged(
-    expected: Iterable[tuple[Path, str]], memory: Path, progress: Progress | None = None, again: bool = False
+    expected: Iterable[tuple[Path, str]],
+    memory: Path,
+    progress: Progress | None = None,
+    again: bool = False,
 ) -> list[Bad]:
     """The files whose SHA-256 is another than expected.
 
     memory: the JSON file that remembers what was hashed. again: hash every file, known or not.
     """
     pairs = list(expected)
-    if not again and all(_known(path, seen) == sha256 for seen in [Memory(memory)] for path, sha256 in pairs):
+    if not again and all(
+        _known(path, seen) == sha256 for seen in [Memory(memory)] for path, sha256 in pairs
+    ):
         return []
     found = []
     with _alone(memory), closing(Memory(memory)) as seen:

@@ -4,9 +4,17 @@ import re
 import unicodedata
 from pathlib import Path
 
-MOST = 64  # letters of a name; a file name may have 255 bytes, and endings and seeds are added to ours
+MOST = (
+    64  # letters of a name; a file name may have 255 bytes, and endings and seeds are added to ours
+)
 SHAPE = re.compile(rf"[A-Za-z0-9](?:[A-Za-z0-9._-]{{0,{MOST - 2}}}[A-Za-z0-9_-])?")
-DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+DEVICES = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)),
+}
 RULE = (
     f"1 to {MOST} of the letters a-z and A-Z, digits, '-', '_' and '.', the first a letter or "
     "a digit, the last no '.' (these alone are allowed in a path, an MLflow metric and DVC alike)"
@@ -18,7 +26,9 @@ def checked_name(text: object, what: str) -> str:
     """The name, fit to be a file's or folder's; ValueError says that `what` is not, and the rule."""
     if not isinstance(text, str) or not SHAPE.fullmatch(text):
         shown = printable(repr(text))
-        shown = shown if len(shown) <= MOST + 20 else f"{shown[:MOST]}... ({len(str(text))} letters)"
+        shown = (
+            shown if len(shown) <= MOST + 20 else f"{shown[:MOST]}... ({len(str(text))} letters)"
+        )
         raise ValueError(f"{what}: {shown} is no name: use {RULE}")
     if text.split(".")[0].lower() in DEVICES:
         raise ValueError(f"{what}: {text!r} is a device's name on Windows: take another")

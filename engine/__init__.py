@@ -1,1 +1,1 @@
-from engine import waiting  # noqa: F401 - before anything loads torch
+from engine.core import waiting  # noqa: F401 - before anything loads torch

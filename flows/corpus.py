@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from flows import intact, settings
-from flows.command import main
-from flows.orchestrate import flow, progress, task
-from flows.tracking import stage_run
+from flows.cli.command import main
+from flows.data import intact
+from flows.running import settings
+from flows.running.orchestrate import flow, progress, task
+from flows.tracking.tracking import stage_run
 from models.blocks.ranges import Count, Pixels, Share
 
 CACHE = settings.STATE / "squares"

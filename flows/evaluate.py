@@ -13,17 +13,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.digest import digest
-from flows import duplicates, dvcmetrics, predictions, settings
-from flows.command import main
-from flows.duplicates import Pair
-from flows.orchestrate import flow, progress, task
-from flows.pool import apart, side_by_side
-from flows.predictions import Examined, Predicted
-from flows.runners import gathered, named, runner
-from flows.settings import folder_of
-from flows.summary import ARM, Record, best_seed, gains, model_record, over_reference
-from flows.tracking import Run, stage_run
+from engine.core.digest import digest
+from flows.cli.command import main
+from flows.data.intact import folder_of
+from flows.measuring import duplicates, dvcmetrics, predictions
+from flows.measuring.duplicates import Pair
+from flows.measuring.predictions import Examined, Predicted
+from flows.measuring.summary import ARM, Record, best_seed, gains, model_record, over_reference
+from flows.running import settings
+from flows.running.orchestrate import flow, progress, task
+from flows.running.pool import apart, side_by_side
+from flows.running.runners import gathered, named, runner
+from flows.tracking.tracking import Run, stage_run
 from models.blocks.ranges import Count, Listed, Pixels, Positive, Unique
 
 UNPRICED = {"k", "temperature"}  # options of a head that change what it says, not what it costs
@@ -42,7 +43,7 @@ class Group(NamedTuple):
 @task
 def cost(weights: Path, size: int, **measured: Any) -> Record:
     """What one network costs on this device. Nothing else of the stage runs meanwhile."""
-    from flows import records
+    from flows.measuring import records
 
     return records.cost(weights, size, **measured)
 
@@ -59,7 +60,7 @@ def tested(
 
     Images are resized to `size` pixels.
     """
-    from flows import records
+    from flows.measuring import records
 
     weights = settings.OUT / "finetune" / arm["candidate"] / f"{arm['name']}.safetensors"
     given = weights, folder, size, duplicates, arm["val_top1"]
@@ -85,7 +86,7 @@ def labels_seen(labels: int | str, available: dict[str, int]) -> dict[str, int]:
 def tests(target: str, sizes: list[int]) -> tuple[list[tuple], Examined, Record, list[Pair]]:
     """The arguments of `tested` for all arms of a target set, at every size; the test images; what
     its records have in common; the duplicates."""
-    from flows import records
+    from flows.measuring import records
 
     folder, candidates = folder_of(target), settings.load()["candidates"]
     files = [settings.OUT / "finetune" / name / "records.json" for name in candidates]

@@ -1,8 +1,8 @@
 """Stage finetune: a candidate's backbone, pretrained and from scratch, on few labels of every target set.
 
 Hyper-parameters are chosen as in Mahajan et al. 2018 (arXiv 1805.00932), section 3: on a held-out part of the training
-labels; the network is then trained again on all of them. engine/transfer.py says what the modes do, flows/arms.py what
-an arm computes, flows/pool.py where.
+labels; the network is then trained again on all of them. engine/transfer/finetuning.py says what the modes do, flows/training/arms.py what
+an arm computes, flows/running/pool.py where.
 """
 
 import itertools
@@ -13,15 +13,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from engine.digest import digest
-from flows import settings
-from flows.code import code
-from flows.command import main
-from flows.orchestrate import flow, progress, task
-from flows.pool import apart, each, side_by_side
-from flows.runners import gathered, named, runner
-from flows.settings import folder_of
-from flows.tracking import Run, stage_run
+from engine.core.digest import digest
+from flows.cli.command import main
+from flows.data.intact import folder_of
+from flows.running import settings
+from flows.running.code import code
+from flows.running.orchestrate import flow, progress, task
+from flows.running.pool import apart, each, side_by_side
+from flows.running.runners import gathered, named, runner
+from flows.tracking.tracking import Run, stage_run
 from models.blocks.ranges import Count, Listed, Positive, Seed
 
 GROUP = ("target", "init", "mode", "labels")  # what is compared; its seeds are averaged
@@ -52,7 +52,7 @@ def armed(group: dict[str, Any], place: int, seed: int, weights: list[Path]) -> 
 @task(task_run_name="choose for {name}")
 def chosen(name: str, arm: dict[str, Any], section: dict[str, Any], key: str) -> dict[str, Any]:
     """The hyper-parameters of an arm, with all scores; those that a killed run had reckoned are taken as they are."""
-    from flows import arms
+    from flows.training import arms
 
     found = arms.possible(section, arm)
     if len(found) > 1:
@@ -62,10 +62,16 @@ def chosen(name: str, arm: dict[str, Any], section: dict[str, Any], key: str) ->
 
 @task(task_run_name="{name}", retries=1, retry_delay_seconds=5)
 def one(
-    name: str, arm: dict[str, Any], choice: dict[str, Any], section: dict[str, Any], key: str, out: Path, run: Run
+    name: str,
+    arm: dict[str, Any],
+    choice: dict[str, Any],
+    section: dict[str, Any],
+    key: str,
+    out: Path,
+    run: Run,
 ) -> dict[str, Any]:
     """Train and validate one arm, or take what a killed run had finished; returns its record."""
-    from flows import arms
+    from flows.training import arms
 
     with run.child(name) as child:
         child.params(arm)
@@ -74,7 +80,9 @@ def one(
         shutil.copyfile(file, out / f"{name}.safetensors")
         child.metrics({"val_top1": record["val_top1"]})
         child.files(out / f"{name}.safetensors")
-        child.tags(wrote=digest(out / f"{name}.safetensors"))  # by which a registered version finds it
+        child.tags(
+            wrote=digest(out / f"{name}.safetensors")
+        )  # by which a registered version finds it
     return record
 
 
@@ -105,7 +113,10 @@ def finetune(
     weights = pretrained(candidate)
     section["weights"] = weights[0]
     section["backbone"] = settings.backbone(candidate)
-    out, groups = settings.OUT / "finetune" / candidate, itertools.product(targets, inits, modes, labels_per_class)
+    out, groups = (
+        settings.OUT / "finetune" / candidate,
+        itertools.product(targets, inits, modes, labels_per_class),
+    )
     groups = [{"candidate": candidate} | dict(zip(GROUP, values, strict=True)) for values in groups]
     shared = {name: section[name] for name in SHARED}
     indices = [folder_of(target) / "index.parquet" for target in targets]
@@ -120,7 +131,9 @@ def finetune(
         first = [(group, armed(group, 0, seeds[0], weights)) for group in groups]
         first = [(name_of(group), arm, shared, key) for group, arm in first]
         total = len(groups) * (1 + len(seeds))
-        choices = gathered(chosen, first, lambda done, name: show(done, total, f"choose for {name}"))
+        choices = gathered(
+            chosen, first, lambda done, name: show(done, total, f"choose for {name}")
+        )
         pairs = itertools.product(zip(groups, choices, strict=True), enumerate(seeds))
         arms = [(armed(group, *seed, weights), choice) for (group, choice), seed in pairs]
         arms = [(name_of(arm), arm, choice, shared, key, out, run) for arm, choice in arms]

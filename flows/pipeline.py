@@ -16,14 +16,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows import intact, runners, schedule, settings
-from flows.address import HELP
-from flows.beside import trained_ahead
-from flows.checked import check_once
-from flows.command import call, user_errors
-from flows.missing import missing_registry, runs_page
-from flows.orchestrate import flow, log, orchestrated, task
-from flows.prefectauth import authenticate
+from flows.cli.checked import check_once
+from flows.cli.command import call, user_errors
+from flows.data import intact
+from flows.registry.absent import missing_registry
+from flows.running import runners, schedule, settings
+from flows.running.orchestrate import flow, log, orchestrated, task
+from flows.running.prefectauth import authenticate
+from flows.tracking.address import HELP
+from flows.tracking.missing import runs_page
+from flows.training.beside import trained_ahead
 
 ELSEWHERE = """With a Prefect server (`make prefect`) whose address is in PREFECT_API_URL: `make worker` deploys this
 flow to a work pool and works for it (prefect.yaml); TAGDAG_RUNNER=processes, dask or ray trains the arms of the
@@ -79,7 +81,11 @@ def mended_lock(file: Path = Path("dvc.lock")) -> None:
         whole = False
     if not whole:
         aside = file.replace(file.with_name("dvc.lock.damaged"))
-        log.warning("%s was broken, and is now %s: what it recorded is restored from DVC's cache", file, aside)
+        log.warning(
+            "%s was broken, and is now %s: what it recorded is restored from DVC's cache",
+            file,
+            aside,
+        )
 
 
 def order(targets: list[str]) -> list[str]:
@@ -123,7 +129,9 @@ def _cause(error: BaseException) -> BaseException:
     while isinstance(error, DvcException) and error.__cause__ is not None:
         reasons.append(str(error))
         error = error.__cause__
-    return ValueError(": ".join([*reasons, str(error)])) if isinstance(error, DvcException) else error
+    return (
+        ValueError(": ".join([*reasons, str(error)])) if isinstance(error, DvcException) else error
+    )
 
 
 @flow
@@ -150,7 +158,11 @@ def pipeline(targets: list[str] | None = None, force: bool = False) -> list[str]
 def summary() -> str:
     """The last report, with where the rest is to be found."""
     report = settings.OUT / "register" / "report.md"
-    text = report.read_text() if report.exists() else "no report yet: the register stage was not among the targets\n"
+    text = (
+        report.read_text()
+        if report.exists()
+        else "no report yet: the register stage was not among the targets\n"
+    )
     lines = [f"{text}\nreport: {report.with_suffix('.html')} (and {report.name} beside it)"]
     if runs := runs_page():
         lines.append(f"runs: {runs} (`make mlflow` serves them)")
@@ -162,7 +174,9 @@ def summary() -> str:
 def main() -> None:
     """Command line of the pipeline."""
     parser = argparse.ArgumentParser(
-        prog="python -m flows.pipeline", description=__doc__.replace("\n\n", "\n"), epilog=f"{ELSEWHERE}\n\n{HELP}"
+        prog="python -m flows.pipeline",
+        description=__doc__.replace("\n\n", "\n"),
+        epilog=f"{ELSEWHERE}\n\n{HELP}",
     )
     parser.add_argument("targets", nargs="*", help="stages, with what they need (default: all)")
     parser.add_argument("--force", action="store_true", help="run unchanged stages too")
@@ -170,7 +184,9 @@ def main() -> None:
     options = parser.parse_args()
     with user_errors():
         if when := schedule.due(options):
-            schedule.serve(pipeline, "scheduled", when, targets=options.targets, force=options.force)
+            schedule.serve(
+                pipeline, "scheduled", when, targets=options.targets, force=options.force
+            )
             return
         with unhurried():
             pipeline(options.targets, options.force)

@@ -1,6 +1,6 @@
 """Stage pretrain: one candidate network on the hashtags (Mahajan et al. 2018, arXiv 1805.00932).
 
-flows/learning.py says how it is trained.
+flows/training/learning.py says how it is trained.
 """
 
 import json
@@ -9,14 +9,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from engine.build import options
-from engine.digest import digest
+from engine.core.build import options
+from engine.core.digest import digest
 from engine.training.recipe import Recipe
-from flows import settings
-from flows.code import code
-from flows.command import main
-from flows.orchestrate import flow, task
-from flows.tracking import Run, stage_run
+from flows.cli.command import main
+from flows.running import settings
+from flows.running.code import code
+from flows.running.orchestrate import flow, task
+from flows.tracking.tracking import Run, stage_run
 from models.blocks.ranges import Positive, Seed, Unique
 
 HASHTAGS = settings.OUT / "corpus" / "hashtags"
@@ -24,7 +24,9 @@ HASHTAGS = settings.OUT / "corpus" / "hashtags"
 
 def state(candidate: str, section: dict[str, Any]) -> Path:
     """Where the states of a candidate's training are kept."""
-    return settings.state(f"pretrain-{candidate}", section, HASHTAGS / "index.parquet", *code("pretrain", section))
+    return settings.state(
+        f"pretrain-{candidate}", section, HASHTAGS / "index.parquet", *code("pretrain", section)
+    )
 
 
 def trainings(section: dict[str, Any]) -> list[dict[str, Any]]:
@@ -60,7 +62,7 @@ def weights(
     run: Run,
 ) -> dict[str, float]:
     """Train, write the weights and the learning curve; the held-out hit rates in percent."""
-    from flows import learning
+    from flows.training import learning
 
     return learning.weights(section, state(candidate, section), run, name, file)
 

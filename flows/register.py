@@ -1,21 +1,23 @@
 """Stage register: a version per model in MLflow's registry, the champion, the report of them all.
 
-Read in this order: flows/modelcard.py (what a version says), flows/sourcerun.py (the run it comes
-from), flows/registry.py (the version), flows/champion.py (who leads), flows/report.py and
-flows/modelreport (the page).
+Read in this order: flows/registry/modelcard.py (what a version says), flows/registry/sourcerun.py (the run it comes
+from), flows/registry/registry.py (the version), flows/registry/champion.py (who leads), flows/reports/report.py and
+flows/reports/models (the page).
 """
 
 import json
 from typing import Any
 from urllib.parse import quote
 
-from flows import address, champion, registry, settings, tracking
-from flows.command import main
-from flows.dvcmetrics import compared, ranked
-from flows.orchestrate import flow
-from flows.origin import experiment
-from flows.outage import patient
-from flows.verdict import reference_ahead
+from flows.cli.command import main
+from flows.measuring.dvcmetrics import compared, ranked
+from flows.measuring.verdict import reference_ahead
+from flows.registry import champion, registry
+from flows.running import settings
+from flows.running.orchestrate import flow
+from flows.tracking import address, tracking
+from flows.tracking.origin import experiment
+from flows.tracking.outage import patient
 
 HEADLINE = ("top1", "top1_mean", "top1_low", "top1_high", "latency_p50_ms")
 
@@ -40,7 +42,9 @@ def _headline(run: tracking.Run, name: str, found: dict[str, Any]) -> None:
     from mlflow.entities import Metric, RunTag
 
     client, values, tags = tracking.connect(), [], []
-    now = client.get_run(run.id).info.start_time  # not the present: what is logged again is then the same
+    now = client.get_run(
+        run.id
+    ).info.start_time  # not the present: what is logged again is then the same
     for alias, version in found.items():
         tags.append(RunTag(f"tagdag.{alias}", f"{name} version {version.version}"))
         numbers = {key: champion.number(version.tags, key) for key in HEADLINE}
@@ -70,7 +74,7 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
     compete; else their models are registered under `<name>-experiments`, without aliases.
     """
     section = dict(locals())
-    from flows.report import write  # tables and plots, which --help need not
+    from flows.reports.report import write  # tables and plots, which --help need not
 
     evaluated = settings.OUT / "evaluate"
     records = json.loads((evaluated / "records.json").read_text())

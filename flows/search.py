@@ -6,10 +6,10 @@ regime, look at the distribution of their errors, keep the best.
 
 from typing import Any
 
-from flows import settings
-from flows.command import main
-from flows.orchestrate import flow, progress
-from flows.tracking import stage_run
+from flows.cli.command import main
+from flows.running import settings
+from flows.running.orchestrate import flow, progress
+from flows.tracking.tracking import stage_run
 from models.blocks.ranges import Count, Listed, Positive, Rising, Seed
 
 
@@ -40,12 +40,12 @@ def search(
     Optuna. `objectives`: error first of all, and costs or latency beside it. `latency_ms`: band of one image on this
     device. `warm_start`: folders of earlier searches, whose results the sampler learns from. `retrain`: {best, seeds,
     epochs}: so many of the best are trained again for each seed, and means decide. `data`: hashtags, or targets/<name>.
-    The reference network is trained in the same regime and handed on as the baseline. flows/searcher.py: workers.
+    The reference network is trained in the same regime and handed on as the baseline. flows/tools/searcher.py: workers.
     """
     section = dict(locals())
-    from flows import searching
-    from flows.crew import others
-    from flows.sweep import Search, sweep
+    from flows.searching import searching
+    from flows.searching.crew import others
+    from flows.searching.sweep import Search, sweep
 
     searching.checked(section)
     out = settings.OUT / "search"
@@ -57,7 +57,9 @@ def search(
         with progress("search") as show:
             sweep(joined, show, crew.tend)
         joined.recorded()
-        metrics, line = searching.written(out, joined, section, run.origin)
+        from flows.reports import searchfiles  # SciPy and matplotlib, which nothing before needs
+
+        metrics, line = searchfiles.written(out, joined, section, run.origin)
         run.metrics(metrics)
         run.files(out)
         settings.forget("search")

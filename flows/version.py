@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from corpus.names import checked_name, printable
-from flows import intact, pointer
-from flows.command import user_errors
-from flows.importing import SHEET, imported, told, tried
-from flows.orchestrate import flow, progress, task
-from flows.pointer import DATA, POINTER
-from flows.restore import restore
+from flows.cli.command import user_errors
+from flows.data import intact, pointer
+from flows.data.importing import SHEET, imported, told, tried
+from flows.data.pointer import DATA, POINTER
+from flows.data.restore import restore
+from flows.running.orchestrate import flow, progress, task
 
 QUARANTINE = DATA / "quarantine.jsonl"
 
@@ -24,7 +24,7 @@ def added() -> str:
     """
     from dvc.repo import Repo
 
-    from flows.tracking import data_version
+    from flows.tracking.tracking import data_version
 
     with progress("check data/") as show:
         intact.data(show)
@@ -64,8 +64,8 @@ def version(
     A row whose id is there already leaves that as it is, or with `update` takes its place.
     `dry_run` says what would happen and changes nothing; `sheet` is the page that it writes.
     """
-    from flows.checkdata import labels_against
-    from flows.tracking import connect
+    from flows.cli.checkdata import labels_against
+    from flows.tracking.tracking import connect
 
     jobs = {"posts": posts, f"targets/{target}": labels}
     sources = {name: source for name, source in jobs.items() if source}
@@ -102,14 +102,16 @@ def version(
 @task
 def record(results: dict[str, Any], digest: str) -> None:
     """The import as a run in MLflow, with the list of what was refused."""
-    from flows.tracking import single_run
+    from flows.tracking.tracking import single_run
 
     with single_run("version add", ", ".join(results), {"data": digest}) as run:
         for name, result in results.items():
             refused = sum(result["refused"].values())
             counts = {"added": result["kept"], "already": result["already"], "refused": refused}
             counts |= {"changed": result["changed"]} if result["changed"] else {}
-            run.metrics({f"{name.replace('/', '_')}_{what}": count for what, count in counts.items()})
+            run.metrics(
+                {f"{name.replace('/', '_')}_{what}": count for what, count in counts.items()}
+            )
         if QUARANTINE.exists():
             run.files(QUARANTINE)
 

@@ -55,18 +55,29 @@ class Accuracy:
 
     def correct(self) -> Tensor:
         """bool (samples, len(topk)), in the order seen: whether a true class is among the k highest scores."""
-        return torch.cat([torch.zeros(0, len(self.topk), dtype=torch.bool), *(part.cpu() for part in self._correct)])
+        return torch.cat(
+            [
+                torch.zeros(0, len(self.topk), dtype=torch.bool),
+                *(part.cpu() for part in self._correct),
+            ]
+        )
 
     def compute(self) -> dict[str, float]:
         """{"top1", "top1_low", "top1_high", ...} in percent, and "samples"."""
         correct = self.correct()
         samples = len(correct)
         if not samples:
-            raise ValueError("accuracy of no samples: the data set is empty, or update was never called")
+            raise ValueError(
+                "accuracy of no samples: the data set is empty, or update was never called"
+            )
         numbers: dict[str, float] = {}
         for k, hits in zip(self.topk, correct.sum(0).tolist(), strict=True):
             low, high = wilson(hits, samples)
-            numbers |= {f"top{k}": 100 * hits / samples, f"top{k}_low": 100 * low, f"top{k}_high": 100 * high}
+            numbers |= {
+                f"top{k}": 100 * hits / samples,
+                f"top{k}_low": 100 * low,
+                f"top{k}_high": 100 * high,
+            }
         return {**numbers, "samples": samples}
 
 

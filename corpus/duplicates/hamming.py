@@ -17,7 +17,9 @@ RADIUS = 12  # of 128 bits: JPEG of quality 20 and half the size stay below; of 
 CROWD = 256  # codes that agree by chance in the chosen blocks are kept below an eighth of a crowd
 PENDING = 1 << 20  # pairs found again and again, before repetitions are dropped
 SORTED = 12  # comparisons that take as long as sorting one code
-ODD = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], np.uint64)
+ODD = np.array(
+    [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], np.uint64
+)
 
 
 class Near(NamedTuple):
@@ -51,9 +53,13 @@ def near(a: np.ndarray, b: np.ndarray | None = None, radius: int = RADIUS) -> Ne
         repeated = np.flatnonzero(left.sizes > 1)
         pairs = np.concatenate([pairs, np.stack([repeated, repeated], 1)])
     pairs = _unpacked(np.unique(_packed(*_members(left, right, pairs), same=b is None)))
-    distances = np.bitwise_count(a[pairs[:, 0]] ^ (a if b is None else b)[pairs[:, 1]]).sum(1, dtype=np.int64)
+    distances = np.bitwise_count(a[pairs[:, 0]] ^ (a if b is None else b)[pairs[:, 1]]).sum(
+        1, dtype=np.int64
+    )
     large = left.sizes > CROWD
-    return Near(pairs, distances, np.stack([left.order[left.starts[large]], left.sizes[large]], 1), skipped)
+    return Near(
+        pairs, distances, np.stack([left.order[left.starts[large]], left.sizes[large]], 1), skipped
+    )
 
 
 def _runs(codes: np.ndarray) -> _Runs:
@@ -118,7 +124,9 @@ def _masks(words: int, blocks: int, agree: int) -> Iterator[np.ndarray]:
         yield np.packbits(np.isin(block, chosen)).view(np.uint64)
 
 
-def _sorted(words: list[np.ndarray], mask: np.ndarray, low: np.uint64) -> tuple[np.ndarray, np.ndarray]:
+def _sorted(
+    words: list[np.ndarray], mask: np.ndarray, low: np.uint64
+) -> tuple[np.ndarray, np.ndarray]:
     """Keys of the masked codes in order, and whose they are; equal codes have equal keys, others hardly ever.
 
     Key and index share one word, with `low` bits for the index: that sorts faster than an argsort.

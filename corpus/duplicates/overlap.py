@@ -24,7 +24,9 @@ def _cells(low: Tensor, length: Tensor, pixels: int, size: int) -> Tensor:
     edges = low[:, None] + length[:, None] * torch.arange(size + 1, device=low.device) / size
     grid = torch.arange(pixels + 1, device=low.device) / pixels
     top = torch.minimum(edges[:, 1:, None], grid[1:])
-    return (top - torch.maximum(edges[:, :-1, None], grid[:-1])).clamp(min=0) * (size / length[:, None, None])
+    return (top - torch.maximum(edges[:, :-1, None], grid[:-1])).clamp(min=0) * (
+        size / length[:, None, None]
+    )
 
 
 def _crops(images: Tensor, boxes: Tensor, size: int) -> Tensor:
@@ -53,9 +55,16 @@ def _placed(templates: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
     for side in SCALES:  # places a tenth of the image apart
         places = torch.linspace(0, 1 - side, round((1 - side) * 10) + 1, device=images.device)
         cells = _cells(places, torch.full_like(places, side), FINE, COARSE).flatten(0, 1)
-        crops = (cells @ images @ cells.T).unflatten(2, (-1, COARSE)).unflatten(1, (-1, COARSE)).transpose(2, 3)
+        crops = (
+            (cells @ images @ cells.T)
+            .unflatten(2, (-1, COARSE))
+            .unflatten(1, (-1, COARSE))
+            .transpose(2, 3)
+        )
         best, at = torch.einsum("nyxp,np->nyx", _unit(crops.flatten(3)), wanted).flatten(1).max(1)
-        found = torch.stack([places[at % len(places)], places[at // len(places)], torch.full_like(best, side)], 1)
+        found = torch.stack(
+            [places[at % len(places)], places[at // len(places)], torch.full_like(best, side)], 1
+        )
         boxes = torch.where((best > score)[:, None], found, boxes)
         score = torch.maximum(best, score)
     return score, boxes
@@ -95,7 +104,9 @@ def _contained(templates: Tensor, images: Tensor) -> Tensor:
     return score
 
 
-def verify(load_a: Load, load_b: Load, a: np.ndarray, b: np.ndarray, batch: int = 256) -> np.ndarray:
+def verify(
+    load_a: Load, load_b: Load, a: np.ndarray, b: np.ndarray, batch: int = 256
+) -> np.ndarray:
     """float32 (m,): how well image a[i] of one side is found in image b[i] of the other, or that in it; 1 is a copy.
 
     The loaders give uint8 (n, h, w, 3) for indices; the size may differ between the sides. Colour is left out, so that
@@ -104,7 +115,10 @@ def verify(load_a: Load, load_b: Load, a: np.ndarray, b: np.ndarray, batch: int 
     where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scores = [np.empty(0, np.float32)]
     for start in range(0, len(a), batch):
-        left, right = (_grey(load(rows[start : start + batch]), where) for load, rows in ((load_a, a), (load_b, b)))
+        left, right = (
+            _grey(load(rows[start : start + batch]), where)
+            for load, rows in ((load_a, a), (load_b, b))
+        )
         scores.append(torch.maximum(_contained(left, right), _contained(right, left)).cpu().numpy())
     return np.concatenate(scores)
 

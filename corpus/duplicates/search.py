@@ -53,7 +53,10 @@ def knn(
     Block by block, so that a may be in memory where the similarities are not. Fewer than k where a is shorter.
     """
     where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    found = [_nearest(a, F.normalize(part.to(where).float(), dim=1), k, columns) for part in b.split(rows)]
+    found = [
+        _nearest(a, F.normalize(part.to(where).float(), dim=1), k, columns)
+        for part in b.split(rows)
+    ]
     similarities, indices = (torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))
     return indices, similarities
 
@@ -70,7 +73,9 @@ def _nearest(a: Tensor, queries: Tensor, k: int, columns: int) -> tuple[Tensor, 
     return best, index
 
 
-def neighbour_pairs(indices: np.ndarray, similarities: np.ndarray, least: float, same: bool = False) -> np.ndarray:
+def neighbour_pairs(
+    indices: np.ndarray, similarities: np.ndarray, least: float, same: bool = False
+) -> np.ndarray:
     """Candidate pairs (m, 2) of `knn`'s answer that are at least so similar; `same`: a and b are one set."""
     queries, places = np.nonzero(similarities >= least)
     pairs = np.stack([indices[queries, places], queries], 1)

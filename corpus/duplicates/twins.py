@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from corpus.duplicates.fingerprint import mirrored
 from corpus.duplicates.hamming import RADIUS, near
 from corpus.duplicates.overlap import LIKE, verify
 from corpus.duplicates.search import exact
-from corpus.shards.squares import Side
+from corpus.media.fingerprint import mirrored
+from corpus.store.squares import Side
 
 TINT = 8  # of 256: recompression and rescaling move the mean colour of an image by less
 GREY = 3  # of 256: mean distance from grey below which an image has no colours
@@ -46,10 +46,14 @@ def twins(a: Side, b: Side | None = None, radius: int = RADIUS, least: float = L
     return Twins(np.concatenate(found), np.concatenate(kinds), np.concatenate(distances))
 
 
-def _alike(a: Side, b: Side, codes: np.ndarray, radius: int, within: bool) -> tuple[np.ndarray, np.ndarray]:
+def _alike(
+    a: Side, b: Side, codes: np.ndarray, radius: int, within: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of usable rows with like codes, and the bits in which these differ."""
     result = near(a.codes[a.usable], None if within else codes[b.usable], radius)
-    return np.stack([a.usable[result.pairs[:, 0]], b.usable[result.pairs[:, 1]]], 1), result.distances
+    return np.stack(
+        [a.usable[result.pairs[:, 0]], b.usable[result.pairs[:, 1]]], 1
+    ), result.distances
 
 
 def _tints(side: Side, rows: np.ndarray) -> np.ndarray:

@@ -29,13 +29,17 @@ class Nouns:
         return parser
 
     def _entity(self, name: str, *_: object) -> None:
-        raise ValueError(f"{self.path}: declares the entity {name!r}, which no WordNet needs; fetch the file again")
+        raise ValueError(
+            f"{self.path}: declares the entity {name!r}, which no WordNet needs; fetch the file again"
+        )
 
     def _start(self, tag: str, given: dict[str, str]) -> None:
         if not self._root:
             self._root = tag
             if tag != "LexicalResource":
-                raise ValueError(f"{self.path}: XML of <{tag}>, not GWN-LMF's <LexicalResource>; name a WordNet file")
+                raise ValueError(
+                    f"{self.path}: XML of <{tag}>, not GWN-LMF's <LexicalResource>; name a WordNet file"
+                )
         elif tag == "Lemma":
             self._lemma = given.get("writtenForm", "") if given.get("partOfSpeech") == "n" else ""
             self._rank = 0
@@ -45,7 +49,11 @@ class Nouns:
             self._rank += 1
             self.senses.append((self._lemma, self._rank, given.get("synset", "")))
         elif tag == "Synset":
-            self._gloss = self.synsets.setdefault(given.get("id", ""), []) if given.get("partOfSpeech") == "n" else None
+            self._gloss = (
+                self.synsets.setdefault(given.get("id", ""), [])
+                if given.get("partOfSpeech") == "n"
+                else None
+            )
         elif tag == "Definition":
             self._inside = self._gloss is not None and not self._gloss
 
@@ -71,10 +79,14 @@ def read_nouns(path: Path) -> Nouns:
             while block := file.read(BLOCK):
                 size += len(block)
                 if size > MAX_BYTES:
-                    raise ValueError(f"{path}: more than {MAX_BYTES >> 30} GiB of XML; no WordNet has so much")
+                    raise ValueError(
+                        f"{path}: more than {MAX_BYTES >> 30} GiB of XML; no WordNet has so much"
+                    )
                 parser.Parse(block)
     parser.Parse(b"", True)
     lost = next((synset for _, _, synset in nouns.senses if synset not in nouns.synsets), None)
     if lost is not None:
-        raise ValueError(f"{path}: a noun's sense names synset {lost!r}, which is not there; fetch the file again")
+        raise ValueError(
+            f"{path}: a noun's sense names synset {lost!r}, which is not there; fetch the file again"
+        )
     return nouns

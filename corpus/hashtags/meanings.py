@@ -40,7 +40,11 @@ def merged_names(
 
 
 def labels(
-    forms: Sequence[str], posts: Sequence[int], meanings: Sequence[Meaning], wordnet: WordNet | None, apart: bool
+    forms: Sequence[str],
+    posts: Sequence[int],
+    meanings: Sequence[Meaning],
+    wordnet: WordNet | None,
+    apart: bool,
 ) -> tuple[dict[Key, str], dict[str, tuple[int, ...]]]:
     """(name of each class of synsets, synsets of each name): its most frequent form; if none was typed, a word's part.
 
@@ -56,7 +60,10 @@ def labels(
     alike: dict[object, list[tuple[int, ...]]] = defaultdict(list)
     for key in sorted(votes):
         alike[frozenset(votes[key]) if apart else key].append(key)
-    best = [min(votes[keys[0]].items(), key=lambda vote: (-vote[1], vote[0]))[0] for keys in alike.values()]
+    best = [
+        min(votes[keys[0]].items(), key=lambda vote: (-vote[1], vote[0]))[0]
+        for keys in alike.values()
+    ]
     often, named, synsets = Counter(best), {}, {}
     for name, keys in zip(best, alike.values(), strict=True):
         if often[name] > 1:

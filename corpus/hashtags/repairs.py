@@ -9,19 +9,34 @@ from functools import cache
 
 from corpus.hashtags.words import frequencies
 
-SHORTEST = 5  # letters of a word that is repaired: shorter ones have too many real words one edit away
+SHORTEST = (
+    5  # letters of a word that is repaired: shorter ones have too many real words one edit away
+)
 RATIO = 10  # a misspelling is at least this many times rarer than the word it stands for
 WORD = 100  # a form that English text has at most this many times rarer than the other is a word of its own
 PART = 3  # letters of each word of a merged one
 COMPOUND = 4  # words of the longest compound that is looked up
-LANGUAGES = ("de", "es", "fr", "id", "it", "nl", "pl", "pt", "sv", "tr")  # whose common words are no misspellings
-FUNCTION_WORDS = frozenset(  # left out of merged words, whatever WordNet has under `in`, `as`; no negations
-    """a about after all am an and any are as at be been before being between but by can could did do does doing down
+LANGUAGES = (
+    "de",
+    "es",
+    "fr",
+    "id",
+    "it",
+    "nl",
+    "pl",
+    "pt",
+    "sv",
+    "tr",
+)  # whose common words are no misspellings
+FUNCTION_WORDS = (
+    frozenset(  # left out of merged words, whatever WordNet has under `in`, `as`; no negations
+        """a about after all am an and any are as at be been before being between but by can could did do does doing down
     during each every few for from get got had has have having he her here hers him his how i if im in into is it
     its just let lets like may me might mine more most much must my new now of off on once only or other our
     ours out over own same shall she should so some such than that the their theirs them then there these they this
     those through to too under until up upon us very was we were what when where which while who whom whose why will
     with within would you your youre yours de la le el los las der die das""".split()  # noqa: SIM905
+    )
 )
 
 
@@ -49,7 +64,9 @@ def foreign() -> frozenset[str]:
     """Common words of other languages: #parkplatz is one, not park and platz."""
     from wordfreq import get_frequency_dict
 
-    return frozenset(word for language in LANGUAGES for word in get_frequency_dict(language, wordlist="small"))
+    return frozenset(
+        word for language in LANGUAGES for word in get_frequency_dict(language, wordlist="small")
+    )
 
 
 def is_word(form: str, other: str) -> bool:
@@ -63,7 +80,9 @@ class Speller:
 
     def __init__(self, posts: Mapping[str, int]):
         self._posts = {form: n for form, n in posts.items() if len(form) >= SHORTEST and n >= RATIO}
-        self._near = defaultdict(list)  # two words one edit apart share a form with one letter dropped, or one is it
+        self._near = defaultdict(
+            list
+        )  # two words one edit apart share a form with one letter dropped, or one is it
         for form in self._posts:
             for shorter in dropped(form):
                 self._near[shorter].append(form)
@@ -73,7 +92,9 @@ class Speller:
         if len(form) < SHORTEST or form in self._posts:
             return ""
         near = {other for shorter in dropped(form) for other in self._near.get(shorter, ())}
-        near = {other for other in near if self._posts[other] >= RATIO * posts and one_edit(form, other)}
+        near = {
+            other for other in near if self._posts[other] >= RATIO * posts and one_edit(form, other)
+        }
         near = {other for other in near if form == other + "s" or not is_word(form, other)}
         return min(near, key=lambda other: (-self._posts[other], other), default="")
 
@@ -90,5 +111,7 @@ def one_edit(a: str, b: str) -> bool:
         return len(long) == len(short) + 1 and short in dropped(long)
     wrong = [i for i in range(len(a)) if a[i] != b[i]]
     return len(wrong) == 1 or (
-        len(wrong) == 2 and wrong[1] == wrong[0] + 1 and [a[i] for i in wrong] == [b[i] for i in reversed(wrong)]
+        len(wrong) == 2
+        and wrong[1] == wrong[0] + 1
+        and [a[i] for i in wrong] == [b[i] for i in reversed(wrong)]
     )

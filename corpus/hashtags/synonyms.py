@@ -5,7 +5,9 @@ from pathlib import Path
 
 from corpus.hashtags.normal import normalise
 
-EVERYDAY = Path(__file__).with_name("everyday.tsv")  # a few dozen synonyms and translations of common motifs
+EVERYDAY = Path(__file__).with_name(
+    "everyday.tsv"
+)  # a few dozen synonyms and translations of common motifs
 
 
 def read_synonyms(path: Path) -> dict[str, str]:
@@ -22,12 +24,16 @@ def read_synonyms(path: Path) -> dict[str, str]:
         if len(others) != 1 or not tag or not others[0]:
             raise ValueError(f"{path} line {number}: expected `tag<TAB>canonical`, found {line!r}")
         if table.setdefault(tag, others[0]) != others[0]:
-            raise ValueError(f"{path} line {number}: {tag!r} already means {table[tag]!r}; keep one of its senses")
+            raise ValueError(
+                f"{path} line {number}: {tag!r} already means {table[tag]!r}; keep one of its senses"
+            )
     for tag in table:
         seen, end = {tag}, table[tag]
         while end in table and table[end] != end:
             if end in seen:
-                raise ValueError(f"{path}: {tag!r} leads back to itself; remove one line of that ring")
+                raise ValueError(
+                    f"{path}: {tag!r} leads back to itself; remove one line of that ring"
+                )
             seen.add(end)
             end = table[end]
         table[tag] = end

@@ -19,7 +19,15 @@ from xml.parsers import expat
 from corpus.hashtags.lmf import read_nouns
 from corpus.hashtags.normal import normalise
 
-DETACH = (("s", ""), ("ses", "s"), ("xes", "x"), ("zes", "z"), ("ches", "ch"), ("shes", "sh"), ("men", "man"))
+DETACH = (
+    ("s", ""),
+    ("ses", "s"),
+    ("xes", "x"),
+    ("zes", "z"),
+    ("ches", "ch"),
+    ("shes", "sh"),
+    ("men", "man"),
+)
 DETACH = (*DETACH, ("ies", "y"))  # morphy's, in its order
 SHORTEST = 3  # letters of a noun that a plural may stand for: #has, #his are no plurals
 IRREGULAR = dict(  # for files without exceptions of their own
@@ -62,7 +70,9 @@ class WordNet:
             if key:
                 found.setdefault(key, []).append((rank, synset))
         self.strings = len({lemma.lower() for lemma in keys})
-        self._found = {key: tuple(dict.fromkeys(i for _, i in sorted(ranked))) for key, ranked in found.items()}
+        self._found = {
+            key: tuple(dict.fromkeys(i for _, i in sorted(ranked))) for key, ranked in found.items()
+        }
         pairs = ((normalise(plural), normalise(noun)) for plural, noun in exceptions)
         self._exceptions = IRREGULAR | {plural: noun for plural, noun in pairs if plural and noun}
 
@@ -94,9 +104,15 @@ def read_wordnet(path: str | Path) -> WordNet:
     """The nouns of a file or folder in one of the FORMATS; ValueError with cause and fix if it is none, or damaged."""
     path = Path(path)
     if path.is_dir():
-        nouns = [folder / "data.noun" for folder in (path, path / "dict") if (folder / "data.noun").is_file()]
+        nouns = [
+            folder / "data.noun"
+            for folder in (path, path / "dict")
+            if (folder / "data.noun").is_file()
+        ]
         if not nouns:
-            raise ValueError(f"{path}: no data.noun in this folder; name a file or folder of {FORMATS}")
+            raise ValueError(
+                f"{path}: no data.noun in this folder; name a file or folder of {FORMATS}"
+            )
         path = nouns[0]
     if not path.is_file():
         raise ValueError(f"{path}: no such file; name a file or folder of {FORMATS}")
@@ -104,7 +120,14 @@ def read_wordnet(path: str | Path) -> WordNet:
         with path.open("rb") as file:
             head = file.read(512)
         network = _reader(head, path)(path)
-    except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError, csv.Error, expat.ExpatError) as error:
+    except (
+        EOFError,
+        gzip.BadGzipFile,
+        zlib.error,
+        UnicodeDecodeError,
+        csv.Error,
+        expat.ExpatError,
+    ) as error:
         raise ValueError(f"{path}: damaged ({error}); fetch it again") from error
     if not network.synsets:
         raise ValueError(f"{path}: no noun synset in it; name a file or folder of {FORMATS}")
@@ -129,7 +152,9 @@ def _wndb(path: Path) -> WordNet:
         fields, _, gloss = line.partition(" | ")
         cells = fields.split(" ", 4)
         if len(cells) < 5 or cells[2] != "n" or not cells[0].isdigit():
-            raise ValueError(f"{path} line {row}: expected `offset file n words ...`; fetch the file again")
+            raise ValueError(
+                f"{path} line {row}: expected `offset file n words ...`; fetch the file again"
+            )
         try:
             count = int(cells[3], 16)
         except ValueError:
@@ -138,7 +163,9 @@ def _wndb(path: Path) -> WordNet:
             : 2 * count : 2
         ]  # each is followed by its number in the lexicographer's file
         if len(words) < max(count, 1):
-            raise ValueError(f"{path} line {row}: fewer words than its count says; fetch the file again")
+            raise ValueError(
+                f"{path} line {row}: fewer words than its count says; fetch the file again"
+            )
         number[cells[0]] = len(synsets)
         lemmas = tuple(word.replace("_", " ") for word in words)
         synsets.append(Synset("n" + cells[0], lemmas, gloss.strip()))
@@ -161,7 +188,9 @@ def _index(path: Path, number: dict[str, int]) -> Iterator[tuple[str, int, int]]
         try:
             numbers = [number[offset] for offset in cells[-int(cells[2]) :]]
         except (KeyError, ValueError, IndexError):
-            raise ValueError(f"{path} line {row}: does not fit data.noun; take both from the same WordNet") from None
+            raise ValueError(
+                f"{path} line {row}: does not fit data.noun; take both from the same WordNet"
+            ) from None
         lemma = cells[0].replace("_", " ")
         for rank, synset in enumerate(numbers, 1):
             yield lemma, rank, synset
@@ -170,11 +199,15 @@ def _index(path: Path, number: dict[str, int]) -> Iterator[tuple[str, int, int]]
 def _table(path: Path) -> WordNet:
     synsets = []
     with path.open(encoding="utf-8-sig", newline="") as file:
-        for row, cells in enumerate(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE), 2):
+        for row, cells in enumerate(
+            csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE), 2
+        ):
             lemmas = tuple(filter(None, (cells["members"] or "").split("|")))
             key = cells.get("pwn30_wnid") or cells["synset"]
             if not lemmas or not key:
-                raise ValueError(f"{path} line {row}: no synset or no members; fetch the file again")
+                raise ValueError(
+                    f"{path} line {row}: no synset or no members; fetch the file again"
+                )
             synsets.append(Synset(key, lemmas, cells.get("definition") or ""))
     return WordNet(synsets, None)
 
@@ -185,5 +218,10 @@ def _xml(path: Path) -> WordNet:
     lemmas: dict[str, list[str]] = {key: [] for key in number}
     for lemma, _, key in nouns.senses:
         lemmas[key].append(lemma)
-    synsets = [Synset(key, tuple(lemmas[key]), "".join(gloss).strip()) for key, gloss in nouns.synsets.items()]
-    return WordNet(synsets, [(lemma, rank, number[key]) for lemma, rank, key in nouns.senses], nouns.plurals)
+    synsets = [
+        Synset(key, tuple(lemmas[key]), "".join(gloss).strip())
+        for key, gloss in nouns.synsets.items()
+    ]
+    return WordNet(
+        synsets, [(lemma, rank, number[key]) for lemma, rank, key in nouns.senses], nouns.plurals
+    )

@@ -20,7 +20,13 @@ from corpus.hashtags.normal import composed, kept, letters
 
 LONGEST = 24  # letters of a word; bounds the work per letter of a tag
 WEIGHTS = Path(__file__).with_name("words.json")
-CLASSES = (-3.0, -3.8, -4.6, -5.6, -6.8)  # log10 of the frequencies between the, home, guitar, retriever, rarer ones
+CLASSES = (
+    -3.0,
+    -3.8,
+    -4.6,
+    -5.6,
+    -6.8,
+)  # log10 of the frequencies between the, home, guitar, retriever, rarer ones
 SIZES = (2, 3, 4, 5, 6, 8, 10, 13)  # letters at which the next class of lengths begins
 STEM = 5  # letters that tell how long a known word can get: looking up all longer ones took most of the time
 _ASCII_GAPS = re.compile(r"[^0-9A-Za-z]+")
@@ -55,7 +61,13 @@ def word_features(word: str, share: float | None) -> tuple[str, Features]:
         return "unknown", [("unknown", 1), ("unknown letter", len(word)), (f"unknown {size}", 1)]
     log = math.log10(share)
     kind = f"known {sum(log < bound for bound in CLASSES)}"
-    return kind, [("log10", log), ("known", 1), (kind, 1), (f"letters {size}", 1), (f"{kind} letters {size}", 1)]
+    return kind, [
+        ("log10", log),
+        ("known", 1),
+        (kind, 1),
+        (f"letters {size}", 1),
+        (f"{kind} letters {size}", 1),
+    ]
 
 
 def case(chunk: str) -> str:
@@ -96,12 +108,16 @@ def chunks(tag: str) -> Iterator[tuple[str, str]]:
 class Splitter:
     """`splitter(tag)`: the words of one tag as typed; `extra` adds words with their share of all words."""
 
-    def __init__(self, extra: Mapping[str, float] | None = None, weights: Mapping[str, float] | None = None):
+    def __init__(
+        self, extra: Mapping[str, float] | None = None, weights: Mapping[str, float] | None = None
+    ):
         self.weights = weights or json.loads(WEIGHTS.read_text())
         shares = dict(frequencies())
         for word, share in (extra or {}).items():
             shares[word] = max(share, shares.get(word, 0.0))
-        alike: dict[tuple, tuple[float, ...]] = {}  # words of one score share one tuple: a quarter of the memory
+        alike: dict[
+            tuple, tuple[float, ...]
+        ] = {}  # words of one score share one tuple: a quarter of the memory
         self._known, self._reach = {}, {}
         for word, share in shares.items():
             key = (share, len(word), word if len(word) == 1 or not word.isalpha() else "")
@@ -121,7 +137,9 @@ class Splitter:
     def __call__(self, tag: str) -> tuple[str, ...]:
         """The words, normalised: joined they are the normalised tag."""
         words = [word for typed, low in chunks(tag) for word in self._words(typed, low)]
-        return tuple(words) if "".join(words) == (whole := letters(tag)) else (whole,) if whole else ()
+        return (
+            tuple(words) if "".join(words) == (whole := letters(tag)) else (whole,) if whole else ()
+        )
 
     def _words(self, typed: str, low: str) -> list[str]:
         """The best split of one chunk: best[j] is the best score of its first j letters, back[j] where a word began."""
@@ -136,7 +154,9 @@ class Splitter:
                     continue
                 base += self.weights.get(cut, 0.0)
             place, top = int(not i), min(i + LONGEST, size)
-            reach = i + self._reach.get(low[i : i + STEM], STEM)  # no known word from here is longer
+            reach = i + self._reach.get(
+                low[i : i + STEM], STEM
+            )  # no known word from here is longer
             for j in range(i + 1, top + 1):
                 score = known(low[i:j]) if j <= reach else None
                 if score is None:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpus.duplicates.dedupe import Dropped
+from corpus.reading.resampling import POWERS, class_factors, rarest_class
 from corpus.report.findings import (
     Cooccurrence,
     Example,
@@ -21,10 +22,9 @@ from corpus.report.findings import (
     zipf_exponent,
 )
 from corpus.report.funnel import OUTSIDE, RARE, STOP, Masks, post_steps, rules, tag_steps
-from corpus.shards.squares import Store
 from corpus.store.read import read_table, shards_of, total
+from corpus.store.squares import Store
 from corpus.tags.counts import statistics
-from corpus.tags.resampling import POWERS, class_factors, rarest_class
 from corpus.tags.tagging import FIELDS, Tagging
 
 TOP, SHOWN = 40, 24  # names in the co-occurrence map; examples of posts and of duplicates
@@ -35,14 +35,24 @@ LENGTH = 1.5  # of the training list, in posts, that the resampled frequencies a
 def lost(tagging: Tagging, count: int = TOP) -> list[Lost]:
     """The most frequent names that are no class, and stop tags."""
     counts, chosen = tagging.name_counts.copy(), set(tagging.vocabulary.ids)
-    order = [i for i in np.argsort(-counts, kind="stable")[: count + len(chosen)].tolist() if i not in chosen][:count]
+    order = [
+        i
+        for i in np.argsort(-counts, kind="stable")[: count + len(chosen)].tolist()
+        if i not in chosen
+    ][:count]
     names = tagging.names.names.take(pa.array(order, pa.int64())).to_pylist()
     few = tagging.canon.min_posts
-    found = [Lost(n, int(counts[i]), RARE if counts[i] < few else OUTSIDE) for n, i in zip(names, order, strict=True)]
+    found = [
+        Lost(n, int(counts[i]), RARE if counts[i] < few else OUTSIDE)
+        for n, i in zip(names, order, strict=True)
+    ]
     stopped = np.flatnonzero(tagging.names.sizes == 0)
     stopped = stopped[np.argsort(-tagging.table.counts[stopped], kind="stable")[:count]]
     forms = tagging.table.forms.take(pa.array(stopped)).to_pylist()
-    found += [Lost(n, int(tagging.table.counts[i]), STOP) for n, i in zip(forms, stopped.tolist(), strict=True)]
+    found += [
+        Lost(n, int(tagging.table.counts[i]), STOP)
+        for n, i in zip(forms, stopped.tolist(), strict=True)
+    ]
     return sorted(found, key=lambda item: (-item.posts, item.tag))[:count]
 
 
@@ -53,7 +63,9 @@ def forms_of(tagging: Tagging) -> dict[str, list[Form]]:
     order = np.lexsort([form, -table.counts[form], classes.ids])
     spelled = table.forms.take(pa.array(form[order])).to_pylist()
     names, found = tagging.vocabulary.names, {name: [] for name in tagging.vocabulary.names}
-    for number, i, text in zip(classes.ids[order].tolist(), form[order].tolist(), spelled, strict=True):
+    for number, i, text in zip(
+        classes.ids[order].tolist(), form[order].tolist(), spelled, strict=True
+    ):
         if text != names[number]:
             found[names[number]].append(Form(text, tagging.canon.rules[i]))
     return found
@@ -82,7 +94,9 @@ def resampled(flat: np.ndarray, sizes: np.ndarray, classes: int) -> dict[str, np
     return found
 
 
-def examples(posts: Store, keep: np.ndarray, flat: np.ndarray, sizes: np.ndarray, names: list[str]) -> list[Example]:
+def examples(
+    posts: Store, keep: np.ndarray, flat: np.ndarray, sizes: np.ndarray, names: list[str]
+) -> list[Example]:
     """Some posts of the shards, evenly over the store."""
     rows = np.flatnonzero(keep)
     rows = rows[np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).round().astype(np.int64)]
@@ -93,7 +107,9 @@ def examples(posts: Store, keep: np.ndarray, flat: np.ndarray, sizes: np.ndarray
             table = read_table(posts.folder, one.shard, FIELDS).take(pa.array(mine - first))
             for row, post in zip(mine.tolist(), table.to_pylist(), strict=True):
                 targets = tuple(names[i] for i in flat[ends[row] - sizes[row] : ends[row]].tolist())
-                found.append(Example(post["id"], posts.side.jpeg(row), tuple(post["hashtags"]), targets))
+                found.append(
+                    Example(post["id"], posts.side.jpeg(row), tuple(post["hashtags"]), targets)
+                )
         first += one.shard.records
     return found
 
@@ -106,11 +122,21 @@ def sheet(all_stores: list[Store], dropped: Dropped) -> list[Twins]:
             for a, b in pairs.pairs[pairs.kinds == kind][:6].tolist():
                 other = stores[name]
                 images = posts.side.jpeg(a), other.side.jpeg(b)
-                found.append(Twins(str(kind), f"hashtags, {name}", *images, posts.ids[a].as_py(), other.ids[b].as_py()))
+                found.append(
+                    Twins(
+                        str(kind),
+                        f"hashtags, {name}",
+                        *images,
+                        posts.ids[a].as_py(),
+                        other.ids[b].as_py(),
+                    )
+                )
     return found[:SHOWN]
 
 
-def summary(tagging: Tagging, masks: Masks, sizes: np.ndarray, dropped: Dropped, digest: str) -> dict[str, Any]:
+def summary(
+    tagging: Tagging, masks: Masks, sizes: np.ndarray, dropped: Dropped, digest: str
+) -> dict[str, Any]:
     """The numbers in one line each, for metrics."""
     typed, *_, used = (step.count for step in tag_steps(tagging))
     return {
@@ -142,7 +168,11 @@ def account(
     names, (flat, sizes) = tagging.vocabulary.names, classes
     stats = statistics(tagging.table, tagging.classes, TOP)
     kept = np.where(masks.keep, sizes, 0)
-    kinds = ((f"hashtags, {name}", kind) for name, found in dropped.found.items() for kind in found.kinds.tolist())
+    kinds = (
+        (f"hashtags, {name}", kind)
+        for name, found in dropped.found.items()
+        for kind in found.kinds.tolist()
+    )
     return Findings(
         summary=summary(tagging, masks, sizes, dropped, total(shards_of(stores[0].folder))),
         names=names,

@@ -94,7 +94,9 @@ class Findings:
     forms: dict[str, list[Form]] = field(default_factory=dict)
     synsets: dict[str, str] = field(default_factory=dict)
     typed_counts: np.ndarray | None = None  # int64, posts per distinct typed tag
-    resampled: dict[str, np.ndarray] = field(default_factory=dict)  # rule -> (names,) posts per training list
+    resampled: dict[str, np.ndarray] = field(
+        default_factory=dict
+    )  # rule -> (names,) posts per training list
     cooccurrence: Cooccurrence | None = None
     users: Users | None = None
     duplicates: dict[tuple[str, str], int] = field(default_factory=dict)  # (sets, kind) -> pairs
@@ -104,15 +106,21 @@ class Findings:
     notes: list[str] = field(default_factory=list)  # on the labelled sets
     merged: dict[str, Merged] = field(default_factory=dict)  # rule of a form -> how much it did
     settings: dict[str, Any] = field(default_factory=dict)
-    rules: dict[str, str] = field(default_factory=dict)  # title -> paragraph; reasons of that title link to it
+    rules: dict[str, str] = field(
+        default_factory=dict
+    )  # title -> paragraph; reasons of that title link to it
 
     def __post_init__(self) -> None:
-        assert len(self.names) == len(self.counts), f"{len(self.names)} names, {len(self.counts)} counts"
+        assert len(self.names) == len(self.counts), (
+            f"{len(self.names)} names, {len(self.counts)} counts"
+        )
         assert (np.diff(self.counts) <= 0).all(), "names are not in the order of their counts"
         for steps in (self.post_steps, self.tag_steps):
             for before, after in pairwise(steps):
                 left = before.count - sum(after.dropped.values())
-                assert left == after.count, f"{before.name} less drops is {left:,}, but {after.name} is {after.count:,}"
+                assert left == after.count, (
+                    f"{before.name} less drops is {left:,}, but {after.name} is {after.count:,}"
+                )
         shards = sum(self.images.get("hashtags", {}).values())
         kept = self.post_steps[-1].count if self.post_steps else shards
         assert kept == shards, f"{kept:,} posts kept, but {shards:,} in the shards"
@@ -138,7 +146,9 @@ def zipf_fit(counts: list[int] | np.ndarray) -> tuple[float, float]:
 def thinned(values: np.ndarray, points: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
     """(rank, value) of the values in falling order, at no more than `points` ranks, evenly on a logarithmic axis."""
     ranked = np.sort(np.asarray(values))[::-1]
-    rank = np.unique(np.geomspace(1, max(len(ranked), 1), points).round().astype(np.int64))[: len(ranked)]
+    rank = np.unique(np.geomspace(1, max(len(ranked), 1), points).round().astype(np.int64))[
+        : len(ranked)
+    ]
     return rank, ranked[rank - 1]
 
 
@@ -172,5 +182,9 @@ def seriation(similarity: np.ndarray) -> np.ndarray:
 
     distance = 1 - (similarity + similarity.T) / 2
     np.fill_diagonal(distance, 0)
-    order = leaves_list(linkage(squareform(distance, checks=False), "average", optimal_ordering=True))
-    return order if order[0] < order[-1] else order[::-1]  # of the two directions, the one with the frequent end first
+    order = leaves_list(
+        linkage(squareform(distance, checks=False), "average", optimal_ordering=True)
+    )
+    return (
+        order if order[0] < order[-1] else order[::-1]
+    )  # of the two directions, the one with the frequent end first

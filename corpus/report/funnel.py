@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 
 from corpus.duplicates.dedupe import Dropped
 from corpus.report.findings import Step
-from corpus.shards.squares import Store
 from corpus.store.plan import REASON
+from corpus.store.squares import Store
 from corpus.tags.tagging import Tagging
 
 FEW = "no class of the vocabulary"
@@ -56,14 +56,19 @@ def rules(settings: dict[str, Any], names: list[str]) -> dict[str, str]:
         "words": "A rare hashtag is split into words all of which are known or are frequent hashtags. Ours.",
         "spelling": "A rare hashtag one edit away from a far more frequent one is a misspelling of it. Ours.",
     }
-    return found | {TWIN.format(name): f"The labelled set {name} shows the same image: {AGAIN}." for name in names}
+    return found | {
+        TWIN.format(name): f"The labelled set {name} shows the same image: {AGAIN}."
+        for name in names
+    }
 
 
 def post_steps(data: Path, posts: Store, masks: Masks, dropped: Dropped) -> list[Step]:
     """From imported rows to posts in the shards."""
     usable, tagged, keep = masks
     refused = quarantined(data, "posts")
-    reasons = pc.value_counts(pa.chunked_array([one.table()["reason"].combine_chunks() for one in posts.squares]))
+    reasons = pc.value_counts(
+        pa.chunked_array([one.table()["reason"].combine_chunks() for one in posts.squares])
+    )
     bad = Counter()
     for entry in reasons.to_pylist():
         bad[REASON.match(entry["values"])[0].strip()] += entry["counts"] if entry["values"] else 0
@@ -71,8 +76,16 @@ def post_steps(data: Path, posts: Store, masks: Masks, dropped: Dropped) -> list
     return [
         Step("rows imported", len(keep) + refused.total(), {}),
         Step("posts in the store", len(keep), dict(refused)),
-        Step("with a usable image", int(usable.sum()), {reason: count for reason, count in bad.items() if count}),
-        Step("with hashtags of the vocabulary", int(tagged.sum()), {FEW: int(usable.sum() - tagged.sum())}),
+        Step(
+            "with a usable image",
+            int(usable.sum()),
+            {reason: count for reason, count in bad.items() if count},
+        ),
+        Step(
+            "with hashtags of the vocabulary",
+            int(tagged.sum()),
+            {FEW: int(usable.sum() - tagged.sum())},
+        ),
         Step("in the shards", int(keep.sum()), {AGAIN: len(dropped.of_posts)} | twice),
     ]
 
@@ -81,7 +94,9 @@ def quarantined(data: Path, name: str) -> Counter[str]:
     """Rows that the imports of a store refused, by reason."""
     path = data / "quarantine.jsonl"
     entries = map(json.loads, path.open(encoding="utf-8")) if path.exists() else ()
-    return Counter(REASON.match(entry["reason"])[0].strip() for entry in entries if entry["store"] == name)
+    return Counter(
+        REASON.match(entry["reason"])[0].strip() for entry in entries if entry["store"] == name
+    )
 
 
 def tag_steps(tagging: Tagging) -> list[Step]:

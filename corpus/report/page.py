@@ -1,13 +1,13 @@
 """What came out of the posts, for people: one HTML page that needs nothing beside it, neither network nor script.
 
-Hashtags, ids and reasons are strangers' text: corpus.report.markup escapes all of it, and the page forbids scripts.
+Hashtags, ids and reasons are strangers' text: corpus.pages.markup escapes all of it, and the page forbids scripts.
 """
 
 from pathlib import Path
 
+from corpus.pages.markup import document, el, tiles
 from corpus.report import pictures, sections
 from corpus.report.findings import Findings
-from corpus.report.markup import document, el, tiles
 
 SECTIONS = {  # in the order of the page; one without content is left out
     "From posts to shards": sections.funnels,
@@ -28,6 +28,14 @@ def write_report(path: Path, findings: Findings) -> None:
 def page(findings: Findings) -> str:
     """The whole HTML document."""
     made = {title: content for title, section in SECTIONS.items() if (content := section(findings))}
-    links = [el("a", title, href=f"#{section.__name__}") for title, section in SECTIONS.items() if title in made]
-    parts = [el("section", el("h2", title), *made[title], id=SECTIONS[title].__name__) for title in made]
-    return document("Corpus report", el("h1", "Corpus"), el("nav", *links), tiles(findings.summary), *parts)
+    links = [
+        el("a", title, href=f"#{section.__name__}")
+        for title, section in SECTIONS.items()
+        if title in made
+    ]
+    parts = [
+        el("section", el("h2", title), *made[title], id=SECTIONS[title].__name__) for title in made
+    ]
+    return document(
+        "Corpus report", el("h1", "Corpus"), el("nav", *links), tiles(findings.summary), *parts
+    )

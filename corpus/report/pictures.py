@@ -1,9 +1,9 @@
 """The sections of the report that show images: duplicates, example posts."""
 
+from corpus.pages.markup import Markup, el, join, number, short, table, tag
+from corpus.pages.thumbnails import thumbnail
 from corpus.report.findings import Findings, Twins
-from corpus.report.markup import Markup, el, join, number, short, table, tag
 from corpus.report.sections import Parts, explained
-from corpus.report.thumbnails import thumbnail
 
 SHEET, TYPED = 24, 30  # examples of a kind, hashtags of one post
 
@@ -20,7 +20,11 @@ def duplicates(findings: Findings) -> Parts:
     words = "Pairs of images taken for the same, by the sets that the two lie in and by how they were found."
     parts = [
         el("p", words),
-        table(["sets", *(explained(k, findings) for k in kinds), "all"], rows, range(1, len(kinds) + 2)),
+        table(
+            ["sets", *(explained(k, findings) for k in kinds), "all"],
+            rows,
+            range(1, len(kinds) + 2),
+        ),
     ]
     if findings.twins:
         parts.append(el("h3", "Some of the pairs"))
@@ -29,8 +33,21 @@ def duplicates(findings: Findings) -> Parts:
 
 
 def _twins(twins: Twins) -> Markup:
-    both = el("div", thumbnail(twins.left, twins.left_id), thumbnail(twins.right, twins.right_id), class_="both")
-    words = [el("b", twins.kind), " · ", tag(twins.sets), el("br"), tag(twins.left_id), " = ", tag(twins.right_id)]
+    both = el(
+        "div",
+        thumbnail(twins.left, twins.left_id),
+        thumbnail(twins.right, twins.right_id),
+        class_="both",
+    )
+    words = [
+        el("b", twins.kind),
+        " · ",
+        tag(twins.sets),
+        el("br"),
+        tag(twins.left_id),
+        " = ",
+        tag(twins.right_id),
+    ]
     return el("figure", both, el("figcaption", *words))
 
 
@@ -39,7 +56,16 @@ def examples(findings: Findings) -> Parts:
     made = []
     for post in findings.examples[:SHEET]:
         typed = el("div", *(join([tag(name), " "]) for name in post.typed[:TYPED]), class_="tags")
-        names = el("div", el("b", *(join([tag(name), " "]) for name in post.targets)), class_="tags")
+        names = el(
+            "div", el("b", *(join([tag(name), " "]) for name in post.targets)), class_="tags"
+        )
         words = [el("small", "typed"), typed, el("small", "trained on"), names]
-        made.append(el("figure", thumbnail(post.image, post.id), el("figcaption", *words), title=short(post.id, 80)))
+        made.append(
+            el(
+                "figure",
+                thumbnail(post.image, post.id),
+                el("figcaption", *words),
+                title=short(post.id, 80),
+            )
+        )
     return [el("div", *made, class_="sheet")] if made else []

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from corpus.report.charts import Chart, Series, axes, brief
+from corpus.pages.charts import Chart, Series, axes, brief
+from corpus.pages.markup import short
 from corpus.report.findings import Cooccurrence, Findings, npmi, seriation, thinned, zipf_fit
-from corpus.report.markup import short
 
 DRAWN = 250  # points of a curve
 LATIN = 0x0530  # up to here (Latin, Greek, Cyrillic) matplotlib's own font has all letters, and no script needs shaping
@@ -43,7 +43,9 @@ def _resampling(findings: Findings) -> Chart | None:
         f"{s.label} {posts[-rare:].sum() / max(posts.sum(), 1e-9):.1%}"
         for s, posts in zip(series, findings.resampled.values(), strict=True)
     ]
-    caption = f"Share of a training list that the rarest tenth of the names gets: {', '.join(shares)}."
+    caption = (
+        f"Share of a training list that the rarest tenth of the names gets: {', '.join(shares)}."
+    )
     return Chart("resampling", "rank of name", "posts per training list", series, caption)
 
 
@@ -52,14 +54,22 @@ def _tags_per_post(findings: Findings) -> Chart | None:
     if not posts.sum():
         return None
     below = np.cumsum(posts) / posts.sum()
-    end = int(np.searchsorted(below, 0.995)) + 1  # the few posts of very many tags would squeeze the rest
-    more = f"; the {posts[end:].sum():,} posts of more than {end - 1} are not drawn" if posts[end:].sum() else ""
+    end = (
+        int(np.searchsorted(below, 0.995)) + 1
+    )  # the few posts of very many tags would squeeze the rest
+    more = (
+        f"; the {posts[end:].sum():,} posts of more than {end - 1} are not drawn"
+        if posts[end:].sum()
+        else ""
+    )
     caption = (
         f"{posts[0] / posts.sum():.1%} of the posts keep no hashtag of the vocabulary; half of them keep "
         f"{int(np.searchsorted(below, 0.5))} or fewer{more}."
     )
     series = [Series("posts", np.arange(end), posts[:end], "bars")]
-    return Chart("tags_per_post", "names of the vocabulary in a post", "posts", series, caption, log=False)
+    return Chart(
+        "tags_per_post", "names of the vocabulary in a post", "posts", series, caption, log=False
+    )
 
 
 def _users(findings: Findings) -> Chart | None:
@@ -67,7 +77,9 @@ def _users(findings: Findings) -> Chart | None:
         return None
     found = findings.users
     caption = f"The top 1 % of {found.number:,} users wrote {found.top_share:.1%} of the posts."
-    return Chart("users", "rank of user", "posts", [Series("posts", found.rank, found.posts)], caption)
+    return Chart(
+        "users", "rank of user", "posts", [Series("posts", found.rank, found.posts)], caption
+    )
 
 
 def write_plots(folder: Path, findings: Findings) -> list[Path]:
@@ -99,7 +111,9 @@ def png(chart: Chart, path: Path) -> None:
         if series.style == "bars":
             plot.bar(series.x, series.y, width=0.84, **style)
         else:
-            plot.plot(series.x, series.y, {"dots": ".", "line": "-", "dash": "--"}[series.style], **style)
+            plot.plot(
+                series.x, series.y, {"dots": ".", "line": "-", "dash": "--"}[series.style], **style
+            )
     scale = "log" if chart.log else "linear"
     x, y = axes(chart)
     plot.set(xlabel=chart.xlabel, ylabel=chart.ylabel, xscale=scale, yscale=scale)
@@ -130,5 +144,7 @@ def heat_map_png(pairs: Cooccurrence, path: Path) -> None:
     picture = plot.imshow(value, cmap="RdBu", vmin=-1, vmax=1)
     plot.set_xticks(range(len(names)), names, rotation=90, fontsize=7, parse_math=False)
     plot.set_yticks(range(len(names)), names, fontsize=7, parse_math=False)
-    figure.colorbar(picture, label="normalised PMI (0: as by chance, blank: never together)", shrink=0.7)
+    figure.colorbar(
+        picture, label="normalised PMI (0: as by chance, blank: never together)", shrink=0.7
+    )
     figure.savefig(path, dpi=120, metadata={"Software": None})

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from corpus.report.charts import figure, heat_key, heat_map
+from corpus.pages.charts import figure
+from corpus.pages.markup import Markup, el, join, number, short, table, tag
 from corpus.report.findings import Cooccurrence, Findings, Form, Step, npmi
-from corpus.report.markup import Markup, el, join, number, short, table, tag
+from corpus.report.heatmap import heat_key, heat_map
 from corpus.report.plots import charts
 
 REASONS = 10  # of one step, the others are summed up
@@ -28,10 +29,10 @@ def funnels(findings: Findings) -> Parts:
     ):
         if steps:
             first, last = steps[0].count, steps[-1].count
-            read = (
-                f"Of {first:,} {what}, {last:,} ({_share(last, first)}) reach training; orange is what left at a step."
+            read = f"Of {first:,} {what}, {last:,} ({_share(last, first)}) reach training; orange is what left at a step."
+            parts.append(
+                el("figure", el("h3", title), _funnel(steps, findings), el("figcaption", read))
             )
-            parts.append(el("figure", el("h3", title), _funnel(steps, findings), el("figcaption", read)))
     return [el("div", *parts, class_="pair")] if parts else []
 
 
@@ -44,7 +45,10 @@ def _funnel(steps: list[Step], findings: Findings) -> Markup:
             shown = [*shown, (f"{len(others):,} other reasons", sum(count for _, count in others))]
         for reason, count in shown:
             if count:
-                rows += [el("div", "- ", explained(reason, findings), class_="out"), _bar(count, first, "bar lost")]
+                rows += [
+                    el("div", "- ", explained(reason, findings), class_="out"),
+                    _bar(count, first, "bar lost"),
+                ]
                 rows.append(el("div", f"{count:,} · {_share(count, first)}", class_="soft"))
         rows += [el("div", el("b", step.name)), _bar(step.count, first, "bar")]
         rows.append(el("div", f"{step.count:,} · {_share(step.count, first)}"))
@@ -65,12 +69,21 @@ def explained(words: str, findings: Findings) -> Markup:
 def vocabulary(findings: Findings) -> Parts:
     """How often the names are used, what was merged into them, what is not among them."""
     drawn, count = charts(findings), len(findings.names)
-    shown = el("div", *(figure(drawn[name]) for name in ("zipf", "resampling") if name in drawn), class_="pair")
+    shown = el(
+        "div",
+        *(figure(drawn[name]) for name in ("zipf", "resampling") if name in drawn),
+        class_="pair",
+    )
     if not count:
         return [el("p", "No hashtag is in the vocabulary."), *_lost(findings)]
     words = "Which typed forms each name stands for, and the rule that says so; all names are in "
     parts = [
-        el("h3", f"The {min(count, NAMES):,} most frequent of {count:,} names" if count > 1 else "The one name"),
+        el(
+            "h3",
+            f"The {min(count, NAMES):,} most frequent of {count:,} names"
+            if count > 1
+            else "The one name",
+        ),
         el("p", words, el("code", "vocabulary.csv"), "."),
         _names(findings, range(min(count, NAMES))),
     ]
@@ -117,7 +130,11 @@ def _lost(findings: Findings) -> Parts:
     shown = findings.lost[:LOST]
     rows = [[tag(tag_), f"{posts:,}", explained(reason, findings)] for tag_, posts, reason in shown]
     title = el("h3", f"The {len(rows)} most frequent hashtags outside the vocabulary")
-    return [title, el("p", "What training does not see, and why."), table(["hashtag", "posts", "reason"], rows, (1,))]
+    return [
+        title,
+        el("p", "What training does not see, and why."),
+        table(["hashtag", "posts", "reason"], rows, (1,)),
+    ]
 
 
 def posts(findings: Findings) -> Parts:
@@ -126,11 +143,21 @@ def posts(findings: Findings) -> Parts:
     found = [figure(drawn[name]) for name in ("tags_per_post", "users") if name in drawn]
     parts = [el("div", *found, class_="pair")] if found else []
     if not findings.users:
-        parts.append(el("p", "The posts name no users: nobody's share of them is known.", class_="soft"))
+        parts.append(
+            el("p", "The posts name no users: nobody's share of them is known.", class_="soft")
+        )
     rows = []
-    splits = sorted({split for counts in findings.images.values() for split in counts}, key=_split_order)
+    splits = sorted(
+        {split for counts in findings.images.values() for split in counts}, key=_split_order
+    )
     for store, counts in findings.images.items():
-        rows.append([tag(store), *(number(counts.get(split, 0)) for split in splits), number(sum(counts.values()))])
+        rows.append(
+            [
+                tag(store),
+                *(number(counts.get(split, 0)) for split in splits),
+                number(sum(counts.values())),
+            ]
+        )
     if rows:
         parts += [
             el("h3", "Images by store and split"),
@@ -156,12 +183,21 @@ def cooccurrence(findings: Findings) -> Parts:
         f"Normalised pointwise mutual information of the {len(pairs.names)} most frequent names, similar names side by "
         "side: blue blocks along the diagonal are themes, orange pairs shun each other, blank ones never meet."
     )
-    picture = el("figure", heat_key(), el("div", heat_map(pairs), class_="scroll heat"), el("figcaption", caption))
+    picture = el(
+        "figure",
+        heat_key(),
+        el("div", heat_map(pairs), class_="scroll heat"),
+        el("figcaption", caption),
+    )
     rows = _top_pairs(pairs)
     if not rows:
         return [picture]
     header = ["a", "b", "posts", "NPMI", "P(b | a)", "P(a | b)"]
-    side = el("div", el("h3", f"Strongest pairs of {TOGETHER} or more posts"), table(header, rows, range(2, 6)))
+    side = el(
+        "div",
+        el("h3", f"Strongest pairs of {TOGETHER} or more posts"),
+        table(header, rows, range(2, 6)),
+    )
     return [el("div", picture, side, class_="beside")]
 
 
@@ -186,14 +222,17 @@ def rules(findings: Findings) -> Parts:
     parts = []
     if findings.settings:
         rows = [
-            [explained(name, findings), el("code", short(str(value), 400))] for name, value in findings.settings.items()
+            [explained(name, findings), el("code", short(str(value), 400))]
+            for name, value in findings.settings.items()
         ]
         parts += [el("h3", "Settings"), table(["setting", "value"], rows)]
     if findings.merged:
         rows = []
         for rule, one in findings.merged.items():
             rows.append([explained(rule, findings), number(one.forms), number(one.uses)])
-        words = "Distinct hashtags that each rule has merged or dropped, and how many posts had them."
+        words = (
+            "Distinct hashtags that each rule has merged or dropped, and how many posts had them."
+        )
         parts += [el("h3", "What the rules did"), el("p", words)]
         parts.append(table(["rule", "hashtags", "posts"], rows, (1, 2)))
     for i, (title, paragraph) in enumerate(findings.rules.items()):

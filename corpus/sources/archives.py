@@ -77,7 +77,9 @@ def _named(name: str, spool: Path, progress: Progress | None) -> Iterator[tuple[
         yield from _local(name)
 
 
-def shards(source: str, spool: Path, progress: Progress | None = None) -> Iterator[tuple[str, Path]]:
+def shards(
+    source: str, spool: Path, progress: Progress | None = None
+) -> Iterator[tuple[str, Path]]:
     """(name, local file) of each shard.
 
     ValueError where a name stands for none; before anything is read if local.
@@ -97,7 +99,9 @@ def _check(name: str, found: Iterator[T]) -> T:
     """The first of the shards; ValueError if there is none."""
     first = next(found, None)
     if first is None:
-        raise ValueError(f"there is no shard {name}; check the path or the pattern ({', '.join(ENDINGS)})")
+        raise ValueError(
+            f"there is no shard {name}; check the path or the pattern ({', '.join(ENDINGS)})"
+        )
     return first
 
 
@@ -116,7 +120,9 @@ def _unpacked(packed: Path, spool: Path) -> Path:
                 if file.tell() > MAX_UNPACKED * facts.st_size:
                     raise Refused(f"unpacks to more than {MAX_UNPACKED} times its size")
     except OSError as error:
-        raise ValueError(f"{packed} cannot be unpacked to {spool}: {error.strerror}; make room there") from None
+        raise ValueError(
+            f"{packed} cannot be unpacked to {spool}: {error.strerror}; make room there"
+        ) from None
     part.rename(target)
     return target
 

@@ -98,7 +98,9 @@ def _fetched(target: Target, todo: list[int], out: int) -> Iterator[int]:
         if failure:
             raise failure
     finally:
-        pool.shutdown(cancel_futures=True)  # waits for those under way: the file is closed after this
+        pool.shutdown(
+            cancel_futures=True
+        )  # waits for those under way: the file is closed after this
 
 
 def _parts(target: Target, progress: Progress | None) -> None:
@@ -117,7 +119,11 @@ def _parts(target: Target, progress: Progress | None) -> None:
                 record.write(f"{number}\n")
                 record.flush()
                 if progress:
-                    progress(min(len(done) * PART, target.size) >> 20, target.size >> 20, f"MB of {target.file.name}")
+                    progress(
+                        min(len(done) * PART, target.size) >> 20,
+                        target.size >> 20,
+                        f"MB of {target.file.name}",
+                    )
     finally:
         os.close(out)
 
@@ -152,5 +158,9 @@ def download(url: str, folder: Path, progress: Progress | None = None) -> Path:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise s3.Unreachable(f"{url} cannot be written to {folder}: {error.strerror}; make room there") from None
-    raise s3.Unreachable(f"{url} changes, or arrives damaged, each time it is read; see who writes it, and run again")
+        raise s3.Unreachable(
+            f"{url} cannot be written to {folder}: {error.strerror}; make room there"
+        ) from None
+    raise s3.Unreachable(
+        f"{url} changes, or arrives damaged, each time it is read; see who writes it, and run again"
+    )

@@ -4,7 +4,7 @@ import re
 
 _IMAGES = "jpg jpeg jpe jfif jfi jif pjpeg pjp png apng webp gif bmp dib tif tiff"
 IMAGES = frozenset(_IMAGES.split())
-# pictures all the same, but none that is read here (corpus/shards/images.py)
+# pictures all the same, but none that is read here (corpus/media/images.py)
 _FOREIGN = """heic heif hif avif jxl jp2 j2k jpx svg svgz ico psd ai eps pdf raw dng cr2 cr3 nef arw
 orf rw2 raf tga exr hdr ppm pgm pbm pnm mp4 mov m4v avi mkv webm"""
 FOREIGN = frozenset(_FOREIGN.split())

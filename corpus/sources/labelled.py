@@ -32,9 +32,9 @@ from pathlib import Path
 import numpy as np
 
 from corpus.hashtags.normal import normalise
-from corpus.sample import OFF_TOPIC, User, cumulated, stream, user_of, zipf
 from corpus.sources import classes
 from corpus.sources.rows import Row, number_of
+from corpus.sources.users import OFF_TOPIC, User, cumulated, stream, user_of, zipf
 
 LABELLED = 10  # random stream
 Forms = Sequence[str]  # the usual one first
@@ -62,13 +62,21 @@ class Model:
         level, per parent, the parent's hashtags."""
         rates = {"missing": missing, "noise": noise, "synonym": synonym, "hypernym": hypernym}
         rates |= {"again": again, "off_topic": off_topic}
-        if not all(0 <= rate <= 1 for rate in rates.values()) or max(again, off_topic) == 1 or users < 1:
-            raise ValueError(f"{rates}, users {users}: give rates from 0 to 1, again and off_topic below 1, users >= 1")
+        if (
+            not all(0 <= rate <= 1 for rate in rates.values())
+            or max(again, off_topic) == 1
+            or users < 1
+        ):
+            raise ValueError(
+                f"{rates}, users {users}: give rates from 0 to 1, again and off_topic below 1, users >= 1"
+            )
         self.missing, self.noise, self.synonym, self.hypernym = missing, noise, synonym, hypernym
         self.again, self.off_topic, self.users, self.seed = again, off_topic, users, seed
         self.images = images
         self.forms = {name: list((forms or {}).get(name, ())) or _usual(name) for name in images}
-        self.above = {name: [level for level in (hypernyms or {}).get(name, ()) if level] for name in images}
+        self.above = {
+            name: [level for level in (hypernyms or {}).get(name, ()) if level] for name in images
+        }
 
     def weights(self, forms: Forms) -> Iterator[tuple[str, float]]:
         """Each form with its probability in step 3."""
@@ -83,7 +91,11 @@ class Model:
         total: Counter[str] = Counter()
         for name, count in self.images.items():
             parts = [(self.forms[name], 1 - self.missing)]
-            parts += [(parent, self.hypernym / len(level)) for level in self.above[name] for parent in level]
+            parts += [
+                (parent, self.hypernym / len(level))
+                for level in self.above[name]
+                for parent in level
+            ]
             for forms, rate in parts:
                 for form, weight in self.weights(forms):
                     total[form] += count * rate * weight

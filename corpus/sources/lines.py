@@ -61,11 +61,17 @@ def _lines(file: BinaryIO) -> Iterator[Line]:
             while len(last) == MAX_LINE and not last.endswith(b"\n"):
                 last = file.readline(MAX_LINE)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            yield Line(number, "", f"the file is cut off or damaged here ({error}), what follows is lost")
+            yield Line(
+                number, "", f"the file is cut off or damaged here ({error}), what follows is lost"
+            )
             return
         if not data:
             return
-        yield _line(number, data) if last is data else Line(number, "", f"longer than {MAX_LINE >> 20} MB")
+        yield (
+            _line(number, data)
+            if last is data
+            else Line(number, "", f"longer than {MAX_LINE >> 20} MB")
+        )
 
 
 def _line(number: int, data: bytes) -> Line:
@@ -140,7 +146,9 @@ def csv_rows(lines: Lines, needed: Needed) -> Iterator[Found]:
     try:
         names = lower(_cells([header], delimiter, strict=False)) if header != Line(1, "") else []
     except csv.Error as error:
-        raise ValueError(f"has a header that cannot be read ({error}); save it as UTF-8 text") from None
+        raise ValueError(
+            f"has a header that cannot be read ({error}); save it as UTF-8 text"
+        ) from None
     check_columns(names, needed)
     for line in lines:
         if line.reason or line.text.strip():
@@ -161,7 +169,10 @@ def _object(line: Line) -> Found:
     if not reason:
         try:
             row = json.loads(line.text)
-        except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError too
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # a number of 5,000 digits is a ValueError too
             reason = f"no JSON ({error})"
     if not isinstance(row, dict):
         row, reason = {}, "no JSON object"
@@ -187,5 +198,7 @@ def json_rows(lines: Lines, needed: Needed) -> Iterator[Found]:
                     break
     if poor:
         if first.reason:
-            raise ValueError(f"has no line with a JSON object; the first, {first.place}: {first.reason}")
+            raise ValueError(
+                f"has no line with a JSON object; the first, {first.place}: {first.reason}"
+            )
         check_columns(list(first.raw), needed)

@@ -20,7 +20,10 @@ SPECIAL = {**LINKS, **DEVICES, tarfile.GNUTYPE_SPARSE: "a sparse file"}
 BARE = (*LINKS, *DEVICES, tarfile.DIRTYPE)  # no data follows, whatever their size says
 PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 EXTENDED = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME)
-PASSED = (tarfile.XGLTYPE, tarfile.GNUTYPE_LONGLINK)  # comments of the whole archive, targets of links
+PASSED = (
+    tarfile.XGLTYPE,
+    tarfile.GNUTYPE_LONGLINK,
+)  # comments of the whole archive, targets of links
 
 
 class Member(NamedTuple):
@@ -67,7 +70,9 @@ def _padded(size: int) -> int:
 
 def _extended(file: BinaryIO, info: tarfile.TarInfo, at: int) -> Extended:
     if info.size > MAX_HEADER:
-        return Extended(reason=f"its extended header has {info.size:,} bytes, allowed are {MAX_HEADER:,}")
+        return Extended(
+            reason=f"its extended header has {info.size:,} bytes, allowed are {MAX_HEADER:,}"
+        )
     file.seek(at)
     data = file.read(info.size)
     if info.type == tarfile.GNUTYPE_LONGNAME:
@@ -106,7 +111,9 @@ def _info(block: bytes) -> tarfile.TarInfo | None:
 
 def _fault(info: tarfile.TarInfo, name: str, extended: Extended) -> str:
     """Why a member cannot be used, or nothing."""
-    kind = SPECIAL.get(info.type) or ("" if info.type in PLAIN else f"a member of unknown type {info.type!r}")
+    kind = SPECIAL.get(info.type) or (
+        "" if info.type in PLAIN else f"a member of unknown type {info.type!r}"
+    )
     return extended.reason or kind or ("path leaves the archive" if leaves(name) else "")
 
 
@@ -116,7 +123,9 @@ class Archive:
     def __init__(self, file: BinaryIO):
         self.file, self.at, self.end = file, 0, os.fstat(file.fileno()).st_size
         self.extended = Extended()
-        self.ended = False  # whether the end mark was the last thing seen, or it was told why there is none
+        self.ended = (
+            False  # whether the end mark was the last thing seen, or it was told why there is none
+        )
 
     def __iter__(self) -> Iterator[Member]:
         while self.at + BLOCK <= self.end:
@@ -127,7 +136,12 @@ class Archive:
             if member:
                 yield member
         if not self.ended:
-            yield Member("", self.at, 0, "the archive ends without its end mark: it was cut off, what followed is lost")
+            yield Member(
+                "",
+                self.at,
+                0,
+                "the archive ends without its end mark: it was cut off, what followed is lost",
+            )
 
     def _member(self, header: bytes) -> Member | None:
         info, start = _info(header), self.at - BLOCK
@@ -135,7 +149,12 @@ class Archive:
         if info is None:
             self.at = _next_header(self.file, self.at, self.end)
             self.ended = self.at == self.end
-            return Member("", start, 0, f"no tar header in the bytes from {start:,} to {self.at:,}, they are lost")
+            return Member(
+                "",
+                start,
+                0,
+                f"no tar header in the bytes from {start:,} to {self.at:,}, they are lost",
+            )
         if info.type in EXTENDED + PASSED:
             told = _extended(self.file, info, self.at) if info.type in EXTENDED else Extended()
             self.extended = Extended(*(new or old for new, old in zip(told, extended, strict=True)))
@@ -150,8 +169,14 @@ class Archive:
         self.at += _padded(size)
         if offset + size > self.end:
             self.at, self.ended = self.end, True
-            return Member(name, offset, 0, "the archive is cut off inside it, what followed is lost")
-        return None if info.type == tarfile.DIRTYPE else Member(name, offset, size, _fault(info, name, extended))
+            return Member(
+                name, offset, 0, "the archive is cut off inside it, what followed is lost"
+            )
+        return (
+            None
+            if info.type == tarfile.DIRTYPE
+            else Member(name, offset, size, _fault(info, name, extended))
+        )
 
 
 def members(path: Path) -> Iterator[Member]:

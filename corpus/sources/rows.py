@@ -25,12 +25,16 @@ class Row(NamedTuple):
     """A post or a labelled image before its image was read; with a reason it is refused already."""
 
     where: str  # for people: "posts.csv line 17", "00003.tar 000123"
-    locator: str  # what corpus.sources.source.fetch reads: a path, an s3:// address, or a part of a tar
+    locator: (
+        str  # what corpus.sources.source.fetch reads: a path, an s3:// address, or a part of a tar
+    )
     fields: dict[str, Any]  # id, image; hashtags (list of str), user, time; or label, split
     reason: str = ""
 
 
-def prefetch(function: Callable[[A], B], items: Iterable[A], threads: int = 8, ahead: int = 16) -> Iterator[B]:
+def prefetch(
+    function: Callable[[A], B], items: Iterable[A], threads: int = 8, ahead: int = 16
+) -> Iterator[B]:
     """`map` in the given order, at most `ahead` items being worked on in threads."""
     with ThreadPoolExecutor(threads) as pool:
         running = deque()
@@ -94,11 +98,17 @@ def refused(where: str, reason: str, image: str = "") -> Row:
 
 def checked(where: str, locator: str, fields: dict[str, Any]) -> Row:
     """The row, refused where it lacks an image, hashtags or a label, or holds what no file can."""
-    values = [item for value in fields.values() for item in (value if isinstance(value, list) else [value])]
+    values = [
+        item
+        for value in fields.values()
+        for item in (value if isinstance(value, list) else [value])
+    ]
     if not fields["image"]:
         return refused(where, "no image name")
     if any(value and UNUSABLE.search(value) for value in values):
-        return refused(where, "holds a NUL byte or half a character (a lone surrogate)", fields["image"])
+        return refused(
+            where, "holds a NUL byte or half a character (a lone surrogate)", fields["image"]
+        )
     if not fields.get("hashtags", True):
         return refused(where, "no hashtag", fields["image"])
     if not fields.get("label", True):

@@ -20,7 +20,14 @@ from corpus.sources.rows import Refused
 ATTEMPTS, PAUSE = 6, 0.25  # seconds, doubled each time: 8 s in all
 PAGE = 1000  # keys of one listing request
 CHUNK = 1 << 20
-TRANSIENT = {"InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout", "RequestTimeTooSkewed", "Throttling"}
+TRANSIENT = {
+    "InternalError",
+    "SlowDown",
+    "ServiceUnavailable",
+    "RequestTimeout",
+    "RequestTimeTooSkewed",
+    "Throttling",
+}
 FIXES = {
     "NoSuchBucket": "check the bucket's name and AWS_ENDPOINT_URL_S3",
     "NoCredentialsError": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
@@ -46,7 +53,11 @@ def split_url(url: str) -> tuple[str, str]:
 
 def client():
     """The boto3 client of the present environment."""
-    return _client(tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))))
+    return _client(
+        tuple(
+            sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_"))
+        )
+    )
 
 
 @functools.lru_cache(1)
@@ -72,12 +83,19 @@ def _code(error: Exception) -> str:
 
 def _passing(error: Exception) -> bool:
     """Whether the same request may succeed in a moment."""
-    from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError, ResponseStreamingError
+    from botocore.exceptions import (
+        ClientError,
+        HTTPClientError,
+        IncompleteReadError,
+        ResponseStreamingError,
+    )
 
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return status >= 500 or status == 429 or _code(error) in TRANSIENT
-    return isinstance(error, HTTPClientError | IncompleteReadError | ResponseStreamingError | OSError)
+    return isinstance(
+        error, HTTPClientError | IncompleteReadError | ResponseStreamingError | OSError
+    )
 
 
 def _told(url: str, error: Exception) -> Exception:
@@ -88,7 +106,9 @@ def _told(url: str, error: Exception) -> Exception:
     if code:
         return Unreachable(f"S3 refused {url} ({code}); {FIXES.get(code, RIGHTS)}")
     fix = FIXES.get(type(error).__name__, FIXES["network"])
-    what = re.sub(r"//[^/@\s]*@", "//", str(error))  # an endpoint may be written with user:password@
+    what = re.sub(
+        r"//[^/@\s]*@", "//", str(error)
+    )  # an endpoint may be written with user:password@
     return Unreachable(f"S3 cannot be used for {url}: {what}; {fix}")
 
 
@@ -120,10 +140,14 @@ def keys(url: str) -> Iterator[str]:
     while page.get("IsTruncated"):
         token = page.get("NextContinuationToken")
         more = {"ContinuationToken": token} if token else {}
-        request = functools.partial(client().list_objects_v2, Bucket=bucket, Prefix=prefix, MaxKeys=PAGE, **more)
+        request = functools.partial(
+            client().list_objects_v2, Bucket=bucket, Prefix=prefix, MaxKeys=PAGE, **more
+        )
         page = retried(url, request)
         if page.get("IsTruncated") and page.get("NextContinuationToken") in (None, token):
-            raise Unreachable(f"S3 lists {url} without an end; name the objects one by one, {{00000..00009}}")
+            raise Unreachable(
+                f"S3 lists {url} without an end; name the objects one by one, {{00000..00009}}"
+            )
         yield from (f"s3://{bucket}/{item['Key']}" for item in page.get("Contents", ()))
 
 
@@ -170,7 +194,9 @@ class Stream(io.RawIOBase):
         except Changed:
             raise Unreachable(f"{self.url} changed while it was read; run again") from None
         except FileNotFoundError:
-            raise Unreachable(f"{self.url} was deleted while it was read; put it back and run again") from None
+            raise Unreachable(
+                f"{self.url} was deleted while it was read; put it back and run again"
+            ) from None
         buffer[: len(data)] = data
         self.at += len(data)
         return len(data)

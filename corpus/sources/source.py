@@ -75,7 +75,9 @@ def _rows(
         return
     if options:
         names = ", ".join(options)
-        raise ValueError(f"options {names} are for a folder of labelled images only; leave them out")
+        raise ValueError(
+            f"options {names} are for a folder of labelled images only; leave them out"
+        )
     if what == "shards":
         yield from archive_rows(source, kind, spool, progress, left)
     elif what == "table":

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from corpus.shards.images import BadImage, checked
+from corpus.media.images import BadImage, checked
 from corpus.sources.rows import Progress, Refused, prefetch
 from corpus.sources.source import IN_TAR, fetch
 from corpus.store.plan import Known, Plan, Planned, Refusals, hashed

@@ -53,7 +53,9 @@ class Finished:
         lines = _whole(path)
         self._entries = lines[1:] if lines[:1] == [header] else []
         part = path.with_suffix(".part")  # a kill while it is written must not cost the entries
-        part.write_text("".join(json_line(line) for line in [header, *self._entries]), encoding="utf-8")
+        part.write_text(
+            "".join(json_line(line) for line in [header, *self._entries]), encoding="utf-8"
+        )
         part.replace(path)
 
     def keep(self, plan: Iterable[Planned], folder: Path) -> None:
@@ -88,8 +90,16 @@ class Finished:
         """The id stored last."""
         return self._entries[-1]["last"] if self._entries else ""
 
-    def add(self, shard: Shard, rows: int, chain: Chain, last: str, refused: list[tuple[str, str, str]]) -> None:
+    def add(
+        self, shard: Shard, rows: int, chain: Chain, last: str, refused: list[tuple[str, str, str]]
+    ) -> None:
         """Takes down one more finished shard."""
-        entry = {"shard": shard.model_dump(), "rows": rows, "chain": str(chain), "last": last, "refused": refused}
+        entry = {
+            "shard": shard.model_dump(),
+            "rows": rows,
+            "chain": str(chain),
+            "last": last,
+            "refused": refused,
+        }
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json_line(entry))

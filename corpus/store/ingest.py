@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from corpus.shards.images import BadImage, checked
+from corpus.media.images import BadImage, checked
 from corpus.sources.rows import Progress, Refused, Row, prefetch
 from corpus.sources.source import fetch
 from corpus.store import write
@@ -111,7 +111,9 @@ class Ingest:
         so_far = Chain()
         rows = iter(plan)
         so_far.update(islice(rows, done))
-        with closing(StoreWriter(self.shards, [*self.old, *self.finished.shards], self.shard_bytes)) as writer:
+        with closing(
+            StoreWriter(self.shards, [*self.old, *self.finished.shards], self.shard_bytes)
+        ) as writer:
             for row, data, form, reason in prefetch(load, rows, threads):
                 record = self.model.model_validate_json(row.record)
                 if not reason and record.id == last:

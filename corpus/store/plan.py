@@ -111,19 +111,29 @@ class Plan:
         """What the store has: rows with such an id are compared with it, and are not new."""
         self._db.executemany("insert or ignore into known values (?, ?, ?, ?, ?, ?)", records)
 
-    def fill(self, rows: Iterable[Row], model: type[Record], refusals: Refusals, progress: Progress | None) -> None:
+    def fill(
+        self,
+        rows: Iterable[Row],
+        model: type[Record],
+        refusals: Refusals,
+        progress: Progress | None,
+    ) -> None:
         """Takes in the usable rows of the source, and lists the others."""
         self._db.executemany(
             f"insert into plan values ({', '.join('?' * WIDTH)})",
             _planned(rows, model, refusals, progress),
         )
         self._db.commit()
-        total, self.rows = (self._db.execute(f"select count(*) {what}").fetchone()[0] for what in ("from plan", NEW))
+        total, self.rows = (
+            self._db.execute(f"select count(*) {what}").fetchone()[0] for what in ("from plan", NEW)
+        )
         self.already = total - self.rows
 
     def __iter__(self) -> Iterator[Planned]:
         """The rows that the store has not, in its order."""
-        yield from map(Planned._make, self._db.execute(f"select * {NEW} order by key, content, locator, place"))
+        yield from map(
+            Planned._make, self._db.execute(f"select * {NEW} order by key, content, locator, place")
+        )
 
     def there(self) -> Iterator[tuple[Planned, Known]]:
         """The rows whose id the store has, beside what it has, in the order of its shards."""

@@ -11,7 +11,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 def _member(name: str) -> str:
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts or re.search(r"[\\\x00-\x1f]", name):
+    if (
+        path.is_absolute()
+        or ".." in path.parts
+        or not path.parts
+        or re.search(r"[\\\x00-\x1f]", name)
+    ):
         raise ValueError("must be a relative name without '..', backslash or control character")
     if len(name.encode(errors="replace")) > 100:
         raise ValueError("must be at most 100 bytes, the limit of a USTAR header")

@@ -1,13 +1,13 @@
 """The sheet of `version add --dry-run`: one HTML page of what an import would take, and what not.
 
-Labels, hashtags, ids and reasons are strangers' text: corpus.report.markup escapes all of it.
+Labels, hashtags, ids and reasons are strangers' text: corpus.pages.markup escapes all of it.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from corpus.report.markup import Markup, document, el, image, join, number, table, tag, tiles
+from corpus.pages.markup import Markup, document, el, image, join, number, table, tag, tiles
 from corpus.store.classes import SPLITS
 from corpus.store.trial import Picture, Tried
 

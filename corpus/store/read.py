@@ -95,7 +95,9 @@ def read_lines(folder: Path, shard: Shard, model: type[R]) -> Iterator[tuple[R, 
                 what = f"{folder / shard.name}.jsonl line {number} is no {model.__name__} ({faults(error)})"
                 raise ValueError(f"{what}; {REPAIR}") from None
     if number != shard.records:
-        raise ValueError(f"{folder / shard.name}.jsonl has {number} lines, not {shard.records}; {REPAIR}")
+        raise ValueError(
+            f"{folder / shard.name}.jsonl has {number} lines, not {shard.records}; {REPAIR}"
+        )
 
 
 def _lines(folder: Path, shard: Shard, model: type[R]) -> Iterator[R]:
@@ -113,14 +115,24 @@ def read_table(folder: Path, shard: Shard, fields: dict[str, pa.DataType]) -> pa
     """Some columns of one shard's records, all rows at once; ValueError if its list is damaged."""
     from pyarrow import json
 
-    parsing = json.ParseOptions(explicit_schema=pa.schema(fields), unexpected_field_behavior="ignore")
+    parsing = json.ParseOptions(
+        explicit_schema=pa.schema(fields), unexpected_field_behavior="ignore"
+    )
     with _file(folder, shard, "jsonl") as lines:
         try:
-            table = json.read_json(lines, parse_options=parsing) if shard.records else pa.schema(fields).empty_table()
+            table = (
+                json.read_json(lines, parse_options=parsing)
+                if shard.records
+                else pa.schema(fields).empty_table()
+            )
         except pa.ArrowException as error:
-            raise ValueError(f"{folder / shard.name}.jsonl is damaged ({error}); {REPAIR}") from None
+            raise ValueError(
+                f"{folder / shard.name}.jsonl is damaged ({error}); {REPAIR}"
+            ) from None
     if len(table) != shard.records:
-        raise ValueError(f"{folder / shard.name}.jsonl has {len(table)} lines, not {shard.records}; {REPAIR}")
+        raise ValueError(
+            f"{folder / shard.name}.jsonl has {len(table)} lines, not {shard.records}; {REPAIR}"
+        )
     return table.select(list(fields))
 
 
@@ -130,7 +142,9 @@ def read_images(folder: Path, shard: Shard) -> Iterator[tuple[str, bytes]]:
         try:
             with tarfile.open(fileobj=file, mode="r|") as tar:
                 for info in tar:
-                    if info.isreg():  # links and devices are passed over; nothing is ever extracted to disk
+                    if (
+                        info.isreg()
+                    ):  # links and devices are passed over; nothing is ever extracted to disk
                         data = tar.extractfile(info).read()
                         if len(data) != info.size:
                             raise tarfile.ReadError("unexpected end of data")
@@ -145,12 +159,18 @@ def read_shard(folder: Path, shard: Shard, model: type[R]) -> Iterator[tuple[R, 
     for record in _lines(folder, shard, model):
         name, data = next(members, (None, b""))
         if name is None:
-            raise ValueError(f"{folder / shard.name}.tar ends before image {record.image!r}; {REPAIR}")
+            raise ValueError(
+                f"{folder / shard.name}.tar ends before image {record.image!r}; {REPAIR}"
+            )
         if name != record.image:
-            raise ValueError(f"{folder / shard.name}.tar holds {name!r} where {record.image!r} belongs; {REPAIR}")
+            raise ValueError(
+                f"{folder / shard.name}.tar holds {name!r} where {record.image!r} belongs; {REPAIR}"
+            )
         yield record, data
     for name, _ in members:
-        raise ValueError(f"{folder / shard.name}.tar holds {name!r}, which its list does not; {REPAIR}")
+        raise ValueError(
+            f"{folder / shard.name}.tar holds {name!r}, which its list does not; {REPAIR}"
+        )
 
 
 def read_store(folder: Path, model: type[R]) -> Iterator[tuple[R, bytes]]:

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from corpus.shards.images import BadImage, square
+from corpus.media.images import BadImage, square
 from corpus.sources.rows import Progress, Row, prefetch
 from corpus.store.account import Import, Unusable, account, looked_at, noted, nothing, told_of
 from corpus.store.classes import Classes, classes_of

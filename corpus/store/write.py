@@ -37,7 +37,9 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 def _older(folder: Path) -> Path:
     """Where the folder that is replaced stands in the meantime."""
-    assert folder.name not in ("", ".."), folder  # else siblings' names would be those of its parent
+    assert folder.name not in ("", ".."), (
+        folder
+    )  # else siblings' names would be those of its parent
     return folder.with_name(f".{folder.name}.old")
 
 
@@ -68,7 +70,9 @@ def locked(folder: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise ValueError(f"another process is writing to {folder}; wait until it ends, then run this again") from None
+        raise ValueError(
+            f"another process is writing to {folder}; wait until it ends, then run this again"
+        ) from None
     finally:
         os.close(handle)
 
@@ -165,7 +169,9 @@ def write_list(folder: Path, shards: list[Shard]) -> str:
     return digest
 
 
-def write_store(folder: Path, records: Iterable[tuple[Record, bytes]], shard_bytes: int = 64 << 20) -> int:
+def write_store(
+    folder: Path, records: Iterable[tuple[Record, bytes]], shard_bytes: int = 64 << 20
+) -> int:
     """Writes (record, image) pairs in their order as the store `folder`, replacing an older one; returns their number.
 
     Other files of an older store (synonyms.tsv) stay. ValueError for a repeated id.

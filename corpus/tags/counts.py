@@ -31,7 +31,9 @@ def count_names(table: TagTable, names: Names, user_cap: int | None = None) -> n
             add_counts(counts, ids)
         return counts
     if user_cap < 1:
-        raise ValueError(f"user_cap = {user_cap} leaves no post; give at least 1, or null for no cap")
+        raise ValueError(
+            f"user_cap = {user_cap} leaves no post; give at least 1, or null for no cap"
+        )
     with TemporaryDirectory(dir=table.folder) as folder:
         for path in _by_user(table, names, Path(folder), counts):
             _add_capped(counts, path, user_cap)
@@ -63,7 +65,9 @@ def _add_capped(counts: np.ndarray, path: Path, user_cap: int) -> None:
             known, user = np.unique(np.concatenate([users, pairs["user"]]), return_inverse=True)
             keys = user << 32 | np.concatenate([ids, pairs["name"]])
             keys, key = np.unique(keys, return_inverse=True)
-            posts = np.bincount(key, np.concatenate([posts, np.ones(len(pairs), np.int64)])).astype(np.int64)
+            posts = np.bincount(key, np.concatenate([posts, np.ones(len(pairs), np.int64)])).astype(
+                np.int64
+            )
             users, ids = known[keys >> 32], keys & 0xFFFFFFFF
     np.add.at(counts, ids, np.minimum(posts, user_cap))
 
@@ -109,7 +113,9 @@ def statistics(table: TagTable, classes: Names, top: int = 50) -> Statistics:
 
 def _together(ids: np.ndarray, sizes: np.ndarray, top: int) -> np.ndarray:
     posts = np.repeat(np.arange(len(sizes)), sizes)[ids < top]
-    has = np.zeros((len(sizes), top), np.float32)  # whole numbers up to 2^24, more than posts in a block
+    has = np.zeros(
+        (len(sizes), top), np.float32
+    )  # whole numbers up to 2^24, more than posts in a block
     has[posts, ids[ids < top]] = 1
     return np.rint(has.T @ has).astype(np.int64)
 
@@ -134,6 +140,8 @@ def _posts_per_user(table: TagTable) -> Activity | None:
     users = np.array([users_with[n] for n in posts.tolist()])
     last_rank = np.cumsum(users)
     ranks = np.unique(np.rint(np.geomspace(1, last_rank[-1], POINTS)).astype(np.int64))
-    active = np.clip(-(-last_rank[-1] // 100) - (last_rank - users), 0, users)  # of each number of posts
+    active = np.clip(
+        -(-last_rank[-1] // 100) - (last_rank - users), 0, users
+    )  # of each number of posts
     share = float(active @ posts / (users @ posts))
     return Activity(int(last_rank[-1]), ranks, posts[np.searchsorted(last_rank, ranks)], share)

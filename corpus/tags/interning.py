@@ -11,7 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-SEED, FIRST, SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+SEED, FIRST, SECOND = (
+    np.uint64(0x9E3779B97F4A7C15),
+    np.uint64(0xBF58476D1CE4E5B9),
+    np.uint64(0x94D049BB133111EB),
+)
 LONG = 1024  # bytes; beyond, eight at a time over few strings is slower than blake2b
 GROWTH = 8  # a sorted run is merged into one at most this many times longer
 
@@ -30,8 +34,12 @@ def hash64(strings: pa.Array) -> np.ndarray:
     _, offsets, data = strings.buffers()
     offsets = np.frombuffer(offsets, np.int64)[strings.offset : strings.offset + len(strings) + 1]
     text = np.frombuffer(data or b"", np.uint8)[offsets[0] : offsets[-1]]
-    text = np.concatenate([text, np.zeros(8, np.uint8)])  # so that the last string's last word can be read whole
-    words = np.ndarray(len(text) - 7, "<u8", text, strides=(1,))  # the eight bytes from every byte on
+    text = np.concatenate(
+        [text, np.zeros(8, np.uint8)]
+    )  # so that the last string's last word can be read whole
+    words = np.ndarray(
+        len(text) - 7, "<u8", text, strides=(1,)
+    )  # the eight bytes from every byte on
     starts, left = offsets[:-1] - offsets[0], np.diff(offsets)
     hashes = _mixed(SEED + left.astype(np.uint64))
     long = np.flatnonzero(left > LONG)
@@ -51,11 +59,17 @@ def hash64(strings: pa.Array) -> np.ndarray:
 
 def hash_known(strings: pa.Array) -> np.ndarray:
     """uint64 (n,), never 0 but where the string is null or empty."""
-    coded = strings if pa.types.is_dictionary(strings.type) else strings.cast(pa.large_string()).dictionary_encode()
+    coded = (
+        strings
+        if pa.types.is_dictionary(strings.type)
+        else strings.cast(pa.large_string()).dictionary_encode()
+    )
     texts = coded.dictionary.fill_null("")
     hashes = np.maximum(hash64(texts), np.uint64(1))
     hashes[pc.equal(texts, "").to_numpy(zero_copy_only=False)] = 0
-    return np.append(hashes, np.uint64(0))[coded.indices.fill_null(-1).to_numpy()]  # index -1 is the 0 appended
+    return np.append(hashes, np.uint64(0))[
+        coded.indices.fill_null(-1).to_numpy()
+    ]  # index -1 is the 0 appended
 
 
 class HashIndex:
@@ -107,7 +121,9 @@ class Interner:
         self._index.add(hashes[new], ids[new])
         self._chunks.append(coded.dictionary.take(pa.array(new)))
         self._size += len(new)
-        return np.append(ids, np.int32(-1))[coded.indices.fill_null(-1).to_numpy()]  # index -1 is the -1 appended
+        return np.append(ids, np.int32(-1))[
+            coded.indices.fill_null(-1).to_numpy()
+        ]  # index -1 is the -1 appended
 
     def strings(self) -> pa.Array:
         """All strings as one large_string array; position = id."""

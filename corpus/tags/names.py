@@ -13,7 +13,9 @@ from corpus.tags.interning import Interner
 from corpus.tags.table import TagTable, distinct
 
 CHUNK = 100_000  # forms whose names are taken in at once
-Targets = tuple[int, np.ndarray, np.ndarray]  # number of the first post, flat int32 ids, end of each post's ids
+Targets = tuple[
+    int, np.ndarray, np.ndarray
+]  # number of the first post, flat int32 ids, end of each post's ids
 
 
 class Names:
@@ -24,7 +26,9 @@ class Names:
         self.names, self.ids, self.sizes = names, ids, sizes
         starts = np.cumsum(sizes) - sizes
         many = np.flatnonzero(sizes > 1)  # few: the words of merged hashtags
-        self._code = np.full(len(sizes), -1, np.int32)  # the name's id; -1 for none; -2 - i: see the i-th of `_many`
+        self._code = np.full(
+            len(sizes), -1, np.int32
+        )  # the name's id; -1 for none; -2 - i: see the i-th of `_many`
         self._code[sizes == 1] = ids[starts[sizes == 1]]
         self._code[many] = -2 - np.arange(len(many))
         self._many = starts[many], sizes[many]
@@ -36,7 +40,9 @@ class Names:
         rest = iter(names_per_form)
         while chunk := list(islice(rest, CHUNK)):
             sizes.append(np.fromiter(map(len, chunk), np.int64, len(chunk)))
-            ids.append(intern(pa.array([name for names in chunk for name in names], pa.large_string())))
+            ids.append(
+                intern(pa.array([name for names in chunk for name in names], pa.large_string()))
+            )
         return cls(intern.strings(), np.concatenate(ids), np.concatenate(sizes))
 
     def only(self, wanted: Sequence[int]) -> "Names":
@@ -46,7 +52,11 @@ class Names:
         number[wanted] = np.arange(len(wanted))
         ids = number[self.ids]
         form = np.repeat(np.arange(len(self.sizes)), self.sizes)[ids >= 0]
-        return Names(self.names.take(pa.array(wanted)), ids[ids >= 0], np.bincount(form, minlength=len(self.sizes)))
+        return Names(
+            self.names.take(pa.array(wanted)),
+            ids[ids >= 0],
+            np.bincount(form, minlength=len(self.sizes)),
+        )
 
     def forms(self, wanted: int) -> np.ndarray:
         """The ids of the forms that stand for one name."""
@@ -62,7 +72,10 @@ class Names:
             if len(merged):
                 starts, lengths = (part[-2 - codes[merged]] for part in self._many)
                 within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-                more = np.repeat(posts[merged], lengths) | self.ids[np.repeat(starts, lengths) + within]
+                more = (
+                    np.repeat(posts[merged], lengths)
+                    | self.ids[np.repeat(starts, lengths) + within]
+                )
                 keys = np.concatenate([keys, more])
             ids, sizes = distinct(keys, len(sizes))
             yield first, ids, np.cumsum(sizes)

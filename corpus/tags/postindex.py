@@ -7,12 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpus.reading.resampling import rarest_class
 from corpus.tags.names import Targets
-from corpus.tags.resampling import rarest_class
 from corpus.tags.table import ahead
 
 ROWS = 1 << 17  # of a row group
-SCHEMA = pa.schema({"id": pa.string(), "row": pa.int64(), "targets": pa.list_(pa.int32()), "repeats": pa.float32()})
+SCHEMA = pa.schema(
+    {"id": pa.string(), "row": pa.int64(), "targets": pa.list_(pa.int32()), "repeats": pa.float32()}
+)
 
 
 def images_of_rarest(targets: Iterable[Targets], counts: np.ndarray) -> np.ndarray:
@@ -24,7 +26,11 @@ def images_of_rarest(targets: Iterable[Targets], counts: np.ndarray) -> np.ndarr
 
 
 def write_index(
-    path: Path, ids: Iterable[pa.Array], targets: Iterable[Targets], counts: np.ndarray, factors: np.ndarray
+    path: Path,
+    ids: Iterable[pa.Array],
+    targets: Iterable[Targets],
+    counts: np.ndarray,
+    factors: np.ndarray,
 ) -> int:
     """Writes the posts with at least one class; returns their number.
 
@@ -35,7 +41,9 @@ def write_index(
         for first, flat, ends in ahead(targets):
             rarest = rarest_class(flat, ends, counts)
             with_class = np.flatnonzero(rarest >= 0)
-            lists = np.concatenate([[0], ends[with_class]]).astype(np.int32)  # posts without a class have no length
+            lists = np.concatenate([[0], ends[with_class]]).astype(
+                np.int32
+            )  # posts without a class have no length
             columns = [
                 ids.next(len(ends)).take(pa.array(with_class)),
                 pa.array(first + with_class),

@@ -23,15 +23,21 @@ T = TypeVar("T")
 PIECE = 1 << 20  # tags that are worked on at once
 LISTED = 1000  # posts of too many tags that are listed; all are counted
 LOW = np.int64(0xFFFFFFFF)
-REASONS = 16  # codes below are reasons why a typed tag has no form, the last of them that it is null
+REASONS = (
+    16  # codes below are reasons why a typed tag has no form, the last of them that it is null
+)
 
 
 def tag_batches(paths: Iterable[Path], rows: int = 1 << 17) -> Iterator[pa.RecordBatch]:
     """The columns id, user, hashtags of Parquet files; the tags as the file's dictionary codes where it has them."""
     for path in paths:
         with pq.ParquetFile(path, read_dictionary=["hashtags.list.element"]) as file:
-            columns = [name for name in ("id", "user", "hashtags") if name in file.schema_arrow.names]
-            for group in range(file.num_row_groups):  # codes of two groups in one batch: pyarrow cannot (25.0)
+            columns = [
+                name for name in ("id", "user", "hashtags") if name in file.schema_arrow.names
+            ]
+            for group in range(
+                file.num_row_groups
+            ):  # codes of two groups in one batch: pyarrow cannot (25.0)
                 yield from file.iter_batches(rows, row_groups=[group], columns=columns)
 
 
@@ -81,7 +87,10 @@ class TagTable:
         self.forms: pa.Array = pa.array([], pa.large_string())
         self.counts = np.zeros(1024, np.int64)
         self._pieces: list[list[int]] = []  # [posts, kept tags] of each block on disk
-        self._typed_forms, self._forms = HashIndex(), Interner()  # of a typed tag: id of its form + REASONS
+        self._typed_forms, self._forms = (
+            HashIndex(),
+            Interner(),
+        )  # of a typed tag: id of its form + REASONS
 
     @classmethod
     def build(
@@ -108,7 +117,9 @@ class TagTable:
                     ids.tofile(forms)
                     lengths.astype(np.int32).tofile(sizes)
                 known = "user" in batch.schema.names
-                (hash_known(batch["user"]) if known else np.zeros(len(batch), np.uint64)).tofile(users)
+                (hash_known(batch["user"]) if known else np.zeros(len(batch), np.uint64)).tofile(
+                    users
+                )
                 if progress:
                     progress(table.posts, None, "hashtags")
         table.forms, table.counts = table._forms.strings(), table.counts[: len(table._forms)].copy()
@@ -118,8 +129,16 @@ class TagTable:
     def blocks(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Streams (number of the first post, form ids int32 sorted within each post, forms per post int32)."""
         first = 0
-        with (self.folder / "forms.i32").open("rb") as forms, (self.folder / "sizes.i32").open("rb") as sizes:
-            for posts, kept in self._pieces:  # read, not mapped: mapped pages would count as this process's memory
+        with (
+            (self.folder / "forms.i32").open("rb") as forms,
+            (self.folder / "sizes.i32").open("rb") as sizes,
+        ):
+            for (
+                posts,
+                kept,
+            ) in (
+                self._pieces
+            ):  # read, not mapped: mapped pages would count as this process's memory
                 yield first, np.fromfile(forms, np.int32, kept), np.fromfile(sizes, np.int32, posts)
                 first += posts
 
@@ -129,11 +148,20 @@ class TagTable:
 
     def _read(self, batch: pa.RecordBatch) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if "hashtags" not in batch.schema.names:
-            raise ValueError(f"posts have no column hashtags, only {', '.join(batch.schema.names)}; import them again")
+            raise ValueError(
+                f"posts have no column hashtags, only {', '.join(batch.schema.names)}; import them again"
+            )
         column = batch["hashtags"]
         if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
-            raise ValueError(f"the column hashtags holds {column.type}, not lists of strings; import the posts again")
-        sizes = pc.list_value_length(column).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+            raise ValueError(
+                f"the column hashtags holds {column.type}, not lists of strings; import the posts again"
+            )
+        sizes = (
+            pc.list_value_length(column)
+            .fill_null(0)
+            .to_numpy(zero_copy_only=False)
+            .astype(np.int64)
+        )
         flat = column.flatten()
         self.typed += len(flat)
         if sizes.max(initial=0) > self.max_tags:
@@ -145,7 +173,9 @@ class TagTable:
             yield self._piece(flat[start : ends[last - 1]], sizes[first:last])
             first = last
 
-    def _shortened(self, batch: pa.RecordBatch, flat: pa.Array, sizes: np.ndarray) -> tuple[pa.Array, np.ndarray]:
+    def _shortened(
+        self, batch: pa.RecordBatch, flat: pa.Array, sizes: np.ndarray
+    ) -> tuple[pa.Array, np.ndarray]:
         long = np.flatnonzero(sizes > self.max_tags)
         self.too_long += len(long)
         for i in long[: LISTED - len(self.listed)]:
@@ -157,13 +187,19 @@ class TagTable:
         ids = self._ids(tags)
         usable = ids >= 0
         numbers = np.bincount(ids[~usable] + REASONS, minlength=REASONS)
-        self.unusable.update({reason: int(numbers[code]) for reason, code in self._reasons.items() if numbers[code]})
+        self.unusable.update(
+            {reason: int(numbers[code]) for reason, code in self._reasons.items() if numbers[code]}
+        )
         posts = np.repeat(np.arange(len(sizes), dtype=np.int64) << 32, sizes)
         ids, sizes = distinct((posts | ids)[usable], len(sizes))
         while len(self.counts) < len(self._forms):
             self.counts = np.concatenate([self.counts, np.zeros_like(self.counts)])
         add_counts(self.counts, ids)
-        if not self._pieces or self._pieces[-1][0] + len(sizes) > PIECE or self._pieces[-1][1] + len(ids) > PIECE:
+        if (
+            not self._pieces
+            or self._pieces[-1][0] + len(sizes) > PIECE
+            or self._pieces[-1][1] + len(ids) > PIECE
+        ):
             self._pieces.append([0, 0])
         self._pieces[-1][0] += len(sizes)
         self._pieces[-1][1] += len(ids)
@@ -174,14 +210,18 @@ class TagTable:
         """The form id of each typed tag as int32; where there is none, the reason's code - REASONS."""
         coded = tags if pa.types.is_dictionary(tags.type) else tags.dictionary_encode()
         where = coded.indices.fill_null(-1).to_numpy().astype(np.int64)
-        seen = np.bincount(where + 1, minlength=len(coded.dictionary) + 1)[1:] > 0  # a file's dictionary may hold more
+        seen = (
+            np.bincount(where + 1, minlength=len(coded.dictionary) + 1)[1:] > 0
+        )  # a file's dictionary may hold more
         typed = coded.dictionary.filter(pa.array(seen)).cast(pa.large_string())
         hashes = hash64(typed)
         codes = self._typed_forms.find(hashes)
         new = np.flatnonzero(codes < 0)
         tags = typed.take(pa.array(new)).to_pylist()
         answers = list(map(checked, tags))
-        codes[new] = self._forms(pa.array([form for form, _ in answers], pa.large_string())) + REASONS
+        codes[new] = (
+            self._forms(pa.array([form for form, _ in answers], pa.large_string())) + REASONS
+        )
         for i, tag, (form, reason) in zip(new, tags, answers, strict=True):
             if form is None:
                 codes[i] = self._reasons.setdefault(reason, len(self._reasons) - 1)

@@ -48,7 +48,9 @@ def meant(wordnet: WordNet | None, names: Sequence[str]) -> set[str]:
         return set()
     ids = {synset.id for synset in wordnet.synsets}
     return {
-        key for name in names for key in ([name] if name in ids else wordnet.ids(wordnet.find(normalise(name) or "")))
+        key
+        for name in names
+        for key in ([name] if name in ids else wordnet.ids(wordnet.find(normalise(name) or "")))
     }
 
 
@@ -83,7 +85,9 @@ def tag(
     return Tagging(table, canon, names, counts, chosen, names.only(chosen.ids))
 
 
-def noisy(ids: np.ndarray, sizes: np.ndarray, counts: Sequence[int], share: float, seed: int) -> tuple[np.ndarray, ...]:
+def noisy(
+    ids: np.ndarray, sizes: np.ndarray, counts: Sequence[int], share: float, seed: int
+) -> tuple[np.ndarray, ...]:
     """Each class (flat int32 ids, `sizes` per post) given up with probability `share` for a draw from the marginal.
 
     The marginal is that of `counts`, posts per class; a class drawn twice for a post counts once. Returns (ids, sizes).
@@ -99,7 +103,9 @@ def noisy(ids: np.ndarray, sizes: np.ndarray, counts: Sequence[int], share: floa
     return distinct(posts | ids, len(sizes))
 
 
-def classes_per_post(tagging: Tagging, noise: float = 0.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def classes_per_post(
+    tagging: Tagging, noise: float = 0.0, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Flat int32 class ids, sorted within each post, and int64 (posts,) how many each post has."""
     flat, sizes = [np.empty(0, np.int32)], [np.empty(0, np.int64)]
     for _, ids, ends in tagging.classes.per_post(tagging.table):

@@ -46,7 +46,9 @@ def choose(
     enough = np.flatnonzero(counts >= min_posts)
     if len(enough) == 0:
         top = counts.max(initial=0)
-        raise ValueError(f"no hashtag is in min_posts = {min_posts} posts (the top one is in {top}); lower min_posts")
+        raise ValueError(
+            f"no hashtag is in min_posts = {min_posts} posts (the top one is in {top}); lower min_posts"
+        )
     table = pa.table({"name": names.take(pa.array(enough)), "posts": counts[enough], "id": enough})
     chosen = list(islice((row for row in _ranked(table) if admits(row[0])), max_size))
     if not chosen:
@@ -59,22 +61,33 @@ def choose(
 
 def _ranked(table: pa.Table) -> Iterator[tuple[str, int, int]]:
     order = pc.sort_indices(table, [("posts", "descending"), ("name", "ascending")])
-    for rows in table.take(order).to_batches(max_chunksize=1 << 16):  # few of millions may become Python's
+    for rows in table.take(order).to_batches(
+        max_chunksize=1 << 16
+    ):  # few of millions may become Python's
         yield from zip(*(column.to_pylist() for column in rows.columns), strict=True)
 
 
 def _admission(
-    rule: str, synsets_of: Synsets | None, target_synsets: Collection[str], target_names: Collection[str]
+    rule: str,
+    synsets_of: Synsets | None,
+    target_synsets: Collection[str],
+    target_names: Collection[str],
 ) -> Callable[[str], bool]:
     if rule == "frequent":
         return lambda name: True
     if rule == "nouns":
         if synsets_of is None:
-            raise ValueError("the vocabulary rule 'nouns' asks WordNet; give one, or choose 'frequent' or 'targets'")
+            raise ValueError(
+                "the vocabulary rule 'nouns' asks WordNet; give one, or choose 'frequent' or 'targets'"
+            )
         return lambda name: bool(synsets_of(name))
     if rule == "targets":
         wanted, meant = {normalise(name) for name in target_names}, set(target_synsets)
         if not wanted and not meant:
-            raise ValueError("the vocabulary rule 'targets' has no target classes; name a target set with labels")
-        return lambda name: name in wanted or (synsets_of is not None and not meant.isdisjoint(synsets_of(name)))
+            raise ValueError(
+                "the vocabulary rule 'targets' has no target classes; name a target set with labels"
+            )
+        return lambda name: (
+            name in wanted or (synsets_of is not None and not meant.isdisjoint(synsets_of(name)))
+        )
     raise ValueError(f"vocabulary rule {rule!r} is unknown; choose one of {', '.join(RULES)}")

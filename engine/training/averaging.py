@@ -16,27 +16,38 @@ class Average:
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay, self.tensors = decay, {k: v.detach().clone() for k, v in module.state_dict().items()}
+        self.decay, self.tensors = (
+            decay,
+            {k: v.detach().clone() for k, v in module.state_dict().items()},
+        )
         self.floats = [k for k, v in self.tensors.items() if v.is_floating_point()]
 
     @torch.no_grad()
     def update(self, module: nn.Module, iteration: int) -> None:
         """Take in the weights after an iteration."""
         now, kept = module.state_dict(), min(self.decay, (1 + iteration) / (10 + iteration))
-        torch._foreach_lerp_([self.tensors[k] for k in self.floats], [now[k] for k in self.floats], 1 - kept)
+        torch._foreach_lerp_(
+            [self.tensors[k] for k in self.floats], [now[k] for k in self.floats], 1 - kept
+        )
         for name in self.tensors.keys() - set(self.floats):
             self.tensors[name].copy_(now[name])
 
 
 @torch.no_grad()
-def precise_statistics(objective: nn.Module, batches: Iterable[dict[str, Tensor]], team: Team) -> None:
+def precise_statistics(
+    objective: nn.Module, batches: Iterable[dict[str, Tensor]], team: Team
+) -> None:
     """Batch norm's running mean and variance as plain averages over these batches of all workers, weights fixed.
 
     The batches are as large as those of training: their size is part of what batch norm does.
 
     Precise BN of the authors' code (pycls); Wu, Johnson 2021, arXiv 2105.07576, section 3.
     """
-    norms = [m for m in objective.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    norms = [
+        m
+        for m in objective.modules()
+        if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats
+    ]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

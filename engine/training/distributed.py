@@ -77,7 +77,9 @@ def team() -> Team:
 def device() -> torch.device:
     """This worker's GPU when there is one, else the CPU."""
     return (
-        torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else torch.device("cpu")
+        torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        if torch.cuda.is_available()
+        else torch.device("cpu")
     )
 
 
@@ -97,9 +99,13 @@ def wrapped(objective: nn.Module, sharded: bool) -> nn.Module:
 
     # buffers stay each worker's own: batch norm's running averages are those of the first (Goyal et al., section 3)
     own = [device().index] if device().type == "cuda" else None
-    with warnings.catch_warnings():  # torch 2.15 renames the argument, and 2.11 knows the old name only
+    with (
+        warnings.catch_warnings()
+    ):  # torch 2.15 renames the argument, and 2.11 knows the old name only
         warnings.simplefilter("ignore", FutureWarning)
-        return DistributedDataParallel(objective, device_ids=own, broadcast_buffers=False, gradient_as_bucket_view=True)
+        return DistributedDataParallel(
+            objective, device_ids=own, broadcast_buffers=False, gradient_as_bucket_view=True
+        )
 
 
 @contextmanager
@@ -111,7 +117,13 @@ def joined(address: str | None = None) -> Iterator[Team]:
     where = device()
     if where.type == "cuda":
         torch.cuda.set_device(where)
-    names = {"rank": int(os.environ["RANK"]), "world_size": int(os.environ["WORLD_SIZE"])} if address else {}
-    dist.init_process_group("nccl" if where.type == "cuda" else "gloo", init_method=address, **names)
+    names = (
+        {"rank": int(os.environ["RANK"]), "world_size": int(os.environ["WORLD_SIZE"])}
+        if address
+        else {}
+    )
+    dist.init_process_group(
+        "nccl" if where.type == "cuda" else "gloo", init_method=address, **names
+    )
     yield team()
     dist.destroy_process_group()  # not after a fault: it might wait for a worker that is gone

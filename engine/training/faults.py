@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from corpus.names import printable
-from engine import checkpoint
-from engine.network import network
+from engine.core import checkpoint
+from engine.core.network import network
 from engine.training.meter import NonFinite
 from engine.training.plan import Plan, Training, viewed
 from engine.training.reading import Samples
@@ -23,7 +23,14 @@ from engine.training.step import Learner
 WORST = 5  # images
 
 
-def told(error: NonFinite, learner: Learner, plan: Plan, samples: Samples, training: Training, states: States) -> str:
+def told(
+    error: NonFinite,
+    learner: Learner,
+    plan: Plan,
+    samples: Samples,
+    training: Training,
+    states: States,
+) -> str:
     """The message on a step whose loss is not finite; where states are kept, a file that repeats the step."""
     epoch, step = divmod(error.iteration, plan.per_epoch)
     rows, ids = plan.order.indices(epoch, step), getattr(samples, "ids", None)
@@ -34,9 +41,15 @@ def told(error: NonFinite, learner: Learner, plan: Plan, samples: Samples, train
         batch = _replayed(learner, plan, samples, training, kept, error.iteration)
         name = f"{states.folder.name}.nonfinite-{error.iteration}-{learner.team.rank}.safetensors"
         tensors, file = learner.weights(keep=True), states.folder.with_name(name)
-        about = {"iteration": error.iteration, "learning_rate": plan.rate(error.iteration), "images": images}
+        about = {
+            "iteration": error.iteration,
+            "learning_rate": plan.rate(error.iteration),
+            "images": images,
+        }
         about |= {"loss": str(error.loss)}
-        checkpoint.save(file, tensors | {f"batch.{key}": t for key, t in batch.items()}, training.about | about)
+        checkpoint.save(
+            file, tensors | {f"batch.{key}": t for key, t in batch.items()}, training.about | about
+        )
         text += f"; `python -m engine.training.faults {file}` repeats that step"
     return f"{text}: lower recipe.rate, lengthen recipe.warmup or set recipe.clip"
 
@@ -58,9 +71,17 @@ def repeat(path: Path) -> list[str]:
     tensors, about = checkpoint.load(path)
     module = network(**about["sections"], classes=len(about["names"]))
     checkpoint.load_weights(module, tensors, "module.")
-    batch = {name.removeprefix("batch."): tensor for name, tensor in tensors.items() if name.startswith("batch.")}
-    lines = [f"iteration {about['iteration']}, learning rate {about['learning_rate']:g}, loss {about['loss']}"]
-    lines += [f"not finite: {name}" for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    batch = {
+        name.removeprefix("batch."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith("batch.")
+    }
+    lines = [
+        f"iteration {about['iteration']}, learning rate {about['learning_rate']:g}, loss {about['loss']}"
+    ]
+    lines += [
+        f"not finite: {name}" for name, tensor in tensors.items() if not tensor.isfinite().all()
+    ]
     seen: list[str] = []
 
     def look(name: str, output: Any) -> None:
@@ -73,9 +94,15 @@ def repeat(path: Path) -> list[str]:
     module.train()
     with torch.no_grad():
         losses = {"the batch": module(batch)["loss"].item()}
-        lines += [f"first layer with such an output: {seen[0]}"] if seen else ["every layer's output is finite"]
+        lines += (
+            [f"first layer with such an output: {seen[0]}"]
+            if seen
+            else ["every layer's output is finite"]
+        )
         for i, name in enumerate(about["images"][: len(batch["inputs"])]):
-            losses[name] = module({key: tensor[i : i + 2] for key, tensor in batch.items()})["loss"].item()
+            losses[name] = module({key: tensor[i : i + 2] for key, tensor in batch.items()})[
+                "loss"
+            ].item()
     worst = sorted(losses, key=lambda name: (isfinite(losses[name]), -losses[name]))[:WORST]
     return lines + [f"loss of {printable(name)}: {losses[name]:.4g}" for name in worst]
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from engine.allocator import OutOfMemory, out_of_memory
-from engine.environment import value
+from engine.core.allocator import OutOfMemory, out_of_memory
+from engine.core.environment import value
 from engine.training.distributed import joined
 from engine.training.meter import Diverged
 from engine.training.recipe import Recipe
@@ -23,7 +23,9 @@ from engine.training.stopping import Stopped
 
 RESTARTS = 3  # of all workers, when one of them dies
 PAYS = 1_000_000  # images of a training, minutes on a GPU; to start workers takes 10 to 20 seconds
-NORM = 16  # images whose statistics batch norm can live with: Wu, He 2018 (arXiv 1803.08494), figure 1
+NORM = (
+    16  # images whose statistics batch norm can live with: Wu, He 2018 (arXiv 1803.08494), figure 1
+)
 # faults that keep their type on the way from a worker to who started it
 KINDS = {kind.__name__: kind for kind in (ValueError, Diverged, OutOfMemory)}
 
@@ -64,13 +66,18 @@ class Died(ValueError):
         self.exitcode = exitcode
 
 
-def _work(folder: str, threads: int, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _work(
+    folder: str, threads: int, function: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
     """One worker of `launch`; a fault in what it was given is told, and not tried again."""
     fault = Path(folder) / "fault"
     if fault.exists():
         return
     torch.set_num_threads(threads)
-    os.environ |= {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}  # nothing listens on the network
+    os.environ |= {
+        "GLOO_SOCKET_IFNAME": "lo",
+        "NCCL_SOCKET_IFNAME": "lo",
+    }  # nothing listens on the network
     try:
         with joined(f"file://{folder}/{os.environ['TORCHELASTIC_RESTART_COUNT']}"):
             function(*arguments)
@@ -123,16 +130,30 @@ def launch(workers: int, function: Callable[..., None], *arguments: Any) -> None
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     if torch.cuda.is_available() and workers > torch.cuda.device_count():
-        raise ValueError(f"{workers} workers need as many GPUs, there are {torch.cuda.device_count()}")
+        raise ValueError(
+            f"{workers} workers need as many GPUs, there are {torch.cuda.device_count()}"
+        )
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     threads = max(1, torch.get_num_threads() // workers)
     with tempfile.TemporaryDirectory(prefix="tagdag-workers-") as folder:
         # they meet in a file: nothing listens on the network
         os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
-        os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "120")  # seconds to keep a state in, after a signal
-        files = {"rdzv_backend": "c10d", "rdzv_endpoint": f"{folder}/meeting", "rdzv_configs": {"store_type": "file"}}
+        os.environ.setdefault(
+            "TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "120"
+        )  # seconds to keep a state in, after a signal
+        files = {
+            "rdzv_backend": "c10d",
+            "rdzv_endpoint": f"{folder}/meeting",
+            "rdzv_configs": {"store_type": "file"},
+        }
         config = LaunchConfig(
-            1, 1, workers, run_id=uuid.uuid4().hex, max_restarts=RESTARTS, local_addr="127.0.0.1", **files
+            1,
+            1,
+            workers,
+            run_id=uuid.uuid4().hex,
+            max_restarts=RESTARTS,
+            local_addr="127.0.0.1",
+            **files,
         )
         try:
             with _own_signals():
@@ -144,7 +165,9 @@ def launch(workers: int, function: Callable[..., None], *arguments: Any) -> None
         except ChildFailedError as error:
             _raise_fault(Path(folder))
             number = next(iter(error.failures.values())).exitcode
-            raise Died(f"the workers died {RESTARTS + 1} times: {_last_words(error)}", number) from error
+            raise Died(
+                f"the workers died {RESTARTS + 1} times: {_last_words(error)}", number
+            ) from error
         _raise_fault(Path(folder))
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from corpus.shards.order import Lists, seeded
-from engine.allocator import keep_freed_memory
-from engine.checkpoint import load_weights
-from engine.environment import value
-from engine.numerics import numerics
+from corpus.reading.sampler import Lists, seeded
+from engine.core.allocator import keep_freed_memory
+from engine.core.checkpoint import load_weights
+from engine.core.environment import value
+from engine.core.numerics import numerics
 from engine.training import faults
 from engine.training.distributed import device, team
 from engine.training.meter import Diverged, Meter, NonFinite
@@ -21,7 +21,7 @@ from engine.training.reading import Samples
 from engine.training.resume import Kept, States, differences
 from engine.training.step import Learner
 from engine.training.stopping import Stopped, asked
-from models.blocks.draws import Draws
+from models.blocks.augment.draws import Draws
 
 
 def initialise(seed: int) -> None:
@@ -30,7 +30,9 @@ def initialise(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def train(objective: nn.Module, samples: Samples, training: Training, lists: Lists | None = None) -> None:
+def train(
+    objective: nn.Module, samples: Samples, training: Training, lists: Lists | None = None
+) -> None:
     """Train in place for `epochs`; with `state`, a killed run goes on and ends with the same weights, bit for bit.
 
     `lists` draws an epoch's list of images, a permutation of all by default. Inside a process group every worker calls
@@ -53,7 +55,12 @@ def train(objective: nn.Module, samples: Samples, training: Training, lists: Lis
 
 
 def _learn(
-    objective: nn.Module, samples: Samples, training: Training, plan: Plan, states: States, kept: Kept | None
+    objective: nn.Module,
+    samples: Samples,
+    training: Training,
+    plan: Plan,
+    states: States,
+    kept: Kept | None,
 ) -> None:
     """From a kept state, if there is one, to the finished one."""
     learner, first = Learner(objective, plan.recipe, team()), 0
@@ -76,7 +83,13 @@ def _learn(
 
 
 def _steps(
-    learner: Learner, plan: Plan, samples: Samples, training: Training, states: States, meter: Meter, first: int
+    learner: Learner,
+    plan: Plan,
+    samples: Samples,
+    training: Training,
+    states: States,
+    meter: Meter,
+    first: int,
 ) -> None:
     """Take the steps from iteration `first` on, report, keep states."""
     total, alone = plan.total, learner.team.world == 1
@@ -94,7 +107,9 @@ def _steps(
             if step.iteration == first and plan.recipe.compile != "off":
                 training.report({"compile_seconds": time.perf_counter() - begun}, done)
             training.progress(done, total, meter.text)
-            if training.watch and done < total and done % plan.per_epoch == 0:  # before a state, which ends the chance
+            if (
+                training.watch and done < total and done % plan.per_epoch == 0
+            ):  # before a state, which ends the chance
                 training.watch(done // plan.per_epoch, learner.objective)
                 learner.objective.train()
             due = time.monotonic() - saved > every and not states.busy()
@@ -112,7 +127,13 @@ def _steps(
 
 
 def _keep(
-    learner: Learner, plan: Plan, training: Training, states: States, meter: Meter, done: int, finished: bool = False
+    learner: Learner,
+    plan: Plan,
+    training: Training,
+    states: States,
+    meter: Meter,
+    done: int,
+    finished: bool = False,
 ) -> None:
     """Hand the present state to the writer, of a finished training the weights; the first worker writes."""
     if states.folder is None or not (learner.team.first or plan.recipe.sharded):
@@ -125,13 +146,21 @@ def _keep(
 
 
 def _farewell(number: int, done: int, total: int, states: States) -> str:
-    kept = "its state is kept, the same command goes on from there" if states.folder else "nothing of it is kept"
+    kept = (
+        "its state is kept, the same command goes on from there"
+        if states.folder
+        else "nothing of it is kept"
+    )
     return f"stopped by {Signals(number).name} after step {done} of {total}; {kept}"
 
 
 @torch.no_grad()  # not inference_mode: the network may be trained afterwards
 def predict(
-    objective: nn.Module, samples: Samples, call: str = "predict", batch: int = 512, rows: slice = slice(None)
+    objective: nn.Module,
+    samples: Samples,
+    call: str = "predict",
+    batch: int = 512,
+    rows: slice = slice(None),
 ) -> Iterator[tuple[Tensor, Any]]:
     """Yield (outputs, targets) per batch of the test views of these rows, in order.
 
@@ -143,7 +172,9 @@ def predict(
     for number, indices in enumerate(torch.arange(len(samples))[rows].split(batch)):
         images, targets = samples.images(indices).to(where), samples.targets(indices).to(where)
         draws = Draws(seeded(0, 5), start + number * batch, len(samples))
-        with numerics():  # not around the yield: what the caller does in between has flags of its own
+        with (
+            numerics()
+        ):  # not around the yield: what the caller does in between has flags of its own
             tested = objective.test_views({"inputs": images, "targets": targets}, draws)
             outputs = getattr(objective, call)(tested["inputs"])
         yield outputs, tested["targets"]

@@ -72,8 +72,14 @@ class Meter:
         steps, now = len(self.pending), time.perf_counter()
         if self.team.world > 1:
             mine = [float(signal), float(due), AGREED * steps / max(now - self.met, 1e-9)]
-            every = self.team.gathered(torch.stack([*self.pending, *torch.tensor(mine).to(self.pending[0].device)]))
-            losses, signal, due = every[:, :-3].mean(0).tolist(), int(every[:, -3].max()), bool(every[0, -2])
+            every = self.team.gathered(
+                torch.stack([*self.pending, *torch.tensor(mine).to(self.pending[0].device)])
+            )
+            losses, signal, due = (
+                every[:, :-3].mean(0).tolist(),
+                int(every[:, -3].max()),
+                bool(every[0, -2]),
+            )
             self.meeting = iteration + 1 + max(1, int(every[0, -1]))
         else:
             losses = torch.stack(self.pending).tolist()
@@ -88,12 +94,23 @@ class Meter:
         """Send the means since the last report."""
         now = time.perf_counter()
         seconds, waited = max(now - self.since, 1e-9), self.reader.waited - self.waited
-        loss, speed, wait = sum(self.losses) / len(self.losses), self.images / seconds, 100 * waited / seconds
+        loss, speed, wait = (
+            sum(self.losses) / len(self.losses),
+            self.images / seconds,
+            100 * waited / seconds,
+        )
         self.text = f"loss {loss:.3f}, {speed:,.0f} images/s, loader wait {wait:.0f} %"
         self.curve.append([done, loss, rate])
-        self.tell({"loss": loss, "learning_rate": rate, "images_per_second": speed, "loader_wait": wait}, done)
+        self.tell(
+            {"loss": loss, "learning_rate": rate, "images_per_second": speed, "loader_wait": wait},
+            done,
+        )
         self.reports += 1
-        if wait > STARVED and not self.advised and self.reports > 1:  # the first one holds the start of the reader
+        if (
+            wait > STARVED and not self.advised and self.reports > 1
+        ):  # the first one holds the start of the reader
             self.advised = True
-            log.warning("training waits %.0f %% of its time for images: %s", wait, self.reader.advice())
+            log.warning(
+                "training waits %.0f %% of its time for images: %s", wait, self.reader.advice()
+            )
         self.losses, self.images, self.since, self.waited = [], 0, now, self.reader.waited

@@ -9,12 +9,17 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from engine.build import located, options
+from engine.core.build import located, options
 from engine.training.recipe import Recipe
 from models.blocks.ranges import Positive, Share
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
-FROM = {"sgd": "torch.optim.SGD", "adamw": "torch.optim.AdamW", "lars": "timm.optim.Lars", "lamb": "timm.optim.Lamb"}
+FROM = {
+    "sgd": "torch.optim.SGD",
+    "adamw": "torch.optim.AdamW",
+    "lars": "timm.optim.Lars",
+    "lamb": "timm.optim.Lamb",
+}
 
 Kept = Annotated[float, Field(ge=0, lt=1)]  # of the average, at each step
 RANGES = {  # the libraries have none, or types that tell nothing
@@ -49,7 +54,11 @@ def undecayed(recipe: Recipe, module: nn.Module) -> set[int]:
     for layer in module.modules():
         for name, parameter in layer.named_parameters(recurse=False):
             norm = "norms" in recipe.undecayed and isinstance(layer, NORMS)
-            if norm or ("biases" in recipe.undecayed and name.endswith("bias") and not isinstance(layer, NORMS)):
+            if norm or (
+                "biases" in recipe.undecayed
+                and name.endswith("bias")
+                and not isinstance(layer, NORMS)
+            ):
                 found.add(id(parameter))
     return found
 

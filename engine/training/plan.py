@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from corpus.shards.order import Lists, Order, seeded
+from corpus.reading.sampler import Lists, Order, seeded
 from engine.training.distributed import Team
 from engine.training.meter import Progress, Report
 from engine.training.reading import Reader, Samples, Step
 from engine.training.recipe import Recipe, learning_rate
-from models.blocks.draws import Draws
+from models.blocks.augment.draws import Draws
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,9 @@ class Plan:
         """ValueError when there are no images, or the batch cannot be split among the workers."""
         images = len(lists(seeded(training.seed, 1, 0)))
         if images < workers.world:
-            raise ValueError(f"{images} training images: look at the splits in the report of the corpus stage")
+            raise ValueError(
+                f"{images} training images: look at the splits in the report of the corpus stage"
+            )
         # a minibatch larger than the data becomes the data, and its learning rate that of its own size
         recipe = replace(training.recipe, batch=min(training.recipe.batch, images))
         drop = recipe.last == "drop"

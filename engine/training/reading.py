@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from corpus.shards.order import Order
+from corpus.reading.sampler import Order
 
 AHEAD = 2  # batches
 
@@ -40,8 +40,16 @@ class Step(NamedTuple):
 class Reader:
     """Iterates over a span of steps; `waited` counts the seconds that training stood still for them."""
 
-    def __init__(self, samples: Samples, order: Order, per_epoch: int, span: range, where: torch.device) -> None:
-        self.samples, self.order, self.per_epoch, self.span, self.where = samples, order, per_epoch, span, where
+    def __init__(
+        self, samples: Samples, order: Order, per_epoch: int, span: range, where: torch.device
+    ) -> None:
+        self.samples, self.order, self.per_epoch, self.span, self.where = (
+            samples,
+            order,
+            per_epoch,
+            span,
+            where,
+        )
         self.waited = 0.0
         self._stream = torch.cuda.Stream(where) if where.type == "cuda" else None
 
@@ -56,7 +64,9 @@ class Reader:
         if self._stream is None:
             return Step(iteration, images, targets, *about), None
         with torch.cuda.stream(self._stream):
-            images, targets = (t.pin_memory().to(self.where, non_blocking=True) for t in (images, targets))
+            images, targets = (
+                t.pin_memory().to(self.where, non_blocking=True) for t in (images, targets)
+            )
             return Step(iteration, images, targets, *about), self._stream.record_event()
 
     def advice(self) -> str:
@@ -72,7 +82,9 @@ class Reader:
 
     def __iter__(self) -> Iterator[Step]:
         ahead: deque[Future] = deque()
-        own = (torch.cuda.set_device, (self.where,)) if self._stream else (None, ())  # a new thread's device is 0
+        own = (
+            (torch.cuda.set_device, (self.where,)) if self._stream else (None, ())
+        )  # a new thread's device is 0
         with ThreadPoolExecutor(1, initializer=own[0], initargs=own[1]) as pool:
             for iteration in self.span:
                 while len(ahead) <= AHEAD and iteration + len(ahead) < self.span.stop:

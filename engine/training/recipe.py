@@ -44,7 +44,9 @@ class Recipe:
     start: Least | None = None
     ramp: Literal["gradual", "constant"] = "gradual"
     schedule: Literal["cosine", "steps", "halving", "constant"] = "cosine"
-    optimizer: dict[str, Any] = field(default_factory=lambda: {"name": "sgd", "momentum": 0.9, "nesterov": True})
+    optimizer: dict[str, Any] = field(
+        default_factory=lambda: {"name": "sgd", "momentum": 0.9, "nesterov": True}
+    )
     weight_decay: Least = 1e-4
     undecayed: tuple[Literal["norms", "biases"], ...] = ("norms", "biases")
     layer_decay: Part = 1.0
@@ -61,11 +63,17 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.rate <= 0 or self.warmup < 0 or self.per < 1:
-            raise ValueError(f"recipe: batch >= 1, rate > 0, per >= 1 and warmup >= 0 are needed, not {self}")
+            raise ValueError(
+                f"recipe: batch >= 1, rate > 0, per >= 1 and warmup >= 0 are needed, not {self}"
+            )
         if self.micro is not None and self.micro < 1:
-            raise ValueError(f"recipe: micro={self.micro} images are no forward pass: give 1 or more, or null")
+            raise ValueError(
+                f"recipe: micro={self.micro} images are no forward pass: give 1 or more, or null"
+            )
         if self.sharded and self.precision == "float16":
-            raise ValueError("recipe: sharded weights need bfloat16: the scale of float16 is each worker's own")
+            raise ValueError(
+                "recipe: sharded weights need bfloat16: the scale of float16 is each worker's own"
+            )
         for name, low, high in (("ema", 0, 1), ("layer_decay", 0, 1), ("clip", 0, float("inf"))):
             value = getattr(self, name)
             if value is not None and not low < value <= high:
@@ -84,7 +92,11 @@ class Recipe:
 
     def __str__(self) -> str:
         """The learning rate as the paper puts it: 0.1 x 1024/256 = 0.4, gradual warm-up from 0.1 over 5 epochs."""
-        ratio = {"linear": f" x {self.batch}/{self.per}", "sqrt": f" x sqrt({self.batch}/{self.per})", "none": ""}
+        ratio = {
+            "linear": f" x {self.batch}/{self.per}",
+            "sqrt": f" x sqrt({self.batch}/{self.per})",
+            "none": "",
+        }
         start = f", {self.ramp} warm-up from {self.first:g} over {self.warmup:g} epochs"
         held = f", held for {self.warmup:g} epochs" if self.warmup else ", no warm-up"
         warmup = start if self.warmup and self.first != self.peak else held
@@ -105,5 +117,9 @@ def learning_rate(recipe: Recipe, iteration: int, iterations: int, per_epoch: in
     warmup = round(recipe.warmup * per_epoch)
     if iteration < warmup:
         start = recipe.first
-        return start if recipe.ramp == "constant" else start + (recipe.peak - start) * iteration / warmup
+        return (
+            start
+            if recipe.ramp == "constant"
+            else start + (recipe.peak - start) * iteration / warmup
+        )
     return recipe.peak * scheduled(recipe.schedule, iteration / iterations)

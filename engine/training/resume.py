@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from engine import checkpoint
+from engine.core import checkpoint
 from engine.training.distributed import ALONE, Team
 from engine.training.recipe import Recipe
 
@@ -30,7 +30,9 @@ class States:
         self.wait()
         kept = self._newest() if workers.first else None
         iteration = workers.of_first(kept and kept[1]["iteration"])
-        return kept if iteration is None or workers.first else checkpoint.load(self._file(iteration))
+        return (
+            kept if iteration is None or workers.first else checkpoint.load(self._file(iteration))
+        )
 
     def _newest(self) -> Kept | None:
         for file in sorted(self.folder.glob("*.safetensors"), reverse=True) if self.folder else ():
@@ -71,9 +73,14 @@ class States:
 def differences(about: dict[str, Any], workers: Team, recipe: Recipe) -> None:
     """Say what a run on another number of workers does otherwise than the one that kept the state."""
     if about["world"] != workers.world:
-        n = [min(about["batch"] // world, recipe.micro or about["batch"]) for world in (about["world"], workers.world)]
+        n = [
+            min(about["batch"] // world, recipe.micro or about["batch"])
+            for world in (about["world"], workers.world)
+        ]
         norm = (
-            f"batch norm sees {n[1]} images at a time instead of {n[0]}" if n[0] != n[1] else "batch norm sees as many"
+            f"batch norm sees {n[1]} images at a time instead of {n[0]}"
+            if n[0] != n[1]
+            else "batch norm sees as many"
         )
         log.warning(
             "going on with %d workers from a state of %d: the images of each step and their crops stay the same; "

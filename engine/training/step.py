@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.checkpoint import load_weights
-from engine.numerics import deterministic
+from engine.core.checkpoint import load_weights
+from engine.core.numerics import deterministic
 from engine.training.averaging import Average, normalisable, precise_statistics
 from engine.training.distributed import Team, device, wrapped
 from engine.training.optimizers import optimizer
@@ -30,7 +30,9 @@ class Learner:
         where = device()
         if recipe.batch_norm == "sync" and team.world > 1:
             if where.type == "cpu":
-                raise ValueError("recipe: batch_norm 'sync' needs GPUs: PyTorch has none for CPUs, use 'worker'")
+                raise ValueError(
+                    "recipe: batch_norm 'sync' needs GPUs: PyTorch has none for CPUs, use 'worker'"
+                )
             nn.SyncBatchNorm.convert_sync_batchnorm(objective)
         self.recipe, self.team, self.where, self.objective = recipe, team, where, objective.train()
         if recipe.compile != "off":
@@ -82,7 +84,9 @@ class Learner:
             self.average.update(self.objective, step.iteration)
         return total
 
-    def passes(self, batch: dict[str, Tensor], step: Step) -> Iterator[tuple[dict[str, Tensor], float, bool]]:
+    def passes(
+        self, batch: dict[str, Tensor], step: Step
+    ) -> Iterator[tuple[dict[str, Tensor], float, bool]]:
         """Micro-batches, their weight in this worker's loss, and whether each is the last one.
 
         All workers make as many passes, for in some they meet: one that has fewer images repeats one without weight.
@@ -102,7 +106,11 @@ class Learner:
             weight = (rows.stop - rows.start) / n * step.share
             if rows.stop == rows.start:
                 rows = slice(0, 1)
-            part = batch if weight == step.share else {name: tensor[rows] for name, tensor in batch.items()}
+            part = (
+                batch
+                if weight == step.share
+                else {name: tensor[rows] for name, tensor in batch.items()}
+            )
             yield part, weight, i + 1 == count
 
     def _synchronised(self, last: bool) -> AbstractContextManager:
@@ -131,7 +139,10 @@ class Learner:
 
     def weights(self, keep: bool) -> dict[str, Tensor]:
         """The objective's tensors: copies on the CPU, whole where they are sharded, for the workers that keep them."""
-        return {f"module.{name}": _copy(tensor, keep) for name, tensor in self.objective.state_dict().items()}
+        return {
+            f"module.{name}": _copy(tensor, keep)
+            for name, tensor in self.objective.state_dict().items()
+        }
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and plain values to go on from, as `weights`, for the first worker to keep."""
@@ -139,9 +150,14 @@ class Learner:
         tensors = {f"average.{name}": tensor for name, tensor in averaged.items()}
         for parameter, state in self.solver.state.items():
             name = self.names[id(parameter)]
-            tensors |= {f"optimizer.{key}.{name}": v for key, v in state.items() if isinstance(v, Tensor)}
+            tensors |= {
+                f"optimizer.{key}.{name}": v for key, v in state.items() if isinstance(v, Tensor)
+            }
         own = ("params", "lr", "weight_decay", "scale")
-        groups = [{k: _plain(v) for k, v in group.items() if k not in own} for group in self.solver.param_groups]
+        groups = [
+            {k: _plain(v) for k, v in group.items() if k not in own}
+            for group in self.solver.param_groups
+        ]
         about = {"groups": groups, "scaler": self.scaler.state_dict()}
         copies = {name: _copy(tensor, self.team.first) for name, tensor in tensors.items()}
         return self.weights(self.team.first) | copies, about
@@ -150,7 +166,9 @@ class Learner:
         """Take up what `state` gave; the number of workers, and whether weights are sharded, may be another."""
         now = self.objective.state_dict()
         split = {f"module.{name}": tensor for name, tensor in now.items() if _split(tensor)}
-        split = {key: _like(tensors[key], tensor) for key, tensor in split.items() if key in tensors}
+        split = {
+            key: _like(tensors[key], tensor) for key, tensor in split.items() if key in tensors
+        }
         load_weights(self.objective, tensors | split, "module.")
         if self.average:
             for name, tensor in self.average.tensors.items():
@@ -162,11 +180,18 @@ class Learner:
             _, key, owner = name.split(".", 2)
             like = parameters[owner].detach()
             # fused SGD pairs elements by their place in memory; files are contiguous, networks are channels last
-            alike, where = tensors[name].shape == like.shape, like.device if fused else "cpu"  # a number: of steps
-            self.solver.state[parameters[owner]][key] = _like(tensors[name], like) if alike else tensors[name].to(where)
+            alike, where = (
+                tensors[name].shape == like.shape,
+                like.device if fused else "cpu",
+            )  # a number: of steps
+            self.solver.state[parameters[owner]][key] = (
+                _like(tensors[name], like) if alike else tensors[name].to(where)
+            )
         for group, kept in zip(self.solver.param_groups, about["groups"], strict=True):
             group |= {key: value for key, value in kept.items() if key not in ("fused", "foreach")}
-        self.solver.__setstate__({"state": self.solver.state, "param_groups": self.solver.param_groups})
+        self.solver.__setstate__(
+            {"state": self.solver.state, "param_groups": self.solver.param_groups}
+        )
         if about["scaler"]:
             self.scaler.load_state_dict(about["scaler"])
 

@@ -28,7 +28,10 @@ class Asked:
         if not self.number:
             self.number, self.since = number, now
         elif now - self.since > IMPATIENT:
-            raise Stopped("stopped before the state was kept; the same command goes on from the one before", number)
+            raise Stopped(
+                "stopped before the state was kept; the same command goes on from the one before",
+                number,
+            )
 
 
 @contextmanager
@@ -36,7 +39,9 @@ def asked() -> Iterator[Asked]:
     """Catches SIGINT and SIGTERM inside, where Python lets it: in a process's main thread."""
     flag, before = Asked(), {}
     if threading.current_thread() is threading.main_thread():
-        heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]  # nohup
+        heeded = [
+            n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN
+        ]  # nohup
         before = {number: signal.signal(number, flag) for number in heeded}
     try:
         yield flag

@@ -6,7 +6,7 @@ Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spa
 from collections.abc import Sequence
 from functools import partial
 
-from models.blocks.anynet import AnyNet, Bottleneck, fit_groups
+from models.blocks.layers.anynet import AnyNet, Bottleneck, fit_groups
 from models.blocks.ranges import Count, Depth, Positive, Share, Stride, Width
 
 __all__ = ["AnyNetX", "expected"]
@@ -30,13 +30,22 @@ class AnyNetX(AnyNet):
         stem_stride: Stride = 2,
     ) -> None:
         if not len(depths) == len(widths) == len(bottleneck_ratios) == len(group_widths):
-            raise ValueError("depths, widths, bottleneck_ratios, group_widths: give each the same number of stages")
+            raise ValueError(
+                "depths, widths, bottleneck_ratios, group_widths: give each the same number of stages"
+            )
         widths, groups = fit_groups(widths, bottleneck_ratios, group_widths)
         blocks = [
             partial(Bottleneck, ratio=b, group_width=g, se_ratio=se_ratio)
             for b, g in zip(bottleneck_ratios, groups, strict=True)
         ]
-        super().__init__(widths, depths, [2] * len(depths), blocks, stem_width=stem_width, stem_stride=stem_stride)
+        super().__init__(
+            widths,
+            depths,
+            [2] * len(depths),
+            blocks,
+            stem_width=stem_width,
+            stem_stride=stem_stride,
+        )
 
 
 expected = [  # RegNetX-400MF of the authors' model_complexity.json (pycls), stage by stage

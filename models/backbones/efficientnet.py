@@ -10,10 +10,10 @@ from math import ceil
 
 from torch import Tensor, nn
 
-from models.blocks.anynet import AnyNet
-from models.blocks.convolution import SqueezeExcitation, convolution
+from models.blocks.design.scaling import near_eights
+from models.blocks.layers.anynet import AnyNet
+from models.blocks.layers.convolution import SqueezeExcitation, convolution
 from models.blocks.ranges import Depth, Positive, Stride, Width
-from models.blocks.scaling import near_eights
 
 __all__ = ["EfficientNet", "expected"]
 
@@ -62,7 +62,11 @@ class EfficientNet(AnyNet):
         stem_width: Width = 32,
         head_width: Width = 1280,
     ) -> None:
-        strides, expansions, kernels = (1, 2, 2, 2, 1, 2, 1), (1, 6, 6, 6, 6, 6, 6), (3, 3, 5, 3, 5, 5, 3)
+        strides, expansions, kernels = (
+            (1, 2, 2, 2, 1, 2, 1),
+            (1, 6, 6, 6, 6, 6, 6),
+            (3, 3, 5, 3, 5, 5, 3),
+        )
         if not len(widths) == len(depths) == len(strides):
             raise ValueError(f"widths, depths: give each {len(strides)} stages, EfficientNet's own")
         super().__init__(
@@ -70,7 +74,10 @@ class EfficientNet(AnyNet):
             depths=[*(ceil(depth * d) for d in depths), 1],
             strides=[*strides, 1],
             blocks=[
-                *(partial(MBConv, expansion=e, kernel=k) for e, k in zip(expansions, kernels, strict=True)),
+                *(
+                    partial(MBConv, expansion=e, kernel=k)
+                    for e, k in zip(expansions, kernels, strict=True)
+                ),
                 pointwise,
             ],
             stem_width=near_eights(width * stem_width),

@@ -6,7 +6,7 @@ equations 2 to 4, and the models of section 5: RegNetX, and RegNetY with squeeze
 
 from functools import partial
 
-from models.blocks.anynet import AnyNet, Bottleneck, regnet_stages
+from models.blocks.layers.anynet import AnyNet, Bottleneck, regnet_stages
 from models.blocks.ranges import Count, Depth, Growth, Least, Positive, Share, Stride, Width
 
 __all__ = ["RegNet", "expected"]
@@ -31,12 +31,26 @@ class RegNet(AnyNet):
         stem_width: Width = 32,
         stem_stride: Stride = 2,
     ) -> None:
-        depths, widths, _, groups = regnet_stages(depth, w_0, w_a, w_m, bottleneck_ratio, group_width).values()
-        blocks = [partial(Bottleneck, ratio=bottleneck_ratio, group_width=g, se_ratio=se_ratio) for g in groups]
-        super().__init__(widths, depths, [2] * len(widths), blocks, stem_width=stem_width, stem_stride=stem_stride)
+        depths, widths, _, groups = regnet_stages(
+            depth, w_0, w_a, w_m, bottleneck_ratio, group_width
+        ).values()
+        blocks = [
+            partial(Bottleneck, ratio=bottleneck_ratio, group_width=g, se_ratio=se_ratio)
+            for g in groups
+        ]
+        super().__init__(
+            widths,
+            depths,
+            [2] * len(widths),
+            blocks,
+            stem_width=stem_width,
+            stem_stride=stem_stride,
+        )
 
 
-def _row(depth: int, w_0: int, w_a: float, w_m: float, g: int, params: int, flops: int, acts: int, **more) -> dict:
+def _row(
+    depth: int, w_0: int, w_a: float, w_m: float, g: int, params: int, flops: int, acts: int, **more
+) -> dict:
     """One RegNet of the authors' model_complexity.json (pycls), with its 1000-class layer."""
     return {
         "options": {"depth": depth, "w_0": w_0, "w_a": w_a, "w_m": w_m, "group_width": g, **more},

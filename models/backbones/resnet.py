@@ -9,8 +9,8 @@ from typing import Literal
 
 from torch import nn
 
-from models.blocks.anynet import AnyNet, Bottleneck, Residual
-from models.blocks.convolution import convolution
+from models.blocks.layers.anynet import AnyNet, Bottleneck, Residual
+from models.blocks.layers.convolution import convolution
 from models.blocks.ranges import Depth, Stride, Width
 
 __all__ = ["ResNet", "expected"]
@@ -18,7 +18,11 @@ __all__ = ["ResNet", "expected"]
 
 def _pair(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
     """Two 3x3, the last without its rectifier."""
-    return [*convolution(inputs, outputs, 3, stride), nn.ReLU(inplace=True), *convolution(outputs, outputs, 3)]
+    return [
+        *convolution(inputs, outputs, 3, stride),
+        nn.ReLU(inplace=True),
+        *convolution(outputs, outputs, 3),
+    ]
 
 
 class Basic(Residual):
@@ -67,7 +71,13 @@ class ResNet(AnyNet):
 def _row(options: dict, side: int, classes: int, params: int, flops: int, acts: int) -> dict:
     """One network of pycls's model_complexity.json, with its linear layer."""
     found = {"params": params, "flops": flops, "acts": acts}
-    return {"options": options, "input": (3, side, side), "classes": classes, "rule": "pycls", **found}
+    return {
+        "options": options,
+        "input": (3, side, side),
+        "classes": classes,
+        "rule": "pycls",
+        **found,
+    }
 
 
 _CIFAR = {"width": 16, "stem": "simple", "stem_stride": 1, "stem_width": 16}
@@ -77,6 +87,13 @@ expected = [
     _row({"depths": (3, 4, 23, 3)}, 224, 1000, 44_549_160, 7_801_406_440, 16_433_640),
     _row({"depths": (3, 8, 36, 3)}, 224, 1000, 60_192_808, 11_513_627_624, 22_755_816),
     _row({"depths": (9, 9, 9), "block": "basic", **_CIFAR}, 32, 10, 855_770, 125_747_850, 544_778),
-    _row({"depths": (18, 18, 18), "block": "basic", **_CIFAR}, 32, 10, 1_730_714, 253_149_834, 1_060_874),
+    _row(
+        {"depths": (18, 18, 18), "block": "basic", **_CIFAR},
+        32,
+        10,
+        1_730_714,
+        253_149_834,
+        1_060_874,
+    ),
     _row({"depths": (9, 9, 9), "block": "plain", **_CIFAR}, 32, 10, 853_018, 125_485_706, 532_490),
 ]

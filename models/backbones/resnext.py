@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
-from models.blocks.anynet import AnyNet, Bottleneck
+from models.blocks.layers.anynet import AnyNet, Bottleneck
 from models.blocks.ranges import Depth, Stride, Width
 
 __all__ = ["ResNeXt", "expected"]
@@ -36,7 +36,9 @@ class ResNeXt(AnyNet):
             widths=[4 * width * k for k in doubling],
             depths=depths,
             strides=[1] + [2] * (len(depths) - 1),
-            blocks=[partial(Bottleneck, ratio=ratio, group_width=group_width * k) for k in doubling],
+            blocks=[
+                partial(Bottleneck, ratio=ratio, group_width=group_width * k) for k in doubling
+            ],
             stem_kind=stem,
             stem_width=stem_width,
             stem_stride=stem_stride,

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.blocks.pooled import Pooled
+from models.blocks.layers.pooled import Pooled
 from models.blocks.ranges import Count, Positive
 
 __all__ = ["KNN"]
@@ -46,7 +46,9 @@ class KNN(Pooled):
         """Log of each class's share of the votes (n, classes)."""
         similarities, nearest = self.bank(F.normalize(pooled, dim=1)).topk(self.k)
         shares = (similarities / self.temperature).softmax(1)
-        votes = shares.new_zeros(len(pooled), self.classes).scatter_add(1, self.labels[nearest], shares)
+        votes = shares.new_zeros(len(pooled), self.classes).scatter_add(
+            1, self.labels[nearest], shares
+        )
         return votes.clamp_min(torch.finfo(votes.dtype).tiny).log()
 
     def loss(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.blocks.pooled import Pooled
+from models.blocks.layers.pooled import Pooled
 
 __all__ = ["Linear"]
 
@@ -27,7 +27,9 @@ class Linear(Pooled):
         """Logits (n, classes)."""
         return self.fc(pooled)
 
-    def loss(self, predictions: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> dict[str, Tensor]:
+    def loss(
+        self, predictions: Tensor, targets: Tensor, label_smoothing: float = 0.0
+    ) -> dict[str, Tensor]:
         """Cross entropy, averaged over the batch; targets are classes (n,) or probabilities (n, classes)."""
         return {"loss": F.cross_entropy(predictions, targets, label_smoothing=label_smoothing)}
 

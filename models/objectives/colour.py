@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.blocks.draws import Draws
-from models.blocks.pretext import Pretext
+from models.blocks.augment.draws import Draws
+from models.blocks.augment.views import IMAGENET_MEAN, IMAGENET_STD
+from models.blocks.methods.pretext import Pretext
 from models.blocks.ranges import Part, Positive, Rising, Share, Stride
-from models.blocks.views import IMAGENET_MEAN, IMAGENET_STD
 
 __all__ = ["Colour", "bins", "lab", "rgb"]
 
@@ -59,7 +59,10 @@ class Colour(Pretext):
         lightness, *ab = lab(levels.movedim(1, -1)).split(1, -1)
         ab = F.avg_pool2d(torch.cat(ab, -1).movedim(-1, 1), self.stride)
         cells = (ab / STEP).round().long().clamp(-REACH, REACH) + REACH
-        return {"inputs": self.shown(lightness.movedim(-1, 1)), "targets": self.table[cells[:, 0], cells[:, 1]]}
+        return {
+            "inputs": self.shown(lightness.movedim(-1, 1)),
+            "targets": self.table[cells[:, 0], cells[:, 1]],
+        }
 
     def plain(self, images: Tensor) -> Tensor:
         """The normalised lightness."""
@@ -74,7 +77,11 @@ class Colour(Pretext):
         """Logits (n * h / stride * w / stride, bins)."""
         logits = self.head.classify(self.backbone(inputs)[-1].movedim(1, -1)).movedim(-1, 1)
         size = [side // self.stride for side in inputs.shape[2:]]
-        return F.interpolate(logits, size, mode="bilinear", align_corners=True).movedim(1, -1).flatten(0, 2)
+        return (
+            F.interpolate(logits, size, mode="bilinear", align_corners=True)
+            .movedim(1, -1)
+            .flatten(0, 2)
+        )
 
 
 def lab(rgb: Tensor) -> Tensor:
@@ -82,7 +89,9 @@ def lab(rgb: Tensor) -> Tensor:
     to_xyz, to_lab, shift = matrices(rgb.device)
     linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
     xyz = linear @ to_xyz
-    f = torch.where(xyz > (6 / 29) ** 3, xyz.clamp(min=1e-9) ** (1 / 3), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
+    f = torch.where(
+        xyz > (6 / 29) ** 3, xyz.clamp(min=1e-9) ** (1 / 3), xyz * (29 / 6) ** 2 / 3 + 4 / 29
+    )
     return f @ to_lab - shift
 
 
@@ -91,13 +100,17 @@ def rgb(lab: Tensor) -> Tensor:
     to_xyz, to_lab, shift = matrices(lab.device)
     f = (lab + shift) @ to_lab.inverse()
     linear = torch.where(f > 6 / 29, f**3, (f - 4 / 29) * 3 * (6 / 29) ** 2) @ to_xyz.inverse()
-    return torch.where(linear > 0.0031308, 1.055 * linear.clamp(min=1e-9) ** (1 / 2.4) - 0.055, linear * 12.92)
+    return torch.where(
+        linear > 0.0031308, 1.055 * linear.clamp(min=1e-9) ** (1 / 2.4) - 0.055, linear * 12.92
+    )
 
 
 @cache
 def matrices(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Linear sRGB -> XYZ of white 1, f(XYZ) -> (L + 16, a, b), and (16, 0, 0); copied to a device once."""
-    to_xyz, white, to_lab, shift = (torch.tensor(numbers, device=device) for numbers in (XYZ, WHITE, LAB, SHIFT))
+    to_xyz, white, to_lab, shift = (
+        torch.tensor(numbers, device=device) for numbers in (XYZ, WHITE, LAB, SHIFT)
+    )
     return to_xyz.T / white, to_lab.T, shift
 
 

@@ -6,7 +6,7 @@ Pretraining", arXiv 1805.00932, section 2 (loss function).
 
 from torch import Tensor
 
-from models.blocks.classifier import Classifier
+from models.blocks.methods.classifier import Classifier
 
 __all__ = ["Hashtags"]
 

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.blocks.draws import Draws, moved
-from models.blocks.pretext import Pretext
+from models.blocks.augment.draws import Draws, moved
+from models.blocks.methods.pretext import Pretext
 from models.blocks.ranges import Part, Positive, Rising, Share
 
 __all__ = ["Jigsaw", "permutation_set"]
@@ -48,13 +48,19 @@ class Jigsaw(Pretext):
     ) -> None:
         super().__init__(backbone, head, scale, ratio, flip)
         if permutations > factorial(grid**2):
-            raise ValueError(f"grid={grid}, permutations={permutations}: a grid of 2 has up to 24, of 3 up to 362880")
+            raise ValueError(
+                f"grid={grid}, permutations={permutations}: a grid of 2 has up to 24, of 3 up to 362880"
+            )
         self.grid, self.tile, self.grey = grid, tile, grey
         self.permutations = permutation_set(grid**2, permutations)  # on the host, where draws are
 
     @staticmethod
     def head_sizes(
-        channels: Sequence[int], classes: int, grid: int = GRID, permutations: int = PERMUTATIONS, **options: Any
+        channels: Sequence[int],
+        classes: int,
+        grid: int = GRID,
+        permutations: int = PERMUTATIONS,
+        **options: Any,
     ) -> dict[str, Any]:
         """The features of all tiles, and a class per permutation."""
         return {"channels": [grid**2 * channels[-1]], "classes": permutations}
@@ -81,12 +87,16 @@ class Jigsaw(Pretext):
     def cut(self, images: Tensor, cells: Tensor, places: Tensor) -> Tensor:
         """Tiles (n, tiles, 3, t, t) of these cells (n, tiles), normalised each, at places (n, tiles, 2) of 0 to 1."""
         corners, pixels = [], [side // self.grid for side in images.shape[2:]]
-        for cell, side, place in zip((cells // self.grid, cells % self.grid), pixels, places.unbind(2), strict=True):
+        for cell, side, place in zip(
+            (cells // self.grid, cells % self.grid), pixels, places.unbind(2), strict=True
+        ):
             t = max(1, round(self.tile * side))
             offsets = cell * side + (place * (side - t + 1)).long()
             corners.append(moved(offsets[..., None] + torch.arange(t), images.device))
         image = torch.arange(len(images), device=images.device)[:, None, None, None]
-        tiles = images.permute(0, 2, 3, 1)[image, corners[0][..., :, None], corners[1][..., None, :]]
+        tiles = images.permute(0, 2, 3, 1)[
+            image, corners[0][..., :, None], corners[1][..., None, :]
+        ]
         return F.layer_norm(tiles, tiles.shape[2:]).permute(0, 1, 4, 2, 3)
 
     def features(self, inputs: Tensor) -> Tensor:
@@ -103,7 +113,9 @@ class Jigsaw(Pretext):
 def permutation_set(tiles: int, count: int, seed: int = 0) -> Tensor:
     """Permutations (count, tiles), each the one of largest mean Hamming distance to those before (algorithm 1)."""
     every = np.array(list(orders(range(tiles))), np.int8).T.copy()
-    alike = np.zeros(every.shape[1], np.int32)  # places in which a permutation agrees with those chosen, added up
+    alike = np.zeros(
+        every.shape[1], np.int32
+    )  # places in which a permutation agrees with those chosen, added up
     pick, chosen = np.random.default_rng(seed).integers(len(alike)), []
     for _ in range(count):
         chosen.append(pick)

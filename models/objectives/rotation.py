@@ -12,8 +12,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.blocks.draws import Draws, moved
-from models.blocks.pretext import Pretext
+from models.blocks.augment.draws import Draws, moved
+from models.blocks.methods.pretext import Pretext
 from models.blocks.ranges import Part, Positive, Rising, Share
 
 __all__ = ["Rotation"]
@@ -49,7 +49,10 @@ class Rotation(Pretext):
         turns = (draws.first + torch.arange(n)[:, None] + torch.arange(self.rotations)) % 4
         turns = moved(turns, images.device)
         every = torch.stack([images.rot90(k, (2, 3)) for k in range(4)], 1)
-        return {"inputs": every[torch.arange(n, device=images.device)[:, None], turns], "targets": turns}
+        return {
+            "inputs": every[torch.arange(n, device=images.device)[:, None], turns],
+            "targets": turns,
+        }
 
     def predict(self, inputs: Tensor) -> Tensor:
         """Logits (n * rotations, 4); of images (n, 3, h, w) themselves (n, 4)."""

@@ -7,7 +7,7 @@ Vision", arXiv 1512.00567, section 7.
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.blocks.classifier import Classifier
+from models.blocks.methods.classifier import Classifier
 
 __all__ = ["Supervised"]
 

@@ -3,7 +3,7 @@
 Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678, section 3.2.
 """
 
-from models.blocks.design_anynet import AnyNetSpace
+from models.blocks.design.anynet import AnyNetSpace
 
 __all__ = ["AnyNetXD"]
 

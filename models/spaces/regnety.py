@@ -3,7 +3,7 @@
 Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678, section 5.
 """
 
-from models.blocks.design_regnet import RegNetSpace
+from models.blocks.design.regnet import RegNetSpace
 
 __all__ = ["RegNetY"]
 

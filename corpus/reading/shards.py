@@ -1,0 +1,140 @@
+"""Training shards: square JPEGs in tars that webdataset reads too, and index.parquet to reach any of them at once."""
+
+import mmap
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from corpus.media.images import decode
+from corpus.reading.index import INDEX, REPAIR, Ids, Targets, read_index
+
+MAPS = 512  # shards mapped at a time: each holds a file open, and 1024 is a common limit
+MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _map(folder: Path, shard: int) -> memoryview:
+    path = folder / f"{shard:05d}.tar"
+    try:
+        with path.open("rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error.strerror}); {REPAIR}") from error
+    except ValueError as error:  # mmap's word for a file of 0 bytes
+        raise ValueError(f"{path} is empty; {REPAIR}") from error
+
+
+class Shards:
+    """One split of a shard folder: `ids`, `names`, `size`, `targets`; pixels by index. Pickles as its arguments.
+
+    Decoded pixels stay in memory if all of them fit into `cache_mb`; `threads` (default: by size) decode side by side.
+    Else an image costs memory for its place (16 bytes) and its targets only: ids are read when first asked for.
+    """
+
+    def __init__(self, folder: Path, split: str, cache_mb: int = 512, threads: int | None = None):
+        self.folder, self.split, self.cache_mb = Path(folder), split, cache_mb
+        about, table = read_index(
+            self.folder / INDEX, split, ["shard", "offset", "size", "targets"]
+        )
+        self.names: list[str] = about["names"]
+        self.size: int = about["size"]
+        self.threads = threads or (min(4, len(os.sched_getaffinity(0))) if self.size >= 64 else 1)
+        self.targets = Targets(table["targets"].combine_chunks())
+        self._where = [table[name].to_numpy() for name in ("shard", "offset", "size")]
+        # where the files cannot stay in memory, a batch is asked for whole before its first image is waited for
+        self._ahead = 2 * int(self._where[2].sum(dtype=np.int64)) > MEMORY
+        self._map = lru_cache(MAPS)(partial(_map, self.folder))
+        self._pool = self._pid = self._pixels = self._filled = None
+
+    def __reduce__(self) -> tuple:
+        return Shards, (self.folder, self.split, self.cache_mb, self.threads)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @cached_property
+    def ids(self) -> Ids:
+        """The id of each image."""
+        return Ids(read_index(self.folder / INDEX, self.split, ["id"])[1]["id"])
+
+    def jpeg(self, index: int) -> bytes:
+        """The encoded image."""
+        shard, offset, size = (column[index].item() for column in self._where)
+        return bytes(self._map(shard)[offset : offset + size])
+
+    def _ask(self, indices: np.ndarray) -> None:
+        """Has the kernel load these images' pages without waiting for them."""
+        for shard, offset, size in zip(
+            *(column[indices].tolist() for column in self._where), strict=True
+        ):
+            start = offset - offset % mmap.PAGESIZE
+            self._map(shard).obj.madvise(mmap.MADV_WILLNEED, start, offset + size - start)
+
+    def _decode(self, pixels: np.ndarray, indices: np.ndarray, rows: np.ndarray) -> None:
+        """Fills these rows of `pixels` with the images `indices[rows]`, straight from the mapped files."""
+        indices = indices[rows]
+        places = (column[indices].tolist() for column in self._where)
+        for row, index, shard, offset, size in zip(
+            rows.tolist(), indices.tolist(), *places, strict=True
+        ):
+            data = self._map(shard)[offset : offset + size]
+            try:
+                shape = decode(data, pixels[row]).shape
+            except ValueError as error:
+                shape = error
+            if shape != pixels.shape[1:]:
+                raise ValueError(
+                    f"image {self.ids[index]!r} in {self.folder} is damaged ({shape}); {REPAIR}"
+                )
+
+    def _read(self, indices: np.ndarray) -> np.ndarray:
+        pixels = np.empty((len(indices), self.size, self.size, 3), np.uint8)
+        rows = np.argsort(indices)  # in the order of the files, which a disk reads faster
+        if self._ahead:
+            self._ask(indices[rows])
+        if self.threads == 1:
+            self._decode(pixels, indices, rows)
+            return pixels
+        if self._pid != os.getpid():  # threads do not survive a fork
+            self._pool, self._pid = ThreadPoolExecutor(self.threads), os.getpid()
+        list(
+            self._pool.map(
+                partial(self._decode, pixels, indices), np.array_split(rows, self.threads)
+            )
+        )
+        return pixels
+
+    def images(self, indices: Sequence[int] | np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Pixels as uint8 (n, size, size, 3)."""
+        indices = np.asarray(indices, dtype=np.int64)
+        if self._pixels is None and len(self) * self.size**2 * 3 <= self.cache_mb << 20:
+            self._pixels = np.empty((len(self), self.size, self.size, 3), np.uint8)
+            self._filled = np.zeros(len(self), bool)
+        if self._pixels is None:
+            return torch.from_numpy(self._read(indices))
+        missing = np.unique(indices[~self._filled[indices]])
+        if len(missing):
+            self._pixels[missing] = self._read(missing)
+            self._filled[missing] = True
+        return torch.from_numpy(self._pixels[indices])
+
+    def multi_hot(self, indices: Sequence[int] | np.ndarray | torch.Tensor) -> torch.Tensor:
+        """float32 (n, names): 1 at each target of each image."""
+        indices = np.asarray(indices, dtype=np.int64)
+        hot = torch.zeros(len(indices), len(self.names))
+        hot.numpy()[self.targets.of(indices)] = 1
+        return hot
+
+    def labels(self, indices: Sequence[int] | np.ndarray | torch.Tensor) -> torch.Tensor:
+        """int64 (n,): the class of each image; ValueError unless every image of the split has exactly one."""
+        if not self.targets.single:
+            raise ValueError(
+                f"{self.folder} has images of several tags; use multi_hot, or a folder under targets/"
+            )
+        return torch.from_numpy(
+            self.targets.flat[np.asarray(indices, dtype=np.int64)].astype(np.int64)
+        )

@@ -1,0 +1,205 @@
+"""Every image of a store once, square and small: the pixels that training reads, whatever the tags are.
+
+One square shard per shard of the store, kept by the digest of what it was made of, so that neither new posts nor other
+settings of the vocabulary make an older one again, and a killed build goes on.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpus.checksums import damaged, listed, write_checksums
+from corpus.media.fingerprint import fingerprint
+from corpus.media.images import BadImage, checked, decode, squared
+from corpus.sources.rows import Progress, prefetch
+from corpus.store.read import Shard, read_images, read_table, shards_of
+from corpus.store.write import add_member, swap
+
+log = logging.getLogger("tagdag")
+
+METHOD = 1  # of squaring and of the fingerprint: a change makes all squares anew
+LEAST = 64  # pixels that a fingerprint wants
+INDEX = pa.schema(
+    {
+        "offset": pa.int64(),
+        "size": pa.int32(),
+        "sha256": pa.binary(32),
+        "code": pa.binary(16),
+        "reason": pa.string(),
+    }
+)
+
+
+def _square(size: int, member: tuple[str, bytes]) -> tuple[bytes, bytes, bytes, str]:
+    """(square JPEG, SHA-256 of the bytes, fingerprint, why there is no square) of one image."""
+    data = member[1]
+    digest = hashlib.sha256(data).digest()
+    try:
+        picture = checked(data, max(2 * size, LEAST))
+        fits = picture.plain and (picture.width, picture.height) == (size, size)
+        square = data if fits else squared(picture.pixels, size)
+        return square, digest, fingerprint(picture.pixels).tobytes(), ""
+    except BadImage as error:
+        return b"", digest, bytes(16), str(error)
+
+
+class Squares(NamedTuple):
+    """A square shard: `images.tar`, and a row per image of the store's shard in index.parquet."""
+
+    shard: Shard
+    folder: Path
+
+    @property
+    def tar(self) -> Path:
+        """The square JPEGs."""
+        return self.folder / "images.tar"
+
+    def table(self) -> pa.Table:
+        """offset, size, sha256, code, reason (empty, or why there is no square) of each image of the shard."""
+        return pq.read_table(self.folder / "index.parquet")
+
+
+def make(folder: Path, shard: Shard, size: int, into: Path, threads: int) -> Iterator[int]:
+    """Writes the square shard `into`; yields the number of images done so far."""
+    part = into.with_name(f".{into.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    rows = []
+    with tarfile.open(part / "images.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+        for jpeg, *others in prefetch(partial(_square, size), read_images(folder, shard), threads):
+            offset = add_member(tar, f"{len(rows):06d}.jpg", jpeg) if jpeg else 0
+            rows.append((offset, len(jpeg), *others))
+            yield len(rows)
+    columns = zip(*rows, strict=True) if rows else [[] for _ in INDEX]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, INDEX, strict=True)]
+    pq.write_table(pa.table(arrays, schema=INDEX), part / "index.parquet", compression="zstd")
+    write_checksums(part, {})
+    swap(part, into)
+
+
+def memory_of(cache: Path) -> Path:
+    """The file, beside the cache, that remembers which of its files were hashed."""
+    return cache.with_name(f"{cache.name}.sha256.json")
+
+
+def cached(cache: Path) -> Iterator[tuple[Path, str]]:
+    """All files of the cache with the SHA-256s that they were written with."""
+    for folder in sorted(path for path in cache.glob("[!.]*") if path.is_dir()):
+        with suppress(
+            ValueError
+        ):  # of an unfinished or older one, which is made again when it is wanted
+            yield from ((folder / name, sha256) for name, sha256 in listed(folder).items())
+
+
+def intact(folder: Path, memory: Path) -> bool:
+    """Whether a square shard is there, and as it was written; a damaged one is told, and is to be made again."""
+    try:
+        bad = damaged([(folder / name, sha256) for name, sha256 in listed(folder).items()], memory)
+    except ValueError as error:
+        bad = [error] if folder.exists() else []
+    for each in bad:
+        log.warning("%s: the square images are made again", each)
+    return folder.exists() and not bad
+
+
+def squares_of(
+    store: Path, size: int, cache: Path, threads: int = 2, progress: Progress | None = None
+) -> list[Squares]:
+    """The square shards of a store, in its order; those of `cache` are used again where they are intact."""
+    shards = shards_of(store)
+    total, before, found = sum(shard.records for shard in shards), 0, []
+    for shard in shards:
+        into = cache / f"{shard.tar[:24]}-{size}-{METHOD}"
+        if not intact(into, memory_of(cache)):
+            for done in make(store, shard, size, into, threads):
+                if progress:
+                    progress(before + done, total, f"{store.name}: images")
+        before += shard.records
+        found.append(Squares(shard, into))
+    return found
+
+
+def forget(cache: Path, used: list[Squares]) -> None:
+    """Removes from the cache what nothing uses any more."""
+    keep = {squares.folder.name for squares in used}
+    for folder in cache.glob("*") if cache.exists() else ():
+        if folder.is_dir() and folder.name not in keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fixed(column: pa.ChunkedArray) -> np.ndarray:
+    """The bytes of a column of fixed-size binary values, one after the other, uint8."""
+    width = column.type.byte_width
+    parts = [
+        np.frombuffer(c.buffers()[1], np.uint8, len(c) * width, c.offset * width)
+        for c in column.chunks
+        if len(c)
+    ]
+    return np.concatenate([np.empty(0, np.uint8), *parts])
+
+
+class Side:
+    """All images of a store for the search of duplicates: digests uint8 (n, 32), codes uint64 (n, 2), pixels by row."""
+
+    def __init__(self, squares: list[Squares], size: int):
+        self.size = size
+        tables = [one.table() for one in squares]
+        table = pa.concat_tables(tables) if tables else INDEX.empty_table()
+        self.digests = _fixed(table["sha256"]).reshape(-1, 32)
+        self.codes = _fixed(table["code"]).view(np.uint64).reshape(-1, 2)
+        self.usable = np.flatnonzero(table["size"].to_numpy() > 0)
+        self._where = np.stack([table["offset"].to_numpy(), table["size"].to_numpy()], 1)
+        self._tars = [one.tar for one in squares]
+        self._shard = np.repeat(np.arange(len(tables)), [len(one) for one in tables])
+
+    def jpeg(self, row: int) -> bytes:
+        """The square JPEG of one usable row."""
+        offset, size = self._where[row].tolist()
+        with self._tars[self._shard[row]].open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+    def pixels(self, rows: np.ndarray) -> np.ndarray:
+        """uint8 (n, size, size, 3) of usable rows."""
+        return np.stack([decode(self.jpeg(row)) for row in rows.tolist()])
+
+
+class Store(NamedTuple):
+    """A store with its square images: `hashtags`, or `targets/<set>`."""
+
+    name: str
+    folder: Path
+    squares: list[Squares]
+    ids: pa.ChunkedArray
+    side: Side
+
+
+def opened(name: str, folder: Path, size: int, cache: Path, progress: Progress | None) -> Store:
+    """The images of a store made square, those of an earlier build taken again."""
+    squares = squares_of(folder, size, cache, progress=progress)
+    ids = [read_table(folder, one.shard, {"id": pa.string()})["id"] for one in squares]
+    column = pa.chunked_array([chunk for part in ids for chunk in part.chunks], pa.string())
+    return Store(name, folder, squares, column, Side(squares, size))
+
+
+def link(store: Store, into: Path) -> dict[str, str]:
+    """The tars of a store's square images in `into`, as hard links: not stored twice. Their names and SHA-256s."""
+    sums = {}
+    for one in store.squares:
+        sums[f"{one.shard.name}.tar"] = listed(one.folder)[one.tar.name]
+        try:
+            os.link(one.tar, into / f"{one.shard.name}.tar")
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(one.tar, into / f"{one.shard.name}.tar")
+    return sums

@@ -1,0 +1,196 @@
+"""Params sections become calls: a section's keys are checked against a signature, its name against a folder."""
+
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from functools import reduce
+from importlib import import_module
+from operator import or_
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin
+
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic refuses typing's own before Python 3.12
+
+LONGEST = 100  # letters of a wrong value that a message repeats
+
+
+def options(
+    function: Callable,
+    section: dict,
+    where: str,
+    given: Collection[str] = (),
+    ranges: Mapping[str, Any] = {},
+) -> dict[str, Any]:
+    """The section's values, converted to the types of the function's parameters; defaults stay with the function.
+
+    where: path of the section in params.yaml, for messages. given: parameters that the caller passes itself.
+    ranges: types in the place of those that a library's function has.
+    Raises ValueError that names every unknown or missing key and every wrong value, and how to mend each.
+    """
+    fields = _fields(function, given, ranges)
+    if not isinstance(section, dict):
+        keys = ", ".join(fields)
+        raise ValueError(f"{where}: found {section!r}, expected keys and values: {keys}")
+    # a TypedDict, because keys such as `copy` or `model_name` would clash with a BaseModel's own attributes
+    schema = TypedDict("schema", fields)
+    schema.__pydantic_config__ = ConfigDict(
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        allow_inf_nan=False,
+    )
+    try:
+        return TypeAdapter(schema).validate_python(section)
+    except ValidationError as error:
+        raise ValueError(_told(error.errors(), section, where, fields, given)) from None
+
+
+def _fields(
+    function: Callable,
+    given: Collection[str],
+    ranges: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Parameter names and types that a section may set."""
+    fields = {}
+    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        if name in given or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        kind = Any if parameter.annotation is parameter.empty else parameter.annotation
+        kind = _exact(ranges.get(name, kind))
+        fields[name] = kind if parameter.default is parameter.empty else NotRequired[kind]
+    return fields
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        raise ValueError("give a number, no word and no quotes")
+    return value
+
+
+def _exact(kind: Any) -> Any:
+    """The type with numbers made of neither words nor true and false, as pydantic would."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind in (int, float):
+        return Annotated[kind, BeforeValidator(_number)]
+    if origin is Annotated:
+        return Annotated[_exact(inner[0]), *inner[1:]]
+    if origin in (None, Literal, Callable):
+        return kind
+    exact = tuple(map(_exact, inner))
+    return reduce(or_, exact) if origin in (Union, UnionType) else origin[exact]
+
+
+def _told(faults: list, section: dict, where: str, fields: dict, given: Collection[str]) -> str:
+    """What pydantic found, one sentence for each key."""
+    keys, values = [], {}
+    for fault in faults:
+        if sentence := _key_fault(fault, fields, given):
+            keys.append(sentence)
+            continue
+        place = ".".join([where, *_place(section, fault["loc"])])
+        found = f"{place} = {repr(fault['input'])[:LONGEST]}"
+        values.setdefault(found, []).append(fault["msg"].removeprefix("Value error, "))
+    told = [f"{found}: {', or '.join(dict.fromkeys(reasons))}" for found, reasons in values.items()]
+    if keys:
+        told.insert(0, f"{where}: {'; '.join(keys)} (keys: {', '.join(fields) or 'none'})")
+    return "; ".join(told)
+
+
+def _key_fault(fault: dict, fields: dict, given: Collection[str]) -> str:
+    """One sentence on a key that is missing or too many; nothing for a wrong value."""
+    key = str(fault["loc"][0])
+    if fault["type"] == "missing":
+        return f"missing key '{key}', add it"
+    if fault["type"] != "extra_forbidden" or len(fault["loc"]) > 1:
+        return ""
+    if key in given:
+        return f"key '{key}' is set by the code, remove it"
+    return f"unknown key '{key}'{_nearest(key, fields)}"
+
+
+def _place(section: Any, location: tuple) -> list[str]:
+    """Keys and indices on the way to a wrong value, without the types that pydantic tried there."""
+    place = []
+    for step in location:
+        keys = section if isinstance(section, dict) else ()
+        if isinstance(section, list | tuple):
+            keys = range(len(section))
+        if step in keys:
+            section = section[step]
+            place.append(str(step))
+    return place
+
+
+def _nearest(word: str, known: Collection[str]) -> str:
+    close = get_close_matches(word, known, n=1, cutoff=0.5)
+    return f", did you mean '{close[0]}'?" if close else ", remove it"
+
+
+def choices(kind: str) -> list[str]:
+    """Names that a section of this kind may carry: the files of models/<kind>, or of metrics."""
+    folder = Path(import_module(_package(kind)).__file__).parent
+    return sorted(
+        path.stem
+        for path in folder.glob("*.py")
+        if path.stem != "__init__" and path.stem.isidentifier()
+    )
+
+
+def _package(kind: str) -> str:
+    assert kind in ("backbones", "heads", "objectives", "spaces", "metrics"), (
+        f"no folder of plug-ins: {kind}"
+    )
+    return "metrics" if kind == "metrics" else f"models.{kind}"
+
+
+def plugin(kind: str, name: Any, where: str) -> Callable:
+    """The class that heads `__all__` of the plug-in called `name`; ValueError lists the folder's names."""
+    known = choices(kind)
+    if name not in known:
+        raise ValueError(
+            f"{where}: unknown name {name!r}{_nearest(str(name), known)} (names: {', '.join(known)})"
+        )
+    module = import_module(f"{_package(kind)}.{name}")
+    return getattr(module, module.__all__[0])
+
+
+def call(
+    kind: str, section: dict, where: str, given: Collection[str] = ()
+) -> tuple[Callable, dict[str, Any]]:
+    """The plug-in `section["name"]` of a folder, and the section's other keys as `options` has them."""
+    if not isinstance(section, dict) or "name" not in section:
+        raise ValueError(
+            f"{where}: found {section!r}, expected a section with a name, one of: {', '.join(choices(kind))}"
+        )
+    found = plugin(kind, section["name"], where)
+    settings = {key: value for key, value in section.items() if key != "name"}
+    return found, options(found, settings, where, given)
+
+
+def build(kind: str, section: dict, /, where: str = "", **given: Any) -> Any:
+    """The plug-in `section["name"]` of a folder, called with the section's other keys and what the caller gives.
+
+    build("backbones", {"name": "regnet", "depth": 22, ...}, where="pretrain.backbone"). Raises ValueError as `options`.
+    """
+    found, settings = call(kind, section, where or kind, given)
+    with located(where or kind):
+        return found(**settings, **given)
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Names the section in a ValueError of what is made from it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def complete(kind: str, section: dict, where: str = "") -> dict[str, Any]:
+    """The section with its plug-in's defaults written out; raises ValueError as `build`."""
+    found, settings = call(kind, section, where or kind)
+    bound = inspect.signature(found).bind(**settings)
+    bound.apply_defaults()
+    return {"name": section["name"], **bound.arguments}

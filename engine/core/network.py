@@ -1,0 +1,47 @@
+"""A network from sections of params.yaml: backbone and head inside an objective, which is what the loop trains."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from engine.core import checkpoint
+from engine.core.build import build, call
+
+
+def parts(section: dict[str, Any]) -> dict[str, Any]:
+    """Of a stage's section, the sections that `network` is built from and that `save` keeps."""
+    return {name: section[name] for name in ("backbone", "objective", "head")}
+
+
+def network(
+    backbone: dict[str, Any],
+    objective: dict[str, Any],
+    head: dict[str, Any],
+    classes: int,
+    where: str = "network",
+) -> nn.Module:
+    """The objective around a new backbone and head; ValueError names a wrong key or plug-in of any of the sections.
+
+    classes: those of the data; an objective that makes its own targets has its own.
+    """
+    trunk = build("backbones", backbone, where=f"{where}.backbone")
+    method, settings = call("objectives", objective, f"{where}.objective", ("backbone", "head"))
+    sizes = method.head_sizes(trunk.channels, classes, **settings)
+    top = build("heads", head, where=f"{where}.head", **sizes)
+    return method(**settings, backbone=trunk, head=top)
+
+
+def save(
+    path: Path, module: nn.Module, sections: dict[str, Any], names: list[str], **about: Any
+) -> None:
+    """Write a network with the sections and class names that `restore` needs, and what else is to be known about it."""
+    checkpoint.save(path, module.export(), {"sections": sections, "names": names} | about)
+
+
+def restore(path: Path) -> tuple[nn.Module, list[str]]:
+    """The network of a weight file, rebuilt from the sections inside it, and its class names."""
+    tensors, metadata = checkpoint.load(path)
+    module = network(**metadata["sections"], classes=len(metadata["names"]))
+    checkpoint.load_weights(module, tensors)
+    return module, metadata["names"]

@@ -1,0 +1,161 @@
+"""Stepwise expansion: a small network grown along one axis at a time, each time the one that pays most.
+
+Feichtenhofer 2020, "X3D: Expanding Architectures for Efficient Video Recognition", arXiv 2004.04730, section 3.2:
+coordinate descent in steps that double the complexity, then a contraction of the last step to the target. Of its six
+axes the two of time, frame rate and duration, have no meaning for images; the other four are those of `AXES`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from math import ceil, log
+from typing import Any
+
+from engine.core.build import build
+from engine.measure.complexity import measure
+from models.blocks.layers.anynet import fit_groups
+
+Axis = Callable[[Any], Iterator[Any]]  # designs expanded along the axis, ever more complex
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A design tried in a step, and the axis that it was expanded along."""
+
+    axis: str
+    design: Any
+    complexity: float
+    score: float
+
+
+def expand(
+    base: Any,
+    axes: Mapping[str, Axis],
+    complexity: Callable[[Any], float],
+    score: Callable[[Any], float],
+    target: float,
+    factor: float = 2.0,
+    tolerance: float = 0.1,
+) -> list[list[Trial]]:
+    """The trials of every step, the best first: that of the last step is the design of about the target's complexity.
+
+    A step tries each axis that multiplies the complexity by `factor`, and goes on from the best score; when it has gone
+    beyond the target, a last step of one trial repeats its axis by less. `tolerance`: how far off, as a share, both may
+    be. Nothing is kept here: a `score` that remembers its designs makes a run that was cut short go on where it was.
+    ValueError where no axis gets there.
+    """
+    if not 0 < complexity(base) < target or factor <= 1:
+        raise ValueError(
+            f"a design of complexity {complexity(base):g} is not expanded to {target:g} by {factor:g}"
+        )
+
+    def tried(design: Any, names: Mapping[str, Axis], goal: float) -> list[Trial]:
+        found = {name: nearest(axis(design), complexity, goal) for name, axis in names.items()}
+        close = {
+            name: each
+            for name, each in found.items()
+            if each and abs(each[1] / goal - 1) <= tolerance
+        }
+        if not close:
+            raise ValueError(
+                f"{', '.join(names)}: none expands {design} to a complexity of {goal:g}, give or take "
+                f"{100 * tolerance:g} %: allow a larger tolerance, or start from a larger design"
+            )
+        trials = [Trial(name, *each, score(each[0])) for name, each in close.items()]
+        return sorted(trials, key=lambda trial: -trial.score)
+
+    steps, before, now = [], base, complexity(base)
+    while now < target * (1 - tolerance):
+        steps.append(tried(before := steps[-1][0].design if steps else base, axes, factor * now))
+        now = steps[-1][0].complexity
+    if now > target * (1 + tolerance):
+        last = steps[-1][0].axis
+        steps.append(tried(before, {last: axes[last]}, target))
+    return steps
+
+
+def nearest(
+    designs: Iterator[Any], complexity: Callable[[Any], float], goal: float
+) -> tuple[Any, float] | None:
+    """(design, its complexity) nearest to the goal of ever more complex designs; None of none."""
+    below = None
+    for design in designs:
+        now = complexity(design)
+        if now >= goal:
+            above = design, now
+            return above if below is None or now / goal <= goal / below[1] else below
+        below = design, now
+    return below
+
+
+# ---- designs {"backbone": a section of kind anynet, "resolution": pixels}
+
+
+def flops(design: dict[str, Any]) -> int:
+    """Multiply-adds of the backbone."""
+    side = design["resolution"]
+    return measure(build("backbones", design["backbone"]), (3, side, side))["flops"]
+
+
+def depth(design: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """One block more at a time, in the stage that lags most behind a common factor (Webster's apportionment)."""
+    depths = list(design["backbone"]["depths"])
+    first = tuple(depths)
+    while True:
+        stage = max(range(len(first)), key=lambda i: first[i] / (2 * depths[i] + 1))
+        depths[stage] += 1
+        yield design | {"backbone": design["backbone"] | {"depths": list(depths)}}
+
+
+def width(design: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All widths, inside and outside of the bottlenecks, by a common factor."""
+    return _widened(design, lambda w, factor: max(w, 8 * round(w * factor / 8)))
+
+
+def bottleneck(design: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The widths inside of the bottlenecks by a common factor: smaller bottleneck ratios."""
+    return _widened(design, lambda w, factor: w)
+
+
+def resolution(design: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Two pixels more at a time."""
+    return (design | {"resolution": side} for side in count(design["resolution"] + 2, 2))
+
+
+AXES: dict[str, Axis] = {
+    "depth": depth,
+    "width": width,
+    "bottleneck": bottleneck,
+    "resolution": resolution,
+}
+
+
+def _widened(
+    design: dict[str, Any], outer: Callable[[int, float], int]
+) -> Iterator[dict[str, Any]]:
+    """Widths inside of the bottlenecks by a factor that grows, those outside by what `outer` makes of it."""
+    section = last = design["backbone"]
+    b = section["bottleneck_ratios"]
+    widths, groups = fit_groups(section["widths"], b, section["group_widths"])
+    inner = [round(w / ratio) for w, ratio in zip(widths, b, strict=True)]
+    for percent in count(101):
+        scaled = [outer(w, percent / 100) for w in widths]
+        wanted = [v * percent / 100 for v in inner]
+        ratios = [_ratio(*stage) for stage in zip(scaled, wanted, groups, strict=True)]
+        grown = section | {"widths": scaled, "bottleneck_ratios": ratios, "group_widths": groups}
+        if grown != last:
+            yield design | {"backbone": (last := grown)}
+
+
+def _ratio(w: int, v: float, g: int) -> float:
+    """The bottleneck ratio with which AnyNetX builds width w, and inside the multiple of g nearest to v channels."""
+    for inner in sorted(range(g, ceil(2 * v) + g + 1, g), key=lambda each: abs(log(each / v))):
+        ratio = (
+            ceil(1e6 * w / inner) / 1e6
+        )  # never too small for `w`, which is cut to a whole number
+        try:
+            if fit_groups([w], [ratio], [g]) == ([w], [g]):
+                return ratio
+        except ValueError:
+            pass
+    raise ValueError(f"no bottleneck of about {v:g} channels fits a width of {w} and groups of {g}")

@@ -1,0 +1,166 @@
+"""What a network costs when it runs, per batch size, in use and in training, with device and clock named."""
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.core.allocator import OutOfMemory, keep_freed_memory, out_of_memory
+from engine.core.cores import processor
+from engine.core.numerics import numerics
+from engine.measure.repeats import quiet
+from engine.measure.timing import CLOCKS, images, placed, timed
+
+
+def device_name(where: torch.device) -> str:
+    """The GPU's product name, or the CPU's with the number of threads that torch uses."""
+    if where.type == "cuda":
+        return torch.cuda.get_device_name(where)
+    return f"{processor()} ({torch.get_num_threads()} threads)"
+
+
+def _peak_bytes(call: Callable[[], object], where: torch.device) -> int:
+    """Largest sum of tensor bytes alive during the call: the allocator's on a GPU, the profiler's records on a CPU."""
+    if where.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(where)
+        before = torch.cuda.memory_allocated(where)
+        call()
+        torch.cuda.synchronize(where)
+        return torch.cuda.max_memory_allocated(where) - before
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profiler:
+        call()
+    events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
+    alive = peak = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        alive += event.nbytes()
+        peak = max(peak, alive)
+    return peak
+
+
+def _bytes(tensors: Sequence[Tensor]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)
+
+
+def _inference(network: nn.Module, inputs: Tensor) -> tuple[Callable[[], object], int]:
+    """A forward pass, and the bytes of the weights."""
+    return torch.inference_mode()(lambda: network(inputs)), _bytes(
+        [*network.parameters(), *network.buffers()]
+    )
+
+
+def _training(network: nn.Module, inputs: Tensor) -> tuple[Callable[[], object], int]:
+    """Forward, backward and SGD's update of a copy, and the bytes of weights and momentum."""
+    learner = copy.deepcopy(network).train()
+    weights = [p for p in learner.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(weights, lr=1e-3, momentum=0.9, nesterov=True)
+
+    def step() -> None:
+        learner(inputs).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step, _bytes([*learner.parameters(), *learner.buffers(), *weights])
+
+
+MODES = {
+    "inference": (_inference, 1),
+    "training": (_training, 2),
+}  # batch norm cannot learn from a single value
+
+
+def _row(
+    network: nn.Module,
+    mode: str,
+    batch: int,
+    size: int,
+    where: torch.device,
+    patience: float,
+    *limits: float,
+) -> dict[str, Any]:
+    """Latency, throughput and peak memory at one batch size, and what the machine did meanwhile."""
+    call, held = MODES[mode][0](network, images(batch, size, where))
+    taken, meanwhile = quiet(partial(timed, call, where, *limits), patience)
+    p50, p95, p99 = (
+        1e3 * taken.quantile(torch.tensor([0.5, 0.95, 0.99], dtype=taken.dtype))
+    ).tolist()
+    return {
+        "mode": mode,
+        "batch": batch,
+        "latency_p50_ms": p50,
+        "latency_p95_ms": p95,
+        "latency_p99_ms": p99,
+        "images_per_second": 1e3 * batch / p50,
+        "peak_memory_mib": (held + _peak_bytes(call, where)) / 2**20,
+        "runs": len(taken),
+        **meanwhile,
+    }
+
+
+def _fitting(measured: Callable[[int], dict[str, Any]], asked: int, least: int) -> dict[str, Any]:
+    """What is measured with the batch asked for, or with half of it as often as memory runs out."""
+    batch = asked
+    while True:
+        try:
+            return measured(batch) | {"asked": asked}
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            if batch <= least:
+                raise OutOfMemory(
+                    f"even with a batch of {batch}: take a smaller network or size"
+                ) from None
+        batch = max(
+            least, batch // 2
+        )  # out of the handler, which keeps the tensors of the failed call alive
+        torch.cuda.empty_cache()
+
+
+@numerics()
+def profile(
+    network: nn.Module,
+    size: int,
+    where: torch.device,
+    batches: Sequence[int] = (1, 64),
+    runs: int = 100,
+    seconds: float = 1.0,
+    training: bool = True,
+    patience: float = 0.0,
+) -> dict[str, Any]:
+    """Latency of one image (p50, p95, p99), images/s and peak memory at the largest of `batches`; `costs`: all of them.
+
+    A row of `costs` is of one mode, inference or training (forward, backward, update), and one batch of float32
+    (n, 3, size, size); its batch is less than the one `asked` for where memory ran out. Peak memory is that of weights,
+    momentum and the largest sum of other tensors alive, inputs left out. `seconds` bounds each row's timed runs.
+    A row is measured again until three quiet repeats agree, for `patience` seconds at most, and told
+    as their median; `latency_spread` is by which share of it they differ. `busy`: False, or why the
+    times are not to be compared: the machine was not quiet (engine/measure/load.py), or repeats differ.
+    Whole float32 and exact kernels, as accuracy is measured with.
+    """
+    keep_freed_memory()  # as training does, else a CPU's times are those of fresh pages
+    network, rows = placed(network, where).eval(), []
+    for mode in MODES if training else ["inference"]:
+        least = MODES[mode][1]
+
+        def measured(batch: int, mode: str = mode) -> dict[str, Any]:
+            return _row(network, mode, batch, size, where, patience, runs, seconds)
+
+        rows += [
+            _fitting(measured, asked, least) for asked in sorted({1, *batches}) if asked >= least
+        ]
+    used = [row for row in rows if row["mode"] == "inference"]
+    return {
+        **{f"latency_p{p}_ms": used[0][f"latency_p{p}_ms"] for p in (50, 95, 99)},
+        "latency_spread": used[0]["latency_spread"],
+        **{key: used[-1][key] for key in ("images_per_second", "peak_memory_mib", "batch")},
+        "device": device_name(where),
+        "clock": CLOCKS[where.type],
+        "dtype": "float32",
+        "busy": used[0]["busy"] or used[-1]["busy"],  # of the times above; each row has its own
+        **{key: max(row[key] for row in rows) for key in ("load", "stolen", "waited")},
+        "costs": rows,
+    }

@@ -1,0 +1,57 @@
+"""How well a network predicts: the accuracy metric, fed with every sample."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.core.allocator import OutOfMemory, out_of_memory
+from engine.training.distributed import team
+from engine.training.loop import predict
+from engine.training.reading import Samples
+from metrics.accuracy import Accuracy
+
+BATCH = 512  # images of a forward pass, where memory allows
+
+
+def predicted(
+    module: nn.Module, samples: Samples, rows: slice = slice(None), call: str = "predict"
+) -> Iterator[tuple[Tensor, Any]]:
+    """Yield (outputs, targets) of `predict`, with half as many images in a pass when memory runs out.
+
+    It goes on with the images that are still to come, and their test views stay the same. OutOfMemory
+    when a single image does not fit.
+    """
+    first, last, _ = rows.indices(len(samples))
+    batch = BATCH
+    while first < last:
+        try:
+            for found in predict(module, samples, call, batch, slice(first, last)):
+                yield found
+                first += batch
+            return
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            reason = str(error).splitlines()[0][:200]
+        # out of the handler, which keeps the tensors of the failed pass alive
+        if batch == 1:
+            raise OutOfMemory(
+                f"one image does not fit into memory: {reason}: take a smaller network"
+            )
+        batch //= 2
+        torch.cuda.empty_cache()
+
+
+def accuracy(module: nn.Module, samples: Samples) -> Accuracy:
+    """The metric after the test views of all samples; of an image with several hashtags, any is a hit.
+
+    A pretext task is measured on its own targets: rotated images, puzzles or pixels are what is counted,
+    as if those of one image were independent.
+    Several workers predict a part each, and all have the whole metric. OutOfMemory as `predicted`.
+    """
+    metric, workers = Accuracy(), team()
+    for scores, targets in predicted(module, samples, workers.part(len(samples))):
+        metric.update(scores, targets)
+    return workers.merged(metric)

@@ -1,0 +1,47 @@
+"""How many threads a training that has the machine for itself is fastest with: measured, not assumed.
+
+Two threads on two quiet cores gain a third to a half on large batches and nothing on small ones; beside a neighbour
+they lose. Sums are rounded in another order with another number, so that a result depends on it: who asks keeps it.
+"""
+
+import copy
+import time
+from statistics import median
+
+import torch
+from torch import nn
+
+from engine.core.threads import threads
+from engine.training.distributed import ALONE
+from engine.training.plan import viewed
+from engine.training.reading import Samples, Step
+from engine.training.recipe import Recipe
+from engine.training.step import Learner
+
+ROUNDS = 5  # of a step with each number; the first is a warm-up
+WORTH = 0.9  # more threads have to take less than this share of the time of fewer
+
+
+def fastest(
+    objective: nn.Module, samples: Samples, recipe: Recipe, seed: int, numbers: list[int]
+) -> int:
+    """The number of threads, of `numbers` in rising order, with which a training step takes least.
+
+    Steps are those of a copy: weights and random numbers of the process stay as they are. They take turns, so that what
+    else the machine does falls on all of them.
+    """
+    rows = torch.arange(min(recipe.batch, len(samples)))
+    step = Step(0, samples.images(rows), samples.targets(rows), 0, len(rows), 1.0)
+    taken: dict[int, list[float]] = {number: [] for number in numbers}
+    with torch.random.fork_rng(devices=[]):
+        learner = Learner(copy.deepcopy(objective), recipe, ALONE)
+        for number in ROUNDS * numbers:
+            with threads(number):
+                begun = time.perf_counter()
+                learner.step(viewed(learner.objective, step, seed), 0.0, step).item()
+                taken[number].append(time.perf_counter() - begun)
+    best = numbers[0]
+    for number in numbers[1:]:
+        if median(taken[number][1:]) < WORTH * median(taken[best][1:]):
+            best = number
+    return best

@@ -1,0 +1,69 @@
+"""Features of frozen backbones: what linear probes and nearest neighbours are fitted on.
+
+Kept in memory; in a folder too where `keep_in` names one, so that arms in several processes compute them once.
+"""
+
+import fcntl
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from engine.core import checkpoint
+from engine.core.checkpoint import checksum
+from engine.core.digest import digest
+from engine.core.samples import Rows
+from engine.training.distributed import device
+from engine.training.loop import predict
+
+KEPT = 8  # splits: training and validation images, seen by a pretrained backbone and by those of three seeds
+_kept: dict[tuple, Tensor] = {}
+_folder: Path | None = None
+
+
+def keep_in(folder: Path | None) -> None:
+    """Share features with other processes in files of this folder from now on; None: no longer."""
+    global _folder
+    _folder = folder
+
+
+def features(module: nn.Module, samples: Rows) -> tuple[Tensor, Tensor]:
+    """Pooled features (n, d) and labels (n,); computed once per weights, split and size, and always for a whole split.
+
+    Whole, so that they do not depend, in their last bits, on who asked first.
+    """
+    shards = samples.shards
+    key = (
+        checksum(module.backbone.state_dict(), {}),
+        type(module.head).pool,
+        digest(shards.folder / "index.parquet"),
+    )
+    key += (shards.split, samples.size)
+    if key not in _kept:
+        if len(_kept) == KEPT:
+            del _kept[next(iter(_kept))]
+        _kept[key] = _shared(module, samples, key)
+    where = torch.arange(len(samples)) if samples.rows is None else samples.rows
+    return _kept[key][where].to(device()), samples.targets(torch.arange(len(samples))).to(device())
+
+
+def _shared(module: nn.Module, samples: Rows, key: tuple) -> Tensor:
+    """Features of a whole split from the folder; others wait while this process computes what it lacks."""
+    if _folder is None:
+        return _computed(module, samples)
+    _folder.mkdir(parents=True, exist_ok=True)
+    weights, pool, *rest = key
+    file = (
+        _folder / f"{digest(weights, f'{pool.__module__}.{pool.__qualname__}', *rest)}.safetensors"
+    )
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # which the kernel drops when its process dies
+        if not file.exists():
+            checkpoint.save(file, {"features": _computed(module, samples)}, {})
+    return checkpoint.load(file)[0]["features"]
+
+
+def _computed(module: nn.Module, samples: Rows) -> Tensor:
+    outputs = predict(module, replace(samples, rows=None), "features")
+    return torch.cat([output.cpu() for output, _ in outputs])

@@ -1,0 +1,83 @@
+"""Test images that the posts hold in another form: neighbours by the pretrained network, checked in their pixels.
+
+Mahajan et al. 2018 (arXiv 1805.00932): k = 21 nearest neighbours by R-MAC features, the candidates then checked.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from corpus.duplicates.overlap import SAME, verify
+from corpus.duplicates.search import NEIGHBOURS, knn, neighbour_pairs
+from corpus.reading.shards import Shards
+from engine.core.numerics import numerics
+from engine.training.distributed import device
+from engine.training.meter import Progress
+from engine.twins.features import features
+
+BATCH = 256
+ENLARGED = (
+    64  # px at least, so that the last map of a network for small images has regions to pool over
+)
+
+
+def _batches(objective: nn.Module, shards: Shards, rows: Tensor | None = None) -> Iterator[Tensor]:
+    size = max(ENLARGED, shards.size)
+    rows = torch.arange(len(shards)) if rows is None else rows
+    for batch in rows.split(BATCH):
+        images = objective.plain(shards.images(batch).to(device()))
+        yield F.interpolate(images, size=size, mode="bilinear") if size > shards.size else images
+
+
+@numerics()
+def indexed(objective: nn.Module, shards: Shards, rows: Tensor | None = None) -> Tensor:
+    """R-MAC features (n, channels) of these rows, all when None: what neighbours are searched by."""
+    # the whole of it: what `plain` normalises with has to be where its images are
+    objective.to(device(), memory_format=torch.channels_last).eval()
+    return features(objective.backbone, _batches(objective, shards, rows))
+
+
+@numerics()
+def learnt_twins(
+    objective: nn.Module,
+    posts: Sequence[Shards],
+    test: Shards,
+    k: int = NEIGHBOURS,
+    progress: Progress | None = None,
+    index: Tensor | None = None,
+    rows: Tensor | None = None,
+) -> np.ndarray:
+    """int64 (rows,): the post that shows a test image too, scaled, cropped, recompressed or grey.
+
+    The best of them, as its row in all `posts`; -1: there is none.
+
+    `posts` are splits of the pretraining shards; `objective` is a network pretrained on them, `index` what `indexed`
+    made of all of them, if that is at hand. `rows`: of the test images, all when None.
+    """
+    rows = torch.arange(len(test)) if rows is None else rows
+    show = progress or (lambda *_: None)
+    if index is None:
+        index = torch.cat([indexed(objective, split) for split in posts])
+    pairs = neighbour_pairs(*knn(index, indexed(objective, test, rows), k), least=0.0)
+    starts = np.cumsum([0, *(len(split) for split in posts)])
+
+    def load(rows: np.ndarray) -> np.ndarray:
+        split = np.searchsorted(starts, rows, "right") - 1
+        pixels = np.empty((len(rows), test.size, test.size, 3), np.uint8)
+        for number in np.unique(split):
+            mine = split == number
+            pixels[mine] = posts[number].images(rows[mine] - starts[number]).numpy()
+        return pixels
+
+    found, best = np.full(len(rows), -1, np.int64), np.full(len(rows), SAME, np.float32)
+    parts = np.array_split(pairs, max(1, len(pairs) // 4096))
+    for done, part in enumerate(parts):
+        show(done, len(parts), "duplicates by the pretrained network")
+        scores = verify(load, lambda some: test.images(rows[some]).numpy(), part[:, 0], part[:, 1])
+        for (post, image), score in zip(part.tolist(), scores.tolist(), strict=True):
+            if score > best[image] or (found[image] < 0 and score >= SAME):
+                found[image], best[image] = post, score
+    return found

@@ -1,0 +1,167 @@
+"""Everything that can be wrong with params.yaml, found before the first stage runs.
+
+The cheap things first: every key and number against the range that its signature has, names, then
+what is made from them. flows/cli/checksearch.py has what is the search's own, flows/cli/checkcosts.py the
+size of the images, flows/cli/checkdata.py the labels; flows/cli/checkrecipe.py notes what surprises.
+"""
+
+import itertools
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+
+from corpus.names import checked_name, checked_set
+from engine.core.build import call, options, plugin
+from engine.core.network import network
+from engine.training.optimizers import called, optimizer
+from engine.training.recipe import Recipe
+from engine.transfer.finetuning import probe
+from engine.transfer.tuning import INITS, KEYS, WHERE, combinations
+from flows.cli import checkcosts, checkdata, checkrecipe, checksearch
+from flows.cli.sections import complete
+from flows.running.settings import PARAMS, STAGES, load
+
+MOST = 10_000  # combinations of a grid's values, each of which is a training
+
+
+def check() -> list[str]:
+    """What is to be noted; ValueError for the first section that is wrong, with cause and fix.
+
+    Nested sections, plug-ins and the data are looked at too, before anything runs or is deleted.
+    """
+    params = load()
+    for place, number in numbers(params):
+        if not math.isfinite(number):
+            raise ValueError(f"{place} = {number}: no key takes a number that is not finite")
+    if not isinstance(params["candidates"], dict) or not params["candidates"]:
+        wanted = "write {baseline: <backbone>, winner: <backbone>}"
+        raise ValueError(f"{PARAMS}: candidates: {wanted}")
+    for key, name in params["candidates"].items():
+        plugin("backbones", name, f"candidates.{key}")
+    whole = {stage: complete(stage, params[stage]) for stage in STAGES}
+    words(whole["corpus"])
+    for stage in checkrecipe.STAGES:
+        ranges(stage, whole[stage])
+    grid(whole["finetune"])
+    checksearch.searched(whole["search"])
+    names(params, whole)
+    for stage in checkrecipe.STAGES:
+        built(stage, whole[stage], whole["search"]["reference"])
+    checkcosts.priced(params, whole["search"])
+    faults, notes = checkdata.labels(whole)
+    if faults:
+        raise ValueError("; ".join(faults))
+    return checkrecipe.notes(whole) + notes
+
+
+def numbers(section: Any, place: str = "") -> list[tuple[str, float]]:
+    """(path, number) of each float of a section, at any depth."""
+    if isinstance(section, float):
+        return [(place, section)]
+    steps = section.items() if isinstance(section, dict) else []
+    if isinstance(section, list):
+        steps = enumerate(section)
+    found = (numbers(value, f"{place}.{key}" if place else str(key)) for key, value in steps)
+    return list(itertools.chain.from_iterable(found))
+
+
+def words(section: dict[str, Any]) -> None:
+    """Check that the WordNet file is there, which comes with the data where it lies in data/."""
+    wordnet = section["wordnet"]
+    if section["vocabulary"] == "nouns" and not wordnet:
+        fix = "name a file in corpus.wordnet, or take frequent"
+        raise ValueError(f"corpus.vocabulary: nouns are WordNet's: {fix}")
+    brought = wordnet and Path(wordnet).parts[0] == "data" and not Path("data").exists()
+    if wordnet and not brought and not Path(wordnet).exists():
+        such = "such as data/english-wordnet-2024.xml.gz"
+        raise ValueError(f"corpus.wordnet: {wordnet} is no file: name one, {such}")
+
+
+def resampling(
+    rule: Literal["natural", "sqrt", "uniform"],
+    length: Annotated[float, Field(ge=1, le=1000)],
+) -> None:
+    """The keys of a section `resampling`; flows/training/learning.py makes the list."""
+
+
+def ranges(stage: str, section: dict[str, Any]) -> None:
+    """Hold what is nested in a section of a stage that trains to its ranges; nothing is made."""
+    call("objectives", section["objective"], f"{stage}.objective", ("backbone", "head"))
+    call("heads", section["head"], f"{stage}.head", ("channels", "classes"))
+    recipe(section["recipe"], f"{stage}.recipe")
+    if "resampling" in section:
+        options(resampling, section["resampling"], f"{stage}.resampling")
+
+
+def recipe(section: dict[str, Any], where: str) -> None:
+    """Check a recipe and the settings of its optimizer."""
+    called(Recipe(**options(Recipe, section, where)), f"{where}.optimizer")
+
+
+def grid(section: dict[str, Any]) -> None:
+    """Check each value that the fine-tuning chooses from, then the combinations that there are."""
+    for init in INITS:
+        if not isinstance(section["grid"].get(init) or {}, dict):
+            found = repr(section["grid"][init])
+            raise ValueError(f"{WHERE}.{init}: found {found}, expected keys and lists of values")
+    for init, mode in itertools.product(INITS, KEYS):
+        own = {key: values for key, values in section["grid"].items() if key not in INITS}
+        own |= section["grid"].get(init) or {}
+        listed = {key: own[key] for key in KEYS[mode] if isinstance(own.get(key), list)}
+        count = math.prod(map(len, listed.values()))
+        if count > MOST:
+            many = f"{count:,} combinations for {mode}, each a training"
+            raise ValueError(f"{WHERE}: {many}: list fewer values")
+        for key, values in listed.items():
+            for place, value in enumerate(values):
+                chosen(section, mode, {key: value})
+                if value in values[:place]:
+                    raise ValueError(f"{WHERE}.{key}: {value!r} is listed twice")
+        for values in combinations(section["grid"], init, mode):
+            chosen(section, mode, values)
+
+
+def chosen(section: dict[str, Any], mode: str, values: dict[str, Any]) -> None:
+    """Check hyper-parameters of a mode."""
+    if mode == "full":
+        recipe(section["recipe"] | values, WHERE)
+    elif mode == "linear":
+        options(probe, values, WHERE, ("module", "samples"))
+    else:
+        call("heads", {"name": "knn"} | values, WHERE, ("channels", "classes", "samples"))
+
+
+def names(params: dict[str, Any], whole: dict[str, Any]) -> None:
+    """Check the names that become paths and names in MLflow, and that they go together."""
+    for key in params["candidates"]:
+        checked_name(key, f"{PARAMS}: candidates")
+    for stage in ("finetune", "evaluate"):
+        for target in whole[stage]["targets"]:
+            checked_name(target, f"{stage}.targets")
+    checked_set(whole["search"]["data"], "search.data")
+    checked_name(whole["register"]["name"], "register.name")
+    tuned, tested = whole["finetune"]["targets"], whole["evaluate"]["targets"]
+    if not set(tested) <= set(tuned):
+        raise ValueError(
+            f"evaluate.targets is {tested}, finetune.targets {tuned}: networks are tested on the "
+            "classes that they were fine-tuned on: name the same labelled sets in both, or some"
+        )
+
+
+def built(stage: str, section: dict[str, Any], reference: dict[str, Any]) -> None:
+    """Make what a stage that trains makes, without memory; ValueError where parts do not fit."""
+    with torch.device("meta"):
+        network(reference, section["objective"], section["head"], 2, where=stage)
+    where = f"{stage}.recipe"
+    optimizer(Recipe(**options(Recipe, section["recipe"], where)), torch.nn.Linear(1, 1), where)
+    labelled = stage == "finetune" or section.get("data", "hashtags") != "hashtags"
+    name = section["objective"]["name"]
+    if labelled and name == "hashtags":
+        kinds = f"{name} learns from hashtags, and this stage has labels"
+        raise ValueError(f"{stage}.objective: {kinds}: take supervised")
+    if not labelled and name == "supervised":
+        kinds = f"{name} learns from labels, and this stage has hashtags"
+        raise ValueError(f"{stage}.objective: {kinds}: take hashtags")

@@ -1,0 +1,160 @@
+"""What a run wants of the labels in data/, and what there is: told before it, and by an import.
+
+A split that a set lacks is held out of its train images by the stage corpus: labels are counted as
+they will be after that.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from corpus import splits
+from corpus.names import printable
+from corpus.store.classes import Classes, named
+from corpus.store.read import shards_of
+from flows.cli.labelcounts import counted
+from flows.cli.sections import complete
+from flows.running import settings
+
+DATA = Path("data")
+FEWEST = 100  # test images, which tell an accuracy of 50 % to 10 points: 1.96 sqrt(0.5 0.5 / n)
+MEASURED = 10  # posts held out, as far as chance goes; of fewer there may be none
+SHOWN = 5  # classes or sets that a line names
+STAGES = ("corpus", "search", "finetune", "evaluate")  # whose sections say what is wanted
+
+
+def labels_against(also: str | None = None) -> list[str]:
+    """What of params.yaml the labels in data/ would stop, and what is to be noted: lines to print.
+
+    also: a set that is looked at as if the section finetune named it. What is wrong with
+    params.yaml itself is a line, too: an import is not refused for it.
+    """
+    try:
+        params = settings.load()
+        whole = {stage: complete(stage, params[stage]) for stage in STAGES}
+        targets = whole["finetune"]["targets"]
+        if also and also not in targets:
+            whole["finetune"]["targets"] = [*targets, also]
+        faults, notes = labels(whole)
+    except ValueError as error:
+        return [str(error)]
+    return [*faults, *notes]
+
+
+def labels(whole: dict[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """(what stops a run, what is to be noted) of the labelled sets that the sections name.
+
+    whole: the sections of STAGES, complete. Nothing before data/ is there: DVC brings it, or says
+    that it cannot. ValueError for a damaged store.
+    """
+    if not DATA.is_dir():
+        return [], []
+    known = sorted(path.parent.name for path in DATA.glob("targets/*/store.json"))
+    faults, notes = _missing(whole, known), []
+    shares = {name: whole["corpus"][f"{name}_share"] for name in splits.SHARES}
+    numbers = whole["finetune"]["labels_per_class"]
+    for target, places in _wanted(whole).items():
+        if target not in known:
+            continue
+        classes, held = counted(DATA / "targets" / target, shares)
+        found = _unusable(target, classes, places)
+        if not found and "finetune.targets" in places:
+            found = [_few(target, classes, held, number) for number in numbers]
+            notes += _noted(target, classes, numbers)
+        faults += filter(None, found)
+    return faults, notes
+
+
+def _wanted(whole: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+    """Labelled sets, and the keys that name them."""
+    wanted: dict[str, list[str]] = {}
+    for stage in ("finetune", "evaluate"):
+        for target in whole[stage]["targets"]:
+            wanted.setdefault(target, []).append(f"{stage}.targets")
+    _, _, searched = whole["search"]["data"].partition("targets/")
+    if searched:
+        wanted.setdefault(searched, []).append("search.data")
+    return wanted
+
+
+def _missing(whole: dict[str, dict[str, Any]], known: list[str]) -> list[str]:
+    """What the sections name and data/ has not."""
+    add, lines = "python -m flows.version add", []
+    if not (DATA / "posts" / "store.json").is_file():
+        lines.append(f"data/posts: no posts to pretrain on: {add} --posts SOURCE")
+    else:
+        lines += _held_out(whole["corpus"]["holdout"])
+    if whole["corpus"]["vocabulary"] == "targets" and not known:
+        wanted = "targets are the classes of labelled sets"
+        lines.append(f"corpus.vocabulary: {wanted}, and data/targets has none")
+    sets = ", ".join(known[:SHOWN]) or "none"
+    for target, places in _wanted(whole).items():
+        if target not in known:
+            lines.append(
+                f"{places[0]}: no labelled set {target!r} in data/targets ({sets}): name one that "
+                f"is there, or {add} --labels SOURCE --target {target}"
+            )
+    return lines
+
+
+def _held_out(share: float) -> list[str]:
+    """Why the posts leave nothing to measure the pretraining on."""
+    posts = sum(shard.records for shard in shards_of(DATA / "posts"))
+    if share * posts >= MEASURED:
+        return []
+    enough = f"set it to {min(0.5, MEASURED / max(posts, 1)):.2g} or more"
+    return [
+        f"corpus.holdout: {share:g} of {posts:,} posts are {share * posts:.1g} to measure the "
+        f"pretraining on, if any: {enough if posts > 2 * MEASURED else 'add posts'}"
+    ]
+
+
+def _unusable(target: str, classes: Classes, places: Iterable[str]) -> list[str]:
+    """Why nothing can be learnt of a set, or nothing said of what was learnt."""
+    learnt = [label for label, count in classes.of("train").items() if count]
+    if len(learnt) < 2:
+        images = f"train images of {len(learnt)} class{'es' * (len(learnt) != 1)}"
+        least = "two are the fewest to tell apart"
+        return [f"{places[0]}: {target} has {images}, and {least}: add images (split train)"]
+    wanted = ["val"] + ["test"] * ("evaluate.targets" in places)
+    return [
+        f"{places[0]}: {target} has no {name} images: add images of them (split {name}), or set "
+        f"corpus.{name}_share above 0"
+        for name in wanted
+        if not classes.splits[name]
+    ]
+
+
+def _few(target: str, classes: Classes, held: list[str], wanted: int | str) -> str:
+    """The class that has fewer training images than are wanted of each."""
+    train = classes.of("train")
+    label = min(train, key=lambda label: (train[label], label))
+    if wanted == "all" or train[label] >= wanted:
+        return ""
+    less = f", {' and '.join(held)} held out" if held else ""
+    short = sum(count < wanted for count in train.values())
+    others = f", and {short - 1:,} more have too few" if short > 1 else ""
+    fix = f"{train[label]} or fewer, or all" if train[label] else "all"
+    return (
+        f"finetune.labels_per_class: {wanted}, and class {named(label)} of {target} has "
+        f"{train[label]:,} training images{less}{others}: write {fix}"
+    )
+
+
+def _noted(target: str, classes: Classes, wanted: list[int | str]) -> list[str]:
+    """What a run does not stop for, and a person would want to know before it."""
+    lines, tests = [], classes.splits["test"]
+    if tests < FEWEST:
+        points = 196 * (0.25 / tests) ** 0.5 if tests else 50
+        lines.append(
+            f"{target} has {tests:,} test images: an accuracy of 50 % is then known to "
+            f"{points:.0f} points, and smaller differences between models say nothing"
+        )
+    means = {"test": "never tested"} | ({"train": "never learnt"} if wanted == ["all"] else {})
+    for split, what in sorted(means.items()):
+        none = sorted(label for label, count in classes.of(split).items() if not count)
+        if none:
+            shown = ", ".join(map(named, none[:SHOWN])) + ", ..." * (len(none) > SHOWN)
+            share = f"{len(none):,} of {len(classes.counts):,} classes"
+            lines.append(f"{target} has {share} without {split} images, {what}: {shown}")
+    return [printable(line) for line in lines]

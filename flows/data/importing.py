@@ -1,0 +1,152 @@
+"""What `version add` does: sources read, checked, put into data/, told; or only tried."""
+
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from corpus.names import printable
+from flows.data import intact
+from flows.data.pointer import DATA
+from flows.running import settings
+from flows.running.orchestrate import progress, task
+
+SHEET = settings.STATE / "preview.html"
+LONGEST = 200  # letters of a stranger's name or reason that are printed
+
+
+def _replaced(sources: dict[str, str], replace: bool) -> list[str]:
+    """The stores that are put in place of older ones: all on demand, else those that were drawn."""
+    from corpus.drawn.sample import drawn
+
+    return [name for name in sources if replace or drawn(DATA / name)]
+
+
+Left = dict[str, Counter[str]]  # by store: how many of what kind were left alone, as hidden files
+
+
+def _rows(sources: dict[str, str], images: str | None, show: Any, left: Left) -> dict[str, Any]:
+    """The rows of each source; ValueError for one that cannot be read: nothing has changed then."""
+    from corpus.sources.source import rows
+    from corpus.store.account import looked_at
+    from corpus.store.read import kind_of
+
+    spool = settings.STATE / "spool"
+    found = {}
+    for name, source in sources.items():
+        read = rows(source, images, kind_of(name), spool, progress=show, left=left[name])
+        found[name] = looked_at(read)
+    return found
+
+
+@task
+def imported(
+    sources: dict[str, str],
+    images: str | None,
+    replace: bool,
+    update: bool,
+) -> dict[str, dict[str, Any]]:
+    """Add the rows of the sources, store -> source (local or s3://), to data/; an account of each.
+
+    All of them are read and checked before any store changes. ValueError: none has.
+    """
+    from corpus.store.account import Unusable
+    from corpus.store.ingest import ingest_all
+    from corpus.store.read import place_of
+    from corpus.store.write import locked, recover
+
+    left = {name: Counter() for name in sources}
+    with progress("import") as show:
+        found = _rows(sources, images, show, left)
+        with locked(DATA):
+            for name in sources:  # before it is asked whether what is there was drawn
+                recover(place_of(DATA, name))
+        before = intact.noted("importing")
+        # until data.dvc names what is in data/: `restore` then leaves that as it is
+        intact.note(importing="yes")
+        try:
+            replaced = _replaced(sources, replace)
+            results = ingest_all(found, DATA, replaced, update, progress=show)
+        except Unusable:
+            intact.note(importing=before)
+            raise
+    # kept until here, so that a cut import need not download again
+    shutil.rmtree(settings.STATE / "spool", ignore_errors=True)
+    return {name: result._asdict() | {"left": left[name]} for name, result in results.items()}
+
+
+@task
+def tried(
+    sources: dict[str, str],
+    images: str | None,
+    replace: bool,
+    update: bool,
+    sheet: Path,
+) -> None:
+    """Print what `imported` would do and write the sheet; data/ stays as it is.
+
+    ValueError where the import would be refused.
+    """
+    from corpus.store.preview import write_preview
+    from corpus.store.trial import try_all
+
+    scratch, left = settings.STATE / "trial", {name: Counter() for name in sources}
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        with progress("dry run") as show:
+            found = _rows(sources, images, show, left)
+            replaced = _replaced(sources, replace)
+            trials = try_all(found, DATA, scratch, replaced, update, progress=show)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    write_preview(sheet, trials)
+    for name, trial in trials.items():
+        result = trial.result._asdict() | {"left": left[name]}
+        print("\n".join(told(name, result, tried=True)))
+        if trial.rows > trial.checked:
+            looked = f"{trial.checked:,} images were looked at, chosen at random"
+            print(f"  of {trial.rows:,} new rows {looked}")
+    print(f"nothing was changed; to look at: {sheet}")
+    if (settings.STATE / "spool").exists():
+        print(f"what was downloaded is kept in {settings.STATE / 'spool'} for the import")
+    if errors := [trial.error for trial in trials.values() if trial.error]:
+        raise ValueError("the import would be refused: " + "; ".join(errors))
+
+
+def told(name: str, result: dict[str, Any], tried: bool = False) -> list[str]:
+    """What became of the rows of one source, in lines that any terminal can show."""
+    would = "would be " if tried else ""
+    counts = [f"{result['kept']} {would}added"]
+    counts += [f"{result['changed']} {would}changed"] if result.get("changed") else []
+    counts += [f"{result['already']} there already", f"{sum(result['refused'].values())} refused"]
+    digest = "" if tried else f"; digest {result['digest'][:12]}"
+    lines = [f"{name}: {', '.join(counts)}{digest}"]
+    for reason, count in sorted(result["refused"].items(), key=lambda item: -item[1]):
+        lines.append(f"  {count} x {printable(reason)[:LONGEST]}")
+    if result["left"]:  # no rows: hidden files, members that nobody reads, ...
+        counts = [f"{n} x {printable(kind)}" for kind, n in sorted(result["left"].items())]
+        lines.append(f"  left alone: {', '.join(counts)}")
+    for row in result["first"]:
+        shown = (printable(row[key])[:LONGEST] for key in ("where", "image", "reason"))
+        lines.append("  {}, {}: {}".format(*(each or "no image" for each in shown)))
+    lines += _differences(result)
+    if result.get("classes"):
+        splits = ", ".join(f"{count:,} {split}" for split, count in result["splits"].items())
+        lines.append(f"  {result['classes']:,} classes; images: {splits}")
+    return lines + [f"  note: {printable(line)}" for line in result.get("notes", ())]
+
+
+def _differences(result: dict[str, Any]) -> list[str]:
+    lines = []
+    if number := result.get("differing"):
+        say = "1 of them differs" if number == 1 else f"{number:,} of them differ"
+        lines.append(f"  {say} from what is there: --update takes the new ones; the first:")
+    elif result.get("differences"):
+        lines.append("  changed, the first:")
+    for each in result.get("differences", ()):
+        words = (printable(each[key])[:LONGEST] for key in ("where", "id", "change"))
+        lines.append("    {}, id {}: {}".format(*words))
+    if number := result.get("repeated"):
+        others = f"  {number:,} of them repeat an id with other content"
+        lines.append(f"{others}: the row that says what is stored, or else the first, counts")
+    return lines

@@ -1,0 +1,149 @@
+"""data/ as data.dvc names it: pulled, or taken out of DVC's cache, or, without either, the sample drawn again."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from corpus.names import printable
+from flows.data import intact, pointer
+from flows.data.pointer import DATA, POINTER
+from flows.running.orchestrate import progress
+
+ADVICE = "get the data from whoever made it (dvc remote add -d ..., dvc pull), or take the committed data.dvc back"
+
+
+def restore(cut: bool = False) -> None:
+    """Bring data/ to what data.dvc names; what is there stays, and is compared.
+
+    cut: leave it as it is where an import was cut, since that goes on now.
+    ValueError where data/ or data.dvc cannot be used, is damaged, or where they belong to different
+    data. An edit of other files than the stores' (synonyms.tsv) is told only: the next run takes it in.
+    """
+    if cut and intact.noted("importing") and DATA.is_dir():
+        pointer.mended()
+        return
+    md5 = pointer.md5()
+    if _there():
+        if intact.named():
+            return
+        with progress("check data/") as show:
+            intact.data_there(show)
+        if md5 is not None and not _same(md5):
+            _bring(md5)
+    else:
+        _bring(md5)
+    with progress("check data/") as show:
+        intact.data(show)
+    intact.note_named()
+
+
+def _there() -> bool:
+    """Whether data/ holds anything but an older or half drawn sample; ValueError if it cannot be used."""
+    if DATA.is_symlink() and not DATA.exists():
+        raise ValueError(f"{DATA} is a link to nothing: mend it, or take it away")
+    if not DATA.exists():
+        return False
+    if not DATA.is_dir():
+        raise ValueError(
+            f"{DATA} is no folder: there is a file where a folder must be: move it away"
+        )
+    if _empty():
+        return False
+    seen = [path.name for path in DATA.iterdir() if not path.name.startswith(".")]
+    if not _half_drawn() and not seen:
+        raise ValueError(
+            f"an import was cut, what it has done lies in {DATA}/: run the same `version add` again "
+            f"and it goes on, or give it up: rm -r {DATA}/.*.part"
+        )
+    return not _half_drawn()
+
+
+def _empty() -> bool:
+    return not any(DATA.iterdir())
+
+
+def _half_drawn() -> bool:
+    if (DATA / "posts" / "store.json").exists():
+        return False
+    from corpus.drawn.sample import is_sample
+
+    return is_sample(DATA)
+
+
+def _same(md5: str) -> bool:
+    """Whether data/ is what data.dvc names, edits apart; False where files lack and can be brought.
+
+    ValueError where it is other data.
+    """
+    with pointer.opened() as (repo, out):
+        if not out.workspace_status():
+            return True
+        named = pointer.listing(out)
+        others, lacking = ([str(DATA)], []) if named is None else pointer.differing(named)
+        found = bool(repo.config["core"].get("remote")) or _cached(out)
+    if stored := [name for name in others if _of_store(name)]:
+        raise ValueError(
+            f"{DATA}/ is not what {POINTER} names (md5 {md5}): other data is in {', '.join(stored[:3])}. "
+            "`dvc checkout data.dvc` (or `dvc pull`) brings what it names, `dvc add data` makes what is "
+            "there the new version, and an import that was cut ends when it is run again"
+        )
+    if stored := [name for name in lacking if _of_store(name)]:
+        if found:
+            return False
+        raise ValueError(
+            f"of {DATA}/ {len(stored)} files lack, such as {stored[0]}, and no DVC remote is configured: {ADVICE}"
+        )
+    edited = ", ".join([*others, *lacking][:3])
+    told = f"{DATA}/ has changed since {POINTER} was written ({printable(edited)}): the next run takes that in"
+    print(told, file=sys.stderr)
+    return True
+
+
+def _of_store(name: str) -> bool:
+    """Whether a file of data/ is one of a store's, which no person edits."""
+    path = Path(name)
+    listed = path.suffix in (".tar", ".jsonl") and len(path.parts) > 1
+    return listed or path.name == "store.json" or path == DATA
+
+
+def _bring(md5: str | None) -> None:
+    if DATA.exists() and _half_drawn():
+        _removed()
+    with pointer.opened() as (repo, out):
+        if md5 is not None and repo.config["core"].get("remote"):
+            repo.pull(targets=[str(POINTER)])
+        elif md5 is not None and _cached(out):
+            repo.checkout(targets=[str(POINTER)])
+        else:
+            _draw(repo, out, md5)
+
+
+def _cached(out: Any) -> bool:
+    return pointer.listing(out) is not None and not out.changed_cache()
+
+
+def _draw(repo: Any, out: Any, md5: str | None) -> None:
+    """Draws the sample; where data.dvc names other data it is removed again, and ValueError says so.
+
+    data.dvc is not written before they are known to be the same, so that a kill leaves it as it was.
+    """
+    from corpus.drawn.sample import draw
+
+    with progress("draw the sample") as show:
+        draw(DATA, progress=show)
+    if out is not None and out.workspace_status():
+        _removed()
+        raise ValueError(f"data.dvc names other data (md5 {md5}) than the drawn sample: {ADVICE}")
+    repo.add(str(DATA))
+
+
+def _removed() -> None:
+    """Takes the drawn sample away; data/ itself may be a link, and stays one."""
+    for path in DATA.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    if not DATA.is_symlink():
+        DATA.rmdir()

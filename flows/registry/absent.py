@@ -1,0 +1,47 @@
+"""Says when the versions that a report names are not in the registry here."""
+
+from pathlib import Path
+
+from flows.running import settings, sqlite
+from flows.tracking.address import embedded, shown
+from flows.tracking.tracking import connect
+
+DELETED = "Deleted_Internal"  # the stage that MLflow gives to a deleted version
+
+
+def _registered(file: Path | None, name: str) -> bool:
+    """Whether the registry has a version of this model."""
+    if file is not None:
+        query = "SELECT 1 FROM model_versions WHERE name = ? AND current_stage != ? LIMIT 1"
+        return file.is_file() and bool(sqlite.rows(file, query, name, DELETED, wait=5))
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(connect().get_registered_model(name).latest_versions)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+
+
+def missing_registry() -> str | None:
+    """What to tell a person whose report names versions that are not in the registry; None if they are.
+
+    So it is in a clone after `dvc pull`: DVC brings the report, not the registry. A registry that
+    does not answer is told by the stages.
+    """
+    if not (settings.OUT / "register" / "report.md").exists():
+        return None
+    name = str(settings.load()["register"].get("name", "tagdag"))
+    try:
+        if _registered(embedded(), name):
+            return None
+    except Exception as error:
+        return (
+            f"whether the registry has the versions of the report is not known: {str(error)[:200]}"
+        )
+    return (
+        f"the report names versions of {name!r} that the registry here ({shown()}) does not "
+        "have: set MLFLOW_TRACKING_URI to the MLflow of whoever made the report, or register the "
+        "models here: dvc repro --single-item --force register"
+    )

@@ -1,0 +1,142 @@
+"""Who is champion: the challenger, when its interval lies above the champion on the same test split.
+
+A champion that was tested on another split is tested again first, with the weights that the
+registry keeps. One that cannot be tested stays: to put another in its place is a person's decision.
+"""
+
+import json
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from engine.core.digest import digest
+from flows.registry import modelcard, registry
+from flows.running.orchestrate import task
+from flows.tracking import tracking
+from flows.tracking.outage import away, patient
+
+Labels = dict[str, str]
+
+
+def number(labels: Labels, key: str) -> float | None:
+    """A tag as a finite number; None where there is none, as on versions of other tools."""
+    try:
+        value = float(labels.get(f"tagdag.{key}", ""))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def accuracy(labels: Labels) -> float | None:
+    """Top-1 of a version in percent: the mean over its seeds, to which its interval belongs.
+
+    Where only its weights were tested, which are of one seed, theirs.
+    """
+    mean = number(labels, "top1_mean")
+    return number(labels, "top1") if mean is None else mean  # registered long ago
+
+
+def better(challenger: Labels, top1: float) -> tuple[bool, str]:
+    """Whether the challenger takes over, and why: its interval lies above the champion's top-1.
+
+    The interval is over seeds and test images, both numbers are means over seeds.
+    """
+    low = float(challenger["tagdag.top1_low"])
+    told = "above" if low > top1 else "not above"
+    told = f"low end {low:.1f} % of the challenger's interval is {told} the champion's {top1:.1f} %"
+    return low > top1, told
+
+
+@patient
+def _download(uri: str, folder: Path) -> None:
+    import mlflow
+
+    mlflow.artifacts.download_artifacts(uri, dst_path=str(folder))
+
+
+def _fetched(labels: Labels, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Weights and record of a version out of the registry; ValueError when they are not its own."""
+    if not (model_id := labels.get("tagdag.model_id")):
+        raise ValueError("it names no logged model of tagdag")
+    _download(f"models:/{model_id}", folder)
+    weights, records = list(folder.rglob("*.safetensors")), list(folder.rglob("*.json"))
+    if len(weights) != 1 or len(records) != 1:
+        raise ValueError("its logged model holds no weights with their record")
+    if digest(weights[0]) != labels.get("tagdag.weights"):
+        raise ValueError("its weights in the registry are not those that it was registered with")
+    return weights[0], json.loads(records[0].read_text())
+
+
+def retested(name: str, version: Any, challenger: Labels) -> float:
+    """Test a champion on the challenger's test split and give its version the new numbers; its top-1.
+
+    Raises ValueError that says why it cannot be tested.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        weights, record = _fetched(version.tags, Path(folder))
+        ours, theirs = record.get("target"), challenger["tagdag.target"]
+        if ours != theirs:
+            raise ValueError(f"it is a model of {ours!r}, the challenger of {theirs!r}")
+        from flows.registry import retest  # torch, which --help and most runs of the stage need not
+
+        numbers = retest.tested(weights, record)
+    labels = {f"tagdag.{key}": f"{numbers[key]:.6g}" for key in modelcard.TESTED}
+    labels["tagdag.seeds"] = "1"  # of the others there are no weights
+    labels |= {f"tagdag.{key}": challenger[f"tagdag.{key}"] for key in ("target", "test")}
+    registry.renew(name, str(version.version), labels, modelcard.UNKNOWN | numbers)
+    return numbers["top1_mean"]
+
+
+def on_same_split(name: str, version: Any, challenger: Labels) -> float:
+    """The champion's top-1 on the challenger's test split; ValueError says why there is none."""
+    from mlflow.exceptions import MlflowException
+
+    known = accuracy(version.tags)
+    if version.tags.get("tagdag.test") == challenger["tagdag.test"] and known is not None:
+        return known
+    try:
+        return retested(name, version, challenger)
+    except (MlflowException, OSError, KeyError, TypeError) as error:
+        if away(error):
+            raise
+        cause = str(error)[:200]
+        raise ValueError(f"its weights cannot be had from the registry ({cause})") from error
+
+
+@patient
+def aliased(name: str, alias: str) -> Any | None:
+    """The version that an alias of a registered model points to."""
+    client = tracking.connect()
+    version = client.get_registered_model(name).aliases.get(alias)
+    return client.get_model_version(name, str(version)) if version else None
+
+
+@patient
+def point(name: str, alias: str, version: str) -> None:
+    """Let an alias point to a version."""
+    tracking.connect().set_registered_model_alias(name, alias, version)
+
+
+@task
+def name_champion(name: str, challenger: str) -> str:
+    """Set the alias `challenger`, and `champion` when its interval lies above; says why."""
+    point(name, "challenger", challenger)
+    champion = aliased(name, "champion")
+    if champion is None:
+        point(name, "champion", challenger)
+        return f"champion is now version {challenger}: there was no champion"
+    if str(champion.version) == challenger:
+        return f"champion stays version {challenger}: it is the best candidate again"
+    stays = f"champion stays version {champion.version}, challenger is version {challenger}"
+    labels = registry.at(name, challenger).tags
+    try:
+        takes_over, why = better(labels, on_same_split(name, champion, labels))
+    except ValueError as error:
+        cause = str(error).rstrip(".")
+        fix = f"to replace it, set the alias champion to version {challenger} in MLflow"
+        return f"{stays}: the champion cannot be tested on the same images ({cause}); {fix}"
+    if not takes_over:
+        return f"{stays}: {why}"
+    point(name, "champion", challenger)
+    return f"champion is now version {challenger}: {why}"

@@ -1,0 +1,123 @@
+"""What a registered model says of itself: tags, params, numbers and the `MLmodel` file.
+
+MLflow's pages read different places. Compare shows the params and metrics of each version's source
+run and the schema in `MLmodel`; the logged model's page shows its own params and metrics. All are
+made here from one record of the stage evaluate, so they cannot differ.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from corpus.pages.markdown import told
+from engine.core.digest import digest
+from flows.measuring.dvcmetrics import compared
+from flows.tracking.refusals import flat
+
+ARM = ("candidate", "target", "init", "mode", "labels", "size")
+DESCRIBED = ("model", "target", "test", "size", "device", "clock", "dtype")
+# top1: of the version's own weights; top1_mean, low and high end: over its seeds and test images
+TESTED = ("top1", "top1_mean", "top1_low", "top1_high", "top5")
+MEASURED = ("flops", "latency_p50_ms")
+STALE = (
+    *("top1_lower_bound", "top1_mean_lower_bound"),
+    *("over_reference", "over_reference_low", "over_reference_high"),
+)
+UNKNOWN = dict.fromkeys(STALE, math.nan)  # of duplicates and the reference, on a new split
+COST = ("latency_p50_ms", "latency_p95_ms", "images_per_second", "peak_memory_mib")
+NO_METRIC = {*ARM, "seed", "pretrainings", "batch", "fit", "held_out"}  # numbers that are settings
+
+
+def tags(record: dict[str, Any], origin: dict[str, str]) -> dict[str, str]:
+    """What every model version carries: origin, what it is, what it was tested on, first numbers.
+
+    Raises ValueError when the record's weight file is missing.
+    """
+    weights = Path(record["weights"])
+    if not weights.is_file():
+        fix = "run the stages finetune and evaluate again, or `dvc checkout`"
+        raise ValueError(f"{weights}, the weights of {record['model']}, is missing: {fix}")
+    named = {key: record[key] for key in DESCRIBED if key in record}
+    named |= {key: f"{record[key]:.6g}" for key in (*TESTED, *MEASURED)}
+    named |= {"parameters": record["params"], "weights": digest(weights)}
+    named["seeds"] = len(record["seeds"])  # in the mean
+    if "busy" in record:  # whether other work took the processors while costs were measured
+        named["busy"] = record["busy"] or "no"
+    return origin | {f"tagdag.{key}": str(value) for key, value in named.items()}
+
+
+def identity(labels: dict[str, str]) -> tuple[str | None, ...]:
+    """What makes two versions the same: weights, the pixels they are given, params and commit."""
+    return tuple(labels.get(f"tagdag.{key}") for key in ("weights", "size", "params", "commit"))
+
+
+def numbers(record: dict[str, Any]) -> dict[str, float]:
+    """Every finite number of a record, and its costs as cost/<mode>/<batch>/<what>.
+
+    Times of a busy machine have names of their own.
+    """
+    busy = record.get("busy")
+    known = {key: value for key, value in record.items() if key not in NO_METRIC}
+    found = {compared(key, busy): value for key, value in known.items()}
+    for cost in record.get("costs", ()):
+        for key in COST:
+            name = compared(key, cost.get("busy"))
+            found[f"cost/{cost['mode']}/{cost['batch']}/{name}"] = cost.get(key)
+    return {key: float(value) for key, value in found.items() if _finite(value)}
+
+
+def _finite(value: Any) -> bool:
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    return real and math.isfinite(value)
+
+
+def params(record: dict[str, Any]) -> dict[str, str]:
+    """The fine-tuning arm, what was chosen, and the sections that the network is built from."""
+    sections = _about(record).get("sections", {})
+    arm = {key: record[key] for key in ARM}
+    counts = ("fit", "held_out", "seeds", "pretrainings")
+    some = {key: record[key] for key in counts if key in record}
+    nested = {"chosen": record["chosen"], "network": sections}
+    return {key: str(value) for key, value in flat(arm | some | nested).items()}
+
+
+def _about(record: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of the weight file."""
+    from engine.core import checkpoint  # torch, which --help need not
+
+    return checkpoint.load(Path(record["weights"]))[1]
+
+
+def _tensor(name: str, *shape: int) -> str:
+    """An MLflow schema of one float32 tensor; -1: any number of rows."""
+    spec = {"dtype": "float32", "shape": list(shape)}
+    return json.dumps([{"name": name, "type": "tensor", "tensor-spec": spec}])
+
+
+def write(folder: Path, record: dict[str, Any], model_id: str) -> None:
+    """Write MLmodel (for MLflow's pages) and the record as JSON.
+
+    The schema: in, float32 images (n, 3, size, size), normalised as in training; out, float32
+    scores (n, classes). There is no Python flavor: the weights are safetensors, rebuilt by
+    engine.core.network.restore, and nothing is unpickled.
+    """
+    classes, size = len(_about(record).get("names", ())), record["size"]
+    files = {"weights": Path(record["weights"]).name, "record": "record.json"}
+    signature = {
+        "inputs": _tensor("images", -1, 3, size, size),
+        "outputs": _tensor("scores", -1, classes or -1),
+        "params": None,
+    }
+    model = {"flavors": {"tagdag": files}, "model_id": model_id, "signature": signature}
+    (folder / "MLmodel").write_text(yaml.safe_dump(model))
+    (folder / "record.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def description(record: dict[str, Any], runs: dict[str, str], experiment: str) -> str:
+    """A line for the version's page, in Markdown; `runs`: ids by what was done in them."""
+    line = told(record["model"])  # no numbers: they may be renewed, and stand in the tags
+    page = f"#/experiments/{experiment}/runs"
+    return ", ".join([line, *(f"[{name}]({page}/{run})" for name, run in runs.items())])

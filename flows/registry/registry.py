@@ -1,0 +1,140 @@
+"""Versions in MLflow's registry: one per model; what a kill cut short is taken up again.
+
+Order of the steps: source run, logged model, files, READY, numbers, end of the run (all in
+flows/registry/sourcerun.py), version, link back. Every step finds what an earlier try has left.
+"""
+
+import json
+from typing import Any
+
+from flows.registry import modelcard, sourcerun
+from flows.running.orchestrate import task
+from flows.tracking import tracking
+from flows.tracking.outage import away, patient
+
+Known = dict[tuple[str | None, ...], str]
+LINK = "mlflow.modelVersions"  # the logged model's page says "Registered" by this tag
+
+
+@patient
+def prepared(name: str) -> None:
+    """Make the registered model when there is none; ValueError when the name cannot be used."""
+    from mlflow.exceptions import MlflowException
+
+    if set(name) & set("'\""):  # which would end the text in MLflow's searches
+        raise ValueError(f"register.name: {name!r} holds a quotation mark: leave it out")
+    try:
+        tracking.connect().create_registered_model(name)
+    except MlflowException as error:
+        if away(error):
+            raise
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            why = str(error)[:200]
+            raise ValueError(
+                f"register.name: MLflow refuses {name!r} ({why}): choose another"
+            ) from error
+
+
+@patient
+def known(name: str) -> Known:
+    """The versions there are by identity; of equal ones the newest.
+
+    Those of other tools are none of ours, nor are those without a run of their own: they were
+    registered before versions had one, and carry no target.
+    """
+    found = tracking.connect().search_model_versions(f"name = '{name}'")
+    ours = [v for v in found if v.status == "READY" and "tagdag.target" in v.tags]
+    ours.sort(key=lambda version: int(version.version))
+    return {modelcard.identity(version.tags): str(version.version) for version in ours}
+
+
+@patient
+def _version(name: str, source: tuple[str, str], labels: dict[str, str], line: str) -> str:
+    """The version of a source run: found, or made."""
+    client, (run_id, model_id) = tracking.connect(), source
+    found = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+    whole = [
+        one for one in found if one.tags.get("tagdag.model_id") == model_id
+    ]  # else its files were deleted
+    if whole:
+        return str(whole[0].version)
+    labels = labels | {"tagdag.model_id": model_id}
+    about = {"tags": labels, "description": line, "model_id": model_id}
+    return str(client.create_model_version(name, f"models:/{model_id}", run_id, **about).version)
+
+
+@patient
+def _linked(name: str, version: str, model_id: str) -> None:
+    """Tell the logged model of its version: a server does so itself, a data base does not."""
+    client, link = tracking.connect(), {"name": name, "version": int(version)}
+    links = json.loads(client.get_logged_model(model_id).tags.get(LINK, "[]"))
+    if any((each["name"], int(each["version"])) == (name, int(version)) for each in links):
+        return
+    client.set_logged_model_tags(model_id, {LINK: json.dumps([*links, link])})
+
+
+@patient
+def _retagged(name: str, version: str, before: dict[str, str], labels: dict[str, str]) -> None:
+    """Put new tags on a version; its accuracy on an earlier test split is kept under that digest.
+
+    The old ones first and `tagdag.test` last: what a kill leaves is told apart when it is repeated.
+    """
+    client, test = tracking.connect(), before.get("tagdag.test")
+    older = {}
+    if test and test != labels["tagdag.test"]:
+        older = {f"tagdag.{key}.{test}": before.get(f"tagdag.{key}") for key in modelcard.TESTED}
+    ordered = {key: value for key, value in older.items() if value and key not in before}
+    ordered |= dict(sorted(labels.items(), key=lambda item: item[0] == "tagdag.test"))
+    for key, value in ordered.items():
+        if before.get(key) != value:
+            client.set_model_version_tag(name, version, key, value)
+
+
+@patient
+def at(name: str, version: str) -> Any:
+    """A version by its number."""
+    return tracking.connect().get_model_version(name, version)
+
+
+def renew(name: str, version: str, labels: dict[str, str], values: dict[str, float]) -> None:
+    """Give a version new numbers, where its tags say others; NaN takes back an old one.
+
+    labels: tags, among them target and test. values: metrics for its run and its logged model.
+    """
+    found = at(name, version)
+    own = (
+        "tagdag.target" in found.tags
+    )  # else its run is that of others too, which keep their numbers
+    if not own:
+        labels = {key: value for key, value in labels.items() if key != "tagdag.target"}
+    changed = any(found.tags.get(key) != value for key, value in labels.items())
+    if own and changed and sourcerun.active(found.run_id):
+        data = f"targets/{labels['tagdag.target']}", labels["tagdag.test"]
+        sourcerun.log_numbers(found.run_id, found.tags["tagdag.model_id"], values, data)
+    _retagged(name, version, found.tags, labels)
+
+
+@task
+def version(
+    name: str, record: dict[str, Any], versions: Known, run: tracking.Run, more: dict[str, str]
+) -> str:
+    """Register one model; one that is among the `versions` keeps its own, with the new numbers.
+
+    more: further tags. Returns the number of the version.
+    """
+    labels = modelcard.tags(record, run.origin) | more
+    found = versions.get(modelcard.identity(labels))
+    if found is not None:
+        model_id = at(name, found).tags.get("tagdag.model_id")
+        if sourcerun.held(model_id):
+            own = {key: value for key, value in labels.items() if key not in run.origin}
+            renew(name, found, own, modelcard.UNKNOWN | modelcard.numbers(record))
+            _linked(name, found, model_id)
+            return found
+    runs = sourcerun.makers(record, labels, run.experiment)
+    labels |= {f"tagdag.{what}": run_id for what, run_id in runs.items()}
+    source = sourcerun.source(record, labels, run)
+    line = modelcard.description(record, runs, run.experiment)
+    found = _version(name, source, labels, line)
+    _linked(name, found, source[1])
+    return found

@@ -1,0 +1,30 @@
+"""A model out of the registry, tested on the images that there are now."""
+
+from pathlib import Path
+from typing import Any
+
+from engine.core.network import restore
+from engine.core.samples import Rows, opened
+from engine.training.accuracy import accuracy
+from flows.running import settings
+
+
+def tested(weights: Path, record: dict[str, Any]) -> dict[str, float]:
+    """Accuracy of a weight file on the test and validation splits of its record's target, in percent.
+
+    Images are resized to the record's size. Raises ValueError when there is no such target, or it
+    has other classes.
+    """
+    target, (module, names) = record["target"], restore(weights)
+    folder = settings.OUT / "corpus" / "targets" / target
+    if not folder.is_dir():
+        raise ValueError(f"there is no labelled set {target!r} now")
+    splits = {split: opened(folder, split) for split in ("test", "val")}
+    if list(splits["test"].names) != list(names):
+        raise ValueError(f"the classes of {target} are others than those it was trained on")
+    found = {
+        split: accuracy(module, Rows(shards, "labels", size=record["size"])).compute()
+        for split, shards in splits.items()
+    }
+    test = found["test"] | {"top1_mean": found["test"]["top1"]}  # one seed's weights: its interval
+    return test | {"val_top1": found["val"]["top1"]}  # is of the test images, Wilson's

@@ -1,0 +1,162 @@
+"""What a reader should know before believing a number: one sentence each, with what to do."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from engine.measure.enough import LEAST
+from flows.reports.models import edges, words
+from flows.reports.models.findings import Findings
+
+FEW_IMAGES = 30  # of a class: the interval of 50 % is 33 to 67
+UNBALANCED = 2  # times as many labels in one class as in another
+
+
+def all_of(findings: Findings) -> list[str]:
+    """The warnings of this report, as plain text."""
+    return [told for check in CHECKS for told in check(findings)]
+
+
+def missing(findings: Findings) -> Iterator[str]:
+    """Answers that the stage evaluate did not leave."""
+    if findings.targets[0] not in findings.answers:
+        fix = "run the stage evaluate again"
+        yield f"There are no predictions, so nothing is told of classes and mistakes: {fix}."
+
+
+def too_close(findings: Findings) -> Iterator[str]:
+    """A test that cannot tell the first two models apart."""
+    if len(findings.first) < 2:
+        return
+    one, two = findings.first[:2]
+    gap = one["top1_mean"] - two["top1_mean"]
+    half = (one["top1_high"] - one["top1_low"]) / 2
+    if half > gap:
+        yield (
+            f"The first two models lie {gap:.1f} points apart, the interval of the first reaches "
+            f"{half:.1f} points: this test cannot tell them apart; label more test images, or "
+            "train more seeds."
+        )
+
+
+def few_images(findings: Findings) -> Iterator[str]:
+    """Classes with too few test images for an accuracy of their own."""
+    labels = findings.labels.get(findings.targets[0])
+    if labels is None:
+        return
+    test = labels.of("test")
+    few = [index for index in np.argsort(test, kind="stable").tolist() if test[index] < FEW_IMAGES]
+    if few:
+        named = [f"{labels.classes[index]} {test[index]}" for index in few]
+        number = words.counted(len(few), "class has", "classes have")
+        yield (
+            f"{number} fewer than {FEW_IMAGES} test images ({words.listed(named)}): their own "
+            "accuracies are rough; label more test images."
+        )
+
+
+def unbalanced(findings: Findings) -> Iterator[str]:
+    """Classes that training had none of, or far fewer of than of others."""
+    target = findings.targets[0]
+    labels = findings.labels.get(target)
+    if labels is None:
+        return
+    train = labels.of("train")
+    elsewhere = labels.of("val") + labels.of("test")
+    absent = [labels.classes[i] for i in np.flatnonzero((train == 0) & (elsewhere > 0))]
+    if absent:
+        number = words.counted(len(absent), "class has", "classes have")
+        yield (
+            f"{number} no label in train ({words.listed(absent)}): no model can know them; label "
+            "some, or take them out."
+        )
+    asked = dict.fromkeys(record["labels"] for record in findings.first)
+    for count in asked:
+        seen = train if count == "all" else np.minimum(train, count)
+        most, least = int(np.argmax(seen)), int(np.argmin(np.where(seen > 0, seen, seen.max())))
+        if seen[most] > UNBALANCED * seen[least]:
+            yield (
+                f"Classes are unbalanced in training with {words.labels(count)}: "
+                f"{labels.classes[most]} has {seen[most]:,} labels, {labels.classes[least]} "
+                f"{seen[least]:,}; label more of the rare ones, or set finetune.labels_per_class."
+            )
+
+
+def held_out(findings: Findings) -> Iterator[str]:
+    """A set without a validation or test split of its own."""
+    for target, labels in findings.labels.items():
+        if labels.held_out:
+            names = " and ".join(labels.held_out)
+            yield (
+                f"{target} has no split {names} of its own: a share of its train images serves, "
+                "and is not trained on; give it one."
+            )
+
+
+def one_pretraining(findings: Findings) -> Iterator[str]:
+    """Pretraining done once: the chance of its seed is in no interval."""
+    pretrained = [record for record in findings.first if record["init"] == "pretrained"]
+    if pretrained and all(record.get("pretrainings", 1) < 2 for record in pretrained):
+        fix = "name several in pretrain.seeds"
+        yield f"Every pretraining was done with one seed: its chance is in no interval; {fix}."
+
+
+def busy(findings: Findings) -> Iterator[str]:
+    """Latencies of a machine that had other work."""
+    loud = dict.fromkeys(r["candidate"] for r in findings.records if r.get("busy"))
+    if loud:
+        yield (
+            f"Latencies of {words.listed(list(loud))} were measured while other work took the "
+            "processors: they may be too high; run the stage evaluate again on a quiet machine."
+        )
+
+
+def duplicates(findings: Findings) -> Iterator[str]:
+    """Test images that the posts show too."""
+    for target in findings.targets:
+        record = findings.of(target)[0]
+        if number := record["duplicates"]:
+            share = f"{100 * number / record['samples']:.1f} %"
+            images = words.counted(number, "test image")
+            yield (
+                f"{target}: {images} ({share}) lie in the posts too: believe the lower bound, or "
+                "take them out of the test split."
+            )
+
+
+def few_networks(findings: Findings) -> Iterator[str]:
+    """A winner and statistics of a search of a handful of networks."""
+    if findings.search and len(findings.search.complete) < LEAST:
+        number = words.counted(len(findings.search.complete), "network")
+        yield (
+            f"The search stands on {number}, fewer than {LEAST}: its winner is one of few, "
+            "and its report withholds rank correlations; raise search.trials."
+        )
+
+
+def reference_ahead(findings: Findings) -> Iterator[str]:
+    """A search whose reference is better than its winner."""
+    search = findings.search
+    if search and search.complete and search.reference:
+        best, reference = search.complete[0]["error"], search.reference["error"]
+        if reference < best:
+            yield (
+                f"The search's reference errs less than its winner ({reference:.1f} against "
+                f"{best:.1f} % on held-out images): winner is the best network that was drawn, not "
+                "the best of all; raise search.trials, or take the reference."
+            )
+
+
+CHECKS = (
+    missing,
+    too_close,
+    few_images,
+    unbalanced,
+    edges.told,
+    held_out,
+    one_pretraining,
+    duplicates,
+    busy,
+    few_networks,
+    reference_ahead,
+)

@@ -1,0 +1,33 @@
+"""Sections of the targets that do not decide: their table, gains and worst classes."""
+
+from corpus.pages.markup import Markup, el, tag
+from flows.reports.models import gains, models, words
+from flows.reports.models.classes import ordered
+from flows.reports.models.findings import Answers, Findings
+
+WORST = 3  # classes that are named
+
+
+def worst_classes(answers: Answers) -> str:
+    """One sentence: the classes that its best model knows least."""
+    named = []
+    for index in ordered(answers)[:WORST]:
+        mean, low, high = answers.of_class(index)
+        ends = words.interval(low, high)
+        count = answers.counts[index]
+        named.append(f"{answers.classes[index]} {mean:.1f} % ({ends}, n = {count:,})")
+    return f"Least known classes of {answers.model}: {'; '.join(named)}."
+
+
+def sections(findings: Findings) -> dict[str, list[Markup]]:
+    """By title."""
+    found = {}
+    for target in findings.targets[1:]:
+        parts = [models.of_target(findings, target), *gains.of_target(findings, target)]
+        if answers := findings.answers.get(target):
+            parts.append(el("p", tag(worst_classes(answers), 600)))
+        if pairs := findings.duplicates.get(target):
+            number = words.counted(len({pair.id for pair in pairs}), "test image")
+            parts.append(el("p", f"Seen in the posts too: {number}."))
+        found[f"Target {target}"] = parts
+    return found

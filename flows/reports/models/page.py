@@ -1,0 +1,78 @@
+"""The report of models for people: one HTML page that needs neither network nor script.
+
+Names of classes, models, devices and ids are strangers' text: corpus.pages.markup escapes all of
+it, and the page forbids scripts.
+"""
+
+from typing import Any
+
+from corpus.pages.markup import Markup, cautions_box, document, el, join, tag, tiles
+from flows.reports.models import (
+    calibration,
+    cautions,
+    choices,
+    classes,
+    confusion,
+    costs,
+    curves,
+    gains,
+    mistakes,
+    models,
+    origin,
+    others,
+    tradeoff,
+    words,
+)
+from flows.reports.models.findings import Findings
+
+SECTIONS = {  # in the order of the page; one without content is left out
+    "Models": models.section,
+    "Gain of pretraining": gains.section,
+    "Accuracy against cost": tradeoff.section,
+    "Accuracy by class": classes.section,
+    "Confusion": confusion.section,
+    "Calibration": calibration.section,
+    "Worst mistakes": mistakes.section,
+    "Duplicates among the test images": mistakes.duplicates,
+    "Learning curves": curves.section,
+    "Hyper-parameters": choices.section,
+    "Costs": costs.section,
+}
+
+
+def headline(findings: Findings) -> dict[str, Any]:
+    """The numbers that count: who leads, how good it is, what pretraining gave, how fast it is."""
+    record = findings.shown
+    alias = findings.alias(record) or "best on validation"
+    version = f"version {findings.versions.get(record['model'], '')}"
+    found = {alias: _tile(tag(str(record["candidate"]), 30), tag(words.how(record)), version)}
+    ends = words.interval(record["top1_low"], record["top1_high"])
+    found["top-1 on the test split"] = _tile(f"{record['top1_mean']:.1f} %", ends)
+    if gain := findings.gain_of(record):
+        ends = words.interval(gain["gain_low"], gain["gain_high"], "+")
+        found["points that pretraining gave"] = _tile(f"{gain['gain']:+.1f}", ends)
+    loud = ["measured on a busy machine"] if record.get("busy") else []
+    found["latency of one image, p50"] = _tile(f"{record['latency_p50_ms']:.1f} ms", *loud)
+    found["test images"] = record["samples"]
+    return found
+
+
+def _tile(number: Any, *more: Any) -> Markup:
+    """A number, and below it in small what belongs to it."""
+    return join([number, *(el("small", each) for each in more)])
+
+
+def page(findings: Findings) -> str:
+    """The whole HTML document."""
+    made = {title: section(findings) for title, section in SECTIONS.items()}
+    made |= others.sections(findings)
+    made["Settings and origin"] = origin.section(findings)
+    made = {title: parts for title, parts in made.items() if parts}
+    links = [el("a", tag(title), href=f"#s{i}") for i, title in enumerate(made)]
+    parts = []
+    for i, (title, body) in enumerate(made.items()):
+        parts.append(el("section", el("h2", tag(title)), *body, id=f"s{i}"))
+    head = [el("h1", "Models"), el("p", "On the labelled set ", el("b", tag(findings.targets[0])))]
+    warned = cautions_box(cautions.all_of(findings))
+    top = [*head, el("nav", *links), tiles(headline(findings)), *warned]
+    return document("tagdag: models compared", *top, *parts)

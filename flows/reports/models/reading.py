@@ -1,0 +1,103 @@
+"""What the report of models needs out of the files that the stages left; torch is not among it."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flows.registry import champion
+from flows.reports.models.findings import Curve, Findings, Leader, shown
+from flows.reports.models.mistakes import worst
+from flows.reports.models.tables import answered, duplicated, labelled, pictures, set_of
+from flows.running import settings
+from flows.searching.trials import Trials, read_trials
+
+Record = dict[str, Any]
+POINTS = 250  # of a learning curve
+SECTIONS = ("pretrain", "finetune", "evaluate")  # of params.yaml, that the page shows
+
+
+def read(
+    records: Sequence[Record],
+    gains: list[Record],
+    versions: dict[str, str],
+    decision: str,
+    origin: dict[str, str],
+    links: dict[str, str] | None = None,
+    leaders: Mapping[str, Any] | None = None,
+) -> Findings:
+    """All findings; what a stage did not leave is not there.
+
+    leaders: versions of MLflow's registry by alias. ValueError for a file that is damaged.
+    """
+    targets = list(dict.fromkeys(record["target"] for record in records))
+    ordered = sorted(records, key=lambda each: (targets.index(each["target"]), -each["top1_mean"]))
+    known = {alias: leader(version) for alias, version in (leaders or {}).items() if version}
+    found = Findings(
+        records=ordered,
+        gains=gains,
+        versions=versions,
+        decision=decision,
+        origin=origin,
+        links=links or {},
+        leaders=known,
+        curves=curves(settings.OUT / "pretrain"),
+        labels=labelled(targets),
+        search=searched(settings.OUT / "search"),
+        settings=sections(),
+    )
+    found.duplicates.update(duplicated(targets))
+    looked_into(found)
+    return found
+
+
+def looked_into(found: Findings) -> None:
+    """Adds the answers of each target's leading model, and the first target's worst mistakes."""
+    for target in found.targets:
+        its = found.of(target)
+        looked = shown(its, [found.alias(record) for record in its])
+        if answers := answered(looked["model"], target):
+            found.answers[target] = answers
+    first = found.targets[0]
+    if first in found.answers:
+        ids = [mistake.id for mistake in worst(found.answers[first])]
+        found.pictures.update(pictures(set_of(first), ids))
+
+
+def leader(version: Any) -> Leader:
+    """What a version of the registry says of itself."""
+    labels = version.tags
+    model = labels.get("tagdag.model", "a model of another tool")
+    ends = (champion.number(labels, key) for key in ("top1_low", "top1_high"))
+    return Leader(str(version.version), model, champion.accuracy(labels), *ends)
+
+
+def sections() -> dict[str, Any]:
+    """The sections of params.yaml that the models were made by."""
+    found = settings.load()
+    return {name: found[name] for name in SECTIONS if name in found}
+
+
+def curves(folder: Path) -> dict[str, Curve]:
+    """The learning curve of every pretraining: `winner`; of further seeds `winner, seed 3`."""
+    found = {}
+    for file in sorted([*folder.glob("*/curve.csv"), *folder.glob("*/seeds/curve-*.csv")]):
+        name, seed = file.relative_to(folder).parts[0], file.stem.partition("-")[2]
+        with file.open(newline="", encoding="utf-8") as lines:
+            rows = [(float(row["step"]), float(row["loss"])) for row in csv.DictReader(lines)]
+        if rows:
+            found[f"{name}, seed {seed}" if seed else name] = thinned(np.array(rows))
+    return found
+
+
+def thinned(rows: np.ndarray, points: int = POINTS) -> Curve:
+    """At most so many points of (n, 2) steps and losses: each the mean of its neighbours."""
+    parts = np.array_split(rows, min(points, len(rows)))
+    return Curve(*np.array([part.mean(0) for part in parts]).T)
+
+
+def searched(folder: Path) -> Trials | None:
+    """The trials of the search, where there was one."""
+    return read_trials(folder) if (folder / "trials.jsonl").is_file() else None

@@ -1,0 +1,87 @@
+"""The report of models: a page (report.html), and a short text that `make repro` prints."""
+
+from pathlib import Path
+from typing import Any
+
+from corpus.pages.markdown import code, table, told
+from flows.reports.models import cautions, costs, models, words
+from flows.reports.models.findings import Findings
+from flows.reports.models.origin import UIS
+from flows.reports.models.page import page
+from flows.reports.models.reading import read
+from flows.reports.reportplot import plot
+
+REST = (
+    "report.html beside this text has the rest: accuracy by class, confusion, calibration, the "
+    "worst mistakes, duplicates, learning curves, hyper-parameters, costs by batch."
+)
+
+
+def _bold(text: str) -> str:
+    return f"**{told(text[:1].upper() + text[1:])}**"
+
+
+def origin_line(origin: dict[str, str]) -> str:
+    """Data version, commit and params."""
+    parts = (f"{told(key.removeprefix('tagdag.'))} {code(value)}" for key, value in origin.items())
+    return ", ".join(parts)
+
+
+def links_lines(links: dict[str, str]) -> list[str]:
+    """How the UIs are opened, and the pages of MLflow that show more: addresses by title."""
+    lines = [f"- {name} UI: `{command}`, then {url}" for name, command, url in UIS]
+    return lines + [f"- {told(title)}: {code(url)}" for title, url in links.items()]
+
+
+def _targets(findings: Findings) -> list[list[str]]:
+    """A table per target, under its name where there are several."""
+    parts = []
+    for target in findings.targets:
+        if len(findings.targets) > 1:
+            parts.append([f"## {told(target)}"])
+        parts.append(table(*models.rows(findings, target)))
+    return parts
+
+
+def markdown(findings: Findings) -> str:
+    """The text; what anybody typed is shown as it is, never as markup."""
+    bound = f" {models.BOUND}" if any(r["duplicates"] for r in findings.records) else ""
+    elsewhere = models.elsewhere(findings)
+    parts = [
+        ["# Models compared"],
+        *_targets(findings),
+        [_bold(findings.decision.rstrip(".") + ".")],
+        [told(elsewhere)] if elsewhere else [],
+        [f"- {told(words.gain_line(gain))}" for gain in findings.gains],
+        [f"- Warning: {told(each)}" for each in cautions.all_of(findings)],
+        [told(models.RULE + bound)],
+        table(costs.HEAD, costs.rows(findings.records)),
+        [told(costs.measured(findings.records))],
+        ["![accuracy against latency and flops](comparison.png)"],
+        [REST],
+        [origin_line(findings.origin)],
+        links_lines(findings.links),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+
+
+def write(
+    out: Path,
+    records: list[dict[str, Any]],
+    gains: list[dict[str, Any]],
+    versions: dict[str, str],
+    decision: str,
+    origin: dict[str, str],
+    links: dict[str, str] | None = None,
+    leaders: dict[str, Any] | None = None,
+) -> None:
+    """Write report.md, report.html and comparison.png.
+
+    leaders: versions of MLflow's registry by alias. What else the page shows is read from the
+    stages' outputs.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    findings = read(records, gains, versions, decision, origin, links, leaders)
+    plot(out / "comparison.png", findings.first)
+    (out / "report.md").write_text(markdown(findings), encoding="utf-8", newline="\n")
+    (out / "report.html").write_text(page(findings), encoding="utf-8", newline="\n")

@@ -1,0 +1,221 @@
+"""Which code a result depends on: the import closure of its stage's module and of the plug-ins that its section names.
+
+It keys all states that outlive a kill: an edited loss never goes on from a state of the old one, and the edit of
+something else discards nothing. dvc.yaml has the same files as dependencies: `python -m flows.running.code` (`make dag`)
+rewrites its lists, and tests/flows/running/test_dag.py holds them to it.
+"""
+
+import argparse
+import ast
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator, Set
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from engine.core.digest import digest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("flows", "engine", "models", "metrics", "corpus")
+
+# What checks, tells and schedules, and changes nothing of what a stage computes: the walk goes around
+# these modules, and around all below these packages.
+ASIDE = frozenset(
+    {
+        *("corpus.names", "engine.core.environment", "engine.core.waiting"),
+        *("flows.cli", "flows.data", "flows.pipeline", "flows.running", "flows.tracking"),
+        "flows.training.beside",
+        "flows.registry.retest",  # of a champion, by code that evaluate, whose outputs register needs, runs again for
+    }
+)
+# They draw what was computed: no state depends on them, but the stage whose page they make runs again.
+DRAWN = frozenset({"flows.reports"})
+
+KINDS = {  # sections that name a plug-in, and its folder in models/
+    "backbone": "backbones",
+    "reference": "backbones",
+    "objective": "objectives",
+    "head": "heads",
+    "space": "spaces",
+}
+STAGES = {  # folders whose plug-ins a stage uses; which of them, dvc.yaml's own templates say
+    "corpus": (),
+    "search": ("backbones", "heads", "objectives", "spaces"),
+    "pretrain": ("backbones", "heads", "objectives"),
+    "finetune": ("backbones", "heads", "objectives"),
+    "evaluate": ("backbones", "heads", "objectives"),
+    "register": (),
+}
+
+
+def _file(module: str) -> Path | None:
+    """The file of a module of the project; None for a package, and a name that is imported from one."""
+    file = ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    return file if file.is_file() else None
+
+
+class _Imports(ast.NodeVisitor):
+    """Collects what a file imports, inside of functions too; not what only type checkers read."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def visit_If(self, node: ast.If) -> None:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return
+        self.generic_visit(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.names.update(alias.name for alias in node.names)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        self.names.add(node.module or "")
+        self.names.update(f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@functools.cache
+def _imported(file: Path, _modified: int) -> frozenset[str]:
+    found = _Imports()
+    found.visit(ast.parse(file.read_text(encoding="utf-8"), str(file)))
+    return frozenset(name for name in found.names if name.partition(".")[0] in ROOMS)
+
+
+def _packages(module: str) -> list[str]:
+    """The module itself, and the packages that it lies in."""
+    parts = module.split(".")
+    return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+
+
+def closure(modules: Iterable[str], aside: Set[str] = ASIDE) -> list[Path]:
+    """Files of the project that the modules are made of: their own, and of what they import, directly or not.
+
+    The walk goes around the modules `aside` and those below them, and leaves out empty files.
+    """
+    found: dict[str, Path | None] = {}
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module in found or not aside.isdisjoint(_packages(module)):
+            continue
+        file = found[module] = _file(module)
+        if file is not None:
+            waiting += _imported(file, file.stat().st_mtime_ns)
+    files = {file for file in found.values() if file is not None and file.stat().st_size}
+    return sorted(
+        files | {data for folder in {file.parent for file in files} for data in _data(folder)}
+    )
+
+
+def _data(folder: Path) -> list[Path]:
+    """What lies beside modules of a sub-folder and is none, such as a table of words: it belongs to all of them."""
+    if folder.parent == ROOT:
+        return []
+    return [
+        file for file in folder.iterdir() if file.is_file() and file.suffix not in (".py", ".pyc")
+    ]
+
+
+def plugins(section: Any, kind: str | None = None) -> Iterator[str]:
+    """Modules of the plug-ins that a section names, at any depth: models.heads.linear of {head: {name: linear}}."""
+    if isinstance(section, list):
+        for item in section:
+            yield from plugins(item)
+    if not isinstance(section, dict):
+        return
+    if kind in KINDS and isinstance(section.get("name"), str):
+        yield f"models.{KINDS[kind]}.{section['name']}"
+    for key, value in section.items():
+        yield from plugins(value, key)
+
+
+def code(stage: str, section: Any, *more: str, aside: Set[str] = frozenset()) -> list[Path]:
+    """The files that a stage's result with this section depends on: what its states are keyed by.
+
+    more: modules that no import and no name in the section tells of. aside: those that this result does not use.
+    """
+    return closure([f"flows.{stage}", *plugins(section), *more], ASIDE | DRAWN | set(aside))
+
+
+@contextmanager
+def held(stage: str, load: Callable[[], Any]) -> Iterator[None]:
+    """ValueError when the section (`load()`), the code or data.dvc is another when a stage ends than when it began.
+
+    DVC hashes dependencies when a stage has ended: what was edited meanwhile would be recorded as its origin.
+    """
+
+    def state() -> dict[str, str]:
+        section, pointer = load(), Path("data.dvc")
+        found = {file.relative_to(ROOT).as_posix(): digest(file) for file in code(stage, section)}
+        found["params.yaml"] = digest(section)
+        found["data.dvc"] = digest(pointer) if pointer.exists() else ""
+        return found
+
+    before = state()
+    yield
+    after = state()
+    if changed := sorted(name for name in before | after if before.get(name) != after.get(name)):
+        raise ValueError(
+            f"{', '.join(changed[:5])} changed while the stage {stage} ran: what it has made is of neither state, and "
+            "is not recorded; run the same command again"
+        )
+
+
+def dependencies(stage: str) -> list[str]:
+    """The code that dvc.yaml names as dependencies of a stage: what it imports, and what any of its plug-ins rest on.
+
+    The plug-ins themselves are left to dvc.yaml's templates. A folder stands for all of its files.
+    """
+    used = {file.relative_to(ROOT) for file in closure([f"flows.{stage}"])}
+    for kind in STAGES[stage]:
+        folder = Path("models", kind)
+        names = (
+            file.stem for file in sorted((ROOT / folder).glob("*.py")) if file.stem != "__init__"
+        )
+        rest = closure([f"models.{kind}.{name}" for name in names])
+        used |= {
+            file.relative_to(ROOT) for file in rest if folder not in file.relative_to(ROOT).parents
+        }
+    return sorted(path.as_posix() for path in _folded(used))
+
+
+def _folded(files: set[Path]) -> set[Path]:
+    """The same, with a folder in the place of its files where all of them are among these."""
+    found = set(files)
+    plugged = {
+        Path("metrics"),
+        *(Path("models", kind) for kind in KINDS.values()),
+    }  # one more there is no change
+    folders = {parent for file in files for parent in file.parents if parent.name}
+    for folder in sorted(folders - plugged):
+        inside = (
+            file.relative_to(ROOT) for file in (ROOT / folder).rglob("*.py") if file.stat().st_size
+        )
+        if set(inside) <= files and found.isdisjoint(folder.parents):
+            found = {path for path in found if folder not in path.parents} | {folder}
+    return found
+
+
+def written(text: str) -> str:
+    """dvc.yaml's text with its lists of code made anew: the lines below each `# code of <stage>`."""
+
+    def listed(found: re.Match) -> str:
+        indent, stage = found[1], found[2]
+        lines = [f"{indent}- {path}\n" for path in dependencies(stage)]
+        return f"{indent}# code of {stage}\n" + "".join(lines)
+
+    return re.sub(r"( +)# code of (\w+)\n(?:\1- [\w./]+\n)*", listed, text)
+
+
+def main() -> None:
+    """Rewrite the lists of code in dvc.yaml."""
+    argparse.ArgumentParser(
+        prog="python -m flows.running.code", description=main.__doc__
+    ).parse_args()
+    file = ROOT / "dvc.yaml"
+    text = written(file.read_text())
+    file.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

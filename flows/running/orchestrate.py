@@ -1,0 +1,133 @@
+"""Flows and tasks that are Prefect's when PREFECT_API_URL is set, and plain functions when it is not.
+
+Prefect has no engine without a server: it would start one in every process (12 to 26 s). So `flow` and `task` keep the
+plain function and hand it to Prefect, imported on first use, only where a server was named.
+"""
+
+import contextlib
+import functools
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flows.running.prefectauth import authenticate
+from flows.running.showing import Show, artifact, bar, every, lines, slug
+
+__all__ = ["Show", "flow", "link", "log", "orchestrated", "progress", "slug", "task"]
+log = logging.getLogger("tagdag")
+
+
+def orchestrated() -> bool:
+    """Whether a Prefect server was named."""
+    return bool(os.environ.get("PREFECT_API_URL"))
+
+
+def _dispatched(
+    kind: str, function: Callable[..., Any], settings: Callable[[], dict[str, Any]]
+) -> Callable[..., Any]:
+    @functools.cache
+    def prefect_object() -> Any:
+        authenticate()
+        import prefect
+
+        return getattr(prefect, kind)(function, **settings())
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return prefect_object()(*args, **kwargs) if orchestrated() else function(*args, **kwargs)
+
+    call.prefect = prefect_object
+    # what Prefect runs is not what the module calls by this name: the name under which other processes find it
+    function.__qualname__ += ".__wrapped__"
+    return call
+
+
+def flow(
+    function: Callable[..., Any] | None = None,
+    *,
+    task_runner: Callable[[], Any] | None = None,
+    **settings: Any,
+) -> Callable[..., Any]:
+    """Mark a flow; `.prefect()` gives Prefect's own object, for deployments. `task_runner()` is called at first use."""
+
+    def mark(function: Callable[..., Any]) -> Callable[..., Any]:
+        named = {"validate_parameters": False, "flow_run_name": function.__name__} | settings
+        return _dispatched(
+            "flow",
+            function,
+            lambda: named | ({"task_runner": task_runner()} if task_runner else {}),
+        )
+
+    return mark if function is None else mark(function)
+
+
+def task(function: Callable[..., Any] | None = None, **settings: Any) -> Callable[..., Any]:
+    """Mark a task. Prefect caches nothing (DVC is the cache), and arguments are paths, names and small sections."""
+
+    def uncached() -> dict[str, Any]:
+        from prefect.cache_policies import NO_CACHE
+
+        return {"cache_policy": NO_CACHE} | settings
+
+    def mark(function: Callable[..., Any]) -> Callable[..., Any]:
+        return _dispatched("task", function, uncached)
+
+    return mark if function is None else mark(function)
+
+
+def link(key: str, url: str, text: str) -> None:
+    """A link on the flow run's page; nothing without a server."""
+    if orchestrated():
+        from prefect.artifacts import create_link_artifact
+
+        create_link_artifact(link=url, link_text=text, key=key)
+
+
+class _Steps:
+    """How far some work is: loops one after another count together, so that the whole only grows."""
+
+    def __init__(self) -> None:
+        self.before, self.last = 0, (0, None)
+
+    def at(self, done: int, total: int | None) -> tuple[int, int | None]:
+        """(done, total) of all loops so far, by those of the present one; a finished one is over."""
+        finished = self.last[0] == self.last[1]
+        if finished and (done, total) != self.last:
+            self.before += self.last[0]
+        self.last = done, total
+        return self.before + done, total and self.before + total
+
+    def end(self) -> tuple[int, int] | None:
+        """What completes the present loop; None where it is complete, or none has begun."""
+        done, total = self.last
+        whole = total or done
+        return (whole, whole) if done != total and whole else None
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Show]:
+    """Yield `show(done, total, text="")`: a bar with ETA on a terminal, else lines; and in Prefect.
+
+    The workers of a distributed training are in no flow run, and have no artifact.
+    It may be called at every step; what it shows is the state of some call in the last seconds, and
+    the end: when the block is left without an error, all is done, and that is the last state. After
+    an error the last one stays. Where one loop follows another, their steps are counted together.
+    """
+    from rich.console import Console
+
+    kinds = [(bar, 0.5) if Console(stderr=True).is_terminal else (lines, 10)]
+    kinds += [(artifact, 10)] if orchestrated() and "TORCHELASTIC_RUN_ID" not in os.environ else []
+    steps = _Steps()
+    with contextlib.ExitStack() as stack:
+        shown = [every(seconds, stack.enter_context(kind(title))) for kind, seconds in kinds]
+
+        def show(done: int, total: int | None, text: str = "") -> None:
+            state = steps.at(done, total)
+            for each in shown:
+                each(*state, text)
+
+        yield show
+        if end := steps.end():
+            show(*end)

@@ -1,0 +1,193 @@
+"""Warm processes for many small trainings side by side, one thread each.
+
+One thread a process is the fastest way to share a CPU, and makes a result the same bytes whether it was trained beside
+others or alone. The processes (flows/running/processes.py) are started once for a stage; one that dies is replaced, and its call is
+made again, which goes on from the state that the training keeps. They end with the process that started them.
+
+Several GPUs: one process each. One GPU, or one core: no processes, calls are made here.
+TAGDAG_ARMS=2 says how many processes, TAGDAG_ARMS=2:4 also how many threads each has.
+"""
+
+import contextvars
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from engine.core.cores import cores
+from engine.core.environment import value
+from flows.running.processes import TRAINS, Worker, gpus, start_server
+
+DEATHS = 3  # of the process that makes a call, before it is given up
+GRACE = 20.0  # seconds that a stopped training has to keep its state
+
+_open: contextvars.ContextVar["Pool | None"] = contextvars.ContextVar("pool", default=None)
+
+
+class Ended(KeyboardInterrupt):
+    """A call that the end of its pool has cut short; what it trains goes on from its last state."""
+
+
+def said() -> tuple[int, int]:
+    """(processes, threads of each) that TAGDAG_ARMS names, 0 processes where it names none."""
+    many, _, threads = (value("TAGDAG_ARMS") or "").partition(":")
+    return int(many or 0), int(threads or 1)
+
+
+def sizes() -> tuple[int, int]:
+    """(processes, threads of each) as TAGDAG_ARMS says, else one process per GPU, or per core with one thread."""
+    many, threads = said()
+    if (value("TAGDAG_WORKERS") or 1) > 1:  # one training by several processes has the machine
+        many = 1
+    return many or gpus() or cores(), threads
+
+
+class Pool:
+    """`call` may be used by as many threads as there are processes; more wait."""
+
+    def __init__(self, processes: int, threads: int, trains: bool = False) -> None:
+        self.processes, self._threads, self._ended = processes, threads, False
+        self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for place in range(processes):
+            self._free.put(place)
+        self._workers: dict[int, Worker] = {}
+        self._starting = threading.Lock()
+        start_server(TRAINS if trains else ())
+
+    def call(
+        self, function: Callable, *arguments: Any, report: Callable[..., None] | None = None
+    ) -> Any:
+        """The function's result, computed in a process; its own errors are raised here."""
+        place = self._free.get()
+        try:
+            good, found = self._answer(place, (function, arguments, report is not None), report)
+        finally:
+            self._free.put(place)
+        if good:
+            return found
+        raise found
+
+    def _answer(
+        self, place: int, call: tuple, report: Callable[..., None] | None
+    ) -> tuple[bool, Any]:
+        for _ in range(DEATHS):
+            try:
+                return self._worker(place).ask(call, report)
+            except (
+                EOFError,
+                OSError,
+            ):  # its death; the errors of what it was asked come as answers
+                if gone := self._workers.pop(place, None):
+                    gone.pipe.close()
+                    gone.process.join()
+        raise ValueError(
+            f"the process that ran {call[0].__name__} died {DEATHS} times, as of want of memory: "
+            "run the same command again with fewer side by side, TAGDAG_ARMS=1"
+        )
+
+    def _worker(self, place: int) -> Worker:
+        with self._starting:  # also keeps `end` from missing one
+            if self._ended:
+                raise Ended("stopped with the others: run the same command again to go on")
+            if place not in self._workers:
+                self._workers[place] = Worker(place, self._threads)
+            return self._workers[place]
+
+    def end(self) -> None:
+        """Stop all calls: trainings keep their states, and what takes longer than GRACE is killed."""
+        with self._starting:
+            self._ended = True
+            workers = list(self._workers.values())
+        for worker in workers:
+            worker.process.terminate()
+        for worker in workers:
+            worker.process.join(GRACE)
+            worker.process.kill()
+
+    def close(self) -> None:
+        """Let the processes go, after the last call."""
+        self._ended = True
+        for worker in self._workers.values():
+            worker.pipe.close()
+        for worker in self._workers.values():
+            worker.process.join(GRACE)
+
+
+@contextmanager
+def side_by_side(wanted: bool = True, trains: bool = False) -> Iterator[None]:
+    """Inside, `apart` and `runners.gathered` use processes, where there is more than one core or GPU.
+
+    trains: what they are to do; it changes only how soon they begin.
+    """
+    processes, threads = sizes()
+    if not wanted or processes == 1:
+        yield
+        return
+    pool = Pool(processes, threads, trains)
+    token = _open.set(pool)
+    try:
+        yield
+    except BaseException:
+        pool.end()
+        raise
+    finally:
+        pool.close()
+        _open.reset(token)
+
+
+def current() -> Pool | None:
+    """The pool that `side_by_side` has opened."""
+    return _open.get()
+
+
+def apart(function: Callable, *arguments: Any, report: Callable[..., None] | None = None) -> Any:
+    """Call a function of a module in a process of the pool; without one here, with as many threads.
+
+    report: what the function calls by that name with plain values.
+    """
+    if pool := current():
+        return pool.call(function, *arguments, report=report)
+    from engine.core.threads import threads
+
+    with threads(None if gpus() else sizes()[1]):
+        return function(*arguments, **({"report": report} if report else {}))
+
+
+def each(
+    function: Callable, many: list[tuple], told: Callable[[int], None] = lambda done: None
+) -> list[Any]:
+    """`apart` for each tuple of arguments, as many at a time as there are processes; results in their order."""
+    if not (pool := current()):
+        return [(apart(function, *one), told(done))[0] for done, one in enumerate(many, 1)]
+    return threaded([partial(pool.call, function, *one) for one in many], pool.processes, told)
+
+
+def _cause(error: BaseException, futures: list[Future]) -> BaseException:
+    """The fault for which calls were ended, which may be told later than their end."""
+    errors = (
+        [future.exception() for future in futures if not future.cancelled()]
+        if isinstance(error, Ended)
+        else []
+    )
+    return next((other for other in errors if other and not isinstance(other, Ended)), error)
+
+
+def threaded(
+    calls: list[Callable[[], Any]], threads: int, told: Callable[[int], None]
+) -> list[Any]:
+    """Results of calls that wait for others, in threads; `told(how many)` as they end. An error ends the pool."""
+    with ThreadPoolExecutor(threads) as executor:
+        futures = [executor.submit(call) for call in calls]
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                future.result()
+                told(done)
+        except BaseException as error:
+            if pool := current():
+                pool.end()
+            executor.shutdown(cancel_futures=True)
+            raise _cause(error, futures) from None
+    return [future.result() for future in futures]

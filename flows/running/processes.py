@@ -1,0 +1,135 @@
+"""The processes of flows/running/pool.py: forked from a server that has imported torch and has never run it.
+
+What runs torch's threads must not fork: a child would wait for threads that it does not have.
+"""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from flows.running import faults
+
+DEVICES = (
+    "/dev/nvidiactl",
+    "/dev/kfd",
+    "/dev/dxg",
+)  # without one of these there is no GPU to ask torch for
+WARM = ["flows.training.arms", "flows.measuring.records"]  # imported once, for all processes
+# the first step of any of torch's optimizers imports it, which takes more than a second
+TRAINS = ["torch._dynamo"]
+CONTEXT = multiprocessing.get_context("forkserver")
+
+
+def gpus() -> int:
+    """How many GPUs there are; without the import of torch where there is none."""
+    if not any(Path(device).exists() for device in DEVICES):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def start_server(more: Sequence[str] = ()) -> None:
+    """Start the server that processes are forked from, which imports in the background; once a process.
+
+    more: modules that it imports besides WARM.
+    """
+    multiprocessing.set_forkserver_preload([*WARM, *more])
+    # its imports know no sys.path but this, and libraries that start threads when they are loaded must not
+    set_ = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    before = {name: os.environ.get(name) for name in set_}
+    os.environ |= set_
+    try:
+        forkserver.ensure_running()
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def follow_parent() -> None:
+    """End this process with the one that started it: after a kill -9 it would go on beside the next run's workers."""
+    parent = multiprocessing.parent_process()
+    threading.Thread(
+        target=lambda: (parent.join(), os._exit(1)), name="parent", daemon=True
+    ).start()
+
+
+def follow_stdin() -> None:
+    """Stop in order when standard input is closed: the process that holds its other end is gone, or says so."""
+
+    def watch() -> None:
+        # not sys.stdin, whose lock a thread that waits would hold while Python ends: a fatal error
+        while os.read(0, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def _serve(pipe: Connection, environment: dict[str, str], threads: int) -> None:
+    """A process of the pool: makes the calls that come, until the pipe is closed or a signal ends it."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches all of a terminal; the parent tells by SIGTERM
+    os.environ.update(environment)
+    follow_parent()
+    import torch
+
+    torch.set_num_threads(threads)
+    while True:
+        try:
+            function, arguments, reports = pipe.recv()
+        except EOFError:
+            return
+        named = {"report": lambda *told: pipe.send((None, told))} if reports else {}
+        try:
+            answer = (True, function(*arguments, **named))
+        except Exception as error:
+            answer = (False, _portable(error))
+        except KeyboardInterrupt:  # a training that was told to stop, and has kept its state
+            return
+        pipe.send(answer)
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, as it can be sent, with where it was raised."""
+    where = traceback.format_exc()
+    try:
+        error = pickle.loads(pickle.dumps(error))
+    except Exception:
+        told = faults.told(error)
+        error = ValueError(told) if told else RuntimeError(repr(error))
+    error.add_note(where)
+    return error
+
+
+class Worker:
+    """A process, and the pipe to it."""
+
+    def __init__(self, place: int, threads: int) -> None:
+        self.pipe, theirs = CONTEXT.Pipe()
+        # a training in it is not split again, and has a GPU of its own
+        environment = os.environ | {"TAGDAG_WORKERS": "1"}
+        environment |= {"LOCAL_RANK": str(place % gpus())} if gpus() else {}
+        self.process = CONTEXT.Process(
+            target=_serve, args=(theirs, dict(environment), threads), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+
+    def ask(self, call: tuple, report: Callable[..., None] | None) -> tuple[bool, Any]:
+        """(True, result) or (False, error) of a call; EOFError or OSError when the process has died."""
+        self.pipe.send(call)
+        while (answer := self.pipe.recv())[0] is None:
+            report(*answer[1])
+        return answer

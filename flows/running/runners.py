@@ -1,0 +1,135 @@
+"""Tasks of a flow side by side: what they compute runs in the processes of flows/running/pool.py, or where TAGDAG_RUNNER says.
+
+`TAGDAG_RUNNER=processes` (or dask, ray; `processes:4` says how many) needs a Prefect server, whose task runner then
+runs whole tasks elsewhere. No task computes in a thread: torch's random generator is the process's, and arms that share
+it would not give the same weights twice.
+"""
+
+import contextvars
+import functools
+import importlib.util
+import multiprocessing
+import os
+from collections.abc import Callable
+from typing import Any
+
+from engine.core.cores import cores
+from engine.core.environment import value
+from flows.running import environment, pool
+from flows.running.orchestrate import orchestrated
+from flows.running.processes import follow_parent
+
+
+def _processes(workers: int) -> Any:
+    from prefect.task_runners import ProcessPoolTaskRunner
+
+    return ProcessPoolTaskRunner(workers, initializer=follow_parent)
+
+
+def _dask(workers: int) -> Any:
+    from prefect_dask import DaskTaskRunner
+
+    local = {
+        "n_workers": workers,
+        "threads_per_worker": 1,
+        "host": "127.0.0.1",
+        "dashboard_address": None,
+    }
+    return DaskTaskRunner(cluster_kwargs=local)
+
+
+def _ray(workers: int) -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    from prefect_ray import RayTaskRunner
+
+    return RayTaskRunner(
+        init_kwargs={
+            "num_cpus": workers,
+            "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",
+        }
+    )
+
+
+RUNNERS = {
+    "processes": (_processes, "prefect"),
+    "dask": (_dask, "prefect_dask"),
+    "ray": (_ray, "prefect_ray"),
+}
+
+
+def named() -> tuple[str, int] | None:
+    """The runner that TAGDAG_RUNNER names, and its number of processes: one for each core if it does not say."""
+    environment.check(warn=False)  # all of them, as early
+    if not (said := value("TAGDAG_RUNNER")):
+        return None
+    name, _, workers = said.partition(":")
+    if not orchestrated():
+        raise ValueError(
+            "TAGDAG_RUNNER needs a Prefect server: run `make prefect`, set PREFECT_API_URL, or unset it"
+        )
+    if not importlib.util.find_spec(module := RUNNERS[name][1]):
+        package = module.replace("_", "-")
+        raise ValueError(
+            f"TAGDAG_RUNNER={name} needs {package}: uv pip install -c requirements.lock {package}"
+        )
+    return name, int(workers) if workers else cores()
+
+
+def runner() -> Any:
+    """Prefect's task runner for a flow that calls `gathered`; None is Prefect's default, which is then not used."""
+    if not (found := named()):
+        return None
+    name, workers = found
+    # the processes share the cores; what the user says goes before
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // workers)))
+    return RUNNERS[name][0](workers)
+
+
+def gathered(
+    task: Callable[..., Any],
+    many: list[tuple[Any, ...]],
+    told: Callable[[int, str], None] = lambda done, name: None,
+) -> list[Any]:
+    """The task's results for each tuple of arguments, in their order; `told(how many, first argument)` as they end.
+
+    The flow has `task_runner=runner` and calls this inside `side_by_side`: a task is a thread then, which waits for
+    what it calls `apart`. An error or a signal ends all tasks; they go on from their last states.
+    """
+    if found := named():
+        return _submitted(task, many, told, kill=found[0] == "processes")
+    names = [each[0] for each in many]
+    # a context each: Prefect keeps the flow run there to which a task belongs
+    calls = [functools.partial(contextvars.copy_context().run, task, *each) for each in many]
+    if opened := pool.current():
+        for first in names[:1]:  # the first that ends may take long
+            told(0, first)
+        return pool.threaded(
+            calls, opened.processes, lambda done: told(done, names[min(done, len(names) - 1)])
+        )
+    results = []
+    for name, call in zip(names, calls, strict=True):
+        told(len(results), name)
+        results.append(call())
+    return results
+
+
+def _submitted(
+    task: Callable[..., Any],
+    many: list[tuple[Any, ...]],
+    told: Callable[[int, str], None],
+    kill: bool,
+) -> list[Any]:
+    """The same by the flow's task runner."""
+    results = []
+    try:
+        futures = [task.prefect().submit(*each) for each in many]
+        for future, (name, *_) in zip(futures, many, strict=True):
+            told(len(results), name)
+            results.append(future.result())
+    except BaseException:
+        if kill:  # the pool would first run what it has queued
+            for child in multiprocessing.active_children():
+                child.kill()
+        raise
+    return results

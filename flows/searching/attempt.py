@@ -1,0 +1,212 @@
+"""One network of a search: measured, trained briefly, its end told by name whatever it is."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, Trial
+from torch import nn
+
+from engine.core.allocator import OutOfMemory, out_of_memory
+from engine.core.build import build, options
+from engine.measure.complexity import measure
+from engine.measure.profile import profile
+from engine.training.distributed import ALONE, device
+from engine.training.launching import Died
+from engine.training.meter import Diverged, Progress
+from engine.training.plan import Plan, Training
+from engine.training.recipe import Recipe
+from flows.running import settings
+from flows.running.orchestrate import task
+from flows.searching import deaths
+from flows.searching.storage import patiently
+from flows.searching.study import Ended, outcome
+from flows.tracking.tracking import Run
+from flows.training.learning import fit, hit_rate, images, lists, workers
+
+PATIENCE = 2.0  # seconds for which a latency is measured until quiet repeats agree
+OBJECTIVES = ("error", "error_top5", "params", "flops", "acts", "latency_ms")  # all minimised
+HALVINGS = 3  # of the images in a forward pass, when memory is short
+
+
+def errors(module: nn.Module, data: str) -> dict[str, float]:
+    """Errors on held-out images in percent."""
+    rates = hit_rate(module, data)
+    return {"error": 100 - rates["top1"], "error_top5": 100 - rates["top5"]}
+
+
+def measured(module: nn.Module, data: str) -> dict[str, float]:
+    """The same; Ended where a single image does not fit into memory: to train it again would not help."""
+    try:
+        return errors(module, data)
+    except OutOfMemory as error:
+        raise Ended("out of memory", f"while it was measured: {error}") from None
+
+
+def counted(network: dict[str, Any], space: Any) -> dict[str, int]:
+    """params, flops and acts of a backbone."""
+    if space.contains(network):
+        return space.cost(network)
+    return measure(
+        build("backbones", network, where="search.reference"),
+        (3, space.resolution, space.resolution),
+    )
+
+
+def latency(network: dict[str, Any], section: dict[str, Any], size: int) -> dict[str, Any]:
+    """Latency of one image on this device, where the search asks for it."""
+    if not section["latency_ms"] and "latency_ms" not in section["objectives"]:
+        return {}
+    module = build("backbones", network, where="search.network")
+    about = {"training": False, "patience": PATIENCE}
+    try:
+        found = profile(module, size, device(), (1,), **about)
+        # by which it is on no front: it may be less
+        busy = {"latency_busy": found["busy"]} if found["busy"] else {}
+        return {"latency_ms": found["latency_p50_ms"]} | busy
+    except OutOfMemory as error:
+        raise Ended("out of memory", str(error)) from None
+
+
+def within(row: dict[str, Any], band: tuple[float, float] | None) -> None:
+    """Ended if the latency is out of band."""
+    if band and not band[0] <= row["latency_ms"] <= band[1]:
+        raise Ended(
+            "out of band", f"latency {row['latency_ms']:.2f} ms is not in {band[0]} to {band[1]} ms"
+        )
+
+
+class Watch:
+    """Notes a trial's error after each epoch, from where an attempt that was cut short left off, and prunes it."""
+
+    def __init__(self, trial: Trial, data: str) -> None:
+        self.trial, self.data, self.curve = trial, data, {}
+        if workers() > 1:
+            raise ValueError(
+                "search.pruner: it cannot end a training by several processes: set TAGDAG_WORKERS=1"
+            )
+        slot = trial.user_attrs["slot"]
+        for one in trial.study.get_trials(deepcopy=False):
+            if one.user_attrs.get("slot") == slot and one.number < trial.number:
+                self.curve |= one.intermediate_values
+        for epoch, error in self.curve.items():
+            trial.report(error, epoch)
+
+    def __call__(self, epoch: int, module: nn.Module) -> None:
+        self.curve[epoch] = measured(module, self.data)["error"]
+        patiently(self.trial.report)(self.curve[epoch], epoch)
+        if patiently(self.trial.should_prune)():
+            raise optuna.TrialPruned
+
+
+def largest(section: dict[str, Any]) -> int:
+    """Images of a forward pass that the recipe asks for: of a micro-batch, or of a worker's part of a batch."""
+    recipe = Recipe(**options(Recipe, section["recipe"], "search.recipe"))
+    training = Training(recipe, section["epochs"], section["seed"])
+    recipe = Plan.of(training, lists(section), ALONE).recipe  # not more than there are images
+    return recipe.micro or -(-recipe.batch // workers())
+
+
+def fitted(
+    name: str,
+    section: dict[str, Any],
+    folder: Path,
+    run: Run,
+    show: Progress,
+    watch: Callable[..., None] | None,
+) -> tuple[nn.Module, dict[str, int]]:
+    """section["backbone"] after its training, and {"micro": images in a pass} if memory asked for fewer."""
+    kills = deaths.kills_for_memory()
+    for halving in range(HALVINGS + 1):
+        micro = {"micro": max(1, largest(section) >> halving)} if halving else {}
+        part = section | {"recipe": section["recipe"] | micro}
+        try:
+            return fit(part, folder / f"{halving}", run, f"search {name}", show, watch)[0], micro
+        except Diverged as error:
+            raise Ended("diverged", str(error)) from None
+        except Died as error:  # of several workers; by kills from outside the search ends, and goes on from here
+            if reason := deaths.own_fault(error.exitcode) or deaths.since(kills):
+                raise Ended("killed its worker", f"{error}: it {reason}") from None
+            raise
+        except (RuntimeError, MemoryError, OutOfMemory) as error:
+            if not isinstance(error, OutOfMemory) and not out_of_memory(error):
+                raise
+            reason = str(error).splitlines()[0][:200] if str(error) else "MemoryError"
+    raise Ended("out of memory", f"also with {micro['micro']} images in a pass: {reason}")
+
+
+@task(task_run_name="{name}")
+def trained(
+    name: str,
+    section: dict[str, Any],
+    folder: Path,
+    run: Run,
+    show: Progress,
+    watch: Callable[..., None] | None,
+) -> dict[str, float]:
+    """Errors of section["backbone"] after its training; with `micro` images in a pass, if memory asked for that."""
+    module, micro = fitted(name, section, folder, run, show, watch)
+    return measured(module, section["data"]) | micro
+
+
+def attempt(
+    trial: Trial, key: str, name: str, section: dict[str, Any], space: Any, run: Run, show: Progress
+) -> dict[str, Any]:
+    """Measure and train section["backbone"], a child of the run; its row, which the trial keeps whatever the end.
+
+    key: of the search. space: what counts its members without building them, and has the pixels to count at.
+    """
+    folder = settings.state("search", key, section["backbone"], section["epochs"], section["seed"])
+    began, note = time.monotonic(), patiently(trial.set_user_attr)
+    note("at", max((int(file.stem) for file in folder.glob("*/*.safetensors")), default=-1))
+    pruned = not isinstance(trial.study.pruner, optuna.pruners.NopPruner)
+    watch = Watch(trial, section["data"]) if pruned else None
+    row: dict[str, Any] = {"network": section["backbone"]} | counted(section["backbone"], space)
+    note("run", run.id)
+    with run.child(name) as child:
+        try:
+            row |= latency(section["backbone"], section, space.resolution)
+            within(row, section["latency_ms"])
+            row |= trained(name, section, folder, child, show, watch)
+            row["images"] = images(section, section["epochs"])
+        except optuna.TrialPruned:
+            epoch, error = max(watch.curve.items())
+            row |= {"images": images(section, epoch), "error": error}
+            raise
+        except Ended as ended:
+            child.tags(outcome=ended.outcome, reason=ended.reason[:500])
+            raise
+        finally:
+            row |= {
+                "seconds": time.monotonic() - began,
+                "curve": sorted(watch.curve.items()) if watch else [],
+            }
+            log_row(child, row)
+            note("row", row)
+    return row
+
+
+def log_row(run: Run, row: dict[str, Any]) -> None:
+    """What a network is, what it came to, and its error after each epoch."""
+    run.params(row["network"])
+    run.metrics({key: value for key, value in row.items() if isinstance(value, int | float)})
+    for epoch, error in row["curve"]:
+        run.metrics({"error_held_out": error}, epoch)
+
+
+def row_of(trial: FrozenTrial) -> dict[str, Any]:
+    """What a trial came to: outcome, errors in percent, costs, values of the axes, network, [epoch, error] pairs."""
+    row = {"outcome": outcome(trial), "error": None, "error_top5": None} | trial.user_attrs.get(
+        "row", {}
+    )
+    reason = {"reason": trial.user_attrs["reason"]} if "reason" in trial.user_attrs else {}
+    return row | reason | {"values": trial.params}
+
+
+def ranked(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that were trained to the end, the best first."""
+    return sorted(
+        (row for row in rows if row["outcome"] == "complete"), key=lambda row: row["error"]
+    )

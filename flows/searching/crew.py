@@ -1,0 +1,162 @@
+"""The workers of a search on one machine: how many, on what, started with the stage and again where one dies.
+
+Each is a process of flows/tools/searcher.py, which other machines may start too.
+"""
+
+import contextlib
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import torch
+
+from engine.core.cores import cores
+from engine.core.environment import value
+from engine.core.threads import threads as limited
+from engine.training.launching import said
+from flows.running.orchestrate import log
+from flows.searching import deaths
+from flows.searching.storage import patiently
+from flows.searching.study import blame
+from flows.searching.sweep import Search
+
+ROOM = (
+    3 << 29
+)  # bytes of memory for each worker that nobody asked for: a small search was seen to take 1.2 GiB
+PATIENCE = 3  # seconds for a worker to see that nothing is left
+
+
+def gpus() -> list[str]:
+    """Names of the GPUs, as CUDA_VISIBLE_DEVICES has them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    found = torch.cuda.device_count()
+    return named.split(",")[:found] if named else [str(i) for i in range(found)]
+
+
+def count(most: int | None = None) -> int:
+    """How many workers the stage search has here: TAGDAG_SEARCHERS, or at most `most`.
+
+    Unless it is set: one where TAGDAG_WORKERS has several processes train a network, one for each
+    GPU, or without a GPU one for each core that memory allows.
+    """
+    if asked := value("TAGDAG_SEARCHERS"):
+        return asked
+    if (said() or 1) > 1:
+        return 1
+    usable = len(gpus()) or min(cores(), max(1, psutil.virtual_memory().available // ROOM))
+    return min(usable, most or usable)
+
+
+@dataclass
+class Crew:
+    """The other workers of a search on this machine: processes that wait until it has begun."""
+
+    workers: int  # with the stage itself
+    search: Search | None = None
+    children: list[subprocess.Popen] = field(default_factory=list)
+
+    def begin(self, search: Search) -> None:
+        """Let them work on a search; the last one of a machine that dies of a network is told to it."""
+        self.search = search
+        for child in self.children:
+            self._let(child)
+
+    def start(self, i: int) -> subprocess.Popen:
+        """Worker i, counted from 0: on its own GPU, or on a CPU with one thread."""
+        env = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
+        env |= {"OMP_NUM_THREADS": str(threads(self.workers)), "TAGDAG_WORKERS": str(said() or 1)}
+        env["PYTHONPATH"] = str(
+            Path(__file__).parents[2]
+        )  # the code that runs here, in whatever folder
+        if named := gpus():  # the stage has the first
+            env["CUDA_VISIBLE_DEVICES"] = named[(i + 1) % len(named)]
+        command = [sys.executable, "-m", "flows.searcher", "--follow"]
+        child = subprocess.Popen(command, env=env, stdin=subprocess.PIPE)
+        if self.search:
+            self._let(child)
+        return child
+
+    def _let(self, child: subprocess.Popen) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has died; `tend` sees that
+            os.write(child.stdin.fileno(), b"\n")
+
+    def tend(self) -> None:
+        """Called now and then: starts those again that a signal has ended, and notes whether it was a network."""
+        for i, child in enumerate(self.children):
+            if child.returncode is not None or not (ended := deaths.reaped(child.pid)):
+                continue
+            child.returncode = ended[0]
+            if child.returncode < 0:
+                self._mourn(child, peak=ended[1])
+                self.children[i] = self.start(i)
+
+    def _mourn(self, child: subprocess.Popen, peak: int) -> None:
+        log.warning(
+            "a worker of the search died of signal %d: it is started again", -child.returncode
+        )
+        reason = deaths.own_fault(child.returncode, peak, deaths.memory() // self.workers)
+        for study in (self.search.networks, self.search.finals) if reason else ():
+            blame(study, child.pid, reason)
+
+    def part(self) -> None:
+        """At the end of a search: those that took part see it, one that is only starting has nothing to lose."""
+        for child in self.children:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(PATIENCE if took_part(self.search, child.pid) else 0)
+            child.kill()
+
+    def stop(self) -> None:
+        """End them; those in training keep their states."""
+        for child in self.children:
+            child.terminate()
+        for child in self.children:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(30)
+            child.kill()
+            child.wait()
+            child.stdin.close()
+
+
+def took_part(search: Search, pid: int) -> bool:
+    """Whether a process of this machine has had a network of the search."""
+    both = [
+        patiently(study.get_trials)(deepcopy=False) for study in (search.networks, search.finals)
+    ]
+    return any(one.user_attrs.get("worker", {}).get("pid") == pid for one in itertools.chain(*both))
+
+
+def threads(workers: int) -> int:
+    """Of each worker: one on a CPU, for the same results whatever their number.
+
+    Two threads of one network lose to one on a machine that does other work, and gain little else.
+    """
+    return max(1, cores() // workers) if torch.cuda.is_available() else 1
+
+
+@contextlib.contextmanager
+def others(most: int | None = None) -> Iterator[Crew]:
+    """The other workers on this machine, started at once: what they import is imported beside the stage's own start.
+
+    most: networks that may be trained at once. Inside, this process has threads and a GPU as they have.
+    """
+    crew = Crew(count(most))
+    asked, shared = (
+        os.environ.get("TAGDAG_WORKERS"),
+        crew.workers > 1 or not torch.cuda.is_available(),
+    )
+    try:
+        if crew.workers > 1:
+            crew.children += [crew.start(i) for i in range(crew.workers - 1)]
+            os.environ["TAGDAG_WORKERS"] = asked or "1"
+        with limited(threads(crew.workers) if shared else None):
+            yield crew
+            crew.part()
+    finally:
+        if crew.workers > 1 and asked is None:
+            del os.environ["TAGDAG_WORKERS"]
+        crew.stop()

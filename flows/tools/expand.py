@@ -1,0 +1,36 @@
+"""A network grown along the axis that pays most: `python -m flows.expand small.yaml --factor 8`.
+
+Feichtenhofer 2020, "X3D", arXiv 2004.04730, section 3.2; flows/tools/expansion.py computes. A command
+that was cut short goes on where it was.
+"""
+
+from pathlib import Path
+
+from flows.cli.command import parser, user_errors
+
+TRAINED = (
+    "depth",
+    "width",
+    "bottleneck",
+)  # images come in the pixels of the corpus, so their number is no axis
+
+
+def main() -> None:
+    """Command line."""
+    command = parser("expand", __doc__)
+    command.add_argument("section", type=Path, help="YAML of a backbone section of kind anynet")
+    times = "multiply-adds of the result over the start's (default: 8)"
+    command.add_argument("--factor", type=float, default=8, help=times)
+    axes = {"nargs": "+", "default": TRAINED, "choices": TRAINED}
+    command.add_argument("--axes", **axes, help="to try in each step")
+    out = "where the result is written (default: expanded.yaml)"
+    command.add_argument("--out", type=Path, default=Path("expanded.yaml"), help=out)
+    given = command.parse_args()
+    with user_errors():
+        from flows.tools.expansion import expanded
+
+        expanded(given.section, given.factor, given.axes, given.out)
+
+
+if __name__ == "__main__":
+    main()

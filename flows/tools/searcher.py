@@ -1,0 +1,49 @@
+"""One more worker of a search; those on its own machine the stage search starts itself (TAGDAG_SEARCHERS).
+
+On another machine, with the same checkout, params.yaml and out/corpus, and one MLflow server and storage for all:
+TAGDAG_SEARCH_STORAGE=postgresql://user@host/base MLFLOW_TRACKING_URI=http://host:5000 python -m flows.searcher
+"""
+
+import importlib
+import sys
+
+from flows.cli.command import keywords, parser, user_errors
+from flows.running.processes import follow_stdin
+
+
+def _follow() -> None:
+    """Wait for the stage that started this process to begin; stop in order when it is gone."""
+    importlib.import_module("mlflow")  # what the first network would wait for
+    if not sys.stdin.buffer.readline():
+        raise SystemExit(1)
+    follow_stdin()
+
+
+def work(follow: bool) -> None:
+    """Train networks of the search until none is left."""
+    import torch
+
+    from flows.search import search
+    from flows.searching.sweep import Search, sweep
+
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)  # as all workers of a search
+    if follow:
+        _follow()
+    joined = Search.joined(keywords(search))
+    sweep(joined, lambda done, total, text: None)
+    joined.run.flush()
+
+
+def main() -> None:
+    """Command line of one more worker."""
+    command = parser("searcher", __doc__)
+    follow = "as the stage starts it: begin and end with it"
+    command.add_argument("--follow", action="store_true", help=follow)
+    given = command.parse_args()
+    with user_errors(warn=not given.follow):
+        work(given.follow)
+
+
+if __name__ == "__main__":
+    main()

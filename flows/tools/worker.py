@@ -1,0 +1,52 @@
+"""One worker of a pretraining by several machines that share this folder; torchrun starts it on each of them:
+
+    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m flows.worker winner
+
+A machine or worker that dies is replaced or done without (torchrun's --nnodes 1:2, --max-restarts), and the run goes on
+from its last state. The finished state stays in .tagdag/state, where `dvc repro` on one machine finds it.
+"""
+
+import argparse
+from contextlib import nullcontext
+
+from flows.cli.command import keywords, user_errors
+from flows.running.processes import follow_stdin
+
+
+def train(candidate: str) -> None:
+    """Train the candidate together with the other workers."""
+    from engine.training.distributed import joined
+    from flows.pretrain import pretrain, state, title, trainings
+    from flows.running import settings
+    from flows.tracking.tracking import stage_run
+    from flows.training.learning import own_threads, work
+
+    with joined() as workers:
+        section = keywords(pretrain, candidate) | {"backbone": settings.backbone(candidate)}
+        section.pop("candidate")
+        parts = trainings(section)
+        about = section if section["seeds"] else parts[0]
+        with stage_run(f"pretrain@{candidate}", about) if workers.first else nullcontext() as run:
+            for part in parts:
+                name = title(candidate, part, parts)
+                alone = workers.world == 1
+                with own_threads(part, run, name) if alone else nullcontext():
+                    work(part, state(candidate, part), run, name)
+
+
+def main() -> None:
+    """Command line of one worker."""
+    raw = argparse.RawDescriptionHelpFormatter
+    about = {"prog": "torchrun ... -m flows.worker", "description": __doc__}
+    parser = argparse.ArgumentParser(**about, formatter_class=raw)
+    parser.add_argument("candidate", help="baseline or winner")
+    parser.add_argument("--follow", action="store_true", help="stop when standard input is closed")
+    given = parser.parse_args()
+    if given.follow:
+        follow_stdin()
+    with user_errors(warn=not given.follow):
+        train(given.candidate)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""Whether MLflow can be reached: waited for where that may help, told at once where it does not."""
+
+import functools
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flows.running import sqlite
+from flows.running.orchestrate import log
+from flows.tracking import missing, moved
+from flows.tracking.address import HELP, embedded, label, shown, take_credentials, uri
+from flows.tracking.outage import Away, patient
+
+EXPERIMENT = "tagdag"
+ANSWER = 5  # seconds to wait for the first answer of a server or a data base
+# PostgreSQL's words for what waiting does not mend
+FINAL = ("authentication failed", "does not exist", "not known", "could not translate", "resolve")
+
+
+def _server(address: str) -> None:
+    import requests
+
+    name, word = (os.environ.get(f"MLFLOW_TRACKING_{part}") for part in ("USERNAME", "PASSWORD"))
+    insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
+    verify = not insecure and os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH", True)
+    told = f"the MLflow server named by MLFLOW_TRACKING_URI does not answer ({address}: "
+    fix = "start it, or unset it to write to mlflow.db here"
+    try:
+        auth = (name, word or "") if name else None
+        answer = requests.get(f"{address}/health", auth=auth, verify=verify, timeout=ANSWER)
+    except requests.RequestException as error:
+        cause = str(error).rpartition(": ")[2].strip("()'\"") or type(error).__name__
+        final = isinstance(error, requests.exceptions.SSLError) or "not known" in cause
+        raise (ValueError if final else Away)(f"{told}{cause}): {fix}") from None
+    if answer.status_code in (401, 403):
+        raise refused(answer.status_code)
+    if answer.status_code >= 500:
+        raise Away(f"{told}it says {answer.status_code}): {fix}")
+
+
+def refused(status: int) -> ValueError:
+    """The error where a server takes no user, or not this one."""
+    return ValueError(
+        f"the MLflow server {shown()} refuses the user or password ({status}): give both in "
+        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or as http://user:password@host"
+    )
+
+
+def _database(address: str) -> None:
+    from sqlalchemy import create_engine, make_url, pool
+    from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+    told = f"the data base named by MLFLOW_TRACKING_URI ({shown()}) "
+    try:
+        if "@" in (make_url(address).host or ""):
+            raise ValueError(f"{told}cannot be read: write an @ within the password as %40")
+        options = {"connect_timeout": ANSWER}
+        engine = create_engine(address, poolclass=pool.NullPool, connect_args=options)
+        engine.connect().close()
+    except (ArgumentError, NoSuchModuleError, ImportError):
+        raise ValueError(f"{told}is of no kind that is known here: {HELP}") from None
+    except DBAPIError as error:
+        cause = str(error.orig).strip().partition("\n")[0][:200]
+        final = any(word in cause for word in FINAL)
+        fix = "see that it is the right one" if final else "start it"
+        message = f"{told}does not answer ({cause}): {fix}, or unset it to write to mlflow.db here"
+        raise (ValueError if final else Away)(message) from None
+
+
+def _make(file: Path) -> Any:
+    """What makes MLflow's tables, to be called with another name for the file."""
+
+    def make(partial: Path) -> None:
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        store = SqlAlchemyStore(f"sqlite:///{partial}", str(file.parent / "mlruns"))
+        store.engine.dispose()
+
+    return make
+
+
+def _unfinished(file: Path) -> bool:
+    """Whether MLflow, killed as it made its tables, left a file in which nothing ever was.
+
+    A file with other tables only is another program's: MLflow adds its own.
+    """
+    if not file.exists():
+        return False
+    names = {name for (name,) in sqlite.rows(file, "SELECT name FROM sqlite_master")}
+    if names and "experiments" not in names:
+        return False
+    found = names & {"experiments", "runs", "registered_models"}
+    return not any(sqlite.rows(file, f"SELECT 1 FROM {name} LIMIT 1") for name in found)
+
+
+def _file(file: Path) -> None:
+    try:
+        if file.exists():
+            sqlite.checked(file, "MLflow's data base")
+        if aside := sqlite.put_aside(file, _unfinished):
+            told = "%s was left unfinished by a process that was killed, and is empty: now %s"
+            log.warning(told, file.name, aside.name)
+        elif not file.exists():
+            missing.tell_deleted(file)
+        quiet()
+        sqlite.whole(file, _make(file))
+        if message := moved.settle(file, EXPERIMENT):
+            log.warning(message)
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error):
+            raise ValueError(
+                f"{file}: {error}: make it readable and writable, or move it"
+            ) from None
+        raise Away(
+            f"another program holds {file} locked: see what has it open (fuser {file.name}), "
+            "end that, and run the command again"
+        ) from None
+
+
+def quiet() -> None:
+    """MLflow tells every step of making tables, and each of its failing tries: Outage says it once."""
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@patient
+def reach() -> None:
+    """ValueError, with cause and fix, unless MLflow can be reached; what may pass is waited out."""
+    take_credentials()
+    if file := embedded():
+        _file(file)
+    elif uri().startswith("http"):
+        _server(uri())
+    elif "://" in uri() and not uri().startswith(("file:", "databricks")):
+        _database(uri())
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """MLflow's own errors at the first calls, told with cause and fix."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.get_http_status_code() in (401, 403):
+            raise refused(error.get_http_status_code()) from None
+        if "out-of-date database schema" in str(error):
+            raise ValueError(
+                f"{shown()} was made by another version of MLflow: copy it, then run "
+                f"`mlflow db upgrade {shown()}`; if it is newer, take the MLflow that made it"
+            ) from None
+        raise
+
+
+def _create(client: Any, place: str | None) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_experiment(EXPERIMENT, place)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
+            raise
+
+
+@patient
+def _experiment(client: Any) -> Any:
+    """The project's experiment, made if there is none."""
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        place = str(embedded().parent / "mlruns" / EXPERIMENT) if embedded() else None
+        _create(client, place)
+        found = client.get_experiment_by_name(EXPERIMENT)
+    wanted = {"mlflow.experimentKind": "custom_model_development"}  # else the UI asks what it is
+    wanted |= {moved.TAG: str(embedded().resolve().parent)} if embedded() else {}
+    for name in wanted.keys() - found.tags.keys():
+        client.set_experiment_tag(found.experiment_id, name, wanted[name])
+    return found
+
+
+@functools.cache
+def connect() -> Any:
+    """MLflow's client, the project's experiment chosen; ValueError, with the way out, without it."""
+    reach()
+    import mlflow
+
+    quiet()
+    mlflow.set_tracking_uri(uri())
+    with _explained():
+        client = patient(mlflow.MlflowClient)()
+        found = _experiment(client)
+        mlflow.set_experiment(EXPERIMENT)
+    missing.note(label(), found.creation_time, found.experiment_id)
+    return client

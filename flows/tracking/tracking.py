@@ -1,0 +1,101 @@
+"""One MLflow run tree, the same for both drivers: pipeline > stage > trial or seed, every run tagged with its origin.
+
+The pipeline run is found by its key (data version, git commit and changes, params digest), so the stages of one
+`dvc repro`, which are processes of their own, and those of the Prefect flow, which share one, come to stand under the
+same run; a run that was killed is taken up again, and so is one whose stage is run once more. An explicit
+TAGDAG_PIPELINE_RUN in the environment goes before the key.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from engine.core.digest import digest
+from engine.core.environment import value
+from flows.running import settings
+from flows.running.orchestrate import link, slug
+from flows.tracking.address import page
+from flows.tracking.origin import data_version, origin, title
+from flows.tracking.outage import patient
+from flows.tracking.run import Run, drained, end, found, logged, opened, run_of, sender, set_status
+from flows.tracking.store import EXPERIMENT, connect
+
+__all__ = [
+    "EXPERIMENT",
+    "Run",
+    "connect",
+    "data_version",
+    "origin",
+    "sender",
+    "single_run",
+    "stage_run",
+]
+
+
+def pipeline_run(experiment: str, tags: dict[str, str]) -> "Run":
+    """The pipeline run that the present stage belongs to, made when there is none; `tags`: its origin."""
+    if named := value("TAGDAG_PIPELINE_RUN"):
+        return Run(named, experiment, tags)
+    key = {"tagdag.pipeline": digest(tags)}
+    run = Run(run_of(experiment, key, tags, title(tags)), experiment, tags)
+    run.params(settings.load())
+    return run
+
+
+@patient
+def _outcome(pipeline: Run) -> str:
+    """The status of a pipeline run by the last run of each stage: one that failed is not forgotten."""
+    last: dict[str, str] = {}
+    for run in found(pipeline.experiment, {"mlflow.parentRunId": pipeline.id}):
+        last.setdefault(run.data.tags.get("tagdag.run", run.info.run_id), run.info.status)
+    order = ("FAILED", "KILLED", "RUNNING")
+    return next((status for status in order if status in last.values()), "FINISHED")
+
+
+@contextmanager
+def _pipeline(run: Run) -> Iterator[None]:
+    """The pipeline run is RUNNING inside; at the end it is what its stages have come to."""
+    set_status(run.id, "RUNNING")
+    try:
+        yield
+        drained(run)
+    except BaseException as error:
+        end(run.id, "the pipeline run", "FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    if (status := _outcome(run)) != "RUNNING":  # another stage runs beside this one
+        end(run.id, "the pipeline run", status)
+
+
+def _experiment() -> str:
+    return connect().get_experiment_by_name(EXPERIMENT).experiment_id
+
+
+@contextmanager
+def stage_run(stage: str, section: dict[str, Any]) -> Iterator[Run]:
+    """The MLflow run of one stage, below the pipeline run, whose status follows that of its stages.
+
+    A stage that is run again with the same section, after a kill or by --force, goes on in its run:
+    the tag `tagdag.attempts` counts.
+    """
+    experiment, tags = _experiment(), origin()
+    parent = pipeline_run(experiment, tags)
+    key = {"tagdag.stage": stage, "tagdag.section": digest(section)}
+    with _pipeline(parent), opened(parent, stage, parent.id, key) as run:
+        run.params(section)
+        link(slug(f"mlflow {stage}"), page(experiment, run.id), f"MLflow run of {stage}")
+        yield run
+
+
+@patient
+def _created(experiment: str, tags: dict[str, str], name: str) -> str:
+    return connect().create_run(experiment, tags=tags, run_name=name).info.run_id
+
+
+@contextmanager
+def single_run(command: str, about: str, section: dict[str, Any]) -> Iterator[Run]:
+    """A new run below no pipeline, called "command: about": of what is no stage, such as an import."""
+    experiment, tags = _experiment(), origin() | {"tagdag.command": command}
+    name = f"{command}: {about}"
+    with logged(Run(_created(experiment, tags, name), experiment, tags), name) as run:
+        run.params(section)
+        yield run

@@ -1,0 +1,106 @@
+"""What an arm of the fine-tuning computes: the scores of its hyper-parameters, its network, its record.
+
+An arm is {candidate, target, init, mode, labels, seed}. All of this runs in the processes of flows/running/pool.py: functions
+of plain values, whose results are kept in files that a killed run finds again.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from corpus.reading.sampler import seeded
+from engine.core import checkpoint
+from engine.core.network import save
+from engine.core.samples import Rows, few_per_class, opened
+from engine.training.meter import Diverged
+from engine.transfer import frozen
+from engine.transfer.finetuning import sections, top1, trained
+from engine.transfer.tuning import choose, combinations, held_out
+from flows.running import settings
+
+
+def few(arm: dict[str, Any]) -> Rows:
+    """The training labels of an arm."""
+    # not `folder_of`, which looks whether its files are sound: the flow has done so, for all processes
+    folder = settings.OUT / "corpus" / "targets" / arm["target"]
+    return few_per_class(opened(folder, "train"), arm["labels"], seeded(arm["seed"], 3))
+
+
+def state(kind: str, arm: dict[str, Any], *more: Any) -> Path:
+    """Where something about an arm is kept until the stage has ended."""
+    return settings.state(f"finetune-{arm['candidate']}{kind}", arm, *more)
+
+
+def from_weights(section: dict[str, Any], arm: dict[str, Any]) -> dict[str, Any]:
+    """The section with the weights of this arm's pretraining, where there are several."""
+    return section | {"weights": Path(arm["pretraining"])} if "pretraining" in arm else section
+
+
+def share_features(arm: dict[str, Any], key: str) -> None:
+    """All processes of the stage share the features of frozen backbones."""
+    frozen.keep_in(settings.STATE / "state" / f"finetune-{arm['candidate']}-features.{key}")
+
+
+def possible(section: dict[str, Any], arm: dict[str, Any]) -> list[dict[str, Any]]:
+    """The hyper-parameters that an arm has to choose from."""
+    return combinations(section["grid"], arm["init"], arm["mode"])
+
+
+def score(
+    arm: dict[str, Any], section: dict[str, Any], key: str, each: dict[str, Any]
+) -> dict[str, Any]:
+    """{"top1"} in percent on the held-out labels with these hyper-parameters, or {"diverged": why}; kept."""
+    known = state("", arm, each, key) / "score.safetensors"
+    if not known.exists():
+        share_features(arm, key)
+        fit, held = held_out(few(arm), section["held_out"], seeded(arm["seed"], 4))
+        if not len(held):
+            return {}  # no class has a label to spare: `choose` asks for no score
+        training = state("-training", arm, each, key)
+        try:
+            module = trained(fit, from_weights(section, arm), arm, each, state=training)
+            found = {"top1": top1(module, held, arm["mode"])}
+        except Diverged as error:
+            found = {"diverged": str(error)}
+        checkpoint.save(known, {}, found)
+        shutil.rmtree(training, ignore_errors=True)
+    return checkpoint.load(known)[1]
+
+
+def choice(arm: dict[str, Any], section: dict[str, Any], key: str) -> dict[str, Any]:
+    """The hyper-parameters of an arm by the scores that are kept, with all of these."""
+
+    def kept(each: dict[str, Any], fit: Rows, held: Rows) -> float:
+        found = score(arm, section, key, each)
+        if "diverged" in found:
+            raise Diverged(found["diverged"])
+        return found["top1"]
+
+    return choose(
+        possible(section, arm), few(arm), section["held_out"], seeded(arm["seed"], 4), kept
+    )
+
+
+def finished(
+    name: str,
+    arm: dict[str, Any],
+    choice: dict[str, Any],
+    section: dict[str, Any],
+    key: str,
+    report: Callable[[dict[str, float], int], None],
+) -> tuple[dict[str, Any], Path]:
+    """The record of an arm and the file of its network: trained on all its labels, validated, kept."""
+    file = state("", arm, choice, key) / "finished.safetensors"
+    if not file.exists():
+        share_features(arm, key)
+        samples = few(arm)
+        training = state("-training", arm, choice, key)
+        given = from_weights(section, arm), arm, choice["chosen"], report, training
+        module = trained(samples, *given)
+        validation = top1(module, Rows(opened(samples.shards.folder, "val"), "labels"), arm["mode"])
+        built = sections(section, arm["mode"], choice["chosen"], len(samples))
+        record = arm | choice | {"name": name, "head": built["head"], "val_top1": validation}
+        save(file, module, built, samples.shards.names, record=record)
+        shutil.rmtree(training, ignore_errors=True)  # others may be in training at the same time
+    return checkpoint.load(file)[1]["record"], file

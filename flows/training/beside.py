@@ -1,0 +1,87 @@
+"""Pretrainings side by side on a CPU, each on one core: those of later stages begin with the first.
+
+DVC runs one stage after another, and one training of a small network gains nothing from a second core. So what a later
+stage of the same pipeline is to pretrain is trained meanwhile by a process of its own (flows.tools.worker), which leaves the
+finished state in .tagdag/state, where that stage finds it: the bytes are those of one after another.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+from engine.core.cores import cores
+from engine.core.environment import value
+from flows.running.processes import gpus
+
+STAGE = "pretrain"
+THREADS = "TAGDAG_THREADS_EACH"  # what flows/training/learning.py goes by, in this process and in those started
+LAST = 60  # seconds to keep a state in, when the pipeline ends before a training does
+
+
+def _changed(name: str) -> bool:
+    """Whether DVC would run this stage, which it does not where its run cache has the outputs."""
+    from dvc.repo import Repo
+    from dvc.stage.cache import RunCacheNotFoundError
+
+    with Repo(_wait_for_lock=True) as repo:
+        if not repo.status(targets=[name]):
+            return False
+        with repo.lock:
+            [stage] = repo.stage.collect(name)
+            stage.save_deps()  # a dry restore goes by the hashes that the stage has
+            try:
+                repo.stage_cache.restore(stage, dry=True)
+            except RunCacheNotFoundError:
+                return True
+            return False
+
+
+def _room() -> int:
+    """How many trainings may run beside that of a stage."""
+    if (value("TAGDAG_WORKERS") or 1) > 1 or cores() == 1:
+        return 0
+    return 0 if gpus() else cores() - 1
+
+
+def _started(name: str) -> subprocess.Popen:
+    """The pretraining of a stage on its way; it ends with this process, whose end closes the pipe."""
+    env = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
+    command = [sys.executable, "-m", "flows.worker", name.partition("@")[2], "--follow"]
+    print(f"[{name}] is trained meanwhile", file=sys.stderr)
+    return subprocess.Popen(command, env=env, stdin=subprocess.PIPE)
+
+
+@contextlib.contextmanager
+def trained_ahead(names: list[str], force: bool) -> Iterator[Callable[[str], None]]:
+    """Yields what is to be called before each of these stages: it starts trainings, or waits for that of the stage.
+
+    One that fails says why, and is left to its stage.
+    """
+    children: dict[str, subprocess.Popen] = {}
+
+    def before(name: str) -> None:
+        if name in children:
+            children.pop(name).wait()
+        elif name.startswith(f"{STAGE}@") and not children and (force or _changed(name)):
+            later = [
+                other for other in names[names.index(name) + 1 :] if other.startswith(f"{STAGE}@")
+            ]
+            wanted = [other for other in later if force or _changed(other)][
+                : _room() if later else 0
+            ]
+            if wanted:
+                os.environ[THREADS] = "1"
+            children.update({other: _started(other) for other in wanted})
+
+    try:
+        yield before
+    finally:
+        os.environ.pop(THREADS, None)
+        for child in children.values():
+            child.stdin.close()
+        for child in children.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(LAST)
+            child.kill()

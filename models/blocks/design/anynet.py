@@ -1,0 +1,109 @@
+"""The family of AnyNetX design spaces: stages free in depth, width, bottleneck ratio and group width, less constraints.
+
+Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678, section 3.2.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from models.blocks.design.axes import Axis
+from models.blocks.design.costs import Stages
+from models.blocks.design.space import Band, DesignSpace, Values
+from models.blocks.layers.anynet import fit_groups
+from models.blocks.ranges import (
+    Depth,
+    Pixels,
+    Positive,
+    Rising,
+    Share,
+    StageCount,
+    Stride,
+    Width,
+)
+
+__all__ = ["AnyNetSpace"]
+
+COLUMNS = {
+    "depths": "depth",
+    "widths": "width",
+    "bottleneck_ratios": "bottleneck_ratio",
+    "group_widths": "group_width",
+}
+
+
+class AnyNetSpace(DesignSpace):
+    """Sections for `backbones/anynet`; the defaults are the paper's ranges, (lowest, highest) or choices.
+
+    flops, params, acts: bands, both ends included, of the body at `resolution` pixels. `shared` options have one value
+    for all stages, `ordered` ones never decrease from stage to stage.
+    """
+
+    shared: ClassVar[Sequence[str]] = ()
+    ordered: ClassVar[Sequence[str]] = ()
+
+    def __init__(
+        self,
+        flops: Band = None,
+        params: Band = None,
+        acts: Band = None,
+        depths: Rising[Depth] = (1, 16),
+        widths: Rising[Width] = (8, 1024),
+        bottleneck_ratios: tuple[Positive, ...] = (1, 2, 4),
+        group_widths: tuple[Width, ...] = (1, 2, 4, 8, 16, 32),
+        stages: StageCount = 4,
+        resolution: Pixels = 224,
+        stem_width: Width = 32,
+        stem_stride: Stride = 2,
+        se_ratio: Share = 0.0,
+    ) -> None:
+        self.number = stages
+        names = {
+            key: [one] if key in self.shared else [f"{one}_{i + 1}" for i in range(stages)]
+            for key, one in COLUMNS.items()
+        }
+        axes = [
+            Axis.steps(names["depths"], depths, 1, "log", ordered="depths" in self.ordered),
+            Axis.steps(names["widths"], widths, 8, "log", ordered="widths" in self.ordered),
+            Axis.ratios(names["bottleneck_ratios"], bottleneck_ratios),
+            Axis.group_widths(names["group_widths"], group_widths),
+        ]
+        self.names = {key: axis.columns for key, axis in zip(COLUMNS, axes, strict=True)}
+        body = {"se_ratio": se_ratio, "stem_width": stem_width, "stem_stride": stem_stride}
+        super().__init__(axes, {"flops": flops, "params": params, "acts": acts}, resolution, body)
+
+    def section(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The section of params.yaml for the backbone with these values of the axes."""
+        listed = {
+            key: [values[column] for column in columns] for key, columns in self.names.items()
+        }
+        lists = {
+            key: row if len(row) == self.number else row * self.number
+            for key, row in listed.items()
+        }
+        return {"name": "anynet", **lists, **self.body}
+
+    def values(self, section: dict[str, Any]) -> dict[str, Any]:
+        """The values of the axes of a section; LookupError or TypeError if it has none."""
+        return {
+            column: section[key][i]
+            for key, columns in self.names.items()
+            for i, column in enumerate(columns)
+        }
+
+    def as_anynet(self, section: dict[str, Any]) -> dict[str, Any]:
+        """The network as a complete section of backbones/anynet, groups fitted: equal where the networks are."""
+        network = self.defaults | section
+        widths, groups = fit_groups(
+            *(network[key] for key in ("widths", "bottleneck_ratios", "group_widths"))
+        )
+        return network | {"widths": widths, "group_widths": groups}
+
+    def stages(self, values: Values, rejected: Counter) -> tuple[Values, Stages]:
+        """All values, for the axes leave nothing to reject, and their stages."""
+        rows = [[values[column] for column in columns] for columns in self.names.values()]
+        return values, Stages(
+            *(np.stack(row if len(row) == self.number else row * self.number) for row in rows)
+        )

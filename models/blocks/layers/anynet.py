@@ -1,0 +1,187 @@
+"""AnyNet: a stem and stages of blocks, which is what every convolutional backbone here is; the residual bottleneck.
+
+Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678: sections 3.2
+(AnyNet, X block) and 3.3 (quantised linear widths). Initialised as Goyal et al. 2017, arXiv 1706.02677, section 5.1.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate, compress, groupby, pairwise
+from math import log
+from operator import mul
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.blocks.layers.convolution import SqueezeExcitation, convolution
+
+__all__ = [
+    "AnyNet",
+    "Bottleneck",
+    "Residual",
+    "fit_groups",
+    "fitted",
+    "quantised_stages",
+    "regnet_stages",
+]
+
+
+def quantised_stages(
+    depth: int, w_0: int, w_a: float, w_m: float
+) -> tuple[list[int], list[int], bool]:
+    """Stage widths, stage depths and whether the widths skip a power of w_m (equations 2 to 4 of the paper).
+
+    Both roundings are half-to-even, as in the authors' code; torchvision rounds differently and gets other networks.
+    """
+    if depth < 1 or w_0 < 8 or w_0 % 8 or w_a < 0 or w_m <= 1:
+        raise ValueError(
+            f"no RegNet has depth={depth}, w_0={w_0}, w_a={w_a}, w_m={w_m}: "
+            "give depth >= 1, w_0 a positive multiple of 8, w_a >= 0 and w_m > 1"
+        )
+    s = [round(log((w_0 + w_a * j) / w_0) / log(w_m)) for j in range(depth)]
+    runs = [(w, len(list(run))) for w, run in groupby(8 * round(w_0 * w_m**k / 8) for k in s)]
+    widths, depths = zip(*runs, strict=True)
+    return list(widths), list(depths), len(widths) != s[-1] + 1
+
+
+def fit_groups(
+    widths: Sequence[int], ratios: Sequence[float], group_widths: Sequence[int]
+) -> tuple[list[int], list[int]]:
+    """Nearest widths, and group widths, such that groups divide each bottleneck (block compatibility of pycls).
+
+    ratios: the paper's b, block width over bottleneck width (below 1 the bottleneck is inverted).
+    """
+    fit, inner, groups = fitted(*map(np.array, (widths, ratios, group_widths)))
+    for w, b, g in compress(zip(widths, ratios, group_widths, strict=True), inner % groups):
+        raise ValueError(
+            f"bottleneck ratio {b} does not fit width {w}, group width {g}: use 1, 2, 4 or 1/2, 1/4"
+        )
+    return fit.tolist(), groups.tolist()
+
+
+def fitted(
+    widths: np.ndarray, ratios: np.ndarray, group_widths: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Widths, bottleneck widths and group widths that go together, of any number of stages (see fit_groups)."""
+    v = np.maximum(1, (widths / ratios).astype(np.int64))
+    g = np.minimum(group_widths, v)
+    inverted = ratios < 1
+    m = (
+        np.where(inverted, np.lcm(g, np.rint(1 / ratios).astype(np.int64)), g)
+        if inverted.any()
+        else g
+    )
+    v = np.maximum(m, np.rint(v / m).astype(np.int64) * m)
+    w = (v * ratios).astype(np.int64)
+    return w, np.rint(w / ratios).astype(np.int64), g
+
+
+def regnet_stages(
+    depth: int, w_0: int, w_a: float, w_m: float, bottleneck_ratio: float, group_width: int
+) -> dict[str, list]:
+    """The stages of a RegNet as options of backbones/anynet: depths, widths, bottleneck ratios, fitted group widths."""
+    widths, depths, _ = quantised_stages(depth, w_0, w_a, w_m)
+    ratios, groups = [bottleneck_ratio] * len(widths), [group_width] * len(widths)
+    widths, groups = fit_groups(widths, ratios, groups)
+    return {"depths": depths, "widths": widths, "bottleneck_ratios": ratios, "group_widths": groups}
+
+
+def stem(kind: str, width: int, stride: int, activation: type[nn.Module]) -> nn.Sequential:
+    """First layers: `simple` is one 3x3 (RegNet), `imagenet` a 7x7 and a max-pool that halves again (ResNet)."""
+    if kind == "simple":
+        return nn.Sequential(*convolution(3, width, 3, stride), activation(inplace=True))
+    if kind == "imagenet":
+        return nn.Sequential(
+            *convolution(3, width, 7, stride), activation(inplace=True), nn.MaxPool2d(3, 2, 1)
+        )
+    raise ValueError(f"unknown stem {kind!r}: choose simple or imagenet")
+
+
+class Residual(nn.Module):
+    """A branch added to a shortcut, which is a projection where the shape changes; starts as the shortcut alone.
+
+    Only the branch's last gamma is 0 (Goyal et al. 2017, section 5.1): the shortcut's has to let the signal through.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, branch: list[nn.Module]) -> None:
+        super().__init__()
+        self.transform = nn.Sequential(*branch)
+        nn.init.zeros_(self.transform[-1].weight)
+        same = stride == 1 and inputs == outputs
+        self.shortcut = (
+            nn.Identity() if same else nn.Sequential(*convolution(inputs, outputs, 1, stride))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu_(self.transform(x) + self.shortcut(x))
+
+
+class Bottleneck(Residual):
+    """1x1, grouped 3x3, 1x1; the 3x3 has the stride, for on the first 1x1 it would skip three quarters of the input.
+
+    ratio: outputs over bottleneck width. group_width: channels per group, 0 for a single group. se_ratio: squeezed
+    channels of a squeeze-and-excitation after the 3x3 over the block's inputs, 0 for none.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        stride: int,
+        ratio: float = 4,
+        group_width: int = 0,
+        se_ratio: float = 0,
+    ) -> None:
+        inner, squeezed = round(outputs / ratio), round(inputs * se_ratio)
+        branch = [
+            *convolution(inputs, inner),
+            nn.ReLU(inplace=True),
+            *convolution(inner, inner, 3, stride, inner // (group_width or inner)),
+            nn.ReLU(inplace=True),
+            *([SqueezeExcitation(inner, squeezed)] if squeezed else []),
+            *convolution(inner, outputs),
+        ]
+        super().__init__(inputs, outputs, stride, branch)
+
+
+class AnyNet(nn.Module):
+    """images (n, 3, h, w) -> one feature map per stage, map i (n, channels[i], h / strides[i], w / strides[i]).
+
+    widths, depths, strides, blocks: one per stage; blocks[i](inputs, outputs, stride) is a block of stage i, whose
+    stride falls on its first one.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        depths: Sequence[int],
+        strides: Sequence[int],
+        blocks: Sequence[Callable[[int, int, int], nn.Module]],
+        stem_kind: str = "simple",
+        stem_width: int = 32,
+        stem_stride: int = 2,
+        activation: type[nn.Module] = nn.ReLU,
+    ) -> None:
+        super().__init__()
+        self.stem = stem(stem_kind, stem_width, stem_stride, activation)
+        self.stages = nn.ModuleList()
+        for (inputs, w), d, stride, block in zip(
+            pairwise([stem_width, *widths]), depths, strides, blocks, strict=True
+        ):
+            self.stages.append(
+                nn.Sequential(block(inputs, w, stride), *(block(w, w, 1) for _ in range(d - 1)))
+            )
+        self.channels = list(widths)
+        reached = stem_stride * (2 if stem_kind == "imagenet" else 1)
+        self.strides = list(accumulate(strides, mul, initial=reached))[1:]
+
+    def layers(self) -> list[nn.Module]:
+        """The stem and every block, from input to output: the depths that layer-wise rates and freezing count by."""
+        return [self.stem, *(block for stage in self.stages for block in stage)]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        x, maps = self.stem(images), []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps

@@ -1,0 +1,63 @@
+"""Cells: lists however they were written as text, words after '#', and what is no list."""
+
+import json
+
+import pytest
+
+from corpus.sources import cells
+from corpus.sources.cells import listed, marked, tags, text, word_list
+
+LISTS = {
+    '["猫", "café"]': ["猫", "café"],
+    json.dumps(["猫", "café", "😀"]): ["猫", "café", "😀"],  # with escapes
+    "['a', \"it's\"]": ["a", "it's"],
+    "['a' 'b'\n 'c']": ["a", "b", "c"],  # numpy's
+    "('a',)": ["a"],
+    "{'a', 'b'}": ["a", "b"],
+    "[]": [],
+    "['a', None, nan, 3]": ["a"],
+    "['c:\\\\x', 'a\nb']": ["c:\\x", "a\nb"],
+}
+
+
+@pytest.mark.parametrize("cell", LISTS)
+def test_lists_written_as_text(cell):
+    assert listed(cell) == LISTS[cell]
+
+
+@pytest.mark.parametrize(
+    "cell", ["sea", "[sea, sun]", "['a'] + ['b']", "[f('a')]", "{'a': x}", "['a"]
+)
+def test_what_is_no_list_of_texts(cell):
+    assert listed(cell) is None
+
+
+def test_a_list_is_never_evaluated_and_bounded(monkeypatch):
+    assert listed("[" * 200_000 + "]" * 200_000) is None
+    assert listed("['" + "\\" * 200_001 + "']") is None
+    monkeypatch.setattr(cells, "MAX_LIST", 10)
+    assert listed('["aaaaaaaaaa"]') is None
+
+
+def test_hashtags_of_cells():
+    assert tags(["#sea", None, {"x": 1}, 5, "a b"]) == ["sea", "5", "a", "b"]
+    assert (
+        tags('["golden retriever"]') == ["golden", "retriever"] and tags(None) == tags("[]") == []
+    )
+    assert text(float("nan")) is None and text(b"caf\xc3\xa9") == "café"
+
+
+def test_only_words_after_signs_are_hashtags_of_captions():
+    captions = [
+        "what a day! #sea#sun,rain http://x/#no \uff03höhe",
+        ["#x y", None],
+        5,
+        "# love",
+        None,
+    ]
+    assert marked(captions) == ["sea", "sun", "höhe", "x"]
+
+
+def test_a_list_of_words_is_no_caption():
+    assert word_list("sea, sun\nhöhe;") == ["sea", "sun", "höhe"] and word_list("sea") == ["sea"]
+    assert word_list("a day at the sea") == word_list("a dog, at the sea") == word_list(None) == []

@@ -1,0 +1,78 @@
+"""Batches read ahead, the time that training waits for them, and what is said about it."""
+
+import logging
+import time
+
+import pytest
+import torch
+
+from corpus.reading.sampler import Order
+from engine.training import meter
+from engine.training.loop import train
+from engine.training.plan import Training
+from engine.training.reading import Reader
+from tests.engine.training.toys import RECIPE, Recorder, Toy, tiny
+
+
+class Slow(Toy):
+    """Images from a slow disk."""
+
+    seconds = 0.05
+
+    def images(self, indices: torch.Tensor) -> torch.Tensor:
+        time.sleep(self.seconds)
+        return super().images(indices)
+
+
+def reader(samples: Toy, batch: int, world: int = 1, rank: int = 0, last: bool = False) -> Reader:
+    order = Order(
+        lambda g: torch.randperm(len(samples), generator=g),
+        batch,
+        0,
+        world,
+        rank,
+        drop_last=not last,
+    )
+    per_epoch = order.steps(0)
+    return Reader(samples, order, per_epoch, range(2 * per_epoch), torch.device("cpu"))
+
+
+@pytest.mark.serial
+def test_waiting_is_measured_and_reading_goes_on_meanwhile():
+    slow = reader(Slow(), 16)
+    steps = iter(slow)
+    for _ in slow.span[:-1]:
+        next(steps)
+        time.sleep(2 * Slow.seconds)  # longer than a read: only the first is waited for
+    assert 0.5 * Slow.seconds < slow.waited < 0.5 * Slow.seconds * len(slow.span)
+
+
+@pytest.mark.parametrize(("seconds", "starved"), [(0.0, False), (0.2, True)])
+def test_the_wait_is_reported_and_the_fix_is_named_once(
+    one_thread, caplog, monkeypatch, seconds, starved
+):
+    samples, report, texts = Slow(), Recorder(), set()
+    samples.seconds = seconds
+    monkeypatch.setattr(meter, "STARVED", 60)  # percent, so that a busy machine starves nobody
+    with caplog.at_level(logging.WARNING):
+        progress = lambda done, total, text: texts.add(text)  # noqa: E731
+        train(tiny(), samples, Training(RECIPE, 4, report=report, progress=progress, per_report=3))
+    assert (report.series("loader_wait")[-1] > 60) is starved
+    assert caplog.text.count("of its time for images: let `samples` read faster") == starved
+    assert any("images/s, loader wait" in text for text in texts)
+
+
+@pytest.mark.parametrize(("batch", "world"), [(18, 2), (14, 2), (20, 4)])
+def test_parts_of_a_step_are_its_images_once_and_shares_add_up(batch, world):
+    sides = [list(reader(Toy(57), batch, world, rank, last=True)) for rank in range(world)]
+    whole = list(reader(Toy(57), batch, last=True))
+    for step, *parts in zip(whole, *sides, strict=True):
+        real = [part for part in parts if part.share]
+        assert torch.equal(torch.cat([part.inputs for part in real]), step.inputs)
+        assert sum(part.share for part in parts) == pytest.approx(world) and step.share == 1
+        assert [part.first for part in real] == [
+            sum(len(p.inputs) for p in real[:i]) for i in range(len(real))
+        ]
+        assert all(len(part.inputs) for part in parts) and {part.total for part in parts} == {
+            len(step.inputs)
+        }

@@ -1,0 +1,82 @@
+"""Small images, networks and listeners for the tests of training."""
+
+import torch
+from torch import nn
+
+from engine.core.build import build
+from engine.core.network import network
+from engine.training.loop import initialise
+from engine.training.recipe import Recipe
+
+RECIPE = Recipe(
+    batch=16, rate=0.4, warmup=1
+)  # 56 samples: 3 batches an epoch, and 8 images left out
+BACKBONE = {"name": "regnet", "depth": 3, "w_0": 16, "w_a": 8, "w_m": 2, "group_width": 8}
+SECTIONS = {
+    "backbone": BACKBONE | {"stem_width": 8, "stem_stride": 1},
+    "objective": {"name": "supervised"},
+    "head": {"name": "linear"},
+}
+
+
+class Toy:
+    """Images of 16 pixels whose brightest channel is their class; remembers every batch that is read."""
+
+    def __init__(self, n: int = 56) -> None:
+        generator = torch.Generator().manual_seed(7)
+        self.classes = torch.arange(n) % 3
+        noise = torch.randint(0, 156, (n, 16, 16, 3), generator=generator)
+        self.pixels = (
+            noise + 100 * torch.eye(3, dtype=torch.long)[self.classes][:, None, None]
+        ).to(torch.uint8)
+        self.read: list[list[int]] = []
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def images(self, indices: torch.Tensor) -> torch.Tensor:
+        self.read.append(indices.tolist())
+        return self.pixels[indices]
+
+    def targets(self, indices: torch.Tensor) -> torch.Tensor:
+        return self.classes[indices]
+
+
+def tiny(seed: int = 0) -> torch.nn.Module:
+    initialise(seed)
+    return network(**SECTIONS, classes=3)
+
+
+class Plain(nn.Module):
+    """A backbone without batch norm, whose statistics depend on what else a worker holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels = [16]
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.GroupNorm(2, 8), nn.ReLU())
+        self.block = nn.Sequential(nn.Conv2d(8, 16, 3, 2), nn.ReLU())
+
+    def layers(self) -> list[nn.Module]:
+        return [self.stem, self.block]
+
+    def forward(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        return [self.block(self.stem(inputs))]
+
+
+def plain(seed: int = 0) -> nn.Module:
+    initialise(seed)
+    head = build("heads", {"name": "linear"}, channels=[16], classes=3)
+    return build("objectives", {"name": "supervised"}, backbone=Plain(), head=head)
+
+
+class Recorder:
+    """A report that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.values: dict[int, dict[str, float]] = {}
+
+    def __call__(self, values: dict[str, float], iteration: int) -> None:
+        self.values[iteration] = values
+
+    def series(self, name: str) -> list[float]:
+        return [values[name] for values in self.values.values()]

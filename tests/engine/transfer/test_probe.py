@@ -1,0 +1,77 @@
+"""The linear probe: a convex problem, so its solution can be checked in closed form."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from engine.transfer.probe import logistic_regression
+
+
+def problem() -> tuple[torch.Tensor, torch.Tensor]:
+    """Overlapping classes of unequal number."""
+    generator = torch.Generator().manual_seed(0)
+    labels = (4 * torch.rand(120, generator=generator).square()).long()
+    features = torch.randn(120, 6, generator=generator) + F.one_hot(labels, 6)
+    return (features + 2) * torch.tensor([1, 10, 0.1, 3, 0.01, 100]), labels
+
+
+@pytest.mark.parametrize("l2", [1.0, 1e-2, 1e-4])
+def test_gradient_vanishes_at_the_solution(l2):
+    features, labels = problem()
+    weight, bias = (t.double() for t in logistic_regression(features, labels, 4, l2))
+    x, deviation = features.double() - features.double().mean(0), features.double().std(0)
+    probabilities = (features.double() @ weight.T + bias).softmax(1)
+    wrong = (probabilities - F.one_hot(labels, 4)) / len(x)
+    gradient = wrong.T @ (x / deviation) + l2 * weight * deviation
+    assert gradient.abs().max() < 2e-6
+    # the bias is not penalised: on average the probe predicts the frequencies
+    assert probabilities.mean(0).tolist() == pytest.approx(
+        (labels.bincount() / len(x)).tolist(), abs=1e-5
+    )
+
+
+def test_heavy_penalty_leaves_the_frequencies():
+    features, labels = problem()
+    weight, bias = logistic_regression(features, labels, 4, 1e6)
+    assert (weight * features.std(0)).abs().max() < 1e-5
+    frequencies = labels.bincount(minlength=4) / len(labels)
+    torch.testing.assert_close(
+        (bias + weight @ features.mean(0)).softmax(0), frequencies, atol=1e-4, rtol=0
+    )
+
+
+def test_scale_and_shift_of_features_change_nothing():
+    features, labels = problem()
+    scaled = features * torch.tensor([1e3, 1e-3, 1, 7, 50, 0.1]) - torch.arange(6)
+    logits = [
+        x @ w.T + b
+        for x in (features, scaled)
+        for w, b in [logistic_regression(x, labels, 4, 1e-2)]
+    ]
+    torch.testing.assert_close(*logits, atol=1e-3, rtol=1e-3)
+
+
+def test_order_of_samples_changes_nothing():
+    features, labels = problem()
+    mixed = torch.randperm(120, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(
+        logistic_regression(features, labels, 4, 1e-2),
+        logistic_regression(features[mixed], labels[mixed], 4, 1e-2),
+    )
+
+
+def test_separable_classes_are_told_apart():
+    labels = torch.arange(60) % 3
+    features = F.one_hot(labels, 8) + 0.1 * torch.randn(
+        60, 8, generator=torch.Generator().manual_seed(0)
+    )
+    weight, bias = logistic_regression(features, labels, 3, 1e-3)
+    assert ((features @ weight.T + bias).argmax(1) == labels).all()
+
+
+def test_dead_feature_and_absent_class_do_no_harm():
+    features, labels = problem()
+    features[:, 2] = 0.1
+    weight, bias = logistic_regression(features, labels, 5, 1e-2)
+    assert weight.isfinite().all() and bias.isfinite().all() and not weight[:, 2].any()
+    assert (features @ weight.T + bias).argmax(1).max() < 4

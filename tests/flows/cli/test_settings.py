@@ -1,0 +1,413 @@
+"""Params and surroundings that are wrong end with exit code 2 and one message of cause and fix."""
+
+import inspect
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from engine.core import checkpoint
+from engine.core.digest import digest
+from flows.cli import check, command, sections
+from flows.pipeline import only_driver
+from flows.running import settings
+
+ROOT = Path(__file__).parents[3]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """An empty project folder with the committed params.yaml."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TAGDAG_TRACEBACK", raising=False)
+    Path("params.yaml").write_text((ROOT / "params.yaml").read_text())
+    return tmp_path
+
+
+def told(capsys: pytest.CaptureFixture, action: Callable[[], object]) -> str:
+    """The one message with which the action ends the process."""
+    with pytest.raises(SystemExit) as end, command.user_errors():
+        action()
+    output = capsys.readouterr()
+    *lines, hint = output.err.splitlines()
+    assert end.value.code == 2 and output.out == ""
+    assert (
+        hint == "(TAGDAG_TRACEBACK=1 shows where)"
+        and sum(line.startswith("error: ") for line in lines) == 1
+    )
+    assert not re.search(r"Traceback|Error\b", output.err)
+    return "\n".join(lines).removeprefix("error: ")
+
+
+def test_committed_params_are_right():
+    check.check()
+
+
+def changed(path: str, value: object) -> Callable[[], None]:
+    """An action that sets the value at a dotted path of params.yaml, or deletes what is there when it is None."""
+
+    def change() -> None:
+        params = yaml.safe_load(Path("params.yaml").read_text())
+        *above, last = path.split(".")
+        section = params
+        for key in above:
+            section = section[key]
+        if value is None:
+            del section[last]
+        else:
+            section[last] = value
+        Path("params.yaml").write_text(yaml.safe_dump(params))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (changed("serach", {}), "params.yaml: unknown section 'serach'; did you mean search?"),
+        (
+            changed("finetune", None),
+            "params.yaml: section 'finetune' is missing; take it from the committed file",
+        ),
+        (changed("pretrain.epoch", 3), "pretrain: unknown key 'epoch', did you mean 'epochs'?"),
+        (changed("finetune.targets", None), "finetune: missing key 'targets', add it"),
+        (
+            changed("search.trials", "many"),
+            "search.trials = 'many': give a number, no word and no quotes",
+        ),
+        (changed("finetune.modes", ["ful"]), "finetune.modes.0 = 'ful': Input should be 'full', "),
+        (changed("corpus", [1]), "corpus: found [1], expected keys and values: size, "),
+        (
+            changed("candidates.winner", "regnt"),
+            "candidates.winner: unknown name 'regnt', did you mean 'regnet'?",
+        ),
+        (
+            changed("search.space.name", "regnet"),
+            "search.space: unknown name 'regnet', did you mean 'regnety'?",
+        ),
+        (changed("search.reference.name", None), "search.reference: found {"),
+        (
+            changed("candidates", ["resnext"]),
+            "candidates: write {baseline: <backbone>, winner: <backbone>}",
+        ),
+        (
+            changed("pretrain.recipe.optimizer", {"name": "adam"}),
+            "recipe.optimizer: unknown name 'adam'",
+        ),
+        (
+            changed("pretrain.recipe.rat", 1),
+            "pretrain.recipe: unknown key 'rat', did you mean 'rate'?",
+        ),
+        (changed("finetune.recipe.schedule", "cosin"), "finetune.recipe.schedule = 'cosin': "),
+        (
+            changed("finetune.grid.rat", [1]),
+            "finetune.grid: unknown key 'rat': give one of pretrained, scratch, ",
+        ),
+        (changed("finetune.grid.rate", 0.4), "finetune.grid.rate: found 0.4, expected a list"),
+        (changed("finetune.grid.rate", ["fast"]), "finetune.grid.rate = 'fast': give a number"),
+        (
+            changed("finetune.grid.scratch", {"l2": ["1/2"]}),
+            "finetune.grid.l2 = '1/2': give a number",
+        ),
+        (changed("finetune.grid.k", [0]), "finetune.grid.k = 0: Input should be greater than"),
+        (changed("finetune.held_out", 1), "finetune.held_out = 1: Input should be less than 1"),
+        (
+            changed("finetune.labels_per_class", [-1]),
+            "finetune.labels_per_class.0 = -1: Input should be greater than or equal to 1, or ",
+        ),
+        (
+            changed("finetune.labels_per_class", [20, 0]),
+            "finetune.labels_per_class.1 = 0: Input should be greater",
+        ),
+        (changed("finetune.seeds", []), "finetune.seeds = []: List should have at least 1 item"),
+        (changed("corpus.min_posts", 0), "corpus.min_posts = 0: Input should be greater than"),
+        (changed("corpus.max_tags", -1), "corpus.max_tags = -1: Input should be greater than"),
+        (changed("corpus.user_cap", 0), "corpus.user_cap = 0: Input should be greater than"),
+        (changed("corpus.holdout", 2), "corpus.holdout = 2: Input should be less than 1"),
+        (
+            changed("corpus.noise", -0.1),
+            "corpus.noise = -0.1: Input should be greater than or equal to 0",
+        ),
+        (
+            changed("finetune.targets", ["../scenes"]),
+            "finetune.targets: '../scenes' is no name: use 1 to 64",
+        ),
+        (
+            changed("finetune.targets", ["scenes", ""]),
+            "finetune.targets: '' is no name: use 1 to 64",
+        ),
+        (changed("evaluate.targets", ["a/b"]), "evaluate.targets: 'a/b' is no name: use 1 to 64"),
+        (changed("candidates", {"../x": "resnext"}), "candidates: '../x' is no name: use 1 to 64"),
+        (
+            changed("candidates", {"nul": "resnext"}),
+            "candidates: 'nul' is a device's name on Windows",
+        ),
+        (
+            changed("search.data", "../hashtags"),
+            "search.data: '../hashtags' names no images: write hashtags or",
+        ),
+        (
+            changed("search.data", "targets/.."),
+            "search.data: targets/: '..' is no name: use 1 to 64",
+        ),
+        (changed("register.name", "tag/dag"), "register.name: 'tag/dag' is no name: use 1 to 64"),
+        (
+            changed("evaluate.targets", ["mine"]),
+            "evaluate.targets is ['mine'], finetune.targets ['scenes']: networks",
+        ),
+        (changed("evaluate.sizes", [0]), "evaluate.sizes.0 = 0: Input should be greater than"),
+        (changed("evaluate.batches", [0]), "evaluate.batches.0 = 0: Input should be greater than"),
+        (
+            changed("search.resampling.rule", "cube"),
+            "search.resampling.rule = 'cube': Input should be 'natural', 'sqrt'",
+        ),
+        (changed("pretrain.objective.scal", 1), "pretrain.objective: unknown key 'scal'"),
+        (
+            changed("search.reference.stem", "none"),
+            "search.reference.stem = 'none': Input should be",
+        ),
+        (
+            changed("search.reference.depths", [1] * 99),
+            "search.reference: no memory holds such a network",
+        ),
+        (changed("candidates", {}), "candidates: write {baseline: <backbone>, winner: <backbone>}"),
+        (
+            changed("search.sampler", {"name": "Random"}),
+            "search.sampler: {'name': 'Random'} names none of Optuna's",
+        ),
+        (
+            changed("search.sampler", {"name": "TPESampler", "n_startup_trials": -1}),
+            "search.sampler.n_startup_trials = -1: Input should be greater than or equal to 0",
+        ),
+        (
+            changed("search.sampler", {"name": "TPESampler", "x": 1}),
+            "search.sampler: TPESampler does not take that",
+        ),
+        (
+            changed("search.pruner", {"name": "PercentilePruner", "percentile": "9"}),
+            "search.pruner.percentile = '9'",
+        ),
+        (
+            changed("search.objectives", ["flops"]),
+            "search.objectives: add error, by which the winner is chosen",
+        ),
+        (
+            changed("search.retrain", {"best": 0}),
+            "search.retrain.best = 0: Input should be greater than",
+        ),
+        (
+            changed("search.warm_start", ["gone"]),
+            "search.warm_start: gone holds no finished search",
+        ),
+        (
+            changed("search.latency_ms", [2, 1]),
+            "search.latency_ms = [2, 1]: give two numbers, the lower one first",
+        ),
+        (
+            changed("search.data", "targets/scenes"),
+            "search.objective: hashtags learns from hashtags, and this stage",
+        ),
+        (
+            changed("pretrain.objective.name", "supervised"),
+            "pretrain.objective: supervised learns from labels",
+        ),
+        (
+            changed("finetune.objective.name", "hashtags"),
+            "finetune.objective: hashtags learns from hashtags",
+        ),
+        (changed("finetune.seeds", [1, 0, 1]), "finetune.seeds = [1, 0, 1]: 1 is listed twice"),
+        (changed("finetune.grid.l2", [0.1, 1, 0.1]), "finetune.grid.l2: 0.1 is listed twice"),
+        (
+            changed("finetune.grid.scratch", [1]),
+            "finetune.grid.scratch: found [1], expected keys and lists of values",
+        ),
+        (
+            changed(
+                "finetune.grid", {"rate": list(range(1, 201)), "weight_decay": list(range(200))}
+            ),
+            "finetune.grid: 40,000 combinations for full, each a training: list fewer values",
+        ),
+        (
+            changed("candidates.winner", "anynet"),
+            "candidates.winner: anynet, but the search makes it a regnet",
+        ),
+        (
+            changed("search.space.flops", [1000, 2000]),
+            "search.reference costs 4.89 M multiply-adds at corpus.size 32",
+        ),
+        (changed("search.space.acts", [1, 2]), "search.space: found 0 of 6 different networks in "),
+        (changed("corpus.wordnet", "gone.xml"), "corpus.wordnet: gone.xml is no file"),
+        (
+            changed("corpus.vocabulary", "nouns"),
+            "corpus.vocabulary: nouns are WordNet's: name a file in corpus.wordnet",
+        ),
+        (lambda: Path("params.yaml").write_text(""), "params.yaml holds no sections"),
+        (
+            lambda: Path("params.yaml").write_text("corpus: [1,\n"),
+            "params.yaml is not YAML: line 2, column 1: ",
+        ),
+        (lambda: Path("params.yaml").unlink(), "run from the project's top folder"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_params_are_told_with_their_fix(capsys, change, message):
+    change()
+    assert message in told(capsys, check.check)
+
+
+@pytest.mark.parametrize("name", ["a", "9", "A.b-c_d", "x" * 64, "a..b"])
+def test_mlflow_takes_every_name_that_the_check_takes(name):
+    from mlflow.utils.validation import _validate_model_name
+
+    changed("register.name", name)()
+    params = settings.load()
+    check.names(
+        params, {stage: sections.complete(stage, params[stage]) for stage in settings.STAGES}
+    )
+    for registered in (name, f"{name}-experiments"):
+        _validate_model_name(registered)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a:b", "..", " a", "a\nb", "é", "x" * 65, None, 3])
+def test_names_that_a_registry_may_refuse_are_told_before_anything(name):
+    params = PARAMS | {"register": {"name": name}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(ValueError, match=r"register\.name"):
+        check.check()
+
+
+def test_a_candidate_of_the_command_line_is_no_path():
+    (settings.OUT / "search").mkdir(parents=True)
+    Path("winner.yaml").write_text("name: regnet")
+    with pytest.raises(ValueError, match=r"candidate: '\.\./\.\./winner' is no name"):
+        settings.backbone("../../winner")
+
+
+def test_what_strangers_named_is_escaped_in_messages(capsys):
+    def fail() -> None:
+        raise ValueError("class '\x1b[31m\u202ered\x9b' has no image\nof its own")
+
+    message = told(capsys, fail)
+    assert message == "class '\\x1b[31m\\u202ered\\x9b' has no image\nof its own"
+
+
+def _lock() -> None:
+    with only_driver():
+        pass
+
+
+def _save() -> None:
+    checkpoint.save(settings.state("search"), {"a": torch.zeros(1)}, {})
+
+
+@pytest.mark.parametrize("action", [_lock, _save])
+def test_file_where_a_folder_must_be(capsys, action):
+    settings.STATE.write_text("")
+    assert ".tagdag" in told(capsys, action)
+
+
+def test_unwritable_folder(capsys, folder):
+    folder.chmod(0o500)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)  # root may write anywhere
+        assert ".tagdag: this user may not read or write it: change its owner or mode" in told(
+            capsys, _lock
+        )
+    finally:
+        os.seteuid(user)
+
+
+def test_second_pipeline_in_the_same_folder(capsys):
+    with only_driver():
+        assert "another pipeline runs in this folder: wait for its end" in told(capsys, _lock)
+    _lock()
+
+
+def _fail(error: BaseException) -> None:
+    with command.user_errors():
+        raise error
+
+
+def test_faults_of_ours_keep_their_traceback(monkeypatch, capsys):
+    for error in (KeyError("x"), AssertionError("invariant"), TypeError("t")):
+        with pytest.raises(SystemExit) as end:
+            _fail(error)
+        told = capsys.readouterr().err
+        assert (
+            end.value.code == 1
+            and "Traceback (most recent call last)" in told
+            and type(error).__name__ in told
+        )
+        assert told.splitlines()[-1].startswith("this is a bug of tagdag: report it")
+    monkeypatch.setenv("TAGDAG_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="cause and fix"):
+        _fail(ValueError("cause and fix"))
+
+
+def test_interrupt_says_how_to_go_on(capsys):
+    with pytest.raises(SystemExit) as end:
+        _fail(KeyboardInterrupt())
+    assert end.value.code == 130 and "run the same command again" in capsys.readouterr().err
+
+
+def register(candidate: str, name: str, runs: int = 3) -> tuple:
+    """As a flow of a stage: an argument of the command line, and its section."""
+    return candidate, name, runs
+
+
+def test_section_is_a_call():
+    assert command.call(register, "winner") == ("winner", "tagdag", 3)
+    changed("register.runs", 5)()
+    assert command.call(register, "winner") == ("winner", "tagdag", 5)
+    with pytest.raises(ValueError, match="register takes no argument 'more'"):
+        command.call(register, "a", "b", "c", "more")
+    changed("register.candidate", "x")()
+    with pytest.raises(ValueError, match="key 'candidate' is set by the code, remove it"):
+        command.call(register, "winner")
+
+
+@pytest.mark.parametrize("stage", settings.STAGES)
+def test_every_number_of_a_stage_is_a_parameter_of_its_flow(stage):
+    flow = getattr(__import__(f"flows.{stage}", fromlist=[stage]), stage)
+    parameters = inspect.signature(inspect.unwrap(flow)).parameters
+    assert set(PARAMS[stage]) <= set(parameters)
+    required = {name for name, p in parameters.items() if p.default is p.empty}
+    assert required - set(PARAMS[stage]) <= {"candidate"}
+
+
+def test_state_is_keyed_by_every_input(folder):
+    code = folder / "code"
+    (code / "sub").mkdir(parents=True)
+    (code / "a.py").write_text("1")
+    (code / "sub" / "b.py").write_text("2")
+    keys = [settings.state("x", {"epochs": 1}, code)]
+    assert settings.state("x", {"epochs": 1}, code) == keys[0]
+    (code / "__pycache__").mkdir()
+    (code / "__pycache__" / "a.pyc").write_text("3")
+    assert settings.state("x", {"epochs": 1}, code) == keys[0]
+    keys += [settings.state("x", {"epochs": 2}, code), settings.state("y", {"epochs": 1}, code)]
+    (code / "a.py").write_text("2")
+    keys.append(settings.state("x", {"epochs": 1}, code))
+    (code / "sub" / "b.py").rename(code / "b.py")
+    keys.append(settings.state("x", {"epochs": 1}, code))
+    assert len(set(keys)) == 5
+    assert digest(1, 23) != digest(12, 3) and digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    with pytest.raises(OSError, match="nowhere"):
+        digest(Path("nowhere"))
+
+
+def test_forgetting_a_stage_leaves_the_others():
+    files = [settings.state(name, 1) for name in ("search", "pretrain-winner", "pretrain-baseline")]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    settings.forget("pretrain-winner")
+    settings.forget("finetune")
+    assert [file.exists() for file in files] == [True, False, True]

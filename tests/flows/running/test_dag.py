@@ -1,0 +1,198 @@
+"""Which code a result depends on: dvc.yaml says it, states are keyed by it, an edit during a run is told."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.running import code, settings
+
+TOP = Path(__file__).parents[3]
+PARAMS = yaml.safe_load((TOP / "params.yaml").read_text())
+TRAININGS = [
+    "search",
+    "pretrain@baseline",
+    "pretrain@winner",
+    "finetune@baseline",
+    "finetune@winner",
+]
+
+EDITS = {  # what is edited, and the stages that run again for it, whatever then becomes of their outputs
+    "engine/measure/profile.py": [
+        "search",
+        "evaluate",
+    ],  # search trains nothing anew: its networks are known by another key
+    "corpus/report/page.py": ["corpus"],
+    "flows/reports/report.py": ["register"],
+    "flows/reports/models/page.py": ["register"],
+    "corpus/pages/charts.py": ["corpus", "register"],
+    "models/objectives/hashtags.py": ["search", "pretrain@baseline", "pretrain@winner", "evaluate"],
+    "models/objectives/supervised.py": ["finetune@baseline", "finetune@winner", "evaluate"],
+    "corpus/reading/sampler.py": [*TRAININGS, "evaluate"],
+    "corpus/reading/resampling.py": ["corpus", "search", "pretrain@baseline", "pretrain@winner"],
+    "models/blocks/augment/views.py": [*TRAININGS, "evaluate"],
+    "models/backbones/regnet.py": ["search", "pretrain@winner", "finetune@winner", "evaluate"],
+    "models/heads/knn.py": ["finetune@baseline", "finetune@winner", "evaluate"],
+    "metrics/accuracy.py": [*TRAININGS, "evaluate"],
+    "flows/evaluate.py": ["evaluate"],
+    "engine/transfer/probe.py": ["finetune@baseline", "finetune@winner"],
+    "corpus/hashtags/words.json": ["corpus"],
+    "models/backbones/efficientnet.py": [],
+    "models/objectives/jigsaw.py": [],
+    "flows/tracking/tracking.py": [],
+    "flows/pipeline.py": [],
+}
+
+
+@pytest.fixture(scope="module")
+def stages() -> dict[str, set[str]]:
+    """The dependencies of every stage as DVC resolves them, by its address."""
+    from dvc.repo import Repo
+
+    with Repo(str(TOP)) as repo:
+        return {
+            stage.addressing: {dep.def_path for dep in stage.deps}
+            for stage in repo.index.stages
+            if stage.cmd
+        }
+
+
+def reruns(stages: dict[str, set[str]], file: str) -> list[str]:
+    """The stages that an edit of a file runs again."""
+    places = {file, *(parent.as_posix() for parent in Path(file).parents)}
+    return [name for name, deps in stages.items() if deps & places]
+
+
+@pytest.mark.parametrize("file", EDITS)
+def test_an_edit_reruns_the_stages_that_use_it_and_no_other(stages, file):
+    assert (TOP / file).is_file()
+    found = reruns(stages, file)
+    print(f"| {file} | {', '.join(found) or 'none'} |")
+    assert found == [name for name in stages if name in EDITS[file]]
+
+
+def test_dvc_yaml_has_the_code_that_is_computed():
+    text = (TOP / "dvc.yaml").read_text()
+    assert code.written(text) == text, "run `make dag`"
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch) -> Path:
+    """A copy of the code, to edit."""
+    for room in code.ROOMS:
+        shutil.copytree(TOP / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(code, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text((TOP / "params.yaml").read_text())
+    for data in ("hashtags", "targets/scenes"):
+        folder = tmp_path / "out" / "corpus" / data
+        folder.mkdir(parents=True)
+        (folder / "index.parquet").write_bytes(b"an index")
+    return tmp_path
+
+
+def edit(file: Path) -> None:
+    """Change what a file does, as far as anyone can know."""
+    file.write_text(file.read_text() + "\n# edited\n")
+
+
+def keys() -> dict[str, str]:
+    """Names of the states that a kill must not lose."""
+    from flows.pretrain import state
+    from flows.searching.sweep import key_of
+
+    section = PARAMS["pretrain"] | {"backbone": {"name": "regnet"}}
+    tuned = code.code(
+        "finetune", PARAMS["finetune"] | {"backbone": {"name": "regnet"}}, "models.heads.knn"
+    )
+    return {
+        "search": key_of(PARAMS["search"], "regnet"),
+        "pretrain": state("winner", section).name,
+        "finetune": code.digest(*tuned),
+    }
+
+
+def changed(tree: Path, file: str) -> list[str]:
+    """The stages whose kept states an edit leaves behind."""
+    before = keys()
+    edit(tree / file)
+    return [name for name, key in keys().items() if key != before[name]]
+
+
+@pytest.mark.parametrize(
+    ("file", "lost"),
+    {
+        "models/objectives/hashtags.py": ["search", "pretrain"],
+        "models/objectives/supervised.py": ["finetune"],
+        "models/heads/linear.py": ["search", "pretrain", "finetune"],
+        "models/heads/knn.py": ["finetune"],
+        "models/backbones/regnet.py": ["search", "pretrain", "finetune"],
+        "models/backbones/resnext.py": ["search"],
+        "models/blocks/augment/views.py": ["search", "pretrain", "finetune"],
+        "models/spaces/regnetx.py": ["search"],
+        "corpus/reading/sampler.py": ["search", "pretrain", "finetune"],
+        "corpus/media/images.py": ["search", "pretrain", "finetune"],
+        "corpus/reading/resampling.py": ["search", "pretrain"],
+        "engine/training/step.py": ["search", "pretrain", "finetune"],
+        "engine/transfer/finetuning.py": ["finetune"],
+        "flows/training/learning.py": ["search", "pretrain"],
+        "flows/finetune.py": ["finetune"],
+        "flows/searching/attempt.py": ["search"],
+        "engine/measure/profile.py": [],
+        "engine/measure/load.py": [],
+        "engine/twins/learnt.py": [],
+        "flows/reports/report.py": [],
+        "flows/reports/models/page.py": [],
+        "flows/reports/searchreport.py": [],
+        "flows/tracking/tracking.py": [],
+        "models/backbones/efficientnet.py": [],
+        "models/objectives/jigsaw.py": [],
+    }.items(),
+)
+def test_a_kept_state_is_left_for_an_edit_of_what_made_it_and_for_no_other(tree, file, lost):
+    assert changed(tree, file) == lost
+
+
+def test_a_latency_that_is_asked_for_depends_on_the_profiler(tree):
+    from flows.searching.sweep import key_of
+
+    section = PARAMS["search"] | {"objectives": ["error", "latency_ms"]}
+    before = key_of(section)
+    edit(tree / "engine/measure/profile.py")
+    assert key_of(section) != before
+
+
+def test_imports_of_type_checkers_and_empty_files_are_no_dependencies(tree):
+    (tree / "engine" / "lean.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import engine.twins.learnt\n\n\n"
+        "def late() -> None:\n    from engine import digest\n"
+    )
+    names = [file.relative_to(tree).as_posix() for file in code.closure(["engine.lean"])]
+    assert names == ["engine/core/digest.py", "engine/lean.py"]
+
+
+@pytest.mark.parametrize(
+    "edited", ["params.yaml", "models/heads/linear.py", "engine/training/step.py"]
+)
+def test_what_is_edited_while_a_stage_runs_ends_it(tree, edited):
+    def section() -> dict:
+        return settings.load()["pretrain"]
+
+    with (
+        pytest.raises(ValueError, match=f"{edited} changed while the stage pretrain ran"),
+        code.held("pretrain", section),
+    ):
+        if edited == "params.yaml":
+            text = Path("params.yaml").read_text()
+            Path("params.yaml").write_text(text.replace("epochs: 10", "epochs: 11"))
+        else:
+            edit(tree / edited)
+
+
+def test_what_a_stage_does_not_use_may_be_edited_meanwhile(tree):
+    with code.held("pretrain", lambda: settings.load()["pretrain"]):
+        edit(tree / "flows/reports/report.py")
+        edit(tree / "models/objectives/jigsaw.py")
+        text = Path("params.yaml").read_text()
+        Path("params.yaml").write_text(text.replace("runs: 50", "runs: 51"))

@@ -1,0 +1,479 @@
+"""The whole DAG in a small clone, by both drivers, with the real DVC, MLflow, Optuna and Prefect."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+import yaml
+
+from benchmarks.clone import overlaid, sampled
+from engine.core import checkpoint
+from tests.conftest import free_port
+
+SMALL = {
+    "corpus": {"min_posts": 5, "holdout": 0.2},
+    "search": {"trials": 2, "epochs": 1},
+    "pretrain": {"epochs": 1},
+    "finetune": {
+        "labels_per_class": [4],
+        "seeds": [0, 1],
+        "epochs": 1,
+        "grid": {"rate": [0.8, 1.6], "l2": [0.01, 0.1], "k": [1, 2]},
+    },
+    "evaluate": {"runs": 3, "batches": [8], "seconds": 0.02},
+}
+STAGES = [
+    "corpus",
+    "search",
+    "pretrain@baseline",
+    "pretrain@winner",
+    "finetune@baseline",
+    "finetune@winner",
+]
+STAGES += ["evaluate", "register"]
+SHA = "tagdag.commit"
+
+
+def edit(folder: Path, section: str, **values) -> None:
+    """Change values of one section of a clone's params.yaml."""
+    overlaid(folder, {section: values})
+
+
+def run(folder: Path, *command: str, code: int = 0, **env: str) -> str:
+    """Run a command in a clone as a user would; returns what it printed."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    clean = {
+        k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "TAGDAG_"))
+    }
+    environment = clean | {"PATH": path, "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"} | env
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    printed = done.stdout + done.stderr
+    assert done.returncode == code, printed[-4000:]
+    return printed
+
+
+def pipeline(folder: Path, *arguments: str, **env: str) -> list[str]:
+    """Run the pipeline; returns the stages that ran."""
+    printed = run(folder, "python", "-m", "flows.pipeline", *arguments, **env)
+    return [
+        line[1:].partition("]")[0]
+        for line in printed.splitlines()
+        if line.startswith("[") and "] python" in line
+    ]
+
+
+def clone(folder: Path, small: bool = True) -> Path:
+    """The working tree's files in a repository of their own, with a small sample as its data."""
+    top = Path(__file__).parent.parent
+    files = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=top, capture_output=True, text=True
+    )
+    for name in filter(
+        lambda name: (top / name).is_file() and name != "dvc.lock", files.stdout.splitlines()
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(top / name, folder / name)
+    run(folder, "git", "init", "-q")
+    if small:
+        overlaid(folder, SMALL)
+        sampled(folder)
+    run(folder, "git", "add", "-A")
+    run(
+        folder, "git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "start"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> SimpleNamespace:
+    """A clone in which the pipeline has run once."""
+    folder = clone(tmp_path_factory.mktemp("clone"))
+    return SimpleNamespace(
+        folder=folder, ran=pipeline(folder), lock=(folder / "dvc.lock").read_bytes()
+    )
+
+
+def test_all_stages_run_once_and_both_drivers_then_skip_everything(done):
+    assert done.ran == STAGES
+    assert pipeline(done.folder) == []
+    assert "Data and pipelines are up to date" in run(done.folder, "dvc", "status")
+    assert "Running stage" not in run(done.folder, "dvc", "repro")
+    assert (done.folder / "dvc.lock").read_bytes() == done.lock
+
+
+@pytest.mark.parametrize("kept", [0, 700])
+def test_a_lock_file_that_a_kill_left_broken_is_put_aside_and_made_again(done, kept):
+    lock = done.folder / "dvc.lock"
+    lock.write_bytes(done.lock[:kept] + b"\n  'cut" * bool(kept))
+    printed = run(done.folder, "python", "-m", "flows.pipeline")
+    assert "dvc.lock was broken, and is now dvc.lock.damaged" in printed
+    assert "] python" not in printed, "a stage ran although DVC's run cache has its outputs"
+    assert "is trained meanwhile" not in printed, "and so did a training beside it"
+    assert lock.read_bytes() == done.lock
+    (done.folder / "dvc.lock.damaged").unlink()
+
+
+def test_dvc_shows_the_test_accuracy_of_every_model_and_its_pictures(done):
+    records = json.loads((done.folder / "out/evaluate/records.json").read_text())
+    shown = json.loads(run(done.folder, "dvc", "metrics", "show", "--json"))[""]["data"]
+    shown = shown["out/evaluate/metrics.json"]["data"]
+    best = max(records, key=lambda record: (record["val_top1"], -record["flops"]))
+    assert shown["challenger"] == shown[best["model"]] and len(shown) == len(records) + 1
+    for record in records:
+        assert shown[record["model"]]["top1"] == record["top1_mean"]
+        assert (
+            shown[record["model"]]["top1_low"]
+            <= record["top1_mean"]
+            <= shown[record["model"]]["top1_high"]
+        )
+    plots = json.loads(run(done.folder, "dvc", "plots", "show", "--json"))["data"]
+    assert {"out/evaluate/confusion.csv", "out/pretrain/winner/curve.csv"} <= plots.keys()
+    rows = (done.folder / "out/evaluate/confusion.csv").read_text().splitlines()
+    right = sum(actual == guess for actual, guess in (row.split(",") for row in rows[1:]))
+    assert 100 * right / len(rows[1:]) == pytest.approx(best["top1"])
+    assert "challenger.top1" in run(done.folder, "dvc", "exp", "show", "--csv")
+
+
+def test_report_compares_every_model(done):
+    report = (done.folder / "out/register/report.md").read_text()
+    trained = ("fine-tuned", "linear probe", "nearest neighbours")
+    models = [
+        f"{c}, pretrained on hashtags, {mode}" for c in ("baseline", "winner") for mode in trained
+    ]
+    models += [
+        f"{c}, not pretrained, {mode}" for c in ("baseline", "winner") for mode in trained[1:]
+    ]
+    models += ["baseline, from scratch", "winner, from scratch"]
+    assert all(f"| {model} |" in report for model in models)
+    assert "Champion is now version" in report and "make mlflow" in report
+    page = (done.folder / "out/register/report.html").read_text()
+    assert "data:image/jpeg;base64" in page and "http://" not in page.replace(
+        "http://127.0.0.1", ""
+    )
+    for title in (
+        "Accuracy by class",
+        "Confusion",
+        "Calibration",
+        "Worst mistakes",
+        "Learning curves",
+    ):
+        assert f"{title}</bdi></h2>" in page
+    assert "fewer than 30 test images" in page and "fewer than 8" in page
+
+
+def test_every_run_and_version_carries_its_origin_in_one_tree(done):
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{done.folder}/mlflow.db")
+    runs = client.search_runs(
+        [client.get_experiment_by_name("tagdag").experiment_id], max_results=1000
+    )
+    by_id = {r.info.run_id: r for r in runs}
+    data = yaml.safe_load((done.folder / "data.dvc").read_text())["outs"][0]["md5"]
+    commit = run(done.folder, "git", "rev-parse", "HEAD").strip()
+    for r in runs:
+        assert (r.data.tags["tagdag.data"], r.data.tags[SHA]) == (data, commit) and r.data.tags[
+            "tagdag.params"
+        ]
+        assert r.info.status == "FINISHED"
+    depth = {"pipeline": [], "stage": [], "leaf": []}
+    for r in runs:
+        parent = by_id.get(r.data.tags.get("mlflow.parentRunId"))
+        kind = (
+            "pipeline"
+            if parent is None
+            else "stage"
+            if "tagdag.pipeline" in parent.data.tags
+            else "leaf"
+        )
+        depth[kind].append(r.data.tags.get("tagdag.run"))
+    assert len(depth["pipeline"]) == 1 and sorted(depth["stage"]) == sorted(STAGES)
+    assert {
+        "trial 0",
+        "trial 1",
+        "reference",
+        "scenes-pretrained-full-4-0",
+        "winner-scenes-scratch-linear-4-32px",
+    } <= set(depth["leaf"])
+    [corpus] = [r for r in runs if r.data.tags.get("tagdag.run") == "corpus"]
+    [posts] = [entry.dataset for entry in corpus.inputs.dataset_inputs]
+    digest = json.loads((done.folder / "data/posts/store.json").read_text())["digest"]
+    assert (posts.name, posts.digest) == ("posts", digest[:36])
+    versions = client.search_model_versions("name = 'tagdag'")
+    assert len(versions) == 12
+    for version in versions:
+        assert (version.tags["tagdag.data"], version.tags[SHA]) == (data, commit)
+        assert version.tags["tagdag.params"] == runs[0].data.tags["tagdag.params"]
+        assert float(version.tags["tagdag.top1"]) >= 0 and by_id[version.run_id]
+    champion = client.get_model_version_by_alias("tagdag", "champion")
+    assert champion.version == client.get_model_version_by_alias("tagdag", "challenger").version
+
+
+def test_registered_weights_rebuild_the_model_that_was_evaluated(done, tmp_path):
+    import mlflow
+
+    from engine.core.network import restore
+
+    mlflow.set_tracking_uri(f"sqlite:///{done.folder}/mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(done.folder)
+        mlflow.artifacts.download_artifacts("models:/tagdag@champion", dst_path=str(tmp_path))
+    (weights,) = tmp_path.rglob("*.safetensors")
+    module, names = restore(weights)
+    assert len(names) == 10 and sum(p.numel() for p in module.parameters()) > 10_000
+
+
+def test_editing_an_unused_plug_in_reruns_nothing(done):
+    (done.folder / "models/backbones/unused.py").write_text('"""Not used."""\n')
+    assert pipeline(done.folder) == []
+    (done.folder / "models/backbones/unused.py").unlink()
+
+
+def test_changed_finetune_params_rerun_finetune_and_what_follows(done):
+    edit(done.folder, "finetune", held_out=0.5)
+    assert pipeline(done.folder) == STAGES[4:]
+    edit(done.folder, "finetune", held_out=0.25)
+    assert pipeline(done.folder) in (
+        [],
+        ["register"],
+        ["evaluate", "register"],
+    )  # restored from DVC's run cache
+    assert "up to date" in run(done.folder, "dvc", "status")
+
+
+def test_both_drivers_record_the_same(done):
+    """A stage whose outputs are the same bytes on every run: dvc.lock must be byte-identical after either driver."""
+    pipeline(done.folder)
+    before = (done.folder / "dvc.lock").read_bytes()
+    run(done.folder, "dvc", "repro", "--force", "--single-item", "corpus")
+    assert (done.folder / "dvc.lock").read_bytes() == before
+    assert pipeline(done.folder) == []
+
+
+def test_labels_that_there_are_not_are_told_before_a_stage_begins(done):
+    edit(done.folder, "corpus", holdout=0.21)
+    edit(done.folder, "finetune", labels_per_class=[900])
+    printed = run(done.folder, "python", "-m", "flows.pipeline", code=2)
+    assert "finetune.labels_per_class: 900, and class '" in printed and "Traceback" not in printed
+    assert "] python" not in printed and (done.folder / "out/corpus/summary.json").exists()
+    edit(done.folder, "corpus", holdout=0.2)
+    edit(done.folder, "finetune", labels_per_class=[4])
+    assert pipeline(done.folder) == []
+
+
+def test_a_failing_stage_is_told_in_one_line_and_the_rest_is_kept(done):
+    before = yaml.safe_load((done.folder / "params.yaml").read_text())["finetune"]
+    edit(done.folder, "finetune", grid={"rate": [1e30]}, epochs=3)
+    printed = run(done.folder, "python", "-m", "flows.pipeline", code=2)
+    assert "lower recipe.rate" in printed and "Traceback" not in printed
+    edit(done.folder, "finetune", **before)
+    assert "pretrain@winner" not in pipeline(done.folder)
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (
+            {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"},
+            "MLflow server named by MLFLOW_TRACKING_URI does not answer",
+        )
+    ],
+)
+def test_a_dead_server_is_told(done, env, message):
+    edit(done.folder, "corpus", holdout=0.21)
+    env |= {"TAGDAG_MLFLOW_PATIENCE": "1"}
+    printed = run(done.folder, "python", "-m", "flows.pipeline", code=2, **env)
+    assert message in printed and "Traceback" not in printed
+    edit(done.folder, "corpus", holdout=0.2)
+    assert pipeline(done.folder) == []
+
+
+def test_workers_of_torchrun_leave_a_state_that_the_stage_goes_on_from(done):
+    """Two workers train to the end; the stage takes the finished state and trains no step itself."""
+    edit(done.folder, "pretrain", epochs=2)
+    torchrun = (
+        "python",
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        "--standalone",
+        "-m",
+        "flows.worker",
+    )
+    run(done.folder, *torchrun, "winner", GLOO_SOCKET_IFNAME="lo")
+    kept, about = checkpoint.load(
+        max(done.folder.glob(".tagdag/state/pretrain-winner.*/*.safetensors"))
+    )
+    assert about["world"] == 2
+    run(done.folder, "dvc", "repro", "pretrain@winner")
+    weights = checkpoint.load(done.folder / "out/pretrain/winner/model.safetensors")[0]
+    assert all(torch.equal(kept[f"module.{name}"], tensor) for name, tensor in weights.items())
+    edit(done.folder, "pretrain", epochs=1)
+
+
+def test_killed_pretraining_goes_on_to_the_same_weights(done, tmp_path):
+    """kill -9 of `dvc repro` in the middle of pretrain, then `dvc repro`: bit for bit what an undisturbed run gives."""
+    import mlflow
+
+    folder = tmp_path / "killed"
+    shutil.copytree(done.folder, folder, symlinks=True)
+    edit(folder, "pretrain", epochs=12)
+    undisturbed = tmp_path / "undisturbed"
+    shutil.copytree(folder, undisturbed, symlinks=True)
+    run(undisturbed, "dvc", "repro", "pretrain@winner")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    env = os.environ | {"PATH": path, "TAGDAG_CHECKPOINT_SECONDS": "0.2", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        ["dvc", "repro", "pretrain@winner"],
+        cwd=folder,
+        env=env,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not [
+        f for f in folder.glob(".tagdag/state/pretrain-winner.*/*.safetensors") if int(f.stem)
+    ]:
+        assert process.poll() is None and time.monotonic() < deadline, (
+            "pretrain ended before it could be killed"
+        )
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (folder / "out/pretrain/winner/model.safetensors").exists()
+    run(folder, "dvc", "repro", "pretrain@winner")
+    weights = "out/pretrain/winner/model.safetensors"
+    assert (folder / weights).read_bytes() == (undisturbed / weights).read_bytes()
+    assert not list(folder.glob(".tagdag/state/pretrain-winner.*"))
+    for place in (
+        undisturbed,
+        folder,
+    ):  # `dvc repro` gives the same tree, and the killed run is taken up, not doubled
+        client = mlflow.MlflowClient(f"sqlite:///{place}/mlflow.db")
+        experiment = client.get_experiment_by_name("tagdag").experiment_id
+        wanted = "params.epochs = '12.0' and tags.`tagdag.stage` = 'pretrain@winner'"
+        (found,) = client.search_runs([experiment], wanted)
+        parent = client.get_run(found.data.tags["mlflow.parentRunId"])
+        assert found.info.status == "FINISHED" and parent.data.tags["tagdag.pipeline"]
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory):
+    """A real Prefect server with a data base of its own; yields its API's address."""
+    home, port = tmp_path_factory.mktemp("prefect"), free_port()
+    bin_ = Path(sys.executable).parent / "prefect"
+    env = os.environ | {
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "true",
+    }
+    env |= {"PREFECT_UI_STATIC_DIRECTORY": str(home / "ui")}
+    command = [bin_, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (home / "log").open("wb") as log:
+        server = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
+    url = f"http://127.0.0.1:{port}/api"
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{url}/health", timeout=1).close()
+                break
+            except OSError:
+                assert server.poll() is None, (home / "log").read_text()
+                time.sleep(0.5)
+        yield SimpleNamespace(url=url, home=home)
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+
+
+def ask(url: str, what: str) -> list[dict]:
+    """Read all rows of one kind from the Prefect API."""
+    request = urllib.request.Request(
+        f"{url}/{what}/filter", b"{}", {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)
+
+
+def test_prefect_shows_stages_as_sub_flows_and_skipped_ones_as_unchanged(done, prefect):
+    edit(done.folder, "finetune", held_out=0.75)
+    env = {"PREFECT_API_URL": prefect.url, "PREFECT_HOME": str(prefect.home)}
+    assert pipeline(done.folder, **env) == STAGES[4:]
+    flows = {row["name"]: row for row in ask(prefect.url, "flow_runs")}
+    assert {"finetune@baseline", "finetune@winner"} <= flows.keys()
+    assert (
+        flows["finetune@winner"]["parent_task_run_id"]
+        and flows["finetune@winner"]["state_name"] == "Completed"
+    )
+    tasks = {row["name"]: row["state_name"] for row in ask(prefect.url, "task_runs")}
+    assert (
+        tasks["corpus"] == tasks["pretrain@winner"] == "Unchanged"
+        and tasks["evaluate"] == "Completed"
+    )
+    made = ask(prefect.url, "artifacts")
+    assert {
+        row["key"]: row["data"] for row in made if row["type"] == "progress" and row["data"] != 100
+    } == {}
+    kinds = {(row["type"], row["key"]) for row in made}
+    assert {("markdown", "mlflow-finetune-winner"), ("progress", "finetune-winner")} <= kinds
+    assert {"choose for scenes-pretrained-full-4", "scenes-pretrained-full-4-0"} <= tasks.keys()
+    assert "up to date" in run(done.folder, "dvc", "status")
+
+
+def test_a_worker_of_a_work_pool_runs_the_deployed_flow_side_by_side_to_the_same_bytes(
+    done, prefect, tmp_path
+):
+    folder = tmp_path / "deployed"
+    shutil.copytree(done.folder, folder, symlinks=True)
+    shutil.rmtree(folder / ".dvc/cache/runs")  # from which it would take the result
+    lock = yaml.safe_load((folder / "dvc.lock").read_text())
+    del lock["stages"]["finetune@winner"]
+    (folder / "dvc.lock").write_text(yaml.safe_dump(lock, sort_keys=False))
+    env = {
+        "PREFECT_API_URL": prefect.url,
+        "PREFECT_HOME": str(prefect.home),
+        "TAGDAG_RUNNER": "processes:2",
+    }
+    run(folder, "prefect", "work-pool", "create", "tagdag", "--type", "process", **env)
+    run(folder, "prefect", "--no-prompt", "deploy", "--all", **env)
+    run(
+        folder,
+        "prefect",
+        "deployment",
+        "run",
+        "pipeline/tagdag",
+        "--param",
+        'targets=["finetune@winner"]',
+        **env,
+    )
+    worker = (
+        "prefect",
+        "worker",
+        "start",
+        "--pool",
+        "tagdag",
+        "--run-once",
+        "--install-policy",
+        "never",
+    )
+    printed = run(tmp_path, *worker, **env, PREFECT_LOGGING_LEVEL="DEBUG")
+    assert printed.count("to process pool executor") == 6 * (
+        1 + 2
+    )  # arms to choose for, and of two seeds
+    made = {path.name: path.read_bytes() for path in (folder / "out/finetune/winner").iterdir()}
+    assert made == {
+        path.name: path.read_bytes() for path in (done.folder / "out/finetune/winner").iterdir()
+    }
+    [flow] = [row for row in ask(prefect.url, "flow_runs") if row["work_pool_name"]]
+    assert (flow["name"], flow["state_name"]) == ("pipeline", "Completed")
+    assert "Running stage 'finetune@winner'" not in run(folder, "dvc", "repro", "finetune@winner")

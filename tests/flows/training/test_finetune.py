@@ -1,0 +1,319 @@
+"""Fine-tuning and probing: what is trained on which labels, from which weights; kept features; a run that goes on."""
+
+import json
+import multiprocessing
+from contextlib import contextmanager, nullcontext
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from engine.core.network import network, restore, save
+from engine.core.samples import Rows, opened
+from engine.training.accuracy import accuracy
+from engine.training.loop import predict
+from engine.transfer import finetuning as transfer
+from engine.transfer import frozen
+from engine.transfer.finetuning import top1
+from flows import finetune
+from flows.running import processes as warm
+from flows.training import arms
+from tests.support.shards import write_shards
+
+BACKBONE = {
+    "name": "regnet",
+    "depth": 3,
+    "w_0": 16,
+    "w_a": 8,
+    "w_m": 2,
+    "group_width": 8,
+    "stem_width": 8,
+}
+PARTS = {"objective": {"name": "supervised", "scale": [0.75, 1]}, "head": {"name": "linear"}}
+SECTION = PARTS | {"recipe": {"batch": 8, "rate": 0.2, "warmup": 0}, "epochs": 2}
+GRID = {"rate": [0.1, 0.4], "l2": [0.01, 10.0], "k": [1, 5]}
+HUES = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]])
+
+
+class Run:
+    """What the stage tells MLflow."""
+
+    def __init__(self, name: str = "") -> None:
+        self.told, self.origin, self.name = {}, {}, name
+
+    def child(self, name: str):
+        below = Run(name)
+        below.told = self.told
+        return nullcontext(below)
+
+    def params(self, values: dict) -> None: ...
+    def metrics(self, values: dict, step: int = 0) -> None: ...
+    def files(self, *paths: Path) -> None: ...
+    def tags(self, **values: str) -> None:
+        self.told.setdefault(self.name, {}).update(values)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch) -> Run:
+    """A project with labelled sets of three hues and a candidate, `tiny`, that is pretrained on seven hashtags."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("engine", "models/blocks", "out/search"):
+        Path(folder).mkdir(parents=True)
+    rng, records = np.random.default_rng(0), []
+    for split, count in (("train", 24), ("val", 12), ("test", 12)):
+        for number in range(count):
+            image, label = BytesIO(), number % 3
+            pixels = (HUES[label] + rng.integers(-60, 56, (16, 16, 3))).astype(np.uint8)
+            Image.fromarray(pixels).save(image, "JPEG")
+            records.append((f"{split}-{number}", split, image.getvalue(), [label]))
+    for name in ("hues", "others"):
+        write_shards(Path("out/corpus/targets") / name, records, ["red", "green", "blue"], size=16)
+    Path("out/search/tiny.yaml").write_text(yaml.safe_dump(BACKBONE))
+    pretrained(BACKBONE)
+    frozen._kept.clear()
+    monkeypatch.setattr(frozen, "_folder", None)
+    monkeypatch.setenv("TAGDAG_ARMS", "1")
+    told = Run()
+
+    @contextmanager
+    def stage_run(stage: str, section: dict):
+        yield told
+
+    monkeypatch.setattr(finetune, "stage_run", stage_run)
+    return told
+
+
+def pretrained(backbone: dict) -> None:
+    """The weights that the stage before would have written."""
+    torch.manual_seed(7)
+    sections = {"backbone": backbone, "objective": {"name": "hashtags"}, "head": {"name": "linear"}}
+    save(
+        Path("out/pretrain/tiny/model.safetensors"),
+        network(**sections, classes=7),
+        sections,
+        list("abcdefg"),
+    )
+
+
+def tuned(**changes) -> list[dict]:
+    """Run the stage on `hues` with few labels; returns its records."""
+    given = {"targets": ["hues"], "labels_per_class": [6], "seeds": [0, 1], "grid": GRID}
+    finetune.finetune("tiny", **SECTION | given | changes)
+    return json.loads(Path("out/finetune/tiny/records.json").read_text())
+
+
+def test_every_arm_is_tuned_once_on_held_out_labels_and_trained_again_on_all(run, monkeypatch):
+    seen, splits, states, train = [], [], set(), transfer.trained
+
+    def trained(samples, section, arm, settings, report=None, state=None):
+        seen.append((arm["init"], arm["mode"], arm["seed"], settings, len(samples)))
+        assert splits[-1] == "train" and "test" not in splits
+        states.add(state)
+        return train(samples, section, arm, settings, report or (lambda *_: None), state)
+
+    def noted(folder, split):
+        splits.append(split)
+        return opened(folder, split)
+
+    monkeypatch.setattr(arms, "trained", trained)
+    monkeypatch.setattr(arms, "opened", noted)
+    records = tuned()
+    assert len(records) == 2 * 3 * 2 and set(splits) == {"train", "val"}
+    assert (
+        len(states) == len(seen) == 24 and None not in states
+    )  # each training goes on from a state of its own
+    for first in records[::2]:
+        arm = (first["init"], first["mode"])
+        scores = [score.pop("top1") for score in first["scores"]]
+        assert len(scores) == 2 and first["chosen"] == first["scores"][scores.index(max(scores))]
+        assert (first["fit"], first["held_out"]) == (
+            12,
+            6,
+        )  # of 18 labels: round(0.25 x 6) = 2 of a class
+        rows = [row for row in seen if row[:2] == arm]
+        assert rows[:2] == [(*arm, 0, settings, 12) for settings in first["scores"]]
+        assert rows[2:] == [(*arm, seed, first["chosen"], 18) for seed in (0, 1)]
+        assert (
+            json.loads(run.told[f"hues-{arm[0]}-{arm[1]}-6-1"]["choice"])["chosen"]
+            == first["chosen"]
+        )
+    assert not list(Path(".tagdag").rglob("*.safetensors"))
+
+
+def test_what_is_written_predicts_as_what_was_validated(run):
+    for record in tuned(seeds=[0]):
+        module, names = restore(Path(f"out/finetune/tiny/{record['name']}.safetensors"))
+        assert names == ["red", "green", "blue"]
+        measured = accuracy(
+            module, Rows(opened(Path("out/corpus/targets/hues"), "val"), "labels")
+        ).compute()
+        assert measured["top1"] == pytest.approx(record["val_top1"])
+        assert (
+            record["mode"] == "full" or record["val_top1"] > 60
+        )  # hues are told even by random features
+
+
+def test_pretrained_backbones_are_taken_whole_under_a_new_head(run):
+    [record] = tuned(inits=["pretrained"], modes=["linear"], seeds=[0])
+    module, _ = restore(Path(f"out/finetune/tiny/{record['name']}.safetensors"))
+    before, _ = restore(Path("out/pretrain/tiny/model.safetensors"))
+    for (name, ours), theirs in zip(
+        module.backbone.state_dict().items(), before.backbone.state_dict().values(), strict=True
+    ):
+        assert torch.equal(ours, theirs), name
+    assert module.head.fc.out_features == 3 and before.head.fc.out_features == 7
+
+
+def another(seed: int, index: int = 7) -> Path:
+    """The weights of one more pretraining."""
+    torch.manual_seed(index)
+    sections = {"backbone": BACKBONE, "objective": {"name": "hashtags"}, "head": {"name": "linear"}}
+    file = Path(f"out/pretrain/tiny/seeds/model-{seed}.safetensors")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save(file, network(**sections, classes=7), sections, list("abcdefg"))
+    return file
+
+
+def test_several_pretrainings_are_taken_in_turn(run, monkeypatch):
+    one = tuned(modes=["linear"], seeds=[3, 4, 5])
+    assert not any("pretraining" in record for record in one)
+    first = written()
+    second = another(seed=10, index=8), another(seed=9, index=9)
+    order = ["out/pretrain/tiny/model.safetensors", *map(str, reversed(second))]
+    records = tuned(modes=["linear"], seeds=[3, 4, 5, 6])
+    found = [record.get("pretraining") for record in records]
+    assert found == [*order, order[0], None, None, None, None]
+    for record, file in zip(records, [*order, order[0]], strict=False):
+        module, _ = restore(Path(f"out/finetune/tiny/{record['name']}.safetensors"))
+        before, _ = restore(Path(file))
+        theirs, ours = before.backbone.state_dict(), module.backbone.state_dict()
+        assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
+    scratch = "hues-scratch-linear-6-4.safetensors"
+    assert Path(f"out/finetune/tiny/{scratch}").read_bytes() == first[scratch]
+
+
+def test_weights_that_do_not_fit_are_an_error_that_lists_the_keys(run):
+    pretrained(BACKBONE | {"w_0": 24})
+    with pytest.raises(ValueError, match=r"do not fit the network in \d+ keys \(.*weight"):
+        tuned(inits=["pretrained"], modes=["full"])
+
+
+def test_an_unknown_target_is_told_with_those_there_are(run):
+    with pytest.raises(ValueError, match="no labelled set 'birds': name one of hues, others"):
+        tuned(targets=["hues", "birds"])
+
+
+def test_several_targets_and_numbers_of_labels(run):
+    records = tuned(
+        targets=["hues", "others"], labels_per_class=[1, "all"], modes=["knn"], inits=["pretrained"]
+    )
+    assert [(r["target"], r["labels"], r["seed"]) for r in records] == [
+        (target, labels, seed)
+        for target in ("hues", "others")
+        for labels in (1, "all")
+        for seed in (0, 1)
+    ]
+    assert {(r["labels"], r["fit"], r["held_out"]) for r in records} == {(1, 3, 0), ("all", 18, 6)}
+    assert {(r["labels"], r["head"]["samples"]) for r in records} == {(1, 3), ("all", 24)}
+
+
+def test_kept_features_are_those_of_the_network(run):
+    module, _ = restore(Path("out/pretrain/tiny/model.safetensors"))
+    rows = Rows(
+        opened(Path("out/corpus/targets/hues"), "train"), "labels", torch.tensor([5, 0, 11])
+    )
+    calls, forward = [], module.backbone.forward
+    module.backbone.forward = lambda inputs: calls.append(len(inputs)) or forward(inputs)
+    for samples in (rows, rows, rows.some(torch.tensor([2, 1]))):
+        kept, labels = frozen.features(module, samples)
+        fresh, _ = zip(*predict(module, samples, "features"), strict=True)
+        torch.testing.assert_close(kept, torch.cat(fresh))
+        assert torch.equal(labels, samples.targets(torch.arange(len(samples))))
+    assert calls == [24, 3, 3, 2]  # the whole split once, else fresh
+    with torch.no_grad():
+        next(module.backbone.parameters()).mul_(1.5)
+    changed, _ = frozen.features(module, rows)
+    larger, _ = frozen.features(module, Rows(rows.shards, "labels", rows.rows, size=24))
+    assert calls[4:] == [24, 24] and not torch.allclose(changed, larger)
+
+
+def test_kept_features_do_not_outgrow_memory(run):
+    rows = Rows(opened(Path("out/corpus/targets/hues"), "val"), "labels")
+    module, _ = restore(Path("out/pretrain/tiny/model.safetensors"))
+    for size in range(8, 8 + 2 * frozen.KEPT):
+        frozen.features(module, Rows(rows.shards, "labels", size=size))
+    assert len(frozen._kept) == frozen.KEPT
+
+
+def test_probes_are_scored_as_the_network_predicts(run):
+    folder = Path("out/corpus/targets/hues")
+    train, val = (Rows(opened(folder, split), "labels") for split in ("train", "val"))
+    section = SECTION | {
+        "backbone": BACKBONE,
+        "weights": Path("out/pretrain/tiny/model.safetensors"),
+    }
+    for mode, settings in (("linear", {"l2": 0.1}), ("knn", {"k": 3})):
+        module = transfer.trained(
+            train, section, {"init": "pretrained", "mode": mode, "seed": 0}, settings
+        )
+        assert top1(module, val, mode) == pytest.approx(accuracy(module, val).compute()["top1"])
+
+
+def test_a_killed_stage_goes_on_with_the_same_result(run, monkeypatch):
+    whole = tuned(modes=["full"])
+    files = {path.name: path.read_bytes() for path in Path("out/finetune/tiny").iterdir()}
+    trained, count = transfer.trained, []
+
+    def killed(*given, **named):
+        count.append(1)
+        if (
+            len(count) == 6
+        ):  # both settings tried and both seeds done for one init; one setting for the other
+            raise KeyboardInterrupt
+        return trained(*given, **named)
+
+    monkeypatch.setattr(arms, "trained", killed)
+    with pytest.raises(KeyboardInterrupt):
+        tuned(modes=["full"])
+    assert tuned(modes=["full"]) == whole and len(count) == 6 + 3
+    assert {path.name: path.read_bytes() for path in Path("out/finetune/tiny").iterdir()} == files
+
+
+def written() -> dict[str, bytes]:
+    """All files that the stage has made."""
+    return {path.name: path.read_bytes() for path in Path("out/finetune/tiny").iterdir()}
+
+
+def test_side_by_side_gives_the_same_bytes_and_a_killed_process_is_replaced(run, monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        Run, "metrics", lambda self, values, step=0: told.append((values.get("loss"), step))
+    )
+    tuned()
+    alone, metrics = written(), sorted(map(str, told))
+    told.clear()
+    monkeypatch.setenv("TAGDAG_ARMS", "2")
+    killed, ask = [], warm.Worker.ask
+
+    def kill(worker, call, report):
+        if len(killed) < 2:
+            killed.append(worker.process.pid)
+            worker.process.kill()
+        return ask(worker, call, report)
+
+    monkeypatch.setattr(warm.Worker, "ask", kill)
+    tuned()
+    assert len(set(killed)) == 2 and written() == alone and sorted(map(str, told)) == metrics
+    assert not multiprocessing.active_children()
+    assert not list(Path(".tagdag").rglob("*.safetensors"))
+
+
+def test_a_fault_of_one_arm_ends_all_and_is_told(run, monkeypatch):
+    monkeypatch.setenv("TAGDAG_ARMS", "2")
+    with pytest.raises(ValueError, match="has 8 training images, fewer than labels_per_class=9"):
+        tuned(labels_per_class=[9])
+    assert not multiprocessing.active_children()

@@ -1,0 +1,212 @@
+"""Every objective: views, a loss that learns, weights to export; smoothing; and the loss of hashtags to the digit."""
+
+from itertools import product
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from engine.core.build import build, choices
+from engine.core.network import network
+from models.blocks.augment.draws import Draws
+
+TARGETS = {
+    "hashtags": F.one_hot(torch.arange(16) % 4, 4).float()
+    + F.one_hot(torch.zeros(16, dtype=int), 4),
+    "supervised": torch.arange(16) % 4,
+}
+TARGETS["hashtags"].clamp_(max=1)
+PRETEXTS = sorted(
+    set(choices("objectives")) - set(TARGETS)
+)  # look at no targets; see test_pretext.py
+
+
+def objective(name: str, **options) -> nn.Module:
+    torch.manual_seed(0)
+    small = {
+        "depth": 3,
+        "w_0": 16,
+        "w_a": 8,
+        "w_m": 2,
+        "group_width": 8,
+        "stem_width": 8,
+        "stem_stride": 1,
+    }
+    return network(
+        {"name": "regnet", **small}, {"name": name, **options}, {"name": "linear"}, classes=4
+    )
+
+
+def photos(n: int = 16, h: int = 32, w: int = 32) -> torch.Tensor:
+    return torch.randint(
+        0, 256, (n, h, w, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
+
+
+def draws(seed: int = 0, **part: int) -> Draws:
+    return Draws(torch.Generator().manual_seed(seed), **part)
+
+
+AUGMENTATIONS = [
+    {},
+    {"randaugment": (2, 9), "lighting": 0.1},
+    {"mixup": 0.2},
+    {"cutmix": 1},
+    {"mixup": 1, "cutmix": 1},
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "augmentations"), [*product(TARGETS, AUGMENTATIONS), *product(PRETEXTS, [{}])], ids=str
+)
+def test_views_are_those_of_their_draws_whoever_holds_the_images(name, augmentations):
+    method, batch = (
+        objective(name, **augmentations),
+        {"inputs": photos(), "targets": TARGETS.get(name, torch.zeros(16))},
+    )
+    whole, again, other = (method.views(batch, draws(seed)) for seed in (0, 0, 1))
+    assert whole["inputs"].dtype == torch.float32 and {
+        len(values) for values in whole.values()
+    } == {16}
+    if name in TARGETS:
+        assert whole["inputs"].shape == (16, 3, 32, 32)
+        assert whole["inputs"].is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(whole["inputs"], again["inputs"]) and not torch.equal(
+        whole["inputs"], other["inputs"]
+    )
+    for first, n in ((0, 6), (6, 10), (16, 0)):  # even parts, so that no pair is cut
+        part = {key: values[first : first + n] for key, values in batch.items()}
+        part = method.views(part, draws(first=first, total=16))
+        for key, values in part.items():
+            torch.testing.assert_close(values, whole[key][first : first + n])
+
+
+@pytest.mark.parametrize("augmentations", AUGMENTATIONS[2:], ids="+".join)
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_mean_loss_of_equal_parts_is_that_of_the_whole(name, augmentations):
+    method = objective(name, label_smoothing=0.1, **augmentations).eval()
+    batch = method.views({"inputs": photos(), "targets": TARGETS[name]}, draws())
+    parts = [
+        {key: values[first : first + 4] for key, values in batch.items()}
+        for first in range(0, 16, 4)
+    ]
+    mean = torch.stack([method(part)["loss"] for part in parts]).mean()
+    torch.testing.assert_close(mean, method(batch)["loss"])
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_mixed_targets_weigh_the_losses_of_both(name):
+    method = objective(name, mixup=1, label_smoothing=0.1).eval()
+    batch = method.views({"inputs": photos(), "targets": TARGETS[name]}, draws())
+    swapped = TARGETS[name].unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+    own, partner = (
+        method({"inputs": batch["inputs"], "targets": t})["loss"] for t in (TARGETS[name], swapped)
+    )
+    one = draws()
+    one.rand(16, 5), one.once(3)  # what the crops and the mixing drew before
+    share = one.beta(1)
+    torch.testing.assert_close(method(batch)["loss"], share * own + (1 - share) * partner)
+
+
+@pytest.mark.parametrize(
+    "options", [{"mixup": -1}, {"cutmix": -0.2}, {"label_smoothing": 1}, {"randaugment": (2, 31)}]
+)
+def test_options_out_of_range_are_refused(options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))}.*"):
+        objective("supervised", **options)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_contract(name):
+    method = objective(name)
+    inputs = method.views({"inputs": photos(), "targets": TARGETS[name]}, draws())["inputs"]
+    inputs[:, 0] += TARGETS["supervised"].view(16, 1, 1)  # something to learn
+    optimizer, losses = torch.optim.SGD(method.parameters(), 0.1, momentum=0.9), []
+    for _ in range(12):
+        loss = method({"inputs": inputs, "targets": TARGETS[name]})["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        method.after_step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0]
+    assert method.predict(method.plain(photos())).shape == (16, 4)
+
+
+@pytest.mark.parametrize("name", choices("objectives"))
+def test_exported_backbone_fits_another_objective(name):
+    weights = objective(name).export()
+    assert {key.split(".")[0] for key in weights} == {"backbone", "head"}
+    fresh = objective("supervised").backbone
+    fresh.load_state_dict(
+        {k.removeprefix("backbone."): v for k, v in weights.items() if k.startswith("backbone.")}
+    )
+
+
+class Fixed(nn.Module):
+    """A backbone that returns what it is given."""
+
+    def forward(self, inputs):
+        return inputs
+
+
+class Pass(Fixed):
+    """A head whose logits are its features."""
+
+    @staticmethod
+    def loss(predictions, targets):
+        return {"loss": F.cross_entropy(predictions, targets)}
+
+
+def hashtag_loss(logits: torch.Tensor, tags: torch.Tensor, **options) -> float:
+    method = build("objectives", {"name": "hashtags", **options}, backbone=Fixed(), head=Pass())
+    return method({"inputs": logits, "targets": tags})["loss"].item()
+
+
+GOLDEN = 3 * torch.sin(0.37 * torch.arange(18, dtype=torch.float64)).view(3, 6)
+TAGS = torch.tensor(
+    [[1, 0, 1, 0, 0, 0], [0, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 1]], dtype=torch.float64
+)
+
+
+def test_hashtag_loss_is_golden():
+    assert hashtag_loss(GOLDEN, TAGS) == pytest.approx(2.3162061331, abs=1e-10)
+
+
+def test_one_hashtag_is_plain_cross_entropy():
+    expected = F.cross_entropy(GOLDEN, torch.tensor([5, 0, 2])).item()
+    assert hashtag_loss(GOLDEN, F.one_hot(torch.tensor([5, 0, 2]), 6).double()) == pytest.approx(
+        expected
+    )
+
+
+@pytest.mark.parametrize("smoothing", [0, 0.1])
+def test_smoothing_is_that_of_cross_entropy(smoothing):
+    shares, classes = TAGS / TAGS.sum(1, keepdim=True), torch.tensor([5, 0, 2])
+    expected = F.cross_entropy(GOLDEN, shares, label_smoothing=smoothing).item()
+    assert hashtag_loss(GOLDEN, TAGS, label_smoothing=smoothing) == pytest.approx(
+        expected, abs=1e-10
+    )
+    head = build("heads", {"name": "linear"}, channels=[8], classes=6)
+    head.forward = lambda features: features
+    method = build(
+        "objectives",
+        {"name": "supervised", "label_smoothing": smoothing},
+        backbone=Fixed(),
+        head=head,
+    )
+    expected = F.cross_entropy(GOLDEN, classes, label_smoothing=smoothing)
+    for targets in (classes, method.shares(classes).double()):
+        torch.testing.assert_close(method({"inputs": GOLDEN, "targets": targets})["loss"], expected)
+
+
+@pytest.mark.parametrize("smoothing", [0, 0.1])
+def test_image_without_a_hashtag_teaches_nothing(smoothing):
+    logits = GOLDEN.clone().requires_grad_()
+    options = {"name": "hashtags", "label_smoothing": smoothing}
+    method = build("objectives", options, backbone=Fixed(), head=Pass())
+    method({"inputs": logits, "targets": TAGS * torch.tensor([[1.0], [0.0], [1.0]])})[
+        "loss"
+    ].backward()
+    assert logits.grad[1].abs().sum() == 0 and logits.grad[0].abs().sum() > 0

@@ -1,0 +1,193 @@
+"""What the stages before the report of models leave, made up: records, answers, images, curves."""
+
+import json
+import re
+import shutil
+from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from engine.measure.intervals import accuracy_interval
+from flows.measuring import duplicates, predictions, summary
+from flows.measuring.predictions import Examined, Predicted
+from flows.measuring.summary import ARM
+from flows.reports.models.findings import Findings
+from flows.reports.models.reading import read
+from flows.running import settings
+from tests.support.searches import leave, search
+from tests.support.shards import write_shards
+
+TIMES = {"latency_p50_ms": 1.3, "latency_p95_ms": 1.5, "latency_p99_ms": 1.9}
+COST = {"params": 1e6, "flops": 4e6, "acts": 3e5, "images_per_second": 900.0}
+COST |= TIMES | {"peak_memory_mib": 9.0, "device": "a processor", "dtype": "float32"}
+COST |= {"batch": 64, "clock": "cpu wall clock", "busy": False}
+RATES = [{"rate": 0.8, "top1": 60.0}, {"rate": 1.6, "top1": 70.0}, {"rate": 3.2, "top1": 65.0}]
+CLASSES = ["airport", "beach", "buddha", "sunset"]
+
+
+def jpeg(seed: int, side: int = 32, noise: bool = False) -> bytes:
+    """A picture unlike any other: 16 patches, or the noise that makes the largest file."""
+    rng, out = np.random.default_rng(seed), BytesIO()
+    patch = 1 if noise else side // 4
+    colours = rng.integers(0, 256, (side // patch, side // patch, 3), np.uint8)
+    pixels = np.kron(colours, np.ones((patch, patch, 1)))
+    Image.fromarray(pixels.astype(np.uint8)).save(out, "JPEG")
+    return out.getvalue()
+
+
+def answers(labels: np.ndarray, classes: int, seeds: int, top1: float, seed: int) -> tuple:
+    """(guesses, scores), both (seeds, images), of a model that is right so often; class 2 less."""
+    rng = np.random.default_rng(seed)
+    shape = (seeds, len(labels))
+    easy = rng.random(len(labels))  # of each image, so that seeds agree
+    right = 0.6 * easy + 0.4 * rng.random(shape) < np.where(labels == 2, top1 / 3, top1)
+    wrong = (labels + rng.integers(1, classes, shape)) % classes
+    scores = np.where(right, rng.uniform(0.5, 1, shape), rng.uniform(0.3, 0.9, shape))
+    return np.where(right, labels, wrong), scores
+
+
+class Made:
+    """The outputs of a pipeline, to be written into the present folder; change them before."""
+
+    def __init__(self, classes: list[str] = CLASSES, test: int = 40, seeds: int = 3):
+        self.side, self.noise = 32, False  # of the pictures
+        self.classes, self.seeds, self.target = list(classes), seeds, "scenes"
+        number = len(self.classes)
+        self.counts = {"train": [50] * number, "val": [5] * number, "test": [test] * number}
+        self.models: list[dict[str, Any]] = []
+        self.answers: dict[str, tuple[Examined, list[Predicted]]] = {}
+        self.duplicates: list[tuple[str, ...]] = []  # target, test image, post, how it was found
+        self.trials = search(16)
+
+    def images(self) -> None:
+        """Writes the shards of the labelled set, and of some posts."""
+        rows = []
+        for split, counts in self.counts.items():
+            for index, count in enumerate(counts):
+                keys = [f"{split}-{self.classes[index]}-{number}" for number in range(count)]
+                rows += [(key, split, index) for key in keys]
+        self.pictures = [jpeg(place, self.side, self.noise) for place in range(len(rows))]
+        self.tests = [(key, index) for key, split, index in rows if split == "test"]
+        pairs = zip(rows, self.pictures, strict=True)
+        folder = settings.OUT / "corpus" / "targets" / self.target
+        images = [(key, split, image, [index]) for (key, split, index), image in pairs]
+        write_shards(folder, images, self.classes, size=self.side)
+        posts = [(f"post-{i}", "train", jpeg(1000 + i, self.side, self.noise)) for i in range(20)]
+        posts = [(*post, [0]) for post in posts]
+        write_shards(settings.OUT / "corpus" / "hashtags", posts, ["tag"], size=self.side)
+
+    def model(self, candidate: str, init: str, mode: str, top1: float, **more: Any) -> dict:
+        """A model that is right so often, with its record."""
+        labels = np.array([index for _, index in self.tests])
+        place = len(self.models)
+        guesses, scores = answers(labels, len(self.classes), self.seeds, top1, place)
+        arm = {"candidate": candidate, "target": self.target, "init": init, "mode": mode}
+        arm |= {"labels": 20, "size": 32}
+        mean, low, high = accuracy_interval(guesses == labels)
+        name = "-".join(str(arm[key]) for key in ARM) + "px"
+        found = {"model": name, **arm, **COST, "samples": len(labels), "duplicates": 0}
+        found |= {"top1_mean": mean, "top1_low": low, "top1_high": high, "top5": 99.0}
+        found |= {"top1_mean_lower_bound": mean, "val_top1": mean, "chosen": {"rate": 1.6}}
+        found |= {"scores": RATES, "fit": 60, "held_out": 20, "seeds": list(range(self.seeds))}
+        found |= {"network": f"{candidate}, head {mode}", "costs": []}
+        found |= {"pretrainings": int(init == "pretrained")} | more
+        if candidate == "winner":
+            found |= {"flops": 3e6, "latency_p50_ms": 1.1}
+        self.models.append(found)
+        ids = [key for key, _ in self.tests]
+        images = Examined(ids, labels.astype(np.int16), np.zeros(len(ids), bool), self.classes)
+        seeds = zip(guesses.astype(np.int16), scores.astype(np.float32), strict=True)
+        self.answers[found["model"]] = images, [Predicted(*one) for one in seeds]
+        return found
+
+    def all(self) -> "Made":
+        """Two candidates, pretrained and not, fine-tuned and probed."""
+        self.images()
+        tops = {"winner": 0.75, "baseline": 0.62}
+        for candidate, top1 in tops.items():
+            for mode, less in (("full", 0), ("linear", 0.06), ("knn", 0.12)):
+                self.model(candidate, "pretrained", mode, top1 - less)
+                self.model(candidate, "scratch", mode, top1 - less - 0.15)
+        return self
+
+    def gains(self) -> list[dict[str, Any]]:
+        """What pretraining gave, model by model."""
+        return summary.gains(self._answered())
+
+    def _answered(self) -> list[tuple]:
+        """(record, test images, answers of each seed) of the models that were asked."""
+        asked = [record for record in self.records if record["model"] in self.answers]
+        return [(record, *self.answers[record["model"]]) for record in asked]
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """As records.json holds them."""
+        return [dict(model) for model in self.models]
+
+    def write(self) -> None:
+        """Everything that the report reads."""
+        out = settings.OUT / "evaluate"
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "records.json").write_text(json.dumps(self.records))
+        (out / "gains.json").write_text(json.dumps(self.gains()))
+        predictions.write(out, self._answered())
+        pairs: dict[str, list] = {}
+        for target, *pair in self.duplicates:
+            pairs.setdefault(target, []).append(tuple(pair))
+        duplicates.write(out, pairs)
+        for name in ("baseline", "winner"):
+            folder = settings.OUT / "pretrain" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            steps = (f"{4 * step},{3 / (1 + step / 50):.3f},0.1\n" for step in range(400))
+            (folder / "curve.csv").write_text("step,loss,learning_rate\n" + "".join(steps))
+        shutil.rmtree(settings.OUT / "search", ignore_errors=True)
+        leave(settings.OUT / "search", self.trials)
+
+
+MAIN = (("winner", "pretrained", 0.9), ("winner", "scratch", 0.5), ("baseline", "pretrained", 0.6))
+
+
+def quiet() -> Made:
+    """Models and sets that there is nothing to warn of."""
+    made = Made(test=60)
+    remade(made)
+    return made
+
+
+def remade(made: Made) -> None:
+    """Its three models, on its images as they are to be now."""
+    made.models, made.answers = [], {}
+    made.images()
+    for candidate, init, top1 in MAIN:
+        made.model(candidate, init, "full", top1, pretrainings=2)
+
+
+def found(made: Made, leaders: dict | None = None, decision: str = "done") -> Findings:
+    """The findings of what was made, written into the present folder."""
+    made.write()
+    versions = {record["model"]: str(i + 1) for i, record in enumerate(made.records)}
+    origin = {"tagdag.data": "abc.dir", "tagdag.commit": "0acf6ce"}
+    given = made.records, made.gains(), versions, decision, origin
+    return read(*given, {"all versions": "http://127.0.0.1:5000/#/models/a"}, leaders)
+
+
+def version(number: str, record: dict) -> SimpleNamespace:
+    """A version of the registry."""
+    tags = {"model": record["model"], "top1": "71.5", "top1_low": "66", "top1_high": "77"}
+    tags = {f"tagdag.{key}": value for key, value in tags.items()}
+    return SimpleNamespace(version=number, tags=tags)
+
+
+def section(text: str, title: str) -> str:
+    """The HTML of one section."""
+    body = text.partition(f"<h2><bdi>{title}</bdi></h2>")[2]
+    assert body, title
+    return body.partition("</section>")[0]
+
+
+def plain(text: str) -> str:
+    """The words of some HTML."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))
