@@ -1,4 +1,6 @@
-"""A clone of this repository that a recipe runs its own DAG in, and numbers laid over its params.yaml."""
+"""A clone of this repository that a recipe runs its own DAG in, and numbers laid over its
+params.yaml.
+"""
 
 import os
 import subprocess
@@ -69,7 +71,10 @@ def git(folder: Path, *arguments: str, **env: str) -> str:
 
 
 def checkout(origin: Path, work: Path) -> str:
-    """A clone of the origin's HEAD in `work`, its data and its DVC lock kept where it exists; returns the commit."""
+    """A clone of the origin's HEAD in `work`, its data and its DVC lock kept where it exists.
+
+    Returns the commit.
+    """
     if not (work / ".git").exists():
         work.parent.mkdir(parents=True, exist_ok=True)
         git(origin, "clone", "--quiet", "--no-checkout", str(origin), str(work))
@@ -80,7 +85,8 @@ def checkout(origin: Path, work: Path) -> str:
     git(work, "checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
     for path, content in kept.items():
         path.write_bytes(content)
-    # photographs under a licence of their own must not go to the remote that a user may have configured
+    # photographs under a licence of their own must not go to the remote that a user may have
+    # configured
     (work / ".dvc" / "config.local").write_text("[core]\n    remote =\n")
     return git(work, "rev-parse", "HEAD")
 
@@ -93,7 +99,9 @@ def python(work: Path, *arguments: str) -> None:
 
 
 def committed(work: Path, message: str) -> None:
-    """Commit data.dvc and params.yaml in the clone, dated as the commit below: the same content, the same commit."""
+    """Commit data.dvc and params.yaml in the clone, dated as the commit below: the same content,
+    the same commit.
+    """
     date = git(work, "log", "-1", "--format=%cI")
     git(work, "add", "data.dvc", "params.yaml")
     identity = (

@@ -1,8 +1,10 @@
-"""Duplicate search on Tiny ImageNet: equal files, planted copies, copies shared with CIFAR-10's test set, speed.
+"""Duplicate search on Tiny ImageNet: equal files, planted copies, copies shared with CIFAR-10's
+test set, speed.
 
-`python -m benchmarks.duplicates --packs ../shared/data [--planted 200] [--out]`. The learnt features are those of a
-small RegNet, trained here for some two minutes on the classes of Tiny ImageNet's train split; in the pipeline they are
-those of the pretrained network. Pairs found beyond the planted ones go to contact sheets, to be looked at.
+`python -m benchmarks.duplicates --packs ../shared/data [--planted 200] [--out]`. The learnt
+features are those of a small RegNet, trained here for some two minutes on the classes of Tiny
+ImageNet's train split; in the pipeline they are those of the pretrained network. Pairs found beyond
+the planted ones go to contact sheets, to be looked at.
 """
 
 import argparse
@@ -48,7 +50,9 @@ PEER = 5000  # codes that the peer compares with each other
 
 
 class Set(NamedTuple):
-    """Images of one size, uint8 (n, size, size, 3), with their names, digests (n, 32) and codes (n, 2)."""
+    """Images of one size, uint8 (n, size, size, 3), with their names, digests (n, 32) and codes
+    (n, 2).
+    """
 
     pixels: np.ndarray
     names: list[str]
@@ -135,7 +139,9 @@ class Classes:
 
 
 def trained(tiny: Set, epochs: float) -> Callable[[np.ndarray], torch.Tensor]:
-    """A function from images to R-MAC features of a network trained on the classes of the train split."""
+    """A function from images to R-MAC features of a network trained on the classes of the train
+    split.
+    """
     initialise(0)
     samples = Classes(tiny)
     net = network(
@@ -197,7 +203,9 @@ def sheet(path: Path, a: Set, b: Set, pairs: np.ndarray, columns: int = 24) -> N
 
 
 def planted(tiny: Set, count: int) -> tuple[Set, np.ndarray]:
-    """`count` copies of every kind, of images drawn anew for each, and the index of the image behind each copy."""
+    """`count` copies of every kind, of images drawn anew for each, and the index of the image
+    behind each copy.
+    """
     rng = np.random.default_rng(0)
     sources = np.concatenate([rng.choice(len(tiny.names), count, replace=False) for _ in KINDS])
     changes = [change for change in KINDS.values() for _ in range(count)]
@@ -214,7 +222,9 @@ def planted(tiny: Set, count: int) -> tuple[Set, np.ndarray]:
 def planted_table(
     found: dict[str, np.ndarray], sources: np.ndarray, equal: np.ndarray, count: int
 ) -> tuple[list[str], np.ndarray]:
-    """Recall / precision in per cent per kind and search, and the pairs verified beyond the planted ones."""
+    """Recall / precision in per cent per kind and search, and the pairs verified beyond the
+    planted ones.
+    """
     twin = {int(i): int(i) for i in sources} | {int(j): int(i) for i, j in equal}
     first = np.array(
         [
@@ -256,7 +266,10 @@ def with_planted(n: int) -> np.ndarray:
 
 
 def brute_force(codes: np.ndarray, rows: int = 256) -> int:
-    """The peer: every code with every later one, in NumPy; the number of pairs within the radius."""
+    """The peer: every code with every later one, in NumPy.
+
+    The number of pairs within the radius.
+    """
     found, codes = 0, np.asfortranarray(codes)
     for start in range(0, len(codes), rows):
         part, rest = codes[start : start + rows], codes[start:]
@@ -268,7 +281,9 @@ def brute_force(codes: np.ndarray, rows: int = 256) -> int:
 
 
 def speed_table(tiny: Set, sizes: list[int], runs: int) -> list[str]:
-    """Codes per second, then each number of codes against the peer's time for as many pairs, interleaved."""
+    """Codes per second, then each number of codes against the peer's time for as many pairs,
+    interleaved.
+    """
     rate = [2000 / seconds(lambda: codes_of(tiny.pixels[:2000])) for _ in range(runs)]
     lines = [
         f"fingerprint: {median(rate):,.0f} images/s of 64 px ({1e6 / median(rate):.0f} us each)",

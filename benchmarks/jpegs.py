@@ -1,4 +1,6 @@
-"""JPEGs of three sizes from the real data packs, as shards and as a folder of files, for benchmarks of reading them."""
+"""JPEGs of three sizes from the real data packs, as shards and as a folder of files, for
+benchmarks of reading them.
+"""
 
 import random
 import tarfile
@@ -40,9 +42,11 @@ def mosaic(photos: list[bytes], side: int, chance: random.Random) -> bytes:
 
 
 def drawn(size: int, count: int, distinct: int = 512) -> Iterator[tuple[str, bytes]]:
-    """(class, JPEG) of random blots, of ten classes and so many pixels, where no photographs are at hand.
+    """(class, JPEG) of random blots, of ten classes and so many pixels, where no photographs are
+    at hand.
 
-    Each of `distinct` stands there several times, which does not matter to a reader that keeps none of them.
+    Each of `distinct` stands there several times, which does not matter to a reader that keeps none
+    of them.
     """
     chance, made = np.random.default_rng(0), []
     for _ in range(min(count, distinct)):
@@ -55,7 +59,9 @@ def drawn(size: int, count: int, distinct: int = 512) -> Iterator[tuple[str, byt
 
 
 def written(folder: Path, photos: Iterable[tuple[str, bytes]], size: int) -> None:
-    """The same (class, JPEG) as `folder`/shards and, squared alike, one by one in `folder`/train/<class>."""
+    """The same (class, JPEG) as `folder`/shards and, squared alike, one by one in
+    `folder`/train/<class>.
+    """
     photos = [(label, square(photo, size)) for label, photo in photos]
     names = sorted({label for label, _ in photos})
     records = (

@@ -1,12 +1,14 @@
-"""Stages killed at random moments and started again: does every one end with the bytes of an undisturbed run?
+"""Stages killed at random moments and started again: does every one end with the bytes of an
+undisturbed run?
 
     python -m benchmarks.kills [--kills 50] [--seed 0] [--work DIR]
 
-Search, pretrain and finetune run with a small drawn sample in a clone of this repository's HEAD, by the commands a user
-gives. Before a run the clone is put back to where the stage had not begun; then the command is struck up to six times
-at moments drawn uniformly over its undisturbed time, repeated each time, and in the end left alone. Compared are all
-files below the stage's folder of out/, what it leaves in .tagdag/state, and the tree of its MLflow runs. Exits with 1
-where any of them is another.
+Search, pretrain and finetune run with a small drawn sample in a clone of this repository's HEAD, by
+the commands a user gives. Before a run the clone is put back to where the stage had not begun; then
+the command is struck up to six times at moments drawn uniformly over its undisturbed time, repeated
+each time, and in the end left alone. Compared are all files below the stage's folder of out/, what
+it leaves in .tagdag/state, and the tree of its MLflow runs. Exits with 1 where any of them is
+another.
 """
 
 import argparse
@@ -53,7 +55,10 @@ TREE = """
 
 @dataclass(frozen=True)
 class Series:
-    """How runs are struck: which signal, with how many workers; a single worker or the whole command."""
+    """How runs are struck: which signal, with how many workers.
+
+    A single worker or the whole command.
+    """
 
     signal: signal.Signals
     strikes: int
@@ -84,7 +89,9 @@ class Blow:
 
 @dataclass
 class Run:
-    """One run of a stage: the strikes, and in what its result is another than the undisturbed one's."""
+    """One run of a stage: the strikes, and in what its result is another than the undisturbed
+    one's.
+    """
 
     series: Series
     stage: str
@@ -144,7 +151,10 @@ class Clone:
         return self.start(stage, driver, workers).wait(PATIENCE)
 
     def rewind(self, stage: str) -> None:
-        """Put the folder back to where the stage had not begun; its path stays, since MLflow keeps it."""
+        """Put the folder back to where the stage had not begun.
+
+        Its path stays, since MLflow keeps it.
+        """
         shutil.rmtree(self.folder)
         shutil.copytree(self.before / stage, self.folder, symlinks=True)
 
@@ -158,7 +168,10 @@ class Clone:
         }
 
     def tree(self) -> Counter[tuple[str, ...]]:
-        """(run above, run, status) of every MLflow run below the pipeline's; MLflow itself would take seconds."""
+        """(run above, run, status) of every MLflow run below the pipeline's.
+
+        MLflow itself would take seconds.
+        """
         with closing(sqlite3.connect(self.folder / "mlflow.db")) as base:
             rows = {key: rest for key, *rest in base.execute(TREE)}
         return Counter(
@@ -226,7 +239,10 @@ def phase(
 
 
 def strike(clone: Clone, run: Run, whole: Undisturbed) -> Blow | None:
-    """Start the command and strike it at a random moment; None where it had ended, or had no worker to strike."""
+    """Start the command and strike it at a random moment.
+
+    None where it had ended, or had no worker to strike.
+    """
     before, moment = clone.states(run.stage), clone.draws.uniform(0, whole.seconds)
     process = clone.start(run.stage, run.driver, run.series.workers)
     try:
@@ -302,7 +318,9 @@ def struck(clone: Clone, series: Series, wholes: dict[str, Undisturbed], strikes
 
 
 def good(series: Series, blow: Blow) -> bool:
-    """Whether the command left as it should: after a signal in training, with a message and 128 + its number."""
+    """Whether the command left as it should: after a signal in training, with a message and 128
+    + its number.
+    """
     if series.signal == SIGKILL:
         return blow.code == (0 if series.one else 128 + SIGKILL)
     # while Python itself starts or ends, nobody is there to say something

@@ -1,13 +1,15 @@
-"""Every stage of the DAG killed at random moments, first seconds included: is the end that of an undisturbed run?
+"""Every stage of the DAG killed at random moments, first seconds included: is the end that of an
+undisturbed run?
 
     python -m benchmarks.kills_by_stage [--kills 60] [--seed 0] [--out]
 
-corpus, search, pretrain, finetune, evaluate, register and `version add` take turns, in a clone of this repository's
-HEAD with a small drawn sample. Before each run the clone is put back to where the stage had not begun. Its command (dvc
-repro and the Prefect flow by turns; the search on SQLite and on PostgreSQL) is killed -9 with all its processes, up to
-four times, every other time within its first seconds, and then left alone. Compared are all bytes below the stage's
-folder of out/ (below data/ for an import), what is left in .tagdag/state, the tree of MLflow runs with their states,
-and the registry; of evaluate's records not what a clock gave. Exits with 1 where anything is another.
+corpus, search, pretrain, finetune, evaluate, register and `version add` take turns, in a clone of
+this repository's HEAD with a small drawn sample. Before each run the clone is put back to where the
+stage had not begun. Its command (dvc repro and the Prefect flow by turns; the search on SQLite and
+on PostgreSQL) is killed -9 with all its processes, up to four times, every other time within its
+first seconds, and then left alone. Compared are all bytes below the stage's folder of out/ (below
+data/ for an import), what is left in .tagdag/state, the tree of MLflow runs with their states, and
+the registry; of evaluate's records not what a clock gave. Exits with 1 where anything is another.
 """
 
 import argparse
@@ -77,7 +79,9 @@ REGISTRY = {
 
 @dataclass
 class Run:
-    """One run of a stage: its driver and back end, the moments of its kills, and what differs in the end."""
+    """One run of a stage: its driver and back end, the moments of its kills, and what differs in
+    the end.
+    """
 
     stage: str
     driver: str
@@ -89,7 +93,9 @@ class Run:
 
 @dataclass(frozen=True)
 class State:
-    """What a stage leaves: SHA-256 by file, MLflow runs by (above, name, status), rows of the registry."""
+    """What a stage leaves: SHA-256 by file, MLflow runs by (above, name, status), rows of the
+    registry.
+    """
 
     files: dict[str, str]
     tree: Counter[tuple[str, ...]]
@@ -198,7 +204,10 @@ class Clone:
         shutil.copytree(self.folder, self.before / stage, symlinks=True)
 
     def rewind(self, stage: str) -> None:
-        """Put the folder back to where the stage had not begun; its path stays, since MLflow keeps it."""
+        """Put the folder back to where the stage had not begun.
+
+        Its path stays, since MLflow keeps it.
+        """
         shutil.rmtree(self.folder)
         shutil.copytree(self.before / stage, self.folder, symlinks=True)
         with psycopg.connect(self.server.url, autocommit=True) as base:
@@ -238,7 +247,10 @@ def ended(clone: Clone, stage: str) -> float:
 
 
 def undisturbed(clone: Clone) -> tuple[dict[str, State], dict[str, float]]:
-    """What every stage leaves when nobody kills it, and its seconds; the clone before each is kept."""
+    """What every stage leaves when nobody kills it, and its seconds.
+
+    The clone before each is kept.
+    """
     states: dict[str, State] = {}
     seconds: dict[str, float] = {}
     order = (
@@ -260,7 +272,10 @@ def undisturbed(clone: Clone) -> tuple[dict[str, State], dict[str, float]]:
 
 
 def killed(clone: Clone, run: Run, moment: float) -> bool:
-    """Start the command and kill it and all its processes at a moment; False where it had ended by then."""
+    """Start the command and kill it and all its processes at a moment.
+
+    False where it had ended by then.
+    """
     process = clone.start(run.stage, run.driver, run.storage)
     try:
         code = process.wait(moment)

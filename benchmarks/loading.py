@@ -1,8 +1,10 @@
-"""Training views per second: corpus shards against torchvision's ImageFolder and webdataset, all on the same JPEGs.
+"""Training views per second: corpus shards against torchvision's ImageFolder and webdataset, all
+on the same JPEGs.
 
-`python -m benchmarks.loading --packs ../shared/data` takes photographs of 32 px (CIFAR-10), 64 px (Tiny ImageNet) and
-mosaics of 256 px of the latter. Each side gives random resized crops, flipped and normalised, as channels_last batches;
-the bare decoder decodes the same bytes from memory into one array, and nothing else. One thread each unless told.
+`python -m benchmarks.loading --packs ../shared/data` takes photographs of 32 px (CIFAR-10), 64 px
+(Tiny ImageNet) and mosaics of 256 px of the latter. Each side gives random resized crops, flipped
+and normalised, as channels_last batches; the bare decoder decodes the same bytes from memory into
+one array, and nothing else. One thread each unless told.
 """
 
 import argparse
@@ -51,7 +53,9 @@ def ours(shards: Shards) -> Epoch:
 
 
 def ahead(shards: Shards) -> Epoch:
-    """Views of one epoch as the training loop makes them: the next batch is read in a second thread."""
+    """Views of one epoch as the training loop makes them: the next batch is read in a second
+    thread.
+    """
     views = Views(SCALE, RATIO, 0.5)
 
     def epoch() -> Iterator[Tensor]:

@@ -1,15 +1,18 @@
-"""Minibatches of 64 to 1,024 images: what linear scaling and warm-up of the learning rate do, on photographs.
+"""Minibatches of 64 to 1,024 images: what linear scaling and warm-up of the learning rate do, on
+photographs.
 
-    make repro RECIPE=minibatch    (half an hour on a CPU core; or python -m benchmarks.minibatch [--quick] [--seeds 5])
+    make repro RECIPE=minibatch    (half an hour on a CPU core; or python -m benchmarks.minibatch
+    [--quick] [--seeds 5])
 
-Goyal, Dollár, Girshick, Noordhuis, Wesolowski, Kyrola, Tulloch, Jia, He 2017, "Accurate, Large Minibatch SGD: Training
-ImageNet in 1 Hour" (arXiv 1706.02677), sections 2 and 5: with the rate scaled linearly and a gradual warm-up a large
-minibatch trains as a small one does; without warm-up, with a constant one or without scaling it does not.
+Goyal, Dollár, Girshick, Noordhuis, Wesolowski, Kyrola, Tulloch, Jia, He 2017, "Accurate, Large
+Minibatch SGD: Training ImageNet in 1 Hour" (arXiv 1706.02677), sections 2 and 5: with the rate
+scaled linearly and a gradual warm-up a large minibatch trains as a small one does; without warm-up,
+with a constant one or without scaling it does not.
 
-CIFAR-10; batch norm sees 64 images at a time whatever the minibatch (section 2.3), so that 1,024 are 16 workers of 64.
-A search on images that are trained on nowhere finds the rate for 64; every condition scales that rate. A seed draws the
-weights, the order and the views. Each run is kept in .tagdag/minibatch/results.jsonl by its settings: a killed study
-goes on.
+CIFAR-10; batch norm sees 64 images at a time whatever the minibatch (section 2.3), so that 1,024
+are 16 workers of 64. A search on images that are trained on nowhere finds the rate for 64; every
+condition scales that rate. A seed draws the weights, the order and the views. Each run is kept in
+.tagdag/minibatch/results.jsonl by its settings: a killed study goes on.
 """
 
 import argparse
@@ -68,7 +71,9 @@ CONDITIONS = {
 
 
 class Sizes(NamedTuple):
-    """How large a study is: images trained on, images that the rate is chosen by, epochs, epochs that are tested."""
+    """How large a study is: images trained on, images that the rate is chosen by, epochs, epochs
+    that are tested.
+    """
 
     images: int = 12_288
     held: int = 10_000
@@ -119,7 +124,9 @@ def pictures(packs: Path, sizes: Sizes) -> dict[str, Pictures]:
 
 
 def run(parts: dict[str, Pictures], sizes: Sizes, one: Run, show: Progress) -> Run:
-    """Mean training loss of every epoch, and the top-1 error in % after each of the last, on the part `one["on"]`."""
+    """Mean training loss of every epoch, and the top-1 error in % after each of the last, on the
+    part `one["on"]`.
+    """
     recipe = Recipe(**options(Recipe, one["recipe"], "recipe"))
     initialise(one["seed"])
     module = network(**NETWORK, classes=10)
@@ -141,7 +148,10 @@ def run(parts: dict[str, Pictures], sizes: Sizes, one: Run, show: Progress) -> R
 
 
 def study(packs: Path, work: Path, sizes: Sizes) -> tuple[list[Run], list[Run]]:
-    """The search of the rate, and all conditions and seeds; runs that an earlier study kept are taken as they are."""
+    """The search of the rate, and all conditions and seeds.
+
+    Runs that an earlier study kept are taken as they are.
+    """
     parts: dict[str, Pictures] = {}
 
     def result(one: Run, show: Progress) -> Run:

@@ -1,4 +1,6 @@
-"""The minibatch study as a table and a figure: errors as the paper reports them, differences paired by seed."""
+"""The minibatch study as a table and a figure: errors as the paper reports them, differences
+paired by seed.
+"""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +13,9 @@ from benchmarks.study import Run, cell, preamble, verdict
 from engine.training.recipe import Recipe
 
 SMALL, LARGE = "64", "1024"
-EXPECTED = [  # of Goyal et al. 2017, table 1 and section 5.2, with their minibatches of 8k: what errs more than what
+# of Goyal et al. 2017, table 1 and section 5.2, with their minibatches of 8k: what errs more than
+# what
+EXPECTED = [
     ("no warm-up errs more than a gradual one (1.1 points)", "1024, no warm-up", LARGE),
     ("constant warm-up errs more than a gradual one (2.1 points)", "1024, constant warm-up", LARGE),
     (
@@ -120,7 +124,10 @@ def band(
 
 
 def plot(path: Path, rows: Sequence[Run]) -> None:
-    """Training loss of the small minibatch against each of the large ones; error over the size of the minibatch."""
+    """Training loss of the small minibatch against each of the large ones.
+
+    Error over the size of the minibatch.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

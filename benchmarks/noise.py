@@ -1,14 +1,17 @@
 """What noisy tags, the vocabulary and resampling do to transfer, on photographs.
 
-    make repro RECIPE=noise        (half an hour on two CPU cores; or: python -m benchmarks.noise [--quick] [--seeds 5])
+    make repro RECIPE=noise        (half an hour on two CPU cores; or: python -m benchmarks.noise
+    [--quick] [--seeds 5])
 
-Mahajan et al. 2018 (arXiv 1805.00932): a share p of the tags gives way to draws from the marginal distribution of
-tags; training lists that repeat rare tags; a vocabulary matched to the target. Their networks saw billions of images;
-here a small one sees tens of thousands, so look for directions, not for values.
+Mahajan et al. 2018 (arXiv 1805.00932): a share p of the tags gives way to draws from the marginal
+distribution of tags; training lists that repeat rare tags; a vocabulary matched to the target.
+Their networks saw billions of images; here a small one sees tens of thousands, so look for
+directions, not for values.
 
-Posts: Tiny ImageNet, its classes of Zipf frequencies, under WordNet tags (corpus/sources/labelled.py; its own noise is
-0). Each condition differs in one thing from the base; all see equally many images. A seed draws the tags, the weights,
-the order and the few labels. Each run is kept in .tagdag/noise/results.jsonl by its settings: a killed study goes on.
+Posts: Tiny ImageNet, its classes of Zipf frequencies, under WordNet tags
+(corpus/sources/labelled.py; its own noise is 0). Each condition differs in one thing from the base;
+all see equally many images. A seed draws the tags, the weights, the order and the few labels. Each
+run is kept in .tagdag/noise/results.jsonl by its settings: a killed study goes on.
 """
 
 import argparse
@@ -132,7 +135,10 @@ def run(
 
 
 def study(folder: Path, work: Path, sizes: Sizes) -> list[Run]:
-    """The results of all conditions and seeds; those of an earlier, killed or finished study are taken as they are."""
+    """The results of all conditions and seeds.
+
+    Those of an earlier, killed or finished study are taken as they are.
+    """
     params, made = settings.load(), work / digest(sizes._replace(seeds=0))
     sections = [params["search"]["reference"], params["pretrain"], params["finetune"]]
     wanted = {

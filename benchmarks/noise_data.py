@@ -1,4 +1,7 @@
-"""The posts and labelled sets of the noise study: Tiny ImageNet under drawn hashtags; CIFAR-10 and its own classes."""
+"""The posts and labelled sets of the noise study: Tiny ImageNet under drawn hashtags.
+
+CIFAR-10 and its own classes.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -52,7 +55,9 @@ def labelled(path: Path, train: Iterable[Photo], test: Iterable[Photo]) -> None:
 
 
 def posted(path: Path, photos: list[Photo], nouns: Path, seed: int) -> None:
-    """Writes the photographs as posts under the hashtags that corpus/sources/labelled.py draws for their classes."""
+    """Writes the photographs as posts under the hashtags that corpus/sources/labelled.py draws
+    for their classes.
+    """
     images = Counter(photo.label for photo in photos)
     model = Model(images, **tag_forms(nouns, sorted(images)), noise=0, seed=seed)
     named = ((f"{photo.label}/{photo.file}", photo) for photo in photos)
@@ -67,9 +72,11 @@ def posted(path: Path, photos: list[Photo], nouns: Path, seed: int) -> None:
 
 
 def stores(folder: Path, data: Path, sizes: Sizes, seed: int) -> None:
-    """The packs in `folder` as data/posts, data/targets/{tinyimagenet,cifar10} and data/nouns.tsv, unless there.
+    """The packs in `folder` as data/posts, data/targets/{tinyimagenet,cifar10} and
+    data/nouns.tsv, unless there.
 
-    The source classes are probed with photographs that are no posts, and tested with the pack's validation part.
+    The source classes are probed with photographs that are no posts, and tested with the pack's
+    validation part.
     """
     if (data / "posts" / STORE).exists():
         return

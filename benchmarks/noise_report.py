@@ -1,4 +1,6 @@
-"""The noise study as a table and a figure: means over seeds, differences paired by seed, what was to be expected."""
+"""The noise study as a table and a figure: means over seeds, differences paired by seed, what
+was to be expected.
+"""
 
 import json
 from collections.abc import Sequence
@@ -78,7 +80,9 @@ def text(rows: Sequence[dict[str, Any]], sizes: dict[str, Any], command: str) ->
 
 
 def plot(path: Path, found: Accuracies, shares: dict[str, float]) -> None:
-    """Above: accuracy over the share of noise (`shares` by condition); below: what the ablations change."""
+    """Above: accuracy over the share of noise (`shares` by condition); below: what the ablations
+    change.
+    """
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,9 +1,11 @@
-"""What the engine adds to a training step: the loop with reports to MLflow, states, progress, against a bare loop.
+"""What the engine adds to a training step: the loop with reports to MLflow, states, progress,
+against a bare loop.
 
     python -m benchmarks.overhead [--rounds 12] [--out]
 
-Both sides train the same network on the same decoded images with the same views, optimizer and batches, one thread,
-in turns; a step's time is that between two updates. MLflow writes to a SQLite file, a state is kept every second.
+Both sides train the same network on the same decoded images with the same views, optimizer and
+batches, one thread, in turns; a step's time is that between two updates. MLflow writes to a SQLite
+file, a state is kept every second.
 """
 
 import argparse

@@ -1,4 +1,6 @@
-"""The real data packs that recipes read: photographs by class, and what WordNet's nouns say of these classes."""
+"""The real data packs that recipes read: photographs by class, and what WordNet's nouns say of
+these classes.
+"""
 
 import csv
 import lzma
@@ -33,7 +35,9 @@ def check(packs: Path, needed: Sequence[str] = (PHOTOS, NOUNS, CIFAR)) -> None:
 
 
 def members(packs: Path, pack: str, below: str | None = None) -> Iterator[tuple[str, bytes]]:
-    """(name, bytes) of the files of a pack that recipes read, or those below a folder, streamed, never extracted."""
+    """(name, bytes) of the files of a pack that recipes read, or those below a folder, streamed,
+    never extracted.
+    """
     try:
         with tarfile.open(packs / pack, "r|xz") as tar:
             for info in tar:
@@ -52,13 +56,16 @@ def photographs(packs: Path, pack: str) -> Iterator[Photo]:
 
 
 def write_nouns(packs: Path, path: Path) -> None:
-    """Writes the table of WordNet's nouns, which the setting `wordnet` of the corpus stage reads."""
+    """Writes the table of WordNet's nouns, which the setting `wordnet` of the corpus stage
+    reads.
+    """
     [(_, table)] = members(packs, NOUNS)
     path.write_bytes(table)
 
 
 def tag_forms(nouns: Path, wnids: Sequence[str], levels: int = 3) -> dict[str, dict[str, list]]:
-    """`forms` and `hypernyms`, up to `levels` above, of corpus.sources.labelled for classes named `n01629819` ...
+    """`forms` and `hypernyms`, up to `levels` above, of corpus.sources.labelled for classes
+    named `n01629819` ...
 
     The forms are the lemmas of a synset, the usual one first.
     """

@@ -1,10 +1,13 @@
-"""The whole DAG on photographs: Tiny ImageNet posted under WordNet hashtags, then CIFAR-10 with few labels.
+"""The whole DAG on photographs: Tiny ImageNet posted under WordNet hashtags, then CIFAR-10 with
+few labels.
 
-    make repro RECIPE=photographs        (or: python -m benchmarks.photographs [--quick] [-S finetune.seeds=[0]])
+    make repro RECIPE=photographs        (or: python -m benchmarks.photographs [--quick] [-S
+    finetune.seeds=[0]])
 
-Hashtags are WordNet lemmas, drawn by corpus/sources/labelled.py and merged by synset, as in Mahajan et al. 2018 (arXiv
-1805.00932), section 2.1. The DAG runs in a clone of this repository's HEAD, so that data/ and params.yaml stay as they
-are; run again, it goes on there.
+Hashtags are WordNet lemmas, drawn by corpus/sources/labelled.py and merged by synset, as in Mahajan
+et al. 2018 (arXiv
+1805.00932), section 2.1. The DAG runs in a clone of this repository's HEAD, so that data/ and
+params.yaml stay as they are; run again, it goes on there.
 """
 
 import argparse
@@ -72,9 +75,12 @@ QUICK = (
 def posts(
     packs: Path, out: Path, tags: dict[str, Any], per_class: int = 300, levels: int = 3
 ) -> None:
-    """Writes Tiny ImageNet (64 px, both parts) as out/posts/<wnid>/* and out/posts.jsonl; WordNet beside them.
+    """Writes Tiny ImageNet (64 px, both parts) as out/posts/<wnid>/* and out/posts.jsonl.
 
-    `tags` are the keyword arguments of corpus.sources.labelled.Model; hypernyms are named up to `levels` above a class.
+    WordNet beside them.
+
+    `tags` are the keyword arguments of corpus.sources.labelled.Model; hypernyms are named up to
+    `levels` above a class.
     """
     tags = options(labelled.Model, tags, "posts.tags", ("images", "forms", "hypernyms"))
     write_nouns(packs, out / WORDNET)
@@ -92,9 +98,11 @@ def posts(
 
 
 def labels(packs: Path, out: Path, train: int = 200, val: int = 100, test: int = 1000) -> None:
-    """Writes CIFAR-10 (32 px) as out/labels/* and out/labels.csv: the first images per class of its own two parts.
+    """Writes CIFAR-10 (32 px) as out/labels/* and out/labels.csv: the first images per class of
+    its own two parts.
 
-    `train` and `val` are apart and from its training images, `test` from its test images; all numbers are per class.
+    `train` and `val` are apart and from its training images, `test` from its test images; all
+    numbers are per class.
     """
     (out / "labels").mkdir(parents=True)
     taken: Counter[tuple[str, str]] = Counter()
@@ -112,7 +120,9 @@ def labels(packs: Path, out: Path, train: int = 200, val: int = 100, test: int =
 
 
 def versioned(packs: Path, work: Path, target: str, sections: dict[str, dict[str, Any]]) -> None:
-    """WordNet, posts and labels into the clone's data/ and data.dvc, unless the same code has put them there."""
+    """WordNet, posts and labels into the clone's data/ and data.dvc, unless the same code has
+    put them there.
+    """
     key = digest(
         sections, target, {pack: (packs / pack).stat().st_size for pack in (PHOTOS, NOUNS, CIFAR)}
     )
@@ -152,7 +162,10 @@ def stage_minutes(data: str) -> dict[str, float]:
 
 
 def table(records: list[dict[str, Any]], gains: list[dict[str, Any]]) -> list[str]:
-    """Markdown: accuracy per candidate, init, mode and number of labels; what pretraining gave, with intervals."""
+    """Markdown: accuracy per candidate, init, mode and number of labels.
+
+    What pretraining gave, with intervals.
+    """
     head = ("candidate", "init", "mode", "labels per class")
     head += ("top-1 % (95 %)", "top-5 %", "top-1 % per seed")
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
@@ -188,7 +201,10 @@ def facts(work: Path, commit: str, minutes: float) -> dict[str, str]:
 
 
 def result(work: Path, command: str, commit: str, sections: dict[str, Any], minutes: float) -> str:
-    """The result as Markdown: how it came about, what came out; no path of this machine is in it."""
+    """The result as Markdown: how it came about, what came out.
+
+    No path of this machine is in it.
+    """
     out = work / settings.OUT / "evaluate"
     records, gains = (
         json.loads((out / f"{part}.json").read_text()) for part in ("records", "gains")
@@ -217,7 +233,8 @@ def run(
         overlay = merged(overlay, override(assignment))
     sections = {name: overlay.pop(name, {}) for name in ("posts", "labels")}
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{ROOT / 'mlflow.db'}")
-    tracking.connect()  # from here, so that artifacts of a new experiment stay beside the database, not in the clone
+    # from here, so that artifacts of a new experiment stay beside the database, not in the clone
+    tracking.connect()
     base = checkout(ROOT, work)
     if git(ROOT, "status", "--porcelain", "--untracked-files=no"):
         print("note: what is not committed is not in the clone that runs", file=sys.stderr)

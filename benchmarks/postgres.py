@@ -13,7 +13,9 @@ NOBODY = 65534  # PostgreSQL does not run as root
 
 
 class Postgres:
-    """A server on 127.0.0.1 in a folder of its own; `url` of its base `tagdag`. FileNotFoundError where there is none.
+    """A server on 127.0.0.1 in a folder of its own; `url` of its base `tagdag`.
+
+    FileNotFoundError where there is none.
 
     What is on disk outlives a kill of the server, not of the machine (fsync=off).
     """

@@ -1,15 +1,19 @@
-"""Are labels needed to rank networks? Rotation, colour and jigsaw against labels, short training against long.
+"""Are labels needed to rank networks? Rotation, colour and jigsaw against labels, short training
+against long.
 
-    make repro RECIPE=proxies    (25 minutes on two cores; or python -m benchmarks.proxies [--quick] [--networks 32])
+    make repro RECIPE=proxies    (25 minutes on two cores; or python -m benchmarks.proxies [--quick]
+    [--networks 32])
 
-Liu, Dollár, He, Girshick, Yuille, Xie 2020, "Are Labels Necessary for Neural Architecture Search?" (arXiv 2003.12056),
-section 3, the sample-based experiments: networks drawn from a design space are each trained on the labels and, on the
-same images without them, on pretext tasks; how alike do the tasks rank them?
+Liu, Dollár, He, Girshick, Yuille, Xie 2020, "Are Labels Necessary for Neural Architecture Search?"
+(arXiv 2003.12056), section 3, the sample-based experiments: networks drawn from a design space are
+each trained on the labels and, on the same images without them, on pretext tasks; how alike do the
+tasks rank them?
 
-RegNetX of 1 to 2 million multiply-adds on CIFAR-10. A proxy is as good as it ranks the networks in the order of the
-longest training on labels. Weights, order and views of every training have a seed of their own, so that a correlation
-owes nothing to shared luck; all networks are tested on the same images, turned and shuffled alike. Each training is
-kept in .tagdag/proxies/results.jsonl: a killed study goes on.
+RegNetX of 1 to 2 million multiply-adds on CIFAR-10. A proxy is as good as it ranks the networks in
+the order of the longest training on labels. Weights, order and views of every training have a seed
+of their own, so that a correlation owes nothing to shared luck; all networks are tested on the same
+images, turned and shuffled alike. Each training is kept in .tagdag/proxies/results.jsonl: a killed
+study goes on.
 """
 
 import argparse
@@ -71,7 +75,9 @@ puzzles or squares of 4 x 4 pixels where those are the task. Rank correlations o
 
 
 class Sizes(NamedTuple):
-    """How large a study is: networks, images trained on and held out, epochs of the long training and of the others."""
+    """How large a study is: networks, images trained on and held out, epochs of the long
+    training and of the others.
+    """
 
     networks: int = 32
     images: int = 8192

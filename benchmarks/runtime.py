@@ -1,10 +1,12 @@
-"""What tells how long a network runs: flops, parameters or activations? Correlations with runtimes, ours and theirs.
+"""What tells how long a network runs: flops, parameters or activations? Correlations with
+runtimes, ours and theirs.
 
     python -m benchmarks.runtime [--device cuda] [--out]
 
-Networks of the families that backbones declare, and scaled ones, side by side in interleaved turns; the authors' own
-timings and complexities (pycls, in a data pack); and what flows.tools.scale, fitted on small networks, predicts for others
-scaled by dWr. Dollár, Singh, Girshick 2021, arXiv 2103.06877: there the correlation with activations is the highest.
+Networks of the families that backbones declare, and scaled ones, side by side in interleaved turns;
+the authors' own timings and complexities (pycls, in a data pack); and what flows.tools.scale,
+fitted on small networks, predicts for others scaled by dWr. Dollár, Singh, Girshick 2021, arXiv
+2103.06877: there the correlation with activations is the highest.
 """
 
 import argparse
@@ -61,7 +63,9 @@ class Timing:
 
 
 def declared(size: int, limit: float) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(family, section) of the networks that backbones declare, up to so many multiply-adds at so many pixels."""
+    """(family, section) of the networks that backbones declare, up to so many multiply-adds at
+    so many pixels.
+    """
     for name in ("regnet", "resnet", "resnext", "efficientnet"):
         for row in import_module(f"models.backbones.{name}").expected:
             section = {"name": name, **row["options"]}
@@ -73,7 +77,9 @@ def declared(size: int, limit: float) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def networks(size: int, limit: float) -> list[tuple[str, scaling.Version]]:
-    """(family, network) of those declared, of a few smaller ones and of bases scaled by four rules."""
+    """(family, network) of those declared, of a few smaller ones and of bases scaled by four
+    rules.
+    """
     found = []
     for family, section in [
         *declared(size, limit),
@@ -88,7 +94,9 @@ def networks(size: int, limit: float) -> list[tuple[str, scaling.Version]]:
 
 
 def authors(files: dict[str, bytes]) -> list[Timing]:
-    """The forward passes that pycls timed on a GPU, brought from each configuration's batch to 64 images."""
+    """The forward passes that pycls timed on a GPU, brought from each configuration's batch to
+    64 images.
+    """
     complexity, timing = (
         json.loads(files[f"model_{what}.json"]) for what in ("complexity", "timing")
     )
@@ -108,7 +116,9 @@ def authors(files: dict[str, bytes]) -> list[Timing]:
 
 
 def correlations(timings: Sequence[Timing], key: str) -> tuple[float, float, float]:
-    """Pearson's of values and of their logarithms, and Spearman's, of a measure of complexity with runtime."""
+    """Pearson's of values and of their logarithms, and Spearman's, of a measure of complexity
+    with runtime.
+    """
     x, y = (
         np.array([timing.cost[key] for timing in timings]),
         np.array([timing.taken for timing in timings]),
@@ -130,7 +140,9 @@ def table(timings: Sequence[Timing]) -> Iterator[str]:
 
 
 def predictions(size: int, where: torch.device, batch: int, rounds: int) -> Iterator[str]:
-    """dWr of each base: runtime measured, and what small members of its family predict by each measure."""
+    """dWr of each base: runtime measured, and what small members of its family predict by each
+    measure.
+    """
     yield (
         "| network | px | measured ms | "
         + " | ".join(f"predicted by {key} / measured" for key in MEASURES)

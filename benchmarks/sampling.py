@@ -1,8 +1,10 @@
-"""Networks of a design space drawn per second, against the sampler of its authors (pycls) in one run.
+"""Networks of a design space drawn per second, against the sampler of its authors (pycls) in one
+run.
 
-`python -m benchmarks.sampling --pycls DIR [--python PY] [--rounds 5] [--draws 10000] [--out]`: DIR is a checkout of
-pycls, PY a Python that has its requirements. RegNetX at 360 to 400 million multiply-adds of the body; both sides draw
-from the authors' ranges, reject by their own code, in one process, in turns. Then a million of each space.
+`python -m benchmarks.sampling --pycls DIR [--python PY] [--rounds 5] [--draws 10000] [--out]`: DIR
+is a checkout of pycls, PY a Python that has its requirements. RegNetX at 360 to 400 million
+multiply-adds of the body; both sides draw from the authors' ranges, reject by their own code, in
+one process, in turns. Then a million of each space.
 """
 
 import argparse
@@ -76,7 +78,10 @@ def timed(space: Any, n: int, seed: int) -> float:
 
 
 def against(peer: Peer, rounds: int) -> list[str]:
-    """Members per second of both sides, and the ratio; a ValueError if a network of pycls is none of ours."""
+    """Members per second of both sides, and the ratio.
+
+    A ValueError if a network of pycls is none of ours.
+    """
     space, ours, theirs, members = build("spaces", {"name": "regnetx", "flops": BAND}), [], [], 0
     for seed in range(-1, rounds):  # the first warms up
         seconds, found = peer.draw(seed + 1)

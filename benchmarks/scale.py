@@ -1,9 +1,11 @@
-"""Metadata of up to 10 million posts: ours against pandas, polars and duckdb, one job, equal results, in one run.
+"""Metadata of up to 10 million posts: ours against pandas, polars and duckdb, one job, equal
+results, in one run.
 
-`python -m benchmarks.scale --packs ../shared/data` writes posts with the frequency law of real ones (scale_posts.py);
-each side, in a process of its own (scale_sides.py), normalises the hashtags, maps them to names, counts posts per name,
-chooses the 8,500 most frequent, finds every post's classes and repeat factor and writes the index as Parquet. The side
-`rules` is ours with the product's own rules for names (words, misspellings) in place of the mapping that all share.
+`python -m benchmarks.scale --packs ../shared/data` writes posts with the frequency law of real ones
+(scale_posts.py); each side, in a process of its own (scale_sides.py), normalises the hashtags, maps
+them to names, counts posts per name, chooses the 8,500 most frequent, finds every post's classes
+and repeat factor and writes the index as Parquet. The side `rules` is ours with the product's own
+rules for names (words, misspellings) in place of the mapping that all share.
 """
 
 import argparse
@@ -68,7 +70,9 @@ def measured(
 
 
 def result(out: Path, posts: int) -> tuple[dict, np.ndarray, np.ndarray]:
-    """Names with counts; per post its repeat factor and a number that its id and its classes give."""
+    """Names with counts; per post its repeat factor and a number that its id and its classes
+    give.
+    """
     repeats, content = np.zeros(posts, np.float32), np.zeros(posts, np.float64)
     with pq.ParquetFile(out / "index.parquet") as file:
         for batch in file.iter_batches(1 << 17):

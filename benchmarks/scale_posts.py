@@ -1,10 +1,12 @@
-"""Posts in any number with the frequency law of real ones: ids, users and hashtags as Parquet, written in row groups.
+"""Posts in any number with the frequency law of real ones: ids, users and hashtags as Parquet,
+written in row groups.
 
-Each post is of one of two real packs, HARRISON (Instagram) or Flickr Dresden, in their proportion, and draws its number
-of hashtags and these by that pack's frequencies; its user by Flickr's posts per user (a town's worth of users for every
-17,879 posts). Both packs hold frequent hashtags only, so a share of the tags is drawn from a tail in which the number
-of distinct ones grows by Heaps' law; its forms are the pack's real merged hashtags, then pairs of real hashtags. A
-share of all tags is typed in another way: capitals, '#', an emoji, a letter left out.
+Each post is of one of two real packs, HARRISON (Instagram) or Flickr Dresden, in their proportion,
+and draws its number of hashtags and these by that pack's frequencies; its user by Flickr's posts
+per user (a town's worth of users for every 17,879 posts). Both packs hold frequent hashtags only,
+so a share of the tags is drawn from a tail in which the number of distinct ones grows by Heaps'
+law; its forms are the pack's real merged hashtags, then pairs of real hashtags. A share of all tags
+is typed in another way: capitals, '#', an emoji, a letter left out.
 """
 
 import csv
@@ -64,7 +66,9 @@ class Law:
         }
 
     def names(self, form: str) -> tuple[str, ...]:
-        """The mapping of all sides: a hashtag whose word split is known stands for its words, else for itself."""
+        """The mapping of all sides: a hashtag whose word split is known stands for its words,
+        else for itself.
+        """
         return self.words.get(form, (form,))
 
 

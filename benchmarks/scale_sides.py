@@ -1,7 +1,10 @@
-"""The metadata job written four times: the same posts in, the same vocabulary and index out. Called by scale.py.
+"""The metadata job written four times: the same posts in, the same vocabulary and index out.
 
-All sides normalise each distinct typed tag once with the same function, map forms to names with the same table, and
-solve for t with `class_factors` from the posts per rarest class, so that what is compared is the data's way.
+Called by scale.py.
+
+All sides normalise each distinct typed tag once with the same function, map forms to names with the
+same table, and solve for t with `class_factors` from the posts per rarest class, so that what is
+compared is the data's way.
 """
 
 import json
@@ -22,7 +25,9 @@ MIN_POSTS, MAX_SIZE, RULE, LENGTH = 20, 8500, "sqrt", 2  # LENGTH: of the traini
 
 
 def tagdag(law: Law, source: Path, out: Path, names_of: Callable | None = None) -> None:
-    """Ours; `names_of` gives the names of a table's forms, in place of the mapping that all sides share."""
+    """Ours; `names_of` gives the names of a table's forms, in place of the mapping that all
+    sides share.
+    """
     from corpus.tags.counts import count_names
     from corpus.tags.names import Names
     from corpus.tags.postindex import images_of_rarest, write_index
@@ -44,7 +49,9 @@ def tagdag(law: Law, source: Path, out: Path, names_of: Callable | None = None) 
 
 
 def rules(law: Law, source: Path, out: Path) -> None:
-    """Ours as in the product, with all rules of corpus.hashtags.canonical: synonyms, words, misspellings."""
+    """Ours as in the product, with all rules of corpus.hashtags.canonical: synonyms, words,
+    misspellings.
+    """
     from corpus.hashtags.canonical import Canon
 
     canon = Canon(min_posts=MIN_POSTS)
@@ -71,7 +78,9 @@ def _mapping(law: Law, typed: list[str]) -> pa.Table:
 
 
 def pandas(law: Law, source: Path, out: Path) -> None:
-    """Strings become integers as early as possible (factorize), lists are made from sorted arrays: no Python loop."""
+    """Strings become integers as early as possible (factorize), lists are made from sorted
+    arrays: no Python loop.
+    """
     import pandas as pd
 
     posts = pd.read_parquet(source, columns=["id", "hashtags"])
@@ -187,7 +196,9 @@ def duckdb(law: Law, source: Path, out: Path) -> None:
 
 
 def main(side: str, packs: Path, source: Path, out: Path) -> None:
-    """One side; prints its seconds and CPU seconds (imports not counted) and its peak memory in bytes as JSON."""
+    """One side; prints its seconds and CPU seconds (imports not counted) and its peak memory in
+    bytes as JSON.
+    """
     law = Law(packs)
     if side in ("pandas", "polars", "duckdb"):
         __import__(side)

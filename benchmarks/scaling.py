@@ -2,8 +2,9 @@
 
     python -m benchmarks.scaling [--rounds 5] [--out]
 
-One thread each. Equivalence: a batch of 128 as two micro-batches of 64 in one process, and as 64 images in each of two
-processes, is the same training, batch norm included (its n stays 64: Goyal et al. 2017, arXiv 1706.02677, section 3).
+One thread each. Equivalence: a batch of 128 as two micro-batches of 64 in one process, and as 64
+images in each of two processes, is the same training, batch norm included (its n stays 64: Goyal et
+al. 2017, arXiv 1706.02677, section 3).
 """
 
 import argparse

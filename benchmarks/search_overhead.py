@@ -2,9 +2,10 @@
 
     python -m benchmarks.search_overhead [--trials 12] [--out]
 
-Real searches of small networks on a small drawn sample in a clone of this repository's HEAD, one worker and one thread,
-MLflow in a SQLite file. Each call that is named in the table is timed, without the named calls inside it; what is left
-of the time from the first network to the last is in no named call. Start-up and the report are paid once.
+Real searches of small networks on a small drawn sample in a clone of this repository's HEAD, one
+worker and one thread, MLflow in a SQLite file. Each call that is named in the table is timed,
+without the named calls inside it; what is left of the time from the first network to the last is in
+no named call. Start-up and the report are paid once.
 """
 
 import argparse
@@ -52,7 +53,10 @@ PARTS = ("storage", "sampler", "MLflow", "costs", "building", "counting images",
 
 
 class Clock:
-    """Seconds in named calls, each without those inside it, by network; the first is what came before all of them."""
+    """Seconds in named calls, each without those inside it, by network.
+
+    The first is what came before all of them.
+    """
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = [defaultdict(float)]

@@ -1,11 +1,13 @@
-"""Searches by several workers on one storage, some killed: none lost, none trained twice, the result of one worker?
+"""Searches by several workers on one storage, some killed: none lost, none trained twice, the
+result of one worker?
 
     python -m benchmarks.searchers [--kills 20] [--seed 0] [--out]
 
-A random search with a small drawn sample, in a clone of this repository's HEAD that is put back before each run: by
-one worker, then by 2 and 4 on SQLite and on PostgreSQL, undisturbed and while one process after another is killed -9
-at random moments (a stage that was killed is started again, a worker the stage starts again). Last, a worker in
-another clone, started by hand and under another host name, on PostgreSQL and an MLflow server; and such a one killed.
+A random search with a small drawn sample, in a clone of this repository's HEAD that is put back
+before each run: by one worker, then by 2 and 4 on SQLite and on PostgreSQL, undisturbed and while
+one process after another is killed -9 at random moments (a stage that was killed is started again,
+a worker the stage starts again). Last, a worker in another clone, started by hand and under another
+host name, on PostgreSQL and an MLflow server; and such a one killed.
 """
 
 import argparse
@@ -86,7 +88,9 @@ class Kill:
 
 @dataclass
 class Run:
-    """A search: its processes, what became of it, and where it is another than that of one worker."""
+    """A search: its processes, what became of it, and where it is another than that of one
+    worker.
+    """
 
     name: str
     seconds: float = 0.0
@@ -119,7 +123,9 @@ class Run:
         ]
 
     def redone(self, key: str, params: dict[str, Any]) -> Iterator[float]:
-        """Seconds of training that each kill cost: since the last state, or the start of the attempt."""
+        """Seconds of training that each kill cost: since the last state, or the start of the
+        attempt.
+        """
         rows = {
             one.user_attrs["slot"]: one.user_attrs["row"]
             for one in self.networks + self.finals
@@ -135,7 +141,9 @@ class Run:
                     yield kill.moment - max(kept, one.datetime_start.timestamp())
 
     def twice(self) -> list[str]:
-        """Slots with more than one outcome, trainings that came to their last step more than once."""
+        """Slots with more than one outcome, trainings that came to their last step more than
+        once.
+        """
         ended = Counter(
             str(one.user_attrs["slot"]) for one in self.networks + self.finals if outcome(one)
         )
@@ -166,7 +174,9 @@ class Place:
         return self.process(self.folder, [sys.executable, "-m", "flows.search"], workers, env)
 
     def join(self, folder: Path, env: dict[str, str]) -> psutil.Popen:
-        """One more worker in another clone, and where that is allowed (to root), on a host of another name."""
+        """One more worker in another clone, and where that is allowed (to root), on a host of
+        another name.
+        """
         elsewhere = (
             ["unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh"]
             if not os.geteuid()
@@ -240,7 +250,9 @@ def studied(url: str) -> dict[str, optuna.Study]:
 
 @contextmanager
 def storage(kind: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """An empty storage: its URL, where it has one before the search, and what names it to a search."""
+    """An empty storage: its URL, where it has one before the search, and what names it to a
+    search.
+    """
     if kind == "SQLite":
         yield "", {}
         return
@@ -283,7 +295,10 @@ def killed(place: Place, workers: int, kind: str, draws: random.Random) -> Run:
 
 
 def struck(place: Place, stage: psutil.Popen, url: str, draws: random.Random, run: Run) -> bool:
-    """Kill one process of the search, every other time one that trains; whether the stage lives on, else none does."""
+    """Kill one process of the search, every other time one that trains.
+
+    Whether the stage lives on, else none does.
+    """
     living = (child for child in stage.children() if child.status() != psutil.STATUS_ZOMBIE)
     others = [child for child in living if "flows.searcher" in child.cmdline()]
     family = [stage] if draws.random() < STAGE else others
@@ -306,7 +321,10 @@ def struck(place: Place, stage: psutil.Popen, url: str, draws: random.Random, ru
 
 
 def joined(place: Place, dies: bool) -> Run:
-    """A search by one worker that a second one joins, from another clone; or this one is killed in a training."""
+    """A search by one worker that a second one joins, from another clone.
+
+    Or this one is killed in a training.
+    """
     run = Run("1 worker, 1 joined by hand, PostgreSQL" + ", this one kill -9" * dies)
     place.copy(place.folder)
     other = place.copy(place.folder.with_name("other"))

@@ -1,10 +1,12 @@
-"""What `make repro` and a training step cost on a machine that is quiet, and on one that somebody else uses too.
+"""What `make repro` and a training step cost on a machine that is quiet, and on one that
+somebody else uses too.
 
     python -m benchmarks.shared_machine [--steps] [--repro] [-S search.trials=2 ...]
 
-Busy: a loop of normal priority on every core. Wall and CPU minutes are those of `python -m flows.pipeline` in a fresh
-clone whose data is there, all of its processes counted. A step is that of the baseline network on random images.
-Writes benchmarks/results/shared_machine.md. Run it when nothing else runs.
+Busy: a loop of normal priority on every core. Wall and CPU minutes are those of `python -m
+flows.pipeline` in a fresh clone whose data is there, all of its processes counted. A step is that
+of the baseline network on random images. Writes benchmarks/results/shared_machine.md. Run it when
+nothing else runs.
 """
 
 import argparse
@@ -60,7 +62,9 @@ def neighbours(count: int) -> Iterator[None]:
 
 
 def pipeline(work: Path) -> tuple[float, float]:
-    """(wall, CPU) minutes of a run, every descendant counted: also those that another one has started and left."""
+    """(wall, CPU) minutes of a run, every descendant counted: also those that another one has
+    started and left.
+    """
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     others = {child.pid for child in psutil.Process().children()}
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -82,7 +86,9 @@ def pipeline(work: Path) -> tuple[float, float]:
 
 
 def with_children(seconds: float, but: set[int]) -> None:
-    """Wait for descendants that became children of this process, so that the kernel counts their time."""
+    """Wait for descendants that became children of this process, so that the kernel counts their
+    time.
+    """
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         left = [child.pid for child in psutil.Process().children() if child.pid not in but]
@@ -94,7 +100,9 @@ def with_children(seconds: float, but: set[int]) -> None:
 
 
 def repro(overlay: dict, kept: Path | None) -> list[str]:
-    """Lines on the whole DAG, quiet and busy, and on a run with nothing to do; `kept`: keeps the clones."""
+    """Lines on the whole DAG, quiet and busy, and on a run with nothing to do; `kept`: keeps the
+    clones.
+    """
     rows, again = {}, 0.0
     for name, count in (("quiet", 0), ("busy", cores())):
         with tempfile.TemporaryDirectory(prefix="tagdag-shared-") as folder:

@@ -1,10 +1,12 @@
-"""Do the design spaces of the RegNet paper stand in its order at this scale? CIFAR-10, a small flop band, few epochs.
+"""Do the design spaces of the RegNet paper stand in its order at this scale? CIFAR-10, a small
+flop band, few epochs.
 
-    make repro RECIPE=spaces        (or: python -m benchmarks.spaces [--trials 32] [--epochs 5] [--workers 2])
+    make repro RECIPE=spaces        (or: python -m benchmarks.spaces [--trials 32] [--epochs 5]
+    [--workers 2])
 
-AnyNetXA to E and RegNetX, so many networks of each drawn at random within one band and trained in one regime by the
-stage search, whose results are then compared by flows.tools.compare. The searches run in a clone of this repository's HEAD;
-repeated, the command goes on there.
+AnyNetXA to E and RegNetX, so many networks of each drawn at random within one band and trained in
+one regime by the stage search, whose results are then compared by flows.tools.compare. The searches
+run in a clone of this repository's HEAD; repeated, the command goes on there.
 """
 
 import argparse

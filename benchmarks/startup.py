@@ -51,7 +51,8 @@ def environment() -> dict[str, str]:
 
 def commands() -> list[str]:
     """Modules of flows/ that are commands."""
-    found = sorted((ROOT / "flows").glob("*.py"))
+    flows = ROOT / "flows"
+    found = sorted([*flows.glob("*.py"), *(flows / "tools").glob("*.py")])
     return [file.stem for file in found if '__name__ == "__main__"' in file.read_text()]
 
 

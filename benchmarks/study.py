@@ -1,4 +1,7 @@
-"""What studies of many runs share: runs kept as they end, so that a killed study goes on; figures over seeds."""
+"""What studies of many runs share: runs kept as they end, so that a killed study goes on.
+
+Figures over seeds.
+"""
 
 import json
 import platform
@@ -32,7 +35,10 @@ def kept(path: Path) -> dict[str, Run]:
 def pursue(
     title: str, work: Path, wanted: dict[str, Run], run: Callable[[Run, Progress], Run]
 ) -> list[Run]:
-    """The results of the wanted runs, settings by key; only those not yet in work/results.jsonl are made by `run`."""
+    """The results of the wanted runs, settings by key.
+
+    Only those not yet in work/results.jsonl are made by `run`.
+    """
     with locked(work), progress(title) as show:
         known = kept(work / "results.jsonl")
         pending = [key for key in wanted if key not in known]

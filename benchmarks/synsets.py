@@ -1,10 +1,11 @@
-"""Class names of ImageNet and Tiny ImageNet typed as hashtags: do they come back to their WordNet synset?
+"""Class names of ImageNet and Tiny ImageNet typed as hashtags: do they come back to their
+WordNet synset?
 
-`python -m benchmarks.synsets WORDNET --imagenet DIR --tiny setA_classes.tsv`: WORDNET is any file that
-corpus/hashtags/wordnet.py reads, its synsets named by wnid; DIR holds imagenet_synsets.txt and
-imagenet_synset_to_lemma.txt. Per set: the first lemma, every lemma, and plurals of the first. `found`: the tag's
-synsets hold the class; `alone`: they are it alone; `first`: it is the first sense (where the file orders senses). Then
-every tag that is not found, with the reason.
+`python -m benchmarks.synsets WORDNET --imagenet DIR --tiny setA_classes.tsv`: WORDNET is any file
+that corpus/hashtags/wordnet.py reads, its synsets named by wnid; DIR holds imagenet_synsets.txt and
+imagenet_synset_to_lemma.txt. Per set: the first lemma, every lemma, and plurals of the first.
+`found`: the tag's synsets hold the class; `alone`: they are it alone; `first`: it is the first
+sense (where the file orders senses). Then every tag that is not found, with the reason.
 """
 
 import argparse
@@ -21,7 +22,10 @@ Classes = dict[str, list[str]]
 
 
 def read_classes(path: Path) -> Classes:
-    """The lemmas of each wnid from lines `wnid<TAB>lemma, lemma`; ValueError for another kind of line."""
+    """The lemmas of each wnid from lines `wnid<TAB>lemma, lemma`.
+
+    ValueError for another kind of line.
+    """
     classes = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         wnid, tab, lemmas = line.partition("\t")

@@ -1,13 +1,16 @@
-"""Training images per second, decoded, augmented and learnt from, against timm's and torchvision's training scripts.
+"""Training images per second, decoded, augmented and learnt from, against timm's and
+torchvision's training scripts.
 
-`python -m benchmarks.throughput --timm DIR --torchvision DIR --packs ../shared/data` trains the same RegNets on the
-same JPEGs with the same batch, optimizer and augmentation. The folders are checkouts of
+`python -m benchmarks.throughput --timm DIR --torchvision DIR --packs ../shared/data` trains the
+same RegNets on the same JPEGs with the same batch, optimizer and augmentation. The folders are
+checkouts of
 
-    git clone https://github.com/huggingface/pytorch-image-models    (train.py)
-    git clone https://github.com/pytorch/vision                      (references/classification/train.py)
+    git clone https://github.com/huggingface/pytorch-image-models    (train.py) git clone
+    https://github.com/pytorch/vision                      (references/classification/train.py)
 
-whose scripts run unchanged; without a folder that side is left out. Every side has the same cores, by affinity; first
-each peer's workers and threads are tried and its fastest setting is kept, then all sides take turns.
+whose scripts run unchanged; without a folder that side is left out. Every side has the same cores,
+by affinity; first each peer's workers and threads are tried and its fastest setting is kept, then
+all sides take turns.
 """
 
 import argparse
@@ -35,7 +38,8 @@ from engine.measure.complexity import measure
 from engine.measure.profile import device_name
 
 PACKS = {32: CIFAR, 64: PHOTOS}
-# the first about as large as the winner of the sample's search; the second is the paper's RegNetX-200MF
+# the first about as large as the winner of the sample's search; the second is the paper's
+# RegNetX-200MF
 NETWORKS = {
     "small RegNet": {
         "depth": 8,
@@ -56,7 +60,9 @@ KEPT = {
 
 @dataclass(frozen=True)
 class Setting:
-    """How one side runs: torch's threads, loader processes, further flags of its script, variables of its process."""
+    """How one side runs: torch's threads, loader processes, further flags of its script,
+    variables of its process.
+    """
 
     side: str
     threads: int
@@ -75,7 +81,9 @@ class Setting:
 
 @dataclass(frozen=True)
 class Timing:
-    """What one run of a side showed: images per second, share of time between update and next forward pass, bytes."""
+    """What one run of a side showed: images per second, share of time between update and next
+    forward pass, bytes.
+    """
 
     rate: float
     outside: float
@@ -160,7 +168,9 @@ def table(timings: dict[Setting, list[Timing]]) -> Iterator[str]:
 
 
 def on_gpu(timings: dict[Setting, list[Timing]], flops: float, peak: float) -> Iterator[str]:
-    """Model-flops utilisation (a multiply-add is two, backward is twice forward) and peak memory of each side."""
+    """Model-flops utilisation (a multiply-add is two, backward is twice forward) and peak memory
+    of each side.
+    """
     for setting, runs in timings.items():
         used = 6 * flops * median(timing.rate for timing in runs) / peak
         memory = max(timing.memory for timing in runs) / 2**20
@@ -190,7 +200,10 @@ def compare(name: str, job: dict[str, Any], options: argparse.Namespace) -> Iter
 
 
 def data(folder: Path, packs: Path, size: int, count: int) -> int:
-    """Shards, a folder of files, and what torchvision's script wants beside it; returns the number of classes."""
+    """Shards, a folder of files, and what torchvision's script wants beside it.
+
+    Returns the number of classes.
+    """
     if (packs / PACKS[size]).is_file():
         photos = [
             (photo.label, photo.data)

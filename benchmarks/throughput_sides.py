@@ -1,7 +1,9 @@
-"""One side of `benchmarks.throughput` in a process of its own: `python -m benchmarks.throughput_sides '<JSON>'`.
+"""One side of `benchmarks.throughput` in a process of its own: `python -m
+benchmarks.throughput_sides '<JSON>'`.
 
-The peers' scripts run unchanged, by runpy; they find our network under the name `peer` in timm's and torchvision's own
-registries. A side is stopped after `steps` steps and writes when the forward pass of each began and its update ended.
+The peers' scripts run unchanged, by runpy; they find our network under the name `peer` in timm's
+and torchvision's own registries. A side is stopped after `steps` steps and writes when the forward
+pass of each began and its update ended.
 """
 
 import json
@@ -31,7 +33,10 @@ RATE, MOMENTUM, DECAY = 0.1, 0.9, 1e-4
 
 
 class Clock:
-    """Seconds at which forward passes began and updates ended; after `steps` updates, the process ends."""
+    """Seconds at which forward passes began and updates ended.
+
+    After `steps` updates, the process ends.
+    """
 
     def __init__(self, steps: int, warm: int, out: Path) -> None:
         self.steps, self.warm, self.out = steps, warm, out
@@ -45,7 +50,9 @@ class Clock:
             self.begun.append(time.perf_counter())
 
     def end(self, *_: object) -> None:
-        """Hook of the optimizer; a GPU is waited for at the two ends of what is measured, and only there."""
+        """Hook of the optimizer; a GPU is waited for at the two ends of what is measured, and
+        only there.
+        """
         done, on_gpu = len(self.ended) + 1, torch.cuda.is_initialized()
         if on_gpu and done in (self.warm, self.steps):
             torch.cuda.synchronize()
@@ -94,7 +101,9 @@ def tagdag(side: dict[str, Any], clock: Clock) -> None:
 
 
 def synthetic(side: dict[str, Any], clock: Clock) -> None:
-    """Our step on one batch that lies on the device, again and again: nothing is read, nothing augmented."""
+    """Our step on one batch that lies on the device, again and again: nothing is read, nothing
+    augmented.
+    """
     initialise(0)
     chosen = recipe(side)
     with numerics(chosen.precision, chosen.exact):

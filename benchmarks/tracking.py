@@ -1,7 +1,9 @@
-"""Metrics through an outage of MLflow: how long a call takes meanwhile, and what is sent, taken, doubled and lost.
+"""Metrics through an outage of MLflow: how long a call takes meanwhile, and what is sent, taken,
+doubled and lost.
 
-`python -m benchmarks.tracking [--away 60] [--out]`. A loop logs three metrics at every step, a hundred steps a second,
-while MLflow goes away: its server is killed (kill -9) and started again, or another process locks the SQLite file.
+`python -m benchmarks.tracking [--away 60] [--out]`. A loop logs three metrics at every step, a
+hundred steps a second, while MLflow goes away: its server is killed (kill -9) and started again, or
+another process locks the SQLite file.
 """
 
 import argparse
@@ -35,7 +37,9 @@ LOCK = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('BEGIN EXCLUSI
 
 
 class Server:
-    """A real MLflow server over a SQLite file, on a port that stays its own when it is killed and started again."""
+    """A real MLflow server over a SQLite file, on a port that stays its own when it is killed
+    and started again.
+    """
 
     def __init__(self, folder: Path) -> None:
         with socket.socket() as probe:

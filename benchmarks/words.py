@@ -1,9 +1,11 @@
-"""Splitting merged hashtags: exact matches with gold splits and tags per second, against other splitters in one run.
+"""Splitting merged hashtags: exact matches with gold splits and tags per second, against other
+splitters in one run.
 
-`python -m benchmarks.words hashtag_segmentation.tsv` reads split, hashtag, gold_segmentations (`|` between several, any
-counts). Compared are the lists of words, caseless, letters and digits only, since a hashtag has no apostrophes; a tag's
-own `_` and `-` part words. `--fit` writes corpus/hashtags/words.json from the train part; dev and test are reported
-only. ekphrasis downloads its word statistics (~/.ekphrasis): without them its search runs on wordfreq's frequencies.
+`python -m benchmarks.words hashtag_segmentation.tsv` reads split, hashtag, gold_segmentations (`|`
+between several, any counts). Compared are the lists of words, caseless, letters and digits only,
+since a hashtag has no apostrophes; a tag's own `_` and `-` part words. `--fit` writes
+corpus/hashtags/words.json from the train part; dev and test are reported only. ekphrasis downloads
+its word statistics (~/.ekphrasis): without them its search runs on wordfreq's frequencies.
 """
 
 import argparse
@@ -32,7 +34,10 @@ def words(text: str) -> Words:
 
 
 def read(path: Path) -> dict[str, list[tuple[str, set[Words]]]]:
-    """(tag as typed, its gold splits) per part: train, dev, test. ValueError for another kind of file."""
+    """(tag as typed, its gold splits) per part: train, dev, test.
+
+    ValueError for another kind of file.
+    """
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     if not rows or not {"split", "hashtag", "gold_segmentations"} <= rows[0].keys():
@@ -54,7 +59,10 @@ def wordninja_side() -> Side:
 
 
 def ekphrasis_side() -> tuple[str, Side]:
-    """Unigrams and bigrams; upper case is split by a pattern. Its own statistics where they are, else wordfreq's."""
+    """Unigrams and bigrams; upper case is split by a pattern.
+
+    Its own statistics where they are, else wordfreq's.
+    """
     from ekphrasis.classes.exmanager import ExManager
     from ekphrasis.classes.segmenter import Pdist, Segmenter
 

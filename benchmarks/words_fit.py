@@ -1,7 +1,8 @@
-"""The weights of corpus/hashtags/words.json: a log-linear model of splits, fitted on the gold splits of the train part.
+"""The weights of corpus/hashtags/words.json: a log-linear model of splits, fitted on the gold
+splits of the train part.
 
-Softmax over the best 30 splits of each tag, the gold ones its positives, L2-regularised, by L-BFGS; two rounds, the
-second over the splits that the first one's weights rank best.
+Softmax over the best 30 splits of each tag, the gold ones its positives, L2-regularised, by L-BFGS;
+two rounds, the second over the splits that the first one's weights rank best.
 """
 
 from collections import Counter
@@ -73,7 +74,9 @@ def best_splits(typed: str, low: str, weights: dict[str, float]) -> list[Words]:
 def _examples(
     rows: list[tuple[str, set[Words]]], weights: dict[str, float]
 ) -> list[tuple[list[Counter], list[bool]]]:
-    """Per tag of one chunk whose letters are those of a gold split: features of each candidate, whether it is gold."""
+    """Per tag of one chunk whose letters are those of a gold split: features of each candidate,
+    whether it is gold.
+    """
     examples = []
     for tag, golds in rows:
         runs = list(chunks(tag))

@@ -1,4 +1,7 @@
-"""The data store in, training shards out: the tags, then the pixels, then what is dropped. Same data, same bytes."""
+"""The data store in, training shards out: the tags, then the pixels, then what is dropped.
+
+Same data, same bytes.
+"""
 
 import csv
 import json
@@ -36,7 +39,9 @@ PEOPLE = {"id": pa.string(), "user": pa.string()}
 
 
 def held_out(key: str, user: str | None, share: float) -> bool:
-    """Whether a post is for validation: decided by its user where known, so that nobody is on both sides."""
+    """Whether a post is for validation: decided by its user where known, so that nobody is on
+    both sides.
+    """
     return number_of(f"user:{user}" if user else f"id:{key}") < share * 2**64
 
 
@@ -49,7 +54,10 @@ def posted(
     sizes: np.ndarray,
     holdout: float,
 ) -> Counter[str]:
-    """Writes the pretraining shards of the posts to `keep`, bool (posts,), with their classes; images per split."""
+    """Writes the pretraining shards of the posts to `keep`, bool (posts,), with their classes.
+
+    Images per split.
+    """
     counts, first, ends = Counter(), 0, np.cumsum(sizes)
     with replacing(out) as part:
         with IndexWriter(part, names, store.side.size) as index:
@@ -84,7 +92,9 @@ def class_names(folders: Sequence[Path]) -> list[str]:
 def chosen(
     posts: Store, targets: list[Store], enough: np.ndarray, duplicates: str, show: Progress
 ) -> tuple[Masks, Dropped]:
-    """Which posts are kept: those with a usable image and `enough` classes, bool (posts,), that repeat no image."""
+    """Which posts are kept: those with a usable image and `enough` classes, bool (posts,), that
+    repeat no image.
+    """
     usable = np.zeros(len(enough), bool)
     usable[posts.side.usable] = True
     dropped = duplicated(posts, targets, duplicates, usable & enough, show)
@@ -117,13 +127,13 @@ def build(
     test_share: float = TEST_SHARE,
     progress: Progress | None = None,
 ) -> dict:
-    """data/posts and each data/targets/<name> become shards of `size` px below `out`, with vocabulary and report.
+    """data/posts and each data/targets/<name> become shards of `size` px below `out`, with
+    vocabulary and report.
 
-    Posts keep their tags within the vocabulary and need `min_tags` of them; `holdout` is the share of validation.
-    A labelled set without a val or test split gets one out of its train images: `val_share`,
-    `test_share` of them.
-    Square images are kept in `cache`. Bad images are listed in out/quarantine.jsonl, duplicates in
-    out/duplicates.parquet. Returns what is in out/summary.json.
+    Posts keep their tags within the vocabulary and need `min_tags` of them; `holdout` is the share
+    of validation. A labelled set without a val or test split gets one out of its train images:
+    `val_share`, `test_share` of them. Square images are kept in `cache`. Bad images are listed in
+    out/quarantine.jsonl, duplicates in out/duplicates.parquet. Returns what is in out/summary.json.
     """
     settings = {
         key: value

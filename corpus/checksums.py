@@ -1,4 +1,5 @@
-"""SHA-256s of files that must not change: listed when they are written, compared before they are read.
+"""SHA-256s of files that must not change: listed when they are written, compared before they are
+read.
 
 A file is hashed once and remembered while path, size, time of change and inode are the same. So a
 comparison costs a look at each file, and a touched, copied or checked out file is hashed once more.
@@ -36,14 +37,19 @@ def file_sha256(path: Path) -> str:
 
 
 def write_checksums(folder: Path, known: Mapping[str, str]) -> None:
-    """Lists the files of a folder in its sha256.json; `known`: SHA-256s that need not be reckoned."""
+    """Lists the files of a folder in its sha256.json; `known`: SHA-256s that need not be
+    reckoned.
+    """
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
     sums = {name: known.get(name) or file_sha256(folder / name) for name in names}
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
 
 
 def listed(folder: Path) -> dict[str, str]:
-    """Names and SHA-256s as the folder's sha256.json has them; ValueError if it is missing or damaged."""
+    """Names and SHA-256s as the folder's sha256.json has them.
+
+    ValueError if it is missing or damaged.
+    """
     path = folder / CHECKSUMS
     try:
         return {
@@ -57,7 +63,10 @@ def listed(folder: Path) -> dict[str, str]:
 
 
 class Memory:
-    """What was hashed before, in a JSON file: path to identity and SHA-256. An unreadable one is begun anew."""
+    """What was hashed before, in a JSON file: path to identity and SHA-256.
+
+    An unreadable one is begun anew.
+    """
 
     def __init__(self, path: Path):
         self.path, self.unsaved = path, 0

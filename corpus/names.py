@@ -23,7 +23,10 @@ JOINERS = "\u200c\u200d"  # parts of Persian and Indic words, and of emoji
 
 
 def checked_name(text: object, what: str) -> str:
-    """The name, fit to be a file's or folder's; ValueError says that `what` is not, and the rule."""
+    """The name, fit to be a file's or folder's.
+
+    ValueError says that `what` is not, and the rule.
+    """
     if not isinstance(text, str) or not SHAPE.fullmatch(text):
         shown = printable(repr(text))
         shown = (

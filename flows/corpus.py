@@ -18,7 +18,9 @@ CACHE = settings.STATE / "squares"
 
 @task
 def shards(data: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Canonicalise hashtags, choose the classes, find duplicates, write shards, index and report."""
+    """Canonicalise hashtags, choose the classes, find duplicates, write shards, index and
+    report.
+    """
     from corpus.build import build
 
     with progress("corpus") as show:
@@ -47,14 +49,15 @@ def corpus(
     val_share: Annotated[float, Field(ge=0, lt=1)] = 0.15,
     test_share: Annotated[float, Field(ge=0, lt=1)] = 0.2,
 ) -> None:
-    """Turn data/ into tar shards with a Parquet index, a vocabulary and a report of what became of every post.
+    """Turn data/ into tar shards with a Parquet index, a vocabulary and a report of what became
+    of every post.
 
-    Classes are the max_tags most frequent hashtags of at least min_posts posts (of one user, user_cap of them count):
-    "frequent" whatever they mean, "nouns" of WordNet, or of the "targets", the classes of the labelled sets. `wordnet`
-    names a file (Princeton's dict, Open English WordNet's XML, a table); keep it in data/, so that it is versioned.
-    A labelled set that has no val or test split gets one out of its train images: `val_share`,
-    `test_share` of them.
-    `python -m flows.explain "#hashtag"` shows what the rules make of one.
+    Classes are the max_tags most frequent hashtags of at least min_posts posts (of one user,
+    user_cap of them count): "frequent" whatever they mean, "nouns" of WordNet, or of the "targets",
+    the classes of the labelled sets. `wordnet` names a file (Princeton's dict, Open English
+    WordNet's XML, a table); keep it in data/, so that it is versioned. A labelled set that has no
+    val or test split gets one out of its train images: `val_share`, `test_share` of them. `python
+    -m flows.explain "#hashtag"` shows what the rules make of one.
     """
     options = dict(locals())
     out = settings.OUT / "corpus"

@@ -1,7 +1,8 @@
-"""Stage evaluate: one record per model with its accuracy on the test split and what it costs to run.
+"""Stage evaluate: one record per model with its accuracy on the test split and what it costs to
+run.
 
-Mahajan et al. 2018 (arXiv 1805.00932) on duplicates: test images that the training corpus holds too count as wrong in
-a lower bound of the accuracy, reported beside it.
+Mahajan et al. 2018 (arXiv 1805.00932) on duplicates: test images that the training corpus holds too
+count as wrong in a lower bound of the accuracy, reported beside it.
 """
 
 import itertools

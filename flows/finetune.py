@@ -1,8 +1,10 @@
-"""Stage finetune: a candidate's backbone, pretrained and from scratch, on few labels of every target set.
+"""Stage finetune: a candidate's backbone, pretrained and from scratch, on few labels of every
+target set.
 
-Hyper-parameters are chosen as in Mahajan et al. 2018 (arXiv 1805.00932), section 3: on a held-out part of the training
-labels; the network is then trained again on all of them. engine/transfer/finetuning.py says what the modes do, flows/training/arms.py what
-an arm computes, flows/running/pool.py where.
+Hyper-parameters are chosen as in Mahajan et al. 2018 (arXiv 1805.00932), section 3: on a held-out
+part of the training labels; the network is then trained again on all of them.
+engine/transfer/finetuning.py says what the modes do, flows/training/arms.py what an arm computes,
+flows/running/pool.py where.
 """
 
 import itertools
@@ -51,7 +53,10 @@ def armed(group: dict[str, Any], place: int, seed: int, weights: list[Path]) -> 
 
 @task(task_run_name="choose for {name}")
 def chosen(name: str, arm: dict[str, Any], section: dict[str, Any], key: str) -> dict[str, Any]:
-    """The hyper-parameters of an arm, with all scores; those that a killed run had reckoned are taken as they are."""
+    """The hyper-parameters of an arm, with all scores.
+
+    Those that a killed run had reckoned are taken as they are.
+    """
     from flows.training import arms
 
     found = arms.possible(section, arm)
@@ -101,13 +106,16 @@ def finetune(
     modes: Listed[Literal["full", "linear", "knn"]] = ["full", "linear", "knn"],  # noqa: B006
     seeds: Listed[Seed] = [0, 1, 2],  # noqa: B006
 ) -> None:
-    """Fine-tune a candidate for every target, init, mode, number of labels and seed; writes weights and records.
+    """Fine-tune a candidate for every target, init, mode, number of labels and seed.
 
-    `grid` lists the values to choose from: of any key of the recipe (full), l2 (linear), k and temperature (knn), for
-    all inits or under `pretrained`, `scratch`. Each is tried once, with the first seed, on what `held_out` leaves of
-    the labels, and scored on the rest; all seeds are then trained on all labels with the best.
-    Several pretrainings (pretrain.seeds) are taken in turn, the first by the first seed: what seeds
-    tell of chance is then theirs too, best with as many seeds as pretrainings.
+    Writes weights and records.
+
+    `grid` lists the values to choose from: of any key of the recipe (full), l2 (linear), k and
+    temperature (knn), for all inits or under `pretrained`, `scratch`. Each is tried once, with the
+    first seed, on what `held_out` leaves of the labels, and scored on the rest; all seeds are then
+    trained on all labels with the best. Several pretrainings (pretrain.seeds) are taken in turn,
+    the first by the first seed: what seeds tell of chance is then theirs too, best with as many
+    seeds as pretrainings.
     """
     section = dict(locals())
     weights = pretrained(candidate)

@@ -1,8 +1,10 @@
-"""The whole DAG as one Prefect flow: dvc.yaml's stages, run by DVC's own `reproduce` in this process.
+"""The whole DAG as one Prefect flow: dvc.yaml's stages, run by DVC's own `reproduce` in this
+process.
 
-DVC decides what has changed, removes, records and commits outputs exactly as `dvc repro` does; only the command of a
-stage is replaced by a call of its flow, which makes it a sub-flow here. Afterwards `dvc repro` has nothing to do,
-and the other way round. Without PREFECT_API_URL no server is started and all of this is plain Python.
+DVC decides what has changed, removes, records and commits outputs exactly as `dvc repro` does; only
+the command of a stage is replaced by a call of its flow, which makes it a sub-flow here. Afterwards
+`dvc repro` has nothing to do, and the other way round. Without PREFECT_API_URL no server is started
+and all of this is plain Python.
 """
 
 import argparse
@@ -36,7 +38,10 @@ _called: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("call
 
 
 def _in_process() -> None:
-    """Have DVC call a stage's flow where its command is one of ours; any other command runs as DVC runs it."""
+    """Have DVC call a stage's flow where its command is one of ours.
+
+    Any other command runs as DVC runs it.
+    """
     import dvc.stage.run as runner
 
     original = getattr(runner.cmd_run, "original", runner.cmd_run)
@@ -69,7 +74,8 @@ def only_driver() -> Iterator[None]:
 
 
 def mended_lock(file: Path = Path("dvc.lock")) -> None:
-    """Put aside a dvc.lock that a kill or a power cut left empty or broken: DVC's run cache brings its stages back.
+    """Put aside a dvc.lock that a kill or a power cut left empty or broken: DVC's run cache
+    brings its stages back.
 
     DVC writes it in place, and refuses to start with a broken one.
     """
@@ -89,7 +95,9 @@ def mended_lock(file: Path = Path("dvc.lock")) -> None:
 
 
 def order(targets: list[str]) -> list[str]:
-    """Addresses of the targets and what they need (all stages when empty), in an order that respects the graph."""
+    """Addresses of the targets and what they need (all stages when empty), in an order that
+    respects the graph.
+    """
     from dvc.repo import Repo
     from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 
@@ -100,7 +108,10 @@ def order(targets: list[str]) -> list[str]:
 
 @task(task_run_name="{name}")
 def stage(name: str, force: bool = False) -> Any:
-    """Reproduce one stage if it changed; in the Prefect UI an unchanged or restored one ends as `Unchanged`."""
+    """Reproduce one stage if it changed.
+
+    In the Prefect UI an unchanged or restored one ends as `Unchanged`.
+    """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -195,7 +206,10 @@ def main() -> None:
 
 @contextlib.contextmanager
 def unhurried() -> Iterator[None]:
-    """Prefect without its heartbeat, whose end costs every flow run a second; no environment value can say so."""
+    """Prefect without its heartbeat, whose end costs every flow run a second.
+
+    No environment value can say so.
+    """
     if not orchestrated():
         yield
         return

@@ -1,8 +1,8 @@
 """Stage register: a version per model in MLflow's registry, the champion, the report of them all.
 
-Read in this order: flows/registry/modelcard.py (what a version says), flows/registry/sourcerun.py (the run it comes
-from), flows/registry/registry.py (the version), flows/registry/champion.py (who leads), flows/reports/report.py and
-flows/reports/models (the page).
+Read in this order: flows/registry/modelcard.py (what a version says), flows/registry/sourcerun.py
+(the run it comes from), flows/registry/registry.py (the version), flows/registry/champion.py (who
+leads), flows/reports/report.py and flows/reports/models (the page).
 """
 
 import json

@@ -1,7 +1,8 @@
-"""Stage search: networks of a design space within a band of costs, each trained briefly, and the best of them.
+"""Stage search: networks of a design space within a band of costs, each trained briefly, and the
+best of them.
 
-Radosavovic et al. 2020 (arXiv 2003.13678), sections 3.1 and 3.2: draw networks at random, train them in a low-epoch
-regime, look at the distribution of their errors, keep the best.
+Radosavovic et al. 2020 (arXiv 2003.13678), sections 3.1 and 3.2: draw networks at random, train
+them in a low-epoch regime, look at the distribution of their errors, keep the best.
 """
 
 from typing import Any
@@ -34,13 +35,16 @@ def search(
     warm_start: list[str] = [],  # noqa: B006
     retrain: dict[str, Any] = {},  # noqa: B006
 ) -> None:
-    """Sample a design space, train every network briefly, write trials, report and the winner's section.
+    """Sample a design space, train every network briefly, write trials, report and the winner's
+    section.
 
-    It ends with the first budget: `trials`, `hours` of training or `images` trained. `sampler`, `pruner`: classes of
-    Optuna. `objectives`: error first of all, and costs or latency beside it. `latency_ms`: band of one image on this
-    device. `warm_start`: folders of earlier searches, whose results the sampler learns from. `retrain`: {best, seeds,
-    epochs}: so many of the best are trained again for each seed, and means decide. `data`: hashtags, or targets/<name>.
-    The reference network is trained in the same regime and handed on as the baseline. flows/tools/searcher.py: workers.
+    It ends with the first budget: `trials`, `hours` of training or `images` trained. `sampler`,
+    `pruner`: classes of Optuna. `objectives`: error first of all, and costs or latency beside it.
+    `latency_ms`: band of one image on this device. `warm_start`: folders of earlier searches, whose
+    results the sampler learns from. `retrain`: {best, seeds, epochs}: so many of the best are
+    trained again for each seed, and means decide. `data`: hashtags, or targets/<name>. The
+    reference network is trained in the same regime and handed on as the baseline.
+    flows/tools/searcher.py: workers.
     """
     section = dict(locals())
     from flows.searching import searching

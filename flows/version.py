@@ -1,4 +1,7 @@
-"""Data versioning: one's own posts validated, put into data/, versioned by DVC; or what data.dvc names brought back."""
+"""Data versioning: one's own posts validated, put into data/, versioned by DVC.
+
+Or what data.dvc names brought back.
+"""
 
 import argparse
 import sys
@@ -40,7 +43,10 @@ def added() -> str:
 
 
 def _recorded() -> str:
-    """The data version that MLflow has the import of; one that was cut before that is recorded when it runs again."""
+    """The data version that MLflow has the import of.
+
+    One that was cut before that is recorded when it runs again.
+    """
     pointer.mended()
     if not intact.noted("recorded"):
         intact.note(recorded=pointer.md5() or "unversioned")
@@ -58,11 +64,13 @@ def version(
     dry_run: bool = False,
     sheet: str | None = None,
 ) -> str:
-    """Add posts (image, hashtags, user, time) and labels (image, label, split) to data/ and version it.
+    """Add posts (image, hashtags, user, time) and labels (image, label, split) to data/ and
+    version it.
 
-    Rows that cannot be used are left out, counted, and listed with the reason in data/quarantine.jsonl.
-    A row whose id is there already leaves that as it is, or with `update` takes its place.
-    `dry_run` says what would happen and changes nothing; `sheet` is the page that it writes.
+    Rows that cannot be used are left out, counted, and listed with the reason in
+    data/quarantine.jsonl. A row whose id is there already leaves that as it is, or with `update`
+    takes its place. `dry_run` says what would happen and changes nothing; `sheet` is the page that
+    it writes.
     """
     from flows.cli.checkdata import labels_against
     from flows.tracking.tracking import connect
@@ -117,7 +125,10 @@ def record(results: dict[str, Any], digest: str) -> None:
 
 
 def verify() -> None:
-    """Hash all data, shards and square images anew; ValueError lists each file that is not what was written."""
+    """Hash all data, shards and square images anew.
+
+    ValueError lists each file that is not what was written.
+    """
     with progress("verify") as show:
         count = intact.verify(show)
     print(f"{count} files are what was written")
@@ -143,7 +154,9 @@ data/quarantine.jsonl. All sources are read and checked before any of data/ chan
 
 
 def main() -> None:
-    """Command line: `add` one's own posts and labels, `restore` what data.dvc names, `verify` all of it."""
+    """Command line: `add` one's own posts and labels, `restore` what data.dvc names, `verify`
+    all of it.
+    """
     parser = argparse.ArgumentParser(prog="python -m flows.version", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     _add_options(

@@ -44,7 +44,10 @@ PACKS = Path(__file__).parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def pack(tmp_path_factory):
-    """`pack("cifar10")`: the folder that a real data pack unpacks to, once a session; skips where packs are absent."""
+    """`pack("cifar10")`: the folder that a real data pack unpacks to, once a session.
+
+    Skips where packs are absent.
+    """
     unpacked: dict[str, Path] = {}
 
     def unpack(name: str) -> Path:
@@ -112,7 +115,9 @@ def s3_server(tmp_path_factory):
 
 @pytest.fixture
 def s3(s3_server, monkeypatch, request):
-    """An empty bucket and the environment that reaches it: `.bucket`, `.client` (boto3), `.endpoint`, `.env`."""
+    """An empty bucket and the environment that reaches it: `.bucket`, `.client` (boto3),
+    `.endpoint`, `.env`.
+    """
     import boto3
 
     env = {
@@ -120,7 +125,8 @@ def s3(s3_server, monkeypatch, request):
         "AWS_ACCESS_KEY_ID": "tester",
         "AWS_SECRET_ACCESS_KEY": "secret-of-tests",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",  # rclone answers ranges with the whole object's sum
+        # rclone answers ranges with the whole object's sum
+        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
     }
     for name, value in env.items():
         monkeypatch.setenv(name, value)
@@ -149,7 +155,8 @@ def place(tmp_path, monkeypatch, empty_store):
 
     params = Path("params.yaml").resolve().read_text()
     monkeypatch.chdir(tmp_path)
-    # by its whole path: MLflow keeps a store per address, and a relative one would be that of the first test
+    # by its whole path: MLflow keeps a store per address, and a relative one would be that of the
+    # first test
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     Path("params.yaml").write_text(params)
     shutil.copyfile(empty_store, "mlflow.db")

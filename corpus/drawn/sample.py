@@ -1,12 +1,14 @@
-"""The default data set, drawn: small scenes posted by pretend users under noisy hashtags, and labelled combinations.
+"""The default data set, drawn: small scenes posted by pretend users under noisy hashtags, and
+labelled combinations.
 
-The tags have the faults Mahajan et al. (2018, arXiv 1805.00932, section 2) describe: Zipf frequencies, synonyms,
-several languages, merged words, misspellings, off-topic, wrong and missing tags. The target set `scenes` asks for
-combinations (a striped star) that hardly any post shows and no tag names.
+The tags have the faults Mahajan et al. (2018, arXiv 1805.00932, section 2) describe: Zipf
+frequencies, synonyms, several languages, merged words, misspellings, off-topic, wrong and missing
+tags. The target set `scenes` asks for combinations (a striped star) that hardly any post shows and
+no tag names.
 
-The bytes are the same on every x86-64 machine: each image has its own PCG64 stream, pixels see + - * / sqrt and
-comparisons only (vectorised sin, exp and pow differ between processors), sines come from `math` rounded to 1/4096,
-sums are sums of integers.
+The bytes are the same on every x86-64 machine: each image has its own PCG64 stream, pixels see + -
+* / sqrt and comparisons only (vectorised sin, exp and pow differ between processors), sines come
+from `math` rounded to 1/4096, sums are sums of integers.
 """
 
 import io
@@ -29,7 +31,8 @@ from corpus.store.posts import Label, Post
 from corpus.store.read import STORE, read_store
 from corpus.store.write import write_store
 
-# canonical tag first; then what else people write, one language after the other: en / es / de / fr / ru
+# canonical tag first; then what else people write, one language after the other: en / es / de / fr
+# / ru
 SHAPES = {
     "circle": "circle round disc / círculo redondo / kreis rund / cercle rond / круг",
     "star": "star stars / estrella / stern sterne / étoile / звезда",
@@ -137,7 +140,10 @@ class Thing(NamedTuple):
 
 
 def kind(rng: np.random.Generator) -> tuple[str, str]:
-    """Shape and texture of a thing in a post; the classes of the target set come up ten times less than by chance."""
+    """Shape and texture of a thing in a post.
+
+    The classes of the target set come up ten times less than by chance.
+    """
     while True:
         drawn = zipf(rng, list(SHAPES), 2), zipf(rng, list(TEXTURES), 2)
         if drawn not in CLASSES or rng.random() < 0.1:
@@ -232,7 +238,9 @@ MARKED: dict[
 
 
 def backdrop(rng: np.random.Generator, setting: str, size: int) -> np.ndarray:
-    """Sky gradient, ground and the marks peculiar to a setting: (size, size, 3) float64 in 0..255."""
+    """Sky gradient, ground and the marks peculiar to a setting: (size, size, 3) float64 in
+    0..255.
+    """
     above, low, ground, mark, horizon = (np.array(value, float) for value in BACKDROPS[setting])
     y, x = (np.arange(size) + 0.5)[:, None] / size, (np.arange(size) + 0.5)[None] / size
     level = horizon + between(rng, -0.12, 0.12)
@@ -261,7 +269,9 @@ def backdrop(rng: np.random.Generator, setting: str, size: int) -> np.ndarray:
 
 
 def put(rng: np.random.Generator, canvas: np.ndarray, thing: Thing) -> None:
-    """Paint a thing over the canvas, its edge and its texture averaged over SUB x SUB points a pixel."""
+    """Paint a thing over the canvas, its edge and its texture averaged over SUB x SUB points a
+    pixel.
+    """
     size = len(canvas)
     cos, sin = turn(between(rng, -0.35, 0.35))
     stripes, phase = between(rng, 2.3, 3.2), rng.random()
@@ -341,7 +351,9 @@ def dress(rng: np.random.Generator, tag: str) -> str:
 
 
 def merged(rng: np.random.Generator, named: list[str], language: int) -> str | None:
-    """#redcircle: a colour run into a shape or a setting; never a texture: that would name a target class."""
+    """#redcircle: a colour run into a shape or a setting; never a texture: that would name a
+    target class.
+    """
     colours, nouns = (
         [n for n in named if n in COLOURS],
         [n for n in named if n in SHAPES or n in SETTINGS],
@@ -372,7 +384,10 @@ def hashtags(rng: np.random.Generator, seen: list[str], user: User) -> list[str]
 
 
 def synonyms() -> dict[str, str]:
-    """What a curator who reads no Russian would know: tag to canonical tag; misspelt and merged words are not in it."""
+    """What a curator who reads no Russian would know: tag to canonical tag.
+
+    Misspelt and merged words are not in it.
+    """
     return {
         form.casefold(): name
         for name, languages in FORMS.items()
@@ -427,7 +442,9 @@ def reported(records: Iterable, total: int, what: str, progress: Progressed | No
 
 
 def is_sample(folder: Path) -> bool:
-    """Whether there is nothing yet, or nothing but stores drawn here (a killed draw may have left parts of them)."""
+    """Whether there is nothing yet, or nothing but stores drawn here (a killed draw may have
+    left parts of them).
+    """
     stores = folder / "posts", folder / "targets" / "scenes"
     homes = {
         *stores,
@@ -457,10 +474,11 @@ def draw(
     size: int = 32,
     progress: Progressed | None = None,
 ) -> None:
-    """Draws posts/ and targets/scenes/ (train, val, test images a class) of size x size JPEGs into a folder.
+    """Draws posts/ and targets/scenes/ (train, val, test images a class) of size x size JPEGs
+    into a folder.
 
-    The same arguments give the same bytes; more posts or labels begin with the same ones. ValueError where the folder
-    holds anything but an earlier sample, which is replaced.
+    The same arguments give the same bytes; more posts or labels begin with the same ones.
+    ValueError where the folder holds anything but an earlier sample, which is replaced.
     """
     if not is_sample(folder):
         raise ValueError(

@@ -1,4 +1,6 @@
-"""Which posts are duplicates of other posts, or of images of the target sets, and which of them go."""
+"""Which posts are duplicates of other posts, or of images of the target sets, and which of them
+go.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -25,7 +27,10 @@ PAIRS = pa.schema(
 
 
 class Dropped(NamedTuple):
-    """Posts (rows) that go as duplicates of other posts, or of images of a target set; all pairs, as a table too."""
+    """Posts (rows) that go as duplicates of other posts, or of images of a target set.
+
+    All pairs, as a table too.
+    """
 
     of_posts: np.ndarray
     of_targets: dict[str, np.ndarray]
@@ -41,7 +46,10 @@ class Dropped(NamedTuple):
 def duplicated(
     posts: Store, targets: list[Store], policy: str, keep: np.ndarray, show: Callable
 ) -> Dropped:
-    """Searches the posts to `keep` for each other and for the images of the target sets; "drop" says which ones go."""
+    """Searches the posts to `keep` for each other and for the images of the target sets.
+
+    "drop" says which ones go.
+    """
     found: dict[str, Twins] = {}
     of_targets: dict[str, np.ndarray] = {}
     kept = keep.copy()

@@ -1,9 +1,10 @@
 """All pairs of codes that differ in few bits, without comparing every pair.
 
-Pigeonhole, as in multi-index hashing (Norouzi, Punjani, Fleet 2012, "Fast Search in Hamming Space with Multi-Index
-Hashing", arXiv 1307.2982): cut a code into radius + k blocks; two codes within the radius agree in at least k of them.
-So for every choice of k blocks the codes are sorted by those, and compared where they are equal. Nothing is missed but
-where more codes than `crowd` agree: then each is compared with so many of them only, and the report says so.
+Pigeonhole, as in multi-index hashing (Norouzi, Punjani, Fleet 2012, "Fast Search in Hamming Space
+with Multi-Index Hashing", arXiv 1307.2982): cut a code into radius + k blocks; two codes within the
+radius agree in at least k of them. So for every choice of k blocks the codes are sorted by those,
+and compared where they are equal. Nothing is missed but where more codes than `crowd` agree: then
+each is compared with so many of them only, and the report says so.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-RADIUS = 12  # of 128 bits: JPEG of quality 20 and half the size stay below; of 450 million unlike pairs one has 20
+# of 128 bits: JPEG of quality 20 and half the size stay below; of 450 million unlike pairs one has
+# 20
+RADIUS = 12
 CROWD = 256  # codes that agree by chance in the chosen blocks are kept below an eighth of a crowd
 PENDING = 1 << 20  # pairs found again and again, before repetitions are dropped
 SORTED = 12  # comparisons that take as long as sorting one code
@@ -23,10 +26,13 @@ ODD = np.array(
 
 
 class Near(NamedTuple):
-    """Pairs (m, 2) and the bits in which they differ (m,); equal codes beyond a crowd, and comparisons left out.
+    """Pairs (m, 2) and the bits in which they differ (m,).
 
-    `crowds` is (c, 2): the first index that has a code of more than CROWD images, and their number; such images pair
-    with the first of them only. `skipped` counts the comparisons left out among codes that are alike, but not equal.
+    Equal codes beyond a crowd, and comparisons left out.
+
+    `crowds` is (c, 2): the first index that has a code of more than CROWD images, and their number;
+    such images pair with the first of them only. `skipped` counts the comparisons left out among
+    codes that are alike, but not equal.
     """
 
     pairs: np.ndarray
@@ -36,7 +42,9 @@ class Near(NamedTuple):
 
 
 class _Runs(NamedTuple):
-    """Codes without repetition, uint64 (u, words), and who has them: order[starts[i] : starts[i] + sizes[i]]."""
+    """Codes without repetition, uint64 (u, words), and who has them: order[starts[i] : starts[i]
+    + sizes[i]].
+    """
 
     codes: np.ndarray
     order: np.ndarray
@@ -45,7 +53,9 @@ class _Runs(NamedTuple):
 
 
 def near(a: np.ndarray, b: np.ndarray | None = None, radius: int = RADIUS) -> Near:
-    """Pairs within one set of codes, uint64 (n, words), i < j, or between two, that differ in at most `radius` bits."""
+    """Pairs within one set of codes, uint64 (n, words), i < j, or between two, that differ in at
+    most `radius` bits.
+    """
     left = _runs(a)
     right = left if b is None else _runs(b)
     pairs, skipped = _alike(left.codes, None if b is None else right.codes, radius)
@@ -72,7 +82,10 @@ def _runs(codes: np.ndarray) -> _Runs:
 
 
 def _packed(i: np.ndarray, j: np.ndarray, same: bool) -> np.ndarray:
-    """Pairs as one uint64 each, which sort by i, then by j; within the same set the smaller index is i, and i != j."""
+    """Pairs as one uint64 each, which sort by i, then by j.
+
+    Within the same set the smaller index is i, and i != j.
+    """
     if same:
         i, j = np.minimum(i, j)[i != j], np.maximum(i, j)[i != j]
     return (i.astype(np.uint64) << np.uint64(32)) | j.astype(np.uint64)
@@ -83,7 +96,9 @@ def _unpacked(pairs: np.ndarray) -> np.ndarray:
 
 
 def _members(left: _Runs, right: _Runs, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of codes become pairs of images: all, or where those are more than CROWD, each with the first other one."""
+    """Pairs of codes become pairs of images: all, or where those are more than CROWD, each with
+    the first other one.
+    """
     (i, j), found = pairs.T, []
     products = left.sizes[i] * right.sizes[j]
     few = products <= CROWD
@@ -106,7 +121,9 @@ def _expand(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _plan(bits: int, n: int, m: int, radius: int) -> tuple[int, float]:
-    """(k, codes that agree by chance in k of radius + k blocks): the k of the least work for n codes against m."""
+    """(k, codes that agree by chance in k of radius + k blocks): the k of the least work for n
+    codes against m.
+    """
 
     def work(k: int) -> tuple[float, float]:
         alike = n / 2 ** (bits * k / (radius + k))
@@ -118,7 +135,10 @@ def _plan(bits: int, n: int, m: int, radius: int) -> tuple[int, float]:
 
 
 def _masks(words: int, blocks: int, agree: int) -> Iterator[np.ndarray]:
-    """uint64 (words,) with the bits of `agree` of the blocks set; a block takes every so-many-th bit."""
+    """uint64 (words,) with the bits of `agree` of the blocks set.
+
+    A block takes every so-many-th bit.
+    """
     block = np.arange(64 * words) % blocks
     for chosen in combinations(range(blocks), agree):
         yield np.packbits(np.isin(block, chosen)).view(np.uint64)
@@ -127,7 +147,9 @@ def _masks(words: int, blocks: int, agree: int) -> Iterator[np.ndarray]:
 def _sorted(
     words: list[np.ndarray], mask: np.ndarray, low: np.uint64
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Keys of the masked codes in order, and whose they are; equal codes have equal keys, others hardly ever.
+    """Keys of the masked codes in order, and whose they are.
+
+    Equal codes have equal keys, others hardly ever.
 
     Key and index share one word, with `low` bits for the index: that sorts faster than an argsort.
     """
@@ -139,7 +161,9 @@ def _sorted(
 
 
 def _alike(a: np.ndarray, b: np.ndarray | None, radius: int) -> tuple[np.ndarray, int]:
-    """Pairs (m, 2) of unrepeated codes within the radius, and the number of comparisons left out."""
+    """Pairs (m, 2) of unrepeated codes within the radius, and the number of comparisons left
+    out.
+    """
     words_a = list(np.ascontiguousarray(a.T))
     words_b = words_a if b is None else list(np.ascontiguousarray(b.T))
     agree, chance = _plan(64 * len(words_a), len(a), len(words_b[0]), radius)
@@ -167,9 +191,11 @@ def _compared(
     radius: int,
     crowd: int,
 ) -> tuple[list[tuple[np.ndarray, np.ndarray]], int]:
-    """Rows of a and b of equal key that are within the radius, both sorted by key, and the comparisons left out.
+    """Rows of a and b of equal key that are within the radius, both sorted by key, and the
+    comparisons left out.
 
-    start[j] is the first row of a to compare with row j of b; then come the ones after it, while their key is equal.
+    start[j] is the first row of a to compare with row j of b; then come the ones after it, while
+    their key is equal.
     """
     padded = np.append(keys, ~np.uint64(0))  # no key: their top bits are 0
     place, row, hits = start, np.arange(len(start)), []

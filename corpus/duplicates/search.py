@@ -1,8 +1,10 @@
-"""Images that a corpus holds twice, or shares with an evaluation set: equal bytes, like hashes, like features.
+"""Images that a corpus holds twice, or shares with an evaluation set: equal bytes, like hashes,
+like features.
 
-After Mahajan et al. 2018 (arXiv 1805.00932), where candidates are the k = 21 nearest neighbours by deep features and
-every duplicated test image then counts as wrong; hashes find plain copies for far less. Candidates are checked in their
-pixels by corpus.duplicates.overlap. A pair is (index in a, index in b), or within one set (smaller, larger index).
+After Mahajan et al. 2018 (arXiv 1805.00932), where candidates are the k = 21 nearest neighbours by
+deep features and every duplicated test image then counts as wrong; hashes find plain copies for far
+less. Candidates are checked in their pixels by corpus.duplicates.overlap. A pair is (index in a,
+index in b), or within one set (smaller, larger index).
 """
 
 from typing import NamedTuple
@@ -18,14 +20,19 @@ NEIGHBOURS = 21  # Mahajan et al. 2018
 
 
 class Groups(NamedTuple):
-    """`first` (n,): the smallest index of each image's group, itself where it has no duplicate; `drop`: all others."""
+    """`first` (n,): the smallest index of each image's group, itself where it has no duplicate.
+
+    `drop`: all others.
+    """
 
     first: np.ndarray
     drop: np.ndarray
 
 
 def exact(a: np.ndarray, b: np.ndarray | None = None) -> np.ndarray:
-    """Pairs (m, 2) of equal SHA-256 digests, uint8 (n, 32): each image with the first of a that has its bytes."""
+    """Pairs (m, 2) of equal SHA-256 digests, uint8 (n, 32): each image with the first of a that
+    has its bytes.
+    """
     rows = np.ascontiguousarray(a if b is None else np.concatenate([a, b])).view(np.uint64)
     order = np.lexsort(rows.T)  # stable: the first of equal ones comes first
     new = np.ones(len(order), bool)
@@ -38,7 +45,9 @@ def exact(a: np.ndarray, b: np.ndarray | None = None) -> np.ndarray:
 
 
 def groups(n: int, pairs: np.ndarray) -> Groups:
-    """What to keep of n images with duplicates `pairs` (m, 2): of images joined by any chain of pairs, the first."""
+    """What to keep of n images with duplicates `pairs` (m, 2): of images joined by any chain of
+    pairs, the first.
+    """
     links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), (n, n))
     group = connected_components(links, directed=False)[1]
     first = np.unique(group, return_index=True)[1][group]
@@ -48,9 +57,11 @@ def groups(n: int, pairs: np.ndarray) -> Groups:
 def knn(
     a: Tensor, b: Tensor, k: int = NEIGHBOURS, rows: int = 1024, columns: int = 1 << 18
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k rows of a (n, d) nearest to each of b (m, d) by cosine, nearest first: indices and similarities (m, k).
+    """The k rows of a (n, d) nearest to each of b (m, d) by cosine, nearest first: indices and
+    similarities (m, k).
 
-    Block by block, so that a may be in memory where the similarities are not. Fewer than k where a is shorter.
+    Block by block, so that a may be in memory where the similarities are not. Fewer than k where a
+    is shorter.
     """
     where = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     found = [
@@ -76,7 +87,9 @@ def _nearest(a: Tensor, queries: Tensor, k: int, columns: int) -> tuple[Tensor, 
 def neighbour_pairs(
     indices: np.ndarray, similarities: np.ndarray, least: float, same: bool = False
 ) -> np.ndarray:
-    """Candidate pairs (m, 2) of `knn`'s answer that are at least so similar; `same`: a and b are one set."""
+    """Candidate pairs (m, 2) of `knn`'s answer that are at least so similar; `same`: a and b are
+    one set.
+    """
     queries, places = np.nonzero(similarities >= least)
     pairs = np.stack([indices[queries, places], queries], 1)
     if same:

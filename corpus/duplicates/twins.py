@@ -1,6 +1,7 @@
 """Duplicates between stores, by equal bytes and by like fingerprints whose pixels agree.
 
-Mahajan et al. 2018 (arXiv 1805.00932) search the corpus for the images of the evaluation sets; candidates are checked.
+Mahajan et al. 2018 (arXiv 1805.00932) search the corpus for the images of the evaluation sets;
+candidates are checked.
 """
 
 from typing import NamedTuple
@@ -18,7 +19,9 @@ GREY = 3  # of 256: mean distance from grey below which an image has no colours
 
 
 class Twins(NamedTuple):
-    """Duplicate pairs (m, 2) of rows, how each was found, and the bits in which the fingerprints differ."""
+    """Duplicate pairs (m, 2) of rows, how each was found, and the bits in which the fingerprints
+    differ.
+    """
 
     pairs: np.ndarray
     kinds: np.ndarray
@@ -57,7 +60,10 @@ def _alike(
 
 
 def _tints(side: Side, rows: np.ndarray) -> np.ndarray:
-    """Mean of each channel less their mean, (n, 3): brightness leaves it as it is; NaN for an image without colours."""
+    """Mean of each channel less their mean, (n, 3): brightness leaves it as it is.
+
+    NaN for an image without colours.
+    """
     tints = np.empty((len(rows), 3))
     for i, row in enumerate(rows.tolist()):
         pixels = side.pixels(np.array([row]))[0].astype(np.float32)  # one by one: there may be many
@@ -67,7 +73,9 @@ def _tints(side: Side, rows: np.ndarray) -> np.ndarray:
 
 
 def _same_colours(a: Side, b: Side, pairs: np.ndarray) -> np.ndarray:
-    """Whether pairs agree in colour too, or one is grey: a shop's shoe in red is not the same one in blue."""
+    """Whether pairs agree in colour too, or one is grey: a shop's shoe in red is not the same
+    one in blue.
+    """
     apart = np.abs(_tints(a, pairs[:, 0]) - _tints(b, pairs[:, 1])).max(1)
     return ~(apart > TINT)
 

@@ -1,4 +1,6 @@
-"""Nouns out of GWN-LMF XML, the format of Open English WordNet (globalwordnet.github.io/schemas), read as a stream."""
+"""Nouns out of GWN-LMF XML, the format of Open English WordNet
+(globalwordnet.github.io/schemas), read as a stream.
+"""
 
 import gzip
 from pathlib import Path
@@ -9,7 +11,9 @@ BLOCK = 1 << 20
 
 
 class Nouns:
-    """What the parser has met: synsets (id, lemmas, gloss), senses (lemma, rank, synset id), (plural, noun) pairs."""
+    """What the parser has met: synsets (id, lemmas, gloss), senses (lemma, rank, synset id),
+    (plural, noun) pairs.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -22,7 +26,10 @@ class Nouns:
         self._inside = False  # a definition
 
     def parser(self) -> expat.XMLParserType:
-        """A parser that reports to this object. It opens no other file and refuses entity declarations."""
+        """A parser that reports to this object.
+
+        It opens no other file and refuses entity declarations.
+        """
         parser = expat.ParserCreate()
         parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
         parser.CharacterDataHandler, parser.EntityDeclHandler = self._text, self._entity
@@ -69,7 +76,10 @@ class Nouns:
 
 
 def read_nouns(path: Path) -> Nouns:
-    """The nouns of an .xml or .xml.gz file. ValueError for other XML, a sense without synset, or too many bytes."""
+    """The nouns of an .xml or .xml.gz file.
+
+    ValueError for other XML, a sense without synset, or too many bytes.
+    """
     nouns, size = Nouns(path), 0
     parser = nouns.parser()
     with path.open("rb") as raw:

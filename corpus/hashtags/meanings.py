@@ -11,7 +11,9 @@ Key = tuple[int, ...] | str
 
 
 class Meaning(NamedTuple):
-    """The rule that decided a form, its classes, each with a form that may name it, and the forms the rule led to."""
+    """The rule that decided a form, its classes, each with a form that may name it, and the
+    forms the rule led to.
+    """
 
     rule: str
     classes: tuple[tuple[Key, str], ...]
@@ -46,9 +48,12 @@ def labels(
     wordnet: WordNet | None,
     apart: bool,
 ) -> tuple[dict[Key, str], dict[str, tuple[int, ...]]]:
-    """(name of each class of synsets, synsets of each name): its most frequent form; if none was typed, a word's part.
+    """(name of each class of synsets, synsets of each name): its most frequent form.
 
-    `apart`: a form may be in several classes; those that no form tells apart are one, the others get the synset's id.
+    If none was typed, a word's part.
+
+    `apart`: a form may be in several classes; those that no form tells apart are one, the others
+    get the synset's id.
     """
     direct, parts = defaultdict(Counter), defaultdict(Counter)
     for form, n, meaning in zip(forms, posts, meanings, strict=True):

@@ -1,4 +1,5 @@
-"""What a rare hashtag that nothing knows may stand for: several known words typed as one, or a known word misspelt.
+"""What a rare hashtag that nothing knows may stand for: several known words typed as one, or a
+known word misspelt.
 
 Ours, not from a paper: Mahajan et al. 2018 drop such tags.
 """
@@ -13,7 +14,8 @@ SHORTEST = (
     5  # letters of a word that is repaired: shorter ones have too many real words one edit away
 )
 RATIO = 10  # a misspelling is at least this many times rarer than the word it stands for
-WORD = 100  # a form that English text has at most this many times rarer than the other is a word of its own
+# a form that English text has at most this many times rarer than the other is a word of its own
+WORD = 100
 PART = 3  # letters of each word of a merged one
 COMPOUND = 4  # words of the longest compound that is looked up
 LANGUAGES = (
@@ -41,7 +43,9 @@ FUNCTION_WORDS = (
 
 
 def units(words: Sequence[str], known: Callable[[str], bool]) -> tuple[str, ...]:
-    """The known compounds and words that make up the words of a tag, longest compounds first; () if one is unknown.
+    """The known compounds and words that make up the words of a tag, longest compounds first.
+
+    () if one is unknown.
 
     Function words and numbers are left out; what is left must hold half of the letters.
     """
@@ -70,13 +74,17 @@ def foreign() -> frozenset[str]:
 
 
 def is_word(form: str, other: str) -> bool:
-    """Whether a form is a word itself rather than `other` misspelt: as usual in English, or common elsewhere."""
+    """Whether a form is a word itself rather than `other` misspelt: as usual in English, or
+    common elsewhere.
+    """
     shares = frequencies()
     return WORD * shares.get(form, 0.0) > shares.get(other, 0.0) or form in foreign()
 
 
 class Speller:
-    """`sunest` -> sunset: the most frequent form one edit away (Damerau 1964: insert, drop, change, swap)."""
+    """`sunest` -> sunset: the most frequent form one edit away (Damerau 1964: insert, drop,
+    change, swap).
+    """
 
     def __init__(self, posts: Mapping[str, int]):
         self._posts = {form: n for form, n in posts.items() if len(form) >= SHORTEST and n >= RATIO}
@@ -88,7 +96,10 @@ class Speller:
                 self._near[shorter].append(form)
 
     def __call__(self, form: str, posts: int) -> str:
-        """The word that a form of that many posts is likely to mean; "" for none. A plural is no misspelling."""
+        """The word that a form of that many posts is likely to mean; "" for none.
+
+        A plural is no misspelling.
+        """
         if len(form) < SHORTEST or form in self._posts:
             return ""
         near = {other for shorter in dropped(form) for other in self._near.get(shorter, ())}

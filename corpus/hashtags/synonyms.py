@@ -1,4 +1,6 @@
-"""The mapping table of synonyms and languages: the user's, and a small one of ours for want of a WordNet."""
+"""The mapping table of synonyms and languages: the user's, and a small one of ours for want of a
+WordNet.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +13,10 @@ EVERYDAY = Path(__file__).with_name(
 
 
 def read_synonyms(path: Path) -> dict[str, str]:
-    """The table `tag<TAB>canonical`, normalised, chains followed; ValueError for a second sense or a ring."""
+    """The table `tag<TAB>canonical`, normalised, chains followed.
+
+    ValueError for a second sense or a ring.
+    """
     table: dict[str, str] = {}
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

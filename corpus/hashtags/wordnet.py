@@ -1,10 +1,11 @@
 """Nouns of a WordNet file the user names, found by the letters of a hashtag.
 
-Three formats: Princeton's database files, wndb(5WN) (`data.noun`, or the `dict` folder with index.noun and noun.exc);
-Open English WordNet as GWN-LMF XML (.xml, .xml.gz); a tab-separated table with the columns synset and members, and
-pwn30_wnid where known. A hashtag finds every synset with a lemma of the same letters: #brownbear finds `brown bear`,
-which is matching each way to put blanks into it (Mahajan et al. 2018, section 2.1). Plurals by the noun rules of
-morphy(7WN) and the file's own exceptions.
+Three formats: Princeton's database files, wndb(5WN) (`data.noun`, or the `dict` folder with
+index.noun and noun.exc); Open English WordNet as GWN-LMF XML (.xml, .xml.gz); a tab-separated table
+with the columns synset and members, and pwn30_wnid where known. A hashtag finds every synset with a
+lemma of the same letters: #brownbear finds `brown bear`, which is matching each way to put blanks
+into it (Mahajan et al. 2018, section 2.1). Plurals by the noun rules of morphy(7WN) and the file's
+own exceptions.
 """
 
 import csv
@@ -40,7 +41,9 @@ FORMATS = "Princeton's data.noun (or its dict folder), GWN-LMF XML (.xml, .xml.g
 
 
 class Synset(NamedTuple):
-    """One meaning: its id in the file (ImageNet's wnid n02132136 where the file tells it), lemmas, definition."""
+    """One meaning: its id in the file (ImageNet's wnid n02132136 where the file tells it),
+    lemmas, definition.
+    """
 
     id: str
     lemmas: tuple[str, ...]
@@ -50,8 +53,8 @@ class Synset(NamedTuple):
 class WordNet:
     """Noun synsets, found by the letters of their lemmas.
 
-    `senses` gives (lemma, number of the sense, number of the synset) or is None where the file has no sense order:
-    then a tag's synsets come in the file's order, and `ordered` is False.
+    `senses` gives (lemma, number of the sense, number of the synset) or is None where the file has
+    no sense order: then a tag's synsets come in the file's order, and `ordered` is False.
     """
 
     def __init__(
@@ -80,7 +83,10 @@ class WordNet:
         return tag in self._found
 
     def find(self, tag: str) -> tuple[int, ...]:
-        """Numbers of the synsets that the letters of a normalised tag name, first sense first; () if none."""
+        """Numbers of the synsets that the letters of a normalised tag name, first sense first.
+
+        () if none.
+        """
         return self._found.get(tag, ())
 
     def singular(self, tag: str) -> str | None:
@@ -101,7 +107,10 @@ class WordNet:
 
 
 def read_wordnet(path: str | Path) -> WordNet:
-    """The nouns of a file or folder in one of the FORMATS; ValueError with cause and fix if it is none, or damaged."""
+    """The nouns of a file or folder in one of the FORMATS.
+
+    ValueError with cause and fix if it is none, or damaged.
+    """
     path = Path(path)
     if path.is_dir():
         nouns = [
@@ -146,7 +155,9 @@ def _reader(head: bytes, path: Path) -> Callable[[Path], WordNet]:
 
 
 def _wndb(path: Path) -> WordNet:
-    """data.noun, with the sense order of index.noun and the plurals of noun.exc if they lie beside it."""
+    """data.noun, with the sense order of index.noun and the plurals of noun.exc if they lie
+    beside it.
+    """
     synsets, number = [], {}
     for row, line in _lines(path):
         fields, _, gloss = line.partition(" | ")

@@ -1,10 +1,11 @@
 """Words of a merged hashtag: `#GoldenRetriever`, `#goldenretriever` -> golden, retriever.
 
-A unigram language model over the English frequencies of the library wordfreq, decoded exactly by dynamic programming
-(Viterbi 1967). A split's score is a sum over its words and cuts; the weights in words.json are fitted on gold splits as
-a log-linear model by `python -m benchmarks.words --fit`. They know a word's frequency and length, words nobody knows,
-digits (#2k17, #mgp2010), which words begin and end a tag, and the case that was typed: a cut in #USAToday is cheap
-before T, dear before o. The features are ours.
+A unigram language model over the English frequencies of the library wordfreq, decoded exactly by
+dynamic programming (Viterbi 1967). A split's score is a sum over its words and cuts; the weights in
+words.json are fitted on gold splits as a log-linear model by `python -m benchmarks.words --fit`.
+They know a word's frequency and length, words nobody knows, digits (#2k17, #mgp2010), which words
+begin and end a tag, and the case that was typed: a cut in #USAToday is cheap before T, dear before
+o. The features are ours.
 """
 
 import json
@@ -28,7 +29,8 @@ CLASSES = (
     -6.8,
 )  # log10 of the frequencies between the, home, guitar, retriever, rarer ones
 SIZES = (2, 3, 4, 5, 6, 8, 10, 13)  # letters at which the next class of lengths begins
-STEM = 5  # letters that tell how long a known word can get: looking up all longer ones took most of the time
+# letters that tell how long a known word can get: looking up all longer ones took most of the time
+STEM = 5
 _ASCII_GAPS = re.compile(r"[^0-9A-Za-z]+")
 Features = list[tuple[str, float]]
 
@@ -47,7 +49,10 @@ def frequencies() -> dict[str, float]:
 
 
 def word_features(word: str, share: float | None) -> tuple[str, Features]:
-    """(its class, its features) for a word of that share of all words, None if unknown; by length, not by letters."""
+    """(its class, its features) for a word of that share of all words, None if unknown.
+
+    By length, not by letters.
+    """
     size = bisect(SIZES, len(word))
     if word.isdigit():
         return "digits", [("digits", 1), (f"digits {min(len(word), 5)}", 1)]
@@ -78,7 +83,9 @@ def case(chunk: str) -> str:
 
 
 def cut_feature(chunk: str, at: int, case: str) -> str | None:
-    """The name of the cut before chunk[at]; None where no word can end: within a number, around the k of 2k17."""
+    """The name of the cut before chunk[at]; None where no word can end: within a number, around
+    the k of 2k17.
+    """
     left, right = chunk[at - 1], chunk[at]
     if left.isdigit() or right.isdigit():
         within = right.isdigit() and (left.isdigit() or chunk[at - 2 : at - 1].isdigit())
@@ -92,7 +99,9 @@ def cut_feature(chunk: str, at: int, case: str) -> str | None:
 
 
 def chunks(tag: str) -> Iterator[tuple[str, str]]:
-    """(as typed, normalised) runs of letters and digits, of equal length: other signs but apostrophes part words."""
+    """(as typed, normalised) runs of letters and digits, of equal length: other signs but
+    apostrophes part words.
+    """
     text = composed(tag).replace("'", "").replace("\u2019", "")
     if not text.isascii():
         signs = (c if kept(c) else "" if unicodedata.category(c) == "Cf" else " " for c in text)
@@ -106,7 +115,10 @@ def chunks(tag: str) -> Iterator[tuple[str, str]]:
 
 
 class Splitter:
-    """`splitter(tag)`: the words of one tag as typed; `extra` adds words with their share of all words."""
+    """`splitter(tag)`: the words of one tag as typed.
+
+    `extra` adds words with their share of all words.
+    """
 
     def __init__(
         self, extra: Mapping[str, float] | None = None, weights: Mapping[str, float] | None = None
@@ -142,7 +154,9 @@ class Splitter:
         )
 
     def _words(self, typed: str, low: str) -> list[str]:
-        """The best split of one chunk: best[j] is the best score of its first j letters, back[j] where a word began."""
+        """The best split of one chunk: best[j] is the best score of its first j letters, back[j]
+        where a word began.
+        """
         size, manner = len(low), case(typed)
         best, back = [0.0] + [-math.inf] * size, [0] * (size + 1)
         known, unknown, plain = self._known.get, self._unknown, low.isalpha()

@@ -1,10 +1,11 @@
 """A perceptual hash: 128 bits that rescaling, recompression and loss of colour hardly change.
 
-The signs of the low frequencies of the luminance's cosine transform, a descendant of Zauner 2010, "Implementation and
-Benchmarking of Perceptual Image Hash Functions", section 3.2.1 (pHash). Ours: the cosines are integrated over each
-pixel of the image's own grid instead of the image being resampled first, the 128 lowest frequencies are taken in all
-directions, and the threshold is 0, so that a mirrored image has the same bits but for known ones that are inverted.
-All sums are of integers below 2**53, exact in float64: the same pixels give the same code on every machine.
+The signs of the low frequencies of the luminance's cosine transform, a descendant of Zauner 2010,
+"Implementation and Benchmarking of Perceptual Image Hash Functions", section 3.2.1 (pHash). Ours:
+the cosines are integrated over each pixel of the image's own grid instead of the image being
+resampled first, the 128 lowest frequencies are taken in all directions, and the threshold is 0, so
+that a mirrored image has the same bits but for known ones that are inverted. All sums are of
+integers below 2**53, exact in float64: the same pixels give the same code on every machine.
 """
 
 from functools import lru_cache
@@ -19,7 +20,9 @@ SCALE = 2**17  # of the integrals: luminance below 2**16, two rounds of sums bel
 
 
 def _lowest() -> np.ndarray:
-    """Flat indices of the `BITS` lowest frequencies of a SIDE x SIDE transform but the mean, lowest first."""
+    """Flat indices of the `BITS` lowest frequencies of a SIDE x SIDE transform but the mean,
+    lowest first.
+    """
     v, u = np.mgrid[:SIDE, :SIDE]
     return np.lexsort((u.ravel(), (u * u + v * v).ravel()))[1 : BITS + 1]
 
@@ -38,7 +41,10 @@ def _cosines(n: int) -> np.ndarray:
 
 
 def fingerprint(pixels: np.ndarray) -> np.ndarray:
-    """uint64 (2,) of an RGB image, uint8 (h, w, 3); compare codes by the bits that differ. A flat image has code 0."""
+    """uint64 (2,) of an RGB image, uint8 (h, w, 3); compare codes by the bits that differ.
+
+    A flat image has code 0.
+    """
     assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3, (
         pixels.dtype,
         pixels.shape,

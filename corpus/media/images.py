@@ -1,7 +1,10 @@
-"""Image bytes of strangers in, RGB pixels out: bounds are checked before decoding; squared for training.
+"""Image bytes of strangers in, RGB pixels out: bounds are checked before decoding.
 
-JPEGs are decoded by libjpeg-turbo through simplejpeg (exact IDCT, smooth upsampling: Pillow's pixels, bit for bit), all
-else by Pillow. Of an animation the first frame counts; colour profiles and text are ignored, whatever their size.
+Squared for training.
+
+JPEGs are decoded by libjpeg-turbo through simplejpeg (exact IDCT, smooth upsampling: Pillow's
+pixels, bit for bit), all else by Pillow. Of an animation the first frame counts; colour profiles
+and text are ignored, whatever their size.
 """
 
 from io import BytesIO
@@ -34,7 +37,10 @@ TURNS |= {5: TURN.TRANSPOSE, 6: TURN.ROTATE_270, 7: TURN.TRANSVERSE, 8: TURN.ROT
 
 
 class BadImage(ValueError):
-    """No image that can be used. `kind`, one of KINDS, is the reason to count by; the message says more."""
+    """No image that can be used.
+
+    `kind`, one of KINDS, is the reason to count by; the message says more.
+    """
 
     def __init__(self, kind: str, detail: str):
         super().__init__(kind, detail)
@@ -46,7 +52,9 @@ class BadImage(ValueError):
 
 
 class Picture(NamedTuple):
-    """Upright RGB pixels, uint8 (h, w, 3); size (upright) and format of the bytes; `plain`: an upright RGB JPEG."""
+    """Upright RGB pixels, uint8 (h, w, 3); size (upright) and format of the bytes; `plain`: an
+    upright RGB JPEG.
+    """
 
     pixels: np.ndarray
     width: int
@@ -56,7 +64,8 @@ class Picture(NamedTuple):
 
 
 def checked(data: bytes, least: int = 0) -> Picture:
-    """Decodes one image whole; with `least`, a JPEG comes reduced to 1/2, 1/4 or 1/8 while both sides stay >= `least`.
+    """Decodes one image whole; with `least`, a JPEG comes reduced to 1/2, 1/4 or 1/8 while both
+    sides stay >= `least`.
 
     Raises BadImage for bytes that are empty, no image, truncated, damaged or out of bounds.
     """
@@ -95,7 +104,9 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _jpeg(data: bytes, least: int) -> Picture | None:
-    """A JPEG in colours or grey; None where Pillow is to judge: CMYK, and what libjpeg-turbo says of a header."""
+    """A JPEG in colours or grey; None where Pillow is to judge: CMYK, and what libjpeg-turbo
+    says of a header.
+    """
     try:
         height, width, space, _ = decode_jpeg_header(data)
     except ValueError:
@@ -189,7 +200,10 @@ def open_image(data: bytes, least: int = 0) -> Image.Image:
 
 
 def square(data: bytes, size: int, quality: int = 92) -> bytes:
-    """The centre square scaled to size x size as JPEG; the very same bytes if they are that already."""
+    """The centre square scaled to size x size as JPEG.
+
+    The very same bytes if they are that already.
+    """
     picture = checked(data, least=2 * size)
     if picture.plain and (picture.width, picture.height) == (size, size):
         return data
@@ -213,5 +227,8 @@ def squared(pixels: np.ndarray, size: int, quality: int = 92) -> bytes:
 
 
 def decode(data: bytes, out: np.ndarray | None = None) -> np.ndarray:
-    """uint8 pixels (h, w, 3) of a trusted RGB JPEG as stored, into `out` if given. ValueError for damaged bytes."""
+    """uint8 pixels (h, w, 3) of a trusted RGB JPEG as stored, into `out` if given.
+
+    ValueError for damaged bytes.
+    """
     return decode_jpeg(data, buffer=out)

@@ -1,4 +1,5 @@
-"""PNG files without their text and colour profile: Pillow refuses good pixels for the sake of these.
+"""PNG files without their text and colour profile: Pillow refuses good pixels for the sake of
+these.
 
 It unpacks no text or profile beyond 1 MB (its bound against bombs) and takes a larger one for
 damage; generators of images write their whole workflow there. Here they are left out unread.

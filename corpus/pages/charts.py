@@ -1,4 +1,6 @@
-"""Charts as data, and drawn as inline SVG: text stays text, colours follow the page's style sheet."""
+"""Charts as data, and drawn as inline SVG: text stays text, colours follow the page's style
+sheet.
+"""
 
 from dataclasses import dataclass
 
@@ -23,7 +25,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """Series over two axes, both logarithmic if `log`, else from zero; the caption says what to read from it."""
+    """Series over two axes, both logarithmic if `log`, else from zero.
+
+    The caption says what to read from it.
+    """
 
     name: str  # of its PNG
     xlabel: str

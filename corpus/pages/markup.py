@@ -1,4 +1,6 @@
-"""HTML and SVG whose text is escaped by construction: a plain string is text, only `Markup` is taken as it is."""
+"""HTML and SVG whose text is escaped by construction: a plain string is text, only `Markup` is
+taken as it is.
+"""
 
 import base64
 import html
@@ -38,7 +40,10 @@ def join(parts: Iterable[Any], between: str = "") -> Markup:
 
 
 def el(name: str, /, *children: Any, **attributes: Any) -> Markup:
-    """`el("a", "x < y", href="#top", class_="k")`; `_` in an attribute's name is `-`, a value None leaves it out."""
+    """`el("a", "x < y", href="#top", class_="k")`.
+
+    `_` in an attribute's name is `-`, a value None leaves it out.
+    """
     given = {
         key.rstrip("_").replace("_", "-"): value
         for key, value in attributes.items()
@@ -49,7 +54,10 @@ def el(name: str, /, *children: Any, **attributes: Any) -> Markup:
 
 
 def tag(name: str, length: int = 40) -> Markup:
-    """A hashtag or other words of strangers, isolated from the writing direction around it; more of it as tooltip."""
+    """A hashtag or other words of strangers, isolated from the writing direction around it.
+
+    More of it as tooltip.
+    """
     return el("bdi", short(name, length), title=short(name, 400) if len(name) > length else None)
 
 

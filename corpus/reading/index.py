@@ -1,4 +1,6 @@
-"""index.parquet of a shard folder, read one split and few columns at a time, and kept small: ten million rows fit."""
+"""index.parquet of a shard folder, read one split and few columns at a time, and kept small: ten
+million rows fit.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -36,8 +38,10 @@ class IndexWriter:
     def add(
         self, shard: int, keep: np.ndarray, images: pa.Table, ids: np.ndarray, sizes: np.ndarray
     ) -> None:
-        """The images (id, split, offset, size) of one tar that are to `keep`, bool (n,); their targets are flat int32
-        `ids`, `sizes` of each image."""
+        """The images (id, split, offset, size) of one tar that are to `keep`, bool (n,).
+
+        Their targets are flat int32 `ids`, `sizes` of each image.
+        """
         chosen, ends = (
             pa.array(keep),
             np.concatenate([[0], np.cumsum(sizes[keep])]).astype(np.int32),
@@ -77,7 +81,8 @@ class Ids(Sequence[str]):
 
 
 class Targets(Sequence[np.ndarray]):
-    """The int64 class indices of each image, cut out of `flat` when asked for: flat[offsets[i] : offsets[i + 1]].
+    """The int64 class indices of each image, cut out of `flat` when asked for: flat[offsets[i] :
+    offsets[i + 1]].
 
     `flat`: int32, all images' indices one after the other; `offsets`: int64 (images + 1,).
     """
@@ -109,7 +114,9 @@ class Targets(Sequence[np.ndarray]):
 
 
 def read_index(path: Path, split: str, columns: list[str]) -> tuple[dict, pa.Table]:
-    """(what the index says of all images, these columns of one split in its order); other columns are ignored.
+    """(what the index says of all images, these columns of one split in its order).
+
+    Other columns are ignored.
 
     ValueError if the file is missing or damaged, or has no image of that split.
     """

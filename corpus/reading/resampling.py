@@ -1,8 +1,9 @@
 """Rare hashtags seen more often.
 
-Mahajan et al. 2018 (arXiv 1805.00932), section 2.2: image I is in the training list r(I) = max over its tags h of
-phi(t / f(h)) times, f(h) the frequency of h; phi(x) = max(1, sqrt x) "square root", max(1, x) "uniform", 1 "natural";
-t is such that the list has the wanted length; the list is shuffled. Fractions are rounded at random for every list.
+Mahajan et al. 2018 (arXiv 1805.00932), section 2.2: image I is in the training list r(I) = max over
+its tags h of phi(t / f(h)) times, f(h) the frequency of h; phi(x) = max(1, sqrt x) "square root",
+max(1, x) "uniform", 1 "natural"; t is such that the list has the wanted length; the list is
+shuffled. Fractions are rounded at random for every list.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ POWERS = {"natural": 0.0, "sqrt": 0.5, "uniform": 1.0}
 
 
 def rarest_class(ids: np.ndarray, ends: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The class of each image, of flat ids and ends, that the fewest images have; int32 (images,), -1 for none."""
+    """The class of each image, of flat ids and ends, that the fewest images have.
+
+    Int32 (images,), -1 for none.
+    """
     order = np.argsort(-np.asarray(counts), kind="stable")
     rank = np.empty(len(order), np.int32)
     rank[order] = np.arange(len(order))
@@ -33,10 +37,12 @@ def rarest_class(ids: np.ndarray, ends: np.ndarray, counts: np.ndarray) -> np.nd
 def class_factors(
     counts: Sequence[int], images: Sequence[int], rule: str, length: int
 ) -> np.ndarray:
-    """r as float32 (classes,) of an image whose rarest class is c: phi rises, so r(I) hangs on that class alone.
+    """r as float32 (classes,) of an image whose rarest class is c: phi rises, so r(I) hangs on
+    that class alone.
 
-    `counts` are the images per class, `images` those whose rarest class it is; the sum of images * r is `length` under
-    "sqrt" and "uniform". ValueError for an unknown rule or a length below the number of images (r is never below 1).
+    `counts` are the images per class, `images` those whose rarest class it is; the sum of images *
+    r is `length` under "sqrt" and "uniform". ValueError for an unknown rule or a length below the
+    number of images (r is never below 1).
     """
     if rule not in POWERS:
         raise ValueError(f"resampling rule {rule!r} is unknown; choose one of {', '.join(POWERS)}")
@@ -66,19 +72,24 @@ def class_factors(
 def repeat_factors(
     ids: np.ndarray, ends: np.ndarray, counts: Sequence[int], rule: str, length: int
 ) -> np.ndarray:
-    """r(I) as float32 (images,), summing to `length` under "sqrt" and "uniform"; ones under "natural".
+    """r(I) as float32 (images,), summing to `length` under "sqrt" and "uniform".
 
-    Flat class `ids` and the end of each image's, at least one; `counts` are the images per class. ValueError as above.
+    Ones under "natural".
+
+    Flat class `ids` and the end of each image's, at least one; `counts` are the images per class.
+    ValueError as above.
     """
     rarest = rarest_class(ids, ends, counts)
     return class_factors(counts, np.bincount(rarest, minlength=len(counts)), rule, length)[rarest]
 
 
 def epoch_list(repeats: np.ndarray | torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """One shuffled training list, int64: image i is in it floor(r) or ceil(r) times, r(i) on average.
+    """One shuffled training list, int64: image i is in it floor(r) or ceil(r) times, r(i) on
+    average.
 
-    Systematic sampling of the fractions, so that every list is as long as the sum of the factors where that is whole.
-    Needs at most 24 bytes per image at a time, then 16 per entry of the list (below 2^31 of each), and leaves 8.
+    Systematic sampling of the fractions, so that every list is as long as the sum of the factors
+    where that is whole. Needs at most 24 bytes per image at a time, then 16 per entry of the list
+    (below 2^31 of each), and leaves 8.
     """
     import torch
 

@@ -1,8 +1,9 @@
-"""The order in which training reads images: a function of (seed, epoch) alone, dealt out to ranks and workers.
+"""The order in which training reads images: a function of (seed, epoch) alone, dealt out to
+ranks and workers.
 
-An epoch is one list of images, the same for any number of ranks; step s takes the next `batch` images of it, and rank r
-the r-th part of those. So the state of a reader is (epoch, step): a run may go on with other ranks, on the same
-images at each step.
+An epoch is one list of images, the same for any number of ranks; step s takes the next `batch`
+images of it, and rank r the r-th part of those. So the state of a reader is (epoch, step): a run
+may go on with other ranks, on the same images at each step.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +15,9 @@ Lists = Callable[[torch.Generator], Tensor]
 
 
 def seeded(*numbers: int) -> torch.Generator:
-    """A generator that depends on these numbers alone, so that any iteration can be drawn without those before it."""
+    """A generator that depends on these numbers alone, so that any iteration can be drawn
+    without those before it.
+    """
     mixed = 0
     for number in numbers:  # SplitMix64's finaliser, so that neighbouring seeds share nothing
         mixed = (mixed + number + 0x9E3779B97F4A7C15) % 2**64
@@ -27,16 +30,18 @@ def seeded(*numbers: int) -> torch.Generator:
 def blockwise(lists: Lists, block: int, window: int) -> Lists:
     """The same lists, shuffled so that reads stay near each other: for files larger than memory.
 
-    The images in the order of the files are cut into blocks of `block` entries; the blocks are permuted, and each
-    `window` blocks in turn shuffled together. So `window` runs of `block` entries are read at a time, each once.
-    Images that a list holds k times are in k runs through the files, so that repeats lie apart.
+    The images in the order of the files are cut into blocks of `block` entries; the blocks are
+    permuted, and each `window` blocks in turn shuffled together. So `window` runs of `block`
+    entries are read at a time, each once. Images that a list holds k times are in k runs through
+    the files, so that repeats lie apart.
 
-    How random that is: a block's place in the epoch is uniform, any order of a window's entries is equally likely, and
-    the blocks meet in new windows in each epoch. But the entries of a block always lie within window * block of one
-    another, and in a batch much smaller than a window two entries come from one block with probability 1 / window,
-    rather than block / entries. If the files' order says nothing of the images (a hash of their ids), each single batch
-    is a uniform draw all the same; if it does (sorted by class), only a `window` well above the number of images that
-    a batch should mix makes up for it. ValueError unless both are at least 1.
+    How random that is: a block's place in the epoch is uniform, any order of a window's entries is
+    equally likely, and the blocks meet in new windows in each epoch. But the entries of a block
+    always lie within window * block of one another, and in a batch much smaller than a window two
+    entries come from one block with probability 1 / window, rather than block / entries. If the
+    files' order says nothing of the images (a hash of their ids), each single batch is a uniform
+    draw all the same; if it does (sorted by class), only a `window` well above the number of images
+    that a batch should mix makes up for it. ValueError unless both are at least 1.
     """
     if block < 1 or window < 1:
         raise ValueError(
@@ -60,13 +65,16 @@ def blockwise(lists: Lists, block: int, window: int) -> Lists:
 
 
 class Order:
-    """Batches of image indices for one rank of `world`; `lists` draws the whole epoch's list from a generator.
+    """Batches of image indices for one rank of `world`.
 
-    `batch` counts the images of a step over all ranks. The end of a list that fills no batch is left out (`left_over`
-    counts it: it would change the normaliser of the loss); with `drop_last=False` it is a last, smaller step, so that
-    every entry comes exactly once; a rank's part of that may be smaller by one than another's, or empty.
-    A single entry joins the step before, whatever the number of ranks: one image alone has no
-    variance for batch norm to divide by.
+    `lists` draws the whole epoch's list from a generator.
+
+    `batch` counts the images of a step over all ranks. The end of a list that fills no batch is
+    left out (`left_over` counts it: it would change the normaliser of the loss); with
+    `drop_last=False` it is a last, smaller step, so that every entry comes exactly once; a rank's
+    part of that may be smaller by one than another's, or empty. A single entry joins the step
+    before, whatever the number of ranks: one image alone has no variance for batch norm to divide
+    by.
     """
 
     def __init__(
@@ -108,7 +116,9 @@ class Order:
         return len(self.epoch(epoch)) % self.batch if self.drop_last else 0
 
     def part(self, epoch: int, step: int) -> tuple[Tensor, int, int]:
-        """This rank's images at a step, the place of the first of them in the step, and how many all ranks have."""
+        """This rank's images at a step, the place of the first of them in the step, and how many
+        all ranks have.
+        """
         entries, stop = self.epoch(epoch), (step + 1) * self.batch
         if not self.drop_last and len(entries) == stop + 1:
             stop += 1
@@ -123,7 +133,9 @@ class Order:
     def batches(
         self, epoch: int = 0, step: int = 0, worker: int = 0, workers: int = 1
     ) -> Iterator[tuple[int, int, Tensor]]:
-        """(epoch, step, indices) without end, from that state on; workers take an epoch's steps in turn.
+        """(epoch, step, indices) without end, from that state on.
+
+        Workers take an epoch's steps in turn.
 
         ValueError for an epoch without a step.
         """

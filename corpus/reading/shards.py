@@ -1,4 +1,6 @@
-"""Training shards: square JPEGs in tars that webdataset reads too, and index.parquet to reach any of them at once."""
+"""Training shards: square JPEGs in tars that webdataset reads too, and index.parquet to reach
+any of them at once.
+"""
 
 import mmap
 import os
@@ -29,10 +31,13 @@ def _map(folder: Path, shard: int) -> memoryview:
 
 
 class Shards:
-    """One split of a shard folder: `ids`, `names`, `size`, `targets`; pixels by index. Pickles as its arguments.
+    """One split of a shard folder: `ids`, `names`, `size`, `targets`; pixels by index.
 
-    Decoded pixels stay in memory if all of them fit into `cache_mb`; `threads` (default: by size) decode side by side.
-    Else an image costs memory for its place (16 bytes) and its targets only: ids are read when first asked for.
+    Pickles as its arguments.
+
+    Decoded pixels stay in memory if all of them fit into `cache_mb`; `threads` (default: by size)
+    decode side by side. Else an image costs memory for its place (16 bytes) and its targets only:
+    ids are read when first asked for.
     """
 
     def __init__(self, folder: Path, split: str, cache_mb: int = 512, threads: int | None = None):
@@ -45,7 +50,8 @@ class Shards:
         self.threads = threads or (min(4, len(os.sched_getaffinity(0))) if self.size >= 64 else 1)
         self.targets = Targets(table["targets"].combine_chunks())
         self._where = [table[name].to_numpy() for name in ("shard", "offset", "size")]
-        # where the files cannot stay in memory, a batch is asked for whole before its first image is waited for
+        # where the files cannot stay in memory, a batch is asked for whole before its first image
+        # is waited for
         self._ahead = 2 * int(self._where[2].sum(dtype=np.int64)) > MEMORY
         self._map = lru_cache(MAPS)(partial(_map, self.folder))
         self._pool = self._pid = self._pixels = self._filled = None
@@ -75,7 +81,9 @@ class Shards:
             self._map(shard).obj.madvise(mmap.MADV_WILLNEED, start, offset + size - start)
 
     def _decode(self, pixels: np.ndarray, indices: np.ndarray, rows: np.ndarray) -> None:
-        """Fills these rows of `pixels` with the images `indices[rows]`, straight from the mapped files."""
+        """Fills these rows of `pixels` with the images `indices[rows]`, straight from the mapped
+        files.
+        """
         indices = indices[rows]
         places = (column[indices].tolist() for column in self._where)
         for row, index, shard, offset, size in zip(
@@ -130,7 +138,10 @@ class Shards:
         return hot
 
     def labels(self, indices: Sequence[int] | np.ndarray | torch.Tensor) -> torch.Tensor:
-        """int64 (n,): the class of each image; ValueError unless every image of the split has exactly one."""
+        """int64 (n,): the class of each image.
+
+        ValueError unless every image of the split has exactly one.
+        """
         if not self.targets.single:
             raise ValueError(
                 f"{self.folder} has images of several tags; use multi_hot, or a folder under targets/"

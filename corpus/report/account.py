@@ -57,7 +57,9 @@ def lost(tagging: Tagging, count: int = TOP) -> list[Lost]:
 
 
 def forms_of(tagging: Tagging) -> dict[str, list[Form]]:
-    """The typed forms that stand for each class besides its name, most posts first, and the rule that says so."""
+    """The typed forms that stand for each class besides its name, most posts first, and the rule
+    that says so.
+    """
     classes, table = tagging.classes, tagging.table
     form = np.repeat(np.arange(len(classes.sizes)), classes.sizes)
     order = np.lexsort([form, -table.counts[form], classes.ids])
@@ -164,7 +166,10 @@ def account(
     images: dict[str, Counter[str]],
     notes: Sequence[str] = (),
 ) -> Findings:
-    """All that the report tells; `stores` are the posts and the target sets, `classes` flat ids and their number."""
+    """All that the report tells.
+
+    `stores` are the posts and the target sets, `classes` flat ids and their number.
+    """
     names, (flat, sizes) = tagging.vocabulary.names, classes
     stats = statistics(tagging.table, tagging.classes, TOP)
     kept = np.where(masks.keep, sizes, 0)

@@ -1,7 +1,8 @@
 """What the report tells of a corpus, as plain data, and the figures that are derived from it.
 
-Co-occurrence is normalised pointwise mutual information (Bouma 2009, "Normalized (Pointwise) Mutual Information in
-Collocation Extraction", equation 7): ln(p(a, b) / (p(a) p(b))) / -ln p(a, b), from -1 (never together) to 1 (always).
+Co-occurrence is normalised pointwise mutual information (Bouma 2009, "Normalized (Pointwise) Mutual
+Information in Collocation Extraction", equation 7): ln(p(a, b) / (p(a) p(b))) / -ln p(a, b), from
+-1 (never together) to 1 (always).
 """
 
 from dataclasses import dataclass, field
@@ -36,7 +37,9 @@ class Lost(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What is left after one step of a funnel, and what the step before had that did not come so far, by reason."""
+    """What is left after one step of a funnel, and what the step before had that did not come so
+    far, by reason.
+    """
 
     name: str
     count: int
@@ -44,7 +47,10 @@ class Step(NamedTuple):
 
 
 class Cooccurrence(NamedTuple):
-    """int64 (K, K): posts with both names, posts with the name on the diagonal; of `posts` posts in all."""
+    """int64 (K, K): posts with both names, posts with the name on the diagonal.
+
+    Of `posts` posts in all.
+    """
 
     names: list[str]
     counts: np.ndarray
@@ -52,7 +58,9 @@ class Cooccurrence(NamedTuple):
 
 
 class Users(NamedTuple):
-    """Posts of the users at some ranks (1 = most posts), `number` users in all, the share of the top 1 % of them."""
+    """Posts of the users at some ranks (1 = most posts), `number` users in all, the share of the
+    top 1 % of them.
+    """
 
     number: int
     rank: np.ndarray
@@ -61,7 +69,10 @@ class Users(NamedTuple):
 
 
 class Twins(NamedTuple):
-    """Two images taken for the same: JPEG bytes and ids; `kind` how they were found, `sets` where they lie."""
+    """Two images taken for the same: JPEG bytes and ids.
+
+    `kind` how they were found, `sets` where they lie.
+    """
 
     kind: str
     sets: str
@@ -82,7 +93,10 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """Input of the report; what a corpus does not have stays empty. AssertionError if numbers do not add up."""
+    """Input of the report; what a corpus does not have stays empty.
+
+    AssertionError if numbers do not add up.
+    """
 
     summary: dict[str, int | float | str | None]  # None: unknown
     names: list[str]  # of the vocabulary, most frequent first
@@ -129,7 +143,10 @@ class Findings:
 
 
 def zipf_exponent(counts: list[int] | np.ndarray) -> float:
-    """s of count ~ rank^-s, by least squares on log rank and log count; 0 for fewer than two tags."""
+    """s of count ~ rank^-s, by least squares on log rank and log count.
+
+    0 for fewer than two tags.
+    """
     return zipf_fit(counts)[0]
 
 
@@ -144,7 +161,9 @@ def zipf_fit(counts: list[int] | np.ndarray) -> tuple[float, float]:
 
 
 def thinned(values: np.ndarray, points: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
-    """(rank, value) of the values in falling order, at no more than `points` ranks, evenly on a logarithmic axis."""
+    """(rank, value) of the values in falling order, at no more than `points` ranks, evenly on a
+    logarithmic axis.
+    """
     ranked = np.sort(np.asarray(values))[::-1]
     rank = np.unique(np.geomspace(1, max(len(ranked), 1), points).round().astype(np.int64))[
         : len(ranked)
@@ -174,7 +193,9 @@ def npmi(pairs: Cooccurrence) -> np.ndarray:
 
 
 def seriation(similarity: np.ndarray) -> np.ndarray:
-    """An order of the rows of a symmetric (K, K) in which similar ones are neighbours: leaves of average linkage."""
+    """An order of the rows of a symmetric (K, K) in which similar ones are neighbours: leaves of
+    average linkage.
+    """
     if len(similarity) < 3:
         return np.arange(len(similarity))
     from scipy.cluster.hierarchy import leaves_list, linkage

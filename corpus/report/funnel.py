@@ -1,4 +1,6 @@
-"""From imported rows to shards, from typed hashtags to classes: what left at each step, and the rules behind it."""
+"""From imported rows to shards, from typed hashtags to classes: what left at each step, and the
+rules behind it.
+"""
 
 import json
 from collections import Counter
@@ -28,7 +30,9 @@ AGAIN, TWIN = "duplicate of another post", "duplicate of an image of {}"
 
 
 class Masks(NamedTuple):
-    """Which posts, bool (posts,), have a usable image, of these have enough classes, of these are kept."""
+    """Which posts, bool (posts,), have a usable image, of these have enough classes, of these
+    are kept.
+    """
 
     usable: np.ndarray
     tagged: np.ndarray
@@ -36,7 +40,9 @@ class Masks(NamedTuple):
 
 
 def rules(settings: dict[str, Any], names: list[str]) -> dict[str, str]:
-    """The rules behind reasons and merged forms, a paragraph each, under the words that the report uses for them."""
+    """The rules behind reasons and merged forms, a paragraph each, under the words that the
+    report uses for them.
+    """
     found = {
         FEW: "A post is kept with at least min_tags classes, and trained on those (Mahajan et al. 2018, section 2.1).",
         STOP: "Off-topic tags, listed in the setting `stop`, are no class, and neither is what means the same.",

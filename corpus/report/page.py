@@ -1,6 +1,8 @@
-"""What came out of the posts, for people: one HTML page that needs nothing beside it, neither network nor script.
+"""What came out of the posts, for people: one HTML page that needs nothing beside it, neither
+network nor script.
 
-Hashtags, ids and reasons are strangers' text: corpus.pages.markup escapes all of it, and the page forbids scripts.
+Hashtags, ids and reasons are strangers' text: corpus.pages.markup escapes all of it, and the page
+forbids scripts.
 """
 
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""The charts that a corpus has; as PNG files too, for MLflow: the same bytes for the same findings."""
+"""The charts that a corpus has; as PNG files too, for MLflow: the same bytes for the same
+findings.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,16 @@ from corpus.pages.markup import short
 from corpus.report.findings import Cooccurrence, Findings, npmi, seriation, thinned, zipf_fit
 
 DRAWN = 250  # points of a curve
-LATIN = 0x0530  # up to here (Latin, Greek, Cyrillic) matplotlib's own font has all letters, and no script needs shaping
+# up to here (Latin, Greek, Cyrillic) matplotlib's own font has all letters, and no script needs
+# shaping
+LATIN = 0x0530
 
 
 def charts(findings: Findings) -> dict[str, Chart]:
-    """The charts by name: zipf, resampling, tags_per_post, users; one whose numbers are unknown is not there."""
+    """The charts by name: zipf, resampling, tags_per_post, users.
+
+    One whose numbers are unknown is not there.
+    """
     drawn = (_zipf(findings), _resampling(findings), _tags_per_post(findings), _users(findings))
     return {chart.name: chart for chart in drawn if chart}
 
@@ -83,7 +90,10 @@ def _users(findings: Findings) -> Chart | None:
 
 
 def write_plots(folder: Path, findings: Findings) -> list[Path]:
-    """Writes <chart>.png of each chart and cooccurrence.png, as far as there are; returns their paths."""
+    """Writes <chart>.png of each chart and cooccurrence.png, as far as there are.
+
+    Returns their paths.
+    """
     paths = []
     for name, chart in charts(findings).items():
         paths.append(folder / f"{name}.png")

@@ -1,4 +1,6 @@
-"""The sections of the report: each makes its HTML from the findings, and nothing where there is nothing to tell."""
+"""The sections of the report: each makes its HTML from the findings, and nothing where there is
+nothing to tell.
+"""
 
 from typing import Any
 

@@ -106,7 +106,10 @@ def _check(name: str, found: Iterator[T]) -> T:
 
 
 def _unpacked(packed: Path, spool: Path) -> Path:
-    """The tar in a .gz; of a file that is cut off what is there. Refused if it unpacks to out of proportion."""
+    """The tar in a .gz; of a file that is cut off what is there.
+
+    Refused if it unpacks to out of proportion.
+    """
     facts = packed.stat()
     target = spool / f"{key_of(packed)}-unpacked.tar"
     if target.is_file():

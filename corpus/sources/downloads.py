@@ -1,8 +1,11 @@
-"""Large s3:// objects into local files, in parts and in parallel; a run that was killed goes on from its parts.
+"""Large s3:// objects into local files, in parts and in parallel.
 
-Beside the growing file lies its record: the object's ETag and size, then a line for every part that is on disk. If the
-object has changed since, the download starts anew. The whole is checked by size, and by MD5 where the ETag is one
-(neither of a multi-part upload nor encrypted with a key of KMS or the customer's).
+A run that was killed goes on from its parts.
+
+Beside the growing file lies its record: the object's ETag and size, then a line for every part that
+is on disk. If the object has changed since, the download starts anew. The whole is checked by size,
+and by MD5 where the ETag is one (neither of a multi-part upload nor encrypted with a key of KMS or
+the customer's).
 """
 
 import hashlib
@@ -83,7 +86,10 @@ def _fetch(target: Target, number: int, out: int) -> int:
 
 
 def _fetched(target: Target, todo: list[int], out: int) -> Iterator[int]:
-    """Numbers of parts as they arrive; after a failure those that were under way, then the failure."""
+    """Numbers of parts as they arrive.
+
+    After a failure those that were under way, then the failure.
+    """
     pool, failure = ThreadPoolExecutor(THREADS), None
     try:
         running = {pool.submit(_fetch, target, number, out) for number in todo}
@@ -136,7 +142,8 @@ def _whole(target: Target) -> bool:
 def download(url: str, folder: Path, progress: Progress | None = None) -> Path:
     """The object as a file in `folder`; at once if it is there already and has not changed.
 
-    FileNotFoundError if the object lacks, s3.Unreachable if S3 or the disk fails; what has arrived is kept.
+    FileNotFoundError if the object lacks, s3.Unreachable if S3 or the disk fails; what has arrived
+    is kept.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,24 +1,27 @@
-"""Labelled images turned into posts by a stated model of how people tag, for studies where the truth is known.
+"""Labelled images turned into posts by a stated model of how people tag, for studies where the
+truth is known.
 
 A folder of images by class (classes.py). Each post is drawn from random numbers of its own (of the
 seed and its path, class/image), so it depends on no order and on the other images through the
 marginal M below only. A post of class c:
 
-1. The user is number u of `users` with probability ~ 1 / (u + 10) (Zipf); each has three favourite off-topic tags. The
-   time is uniform over two years.
-2. Named are: c with probability 1 - missing; at each level above c, with probability hypernym, one of its parents, all
-   equally likely. What is named is named once more with probability `again`, and again (geometric).
-3. Each naming is a tag: the usual form with probability 1 - synonym, else one of the others, the k-th of them with
-   probability ~ 1 / k (Zipf); the only form where there is one.
-4. Each of these tags is replaced with probability `noise` by a draw from M, the marginal distribution of the tags of
-   step 3 over all images of the folder (Mahajan et al. 2018, arXiv 1805.00932, the experiment on label noise). A draw
-   t is right by chance with probability M(t).
-5. Off-topic tags: with probability `off_topic` one, and again (geometric), half of them the user's favourites, half
-   common ones (Zipf); one for certain where nothing else is.
+1. The user is number u of `users` with probability ~ 1 / (u + 10) (Zipf); each has three favourite
+   off-topic tags. The time is uniform over two years.
+2. Named are: c with probability 1 - missing; at each level above c, with probability hypernym, one
+   of its parents, all equally likely. What is named is named once more with probability `again`,
+   and again (geometric).
+3. Each naming is a tag: the usual form with probability 1 - synonym, else one of the others, the
+   k-th of them with probability ~ 1 / k (Zipf); the only form where there is one.
+4. Each of these tags is replaced with probability `noise` by a draw from M, the marginal
+   distribution of the tags of step 3 over all images of the folder (Mahajan et al. 2018, arXiv
+   1805.00932, the experiment on label noise). A draw t is right by chance with probability M(t).
+5. Off-topic tags: with probability `off_topic` one, and again (geometric), half of them the user's
+   favourites, half common ones (Zipf); one for certain where nothing else is.
 6. Repeated tags are dropped, the rest shuffled.
 
-With L levels above, that is (1 - missing + L hypernym) / (1 - again) + off_topic / (1 - off_topic) tags per post before
-those of certainty and of repetition: `again` and `off_topic` set the number of tags per post.
+With L levels above, that is (1 - missing + L hypernym) / (1 - again) + off_topic / (1 - off_topic)
+tags per post before those of certainty and of repetition: `again` and `off_topic` set the number of
+tags per post.
 """
 
 from bisect import bisect
@@ -42,7 +45,10 @@ _user = lru_cache(10_000)(user_of)
 
 
 class Model:
-    """The model above for the classes of one folder; ValueError for a rate that is none, or a class without a form."""
+    """The model above for the classes of one folder.
+
+    ValueError for a rate that is none, or a class without a form.
+    """
 
     def __init__(
         self,
@@ -58,8 +64,10 @@ class Model:
         users: int = 400,
         seed: int = 0,
     ):
-        """`images`: number per class. `forms`: class -> its hashtags (default: its name). `hypernyms`: class -> per
-        level, per parent, the parent's hashtags."""
+        """`images`: number per class. `forms`: class -> its hashtags (default: its name).
+
+        `hypernyms`: class -> per level, per parent, the parent's hashtags.
+        """
         rates = {"missing": missing, "noise": noise, "synonym": synonym, "hypernym": hypernym}
         rates |= {"again": again, "off_topic": off_topic}
         if (

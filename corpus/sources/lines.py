@@ -1,7 +1,8 @@
 """Tables as lines of text, CSV and JSONL: one broken line costs that row alone.
 
-A quote that is never closed would swallow the lines after it: a CSV record of several lines counts only if it is
-well-formed, else its first line is refused and reading goes on with the second. Every line is looked at twice at most.
+A quote that is never closed would swallow the lines after it: a CSV record of several lines counts
+only if it is well-formed, else its first line is refused and reading goes on with the second. Every
+line is looked at twice at most.
 """
 
 import csv
@@ -37,7 +38,10 @@ class Found(NamedTuple):
 
 
 class Lines:
-    """The lines of a file, in constant memory, that can be put back; a .gz cut off ends with one that says so."""
+    """The lines of a file, in constant memory, that can be put back.
+
+    A .gz cut off ends with one that says so.
+    """
 
     def __init__(self, file: BinaryIO):
         self.lines, self.waiting = _lines(file), deque()
@@ -122,7 +126,10 @@ def _joined(first: Line, lines: Lines) -> list[Line]:
 
 
 def _record(line: Line, lines: Lines, delimiter: str, count: int) -> list[str]:
-    """The `count` cells of the record that begins with a line; csv.Error says why there are none."""
+    """The `count` cells of the record that begins with a line.
+
+    Csv.Error says why there are none.
+    """
     joined = _joined(line, lines)
     if len(joined) > 1:
         try:

@@ -1,7 +1,9 @@
-"""The members of a tar of strangers, found by their headers alone: nothing is extracted, no path is followed.
+"""The members of a tar of strangers, found by their headers alone: nothing is extracted, no path
+is followed.
 
-tarfile takes a damaged header for the end of the archive, reads an extended header of any length into memory and keeps
-every member in a list; here the damage is named and stepped over, and memory is constant. Formats: V7, USTAR, GNU, pax.
+tarfile takes a damaged header for the end of the archive, reads an extended header of any length
+into memory and keeps every member in a list; here the damage is named and stepped over, and memory
+is constant. Formats: V7, USTAR, GNU, pax.
 """
 
 import os
@@ -180,6 +182,9 @@ class Archive:
 
 
 def members(path: Path) -> Iterator[Member]:
-    """Files of a tar in its order, folders passed over; damage and what is no file come as members with a reason."""
+    """Files of a tar in its order, folders passed over.
+
+    Damage and what is no file come as members with a reason.
+    """
     with path.open("rb") as file:
         yield from Archive(file)

@@ -35,7 +35,10 @@ def fixed_part(name: str) -> str:
 
 
 def local(name: str) -> list[str]:
-    """The files of this machine that a name without braces stands for, in order; a file's itself."""
+    """The files of this machine that a name without braces stands for, in order.
+
+    A file's itself.
+    """
     return [name] if Path(name).exists() else sorted(glob.glob(name))  # noqa: PTH207
 
 

@@ -1,4 +1,6 @@
-"""One row of a source: what is said about an image, where its bytes lie, or why it cannot be used."""
+"""One row of a source: what is said about an image, where its bytes lie, or why it cannot be
+used.
+"""
 
 import hashlib
 import re
@@ -56,7 +58,9 @@ def number_of(text: str) -> int:
 
 
 def split_of(key: str) -> str:
-    """The split of an image whose source names none: 70 % train, 10 % val, 20 % test, by its id alone."""
+    """The split of an image whose source names none: 70 % train, 10 % val, 20 % test, by its id
+    alone.
+    """
     share = number_of(key) / 2**64
     return "train" if share < 0.7 else "val" if share < 0.8 else "test"
 

@@ -1,9 +1,11 @@
-"""s3:// as a source: objects listed page by page, streamed, or downloaded in parts that a later run goes on from.
+"""s3:// as a source: objects listed page by page, streamed, or downloaded in parts that a later
+run goes on from.
 
-Credentials and the endpoint of another S3 server come from the environment, as boto3 reads them (AWS_ENDPOINT_URL_S3).
-What fails for a moment (a dropped connection, 5xx, 429) is tried again with growing pauses; botocore's own retries are
-off, because they end where the body begins. Servers differ in conditional requests (some ignore If-Match), so an
-object's ETag and size are compared with those of every part that arrives.
+Credentials and the endpoint of another S3 server come from the environment, as boto3 reads them
+(AWS_ENDPOINT_URL_S3). What fails for a moment (a dropped connection, 5xx, 429) is tried again with
+growing pauses; botocore's own retries are off, because they end where the body begins. Servers
+differ in conditional requests (some ignore If-Match), so an object's ETag and size are compared
+with those of every part that arrives.
 """
 
 import functools
@@ -70,7 +72,8 @@ def _client(_environment: tuple):  # boto3 reads the environment itself; here it
         read_timeout=60,
         retries={"total_max_attempts": 1},
         max_pool_connections=32,
-        response_checksum_validation="when_required",  # some servers answer a range with the whole object's sum
+        # some servers answer a range with the whole object's sum
+        response_checksum_validation="when_required",
     )
     return boto3.session.Session().client("s3", config=config)
 
@@ -99,7 +102,9 @@ def _passing(error: Exception) -> bool:
 
 
 def _told(url: str, error: Exception) -> Exception:
-    """The error for the user, without a credential: FileNotFoundError if only the object lacks, else Unreachable."""
+    """The error for the user, without a credential: FileNotFoundError if only the object lacks,
+    else Unreachable.
+    """
     code = _code(error)
     if code in ("NoSuchKey", "404"):
         return FileNotFoundError(url)
@@ -113,7 +118,10 @@ def _told(url: str, error: Exception) -> Exception:
 
 
 def retried(url: str, request: Callable[[], T]) -> T:
-    """The request's result, tried again while it fails in passing; else FileNotFoundError or Unreachable."""
+    """The request's result, tried again while it fails in passing.
+
+    Else FileNotFoundError or Unreachable.
+    """
     from botocore.exceptions import BotoCoreError, ClientError
     from urllib3.exceptions import HTTPError
 
@@ -128,7 +136,9 @@ def retried(url: str, request: Callable[[], T]) -> T:
 
 
 def opened(url: str) -> dict[str, Any]:
-    """The answer to a GET, its Body unread: size, ETag and, where it fails, a reason, which HEAD never gives."""
+    """The answer to a GET, its Body unread: size, ETag and, where it fails, a reason, which HEAD
+    never gives.
+    """
     bucket, key = split_url(url)
     return retried(url, lambda: client().get_object(Bucket=bucket, Key=key))
 
@@ -152,7 +162,9 @@ def keys(url: str) -> Iterator[str]:
 
 
 def get(url: str, limit: int) -> bytes:
-    """The whole object; Refused above `limit` bytes, FileNotFoundError if it lacks, Unreachable if S3 fails."""
+    """The whole object; Refused above `limit` bytes, FileNotFoundError if it lacks, Unreachable
+    if S3 fails.
+    """
     bucket, key = split_url(url)
 
     def read() -> bytes:
@@ -176,7 +188,10 @@ def part(url: str, etag: str, first: int, last: int):
 
 
 class Stream(io.RawIOBase):
-    """An object read from front to back, in constant memory; a connection that drops is taken up where it ended."""
+    """An object read from front to back, in constant memory.
+
+    A connection that drops is taken up where it ended.
+    """
 
     def __init__(self, url: str):
         answer = opened(url)

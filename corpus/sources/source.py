@@ -106,7 +106,9 @@ def _classes(
 
 
 def fetch(locator: str) -> bytes:
-    """The image that a row's locator names; Refused if it is missing, too large or outside of its folder.
+    """The image that a row's locator names.
+
+    Refused if it is missing, too large or outside of its folder.
 
     ValueError that is not Refused: S3 itself fails, and would for the next image too.
     """

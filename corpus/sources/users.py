@@ -1,4 +1,6 @@
-"""Pretend users of a photo community, for posts that are drawn: who they are, and how often they say what."""
+"""Pretend users of a photo community, for posts that are drawn: who they are, and how often they
+say what.
+"""
 
 from bisect import bisect
 from collections.abc import Sequence
@@ -24,7 +26,9 @@ class User(NamedTuple):
 
 
 def stream(*key: int) -> np.random.Generator:
-    """A generator for one image, post or user, so that none depends on how many others are drawn."""
+    """A generator for one image, post or user, so that none depends on how many others are
+    drawn.
+    """
     return np.random.Generator(np.random.PCG64(key))
 
 
@@ -44,7 +48,9 @@ def between(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def user_of(seed: int, number: int) -> User:
-    """A person with a language (half of them English), a verbosity and three off-topic tags of their own."""
+    """A person with a language (half of them English), a verbosity and three off-topic tags of
+    their own.
+    """
     rng = stream(seed, USER, number)
     language = bisect((0.5, 0.65, 0.78, 0.9), rng.random())
     return User(

@@ -1,4 +1,6 @@
-"""How far a cut import came: its finished shards, each tied to the rows of the plan that it covers."""
+"""How far a cut import came: its finished shards, each tied to the rows of the plan that it
+covers.
+"""
 
 import hashlib
 import json
@@ -46,7 +48,9 @@ def _whole(path: Path) -> list[dict]:
 
 
 class Finished:
-    """What an earlier, cut run of the same import left: its shards, and how far into the plan each one reaches."""
+    """What an earlier, cut run of the same import left: its shards, and how far into the plan
+    each one reaches.
+    """
 
     def __init__(self, path: Path, header: dict):
         self.path = path
@@ -59,7 +63,9 @@ class Finished:
         part.replace(path)
 
     def keep(self, plan: Iterable[Planned], folder: Path) -> None:
-        """Forgets what is not of this plan: from the first shard whose rows are others, or whose files lack."""
+        """Forgets what is not of this plan: from the first shard whose rows are others, or whose
+        files lack.
+        """
         chain, rows, good, done = Chain(), iter(plan), [], 0
         for entry in self._entries:
             chain.update(islice(rows, entry["rows"] - done))

@@ -1,8 +1,10 @@
-"""Rows of a source into the data store: planned in a canonical order, each image checked, whole shards kept on the way.
+"""Rows of a source into the data store: planned in a canonical order, each image checked, whole
+shards kept on the way.
 
-The order is that of the ids' SHA-256, so the same posts give the same bytes however they come; of several rows with one
-id the first usable one in that order stays. A run that ends early (Ctrl-C, kill -9, full disk, S3 down) leaves its
-finished shards beside the store, and the next run of the same import goes on from there.
+The order is that of the ids' SHA-256, so the same posts give the same bytes however they come; of
+several rows with one id the first usable one in that order stays. A run that ends early (Ctrl-C,
+kill -9, full disk, S3 down) leaves its finished shards beside the store, and the next run of the
+same import goes on from there.
 """
 
 import shutil
@@ -99,7 +101,9 @@ class Ingest:
         return result._replace(**noted(self.folder.name, classes, self.least))
 
     def _write(self, plan: Plan, threads: int, progress: Progress | None) -> list[Shard]:
-        """Fetches, checks and stores the planned images, from the first row that no finished shard holds."""
+        """Fetches, checks and stores the planned images, from the first row that no finished
+        shard holds.
+        """
         self.finished.keep(plan, self.shards)
         names = {shard.name for shard in self.finished.shards}
         for path in self.shards.iterdir():  # of another import, or half written

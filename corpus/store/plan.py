@@ -1,4 +1,7 @@
-"""What an import will do: rows checked and in the store's order; those that cannot be used listed with the reason."""
+"""What an import will do: rows checked and in the store's order.
+
+Those that cannot be used listed with the reason.
+"""
 
 import hashlib
 import re
@@ -24,7 +27,9 @@ order by shard, line, plan.content != known.content, plan.content, locator, plac
 
 
 class Refusals:
-    """The list of what was not taken, as JSONL on disk, and its counts by reason: its words up to the first detail."""
+    """The list of what was not taken, as JSONL on disk, and its counts by reason: its words up
+    to the first detail.
+    """
 
     def __init__(self, path: Path, store: str):
         self.path, self.store = path, store
@@ -67,7 +72,9 @@ def record_of(fields: dict, model: type[Record]) -> Record:
 
 
 class Planned(NamedTuple):
-    """One row to import: SHA-256 of id and record, where its image is, where it was listed, the record as JSON."""
+    """One row to import: SHA-256 of id and record, where its image is, where it was listed, the
+    record as JSON.
+    """
 
     key: str
     content: str
@@ -93,7 +100,9 @@ class Known(NamedTuple):
 
 
 class Plan:
-    """The rows to import in the store's order, in an SQLite file: sorted on disk, whatever their number."""
+    """The rows to import in the store's order, in an SQLite file: sorted on disk, whatever their
+    number.
+    """
 
     def __init__(self, path: Path):
         path.unlink(missing_ok=True)

@@ -1,4 +1,6 @@
-"""The records of the data store: one posted image with its hashtags, or one labelled image of a target set."""
+"""The records of the data store: one posted image with its hashtags, or one labelled image of a
+target set.
+"""
 
 import json
 import re

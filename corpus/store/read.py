@@ -1,4 +1,5 @@
-"""The data store, few large files for DVC and S3: NNNNN.tar (images), NNNNN.jsonl (their records), store.json.
+"""The data store, few large files for DVC and S3: NNNNN.tar (images), NNNNN.jsonl (their
+records), store.json.
 
 More posts are more shards; a correction of records rewrites the shards that hold them, and no
 others. The digest of a store is the sum modulo 2^256 of the SHA-256 of its records with their
@@ -65,7 +66,10 @@ def shards_of(folder: Path) -> list[Shard]:
 
 
 def checksums(folder: Path) -> Iterator[tuple[Path, str]]:
-    """The files of a store with the SHA-256s that store.json has of them; ValueError as `shards_of`."""
+    """The files of a store with the SHA-256s that store.json has of them.
+
+    ValueError as `shards_of`.
+    """
     for shard in shards_of(folder):
         yield folder / f"{shard.name}.tar", shard.tar
         yield folder / f"{shard.name}.jsonl", shard.lines
@@ -137,7 +141,10 @@ def read_table(folder: Path, shard: Shard, fields: dict[str, pa.DataType]) -> pa
 
 
 def read_images(folder: Path, shard: Shard) -> Iterator[tuple[str, bytes]]:
-    """(member name, bytes) of the images of one shard, without their records; ValueError if the tar is damaged."""
+    """(member name, bytes) of the images of one shard, without their records.
+
+    ValueError if the tar is damaged.
+    """
     with _file(folder, shard, "tar") as file:
         try:
             with tarfile.open(fileobj=file, mode="r|") as tar:
@@ -154,7 +161,10 @@ def read_images(folder: Path, shard: Shard) -> Iterator[tuple[str, bytes]]:
 
 
 def read_shard(folder: Path, shard: Shard, model: type[R]) -> Iterator[tuple[R, bytes]]:
-    """Streams (record, image) of one shard; ValueError names a file that is missing, short or different."""
+    """Streams (record, image) of one shard.
+
+    ValueError names a file that is missing, short or different.
+    """
     members = read_images(folder, shard)
     for record in _lines(folder, shard, model):
         name, data = next(members, (None, b""))

@@ -1,7 +1,8 @@
-"""Every image of a store once, square and small: the pixels that training reads, whatever the tags are.
+"""Every image of a store once, square and small: the pixels that training reads, whatever the
+tags are.
 
-One square shard per shard of the store, kept by the digest of what it was made of, so that neither new posts nor other
-settings of the vocabulary make an older one again, and a killed build goes on.
+One square shard per shard of the store, kept by the digest of what it was made of, so that neither
+new posts nor other settings of the vocabulary make an older one again, and a killed build goes on.
 """
 
 import hashlib
@@ -66,7 +67,9 @@ class Squares(NamedTuple):
         return self.folder / "images.tar"
 
     def table(self) -> pa.Table:
-        """offset, size, sha256, code, reason (empty, or why there is no square) of each image of the shard."""
+        """offset, size, sha256, code, reason (empty, or why there is no square) of each image of
+        the shard.
+        """
         return pq.read_table(self.folder / "index.parquet")
 
 
@@ -103,7 +106,10 @@ def cached(cache: Path) -> Iterator[tuple[Path, str]]:
 
 
 def intact(folder: Path, memory: Path) -> bool:
-    """Whether a square shard is there, and as it was written; a damaged one is told, and is to be made again."""
+    """Whether a square shard is there, and as it was written.
+
+    A damaged one is told, and is to be made again.
+    """
     try:
         bad = damaged([(folder / name, sha256) for name, sha256 in listed(folder).items()], memory)
     except ValueError as error:
@@ -116,7 +122,10 @@ def intact(folder: Path, memory: Path) -> bool:
 def squares_of(
     store: Path, size: int, cache: Path, threads: int = 2, progress: Progress | None = None
 ) -> list[Squares]:
-    """The square shards of a store, in its order; those of `cache` are used again where they are intact."""
+    """The square shards of a store, in its order.
+
+    Those of `cache` are used again where they are intact.
+    """
     shards = shards_of(store)
     total, before, found = sum(shard.records for shard in shards), 0, []
     for shard in shards:
@@ -150,7 +159,9 @@ def _fixed(column: pa.ChunkedArray) -> np.ndarray:
 
 
 class Side:
-    """All images of a store for the search of duplicates: digests uint8 (n, 32), codes uint64 (n, 2), pixels by row."""
+    """All images of a store for the search of duplicates: digests uint8 (n, 32), codes uint64
+    (n, 2), pixels by row.
+    """
 
     def __init__(self, squares: list[Squares], size: int):
         self.size = size
@@ -194,7 +205,10 @@ def opened(name: str, folder: Path, size: int, cache: Path, progress: Progress |
 
 
 def link(store: Store, into: Path) -> dict[str, str]:
-    """The tars of a store's square images in `into`, as hard links: not stored twice. Their names and SHA-256s."""
+    """The tars of a store's square images in `into`, as hard links: not stored twice.
+
+    Their names and SHA-256s.
+    """
     sums = {}
     for one in store.squares:
         sums[f"{one.shard.name}.tar"] = listed(one.folder)[one.tar.name]

@@ -1,4 +1,6 @@
-"""Writing the data store: append-only shards of the same bytes for the same input, replaced or extended as a whole."""
+"""Writing the data store: append-only shards of the same bytes for the same input, replaced or
+extended as a whole.
+"""
 
 import errno
 import fcntl
@@ -23,7 +25,10 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """An empty sibling to write into; it takes the place of `folder` only if the block ends well."""
+    """An empty sibling to write into.
+
+    It takes the place of `folder` only if the block ends well.
+    """
     recover(folder)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -44,7 +49,9 @@ def _older(folder: Path) -> Path:
 
 
 def recover(folder: Path) -> None:
-    """Ends a `swap` that was killed: before its second step the older folder is taken back, then it is removed."""
+    """Ends a `swap` that was killed: before its second step the older folder is taken back, then
+    it is removed.
+    """
     old = _older(folder)
     if old.is_dir() and not folder.exists():
         old.rename(folder)
@@ -63,7 +70,10 @@ def swap(part: Path, folder: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps other writers out of `folder`; ValueError if one is at work. The lock ends with its process."""
+    """Keeps other writers out of `folder`; ValueError if one is at work.
+
+    The lock ends with its process.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -94,7 +104,10 @@ def bounded_disk(part: Path) -> Iterator[None]:
 
 
 def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> int:
-    """Appends one file to a tar, the same bytes for the same input; returns the offset of its first byte."""
+    """Appends one file to a tar, the same bytes for the same input.
+
+    Returns the offset of its first byte.
+    """
     info = tarfile.TarInfo(name)  # its defaults: mtime 0, uid 0, no names, mode 0644
     info.size = len(data)
     offset = tar.offset + tarfile.BLOCKSIZE
@@ -103,7 +116,9 @@ def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> int:
 
 
 def record_digest(record: Record, sha256: str) -> int:
-    """SHA-256 over what was posted: the record without its place in the store, and the SHA-256 of its image."""
+    """SHA-256 over what was posted: the record without its place in the store, and the SHA-256
+    of its image.
+    """
     text = json_line(record.model_dump(exclude={"image"}) | {"sha256": sha256})
     return int.from_bytes(hashlib.sha256(text.encode()).digest())
 
@@ -172,7 +187,9 @@ def write_list(folder: Path, shards: list[Shard]) -> str:
 def write_store(
     folder: Path, records: Iterable[tuple[Record, bytes]], shard_bytes: int = 64 << 20
 ) -> int:
-    """Writes (record, image) pairs in their order as the store `folder`, replacing an older one; returns their number.
+    """Writes (record, image) pairs in their order as the store `folder`, replacing an older one.
+
+    Returns their number.
 
     Other files of an older store (synonyms.tsv) stay. ValueError for a repeated id.
     """

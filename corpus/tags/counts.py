@@ -1,7 +1,9 @@
-"""What is counted over all posts: posts per name (with a cap per user) and the report's statistics; in bounded memory.
+"""What is counted over all posts: posts per name (with a cap per user) and the report's statistics.
 
-Mahajan et al. 2018 (arXiv 1805.00932), section 2.1 counts images per hashtag. The cap is ours: it keeps one user with
-thousands of posts from making a class.
+In bounded memory.
+
+Mahajan et al. 2018 (arXiv 1805.00932), section 2.1 counts images per hashtag. The cap is ours: it
+keeps one user with thousands of posts from making a class.
 """
 
 from collections import Counter
@@ -24,7 +26,10 @@ PAIR = np.dtype([("user", "<u8"), ("name", "<i4")])
 
 
 def count_names(table: TagTable, names: Names, user_cap: int | None = None) -> np.ndarray:
-    """Posts per name, int64 (names,); with a cap at most so many of one user. Posts of unknown users all count."""
+    """Posts per name, int64 (names,); with a cap at most so many of one user.
+
+    Posts of unknown users all count.
+    """
     counts = np.zeros(len(names.names), np.int64)
     if user_cap is None:
         for _, ids, _ in names.per_post(table):
@@ -41,7 +46,10 @@ def count_names(table: TagTable, names: Names, user_cap: int | None = None) -> n
 
 
 def _by_user(table: TagTable, names: Names, folder: Path, counts: np.ndarray) -> list[Path]:
-    """Writes the (user, name) pairs to files such that a user is in one; counts those of unknown users at once."""
+    """Writes the (user, name) pairs to files such that a user is in one.
+
+    Counts those of unknown users at once.
+    """
     paths = [folder / str(i) for i in range(min(FILES, table.kept // PART + 1))]
     with ExitStack() as stack:
         files = [stack.enter_context(path.open("wb")) for path in paths]
@@ -76,9 +84,9 @@ def _add_capped(counts: np.ndarray, path: Path, user_cap: int) -> None:
 class Statistics:
     """Of posts within a vocabulary of classes, most frequent first.
 
-    counts int64 (classes,): posts per class. cooccurrence int64 (K, K): posts that have both, of the first K classes,
-    posts per class on the diagonal. tags_per_post int64: posts with 0, 1, 2 ... classes. users: of all posts; None when
-    no user is known.
+    counts int64 (classes,): posts per class. cooccurrence int64 (K, K): posts that have both, of
+    the first K classes, posts per class on the diagonal. tags_per_post int64: posts with 0, 1, 2
+    ... classes. users: of all posts; None when no user is known.
     """
 
     counts: np.ndarray
@@ -88,8 +96,10 @@ class Statistics:
 
 
 class Activity(NamedTuple):
-    """Posts of the `number` users, int64, falling, at `ranks` (from 1, at most 1000 of them, evenly on a logarithmic
-    axis), and the share of the posts that the most active 1 % of the users have."""
+    """Posts of the `number` users, int64, falling, at `ranks` (from 1, at most 1000 of them,
+    evenly on a logarithmic axis), and the share of the posts that the most active 1 % of the
+    users have.
+    """
 
     number: int
     ranks: np.ndarray

@@ -1,8 +1,10 @@
-"""Strings as numbers: a stable 64-bit hash over Arrow buffers, and dense ids of distinct strings in 12 bytes each.
+"""Strings as numbers: a stable 64-bit hash over Arrow buffers, and dense ids of distinct strings
+in 12 bytes each.
 
-The hash takes a string's UTF-8 bytes eight at a time (little-endian) through the finaliser of splitmix64 (Steele et al.
-2014, "Fast Splittable Pseudorandom Number Generators", figure 16): the same on every machine, run and version.
-Two of n strings share a hash with probability n^2 / 2^65: 3e-8 for a million, 3e-6 for ten million distinct strings.
+The hash takes a string's UTF-8 bytes eight at a time (little-endian) through the finaliser of
+splitmix64 (Steele et al. 2014, "Fast Splittable Pseudorandom Number Generators", figure 16): the
+same on every machine, run and version. Two of n strings share a hash with probability n^2 / 2^65:
+3e-8 for a million, 3e-6 for ten million distinct strings.
 """
 
 from hashlib import blake2b
@@ -73,7 +75,9 @@ def hash_known(strings: pa.Array) -> np.ndarray:
 
 
 class HashIndex:
-    """64-bit hashes to int32 values >= 0, in sorted runs that are merged as they grow: 12 bytes per hash."""
+    """64-bit hashes to int32 values >= 0, in sorted runs that are merged as they grow: 12 bytes
+    per hash.
+    """
 
     def __init__(self):
         self._runs: list[tuple[np.ndarray, np.ndarray]] = []

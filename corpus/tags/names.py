@@ -1,6 +1,8 @@
-"""Canonical names of the forms in a tag table, and with them each post's names, streamed: an image has a name once.
+"""Canonical names of the forms in a tag table, and with them each post's names, streamed: an
+image has a name once.
 
-Mahajan et al. 2018, "Exploring the Limits of Weakly Supervised Pretraining" (arXiv 1805.00932), section 2.1.
+Mahajan et al. 2018, "Exploring the Limits of Weakly Supervised Pretraining" (arXiv 1805.00932),
+section 2.1.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,10 +21,15 @@ Targets = tuple[
 
 
 class Names:
-    """Which names each form stands for: `names` (large_string; position = id), forms to ids of names."""
+    """Which names each form stands for: `names` (large_string.
+
+    Position = id), forms to ids of names.
+    """
 
     def __init__(self, names: pa.Array, ids: np.ndarray, sizes: np.ndarray):
-        """`ids` (int32) are the name ids of all forms one after the other, `sizes` (int64) how many each form has."""
+        """`ids` (int32) are the name ids of all forms one after the other, `sizes` (int64) how
+        many each form has.
+        """
         self.names, self.ids, self.sizes = names, ids, sizes
         starts = np.cumsum(sizes) - sizes
         many = np.flatnonzero(sizes > 1)  # few: the words of merged hashtags
@@ -46,7 +53,9 @@ class Names:
         return cls(intern.strings(), np.concatenate(ids), np.concatenate(sizes))
 
     def only(self, wanted: Sequence[int]) -> "Names":
-        """The same with the wanted names alone, numbered in the order given: a vocabulary's ids give classes."""
+        """The same with the wanted names alone, numbered in the order given: a vocabulary's ids
+        give classes.
+        """
         wanted = np.asarray(wanted, np.int64)
         number = np.full(len(self.names), -1, np.int32)
         number[wanted] = np.arange(len(wanted))

@@ -1,4 +1,7 @@
-"""The index of the posts with a class: id, row, classes, repeat factor; streamed to Parquet in row groups."""
+"""The index of the posts with a class: id, row, classes, repeat factor.
+
+Streamed to Parquet in row groups.
+"""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,7 +21,9 @@ SCHEMA = pa.schema(
 
 
 def images_of_rarest(targets: Iterable[Targets], counts: np.ndarray) -> np.ndarray:
-    """Per class the posts whose rarest class it is, int64 (classes,): all that `class_factors` needs of the posts."""
+    """Per class the posts whose rarest class it is, int64 (classes,): all that `class_factors`
+    needs of the posts.
+    """
     images = np.zeros(len(counts) + 1, np.int64)
     for _, ids, ends in targets:
         images += np.bincount(rarest_class(ids, ends, counts) + 1, minlength=len(images))
@@ -34,7 +39,8 @@ def write_index(
 ) -> int:
     """Writes the posts with at least one class; returns their number.
 
-    `ids` are those of all posts, in pieces of any length; `counts` the posts per class, `factors` the `class_factors`.
+    `ids` are those of all posts, in pieces of any length; `counts` the posts per class, `factors`
+    the `class_factors`.
     """
     ids, written = _Pieces(ahead(ids)), 0
     with pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=False) as writer:

@@ -1,7 +1,9 @@
-"""The typed hashtags of all posts as numbers on disk: 10 million posts in the memory of one piece of them.
+"""The typed hashtags of all posts as numbers on disk: 10 million posts in the memory of one
+piece of them.
 
-Each distinct string goes through `checked` once; posts keep the ids of their distinct normalised forms. Only what
-grows with the distinct tags stays in memory (about 50 bytes for each): hashes, forms, counts.
+Each distinct string goes through `checked` once; posts keep the ids of their distinct normalised
+forms. Only what grows with the distinct tags stays in memory (about 50 bytes for each): hashes,
+forms, counts.
 """
 
 from collections import Counter
@@ -29,7 +31,10 @@ REASONS = (
 
 
 def tag_batches(paths: Iterable[Path], rows: int = 1 << 17) -> Iterator[pa.RecordBatch]:
-    """The columns id, user, hashtags of Parquet files; the tags as the file's dictionary codes where it has them."""
+    """The columns id, user, hashtags of Parquet files.
+
+    The tags as the file's dictionary codes where it has them.
+    """
     for path in paths:
         with pq.ParquetFile(path, read_dictionary=["hashtags.list.element"]) as file:
             columns = [
@@ -52,7 +57,10 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
 
 
 def distinct(keys: np.ndarray, posts: int) -> tuple[np.ndarray, np.ndarray]:
-    """Keys (post << 32 | id) in any order -> (int32 ids, sorted and distinct within a post; their number per post)."""
+    """Keys (post << 32 | id) in any order -> (int32 ids, sorted and distinct within a post.
+
+    Their number per post).
+    """
     keys = np.sort(keys)
     first = np.empty(len(keys), bool)
     first[:1] = True
@@ -62,7 +70,9 @@ def distinct(keys: np.ndarray, posts: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def add_counts(counts: np.ndarray, ids: np.ndarray) -> None:
-    """counts[i] += how often i is in `ids`, without an array of the length of `counts` when ids are few."""
+    """counts[i] += how often i is in `ids`, without an array of the length of `counts` when ids
+    are few.
+    """
     if len(ids) > len(counts):
         counts += np.bincount(ids, minlength=len(counts))
     else:
@@ -72,9 +82,10 @@ def add_counts(counts: np.ndarray, ids: np.ndarray) -> None:
 class TagTable:
     """Posts as ids of normalised forms, spilled to `folder`; built by `TagTable.build`.
 
-    forms (large_string), counts (int64, posts per form) and the numbers of: posts, typed tags, kept tags (distinct
-    forms of a post), unusable ones by reason, and posts with more tags than are read, the first of which are `listed`
-    as (id, tags). `cased` has one spelling (the first by code points) of each form that was typed with inner capitals.
+    forms (large_string), counts (int64, posts per form) and the numbers of: posts, typed tags, kept
+    tags (distinct forms of a post), unusable ones by reason, and posts with more tags than are
+    read, the first of which are `listed` as (id, tags). `cased` has one spelling (the first by code
+    points) of each form that was typed with inner capitals.
     """
 
     def __init__(self, folder: Path, max_tags_per_post: int):
@@ -100,10 +111,12 @@ class TagTable:
         max_tags_per_post: int = 1000,
         progress: Progress | None = None,
     ) -> "TagTable":
-        """Reads batches of the columns id, hashtags (list of strings) and, where known, user; files go to `folder`.
+        """Reads batches of the columns id, hashtags (list of strings) and, where known, user.
 
-        Of a post with more than `max_tags_per_post` typed tags the first so many are read. ValueError for a batch
-        without lists of hashtags.
+        Files go to `folder`.
+
+        Of a post with more than `max_tags_per_post` typed tags the first so many are read.
+        ValueError for a batch without lists of hashtags.
         """
         folder.mkdir(parents=True, exist_ok=True)
         table = cls(folder, max_tags_per_post)
@@ -127,7 +140,9 @@ class TagTable:
         return table
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Streams (number of the first post, form ids int32 sorted within each post, forms per post int32)."""
+        """Streams (number of the first post, form ids int32 sorted within each post, forms per
+        post int32).
+        """
         first = 0
         with (
             (self.folder / "forms.i32").open("rb") as forms,
@@ -143,7 +158,10 @@ class TagTable:
                 first += posts
 
     def users(self, first: int = 0, posts: int = -1) -> np.ndarray:
-        """The users' 64-bit hashes of `posts` posts from `first` on, uint64; 0 where the user is not known."""
+        """The users' 64-bit hashes of `posts` posts from `first` on, uint64.
+
+        0 where the user is not known.
+        """
         return np.fromfile(self.folder / "users.u64", np.uint64, posts, offset=8 * first)
 
     def _read(self, batch: pa.RecordBatch) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -207,7 +225,10 @@ class TagTable:
         return ids, sizes
 
     def _ids(self, tags: pa.Array) -> np.ndarray:
-        """The form id of each typed tag as int32; where there is none, the reason's code - REASONS."""
+        """The form id of each typed tag as int32.
+
+        Where there is none, the reason's code - REASONS.
+        """
         coded = tags if pa.types.is_dictionary(tags.type) else tags.dictionary_encode()
         where = coded.indices.fill_null(-1).to_numpy().astype(np.int64)
         seen = (

@@ -1,7 +1,8 @@
 """The hashtags of a store: counted, canonicalised, chosen as classes, and the classes of each post.
 
-Mahajan et al. 2018, "Exploring the Limits of Weakly Supervised Pretraining" (arXiv 1805.00932), section 2.1, and the
-noise experiment: a share of the tags gives way to draws from the marginal distribution of tags.
+Mahajan et al. 2018, "Exploring the Limits of Weakly Supervised Pretraining" (arXiv 1805.00932),
+section 2.1, and the noise experiment: a share of the tags gives way to draws from the marginal
+distribution of tags.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,7 +44,9 @@ def batches(store: Path) -> Iterator[pa.RecordBatch]:
 
 
 def meant(wordnet: WordNet | None, names: Sequence[str]) -> set[str]:
-    """The synsets that class names stand for: themselves if they are ids (ImageNet's wnids), else by their letters."""
+    """The synsets that class names stand for: themselves if they are ids (ImageNet's wnids),
+    else by their letters.
+    """
     if wordnet is None:
         return set()
     ids = {synset.id for synset in wordnet.synsets}
@@ -88,9 +91,11 @@ def tag(
 def noisy(
     ids: np.ndarray, sizes: np.ndarray, counts: Sequence[int], share: float, seed: int
 ) -> tuple[np.ndarray, ...]:
-    """Each class (flat int32 ids, `sizes` per post) given up with probability `share` for a draw from the marginal.
+    """Each class (flat int32 ids, `sizes` per post) given up with probability `share` for a draw
+    from the marginal.
 
-    The marginal is that of `counts`, posts per class; a class drawn twice for a post counts once. Returns (ids, sizes).
+    The marginal is that of `counts`, posts per class; a class drawn twice for a post counts once.
+    Returns (ids, sizes).
     """
     if not 0 <= share <= 1:
         raise ValueError(f"noise = {share}: give the share of the tags to replace, from 0 to 1")

@@ -1,8 +1,9 @@
 """Which canonical hashtags are the classes of pretraining.
 
-Mahajan et al. 2018, "Exploring the Limits of Weakly Supervised Pretraining" (arXiv 1805.00932), section 2.1: 17k names
-of any noun synset of WordNet (`nouns`), 8.5k the most frequent of these (`nouns` with a max_size), 1.5k names of the
-target task's synsets (`targets`). `frequent`, the most frequent names whatever they mean, needs no WordNet.
+Mahajan et al. 2018, "Exploring the Limits of Weakly Supervised Pretraining" (arXiv 1805.00932),
+section 2.1: 17k names of any noun synset of WordNet (`nouns`), 8.5k the most frequent of these
+(`nouns` with a max_size), 1.5k names of the target task's synsets (`targets`). `frequent`, the most
+frequent names whatever they mean, needs no WordNet.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -20,7 +21,9 @@ Synsets = Callable[[str], Collection[str]]
 
 
 class Vocabulary(NamedTuple):
-    """Names in the order of their class index, posts per name, and the number that each had among all names."""
+    """Names in the order of their class index, posts per name, and the number that each had
+    among all names.
+    """
 
     names: list[str]
     counts: list[int]
@@ -37,10 +40,12 @@ def choose(
     target_synsets: Collection[str] = (),
     target_names: Collection[str] = (),
 ) -> Vocabulary:
-    """The `max_size` most frequent names that the rule admits and `min_posts` posts have, most frequent first.
+    """The `max_size` most frequent names that the rule admits and `min_posts` posts have, most
+    frequent first.
 
-    Ties are ordered by name. `targets` admits a name equal to a normalised target name, or with one of the target
-    synsets. ValueError for an unknown rule, one that lacks what it needs, or when nothing is left.
+    Ties are ordered by name. `targets` admits a name equal to a normalised target name, or with one
+    of the target synsets. ValueError for an unknown rule, one that lacks what it needs, or when
+    nothing is left.
     """
     admits = _admission(rule, synsets_of, target_synsets, target_names)
     enough = np.flatnonzero(counts >= min_posts)

@@ -1,4 +1,7 @@
-"""What the C library does with freed memory; how its end, and a GPU's, is told from other errors."""
+"""What the C library does with freed memory.
+
+How its end, and a GPU's, is told from other errors.
+"""
 
 import ctypes
 import platform
@@ -13,7 +16,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
 def keep_freed_memory() -> None:
     """Have glibc keep what is freed, up to 2 GiB, for the next step; elsewhere nothing changes.
 
-    By default each large tensor that dies goes back to the kernel, and the next step faults its pages in again, zeroed.
+    By default each large tensor that dies goes back to the kernel, and the next step faults its
+    pages in again, zeroed.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)

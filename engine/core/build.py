@@ -1,4 +1,6 @@
-"""Params sections become calls: a section's keys are checked against a signature, its name against a folder."""
+"""Params sections become calls: a section's keys are checked against a signature, its name
+against a folder.
+"""
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -24,17 +26,20 @@ def options(
     given: Collection[str] = (),
     ranges: Mapping[str, Any] = {},
 ) -> dict[str, Any]:
-    """The section's values, converted to the types of the function's parameters; defaults stay with the function.
+    """The section's values, converted to the types of the function's parameters.
 
-    where: path of the section in params.yaml, for messages. given: parameters that the caller passes itself.
-    ranges: types in the place of those that a library's function has.
-    Raises ValueError that names every unknown or missing key and every wrong value, and how to mend each.
+    Defaults stay with the function.
+
+    where: path of the section in params.yaml, for messages. given: parameters that the caller
+    passes itself. ranges: types in the place of those that a library's function has. Raises
+    ValueError that names every unknown or missing key and every wrong value, and how to mend each.
     """
     fields = _fields(function, given, ranges)
     if not isinstance(section, dict):
         keys = ", ".join(fields)
         raise ValueError(f"{where}: found {section!r}, expected keys and values: {keys}")
-    # a TypedDict, because keys such as `copy` or `model_name` would clash with a BaseModel's own attributes
+    # a TypedDict, because keys such as `copy` or `model_name` would clash with a BaseModel's own
+    # attributes
     schema = TypedDict("schema", fields)
     schema.__pydantic_config__ = ConfigDict(
         extra="forbid",
@@ -146,7 +151,10 @@ def _package(kind: str) -> str:
 
 
 def plugin(kind: str, name: Any, where: str) -> Callable:
-    """The class that heads `__all__` of the plug-in called `name`; ValueError lists the folder's names."""
+    """The class that heads `__all__` of the plug-in called `name`.
+
+    ValueError lists the folder's names.
+    """
     known = choices(kind)
     if name not in known:
         raise ValueError(
@@ -159,7 +167,9 @@ def plugin(kind: str, name: Any, where: str) -> Callable:
 def call(
     kind: str, section: dict, where: str, given: Collection[str] = ()
 ) -> tuple[Callable, dict[str, Any]]:
-    """The plug-in `section["name"]` of a folder, and the section's other keys as `options` has them."""
+    """The plug-in `section["name"]` of a folder, and the section's other keys as `options` has
+    them.
+    """
     if not isinstance(section, dict) or "name" not in section:
         raise ValueError(
             f"{where}: found {section!r}, expected a section with a name, one of: {', '.join(choices(kind))}"
@@ -170,9 +180,11 @@ def call(
 
 
 def build(kind: str, section: dict, /, where: str = "", **given: Any) -> Any:
-    """The plug-in `section["name"]` of a folder, called with the section's other keys and what the caller gives.
+    """The plug-in `section["name"]` of a folder, called with the section's other keys and what
+    the caller gives.
 
-    build("backbones", {"name": "regnet", "depth": 22, ...}, where="pretrain.backbone"). Raises ValueError as `options`.
+    build("backbones", {"name": "regnet", "depth": 22, ...}, where="pretrain.backbone"). Raises
+    ValueError as `options`.
     """
     found, settings = call(kind, section, where or kind, given)
     with located(where or kind):

@@ -14,11 +14,14 @@ from torch import Tensor, nn
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, Any]) -> None:
-    """Write a safetensors file atomically: whoever reads `path` finds the old file or the new one, whole."""
+    """Write a safetensors file atomically: whoever reads `path` finds the old file or the new
+    one, whole.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    # One metadata key only: safetensors writes several in no fixed order, and equal weights must be equal bytes.
+    # One metadata key only: safetensors writes several in no fixed order, and equal weights must be
+    # equal bytes.
     about = json.dumps(
         {"about": metadata, "sha256": checksum(contiguous, metadata)}, sort_keys=True
     )
@@ -33,7 +36,9 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, Any]) ->
 
 
 def checksum(tensors: Mapping[str, Tensor], metadata: dict[str, Any]) -> str:
-    """SHA-256 of names, types, shapes and values of tensors, wherever they lie in memory, and of the metadata."""
+    """SHA-256 of names, types, shapes and values of tensors, wherever they lie in memory, and of
+    the metadata.
+    """
     sum_ = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         sum_.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -42,7 +47,10 @@ def checksum(tensors: Mapping[str, Tensor], metadata: dict[str, Any]) -> str:
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and metadata of a file written by `save`; ValueError with cause and fix for any other or changed file."""
+    """Tensors and metadata of a file written by `save`.
+
+    ValueError with cause and fix for any other or changed file.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             head = json.loads((file.metadata() or {})["tagdag"])
@@ -57,7 +65,10 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str = "") -> None:
-    """Copy the tensors below `prefix` into the module; ValueError lists the keys unless every one matches."""
+    """Copy the tensors below `prefix` into the module.
+
+    ValueError lists the keys unless every one matches.
+    """
     weights = {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()

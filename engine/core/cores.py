@@ -17,14 +17,19 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """How many cores this process may use: its affinity, or less where its control group has a quota."""
+    """How many cores this process may use: its affinity, or less where its control group has a
+    quota.
+    """
     return max(
         1, min(len(os.sched_getaffinity(0)), *map(int, _quotas(CGROUPS, PROC / "self/cgroup")))
     )
 
 
 def _quotas(root: Path, own: Path) -> Iterator[float]:
-    """Cores' worth of time that the control groups grant which hold this process; infinite where there is no limit."""
+    """Cores' worth of time that the control groups grant which hold this process.
+
+    Infinite where there is no limit.
+    """
     yield float(1 << 20)  # no machine has as many
     lines = own.read_text().splitlines() if own.exists() else []
     paths = {

@@ -1,4 +1,6 @@
-"""A network from sections of params.yaml: backbone and head inside an objective, which is what the loop trains."""
+"""A network from sections of params.yaml: backbone and head inside an objective, which is what
+the loop trains.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,9 @@ def network(
     classes: int,
     where: str = "network",
 ) -> nn.Module:
-    """The objective around a new backbone and head; ValueError names a wrong key or plug-in of any of the sections.
+    """The objective around a new backbone and head.
+
+    ValueError names a wrong key or plug-in of any of the sections.
 
     classes: those of the data; an objective that makes its own targets has its own.
     """
@@ -35,7 +39,9 @@ def network(
 def save(
     path: Path, module: nn.Module, sections: dict[str, Any], names: list[str], **about: Any
 ) -> None:
-    """Write a network with the sections and class names that `restore` needs, and what else is to be known about it."""
+    """Write a network with the sections and class names that `restore` needs, and what else is
+    to be known about it.
+    """
     checkpoint.save(path, module.export(), {"sections": sections, "names": names} | about)
 
 

@@ -15,7 +15,10 @@ from engine.core.environment import value
 
 
 def once(make: Callable[..., Any], folder: Path, *arguments: Any) -> Any:
-    """`make(folder, *arguments)`, made once while the folder's files stay the ones they are; three are kept."""
+    """`make(folder, *arguments)`, made once while the folder's files stay the ones they are.
+
+    Three are kept.
+    """
     files = sorted((file, file.stat()) for file in folder.glob("*"))
     key = tuple((file.name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for file, stat in files)
     return _made(make, folder.absolute(), key, *arguments)
@@ -29,7 +32,8 @@ def _made(make: Callable[..., Any], folder: Path, _: tuple, *arguments: Any) -> 
 
 
 def opened(folder: Path, split: str) -> Shards:
-    """A split of a shard folder, shared by all networks of a process, and with it the images that it has decoded.
+    """A split of a shard folder, shared by all networks of a process, and with it the images
+    that it has decoded.
 
     TAGDAG_CACHE_MB bounds the memory of those images, TAGDAG_THREADS sets how many threads decode.
     """
@@ -39,10 +43,13 @@ def opened(folder: Path, split: str) -> Shards:
 
 @dataclass
 class Rows:
-    """Some rows (all when None) of a split; `kind` says whether targets are hashtags (multi-hot) or one class index.
+    """Some rows (all when None) of a split.
 
-    size: pixels to resize the stored squares to, antialiased; testing at more pixels than training saw may help
-    (Touvron, Vedaldi, Douze, Jégou 2019, "Fixing the train-test resolution discrepancy", arXiv 1906.06423).
+    `kind` says whether targets are hashtags (multi-hot) or one class index.
+
+    size: pixels to resize the stored squares to, antialiased; testing at more pixels than training
+    saw may help (Touvron, Vedaldi, Douze, Jégou 2019, "Fixing the train-test resolution
+    discrepancy", arXiv 1906.06423).
     """
 
     shards: Shards

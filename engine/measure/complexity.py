@@ -1,9 +1,12 @@
-"""Parameters, multiply-adds and activations of a network, counted without allocating it or running it.
+"""Parameters, multiply-adds and activations of a network, counted without allocating it or
+running it.
 
-Figures of different rules are not to be compared, so that each rule has a name:
-pycls  of the tables of arXiv 2003.13678, and of most papers: flops are multiply-adds of convolutions and linear
-       layers, a bias counted once; acts are the outputs of convolutions, linear layers and max-pools.
-torch  torch's FlopCounterMode: flops are operations, two per multiply-add, of every convolution, matrix product and
+Figures of different rules are not to be compared, so that each rule has a name: pycls  of the
+tables of arXiv 2003.13678, and of most papers: flops are multiply-adds of convolutions and linear
+       layers, a bias counted once; acts are the outputs of convolutions, linear layers and
+       max-pools.
+torch  torch's FlopCounterMode: flops are operations, two per multiply-add, of every convolution,
+matrix product and
        attention, also those outside of layers; biases are not counted, nor are acts.
 Under both, params are all parameters.
 """
@@ -16,7 +19,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def measure(module: nn.Module, input_shape: tuple[int, ...], rule: str = "pycls") -> dict[str, int]:
-    """{"params", "flops", "acts"}, as far as the rule counts them, for one input: (3, h, w) for images."""
+    """{"params", "flops", "acts"}, as far as the rule counts them, for one input: (3, h, w) for
+    images.
+    """
     if rule not in RULES:
         raise ValueError(f"unknown counting rule {rule!r}: choose {' or '.join(RULES)}")
     # deepcopy takes from the memo what it finds there, so no weight is ever copied

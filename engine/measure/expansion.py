@@ -1,8 +1,10 @@
-"""Stepwise expansion: a small network grown along one axis at a time, each time the one that pays most.
+"""Stepwise expansion: a small network grown along one axis at a time, each time the one that
+pays most.
 
-Feichtenhofer 2020, "X3D: Expanding Architectures for Efficient Video Recognition", arXiv 2004.04730, section 3.2:
-coordinate descent in steps that double the complexity, then a contraction of the last step to the target. Of its six
-axes the two of time, frame rate and duration, have no meaning for images; the other four are those of `AXES`.
+Feichtenhofer 2020, "X3D: Expanding Architectures for Efficient Video Recognition", arXiv
+2004.04730, section 3.2: coordinate descent in steps that double the complexity, then a contraction
+of the last step to the target. Of its six axes the two of time, frame rate and duration, have no
+meaning for images; the other four are those of `AXES`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -37,12 +39,14 @@ def expand(
     factor: float = 2.0,
     tolerance: float = 0.1,
 ) -> list[list[Trial]]:
-    """The trials of every step, the best first: that of the last step is the design of about the target's complexity.
+    """The trials of every step, the best first: that of the last step is the design of about the
+    target's complexity.
 
-    A step tries each axis that multiplies the complexity by `factor`, and goes on from the best score; when it has gone
-    beyond the target, a last step of one trial repeats its axis by less. `tolerance`: how far off, as a share, both may
-    be. Nothing is kept here: a `score` that remembers its designs makes a run that was cut short go on where it was.
-    ValueError where no axis gets there.
+    A step tries each axis that multiplies the complexity by `factor`, and goes on from the best
+    score; when it has gone beyond the target, a last step of one trial repeats its axis by less.
+    `tolerance`: how far off, as a share, both may be. Nothing is kept here: a `score` that
+    remembers its designs makes a run that was cut short go on where it was. ValueError where no
+    axis gets there.
     """
     if not 0 < complexity(base) < target or factor <= 1:
         raise ValueError(
@@ -98,7 +102,9 @@ def flops(design: dict[str, Any]) -> int:
 
 
 def depth(design: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """One block more at a time, in the stage that lags most behind a common factor (Webster's apportionment)."""
+    """One block more at a time, in the stage that lags most behind a common factor (Webster's
+    apportionment).
+    """
     depths = list(design["backbone"]["depths"])
     first = tuple(depths)
     while True:
@@ -133,7 +139,9 @@ AXES: dict[str, Axis] = {
 def _widened(
     design: dict[str, Any], outer: Callable[[int, float], int]
 ) -> Iterator[dict[str, Any]]:
-    """Widths inside of the bottlenecks by a factor that grows, those outside by what `outer` makes of it."""
+    """Widths inside of the bottlenecks by a factor that grows, those outside by what `outer`
+    makes of it.
+    """
     section = last = design["backbone"]
     b = section["bottleneck_ratios"]
     widths, groups = fit_groups(section["widths"], b, section["group_widths"])
@@ -148,7 +156,9 @@ def _widened(
 
 
 def _ratio(w: int, v: float, g: int) -> float:
-    """The bottleneck ratio with which AnyNetX builds width w, and inside the multiple of g nearest to v channels."""
+    """The bottleneck ratio with which AnyNetX builds width w, and inside the multiple of g
+    nearest to v channels.
+    """
     for inner in sorted(range(g, ceil(2 * v) + g + 1, g), key=lambda each: abs(log(each / v))):
         ratio = (
             ceil(1e6 * w / inner) / 1e6

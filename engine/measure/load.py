@@ -22,7 +22,9 @@ TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds, in which /proc/stat counts
 
 @dataclass(frozen=True)
 class _Moment:
-    """Seconds so far: by the clock, of this process, of all work on all cores, stolen, waited for a core."""
+    """Seconds so far: by the clock, of this process, of all work on all cores, stolen, waited
+    for a core.
+    """
 
     clock: float
     own: float
@@ -59,9 +61,10 @@ def _waited(schedstat: Path) -> float:
 def watched() -> Iterator[dict[str, Any]]:
     """What the machine did inside, filled in at the end, as plain values:
 
-    load: cores' worth of work of others. stolen: share of all cores' time that the host gave to others. waited: share
-    of the time that this process's threads stood in the queue for a core, summed over them. busy: False, or in words
-    which of these was so much that what was timed is not to be trusted.
+    load: cores' worth of work of others. stolen: share of all cores' time that the host gave to
+    others. waited: share of the time that this process's threads stood in the queue for a core,
+    summed over them. busy: False, or in words which of these was so much that what was timed is not
+    to be trusted.
     """
     found: dict[str, Any] = {}
     begun = _Moment.now()

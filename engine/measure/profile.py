@@ -1,4 +1,6 @@
-"""What a network costs when it runs, per batch size, in use and in training, with device and clock named."""
+"""What a network costs when it runs, per batch size, in use and in training, with device and
+clock named.
+"""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -23,7 +25,9 @@ def device_name(where: torch.device) -> str:
 
 
 def _peak_bytes(call: Callable[[], object], where: torch.device) -> int:
-    """Largest sum of tensor bytes alive during the call: the allocator's on a GPU, the profiler's records on a CPU."""
+    """Largest sum of tensor bytes alive during the call: the allocator's on a GPU, the
+    profiler's records on a CPU.
+    """
     if where.type == "cuda":
         torch.cuda.reset_peak_memory_stats(where)
         before = torch.cuda.memory_allocated(where)
@@ -131,15 +135,18 @@ def profile(
     training: bool = True,
     patience: float = 0.0,
 ) -> dict[str, Any]:
-    """Latency of one image (p50, p95, p99), images/s and peak memory at the largest of `batches`; `costs`: all of them.
+    """Latency of one image (p50, p95, p99), images/s and peak memory at the largest of `batches`.
 
-    A row of `costs` is of one mode, inference or training (forward, backward, update), and one batch of float32
-    (n, 3, size, size); its batch is less than the one `asked` for where memory ran out. Peak memory is that of weights,
-    momentum and the largest sum of other tensors alive, inputs left out. `seconds` bounds each row's timed runs.
-    A row is measured again until three quiet repeats agree, for `patience` seconds at most, and told
-    as their median; `latency_spread` is by which share of it they differ. `busy`: False, or why the
-    times are not to be compared: the machine was not quiet (engine/measure/load.py), or repeats differ.
-    Whole float32 and exact kernels, as accuracy is measured with.
+    `costs`: all of them.
+
+    A row of `costs` is of one mode, inference or training (forward, backward, update), and one
+    batch of float32 (n, 3, size, size); its batch is less than the one `asked` for where memory ran
+    out. Peak memory is that of weights, momentum and the largest sum of other tensors alive, inputs
+    left out. `seconds` bounds each row's timed runs. A row is measured again until three quiet
+    repeats agree, for `patience` seconds at most, and told as their median; `latency_spread` is by
+    which share of it they differ. `busy`: False, or why the times are not to be compared: the
+    machine was not quiet (engine/measure/load.py), or repeats differ. Whole float32 and exact
+    kernels, as accuracy is measured with.
     """
     keep_freed_memory()  # as training does, else a CPU's times are those of fresh pages
     network, rows = placed(network, where).eval(), []

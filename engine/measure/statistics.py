@@ -1,8 +1,11 @@
-"""Statistics over the networks of a design space, and intervals over seeds. Failed trials have no error, no place here.
+"""Statistics over the networks of a design space, and intervals over seeds.
 
-Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678: section 3.1,
-equation 1 (error distribution) and the empirical bootstrap. Radosavovic, Johnson, Xie, Lo, Dollár 2019, "On Network
-Design Spaces for Visual Recognition", arXiv 1905.13214: distributions normalised by complexity.
+Failed trials have no error, no place here.
+
+Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv
+2003.13678: section 3.1, equation 1 (error distribution) and the empirical bootstrap. Radosavovic,
+Johnson, Xie, Lo, Dollár 2019, "On Network Design Spaces for Visual Recognition", arXiv 1905.13214:
+distributions normalised by complexity.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +23,8 @@ def edf(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sorted errors, and the share (or weight) of networks that err no more than each.
 
-    Equation 1, F(e) = share of networks below e, is the step function that rises to these shares after the errors.
+    Equation 1, F(e) = share of networks below e, is the step function that rises to these shares
+    after the errors.
     """
     errors = finite(errors)
     order = np.argsort(errors, kind="stable")
@@ -39,7 +43,9 @@ def complexity_bins(
 
 
 def complexity_weights(bins: np.ndarray) -> np.ndarray:
-    """Weights that give every bin that is not empty the same share: 1 / (count in bin) / (number of such bins)."""
+    """Weights that give every bin that is not empty the same share: 1 / (count in bin) / (number
+    of such bins).
+    """
     _, place, counts = np.unique(bins, return_inverse=True, return_counts=True)
     return 1 / counts[place] / len(counts)
 
@@ -51,9 +57,11 @@ def good_ranges(
     fraction: float = 0.25,
     repeats: int = 10_000,
 ) -> dict[str, tuple[float, float, float]]:
-    """(low, median, high) of each axis: median and 95 % interval of its value in good networks, by the bootstrap.
+    """(low, median, high) of each axis: median and 95 % interval of its value in good networks,
+    by the bootstrap.
 
-    Each repeat draws a fraction of the networks with replacement and takes the values of the best one.
+    Each repeat draws a fraction of the networks with replacement and takes the values of the best
+    one.
     """
     ranked, n = torch.from_numpy(finite(errors)), len(errors)
     if wrong := {axis: len(values) for axis, values in axes.items() if len(values) != n}:
@@ -70,10 +78,11 @@ def good_ranges(
 def best_of(
     errors: Sequence[float], ks: Sequence[int], generator: torch.Generator, repeats: int = 1000
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(expected, low, high): the least error of k networks drawn without replacement, with bootstrap 95 % interval.
+    """(expected, low, high): the least error of k networks drawn without replacement, with
+    bootstrap 95 % interval.
 
-    Unbiased: the i-th best of n is the best of C(n-i, k-1) among the C(n, k) draws. For k near n the interval is of
-    little worth, as the best of all says little of what lies below it.
+    Unbiased: the i-th best of n is the best of C(n-i, k-1) among the C(n, k) draws. For k near n
+    the interval is of little worth, as the best of all says little of what lies below it.
     """
     errors, k = np.sort(finite(errors)), np.asarray(ks)[:, None]
     n = len(errors)
@@ -91,7 +100,8 @@ def best_of(
 
 
 def pareto_front(objectives: np.ndarray) -> np.ndarray:
-    """Which of the points (n, m) none beats: no point is as good in every objective and better in one (less is better).
+    """Which of the points (n, m) none beats: no point is as good in every objective and better
+    in one (less is better).
 
     Points that are equal in all objectives are on the front together.
     """
@@ -113,7 +123,10 @@ def finite(errors: Sequence[float]) -> np.ndarray:
 
 
 def spread(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and standard deviation over seeds (n - 1 in the denominator); a single value has none."""
+    """Mean and standard deviation over seeds (n - 1 in the denominator).
+
+    A single value has none.
+    """
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 

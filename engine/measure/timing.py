@@ -1,6 +1,7 @@
 """How long calls take on a device.
 
-On a GPU, CUDA events between calls, read when all have ended: no call waits for the host. On a CPU, its wall clock.
+On a GPU, CUDA events between calls, read when all have ended: no call waits for the host. On a CPU,
+its wall clock.
 """
 
 import time
@@ -25,7 +26,10 @@ def placed(network: nn.Module, where: torch.device) -> nn.Module:
 
 
 def images(batch: int, size: int, where: torch.device) -> Tensor:
-    """Random (batch, 3, size, size). Not zeros: on those a GPU draws less power, and clocks higher."""
+    """Random (batch, 3, size, size).
+
+    Not zeros: on those a GPU draws less power, and clocks higher.
+    """
     return torch.rand(batch, 3, size, size, device=where).contiguous(
         memory_format=torch.channels_last
     )
@@ -50,7 +54,10 @@ def _between(call: Callable[[], object], where: torch.device, runs: int) -> Tens
 
 
 def timed(call: Callable[[], object], where: torch.device, runs: int, seconds: float) -> Tensor:
-    """Seconds of each of `runs` calls, fewer where they would take longer than `seconds` together; warmed up."""
+    """Seconds of each of `runs` calls, fewer where they would take longer than `seconds` together.
+
+    Warmed up.
+    """
     _between(call, where, 2)  # memory and kernels are chosen in the first
     one = _between(call, where, 1).item()
     runs = max(3, min(runs, int(seconds / one)))

@@ -1,8 +1,9 @@
 """Do two samples of networks differ, and do two measures of the same networks agree?
 
-Radosavovic et al. 2019, "On Network Design Spaces for Visual Recognition", arXiv 1905.13214: Kolmogorov and
-Smirnov's test between design spaces, also normalised by complexity. Liu, Dollár, He, Girshick, Yuille, Xie 2020, "Are
-Labels Necessary for Neural Architecture Search?", arXiv 2003.12056: rank correlation between pretexts.
+Radosavovic et al. 2019, "On Network Design Spaces for Visual Recognition", arXiv 1905.13214:
+Kolmogorov and Smirnov's test between design spaces, also normalised by complexity. Liu, Dollár, He,
+Girshick, Yuille, Xie 2020, "Are Labels Necessary for Neural Architecture Search?", arXiv
+2003.12056: rank correlation between pretexts.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,9 @@ CHUNK = 2**22  # numbers shuffled at a time
 
 
 class KS(NamedTuple):
-    """Greatest distance of two distributions, chance of one as great if both samples were of one, sizes compared."""
+    """Greatest distance of two distributions, chance of one as great if both samples were of
+    one, sizes compared.
+    """
 
     distance: float
     p: float
@@ -37,9 +40,11 @@ def normalised_ks(
     generator: torch.Generator,
     repeats: int = 10_000,
 ) -> KS | None:
-    """The same of distributions normalised by complexity, within the bins that hold networks of both; none: None.
+    """The same of distributions normalised by complexity, within the bins that hold networks of
+    both; none: None.
 
-    p by permutation within each bin: would it matter which sample a network is of, among networks of its complexity?
+    p by permutation within each bin: would it matter which sample a network is of, among networks
+    of its complexity?
     """
     second = np.repeat([False, True], [len(side) for side in errors])
     bins, pooled = complexity_bins(np.concatenate(complexities)), finite(np.concatenate(errors))
@@ -83,7 +88,9 @@ def _shuffled(
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
-    """Holm's 1979 correction of the p-values of several tests: each stays below 0.05 with what it says of all."""
+    """Holm's 1979 correction of the p-values of several tests: each stays below 0.05 with what
+    it says of all.
+    """
     order = np.argsort(p)
     raised = np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1))
     adjusted = np.empty(len(p))
@@ -94,7 +101,10 @@ def holm(p: Sequence[float]) -> np.ndarray:
 def mean_difference(
     left: Sequence[float], right: Sequence[float]
 ) -> tuple[float, float | None, float | None]:
-    """(mean of right - mean of left, low, high): Welch's 95 % interval; none where a sample has one network only."""
+    """(mean of right - mean of left, low, high): Welch's 95 % interval.
+
+    None where a sample has one network only.
+    """
     difference = float(finite(right).mean() - finite(left).mean())
     if min(len(left), len(right)) < 2:
         return difference, None, None
@@ -105,7 +115,8 @@ def mean_difference(
 def rank_correlations(
     left: Sequence[float], right: Sequence[float], generator: torch.Generator, repeats: int = 2000
 ) -> dict[str, tuple[float, float, float]]:
-    """(value, low, high) of Spearman's rho and of Kendall's tau-b, with bootstrap 95 % interval over the networks.
+    """(value, low, high) of Spearman's rho and of Kendall's tau-b, with bootstrap 95 % interval
+    over the networks.
 
     Not a number where one side is constant; resamples of which that is true are left out.
     """
@@ -138,7 +149,9 @@ def _spearman(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def _kendall(left: np.ndarray, right: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Tau-b of each resample: the signs of all pairs, summed as often as the resample holds both networks."""
+    """Tau-b of each resample: the signs of all pairs, summed as often as the resample holds both
+    networks.
+    """
     times = np.zeros((len(drawn), len(left)))
     np.add.at(times, (np.arange(len(drawn))[:, None], drawn), 1)
     a, b = (np.sign(side[:, None] - side) for side in (left, right))

@@ -18,10 +18,11 @@ BATCH = 512  # images of a forward pass, where memory allows
 def predicted(
     module: nn.Module, samples: Samples, rows: slice = slice(None), call: str = "predict"
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Yield (outputs, targets) of `predict`, with half as many images in a pass when memory runs out.
+    """Yield (outputs, targets) of `predict`, with half as many images in a pass when memory runs
+    out.
 
-    It goes on with the images that are still to come, and their test views stay the same. OutOfMemory
-    when a single image does not fit.
+    It goes on with the images that are still to come, and their test views stay the same.
+    OutOfMemory when a single image does not fit.
     """
     first, last, _ = rows.indices(len(samples))
     batch = BATCH
@@ -45,11 +46,13 @@ def predicted(
 
 
 def accuracy(module: nn.Module, samples: Samples) -> Accuracy:
-    """The metric after the test views of all samples; of an image with several hashtags, any is a hit.
+    """The metric after the test views of all samples.
 
-    A pretext task is measured on its own targets: rotated images, puzzles or pixels are what is counted,
-    as if those of one image were independent.
-    Several workers predict a part each, and all have the whole metric. OutOfMemory as `predicted`.
+    Of an image with several hashtags, any is a hit.
+
+    A pretext task is measured on its own targets: rotated images, puzzles or pixels are what is
+    counted, as if those of one image were independent. Several workers predict a part each, and all
+    have the whole metric. OutOfMemory as `predicted`.
     """
     metric, workers = Accuracy(), team()
     for scores, targets in predicted(module, samples, workers.part(len(samples))):

@@ -1,4 +1,6 @@
-"""What becomes of the weights beside the steps: their moving average, and batch norm's statistics computed anew."""
+"""What becomes of the weights beside the steps: their moving average, and batch norm's
+statistics computed anew.
+"""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +14,8 @@ from engine.training.distributed import Team
 class Average:
     """Exponential moving average of a network's weights and buffers, on their device.
 
-    Step t (from 0) keeps min(decay, (1 + t) / (10 + t)) of it, so that the first weights are soon forgotten.
+    Step t (from 0) keeps min(decay, (1 + t) / (10 + t)) of it, so that the first weights are soon
+    forgotten.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -37,7 +40,8 @@ class Average:
 def precise_statistics(
     objective: nn.Module, batches: Iterable[dict[str, Tensor]], team: Team
 ) -> None:
-    """Batch norm's running mean and variance as plain averages over these batches of all workers, weights fixed.
+    """Batch norm's running mean and variance as plain averages over these batches of all
+    workers, weights fixed.
 
     The batches are as large as those of training: their size is part of what batch norm does.
 

@@ -1,7 +1,8 @@
 """Training by several processes: who they are and what they agree on; launching.py starts them.
 
-A step's images are split among the workers, each averages its loss over its own part, and gradients are averaged over
-the workers: the mean over all images (Goyal et al. 2017, arXiv 1706.02677, remark 3). Nothing is divided twice.
+A step's images are split among the workers, each averages its loss over its own part, and gradients
+are averaged over the workers: the mean over all images (Goyal et al. 2017, arXiv 1706.02677, remark
+3). Nothing is divided twice.
 """
 
 import os
@@ -29,7 +30,10 @@ class Team:
         return self.rank == 0
 
     def part(self, n: int) -> slice:
-        """This worker's share of n things, in their order; shares differ by one thing at the most."""
+        """This worker's share of n things, in their order.
+
+        Shares differ by one thing at the most.
+        """
         each, more = divmod(n, self.world)
         start = self.rank * each + min(self.rank, more)
         return slice(start, start + each + (self.rank < more))
@@ -55,7 +59,9 @@ class Team:
         return torch.stack(rows)
 
     def merged(self, metric: Any) -> Any:
-        """The metric of all workers' predictions, in the order of the workers: exact, no mean of means."""
+        """The metric of all workers' predictions, in the order of the workers: exact, no mean of
+        means.
+        """
         if self.world > 1:
             metrics: list[Any] = [None] * self.world
             dist.all_gather_object(metrics, metric)
@@ -84,7 +90,10 @@ def device() -> torch.device:
 
 
 def wrapped(objective: nn.Module, sharded: bool) -> nn.Module:
-    """The objective whose backward pass averages gradients over the workers; `sharded` splits its weights (FSDP2)."""
+    """The objective whose backward pass averages gradients over the workers.
+
+    `sharded` splits its weights (FSDP2).
+    """
     if team().world == 1:
         return objective
     if sharded:
@@ -97,7 +106,8 @@ def wrapped(objective: nn.Module, sharded: bool) -> nn.Module:
         return fully_shard(objective, mesh=mesh)
     from torch.nn.parallel import DistributedDataParallel
 
-    # buffers stay each worker's own: batch norm's running averages are those of the first (Goyal et al., section 3)
+    # buffers stay each worker's own: batch norm's running averages are those of the first (Goyal et
+    # al., section 3)
     own = [device().index] if device().type == "cuda" else None
     with (
         warnings.catch_warnings()
@@ -110,7 +120,10 @@ def wrapped(objective: nn.Module, sharded: bool) -> nn.Module:
 
 @contextmanager
 def joined(address: str | None = None) -> Iterator[Team]:
-    """The process group of this worker, whose number torchrun's environment says; without one it is alone."""
+    """The process group of this worker, whose number torchrun's environment says.
+
+    Without one it is alone.
+    """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield ALONE
         return

@@ -1,7 +1,9 @@
-"""How many threads a training that has the machine for itself is fastest with: measured, not assumed.
+"""How many threads a training that has the machine for itself is fastest with: measured, not
+assumed.
 
-Two threads on two quiet cores gain a third to a half on large batches and nothing on small ones; beside a neighbour
-they lose. Sums are rounded in another order with another number, so that a result depends on it: who asks keeps it.
+Two threads on two quiet cores gain a third to a half on large batches and nothing on small ones;
+beside a neighbour they lose. Sums are rounded in another order with another number, so that a
+result depends on it: who asks keeps it.
 """
 
 import copy
@@ -27,8 +29,8 @@ def fastest(
 ) -> int:
     """The number of threads, of `numbers` in rising order, with which a training step takes least.
 
-    Steps are those of a copy: weights and random numbers of the process stay as they are. They take turns, so that what
-    else the machine does falls on all of them.
+    Steps are those of a copy: weights and random numbers of the process stay as they are. They take
+    turns, so that what else the machine does falls on all of them.
     """
     rows = torch.arange(min(recipe.batch, len(samples)))
     step = Step(0, samples.images(rows), samples.targets(rows), 0, len(rows), 1.0)

@@ -31,7 +31,10 @@ def told(
     training: Training,
     states: States,
 ) -> str:
-    """The message on a step whose loss is not finite; where states are kept, a file that repeats the step."""
+    """The message on a step whose loss is not finite.
+
+    Where states are kept, a file that repeats the step.
+    """
     epoch, step = divmod(error.iteration, plan.per_epoch)
     rows, ids = plan.order.indices(epoch, step), getattr(samples, "ids", None)
     images = ids(rows) if ids else [str(row) for row in rows.tolist()]
@@ -67,7 +70,10 @@ def _replayed(
 
 
 def repeat(path: Path) -> list[str]:
-    """What is not finite in a kept step: weights, inputs, the first layer's outputs, images; one line for each."""
+    """What is not finite in a kept step: weights, inputs, the first layer's outputs, images.
+
+    One line for each.
+    """
     tensors, about = checkpoint.load(path)
     module = network(**about["sections"], classes=len(about["names"]))
     checkpoint.load_weights(module, tensors, "module.")

@@ -1,4 +1,6 @@
-"""Workers of one training on this machine: started as torchrun does, started again, their faults told by type."""
+"""Workers of one training on this machine: started as torchrun does, started again, their faults
+told by type.
+"""
 
 import json
 import logging
@@ -39,13 +41,15 @@ def said() -> int | None:
 
 
 def split(recipe: Recipe, images: int, epochs: float) -> int:
-    """How many workers a training of so many images and epochs is split among, where many such are to be done.
+    """How many workers a training of so many images and epochs is split among, where many such
+    are to be done.
 
     TAGDAG_WORKERS, or one for each GPU where the training has PAYS images or more: below that their
-    start costs more than it saves, and trainings side by side are better. Fewer where batch norm would
-    see other numbers of images: with recipe.micro as many as have whole micro-batches, without it as
-    many as have NORM images of a batch each, with batch_norm `sync` as many as there are. Its running
-    averages are the first worker's, unless recipe.precise_bn has them computed anew.
+    start costs more than it saves, and trainings side by side are better. Fewer where batch norm
+    would see other numbers of images: with recipe.micro as many as have whole micro-batches,
+    without it as many as have NORM images of a batch each, with batch_norm `sync` as many as there
+    are. Its running averages are the first worker's, unless recipe.precise_bn has them computed
+    anew.
     """
     gpus = torch.cuda.device_count()
     most = said() or (gpus if gpus > 1 and images * epochs >= PAYS else 1)
@@ -59,7 +63,9 @@ def split(recipe: Recipe, images: int, epochs: float) -> int:
 
 
 class Died(ValueError):
-    """Workers that died again and again; `exitcode`: of the last one, minus the signal as subprocess has it."""
+    """Workers that died again and again; `exitcode`: of the last one, minus the signal as
+    subprocess has it.
+    """
 
     def __init__(self, message: str, exitcode: int = 0) -> None:  # pickled with the message alone
         super().__init__(message)
@@ -86,8 +92,9 @@ def _work(
             part = fault.with_suffix(f".{os.environ['RANK']}")
             part.write_text(json.dumps({"kind": kind, "text": _text(error)}))
             part.replace(fault)
-        # all workers know of that, so none hangs, and to raise would start all again for nothing; with any
-        # other fault this process must die, for elastic keeps one that has returned, and the others wait for it
+        # all workers know of that, so none hangs, and to raise would start all again for nothing;
+        # with any other fault this process must die, for elastic keeps one that has returned, and
+        # the others wait for it
         if kind != "Diverged":
             raise
 
@@ -119,11 +126,13 @@ def _raise_fault(folder: Path) -> None:
 
 
 def launch(workers: int, function: Callable[..., None], *arguments: Any) -> None:
-    """Runs `function(*arguments)` in `workers` processes of this machine, as torchrun does, and waits for them.
+    """Runs `function(*arguments)` in `workers` processes of this machine, as torchrun does, and
+    waits for them.
 
-    One that dies (kill -9, a fault of the machine) takes the others with it, and all start again: the function goes on
-    from its last kept state. ValueError with a worker's own words, which is Diverged or OutOfMemory where
-    that was its fault; Died (one too) when they died too often; Stopped after a signal.
+    One that dies (kill -9, a fault of the machine) takes the others with it, and all start again:
+    the function goes on from its last kept state. ValueError with a worker's own words, which is
+    Diverged or OutOfMemory where that was its fault; Died (one too) when they died too often;
+    Stopped after a signal.
     """
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

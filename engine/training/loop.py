@@ -1,4 +1,7 @@
-"""Training and prediction loops. The loop knows nothing of a task: `loss = objective(batch)["loss"]`."""
+"""Training and prediction loops.
+
+The loop knows nothing of a task: `loss = objective(batch)["loss"]`.
+"""
 
 import time
 from collections.abc import Iterator
@@ -25,7 +28,9 @@ from models.blocks.augment.draws import Draws
 
 
 def initialise(seed: int) -> None:
-    """Fix what the process shares: the seed that layers start from, and what the allocator keeps."""
+    """Fix what the process shares: the seed that layers start from, and what the allocator
+    keeps.
+    """
     keep_freed_memory()
     torch.manual_seed(seed)
 
@@ -33,12 +38,15 @@ def initialise(seed: int) -> None:
 def train(
     objective: nn.Module, samples: Samples, training: Training, lists: Lists | None = None
 ) -> None:
-    """Train in place for `epochs`; with `state`, a killed run goes on and ends with the same weights, bit for bit.
+    """Train in place for `epochs`.
 
-    `lists` draws an epoch's list of images, a permutation of all by default. Inside a process group every worker calls
-    this, with the same arguments. ValueError when there are no images, Diverged (one too) when the loss stops being
-    finite; Stopped (a KeyboardInterrupt) after SIGINT or SIGTERM, the state kept. Side by side in threads it is not
-    reproducible: what layers draw comes from the process's one generator.
+    With `state`, a killed run goes on and ends with the same weights, bit for bit.
+
+    `lists` draws an epoch's list of images, a permutation of all by default. Inside a process group
+    every worker calls this, with the same arguments. ValueError when there are no images, Diverged
+    (one too) when the loss stops being finite; Stopped (a KeyboardInterrupt) after SIGINT or
+    SIGTERM, the state kept. Side by side in threads it is not reproducible: what layers draw comes
+    from the process's one generator.
     """
     workers, states = team(), States(training.state, training.keep)
     lists = lists or (lambda generator: torch.randperm(len(samples), generator=generator))
@@ -135,7 +143,10 @@ def _keep(
     done: int,
     finished: bool = False,
 ) -> None:
-    """Hand the present state to the writer, of a finished training the weights; the first worker writes."""
+    """Hand the present state to the writer, of a finished training the weights.
+
+    The first worker writes.
+    """
     if states.folder is None or not (learner.team.first or plan.recipe.sharded):
         return
     tensors, about = (learner.weights(learner.team.first), {}) if finished else learner.state()
@@ -164,8 +175,9 @@ def predict(
 ) -> Iterator[tuple[Tensor, Any]]:
     """Yield (outputs, targets) per batch of the test views of these rows, in order.
 
-    The outputs are those of the objective's method `call`. What a test view draws depends on its row alone, so that
-    all networks are measured on the same views; in whole float32 and by exact kernels, whatever was trained before.
+    The outputs are those of the objective's method `call`. What a test view draws depends on its
+    row alone, so that all networks are measured on the same views; in whole float32 and by exact
+    kernels, whatever was trained before.
     """
     where, start = device(), rows.indices(len(samples))[0]
     objective.to(where, memory_format=torch.channels_last).eval()

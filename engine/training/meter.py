@@ -64,10 +64,12 @@ class Meter:
         self.images += images
 
     def agreed(self, iteration: int, signal: int, due: bool) -> tuple[int, bool]:
-        """Wait for the losses up to this iteration; the largest signal and whether a state is due, of all workers.
+        """Wait for the losses up to this iteration.
 
-        Several workers meet again AGREED seconds later, by the first one's clock. Raises NonFinite, in every worker,
-        that says which step's loss was the first not to be finite.
+        The largest signal and whether a state is due, of all workers.
+
+        Several workers meet again AGREED seconds later, by the first one's clock. Raises NonFinite,
+        in every worker, that says which step's loss was the first not to be finite.
         """
         steps, now = len(self.pending), time.perf_counter()
         if self.team.world > 1:

@@ -43,7 +43,10 @@ def _class(name: Any, where: str) -> Callable:
 
 
 def depths(objective: nn.Module) -> dict[int, int]:
-    """id of each parameter of the backbone: how many layers lie above it, 1 for the last; all others are at 0."""
+    """id of each parameter of the backbone: how many layers lie above it, 1 for the last.
+
+    All others are at 0.
+    """
     layers = objective.backbone.layers() if hasattr(objective, "backbone") else []
     return {id(p): len(layers) - i for i, layer in enumerate(layers) for p in layer.parameters()}
 

@@ -1,4 +1,6 @@
-"""What a training is told, and what that comes to on its data: steps, their order, rates and views."""
+"""What a training is told, and what that comes to on its data: steps, their order, rates and
+views.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,11 +20,12 @@ from models.blocks.augment.draws import Draws
 
 @dataclass(frozen=True)
 class Training:
-    """One training run but for its network: epochs, seed, where its states are kept and who is told.
+    """One training run but for its network: epochs, seed, where its states are kept and who is
+    told.
 
-    state: folder of the last `keep` states. about: what a state says of its network, such as its sections.
-    per_report: steps between two reports. watch(epochs, objective): called after every epoch but the last, again after
-    a kill; what it raises ends the training.
+    state: folder of the last `keep` states. about: what a state says of its network, such as its
+    sections. per_report: steps between two reports. watch(epochs, objective): called after every
+    epoch but the last, again after a kill; what it raises ends the training.
     """
 
     recipe: Recipe
@@ -39,7 +42,9 @@ class Training:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a training comes to on its data: the recipe as it is run, steps per epoch, steps in all, and their order."""
+    """What a training comes to on its data: the recipe as it is run, steps per epoch, steps in
+    all, and their order.
+    """
 
     recipe: Recipe
     per_epoch: int
@@ -54,7 +59,8 @@ class Plan:
             raise ValueError(
                 f"{images} training images: look at the splits in the report of the corpus stage"
             )
-        # a minibatch larger than the data becomes the data, and its learning rate that of its own size
+        # a minibatch larger than the data becomes the data, and its learning rate that of its own
+        # size
         recipe = replace(training.recipe, batch=min(training.recipe.batch, images))
         drop = recipe.last == "drop"
         order = Order(lists, recipe.batch, training.seed, workers.world, workers.rank, drop)
@@ -71,8 +77,11 @@ class Plan:
 
 
 def viewed(objective: nn.Module, step: Step, seed: int) -> dict[str, Tensor]:
-    """The batch that the objective is trained on: random views that depend on (seed, iteration, place) alone."""
-    # what layers draw themselves (dropout) depends on the step too, so that no generator need be kept
+    """The batch that the objective is trained on: random views that depend on (seed, iteration,
+    place) alone.
+    """
+    # what layers draw themselves (dropout) depends on the step too, so that no generator need be
+    # kept
     torch.default_generator.manual_seed(seeded(seed, 4, step.iteration, step.first).initial_seed())
     if step.inputs.is_cuda:
         torch.cuda.manual_seed(torch.default_generator.initial_seed())

@@ -1,4 +1,6 @@
-"""Batches, read and decoded ahead by a thread and copied to the device while the one before is worked on."""
+"""Batches, read and decoded ahead by a thread and copied to the device while the one before is
+worked on.
+"""
 
 import time
 from collections import deque
@@ -23,10 +25,11 @@ class Samples(Protocol):
 
 
 class Step(NamedTuple):
-    """This worker's part of a step: images `first .. first + len(inputs)` of `total`, on the device.
+    """This worker's part of a step: images `first .. first + len(inputs)` of `total`, on the
+    device.
 
-    share: its number of images times the workers over `total`, 1 where all have as many; a worker that has none reads
-    one that does not count.
+    share: its number of images times the workers over `total`, 1 where all have as many; a worker
+    that has none reads one that does not count.
     """
 
     iteration: int
@@ -38,7 +41,10 @@ class Step(NamedTuple):
 
 
 class Reader:
-    """Iterates over a span of steps; `waited` counts the seconds that training stood still for them."""
+    """Iterates over a span of steps.
+
+    `waited` counts the seconds that training stood still for them.
+    """
 
     def __init__(
         self, samples: Samples, order: Order, per_epoch: int, span: range, where: torch.device

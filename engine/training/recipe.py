@@ -1,9 +1,11 @@
-"""How a network is optimised, as plain data: Goyal et al. 2017 (arXiv 1706.02677), sections 2 and 5.
+"""How a network is optimised, as plain data: Goyal et al. 2017 (arXiv 1706.02677), sections 2
+and 5.
 
-The learning rate is given for 256 images and scales with the minibatch (linear scaling rule, section 2.1). Gradual
-warm-up (section 2.2) starts at the reference rate and adds a constant increment every iteration. Weight decay leaves
-out the parameters of normalisation layers (section 5.3). Momentum is PyTorch's form (v = m v + g; w = w - rate v): it
-needs no correction when the rate changes (remark 2).
+The learning rate is given for 256 images and scales with the minibatch (linear scaling rule,
+section 2.1). Gradual warm-up (section 2.2) starts at the reference rate and adds a constant
+increment every iteration. Weight decay leaves out the parameters of normalisation layers (section
+5.3). Momentum is PyTorch's form (v = m v + g; w = w - rate v): it needs no correction when the rate
+changes (remark 2).
 """
 
 from dataclasses import dataclass, field
@@ -19,21 +21,23 @@ from models.blocks.ranges import Count, Least, Part, Positive
 class Recipe:
     """Minibatch, learning-rate rule, optimizer and precision of one training run.
 
-    batch: images of a step over all workers. micro: images of one forward pass of a worker; gradients add up to those
-    of the batch, and batch norm sees so many images whatever the number of workers.
-    rate: learning rate for `per` images. warmup: epochs, from `start` (the reference rate, unless it is given) up to
-    the scaled rate; ramp `constant` holds the start until their end. Where the scaled rate is not
-    above the reference rate there is nothing to warm up (section 2.2): it is held for these epochs.
-    schedule: `cosine` (Radosavovic et al. 2020), `steps` (divided by 10 at 1/3, 2/3 and 8/9: Goyal et al. 2017) or
-    `halving` (ten reductions by 1/2 at equally spaced steps: Mahajan et al. 2018, arXiv 1805.00932).
-    optimizer: {name: sgd, adamw, lars or lamb, and its own settings}. undecayed: parameters without weight decay.
-    layer_decay: factor on the rate per layer below the head. clip: largest norm of the gradient.
-    ema: decay of the moving average of the weights, which then is the result. precise_bn: training images that batch
-    norm's statistics are computed anew from at the end. batch_norm: statistics per `worker` (the papers') or `sync`.
-    last: the images of an epoch that fill no batch are left out (`drop`) or make a smaller step
-    (`keep`); one image alone joins the batch before, as it joins the micro-batch before.
-    compile: a mode of torch.compile, `reduce-overhead` with CUDA graphs. sharded: weights split over workers (FSDP2).
-    exact: deterministic kernels, so that a resumed run is the same bit for bit.
+    batch: images of a step over all workers. micro: images of one forward pass of a worker;
+    gradients add up to those of the batch, and batch norm sees so many images whatever the number
+    of workers. rate: learning rate for `per` images. warmup: epochs, from `start` (the reference
+    rate, unless it is given) up to the scaled rate; ramp `constant` holds the start until their
+    end. Where the scaled rate is not above the reference rate there is nothing to warm up (section
+    2.2): it is held for these epochs. schedule: `cosine` (Radosavovic et al. 2020), `steps`
+    (divided by 10 at 1/3, 2/3 and 8/9: Goyal et al. 2017) or `halving` (ten reductions by 1/2 at
+    equally spaced steps: Mahajan et al. 2018, arXiv 1805.00932). optimizer: {name: sgd, adamw, lars
+    or lamb, and its own settings}. undecayed: parameters without weight decay. layer_decay: factor
+    on the rate per layer below the head. clip: largest norm of the gradient. ema: decay of the
+    moving average of the weights, which then is the result. precise_bn: training images that batch
+    norm's statistics are computed anew from at the end. batch_norm: statistics per `worker` (the
+    papers') or `sync`. last: the images of an epoch that fill no batch are left out (`drop`) or
+    make a smaller step (`keep`); one image alone joins the batch before, as it joins the
+    micro-batch before. compile: a mode of torch.compile, `reduce-overhead` with CUDA graphs.
+    sharded: weights split over workers (FSDP2). exact: deterministic kernels, so that a resumed run
+    is the same bit for bit.
     """
 
     batch: Count = 256
@@ -91,7 +95,9 @@ class Recipe:
         return min(self.rate, self.peak) if self.start is None else self.start
 
     def __str__(self) -> str:
-        """The learning rate as the paper puts it: 0.1 x 1024/256 = 0.4, gradual warm-up from 0.1 over 5 epochs."""
+        """The learning rate as the paper puts it: 0.1 x 1024/256 = 0.4, gradual warm-up from 0.1
+        over 5 epochs.
+        """
         ratio = {
             "linear": f" x {self.batch}/{self.per}",
             "sqrt": f" x sqrt({self.batch}/{self.per})",
@@ -113,7 +119,9 @@ def scheduled(schedule: str, progress: float) -> float:
 
 
 def learning_rate(recipe: Recipe, iteration: int, iterations: int, per_epoch: int) -> float:
-    """Learning rate of one iteration: scaling rule, warm-up, then the schedule over all iterations."""
+    """Learning rate of one iteration: scaling rule, warm-up, then the schedule over all
+    iterations.
+    """
     warmup = round(recipe.warmup * per_epoch)
     if iteration < warmup:
         start = recipe.first

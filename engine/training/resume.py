@@ -1,4 +1,6 @@
-"""The states of a training on disk: written whole by a thread while training goes on, checked when read."""
+"""The states of a training on disk: written whole by a thread while training goes on, checked
+when read.
+"""
 
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +20,10 @@ Kept = tuple[dict[str, Tensor], dict[str, Any]]  # tensors, and what they are
 
 
 class States:
-    """The last `keep` states in a folder, one file each, named by their iteration; without a folder nothing is kept."""
+    """The last `keep` states in a folder, one file each, named by their iteration.
+
+    Without a folder nothing is kept.
+    """
 
     def __init__(self, folder: Path | None, keep: int = 2) -> None:
         self.folder, self.keep = folder, keep
@@ -26,7 +31,10 @@ class States:
         self._last.set_result(None)
 
     def newest(self, workers: Team = ALONE) -> Kept | None:
-        """The latest state that is whole, the same for all workers; a damaged one is told of and put aside."""
+        """The latest state that is whole, the same for all workers.
+
+        A damaged one is told of and put aside.
+        """
         self.wait()
         kept = self._newest() if workers.first else None
         iteration = workers.of_first(kept and kept[1]["iteration"])
@@ -51,7 +59,10 @@ class States:
         return not self._last.done()
 
     def save(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-        """Write a state in the background; OSError of the state before, if that could not be written."""
+        """Write a state in the background.
+
+        OSError of the state before, if that could not be written.
+        """
         self.wait()
         self._last = self._writer.submit(self._write, tensors, about)
 
@@ -71,7 +82,9 @@ class States:
 
 
 def differences(about: dict[str, Any], workers: Team, recipe: Recipe) -> None:
-    """Say what a run on another number of workers does otherwise than the one that kept the state."""
+    """Say what a run on another number of workers does otherwise than the one that kept the
+    state.
+    """
     if about["world"] != workers.world:
         n = [
             min(about["batch"] // world, recipe.micro or about["batch"])

@@ -1,4 +1,7 @@
-"""One training step: views, forward, backward, update; in parts, in half precision, by several workers."""
+"""One training step: views, forward, backward, update.
+
+In parts, in half precision, by several workers.
+"""
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -20,10 +23,11 @@ GRAPHS = ("reduce-overhead", "max-autotune")  # modes of torch.compile that reco
 
 
 class Learner:
-    """An objective in training, with its optimizer, its average and the scale of half-precision gradients.
+    """An objective in training, with its optimizer, its average and the scale of half-precision
+    gradients.
 
-    Made and used inside of `numerics(recipe.precision, recipe.exact)`: compiled steps and CUDA graphs
-    keep the flags of their first call. ValueError for synchronised batch norm without GPUs.
+    Made and used inside of `numerics(recipe.precision, recipe.exact)`: compiled steps and CUDA
+    graphs keep the flags of their first call. ValueError for synchronised batch norm without GPUs.
     """
 
     def __init__(self, objective: nn.Module, recipe: Recipe, team: Team) -> None:
@@ -39,7 +43,8 @@ class Learner:
             deterministic(recipe.exact, warn_only=True, compiled=True)
             objective.compile(mode=recipe.compile)
         if recipe.sharded and team.world > 1:
-            # FSDP2 takes contiguous weights, and each layer to its device as it is split: no device holds them all
+            # FSDP2 takes contiguous weights, and each layer to its device as it is split: no device
+            # holds them all
             objective.to(memory_format=torch.contiguous_format)
             self.module = wrapped(objective, sharded=True).to(where)
         else:
@@ -51,7 +56,8 @@ class Learner:
             # the fused optimizer leaves them unwritten if it skips its first step
             for parameter in objective.parameters():
                 self.solver.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-        # What a CUDA graph gives lies where its next replay writes: passes add to gradients of their own.
+        # What a CUDA graph gives lies where its next replay writes: passes add to gradients of
+        # their own.
         self.added = recipe.compile in GRAPHS and recipe.micro is not None and not recipe.sharded
         if self.added:
             for parameter in objective.parameters():
@@ -60,9 +66,12 @@ class Learner:
         self.names = {id(p): name for name, p in objective.named_parameters()}
 
     def step(self, batch: dict[str, Tensor], rate: float, step: Step) -> Tensor:
-        """Update the weights with one batch; its mean loss stays on the device, so that nothing waits for it.
+        """Update the weights with one batch.
 
-        Of several workers it is their mean that is the loss of the whole step, also where their parts differ.
+        Its mean loss stays on the device, so that nothing waits for it.
+
+        Of several workers it is their mean that is the loss of the whole step, also where their
+        parts differ.
         """
         for group in self.solver.param_groups:
             group["lr"] = rate * group["scale"]
@@ -89,9 +98,9 @@ class Learner:
     ) -> Iterator[tuple[dict[str, Tensor], float, bool]]:
         """Micro-batches, their weight in this worker's loss, and whether each is the last one.
 
-        All workers make as many passes, for in some they meet: one that has fewer images repeats one without weight.
-        An image that would be alone in a last pass, of any worker, joins the one before: batch
-        norm needs two.
+        All workers make as many passes, for in some they meet: one that has fewer images repeats
+        one without weight. An image that would be alone in a last pass, of any worker, joins the
+        one before: batch norm needs two.
         """
         if self.recipe.compile in GRAPHS:
             torch.compiler.cudagraph_mark_step_begin()
@@ -138,7 +147,9 @@ class Learner:
             precise_statistics(self.objective, parts, self.team)
 
     def weights(self, keep: bool) -> dict[str, Tensor]:
-        """The objective's tensors: copies on the CPU, whole where they are sharded, for the workers that keep them."""
+        """The objective's tensors: copies on the CPU, whole where they are sharded, for the
+        workers that keep them.
+        """
         return {
             f"module.{name}": _copy(tensor, keep)
             for name, tensor in self.objective.state_dict().items()
@@ -163,7 +174,10 @@ class Learner:
         return self.weights(self.team.first) | copies, about
 
     def load(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-        """Take up what `state` gave; the number of workers, and whether weights are sharded, may be another."""
+        """Take up what `state` gave.
+
+        The number of workers, and whether weights are sharded, may be another.
+        """
         now = self.objective.state_dict()
         split = {f"module.{name}": tensor for name, tensor in now.items() if _split(tensor)}
         split = {
@@ -179,7 +193,8 @@ class Learner:
         for name in (n for n in tensors if n.startswith("optimizer.")):
             _, key, owner = name.split(".", 2)
             like = parameters[owner].detach()
-            # fused SGD pairs elements by their place in memory; files are contiguous, networks are channels last
+            # fused SGD pairs elements by their place in memory; files are contiguous, networks are
+            # channels last
             alike, where = (
                 tensors[name].shape == like.shape,
                 like.device if fused else "cpu",

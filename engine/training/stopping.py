@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-IMPATIENT = 2  # seconds after which a second signal is not the first one's echo and does not wait for the step
+# seconds after which a second signal is not the first one's echo and does not wait for the step
+IMPATIENT = 2
 
 
 class Stopped(KeyboardInterrupt):
-    """A training that was asked to stop, and has kept its state; `signal` is the number of the signal."""
+    """A training that was asked to stop, and has kept its state.
+
+    `signal` is the number of the signal.
+    """
 
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)

@@ -1,8 +1,8 @@
 """A network made for a target set of few labels, from a pretrained backbone or from scratch.
 
-Mahajan et al. 2018 (arXiv 1805.00932), section 3: `full` replaces the hashtag layer and trains the whole network;
-`linear` fits L2-regularised logistic regression on the frozen features. `knn` lets the nearest labels vote on them (Wu
-et al. 2018, arXiv 1805.01978).
+Mahajan et al. 2018 (arXiv 1805.00932), section 3: `full` replaces the hashtag layer and trains the
+whole network; `linear` fits L2-regularised logistic regression on the frozen features. `knn` lets
+the nearest labels vote on them (Wu et al. 2018, arXiv 1805.01978).
 """
 
 from collections.abc import Mapping
@@ -42,13 +42,17 @@ def unseen(done: int, total: int, text: str) -> None:
 def sections(
     section: Mapping[str, Any], mode: str, settings: dict[str, Any], samples: int
 ) -> dict[str, Any]:
-    """The sections of the network that a mode ends with: that of neighbours has a head of its own."""
+    """The sections of the network that a mode ends with: that of neighbours has a head of its
+    own.
+    """
     head = {"name": "knn", "samples": samples} | settings if mode == "knn" else section["head"]
     return parts(section) | {"head": head}
 
 
 def started(built: dict[str, Any], classes: int, weights: Path | None, seed: int) -> nn.Module:
-    """A new network; with weights its backbone is theirs, every key of it, and only the head is new."""
+    """A new network; with weights its backbone is theirs, every key of it, and only the head is
+    new.
+    """
     initialise(seed)
     module = network(**built, classes=classes)
     if weights is not None:
@@ -58,7 +62,9 @@ def started(built: dict[str, Any], classes: int, weights: Path | None, seed: int
 
 @numerics()
 def probe(module: nn.Module, samples: Rows, l2: Least = 0.01) -> None:
-    """Replace the head's weights by the logistic regression on the frozen features of the samples."""
+    """Replace the head's weights by the logistic regression on the frozen features of the
+    samples.
+    """
     weight, bias = logistic_regression(*features(module, samples), module.head.fc.out_features, l2)
     with torch.no_grad():
         module.head.fc.weight.copy_(weight)
@@ -79,7 +85,9 @@ def learned(
     state: Path | None = None,
     progress: Progress = unseen,
 ) -> nn.Module:
-    """The whole network trained on the samples, from its last state on, as one of the present workers."""
+    """The whole network trained on the samples, from its last state on, as one of the present
+    workers.
+    """
     built = sections(section, arm["mode"], settings, len(samples))
     weights = section["weights"] if arm["init"] == "pretrained" else None
     names = samples.shards.names
@@ -106,7 +114,10 @@ def full(
     state: Path | None,
     progress: Progress,
 ) -> nn.Module:
-    """`learned`, by as many workers as `split` says where a state is kept; Diverged names the arm."""
+    """`learned`, by as many workers as `split` says where a state is kept.
+
+    Diverged names the arm.
+    """
     given = (samples, dict(section), dict(arm), settings, report, state)
     recipe = Recipe(**options(Recipe, section["recipe"] | settings, WHERE))
     try:
@@ -130,7 +141,9 @@ def trained(
     state: Path | None = None,
     progress: Progress = unseen,
 ) -> nn.Module:
-    """One network trained on the samples; `arm` is its {init, mode, seed}, `settings` the hyper-parameters chosen.
+    """One network trained on the samples.
+
+    `arm` is its {init, mode, seed}, `settings` the hyper-parameters chosen.
 
     state: folder that a killed training goes on from. Diverged names the arm and what to change.
     """

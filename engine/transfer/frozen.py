@@ -1,6 +1,7 @@
 """Features of frozen backbones: what linear probes and nearest neighbours are fitted on.
 
-Kept in memory; in a folder too where `keep_in` names one, so that arms in several processes compute them once.
+Kept in memory; in a folder too where `keep_in` names one, so that arms in several processes compute
+them once.
 """
 
 import fcntl
@@ -17,7 +18,8 @@ from engine.core.samples import Rows
 from engine.training.distributed import device
 from engine.training.loop import predict
 
-KEPT = 8  # splits: training and validation images, seen by a pretrained backbone and by those of three seeds
+# splits: training and validation images, seen by a pretrained backbone and by those of three seeds
+KEPT = 8
 _kept: dict[tuple, Tensor] = {}
 _folder: Path | None = None
 
@@ -29,7 +31,9 @@ def keep_in(folder: Path | None) -> None:
 
 
 def features(module: nn.Module, samples: Rows) -> tuple[Tensor, Tensor]:
-    """Pooled features (n, d) and labels (n,); computed once per weights, split and size, and always for a whole split.
+    """Pooled features (n, d) and labels (n,).
+
+    Computed once per weights, split and size, and always for a whole split.
 
     Whole, so that they do not depend, in their last bits, on who asked first.
     """
@@ -49,7 +53,10 @@ def features(module: nn.Module, samples: Rows) -> tuple[Tensor, Tensor]:
 
 
 def _shared(module: nn.Module, samples: Rows, key: tuple) -> Tensor:
-    """Features of a whole split from the folder; others wait while this process computes what it lacks."""
+    """Features of a whole split from the folder.
+
+    Others wait while this process computes what it lacks.
+    """
     if _folder is None:
         return _computed(module, samples)
     _folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Hyper-parameters chosen on a held-out part of the training labels, then used with all of them.
 
-The protocol of Mahajan et al. 2018 (arXiv 1805.00932), section 3; validation and test images are not looked at.
+The protocol of Mahajan et al. 2018 (arXiv 1805.00932), section 3; validation and test images are
+not looked at.
 """
 
 import dataclasses
@@ -27,7 +28,9 @@ KEYS = {
 
 
 def combinations(grid: dict[str, Any], init: str, mode: str) -> list[dict[str, Any]]:
-    """Every combination of the values that the grid lists for a mode; `grid[init]` goes before what all inits share.
+    """Every combination of the values that the grid lists for a mode.
+
+    `grid[init]` goes before what all inits share.
 
     ValueError for a key that no mode has, or that has no list.
     """
@@ -50,7 +53,8 @@ def combinations(grid: dict[str, Any], init: str, mode: str) -> list[dict[str, A
 def held_out(samples: Rows, share: float, generator: torch.Generator) -> tuple[Rows, Rows]:
     """(to fit on, held out): apart, and of every class the same share.
 
-    A class of n >= 2 labels holds out round(share n), at least 1 and at most n - 1; one of a single label nothing.
+    A class of n >= 2 labels holds out round(share n), at least 1 and at most n - 1; one of a single
+    label nothing.
     """
     assert 0 < share < 1, share
     labels, fit, held = samples.targets(torch.arange(len(samples))), [], []
@@ -70,11 +74,12 @@ def choose(
     generator: torch.Generator,
     score: Callable[[dict[str, Any], Rows, Rows], float],
 ) -> dict[str, Any]:
-    """{"chosen", "scores", "fit", "held_out"}: the settings with the best score(settings, fit, held out).
+    """{"chosen", "scores", "fit", "held_out"}: the settings with the best score(settings, fit,
+    held out).
 
-    The first of equals is taken; so is the first of all when no class has a label to spare. Settings that
-    raise Diverged come last: their entry of `scores` has a top1 of 0.0 and `"diverged": True`. ValueError
-    when all do.
+    The first of equals is taken; so is the first of all when no class has a label to spare.
+    Settings that raise Diverged come last: their entry of `scores` has a top1 of 0.0 and
+    `"diverged": True`. ValueError when all do.
     """
     fit, held = held_out(samples, share, generator)
     if len(settings) == 1 or not len(held):

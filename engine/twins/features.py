@@ -1,7 +1,8 @@
 """Deep features of images for search: regional maximum activations of a backbone's last map.
 
-Tolias, Sicre, Jégou 2016, "Particular Object Retrieval with Integral Max-Pooling of CNN Activations", arXiv 1511.05879,
-section 3.2 (R-MAC); without its PCA whitening. Used by Mahajan et al. 2018 (arXiv 1805.00932) to find duplicates.
+Tolias, Sicre, Jégou 2016, "Particular Object Retrieval with Integral Max-Pooling of CNN
+Activations", arXiv 1511.05879, section 3.2 (R-MAC); without its PCA whitening. Used by Mahajan et
+al. 2018 (arXiv 1805.00932) to find duplicates.
 """
 
 from collections.abc import Iterable
@@ -17,8 +18,9 @@ from engine.training.distributed import device
 def regions(height: int, width: int, levels: int) -> list[tuple[int, int, int]]:
     """(top, left, side) of the squares of levels 1 to `levels`.
 
-    Level l has squares of side 2 min(h, w) / (l + 1): l along the shorter side, and along the longer one l + m, where m
-    is such that neighbouring squares of level 1 overlap by the share that is nearest to 40 %.
+    Level l has squares of side 2 min(h, w) / (l + 1): l along the shorter side, and along the
+    longer one l + m, where m is such that neighbouring squares of level 1 overlap by the share that
+    is nearest to 40 %.
     """
     short = min(height, width)
     extra = _extra(height, width)
@@ -48,7 +50,9 @@ def _starts(length: int, side: int, count: int) -> list[int]:
 
 
 def rmac(maps: Tensor, levels: int = 3) -> Tensor:
-    """Feature maps (n, c, h, w) -> (n, c) of length 1: the sum over all regions of their normalised maxima."""
+    """Feature maps (n, c, h, w) -> (n, c) of length 1: the sum over all regions of their
+    normalised maxima.
+    """
     total = torch.zeros(maps.shape[:2], dtype=maps.dtype, device=maps.device)
     for y, x, side in regions(*maps.shape[2:], levels):
         total += F.normalize(maps[:, :, y : y + side, x : x + side].amax((2, 3)), dim=1)

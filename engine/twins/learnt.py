@@ -1,6 +1,8 @@
-"""Test images that the posts hold in another form: neighbours by the pretrained network, checked in their pixels.
+"""Test images that the posts hold in another form: neighbours by the pretrained network, checked
+in their pixels.
 
-Mahajan et al. 2018 (arXiv 1805.00932): k = 21 nearest neighbours by R-MAC features, the candidates then checked.
+Mahajan et al. 2018 (arXiv 1805.00932): k = 21 nearest neighbours by R-MAC features, the candidates
+then checked.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +36,9 @@ def _batches(objective: nn.Module, shards: Shards, rows: Tensor | None = None) -
 
 @numerics()
 def indexed(objective: nn.Module, shards: Shards, rows: Tensor | None = None) -> Tensor:
-    """R-MAC features (n, channels) of these rows, all when None: what neighbours are searched by."""
+    """R-MAC features (n, channels) of these rows, all when None: what neighbours are searched
+    by.
+    """
     # the whole of it: what `plain` normalises with has to be where its images are
     objective.to(device(), memory_format=torch.channels_last).eval()
     return features(objective.backbone, _batches(objective, shards, rows))
@@ -54,8 +58,9 @@ def learnt_twins(
 
     The best of them, as its row in all `posts`; -1: there is none.
 
-    `posts` are splits of the pretraining shards; `objective` is a network pretrained on them, `index` what `indexed`
-    made of all of them, if that is at hand. `rows`: of the test images, all when None.
+    `posts` are splits of the pretraining shards; `objective` is a network pretrained on them,
+    `index` what `indexed` made of all of them, if that is at hand. `rows`: of the test images, all
+    when None.
     """
     rows = torch.arange(len(test)) if rows is None else rows
     show = progress or (lambda *_: None)

@@ -1,8 +1,9 @@
 """Everything that can be wrong with params.yaml, found before the first stage runs.
 
 The cheap things first: every key and number against the range that its signature has, names, then
-what is made from them. flows/cli/checksearch.py has what is the search's own, flows/cli/checkcosts.py the
-size of the images, flows/cli/checkdata.py the labels; flows/cli/checkrecipe.py notes what surprises.
+what is made from them. flows/cli/checksearch.py has what is the search's own,
+flows/cli/checkcosts.py the size of the images, flows/cli/checkdata.py the labels;
+flows/cli/checkrecipe.py notes what surprises.
 """
 
 import itertools

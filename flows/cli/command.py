@@ -91,7 +91,9 @@ def user_errors(warn: bool = True) -> Iterator[None]:
 
 
 def keywords(flow: Callable[..., Any], *arguments: str) -> dict[str, Any]:
-    """The keyword arguments of a stage's flow: those given in order, its section of params.yaml, its defaults."""
+    """The keyword arguments of a stage's flow: those given in order, its section of params.yaml,
+    its defaults.
+    """
     function = inspect.unwrap(flow)
     signature = inspect.signature(function)
     given = dict(zip(signature.parameters, arguments, strict=False))
@@ -128,7 +130,9 @@ def parser(name: str, about: str | None, after: str | None = None) -> argparse.A
 
 
 def main(flow: Callable[..., Any], argument: str | None = None) -> None:
-    """Command line of a stage: `python -m flows.<stage> [argument]`, numbers from params.yaml, `--help` says which."""
+    """Command line of a stage: `python -m flows.<stage> [argument]`, numbers from params.yaml,
+    `--help` says which.
+    """
     signature = inspect.signature(inspect.unwrap(flow))
     numbers = [
         str(p.replace(annotation=p.empty))

@@ -1,4 +1,5 @@
-"""Whether what a stage is about to read is what was written: by SHA-256, each file hashed once while it stays the same.
+"""Whether what a stage is about to read is what was written: by SHA-256, each file hashed once
+while it stays the same.
 
 Data stores have the SHA-256s of their shards in store.json, training shards in sha256.json.
 """
@@ -34,7 +35,9 @@ def data(show: Show | None = None) -> None:
 
 
 def data_there(show: Show | None = None) -> None:
-    """As `data`, of those files alone that are there: after a pull that was cut others may come yet."""
+    """As `data`, of those files alone that are there: after a pull that was cut others may come
+    yet.
+    """
     if _noted().get("tree") != _tree():
         _compared((pair for pair in stores(lacking=True) if pair[0].exists()), show)
 
@@ -48,7 +51,10 @@ def _compared(pairs: Iterable[tuple[Path, str]], show: Show | None) -> None:
 
 
 def shards(folder: Path) -> Path:
-    """The folder of training shards, if its files are as they were written; ValueError names those that are not."""
+    """The folder of training shards, if its files are as they were written.
+
+    ValueError names those that are not.
+    """
     from corpus.checksums import damaged
 
     if folder.is_dir() and (bad := damaged(_shards(folder), MEMORY)):
@@ -70,12 +76,17 @@ def folder_of(target: str) -> Path:
 
 
 def named_set(name: str) -> Path:
-    """The folder of the training shards `hashtags` or targets/<name>; ValueError for any other name."""
+    """The folder of the training shards `hashtags` or targets/<name>.
+
+    ValueError for any other name.
+    """
     return settings.OUT / "corpus" / checked_set(name, "data")
 
 
 def verify(show: Show) -> int:
-    """Hashes every file of data/, of the training shards and of the square images; returns their number.
+    """Hashes every file of data/, of the training shards and of the square images.
+
+    Returns their number.
 
     ValueError lists each file that is not what was written.
     """
@@ -106,7 +117,9 @@ def verify(show: Show) -> int:
 
 
 def stores(lacking: bool = False) -> Iterator[tuple[Path, str]]:
-    """The files of all data stores and their SHA-256s; ValueError for a store without a sound store.json.
+    """The files of all data stores and their SHA-256s.
+
+    ValueError for a store without a sound store.json.
 
     lacking: a store whose store.json is not there is passed over.
     """

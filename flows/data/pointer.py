@@ -1,4 +1,5 @@
-"""data.dvc: what it names, whether data/ is that, and how it is taken back where DVC has followed damage.
+"""data.dvc: what it names, whether data/ is that, and how it is taken back where DVC has
+followed damage.
 
 `dvc repro` brings data.dvc up to whatever data/ holds (also one that is `frozen`), damage too, and
 the next `dvc checkout` would then bring the damage back. So the text that was found good is kept.
@@ -60,7 +61,10 @@ def listing(out: Any) -> dict[str, str] | None:
 
 
 def differing(named: dict[str, str]) -> tuple[list[str], list[str]]:
-    """Files of data/ that are others than `named` (file to MD5), or are not named; and those that lack."""
+    """Files of data/ that are others than `named` (file to MD5), or are not named.
+
+    And those that lack.
+    """
     there = {path.relative_to(DATA).as_posix(): path for path in DATA.rglob("*") if path.is_file()}
     # what an import has under way is none of the data (.dvcignore)
     there = {
@@ -73,7 +77,8 @@ def differing(named: dict[str, str]) -> tuple[list[str], list[str]]:
 def put_back(bad: list[Path], good: str) -> str:
     """Undoes what DVC wrote where data.dvc names a damaged file; says so, or nothing.
 
-    `good`: the text of data.dvc when data/ was last found sound; without it that of the last commit.
+    `good`: the text of data.dvc when data/ was last found sound; without it that of the last
+    commit.
     """
     before = good or _committed()
     if not before or before == text() or md5() is None:
@@ -92,7 +97,10 @@ def put_back(bad: list[Path], good: str) -> str:
 
 
 def mended() -> None:
-    """Puts aside what a kill has left half written: data.dvc, and DVC's list of readers; both are written anew."""
+    """Puts aside what a kill has left half written: data.dvc, and DVC's list of readers.
+
+    Both are written anew.
+    """
     try:
         md5()
     except ValueError:

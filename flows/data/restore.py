@@ -1,4 +1,6 @@
-"""data/ as data.dvc names it: pulled, or taken out of DVC's cache, or, without either, the sample drawn again."""
+"""data/ as data.dvc names it: pulled, or taken out of DVC's cache, or, without either, the
+sample drawn again.
+"""
 
 import shutil
 import sys
@@ -16,9 +18,9 @@ ADVICE = "get the data from whoever made it (dvc remote add -d ..., dvc pull), o
 def restore(cut: bool = False) -> None:
     """Bring data/ to what data.dvc names; what is there stays, and is compared.
 
-    cut: leave it as it is where an import was cut, since that goes on now.
-    ValueError where data/ or data.dvc cannot be used, is damaged, or where they belong to different
-    data. An edit of other files than the stores' (synonyms.tsv) is told only: the next run takes it in.
+    cut: leave it as it is where an import was cut, since that goes on now. ValueError where data/
+    or data.dvc cannot be used, is damaged, or where they belong to different data. An edit of other
+    files than the stores' (synonyms.tsv) is told only: the next run takes it in.
     """
     if cut and intact.noted("importing") and DATA.is_dir():
         pointer.mended()
@@ -39,7 +41,10 @@ def restore(cut: bool = False) -> None:
 
 
 def _there() -> bool:
-    """Whether data/ holds anything but an older or half drawn sample; ValueError if it cannot be used."""
+    """Whether data/ holds anything but an older or half drawn sample.
+
+    ValueError if it cannot be used.
+    """
     if DATA.is_symlink() and not DATA.exists():
         raise ValueError(f"{DATA} is a link to nothing: mend it, or take it away")
     if not DATA.exists():
@@ -124,9 +129,11 @@ def _cached(out: Any) -> bool:
 
 
 def _draw(repo: Any, out: Any, md5: str | None) -> None:
-    """Draws the sample; where data.dvc names other data it is removed again, and ValueError says so.
+    """Draws the sample; where data.dvc names other data it is removed again, and ValueError says
+    so.
 
-    data.dvc is not written before they are known to be the same, so that a kill leaves it as it was.
+    data.dvc is not written before they are known to be the same, so that a kill leaves it as it
+    was.
     """
     from corpus.drawn.sample import draw
 

@@ -1,4 +1,6 @@
-"""What DVC shows of a run: `dvc metrics show` and `diff`, `dvc exp show`, `dvc plots show` and `diff`."""
+"""What DVC shows of a run: `dvc metrics show` and `diff`, `dvc exp show`, `dvc plots show` and
+`diff`.
+"""
 
 import csv
 import json
@@ -27,8 +29,8 @@ def compared(key: str, busy: Any) -> str:
 def ranked(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The models from the worst to the challenger, so that the newest version is the best.
 
-    The first target comes last, as it decides; within a target, validation accuracy decides and
-    the test split has no say; of equal ones the cheaper is better, then the one that is named first.
+    The first target comes last, as it decides; within a target, validation accuracy decides and the
+    test split has no say; of equal ones the cheaper is better, then the one that is named first.
     """
     targets = list(dict.fromkeys(record["target"] for record in records))
 
@@ -39,7 +41,9 @@ def ranked(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def challenger(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The model that the stage register proposes: the best validation accuracy on the first target."""
+    """The model that the stage register proposes: the best validation accuracy on the first
+    target.
+    """
     return ranked(records)[-1]
 
 
@@ -60,7 +64,9 @@ def numbers(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
 def write(
     out: Path, records: Sequence[dict[str, Any]], predicted: Iterable[tuple[str, str]]
 ) -> None:
-    """metrics.json, and confusion.csv of (class, class predicted) for each test image of the challenger."""
+    """metrics.json, and confusion.csv of (class, class predicted) for each test image of the
+    challenger.
+    """
     (out / "metrics.json").write_text(json.dumps(numbers(records), indent=1) + "\n")
     with (out / "confusion.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([("actual", "predicted"), *predicted])

@@ -1,8 +1,8 @@
 """What is measured of a fine-tuned model: its accuracy on the test split, what it costs to run.
 
-Mahajan et al. 2018 (arXiv 1805.00932) on duplicates: test images that the training corpus holds too count as wrong in
-a lower bound of the accuracy. Accuracies may be computed in several processes at a time (flows/running/pool.py); costs are
-measured alone.
+Mahajan et al. 2018 (arXiv 1805.00932) on duplicates: test images that the training corpus holds too
+count as wrong in a lower bound of the accuracy. Accuracies may be computed in several processes at
+a time (flows/running/pool.py); costs are measured alone.
 """
 
 from collections.abc import Sequence, Set
@@ -32,10 +32,11 @@ SPLITS = ("train", "val")  # of the posts
 
 
 def cost(weights: Path, size: int, seconds: float = 0.3, **measured: Any) -> dict[str, Any]:
-    """Params, flops, activations, latency, images/s and peak memory of one network: its seeds share them.
+    """Params, flops, activations, latency, images/s and peak memory of one network: its seeds
+    share them.
 
-    On a CPU by one thread, as a search measures latency: a small network gains nothing by more, and several threads
-    tell more of what else the machine does than of the network.
+    On a CPU by one thread, as a search measures latency: a small network gains nothing by more, and
+    several threads tell more of what else the machine does than of the network.
     """
     module, _ = restore(weights)
     deployed = nn.Sequential(module.backbone, module.head)
@@ -99,7 +100,10 @@ def images(folder: Path) -> Images:
 
 
 def parts(posts: Path, count: int) -> list[tuple[str, int, int]]:
-    """(split, first, last) of about `count` parts of the posts; whole batches, so that all features stay the same."""
+    """(split, first, last) of about `count` parts of the posts.
+
+    Whole batches, so that all features stay the same.
+    """
     found = []
     for split in SPLITS:
         total = len(opened(posts, split))

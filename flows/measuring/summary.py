@@ -1,8 +1,8 @@
 """One record per model out of its seeds, and what pretraining adds: all that is told of accuracy.
 
-Every interval is one of 95 % over seeds and test images together (engine/measure/intervals.py); the end of
-one is called its low or its high end. `lower bound` is Mahajan's (2018, arXiv 1805.00932) and means
-duplicates that count as wrong, nothing else.
+Every interval is one of 95 % over seeds and test images together (engine/measure/intervals.py); the
+end of one is called its low or its high end. `lower bound` is Mahajan's (2018, arXiv 1805.00932)
+and means duplicates that count as wrong, nothing else.
 """
 
 from collections.abc import Iterator

@@ -25,7 +25,9 @@ def _registered(file: Path | None, name: str) -> bool:
 
 
 def missing_registry() -> str | None:
-    """What to tell a person whose report names versions that are not in the registry; None if they are.
+    """What to tell a person whose report names versions that are not in the registry.
+
+    None if they are.
 
     So it is in a clone after `dvc pull`: DVC brings the report, not the registry. A registry that
     does not answer is told by the stages.

@@ -1,4 +1,5 @@
-"""Who is champion: the challenger, when its interval lies above the champion on the same test split.
+"""Who is champion: the challenger, when its interval lies above the champion on the same test
+split.
 
 A champion that was tested on another split is tested again first, with the weights that the
 registry keeps. One that cannot be tested stays: to put another in its place is a person's decision.
@@ -69,7 +70,9 @@ def _fetched(labels: Labels, folder: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def retested(name: str, version: Any, challenger: Labels) -> float:
-    """Test a champion on the challenger's test split and give its version the new numbers; its top-1.
+    """Test a champion on the challenger's test split and give its version the new numbers.
+
+    Its top-1.
 
     Raises ValueError that says why it cannot be tested.
     """

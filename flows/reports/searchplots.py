@@ -66,7 +66,9 @@ def _reference(plot: Any, trials: Trials, across: bool = False) -> None:
 
 
 def distribution(trials: Trials) -> tuple[Any, str]:
-    """EDF, and normalised by the first cost that is known; of no complete trial: the reference alone."""
+    """EDF, and normalised by the first cost that is known; of no complete trial: the reference
+    alone.
+    """
     costs = trials.costs[:1] if trials.complete else []
     figure, plots = panels(1 + len(costs), size=(5, 3.7))
     plots[0].set(xlabel=ERROR, ylabel="share of networks below", ylim=(0, 1.03))
@@ -105,7 +107,10 @@ def front(trials: Trials, key: str) -> np.ndarray:
 
 
 def costs(trials: Trials) -> tuple[Any, str] | None:
-    """Error against each cost with the Pareto front; what failed is marked at the upper edge by its cost."""
+    """Error against each cost with the Pareto front.
+
+    What failed is marked at the upper edge by its cost.
+    """
     if not trials.complete or not trials.costs:
         return None
     figure, plots = panels(len(trials.costs))

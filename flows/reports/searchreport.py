@@ -1,6 +1,8 @@
-"""The report of a search for people: one HTML page that needs nothing beside it, and its figures as PNG.
+"""The report of a search for people: one HTML page that needs nothing beside it, and its figures
+as PNG.
 
-Names and reasons of trials may hold anything: corpus.pages.markup escapes all of it, and the page forbids scripts.
+Names and reasons of trials may hold anything: corpus.pages.markup escapes all of it, and the page
+forbids scripts.
 """
 
 from collections import Counter
@@ -22,9 +24,11 @@ Parts = list[Markup]
 def write(
     out: Path, rows: list[dict[str, Any]], retrained: list[dict[str, Any]], about: dict[str, Any]
 ) -> None:
-    """Write report.html, edf.png, and costs, axes, curves and best_of_k.png where there is something to draw.
+    """Write report.html, edf.png, and costs, axes, curves and best_of_k.png where there is
+    something to draw.
 
-    `rows` and `retrained` are those of trials.jsonl and retrained.jsonl; `about` is shown as it is, section by section.
+    `rows` and `retrained` are those of trials.jsonl and retrained.jsonl; `about` is shown as it is,
+    section by section.
     """
     trials = Trials(rows)
     ranges = _ranges(trials)

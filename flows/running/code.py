@@ -1,8 +1,10 @@
-"""Which code a result depends on: the import closure of its stage's module and of the plug-ins that its section names.
+"""Which code a result depends on: the import closure of its stage's module and of the plug-ins
+that its section names.
 
-It keys all states that outlive a kill: an edited loss never goes on from a state of the old one, and the edit of
-something else discards nothing. dvc.yaml has the same files as dependencies: `python -m flows.running.code` (`make dag`)
-rewrites its lists, and tests/flows/running/test_dag.py holds them to it.
+It keys all states that outlive a kill: an edited loss never goes on from a state of the old one,
+and the edit of something else discards nothing. dvc.yaml has the same files as dependencies:
+`python -m flows.running.code` (`make dag`) rewrites its lists, and tests/flows/running/test_dag.py
+holds them to it.
 """
 
 import argparse
@@ -19,17 +21,19 @@ from engine.core.digest import digest
 ROOT = Path(__file__).parents[2]
 ROOMS = ("flows", "engine", "models", "metrics", "corpus")
 
-# What checks, tells and schedules, and changes nothing of what a stage computes: the walk goes around
-# these modules, and around all below these packages.
+# What checks, tells and schedules, and changes nothing of what a stage computes: the walk goes
+# around these modules, and around all below these packages.
 ASIDE = frozenset(
     {
         *("corpus.names", "engine.core.environment", "engine.core.waiting"),
         *("flows.cli", "flows.data", "flows.pipeline", "flows.running", "flows.tracking"),
         "flows.training.beside",
-        "flows.registry.retest",  # of a champion, by code that evaluate, whose outputs register needs, runs again for
+        # of a champion, by code that evaluate, whose outputs register needs, runs again for
+        "flows.registry.retest",
     }
 )
-# They draw what was computed: no state depends on them, but the stage whose page they make runs again.
+# They draw what was computed: no state depends on them, but the stage whose page they make runs
+# again.
 DRAWN = frozenset({"flows.reports"})
 
 KINDS = {  # sections that name a plug-in, and its folder in models/
@@ -50,7 +54,10 @@ STAGES = {  # folders whose plug-ins a stage uses; which of them, dvc.yaml's own
 
 
 def _file(module: str) -> Path | None:
-    """The file of a module of the project; None for a package, and a name that is imported from one."""
+    """The file of a module of the project.
+
+    None for a package, and a name that is imported from one.
+    """
     file = ROOT.joinpath(*module.split(".")).with_suffix(".py")
     return file if file.is_file() else None
 
@@ -88,7 +95,8 @@ def _packages(module: str) -> list[str]:
 
 
 def closure(modules: Iterable[str], aside: Set[str] = ASIDE) -> list[Path]:
-    """Files of the project that the modules are made of: their own, and of what they import, directly or not.
+    """Files of the project that the modules are made of: their own, and of what they import,
+    directly or not.
 
     The walk goes around the modules `aside` and those below them, and leaves out empty files.
     """
@@ -108,7 +116,9 @@ def closure(modules: Iterable[str], aside: Set[str] = ASIDE) -> list[Path]:
 
 
 def _data(folder: Path) -> list[Path]:
-    """What lies beside modules of a sub-folder and is none, such as a table of words: it belongs to all of them."""
+    """What lies beside modules of a sub-folder and is none, such as a table of words: it belongs
+    to all of them.
+    """
     if folder.parent == ROOT:
         return []
     return [
@@ -117,7 +127,9 @@ def _data(folder: Path) -> list[Path]:
 
 
 def plugins(section: Any, kind: str | None = None) -> Iterator[str]:
-    """Modules of the plug-ins that a section names, at any depth: models.heads.linear of {head: {name: linear}}."""
+    """Modules of the plug-ins that a section names, at any depth: models.heads.linear of {head:
+    {name: linear}}.
+    """
     if isinstance(section, list):
         for item in section:
             yield from plugins(item)
@@ -132,16 +144,19 @@ def plugins(section: Any, kind: str | None = None) -> Iterator[str]:
 def code(stage: str, section: Any, *more: str, aside: Set[str] = frozenset()) -> list[Path]:
     """The files that a stage's result with this section depends on: what its states are keyed by.
 
-    more: modules that no import and no name in the section tells of. aside: those that this result does not use.
+    more: modules that no import and no name in the section tells of. aside: those that this result
+    does not use.
     """
     return closure([f"flows.{stage}", *plugins(section), *more], ASIDE | DRAWN | set(aside))
 
 
 @contextmanager
 def held(stage: str, load: Callable[[], Any]) -> Iterator[None]:
-    """ValueError when the section (`load()`), the code or data.dvc is another when a stage ends than when it began.
+    """ValueError when the section (`load()`), the code or data.dvc is another when a stage ends
+    than when it began.
 
-    DVC hashes dependencies when a stage has ended: what was edited meanwhile would be recorded as its origin.
+    DVC hashes dependencies when a stage has ended: what was edited meanwhile would be recorded as
+    its origin.
     """
 
     def state() -> dict[str, str]:
@@ -162,7 +177,8 @@ def held(stage: str, load: Callable[[], Any]) -> Iterator[None]:
 
 
 def dependencies(stage: str) -> list[str]:
-    """The code that dvc.yaml names as dependencies of a stage: what it imports, and what any of its plug-ins rest on.
+    """The code that dvc.yaml names as dependencies of a stage: what it imports, and what any of
+    its plug-ins rest on.
 
     The plug-ins themselves are left to dvc.yaml's templates. A folder stands for all of its files.
     """
@@ -197,7 +213,9 @@ def _folded(files: set[Path]) -> set[Path]:
 
 
 def written(text: str) -> str:
-    """dvc.yaml's text with its lists of code made anew: the lines below each `# code of <stage>`."""
+    """dvc.yaml's text with its lists of code made anew: the lines below each `# code of
+    <stage>`.
+    """
 
     def listed(found: re.Match) -> str:
         indent, stage = found[1], found[2]

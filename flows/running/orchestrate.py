@@ -1,7 +1,9 @@
-"""Flows and tasks that are Prefect's when PREFECT_API_URL is set, and plain functions when it is not.
+"""Flows and tasks that are Prefect's when PREFECT_API_URL is set, and plain functions when it is
+not.
 
-Prefect has no engine without a server: it would start one in every process (12 to 26 s). So `flow` and `task` keep the
-plain function and hand it to Prefect, imported on first use, only where a server was named.
+Prefect has no engine without a server: it would start one in every process (12 to 26 s). So `flow`
+and `task` keep the plain function and hand it to Prefect, imported on first use, only where a
+server was named.
 """
 
 import contextlib
@@ -39,7 +41,8 @@ def _dispatched(
         return prefect_object()(*args, **kwargs) if orchestrated() else function(*args, **kwargs)
 
     call.prefect = prefect_object
-    # what Prefect runs is not what the module calls by this name: the name under which other processes find it
+    # what Prefect runs is not what the module calls by this name: the name under which other
+    # processes find it
     function.__qualname__ += ".__wrapped__"
     return call
 
@@ -50,7 +53,10 @@ def flow(
     task_runner: Callable[[], Any] | None = None,
     **settings: Any,
 ) -> Callable[..., Any]:
-    """Mark a flow; `.prefect()` gives Prefect's own object, for deployments. `task_runner()` is called at first use."""
+    """Mark a flow; `.prefect()` gives Prefect's own object, for deployments.
+
+    `task_runner()` is called at first use.
+    """
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
         named = {"validate_parameters": False, "flow_run_name": function.__name__} | settings
@@ -64,7 +70,10 @@ def flow(
 
 
 def task(function: Callable[..., Any] | None = None, **settings: Any) -> Callable[..., Any]:
-    """Mark a task. Prefect caches nothing (DVC is the cache), and arguments are paths, names and small sections."""
+    """Mark a task.
+
+    Prefect caches nothing (DVC is the cache), and arguments are paths, names and small sections.
+    """
 
     def uncached() -> dict[str, Any]:
         from prefect.cache_policies import NO_CACHE
@@ -86,13 +95,18 @@ def link(key: str, url: str, text: str) -> None:
 
 
 class _Steps:
-    """How far some work is: loops one after another count together, so that the whole only grows."""
+    """How far some work is: loops one after another count together, so that the whole only
+    grows.
+    """
 
     def __init__(self) -> None:
         self.before, self.last = 0, (0, None)
 
     def at(self, done: int, total: int | None) -> tuple[int, int | None]:
-        """(done, total) of all loops so far, by those of the present one; a finished one is over."""
+        """(done, total) of all loops so far, by those of the present one.
+
+        A finished one is over.
+        """
         finished = self.last[0] == self.last[1]
         if finished and (done, total) != self.last:
             self.before += self.last[0]

@@ -1,8 +1,9 @@
 """Warm processes for many small trainings side by side, one thread each.
 
-One thread a process is the fastest way to share a CPU, and makes a result the same bytes whether it was trained beside
-others or alone. The processes (flows/running/processes.py) are started once for a stage; one that dies is replaced, and its call is
-made again, which goes on from the state that the training keeps. They end with the process that started them.
+One thread a process is the fastest way to share a CPU, and makes a result the same bytes whether it
+was trained beside others or alone. The processes (flows/running/processes.py) are started once for
+a stage; one that dies is replaced, and its call is made again, which goes on from the state that
+the training keeps. They end with the process that started them.
 
 Several GPUs: one process each. One GPU, or one core: no processes, calls are made here.
 TAGDAG_ARMS=2 says how many processes, TAGDAG_ARMS=2:4 also how many threads each has.
@@ -38,7 +39,9 @@ def said() -> tuple[int, int]:
 
 
 def sizes() -> tuple[int, int]:
-    """(processes, threads of each) as TAGDAG_ARMS says, else one process per GPU, or per core with one thread."""
+    """(processes, threads of each) as TAGDAG_ARMS says, else one process per GPU, or per core
+    with one thread.
+    """
     many, threads = said()
     if (value("TAGDAG_WORKERS") or 1) > 1:  # one training by several processes has the machine
         many = 1
@@ -97,7 +100,9 @@ class Pool:
             return self._workers[place]
 
     def end(self) -> None:
-        """Stop all calls: trainings keep their states, and what takes longer than GRACE is killed."""
+        """Stop all calls: trainings keep their states, and what takes longer than GRACE is
+        killed.
+        """
         with self._starting:
             self._ended = True
             workers = list(self._workers.values())
@@ -118,7 +123,8 @@ class Pool:
 
 @contextmanager
 def side_by_side(wanted: bool = True, trains: bool = False) -> Iterator[None]:
-    """Inside, `apart` and `runners.gathered` use processes, where there is more than one core or GPU.
+    """Inside, `apart` and `runners.gathered` use processes, where there is more than one core or
+    GPU.
 
     trains: what they are to do; it changes only how soon they begin.
     """
@@ -159,7 +165,10 @@ def apart(function: Callable, *arguments: Any, report: Callable[..., None] | Non
 def each(
     function: Callable, many: list[tuple], told: Callable[[int], None] = lambda done: None
 ) -> list[Any]:
-    """`apart` for each tuple of arguments, as many at a time as there are processes; results in their order."""
+    """`apart` for each tuple of arguments, as many at a time as there are processes.
+
+    Results in their order.
+    """
     if not (pool := current()):
         return [(apart(function, *one), told(done))[0] for done, one in enumerate(many, 1)]
     return threaded([partial(pool.call, function, *one) for one in many], pool.processes, told)
@@ -178,7 +187,10 @@ def _cause(error: BaseException, futures: list[Future]) -> BaseException:
 def threaded(
     calls: list[Callable[[], Any]], threads: int, told: Callable[[int], None]
 ) -> list[Any]:
-    """Results of calls that wait for others, in threads; `told(how many)` as they end. An error ends the pool."""
+    """Results of calls that wait for others, in threads; `told(how many)` as they end.
+
+    An error ends the pool.
+    """
     with ThreadPoolExecutor(threads) as executor:
         futures = [executor.submit(call) for call in calls]
         try:

@@ -1,4 +1,5 @@
-"""The processes of flows/running/pool.py: forked from a server that has imported torch and has never run it.
+"""The processes of flows/running/pool.py: forked from a server that has imported torch and has
+never run it.
 
 What runs torch's threads must not fork: a child would wait for threads that it does not have.
 """
@@ -38,12 +39,15 @@ def gpus() -> int:
 
 
 def start_server(more: Sequence[str] = ()) -> None:
-    """Start the server that processes are forked from, which imports in the background; once a process.
+    """Start the server that processes are forked from, which imports in the background.
+
+    Once a process.
 
     more: modules that it imports besides WARM.
     """
     multiprocessing.set_forkserver_preload([*WARM, *more])
-    # its imports know no sys.path but this, and libraries that start threads when they are loaded must not
+    # its imports know no sys.path but this, and libraries that start threads when they are loaded
+    # must not
     set_ = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     before = {name: os.environ.get(name) for name in set_}
     os.environ |= set_
@@ -57,7 +61,9 @@ def start_server(more: Sequence[str] = ()) -> None:
 
 
 def follow_parent() -> None:
-    """End this process with the one that started it: after a kill -9 it would go on beside the next run's workers."""
+    """End this process with the one that started it: after a kill -9 it would go on beside the
+    next run's workers.
+    """
     parent = multiprocessing.parent_process()
     threading.Thread(
         target=lambda: (parent.join(), os._exit(1)), name="parent", daemon=True
@@ -65,7 +71,9 @@ def follow_parent() -> None:
 
 
 def follow_stdin() -> None:
-    """Stop in order when standard input is closed: the process that holds its other end is gone, or says so."""
+    """Stop in order when standard input is closed: the process that holds its other end is gone,
+    or says so.
+    """
 
     def watch() -> None:
         # not sys.stdin, whose lock a thread that waits would hold while Python ends: a fatal error
@@ -77,7 +85,9 @@ def follow_stdin() -> None:
 
 
 def _serve(pipe: Connection, environment: dict[str, str], threads: int) -> None:
-    """A process of the pool: makes the calls that come, until the pipe is closed or a signal ends it."""
+    """A process of the pool: makes the calls that come, until the pipe is closed or a signal
+    ends it.
+    """
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C reaches all of a terminal; the parent tells by SIGTERM
@@ -128,7 +138,10 @@ class Worker:
         theirs.close()
 
     def ask(self, call: tuple, report: Callable[..., None] | None) -> tuple[bool, Any]:
-        """(True, result) or (False, error) of a call; EOFError or OSError when the process has died."""
+        """(True, result) or (False, error) of a call.
+
+        EOFError or OSError when the process has died.
+        """
         self.pipe.send(call)
         while (answer := self.pipe.recv())[0] is None:
             report(*answer[1])

@@ -1,8 +1,9 @@
-"""Tasks of a flow side by side: what they compute runs in the processes of flows/running/pool.py, or where TAGDAG_RUNNER says.
+"""Tasks of a flow side by side: what they compute runs in the processes of
+flows/running/pool.py, or where TAGDAG_RUNNER says.
 
-`TAGDAG_RUNNER=processes` (or dask, ray; `processes:4` says how many) needs a Prefect server, whose task runner then
-runs whole tasks elsewhere. No task computes in a thread: torch's random generator is the process's, and arms that share
-it would not give the same weights twice.
+`TAGDAG_RUNNER=processes` (or dask, ray; `processes:4` says how many) needs a Prefect server, whose
+task runner then runs whole tasks elsewhere. No task computes in a thread: torch's random generator
+is the process's, and arms that share it would not give the same weights twice.
 """
 
 import contextvars
@@ -59,7 +60,9 @@ RUNNERS = {
 
 
 def named() -> tuple[str, int] | None:
-    """The runner that TAGDAG_RUNNER names, and its number of processes: one for each core if it does not say."""
+    """The runner that TAGDAG_RUNNER names, and its number of processes: one for each core if it
+    does not say.
+    """
     environment.check(warn=False)  # all of them, as early
     if not (said := value("TAGDAG_RUNNER")):
         return None
@@ -77,7 +80,10 @@ def named() -> tuple[str, int] | None:
 
 
 def runner() -> Any:
-    """Prefect's task runner for a flow that calls `gathered`; None is Prefect's default, which is then not used."""
+    """Prefect's task runner for a flow that calls `gathered`.
+
+    None is Prefect's default, which is then not used.
+    """
     if not (found := named()):
         return None
     name, workers = found
@@ -91,10 +97,13 @@ def gathered(
     many: list[tuple[Any, ...]],
     told: Callable[[int, str], None] = lambda done, name: None,
 ) -> list[Any]:
-    """The task's results for each tuple of arguments, in their order; `told(how many, first argument)` as they end.
+    """The task's results for each tuple of arguments, in their order.
 
-    The flow has `task_runner=runner` and calls this inside `side_by_side`: a task is a thread then, which waits for
-    what it calls `apart`. An error or a signal ends all tasks; they go on from their last states.
+    `told(how many, first argument)` as they end.
+
+    The flow has `task_runner=runner` and calls this inside `side_by_side`: a task is a thread then,
+    which waits for what it calls `apart`. An error or a signal ends all tasks; they go on from
+    their last states.
     """
     if found := named():
         return _submitted(task, many, told, kill=found[0] == "processes")

@@ -37,7 +37,10 @@ for _name, _value in {
 
 
 def load() -> dict[str, Any]:
-    """params.yaml as a dictionary of sections; ValueError when it is missing, broken or has an unknown section."""
+    """params.yaml as a dictionary of sections.
+
+    ValueError when it is missing, broken or has an unknown section.
+    """
     if not PARAMS.exists():
         raise ValueError(f"no {PARAMS} in {Path.cwd().name}/: run from the project's top folder")
     params = parsed(PARAMS)
@@ -82,7 +85,9 @@ def backbone(candidate: str) -> dict[str, Any]:
 
 
 def state(name: str, *inputs: Any) -> Path:
-    """Where a stage keeps what a kill must not lose: outside outs, which DVC deletes, keyed by its inputs."""
+    """Where a stage keeps what a kill must not lose: outside outs, which DVC deletes, keyed by
+    its inputs.
+    """
     return STATE / "state" / f"{name}.{digest(*inputs)}"
 
 

@@ -38,7 +38,9 @@ def errors(module: nn.Module, data: str) -> dict[str, float]:
 
 
 def measured(module: nn.Module, data: str) -> dict[str, float]:
-    """The same; Ended where a single image does not fit into memory: to train it again would not help."""
+    """The same; Ended where a single image does not fit into memory: to train it again would not
+    help.
+    """
     try:
         return errors(module, data)
     except OutOfMemory as error:
@@ -79,7 +81,9 @@ def within(row: dict[str, Any], band: tuple[float, float] | None) -> None:
 
 
 class Watch:
-    """Notes a trial's error after each epoch, from where an attempt that was cut short left off, and prunes it."""
+    """Notes a trial's error after each epoch, from where an attempt that was cut short left off,
+    and prunes it.
+    """
 
     def __init__(self, trial: Trial, data: str) -> None:
         self.trial, self.data, self.curve = trial, data, {}
@@ -102,7 +106,9 @@ class Watch:
 
 
 def largest(section: dict[str, Any]) -> int:
-    """Images of a forward pass that the recipe asks for: of a micro-batch, or of a worker's part of a batch."""
+    """Images of a forward pass that the recipe asks for: of a micro-batch, or of a worker's part
+    of a batch.
+    """
     recipe = Recipe(**options(Recipe, section["recipe"], "search.recipe"))
     training = Training(recipe, section["epochs"], section["seed"])
     recipe = Plan.of(training, lists(section), ALONE).recipe  # not more than there are images
@@ -117,7 +123,9 @@ def fitted(
     show: Progress,
     watch: Callable[..., None] | None,
 ) -> tuple[nn.Module, dict[str, int]]:
-    """section["backbone"] after its training, and {"micro": images in a pass} if memory asked for fewer."""
+    """section["backbone"] after its training, and {"micro": images in a pass} if memory asked
+    for fewer.
+    """
     kills = deaths.kills_for_memory()
     for halving in range(HALVINGS + 1):
         micro = {"micro": max(1, largest(section) >> halving)} if halving else {}
@@ -146,7 +154,10 @@ def trained(
     show: Progress,
     watch: Callable[..., None] | None,
 ) -> dict[str, float]:
-    """Errors of section["backbone"] after its training; with `micro` images in a pass, if memory asked for that."""
+    """Errors of section["backbone"] after its training.
+
+    With `micro` images in a pass, if memory asked for that.
+    """
     module, micro = fitted(name, section, folder, run, show, watch)
     return measured(module, section["data"]) | micro
 
@@ -154,9 +165,12 @@ def trained(
 def attempt(
     trial: Trial, key: str, name: str, section: dict[str, Any], space: Any, run: Run, show: Progress
 ) -> dict[str, Any]:
-    """Measure and train section["backbone"], a child of the run; its row, which the trial keeps whatever the end.
+    """Measure and train section["backbone"], a child of the run.
 
-    key: of the search. space: what counts its members without building them, and has the pixels to count at.
+    Its row, which the trial keeps whatever the end.
+
+    key: of the search. space: what counts its members without building them, and has the pixels to
+    count at.
     """
     folder = settings.state("search", key, section["backbone"], section["epochs"], section["seed"])
     began, note = time.monotonic(), patiently(trial.set_user_attr)
@@ -197,7 +211,9 @@ def log_row(run: Run, row: dict[str, Any]) -> None:
 
 
 def row_of(trial: FrozenTrial) -> dict[str, Any]:
-    """What a trial came to: outcome, errors in percent, costs, values of the axes, network, [epoch, error] pairs."""
+    """What a trial came to: outcome, errors in percent, costs, values of the axes, network,
+    [epoch, error] pairs.
+    """
     row = {"outcome": outcome(trial), "error": None, "error_top5": None} | trial.user_attrs.get(
         "row", {}
     )

@@ -1,4 +1,5 @@
-"""The workers of a search on one machine: how many, on what, started with the stage and again where one dies.
+"""The workers of a search on one machine: how many, on what, started with the stage and again
+where one dies.
 
 Each is a process of flows/tools/searcher.py, which other machines may start too.
 """
@@ -61,7 +62,10 @@ class Crew:
     children: list[subprocess.Popen] = field(default_factory=list)
 
     def begin(self, search: Search) -> None:
-        """Let them work on a search; the last one of a machine that dies of a network is told to it."""
+        """Let them work on a search.
+
+        The last one of a machine that dies of a network is told to it.
+        """
         self.search = search
         for child in self.children:
             self._let(child)
@@ -86,7 +90,9 @@ class Crew:
             os.write(child.stdin.fileno(), b"\n")
 
     def tend(self) -> None:
-        """Called now and then: starts those again that a signal has ended, and notes whether it was a network."""
+        """Called now and then: starts those again that a signal has ended, and notes whether it
+        was a network.
+        """
         for i, child in enumerate(self.children):
             if child.returncode is not None or not (ended := deaths.reaped(child.pid)):
                 continue
@@ -104,7 +110,9 @@ class Crew:
             blame(study, child.pid, reason)
 
     def part(self) -> None:
-        """At the end of a search: those that took part see it, one that is only starting has nothing to lose."""
+        """At the end of a search: those that took part see it, one that is only starting has
+        nothing to lose.
+        """
         for child in self.children:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(PATIENCE if took_part(self.search, child.pid) else 0)
@@ -140,9 +148,11 @@ def threads(workers: int) -> int:
 
 @contextlib.contextmanager
 def others(most: int | None = None) -> Iterator[Crew]:
-    """The other workers on this machine, started at once: what they import is imported beside the stage's own start.
+    """The other workers on this machine, started at once: what they import is imported beside
+    the stage's own start.
 
-    most: networks that may be trained at once. Inside, this process has threads and a GPU as they have.
+    most: networks that may be trained at once. Inside, this process has threads and a GPU as they
+    have.
     """
     crew = Crew(count(most))
     asked, shared = (

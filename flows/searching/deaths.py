@@ -1,8 +1,10 @@
-"""Whether a network killed the worker that trained it, by what the kernel and the worker's parent can tell.
+"""Whether a network killed the worker that trained it, by what the kernel and the worker's
+parent can tell.
 
-A signal from outside (a person, a scheduler, the end of the stage) says nothing of the network that was in
-training, however often it comes. So a death counts against a network only where there is a sign that it was its
-own: the kernel has killed for memory meanwhile, or the process broke down, or it held the memory of the machine.
+A signal from outside (a person, a scheduler, the end of the stage) says nothing of the network that
+was in training, however often it comes. So a death counts against a network only where there is a
+sign that it was its own: the kernel has killed for memory meanwhile, or the process broke down, or
+it held the memory of the machine.
 """
 
 import os
@@ -19,14 +21,19 @@ HALF = (
 
 
 def kills_for_memory() -> int:
-    """How many processes the kernel has killed for memory since it started; 0 where it does not say."""
+    """How many processes the kernel has killed for memory since it started.
+
+    0 where it does not say.
+    """
     counts = Path("/proc/vmstat")
     lines = counts.read_text().splitlines() if counts.exists() else []
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
 def memory() -> int:
-    """Bytes of memory that all processes here have together: the machine's, or those of a container."""
+    """Bytes of memory that all processes here have together: the machine's, or those of a
+    container.
+    """
     limit = Path("/sys/fs/cgroup/memory.max")
     said = limit.read_text().strip() if limit.exists() else "max"
     whole = psutil.virtual_memory().total
@@ -34,7 +41,9 @@ def memory() -> int:
 
 
 def own_fault(exitcode: int, peak: int = 0, share: int = 1) -> str | None:
-    """Why a process that a signal ended (exit code -n, as subprocess has it) died of its own; None if it did not.
+    """Why a process that a signal ended (exit code -n, as subprocess has it) died of its own.
+
+    None if it did not.
 
     peak: bytes of memory that it had at the most. share: those that it could have had.
     """
@@ -46,12 +55,17 @@ def own_fault(exitcode: int, peak: int = 0, share: int = 1) -> str | None:
 
 
 def since(kills: int) -> str | None:
-    """Why a process is gone that was alive when the kernel's count was `kills`; None if the count is the same."""
+    """Why a process is gone that was alive when the kernel's count was `kills`.
+
+    None if the count is the same.
+    """
     return "was killed for memory" if kills_for_memory() > kills else None
 
 
 def reaped(pid: int) -> tuple[int, int] | None:
-    """(exit code, peak bytes) of a child that has ended and that nobody has waited for; None as long as it runs.
+    """(exit code, peak bytes) of a child that has ended and that nobody has waited for.
+
+    None as long as it runs.
 
     The peak is never below that of the process that started it: Linux counts from the fork on.
     """

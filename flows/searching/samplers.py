@@ -1,6 +1,8 @@
-"""Optuna's samplers, held to a design space and its bands: of what they suggest, the nearest member not yet tried.
+"""Optuna's samplers, held to a design space and its bands: of what they suggest, the nearest
+member not yet tried.
 
-So none of them has to find out what a band of costs leaves of a space, and no network is suggested twice.
+So none of them has to find out what a band of costs leaves of a space, and no network is suggested
+twice.
 """
 
 import contextlib
@@ -43,7 +45,10 @@ Values = dict[str, Any]  # of a space's axes
 
 
 def made(known: tuple[str, ...], section: dict[str, Any], where: str, **given: Any) -> Any:
-    """{name: TPESampler, ...} is Optuna's class of that name, called with the rest; ValueError lists the names."""
+    """{name: TPESampler, ...} is Optuna's class of that name, called with the rest.
+
+    ValueError lists the names.
+    """
     name = section.get("name") if isinstance(section, dict) else None
     if name not in known:
         raise ValueError(
@@ -59,7 +64,9 @@ def made(known: tuple[str, ...], section: dict[str, Any], where: str, **given: A
 
 
 def pool(space: Any, size: int, seed: int, enough: int) -> list[Values]:
-    """Up to `size` members of the space that are different networks, in the order of their draws, at least `enough`."""
+    """Up to `size` members of the space that are different networks, in the order of their
+    draws, at least `enough`.
+    """
     for times in (1, 2, 4, 8):  # other values may be the same network
         found: dict[str, Values] = {}
         for values in (drawn := space.draw(times * size, torch.Generator().manual_seed(seed))):
@@ -72,7 +79,10 @@ def pool(space: Any, size: int, seed: int, enough: int) -> list[Values]:
 
 
 def large_pool(space: Any, enough: int, seed: int) -> list[Values]:
-    """The same, as many as a sampler that learns can choose from; of a thin band about as many as there are."""
+    """The same, as many as a sampler that learns can choose from.
+
+    Of a thin band about as many as there are.
+    """
     size = POOL
     while size > enough:
         with contextlib.suppress(ValueError):
@@ -82,10 +92,13 @@ def large_pool(space: Any, enough: int, seed: int) -> list[Values]:
 
 
 class Members(BaseSampler):
-    """A sampler of members of a pool; `make(seed)` makes the one that suggests, anew for each slot of the plan.
+    """A sampler of members of a pool.
 
-    One that suggests nothing, as the random one or any that still lacks trials, gets the slot's own member: so the
-    networks of a random search do not depend on how many workers there are, or on who was killed.
+    `make(seed)` makes the one that suggests, anew for each slot of the plan.
+
+    One that suggests nothing, as the random one or any that still lacks trials, gets the slot's own
+    member: so the networks of a random search do not depend on how many workers there are, or on
+    who was killed.
     """
 
     def __init__(
@@ -116,7 +129,9 @@ class Members(BaseSampler):
         return {one.user_attrs["slot"] for one in trials if self._keeps(one)}
 
     def _keeps(self, trial: FrozenTrial) -> bool:
-        """Whether a trial's slot keeps its network: two workers that drew the same one draw anew."""
+        """Whether a trial's slot keeps its network: two workers that drew the same one draw
+        anew.
+        """
         known = trial.user_attrs
         return "slot" in known and "duplicate" not in known and self._whole(trial)
 
@@ -187,7 +202,8 @@ class Members(BaseSampler):
 
 
 def ordered(section: dict[str, Any]) -> bool:
-    """Whether what a search trains depends on the order in which its networks end, or on what runs beside them.
+    """Whether what a search trains depends on the order in which its networks end, or on what
+    runs beside them.
 
     So it does where a sampler learns, networks are pruned or timed, or images are counted.
     """
@@ -200,9 +216,11 @@ def ordered(section: dict[str, Any]) -> bool:
 def sampler(
     section: dict[str, Any], space: Any, size: int, seed: int, spare: bool = False
 ) -> Members:
-    """The sampler {name: RandomSampler | TPESampler | ...} over a space; `size`: networks that it will be asked for.
+    """The sampler {name: RandomSampler | TPESampler | ...} over a space; `size`: networks that
+    it will be asked for.
 
-    One that learns chooses from many more; so does, with `spare`, a search that may turn networks down.
+    One that learns chooses from many more; so does, with `spare`, a search that may turn networks
+    down.
     """
 
     def make(seed: int) -> BaseSampler:
@@ -215,9 +233,11 @@ def sampler(
 
 
 def warmed(study: Study, folders: list[str], space: Any, objectives: list[str]) -> None:
-    """Give a study the finished networks of earlier searches (folders with trials.jsonl) that are members of the space.
+    """Give a study the finished networks of earlier searches (folders with trials.jsonl) that
+    are members of the space.
 
-    They fill no slot, and are not trained again; samplers that learn from all trials, as TPE, begin where those ended.
+    They fill no slot, and are not trained again; samplers that learn from all trials, as TPE, begin
+    where those ended.
     """
     known = {trial.user_attrs.get("warm") for trial in study.get_trials(deepcopy=False)}
     for folder in folders:

@@ -1,4 +1,6 @@
-"""What a search checks before it begins, who wins it, and the files that it leaves; flows/search.py calls it.
+"""What a search checks before it begins, who wins it, and the files that it leaves.
+
+Flows/search.py calls it.
 
 Apart from the stage's flow, whose --help must not wait for torch and Optuna.
 """
@@ -31,7 +33,9 @@ def counts(rows: list[dict[str, Any]]) -> str:
 
 
 def winner(rows: list[dict[str, Any]], retrained: list[dict[str, Any]]) -> dict[str, Any]:
-    """The best network: of those trained again the one of lowest mean, otherwise that of lowest error."""
+    """The best network: of those trained again the one of lowest mean, otherwise that of lowest
+    error.
+    """
     if not (best := ranked(rows)):
         reasons = sorted({row["reason"] for row in rows if "reason" in row})[:3]
         raise ValueError(
@@ -70,9 +74,12 @@ def checked(section: dict[str, Any]) -> dict[str, Any]:
 
 
 def networks(section: dict[str, Any]) -> int | None:
-    """How many networks may be trained side by side unless the user says so; None as many as the machine takes.
+    """How many networks may be trained side by side unless the user says so.
 
-    One where their order matters: so a search is the same on every machine. Else all, and the reference.
+    None as many as the machine takes.
+
+    One where their order matters: so a search is the same on every machine. Else all, and the
+    reference.
     """
     if ordered(section):
         return 1

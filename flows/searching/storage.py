@@ -1,4 +1,6 @@
-"""Where the trials of a search are kept: SQLite in a file, or PostgreSQL, waited for while it is locked or away."""
+"""Where the trials of a search are kept: SQLite in a file, or PostgreSQL, waited for while it is
+locked or away.
+"""
 
 import contextlib
 import functools
@@ -62,14 +64,19 @@ def refused(error: BaseException) -> bool:
 
 
 def patience() -> float:
-    """Seconds to wait for a storage that is locked or away: TAGDAG_STORAGE_PATIENCE, 120 by default."""
+    """Seconds to wait for a storage that is locked or away: TAGDAG_STORAGE_PATIENCE, 120 by
+    default.
+    """
     return value("TAGDAG_STORAGE_PATIENCE")
 
 
 def patiently(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Repeat the call while the storage is locked or away; ValueError with cause and fix when patience ends.
+    """Repeat the call while the storage is locked or away.
 
-    At once where it refuses: a wrong password, a base that does not exist, a file that is no data base.
+    ValueError with cause and fix when patience ends.
+
+    At once where it refuses: a wrong password, a base that does not exist, a file that is no data
+    base.
     """
 
     @functools.wraps(call)
@@ -133,7 +140,8 @@ def _connected(url: str) -> Storage:
 
 
 def _made(file: Path) -> None:
-    """Make Optuna's tables beside the file and link it to its name: a kill leaves all of them there, or none.
+    """Make Optuna's tables beside the file and link it to its name: a kill leaves all of them
+    there, or none.
 
     Of two workers that make them at once the first one's stay.
     """
@@ -151,7 +159,9 @@ def _made(file: Path) -> None:
 
 
 def connected(file: Path) -> Storage:
-    """The storage that TAGDAG_SEARCH_STORAGE names (postgresql://user@host/base), or SQLite in this file."""
+    """The storage that TAGDAG_SEARCH_STORAGE names (postgresql://user@host/base), or SQLite in
+    this file.
+    """
     named = value("TAGDAG_SEARCH_STORAGE")
     if not named:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,10 @@
-"""Trials in a storage that any number of workers share, on one machine or many: no slot lost, none trained twice.
+"""Trials in a storage that any number of workers share, on one machine or many: no slot lost,
+none trained twice.
 
-A study is a plan of slots. An Optuna trial is one attempt at a slot; the first attempt that waits, runs or has
-ended with an outcome holds it. Whoever finds a slot without a holder, because the worker that had it is dead, queues
-another attempt; of two that were queued at once the later one steps back. So no step needs a lock.
+A study is a plan of slots. An Optuna trial is one attempt at a slot; the first attempt that waits,
+runs or has ended with an outcome holds it. Whoever finds a slot without a holder, because the
+worker that had it is dead, queues another attempt; of two that were queued at once the later one
+steps back. So no step needs a lock.
 """
 
 import contextlib
@@ -33,7 +35,9 @@ Slot = int | str
 
 
 class Ended(Exception):
-    """A trial's end without a result that is no fault of the search: what it is called in tables, and why."""
+    """A trial's end without a result that is no fault of the search: what it is called in
+    tables, and why.
+    """
 
     def __init__(self, outcome: str, reason: str) -> None:
         super().__init__(f"{outcome}: {reason}")
@@ -45,7 +49,9 @@ class StepBack(Exception):
 
 
 def host() -> str:
-    """Where a process id tells who is alive: a machine, on Linux since it was started and in one container of it."""
+    """Where a process id tells who is alive: a machine, on Linux since it was started and in one
+    container of it.
+    """
     boot = Path("/proc/sys/kernel/random/boot_id")
     kernel = (
         [boot.read_text().strip(), str(Path("/proc/self/ns/pid").readlink())]
@@ -68,7 +74,10 @@ def _alive(worker: dict[str, Any]) -> bool:
 
 
 def outcome(trial: FrozenTrial) -> str | None:
-    """How an attempt has ended for good: "complete", "pruned", or what `Ended` called it; None if it has not."""
+    """How an attempt has ended for good: "complete", "pruned", or what `Ended` called it.
+
+    None if it has not.
+    """
     if trial.state == TrialState.FAIL:
         return trial.user_attrs.get("outcome")
     return {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}.get(trial.state)
@@ -87,7 +96,8 @@ def holders(trials: list[FrozenTrial]) -> dict[Slot, FrozenTrial]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What workers do with a study: `wanted(trials)` says which slots there are to be, `train` fills one.
+    """What workers do with a study: `wanted(trials)` says which slots there are to be, `train`
+    fills one.
 
     train(trial, slot) returns the objectives' values, or raises Ended or TrialPruned.
     """
@@ -100,7 +110,10 @@ class Plan:
     )  # running trials without a worker's name, and since when
 
     def work(self, waiting: Callable[[], None] = lambda: None) -> None:
-        """Take slots until all have an outcome; `waiting` is called while other workers have the last ones."""
+        """Take slots until all have an outcome.
+
+        `waiting` is called while other workers have the last ones.
+        """
         while True:
             try:
                 trials = self._queue()
@@ -134,7 +147,10 @@ class Plan:
 
     @patiently
     def _queue(self) -> list[FrozenTrial]:
-        """Bury the dead, queue an attempt at every slot without a holder; the trials as they then are."""
+        """Bury the dead, queue an attempt at every slot without a holder.
+
+        The trials as they then are.
+        """
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if self._dead(trial):
                 _bury(self.study, trial)
@@ -149,7 +165,10 @@ class Plan:
         return self.study.get_trials(deepcopy=False) if missing else trials
 
     def _dead(self, trial: FrozenTrial) -> bool:
-        """Whether the worker of a running trial is known to be gone; of those elsewhere their heartbeats tell."""
+        """Whether the worker of a running trial is known to be gone.
+
+        Of those elsewhere their heartbeats tell.
+        """
         if worker := trial.user_attrs.get("worker"):  # who looks is between two trials itself
             return worker["host"] == host() and (worker["pid"] == os.getpid() or not _alive(worker))
         # died before it could say its name, by this machine's own clock
@@ -177,7 +196,9 @@ class Plan:
             raise
 
     def _spare(self, trials: list[FrozenTrial], slot: Slot) -> None:
-        """Ended where the last workers all died of this slot, at the same step, by a fault of their own."""
+        """Ended where the last workers all died of this slot, at the same step, by a fault of
+        their own.
+        """
         blamed = patiently(lambda: self.study.user_attrs)()
         cut = (one for one in trials if one.user_attrs.get("slot") == slot and _cut_short(one))
         died = [one for one in cut if _grave(one.number) in blamed][-LOST:]
@@ -195,12 +216,16 @@ def _cut_short(trial: FrozenTrial) -> bool:
 
 
 def _grave(number: int) -> str:
-    """Under which name a study knows that the worker of a trial died of it: a trial that has ended takes no more."""
+    """Under which name a study knows that the worker of a trial died of it: a trial that has
+    ended takes no more.
+    """
     return f"died in trial {number}"
 
 
 def blame(study: Study, pid: int, reason: str) -> None:
-    """Note that a process of this machine died by a fault of its own, with the attempt that it was at."""
+    """Note that a process of this machine died by a fault of its own, with the attempt that it
+    was at.
+    """
     mine = [
         one
         for one in patiently(study.get_trials)(deepcopy=False)

@@ -36,7 +36,9 @@ BUDGETS = (
 
 @dataclass(frozen=True)
 class Retrain:
-    """The `best` networks trained again, longer, once for each seed: their means decide; without seeds, one error does.
+    """The `best` networks trained again, longer, once for each seed: their means decide.
+
+    Without seeds, one error does.
 
     Radosavovic et al. 2020 take the best of 25 and report the mean of 5 longer trainings.
     """
@@ -49,8 +51,8 @@ class Retrain:
 def key_of(section: dict[str, Any], *backbones: str) -> str:
     """What the results of trainings are known by: numbers, data, and the code that makes them.
 
-    backbones: plug-ins that the networks are of, beside the reference's. Who shares the work out, and what times a
-    network unless its latency is asked for, has no part in it.
+    backbones: plug-ins that the networks are of, beside the reference's. Who shares the work out,
+    and what times a network unless its latency is asked for, has no part in it.
     """
     used = [Path(folder) / "trials.jsonl" for folder in section.get("warm_start", ())]
     aside = {"flows.searching.deaths", "flows.searching.storage", "flows.searching.study"}
@@ -63,9 +65,11 @@ def key_of(section: dict[str, Any], *backbones: str) -> str:
 
 @dataclass(frozen=True)
 class Search:
-    """A search as each of its workers has it: its section, its space, its MLflow run and its two studies.
+    """A search as each of its workers has it: its section, its space, its MLflow run and its two
+    studies.
 
-    networks: a slot for each network of the space. finals: the reference, and the best trained again.
+    networks: a slot for each network of the space. finals: the reference, and the best trained
+    again.
     """
 
     section: dict[str, Any]
@@ -77,7 +81,9 @@ class Search:
 
     @classmethod
     def joined(cls, section: dict[str, Any], run: Run | None = None) -> "Search":
-        """The search of this section, begun if it is new; `run`: of the stage, which leaves it for other workers."""
+        """The search of this section, begun if it is new; `run`: of the stage, which leaves it
+        for other workers.
+        """
         rows(section["data"], "train")  # says what there is
         lasting = {name: value for name, value in section.items() if name not in BUDGETS}
         key = key_of(lasting, *settings.load()["candidates"].values())
@@ -104,7 +110,9 @@ class Search:
         return self.space.sample(FixedTrial(self.networks.sampler.members[0]))["name"]
 
     def slots(self, trials: list[FrozenTrial]) -> list[int]:
-        """The networks to train so far: one more than are trained or in training, until a budget is spent."""
+        """The networks to train so far: one more than are trained or in training, until a budget
+        is spent.
+        """
         held = holders(trials)
         begun = [trial for trial in held.values() if trial.state != TrialState.WAITING]
         outside = sum(outcome(trial) == "out of band" for trial in begun)
@@ -118,13 +126,15 @@ class Search:
             # those that a killed worker had begun too
             return list(range(1 + max(drawn | {trial.user_attrs["slot"] for trial in begun})))
         limit = self.section["trials"] + outside if self.section["trials"] else len(begun) + 1
-        # a network whose attempts were all cut short is still to be trained, though it is no longer left;
-        # without either, the search ends with all that there are
+        # a network whose attempts were all cut short is still to be trained, though it is no longer
+        # left; without either, the search ends with all that there are
         more = bool(drawn - held.keys()) or self.networks.sampler.left(trials) > 0
         return list(range(min(limit, len(begun) + more)))
 
     def _spent(self, rows: list[dict[str, Any]]) -> bool:
-        """Whether the networks trained have used up the hours, of all workers together, or the images."""
+        """Whether the networks trained have used up the hours, of all workers together, or the
+        images.
+        """
         used = {
             "hours": sum(row.get("seconds", 0) for row in rows) / 3600,
             "images": sum(row.get("images", 0) for row in rows),
@@ -150,7 +160,9 @@ class Search:
         ]
 
     def jobs(self) -> dict[str, dict[str, Any]]:
-        """Sections of the final trainings by name: the reference, then the best networks, seed by seed."""
+        """Sections of the final trainings by name: the reference, then the best networks, seed
+        by seed.
+        """
         found, again = (
             {"reference": {"backbone": self.section["reference"]}},
             Retrain(**self.section["retrain"]),
@@ -167,7 +179,9 @@ class Search:
         return found
 
     def finished(self) -> list[dict[str, Any]]:
-        """What became of the reference, then of the networks trained again, with their trial and seed."""
+        """What became of the reference, then of the networks trained again, with their trial and
+        seed.
+        """
         held = holders(patiently(self.finals.get_trials)(deepcopy=False))
         found = []
         for name, job in self.jobs().items():
@@ -244,7 +258,9 @@ def sweep(search: Search, show: Progress, tend: Callable[[], None] = lambda: Non
         return [attempt(trial, search.key, name, part, space, search.run, tally.of(name))["error"]]
 
     def idle() -> None:
-        """While other workers have the last networks: the reference, which waits for none of them."""
+        """While other workers have the last networks: the reference, which waits for none of
+        them.
+        """
         tally.look()
         taken = "reference" in holders(patiently(search.finals.get_trials)(deepcopy=False))
         if not taken and ranked(search.rows()):

@@ -1,7 +1,8 @@
-"""The trials of a finished search, as its trials.jsonl tells them: who finished, who did not and why.
+"""The trials of a finished search, as its trials.jsonl tells them: who finished, who did not and
+why.
 
-Only complete trials have an error that counts. The others are left out of every statistic, and named beside it; where
-trials were pruned, the distribution is that of the survivors.
+Only complete trials have an error that counts. The others are left out of every statistic, and
+named beside it; where trials were pruned, the distribution is that of the survivors.
 """
 
 import json

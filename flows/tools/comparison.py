@@ -1,8 +1,9 @@
-"""Finished searches side by side: which design space is better, and do two ways of training rank networks alike?
-flows/tools/compare.py is its command line.
+"""Finished searches side by side: which design space is better, and do two ways of training rank
+networks alike? flows/tools/compare.py is its command line.
 
-Radosavovic et al. 2019 (arXiv 1905.13214) compare spaces by their error distributions, also normalised by complexity;
-Liu et al. 2020 (arXiv 2003.12056) compare pretexts by the rank correlation of the networks that both have trained.
+Radosavovic et al. 2019 (arXiv 1905.13214) compare spaces by their error distributions, also
+normalised by complexity; Liu et al. 2020 (arXiv 2003.12056) compare pretexts by the rank
+correlation of the networks that both have trained.
 """
 
 import json
@@ -95,7 +96,9 @@ def overview(searches: Searches) -> list[list[str]]:
 
 
 def differences(searches: Searches, by: str) -> list[list[str]]:
-    """A row per pair: mean difference, KS plain and normalised, p corrected for the number of pairs."""
+    """A row per pair: mean difference, KS plain and normalised, p corrected for the number of
+    pairs.
+    """
     pairs, generator = list(combinations(searches, 2)), torch.Generator().manual_seed(0)
     both = [(searches[a], searches[b]) for a, b in pairs]
     plain = [ks(a.of("error"), b.of("error")) for a, b in both]
@@ -155,7 +158,10 @@ def agreements(shared: dict[tuple[str, str], np.ndarray]) -> list[list[str]]:
 def draw(
     path: Path, searches: Searches, by: str, shared: dict[tuple[str, str], np.ndarray]
 ) -> None:
-    """EDF and normalised EDF of all searches over each other; a scatter plot per pair that shares networks."""
+    """EDF and normalised EDF of all searches over each other.
+
+    A scatter plot per pair that shares networks.
+    """
     figure, plots = panels(2 + len(shared), columns=2, size=(5, 3.8))
     among = np.concatenate([trials.of(by) for trials in searches.values()])
     for i, (name, trials) in enumerate(searches.items()):

@@ -1,4 +1,6 @@
-"""Prefect's own objects of the flows that prefect.yaml names: a worker of a work pool imports them."""
+"""Prefect's own objects of the flows that prefect.yaml names: a worker of a work pool imports
+them.
+"""
 
 from flows.pipeline import pipeline as dispatched
 from flows.tools.watch import watch as watching

@@ -1,7 +1,7 @@
 """A network grown along the axis that pays most: `python -m flows.expand small.yaml --factor 8`.
 
-Feichtenhofer 2020, "X3D", arXiv 2004.04730, section 3.2; flows/tools/expansion.py computes. A command
-that was cut short goes on where it was.
+Feichtenhofer 2020, "X3D", arXiv 2004.04730, section 3.2; flows/tools/expansion.py computes. A
+command that was cut short goes on where it was.
 """
 
 from pathlib import Path

@@ -1,8 +1,11 @@
-"""A small network grown step by step along the axis that pays most; flows/tools/expand.py is its command line.
+"""A small network grown step by step along the axis that pays most.
 
-Feichtenhofer 2020, "X3D", arXiv 2004.04730, section 3.2. A step about doubles the multiply-adds along each of depth,
-width and bottleneck in turn, trains each by the section `search` of params.yaml, and goes on from the best. Networks
-that were trained are kept: a command that was cut short goes on where it was.
+Flows/tools/expand.py is its command line.
+
+Feichtenhofer 2020, "X3D", arXiv 2004.04730, section 3.2. A step about doubles the multiply-adds
+along each of depth, width and bottleneck in turn, trains each by the section `search` of
+params.yaml, and goes on from the best. Networks that were trained are kept: a command that was cut
+short goes on where it was.
 """
 
 import os
@@ -83,7 +86,10 @@ def told(steps: list[list[Trial]], rows: dict[str, dict[str, Any]]) -> str:
 
 
 def expanded(file: Path, factor: float, axes: list[str], out: Path) -> None:
-    """Grow the anynet of a file until it has `factor` times its multiply-adds; ValueError with cause and fix."""
+    """Grow the anynet of a file until it has `factor` times its multiply-adds.
+
+    ValueError with cause and fix.
+    """
     section = checked(keywords(search))
     base = {"backbone": read(file), "resolution": settings.size()}
     if base["backbone"]["name"] != "anynet":

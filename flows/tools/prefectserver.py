@@ -58,7 +58,9 @@ def port(text: str) -> int:
 
 
 def bound(port: int, other: str = "make prefect PREFECT_PORT=4201") -> socket.socket:
-    """A socket on 127.0.0.1; ValueError if somebody else has the port, with the command for another."""
+    """A socket on 127.0.0.1; ValueError if somebody else has the port, with the command for
+    another.
+    """
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

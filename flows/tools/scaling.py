@@ -1,8 +1,11 @@
-"""What each rule of scaling makes of a found network, and how long that runs; flows/tools/scale.py is its command line.
+"""What each rule of scaling makes of a found network, and how long that runs.
 
-Dollár, Singh, Girshick 2021, "Fast and Accurate Model Scaling", arXiv 2103.06877. Shows what each rule makes of a
-backbone's section, and how long that runs on this device beside what linear functions of activations and flops predict:
-the paper finds activations to tell on GPUs, on a CPU flops do (benchmarks/results/runtime.md).
+Flows/tools/scale.py is its command line.
+
+Dollár, Singh, Girshick 2021, "Fast and Accurate Model Scaling", arXiv 2103.06877. Shows what each
+rule makes of a backbone's section, and how long that runs on this device beside what linear
+functions of activations and flops predict: the paper finds activations to tell on GPUs, on a CPU
+flops do (benchmarks/results/runtime.md).
 """
 
 from dataclasses import dataclass
@@ -45,7 +48,9 @@ def version(section: dict[str, Any], resolution: int, factor: float, rule: str) 
 
 
 def family(section: dict[str, Any], resolution: int) -> list[Version]:
-    """Different small members of the network's family: deeper, wider, of more pixels, and compound."""
+    """Different small members of the network's family: deeper, wider, of more pixels, and
+    compound.
+    """
     members = [
         version(section, resolution, factor, rule)
         for rule in ("d", "w", "r", FAST)
@@ -63,7 +68,9 @@ def measured(
 
 
 def predictor(members: list[Version], times: list[float], measure: str = "acts") -> np.poly1d:
-    """Runtime as a linear function of activations, or of another measure, by least squares of relative errors."""
+    """Runtime as a linear function of activations, or of another measure, by least squares of
+    relative errors.
+    """
     fitted = [
         (one.cost[measure], taken)
         for one, taken in zip(members, times, strict=True)
@@ -153,7 +160,10 @@ def read(path: Path) -> dict[str, Any]:
 def scale(
     file: Path, factor: float, rule: str, out: Path | None, resolution: int | None, batch: int
 ) -> None:
-    """Print the table of a file's network; write the section that a rule makes of it. ValueError with cause and fix."""
+    """Print the table of a file's network; write the section that a rule makes of it.
+
+    ValueError with cause and fix.
+    """
     section = read(file)
     resolution = settings.size() if resolution is None else resolution
     if min(resolution, batch) < 1:

@@ -1,7 +1,10 @@
-"""One more worker of a search; those on its own machine the stage search starts itself (TAGDAG_SEARCHERS).
+"""One more worker of a search.
 
-On another machine, with the same checkout, params.yaml and out/corpus, and one MLflow server and storage for all:
-TAGDAG_SEARCH_STORAGE=postgresql://user@host/base MLFLOW_TRACKING_URI=http://host:5000 python -m flows.searcher
+Those on its own machine the stage search starts itself (TAGDAG_SEARCHERS).
+
+On another machine, with the same checkout, params.yaml and out/corpus, and one MLflow server and
+storage for all: TAGDAG_SEARCH_STORAGE=postgresql://user@host/base
+MLFLOW_TRACKING_URI=http://host:5000 python -m flows.searcher
 """
 
 import importlib

@@ -1,9 +1,13 @@
-"""One worker of a pretraining by several machines that share this folder; torchrun starts it on each of them:
+"""One worker of a pretraining by several machines that share this folder.
 
-    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m flows.worker winner
+Torchrun starts it on each of them:
 
-A machine or worker that dies is replaced or done without (torchrun's --nnodes 1:2, --max-restarts), and the run goes on
-from its last state. The finished state stays in .tagdag/state, where `dvc repro` on one machine finds it.
+    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m
+    flows.worker winner
+
+A machine or worker that dies is replaced or done without (torchrun's --nnodes 1:2, --max-restarts),
+and the run goes on from its last state. The finished state stays in .tagdag/state, where `dvc
+repro` on one machine finds it.
 """
 
 import argparse

@@ -64,7 +64,10 @@ def web() -> str:
 
 
 def page(experiment: str, run: str = "") -> str:
-    """The page of an experiment's runs, or of one run; MLflow's start page is about other things."""
+    """The page of an experiment's runs, or of one run.
+
+    MLflow's start page is about other things.
+    """
     return f"{web()}/#/experiments/{experiment}/runs" + (f"/{run}" if run else "")
 
 

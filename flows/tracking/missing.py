@@ -23,7 +23,9 @@ def _noted(folder: Path) -> dict[str, Any]:
 
 
 def tell_deleted(file: Path) -> None:
-    """Warn that a SQLite file is about to be made which was there when this folder was last used."""
+    """Warn that a SQLite file is about to be made which was there when this folder was last
+    used.
+    """
     if _noted(home()).get("store") == file.name:
         log.warning(
             "%s is gone, and with it all runs, registered versions and the champion: a new one is "

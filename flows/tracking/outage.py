@@ -1,4 +1,6 @@
-"""MLflow away, locked or overloaded: what is waited out, how long, and what waiting does not mend."""
+"""MLflow away, locked or overloaded: what is waited out, how long, and what waiting does not
+mend.
+"""
 
 import functools
 import time
@@ -76,7 +78,9 @@ def refusal(error: Exception) -> bool:
 
 
 def patient(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a function that is called again, while MLflow is away and there is `patience()`: it must bear repeating."""
+    """Mark a function that is called again, while MLflow is away and there is `patience()`: it
+    must bear repeating.
+    """
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -65,10 +65,12 @@ os.register_at_fork(after_in_child=sender.cache_clear)  # threads stay with the 
 
 @dataclass(frozen=True)
 class Run:
-    """A started run. `origin`: tags of the stage, and so of all below it; `above`: the id of its pipeline's run.
+    """A started run.
 
-    It may be handed to other processes of this machine; what they log arrives when they flush, or when the run ends.
-    Its fields are plain values: a search keeps them as JSON.
+    `origin`: tags of the stage, and so of all below it; `above`: the id of its pipeline's run.
+
+    It may be handed to other processes of this machine; what they log arrives when they flush, or
+    when the run ends. Its fields are plain values: a search keeps them as JSON.
     """
 
     id: str
@@ -102,14 +104,19 @@ class Run:
             self.tags(**{f"param.{name}": value for name, value in changed.items()})
 
     def metrics(self, values: dict[str, float], step: int = 0) -> None:
-        """Log metrics: returns in microseconds, and what MLflow does not take at present is kept and sent later."""
+        """Log metrics: returns in microseconds, and what MLflow does not take at present is kept
+        and sent later.
+        """
         now = int(time.time() * 1000)
         sender().put(
             self.id, [(allowed(key), float(value), now, step) for key, value in values.items()]
         )
 
     def flush(self, seconds: float | None = None) -> bool:
-        """Wait until MLflow has taken all metrics, `patience()` or these seconds at most; says whether it has."""
+        """Wait until MLflow has taken all metrics, `patience()` or these seconds at most.
+
+        Says whether it has.
+        """
         return sender().flush(self.id, patience() if seconds is None else seconds)
 
     @patient
@@ -124,9 +131,11 @@ class Run:
     def dataset(
         self, name: str, digest: str, source: str, profile: dict[str, Any], context: str
     ) -> None:
-        """Log a data set as an input of this run; `context`: "pretraining" or the like, `source`: a path or s3:// URL.
+        """Log a data set as an input of this run; `context`: "pretraining" or the like,
+        `source`: a path or s3:// URL.
 
-        MLflow keeps 36 characters of a digest, and source and profile of the first run with this name and digest.
+        MLflow keeps 36 characters of a digest, and source and profile of the first run with this
+        name and digest.
         """
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -145,7 +154,9 @@ class Run:
             connect().set_tag(self.id, allowed(f"tagdag.{name}"), value)
 
     def child(self, name: str) -> AbstractContextManager["Run"]:
-        """A run below this one; one of the same name is taken up again, ended or not: its stage was cut short."""
+        """A run below this one; one of the same name is taken up again, ended or not: its stage
+        was cut short.
+        """
         return opened(self, name, self.above, {})
 
 
@@ -156,7 +167,10 @@ def set_status(run_id: str, status: str) -> None:
 
 @contextmanager
 def _status(run_id: str, name: str) -> Iterator[None]:
-    """A run is RUNNING inside, then FINISHED, FAILED or KILLED; a server that is away by then costs a warning only."""
+    """A run is RUNNING inside, then FINISHED, FAILED or KILLED.
+
+    A server that is away by then costs a warning only.
+    """
     set_status(run_id, "RUNNING")
     try:
         yield

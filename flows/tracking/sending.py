@@ -1,8 +1,10 @@
-"""Metrics to MLflow without a wait: what is logged is kept at once and sent every few seconds, through any outage.
+"""Metrics to MLflow without a wait: what is logged is kept at once and sent every few seconds,
+through any outage.
 
-MLflow's own asynchronous logging drops a batch that fails. Here a batch that may not have arrived is sent again, which
-doubles nothing: MLflow takes a batch in one transaction, and (run, key, time stamp, step, value) is the primary key of
-its metrics (SqlMetric in mlflow/store/tracking/dbmodels/models.py).
+MLflow's own asynchronous logging drops a batch that fails. Here a batch that may not have arrived
+is sent again, which doubles nothing: MLflow takes a batch in one transaction, and (run, key, time
+stamp, step, value) is the primary key of its metrics (SqlMetric in
+mlflow/store/tracking/dbmodels/models.py).
 """
 
 import atexit
@@ -28,7 +30,8 @@ LATER = "it is kept and sent later"
 class Sender:
     """Brings values to MLflow by `send(run, values)`.
 
-    One thread keeps them and another sends them: a `send` that hangs for its 20 s must not hold up the keeping.
+    One thread keeps them and another sends them: a `send` that hangs for its 20 s must not hold up
+    the keeping.
     """
 
     def __init__(self, send: Callable[[str, list[Value]], None], folder: Path) -> None:
@@ -54,7 +57,10 @@ class Sender:
                 self._spools[run] = spool
 
     def flush(self, run: str, seconds: float) -> bool:
-        """Wait until MLflow has taken all values of a run, `seconds` at most; says whether it has."""
+        """Wait until MLflow has taken all values of a run, `seconds` at most.
+
+        Says whether it has.
+        """
         until = time.monotonic() + seconds
         self._kept(seconds)
         self.adopt(run)  # of workers that have ended meanwhile
@@ -63,7 +69,9 @@ class Sender:
             return self._changed.wait_for(lambda: run not in self._spools, until - time.monotonic())
 
     def _close(self) -> None:
-        """At the end of a process: what it put comes into the spool, from which the end of the run takes it."""
+        """At the end of a process: what it put comes into the spool, from which the end of the
+        run takes it.
+        """
         if os.getpid() == self._process:  # a forked child has no part in these threads
             self._kept(BRIEFLY)
 
@@ -96,7 +104,10 @@ class Sender:
                 outage.ends()
 
     def _sent(self, run: str) -> Exception | None:
-        """Send what there is of a run; returns why it was not taken, where it may be taken later."""
+        """Send what there is of a run.
+
+        Returns why it was not taken, where it may be taken later.
+        """
         spool = self._spools[run]
         while spool:
             with self._changed:

@@ -1,7 +1,9 @@
-"""Metrics that MLflow has not taken yet, kept in memory and in a file, so that a killed process loses none.
+"""Metrics that MLflow has not taken yet, kept in memory and in a file, so that a killed process
+loses none.
 
-One file for each run and process: lines of JSON, appended without fsync (it outlives the process, not the machine).
-Its process holds a lock on it, which the kernel drops when the process ends: whoever opens the run next adopts it.
+One file for each run and process: lines of JSON, appended without fsync (it outlives the process,
+not the machine). Its process holds a lock on it, which the kernel drops when the process ends:
+whoever opens the run next adopts it.
 """
 
 import contextlib

@@ -122,7 +122,9 @@ def _file(file: Path) -> None:
 
 
 def quiet() -> None:
-    """MLflow tells every step of making tables, and each of its failing tries: Outage says it once."""
+    """MLflow tells every step of making tables, and each of its failing tries: Outage says it
+    once.
+    """
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
@@ -186,7 +188,10 @@ def _experiment(client: Any) -> Any:
 
 @functools.cache
 def connect() -> Any:
-    """MLflow's client, the project's experiment chosen; ValueError, with the way out, without it."""
+    """MLflow's client, the project's experiment chosen.
+
+    ValueError, with the way out, without it.
+    """
     reach()
     import mlflow
 

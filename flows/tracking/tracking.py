@@ -1,9 +1,11 @@
-"""One MLflow run tree, the same for both drivers: pipeline > stage > trial or seed, every run tagged with its origin.
+"""One MLflow run tree, the same for both drivers: pipeline > stage > trial or seed, every run
+tagged with its origin.
 
-The pipeline run is found by its key (data version, git commit and changes, params digest), so the stages of one
-`dvc repro`, which are processes of their own, and those of the Prefect flow, which share one, come to stand under the
-same run; a run that was killed is taken up again, and so is one whose stage is run once more. An explicit
-TAGDAG_PIPELINE_RUN in the environment goes before the key.
+The pipeline run is found by its key (data version, git commit and changes, params digest), so the
+stages of one `dvc repro`, which are processes of their own, and those of the Prefect flow, which
+share one, come to stand under the same run; a run that was killed is taken up again, and so is one
+whose stage is run once more. An explicit TAGDAG_PIPELINE_RUN in the environment goes before the
+key.
 """
 
 from collections.abc import Iterator
@@ -33,7 +35,9 @@ __all__ = [
 
 
 def pipeline_run(experiment: str, tags: dict[str, str]) -> "Run":
-    """The pipeline run that the present stage belongs to, made when there is none; `tags`: its origin."""
+    """The pipeline run that the present stage belongs to, made when there is none; `tags`: its
+    origin.
+    """
     if named := value("TAGDAG_PIPELINE_RUN"):
         return Run(named, experiment, tags)
     key = {"tagdag.pipeline": digest(tags)}
@@ -44,7 +48,9 @@ def pipeline_run(experiment: str, tags: dict[str, str]) -> "Run":
 
 @patient
 def _outcome(pipeline: Run) -> str:
-    """The status of a pipeline run by the last run of each stage: one that failed is not forgotten."""
+    """The status of a pipeline run by the last run of each stage: one that failed is not
+    forgotten.
+    """
     last: dict[str, str] = {}
     for run in found(pipeline.experiment, {"mlflow.parentRunId": pipeline.id}):
         last.setdefault(run.data.tags.get("tagdag.run", run.info.run_id), run.info.status)
@@ -93,7 +99,9 @@ def _created(experiment: str, tags: dict[str, str], name: str) -> str:
 
 @contextmanager
 def single_run(command: str, about: str, section: dict[str, Any]) -> Iterator[Run]:
-    """A new run below no pipeline, called "command: about": of what is no stage, such as an import."""
+    """A new run below no pipeline, called "command: about": of what is no stage, such as an
+    import.
+    """
     experiment, tags = _experiment(), origin() | {"tagdag.command": command}
     name = f"{command}: {about}"
     with logged(Run(_created(experiment, tags, name), experiment, tags), name) as run:

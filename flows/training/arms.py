@@ -1,7 +1,9 @@
-"""What an arm of the fine-tuning computes: the scores of its hyper-parameters, its network, its record.
+"""What an arm of the fine-tuning computes: the scores of its hyper-parameters, its network, its
+record.
 
-An arm is {candidate, target, init, mode, labels, seed}. All of this runs in the processes of flows/running/pool.py: functions
-of plain values, whose results are kept in files that a killed run finds again.
+An arm is {candidate, target, init, mode, labels, seed}. All of this runs in the processes of
+flows/running/pool.py: functions of plain values, whose results are kept in files that a killed run
+finds again.
 """
 
 import shutil
@@ -22,7 +24,8 @@ from flows.running import settings
 
 def few(arm: dict[str, Any]) -> Rows:
     """The training labels of an arm."""
-    # not `folder_of`, which looks whether its files are sound: the flow has done so, for all processes
+    # not `folder_of`, which looks whether its files are sound: the flow has done so, for all
+    # processes
     folder = settings.OUT / "corpus" / "targets" / arm["target"]
     return few_per_class(opened(folder, "train"), arm["labels"], seeded(arm["seed"], 3))
 
@@ -50,7 +53,10 @@ def possible(section: dict[str, Any], arm: dict[str, Any]) -> list[dict[str, Any
 def score(
     arm: dict[str, Any], section: dict[str, Any], key: str, each: dict[str, Any]
 ) -> dict[str, Any]:
-    """{"top1"} in percent on the held-out labels with these hyper-parameters, or {"diverged": why}; kept."""
+    """{"top1"} in percent on the held-out labels with these hyper-parameters, or {"diverged": why}.
+
+    Kept.
+    """
     known = state("", arm, each, key) / "score.safetensors"
     if not known.exists():
         share_features(arm, key)
@@ -90,7 +96,9 @@ def finished(
     key: str,
     report: Callable[[dict[str, float], int], None],
 ) -> tuple[dict[str, Any], Path]:
-    """The record of an arm and the file of its network: trained on all its labels, validated, kept."""
+    """The record of an arm and the file of its network: trained on all its labels, validated,
+    kept.
+    """
     file = state("", arm, choice, key) / "finished.safetensors"
     if not file.exists():
         share_features(arm, key)

@@ -1,8 +1,9 @@
 """Pretrainings side by side on a CPU, each on one core: those of later stages begin with the first.
 
-DVC runs one stage after another, and one training of a small network gains nothing from a second core. So what a later
-stage of the same pipeline is to pretrain is trained meanwhile by a process of its own (flows.tools.worker), which leaves the
-finished state in .tagdag/state, where that stage finds it: the bytes are those of one after another.
+DVC runs one stage after another, and one training of a small network gains nothing from a second
+core. So what a later stage of the same pipeline is to pretrain is trained meanwhile by a process of
+its own (flows.tools.worker), which leaves the finished state in .tagdag/state, where that stage
+finds it: the bytes are those of one after another.
 """
 
 import contextlib
@@ -16,7 +17,8 @@ from engine.core.environment import value
 from flows.running.processes import gpus
 
 STAGE = "pretrain"
-THREADS = "TAGDAG_THREADS_EACH"  # what flows/training/learning.py goes by, in this process and in those started
+# what flows/training/learning.py goes by, in this process and in those started
+THREADS = "TAGDAG_THREADS_EACH"
 LAST = 60  # seconds to keep a state in, when the pipeline ends before a training does
 
 
@@ -46,7 +48,10 @@ def _room() -> int:
 
 
 def _started(name: str) -> subprocess.Popen:
-    """The pretraining of a stage on its way; it ends with this process, whose end closes the pipe."""
+    """The pretraining of a stage on its way.
+
+    It ends with this process, whose end closes the pipe.
+    """
     env = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
     command = [sys.executable, "-m", "flows.worker", name.partition("@")[2], "--follow"]
     print(f"[{name}] is trained meanwhile", file=sys.stderr)
@@ -55,7 +60,8 @@ def _started(name: str) -> subprocess.Popen:
 
 @contextlib.contextmanager
 def trained_ahead(names: list[str], force: bool) -> Iterator[Callable[[str], None]]:
-    """Yields what is to be called before each of these stages: it starts trainings, or waits for that of the stage.
+    """Yields what is to be called before each of these stages: it starts trainings, or waits for
+    that of the stage.
 
     One that fails says why, and is left to its stage.
     """

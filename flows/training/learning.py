@@ -1,4 +1,7 @@
-"""How a network is trained on posts or labels, from its last state on, and measured; pretraining and search use it."""
+"""How a network is trained on posts or labels, from its last state on, and measured.
+
+Pretraining and search use it.
+"""
 
 import csv
 import os
@@ -70,7 +73,10 @@ def rows(data: str, split: str) -> Rows:
 
 
 def hit_rate(module: nn.Module, data: str = "hashtags") -> dict[str, float]:
-    """Top-1 and top-5 on held-out images in percent; a post counts if the prediction is any of its hashtags."""
+    """Top-1 and top-5 on held-out images in percent.
+
+    A post counts if the prediction is any of its hashtags.
+    """
     return accuracy(module, rows(data, "val")).compute()
 
 
@@ -128,7 +134,9 @@ def fit(
     show: Progress,
     watch: Watch | None = None,
 ) -> tuple[nn.Module, list[str]]:
-    """The trained network and its classes; search uses it too. TAGDAG_WORKERS: how many processes train it.
+    """The trained network and its classes; search uses it too.
+
+    TAGDAG_WORKERS: how many processes train it.
 
     Several processes are not watched.
     """
@@ -144,10 +152,12 @@ def workers() -> int:
 
 @contextmanager
 def own_threads(section: dict[str, Any], run: Run, title: str) -> Iterator[None]:
-    """Inside, torch has as many threads as this training is fastest with; OMP_NUM_THREADS goes before.
+    """Inside, torch has as many threads as this training is fastest with.
 
-    The number is kept for the network, its batch and the machine: a run that is repeated or goes on rounds its sums in
-    the same order, and ends with the same weights.
+    OMP_NUM_THREADS goes before.
+
+    The number is kept for the network, its batch and the machine: a run that is repeated or goes on
+    rounds its sums in the same order, and ends with the same weights.
     """
     if (
         "OMP_NUM_THREADS" in os.environ
@@ -180,7 +190,10 @@ def own_threads(section: dict[str, Any], run: Run, title: str) -> Iterator[None]
 def weights(
     section: dict[str, Any], state: Path, run: Run, title: str, file: Path
 ) -> dict[str, float]:
-    """Train, write the weights to a file and the learning curve beside it; the held-out hit rates."""
+    """Train, write the weights to a file and the learning curve beside it.
+
+    The held-out hit rates.
+    """
     with own_threads(section, run, title), progress(title) as show:
         module, names = fit(section, state, run, title, show)
     save(file, module, parts(section), names)

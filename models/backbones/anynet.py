@@ -1,6 +1,7 @@
 """AnyNetX, a network whose stages are each free in width, depth, bottleneck ratio and group width.
 
-Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678, section 3.2.
+Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv
+2003.13678, section 3.2.
 """
 
 from collections.abc import Sequence
@@ -13,10 +14,13 @@ __all__ = ["AnyNetX", "expected"]
 
 
 class AnyNetX(AnyNet):
-    """A stem and stages that each halve the map; a width that its groups do not divide becomes the nearest that fits.
+    """A stem and stages that each halve the map.
 
-    One number per stage each. bottleneck_ratios: the paper's b, block width over bottleneck width. group_widths: its g,
-    channels per group. se_ratio: squeezed channels over a block's inputs. stem_stride: 2; 1 suits images of 32 pixels.
+    A width that its groups do not divide becomes the nearest that fits.
+
+    One number per stage each. bottleneck_ratios: the paper's b, block width over bottleneck width.
+    group_widths: its g, channels per group. se_ratio: squeezed channels over a block's inputs.
+    stem_stride: 2; 1 suits images of 32 pixels.
     """
 
     def __init__(

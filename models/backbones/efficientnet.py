@@ -1,7 +1,9 @@
-"""EfficientNet, inverted bottlenecks with squeeze-and-excitation whose width, depth and resolution grow together.
+"""EfficientNet, inverted bottlenecks with squeeze-and-excitation whose width, depth and
+resolution grow together.
 
-Tan & Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", arXiv 1905.11946:
-table 1 (B0) and section 4. Padded on both sides alike, as in pycls; the authors' code pads one side more.
+Tan & Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", arXiv
+1905.11946: table 1 (B0) and section 4. Padded on both sides alike, as in pycls; the authors' code
+pads one side more.
 """
 
 from collections.abc import Sequence
@@ -19,7 +21,8 @@ __all__ = ["EfficientNet", "expected"]
 
 
 class MBConv(nn.Module):
-    """1x1 that expands, depthwise kernel x kernel, squeeze-and-excitation to a quarter of the inputs, 1x1.
+    """1x1 that expands, depthwise kernel x kernel, squeeze-and-excitation to a quarter of the
+    inputs, 1x1.
 
     Its last gamma starts at 1, as the authors' does: no identity at the start.
     """
@@ -46,10 +49,12 @@ def pointwise(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 class EfficientNet(AnyNet):
-    """B0 by default; `width` and `depth` multiply its channels and its blocks. The last 1x1 is a stage of its own.
+    """B0 by default; `width` and `depth` multiply its channels and its blocks.
 
-    widths, depths: of B0's seven stages. head_width: of the last 1x1. stem_stride: 2 in the paper; 1 suits images of
-    32 pixels.
+    The last 1x1 is a stage of its own.
+
+    widths, depths: of B0's seven stages. head_width: of the last 1x1. stem_stride: 2 in the paper;
+    1 suits images of 32 pixels.
     """
 
     def __init__(
@@ -87,7 +92,9 @@ class EfficientNet(AnyNet):
 
 
 def _row(width: float, depth: float, side: int, params: int, flops: int, acts: int) -> dict:
-    """One network of pycls's model_complexity.json at its own resolution, with its 1000-class layer."""
+    """One network of pycls's model_complexity.json at its own resolution, with its 1000-class
+    layer.
+    """
     found = {"params": params, "flops": flops, "acts": acts}
     options = {"width": width, "depth": depth}
     return {"options": options, "input": (3, side, side), "classes": 1000, "rule": "pycls", **found}

@@ -1,7 +1,8 @@
 """RegNet, networks whose widths are a quantised linear function of the block index.
 
-Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678: section 3.3,
-equations 2 to 4, and the models of section 5: RegNetX, and RegNetY with squeeze-and-excitation.
+Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv
+2003.13678: section 3.3, equations 2 to 4, and the models of section 5: RegNetX, and RegNetY with
+squeeze-and-excitation.
 """
 
 from functools import partial
@@ -13,10 +14,13 @@ __all__ = ["RegNet", "expected"]
 
 
 class RegNet(AnyNet):
-    """RegNetX by the paper's parameters; every stage halves the map, and their number follows from the widths.
+    """RegNetX by the paper's parameters.
 
-    group_width: channels per group, the paper's g. bottleneck_ratio: the paper's b, block width over bottleneck width.
-    se_ratio: 0.25 for RegNetY, squeezed channels over a block's inputs. stem_stride: 2; 1 suits images of 32 pixels.
+    Every stage halves the map, and their number follows from the widths.
+
+    group_width: channels per group, the paper's g. bottleneck_ratio: the paper's b, block width
+    over bottleneck width. se_ratio: 0.25 for RegNetY, squeezed channels over a block's inputs.
+    stem_stride: 2; 1 suits images of 32 pixels.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """ResNet, and the plain networks it is compared with.
 
-He, Zhang, Ren, Sun 2016, "Deep Residual Learning for Image Recognition", arXiv 1512.03385: table 1 and section 4.2.
-A bottleneck's stride is on its 3x3, not on the first 1x1 as in the paper: so torchvision, pycls and Goyal et al. 2017.
+He, Zhang, Ren, Sun 2016, "Deep Residual Learning for Image Recognition", arXiv 1512.03385: table 1
+and section 4.2. A bottleneck's stride is on its 3x3, not on the first 1x1 as in the paper: so
+torchvision, pycls and Goyal et al. 2017.
 """
 
 from collections.abc import Sequence
@@ -41,10 +42,11 @@ _BLOCKS = {"bottleneck": (Bottleneck, 4), "basic": (Basic, 1), "plain": (plain, 
 
 
 class ResNet(AnyNet):
-    """ResNet-50 by default; the width, which is that of the first stage's 3x3, doubles where the map halves.
+    """ResNet-50 by default; the width, which is that of the first stage's 3x3, doubles where the
+    map halves.
 
-    Those of section 4.2, 6n + 2 layers on 32 pixels: depths [n, n, n], block `basic`, width and stem_width 16, stem
-    `simple`, stem_stride 1.
+    Those of section 4.2, 6n + 2 layers on 32 pixels: depths [n, n, n], block `basic`, width and
+    stem_width 16, stem `simple`, stem_stride 1.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """ResNeXt, residual bottlenecks whose 3x3 is split into `cardinality` groups.
 
-Xie, Girshick, Dollár, Tu, He 2017, "Aggregated Residual Transformations for Deep Neural Networks", arXiv 1611.05431:
-table 1 and figure 3(c). 101 layers of 32x{8,16,32,48}d are the networks of Mahajan et al. 2018, arXiv 1805.00932.
+Xie, Girshick, Dollár, Tu, He 2017, "Aggregated Residual Transformations for Deep Neural Networks",
+arXiv 1611.05431: table 1 and figure 3(c). 101 layers of 32x{8,16,32,48}d are the networks of
+Mahajan et al. 2018, arXiv 1805.00932.
 """
 
 from collections.abc import Sequence
@@ -15,9 +16,11 @@ __all__ = ["ResNeXt", "expected"]
 
 
 class ResNeXt(AnyNet):
-    """ResNeXt cardinality x group_width d: both and the width double where the map halves, on the 3x3 of a stage.
+    """ResNeXt cardinality x group_width d: both and the width double where the map halves, on
+    the 3x3 of a stage.
 
-    width: a quarter of the first stage's output. stem `simple`, one 3x3 of stem_stride, suits small images.
+    width: a quarter of the first stage's output. stem `simple`, one 3x3 of stem_stride, suits small
+    images.
     """
 
     def __init__(
@@ -46,7 +49,9 @@ class ResNeXt(AnyNet):
 
 
 def _row(options: dict, params: int, **complexity: int) -> dict:
-    """One network with its 1000-class layer: complexity from pycls's model_complexity.json, or parameters alone."""
+    """One network with its 1000-class layer: complexity from pycls's model_complexity.json, or
+    parameters alone.
+    """
     found = {"params": params, **complexity}
     return {"options": options, "input": (3, 224, 224), "classes": 1000, "rule": "pycls", **found}
 

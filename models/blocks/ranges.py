@@ -1,8 +1,8 @@
 """Ranges of the numbers that params.yaml may hold, as types of the parameters that take them.
 
-engine/core/build.py holds a section to its function's signature, and so to these: what is out of range
-is refused with its place before anything runs. No float may be infinite or NaN, and no word, true
-or false stands for a number.
+engine/core/build.py holds a section to its function's signature, and so to these: what is out of
+range is refused with its place before anything runs. No float may be infinite or NaN, and no word,
+true or false stands for a number.
 """
 
 from typing import Annotated, Any, TypeVar

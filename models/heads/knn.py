@@ -1,7 +1,9 @@
-"""Weighted k nearest neighbours in the mean of the last feature map: nothing is trained, the samples are kept.
+"""Weighted k nearest neighbours in the mean of the last feature map: nothing is trained, the
+samples are kept.
 
-Wu, Xiong, Yu, Lin 2018, "Unsupervised Feature Learning via Non-Parametric Instance Discrimination", arXiv 1805.01978,
-section 3.4: w_c = sum over the k nearest samples i of class c of exp(s_i / tau), s_i the cosine similarity.
+Wu, Xiong, Yu, Lin 2018, "Unsupervised Feature Learning via Non-Parametric Instance Discrimination",
+arXiv 1805.01978, section 3.4: w_c = sum over the k nearest samples i of class c of exp(s_i / tau),
+s_i the cosine similarity.
 """
 
 from collections.abc import Sequence
@@ -17,7 +19,8 @@ __all__ = ["KNN"]
 
 
 class KNN(Pooled):
-    """features, the last (n, channels[-1], h, w) -> log of each class's share of the votes (n, classes).
+    """features, the last (n, channels[-1], h, w) -> log of each class's share of the votes (n,
+    classes).
 
     samples: how many are kept. k: neighbours that vote. temperature: tau.
     """
@@ -38,7 +41,9 @@ class KNN(Pooled):
 
     @torch.no_grad()
     def keep(self, pooled: Tensor, labels: Tensor) -> None:
-        """Take pooled features (samples, channels[-1]) and their classes (samples,) as the ones that vote."""
+        """Take pooled features (samples, channels[-1]) and their classes (samples,) as the ones
+        that vote.
+        """
         self.bank.weight.copy_(F.normalize(pooled, dim=1))
         self.labels.copy_(labels)
 
@@ -52,7 +57,10 @@ class KNN(Pooled):
         return votes.clamp_min(torch.finfo(votes.dtype).tiny).log()
 
     def loss(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Cross entropy, averaged over the batch; targets are classes (n,) or probabilities (n, classes)."""
+        """Cross entropy, averaged over the batch.
+
+        Targets are classes (n,) or probabilities (n, classes).
+        """
         return {"loss": F.cross_entropy(predictions, targets)}
 
     def decode(self, predictions: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Linear classifier on the mean of the last feature map.
 
-Initialised as Goyal et al. 2017, "Accurate, Large Minibatch SGD", arXiv 1706.02677, section 5.1: N(0, 0.01).
+Initialised as Goyal et al. 2017, "Accurate, Large Minibatch SGD", arXiv 1706.02677, section 5.1:
+N(0, 0.01).
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,10 @@ class Linear(Pooled):
     def loss(
         self, predictions: Tensor, targets: Tensor, label_smoothing: float = 0.0
     ) -> dict[str, Tensor]:
-        """Cross entropy, averaged over the batch; targets are classes (n,) or probabilities (n, classes)."""
+        """Cross entropy, averaged over the batch.
+
+        Targets are classes (n,) or probabilities (n, classes).
+        """
         return {"loss": F.cross_entropy(predictions, targets, label_smoothing=label_smoothing)}
 
     def decode(self, predictions: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
-"""Colourisation: from the lightness of an image, the colour of every pixel, as one of the bins of CIE Lab's ab plane.
+"""Colourisation: from the lightness of an image, the colour of every pixel, as one of the bins
+of CIE Lab's ab plane.
 
-Zhang, Isola, Efros 2016, "Colorful Image Colorization", arXiv 1603.08511, section 2. As a proxy for labels: Liu et al.
-2020, "Are Labels Necessary for Neural Architecture Search?", arXiv 2003.12056, after whose code the head predicts at
-every position of the last map, bilinear interpolation brings its logits to the pixels, and the loss is plain cross
-entropy against the nearest bin, without the soft targets and the weights of rare colours of Zhang et al.
+Zhang, Isola, Efros 2016, "Colorful Image Colorization", arXiv 1603.08511, section 2. As a proxy for
+labels: Liu et al. 2020, "Are Labels Necessary for Neural Architecture Search?", arXiv 2003.12056,
+after whose code the head predicts at every position of the last map, bilinear interpolation brings
+its logits to the pixels, and the loss is plain cross entropy against the nearest bin, without the
+soft targets and the weights of rare colours of Zhang et al.
 """
 
 from collections.abc import Sequence
@@ -30,9 +32,11 @@ STEP, REACH = 10, 11  # width of a bin; bins to either side of grey
 
 
 class Colour(Pretext):
-    """inputs (n, 3, h, w), the normalised lightness thrice; targets (n, h / stride, w / stride): bins.
+    """inputs (n, 3, h, w), the normalised lightness thrice; targets (n, h / stride, w / stride):
+    bins.
 
-    stride: side of the square of pixels whose mean colour is predicted. scale, ratio, flip: see Views.
+    stride: side of the square of pixels whose mean colour is predicted. scale, ratio, flip: see
+    Views.
     """
 
     def __init__(
@@ -107,7 +111,10 @@ def rgb(lab: Tensor) -> Tensor:
 
 @cache
 def matrices(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Linear sRGB -> XYZ of white 1, f(XYZ) -> (L + 16, a, b), and (16, 0, 0); copied to a device once."""
+    """Linear sRGB -> XYZ of white 1, f(XYZ) -> (L + 16, a, b), and (16, 0, 0).
+
+    Copied to a device once.
+    """
     to_xyz, white, to_lab, shift = (
         torch.tensor(numbers, device=device) for numbers in (XYZ, WHITE, LAB, SHIFT)
     )
@@ -116,14 +123,16 @@ def matrices(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
 
 @cache
 def bins() -> tuple[Tensor, Tensor]:
-    """Centres (bins, 2) on a grid of 10, and the bin of each of the grid's cells (23, 23), the nearest if it has none.
+    """Centres (bins, 2) on a grid of 10, and the bin of each of the grid's cells (23, 23), the
+    nearest if it has none.
 
-    A bin is a cell that an 8-bit sRGB colour is in, which is 261. The 313 of Zhang et al. are these and 52 more along
-    the border, that no such colour is nearest to: the targets are the same.
+    A bin is a cell that an 8-bit sRGB colour is in, which is 261. The 313 of Zhang et al. are these
+    and 52 more along the border, that no such colour is nearest to: the targets are the same.
     """
     level = torch.linspace(0, 1, 256, device="cpu")
     plane = torch.cartesian_prod(level, level)
-    # the colours of a plane a, b reach from surface to surface of the cube: the surface has them all
+    # the colours of a plane a, b reach from surface to surface of the cube: the surface has them
+    # all
     faces = [plane.new_full((len(plane), 1), end) for end in (0, 1)]
     surface = [torch.cat([plane, face], 1).roll(axis, 1) for face in faces for axis in range(3)]
     centres = ((lab(torch.cat(surface))[:, 1:] / STEP).round().unique(dim=0) * STEP).contiguous()

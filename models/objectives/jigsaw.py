@@ -1,9 +1,10 @@
 """Jigsaw puzzles: which of a set of permutations were the tiles of the image shuffled by?
 
-Noroozi, Favaro 2016, "Unsupervised Learning of Visual Representations by Solving Jigsaw Puzzles", arXiv 1603.09246,
-sections 3 and 4.2: tiles pass the backbone one by one, so that it cannot read the answer off their seams, and the head
-sees their features side by side. As a proxy for labels: Liu et al. 2020, "Are Labels Necessary for Neural Architecture
-Search?", arXiv 2003.12056, with all 24 permutations of a grid of 2 for images of 32 pixels.
+Noroozi, Favaro 2016, "Unsupervised Learning of Visual Representations by Solving Jigsaw Puzzles",
+arXiv 1603.09246, sections 3 and 4.2: tiles pass the backbone one by one, so that it cannot read the
+answer off their seams, and the head sees their features side by side. As a proxy for labels: Liu et
+al. 2020, "Are Labels Necessary for Neural Architecture Search?", arXiv 2003.12056, with all 24
+permutations of a grid of 2 for images of 32 pixels.
 """
 
 from collections.abc import Sequence
@@ -30,8 +31,9 @@ GRID, PERMUTATIONS = 2, 24
 class Jigsaw(Pretext):
     """inputs (n, tiles, 3, t, t), targets (n,): the row of the permutation in the set.
 
-    grid: tiles per side. permutations: how many are told apart. tile: its side over that of its cell, within which its
-    place is random. grey: share of training images without colour. scale, ratio, flip: see Views.
+    grid: tiles per side. permutations: how many are told apart. tile: its side over that of its
+    cell, within which its place is random. grey: share of training images without colour. scale,
+    ratio, flip: see Views.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Jigsaw(Pretext):
         return {"channels": [grid**2 * channels[-1]], "classes": permutations}
 
     def views(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
-        """Puzzles of random training views, some of them grey, so that tiles are not matched by their colours alone."""
+        """Puzzles of random training views, some of them grey, so that tiles are not matched by
+        their colours alone.
+        """
         images = self.augment(batch["inputs"], draws)
         # tiles are normalised, so that any weights of the three channels do for grey
         grey = moved(draws.rand(len(images), 1, 1, 1) < self.grey, images.device)
@@ -85,7 +89,9 @@ class Jigsaw(Pretext):
         return self.cut(self.augment.plain(images), cells, torch.full((*cells.shape, 2), 0.5))
 
     def cut(self, images: Tensor, cells: Tensor, places: Tensor) -> Tensor:
-        """Tiles (n, tiles, 3, t, t) of these cells (n, tiles), normalised each, at places (n, tiles, 2) of 0 to 1."""
+        """Tiles (n, tiles, 3, t, t) of these cells (n, tiles), normalised each, at places (n,
+        tiles, 2) of 0 to 1.
+        """
         corners, pixels = [], [side // self.grid for side in images.shape[2:]]
         for cell, side, place in zip(
             (cells // self.grid, cells % self.grid), pixels, places.unbind(2), strict=True
@@ -111,7 +117,9 @@ class Jigsaw(Pretext):
 
 @cache
 def permutation_set(tiles: int, count: int, seed: int = 0) -> Tensor:
-    """Permutations (count, tiles), each the one of largest mean Hamming distance to those before (algorithm 1)."""
+    """Permutations (count, tiles), each the one of largest mean Hamming distance to those before
+    (algorithm 1).
+    """
     every = np.array(list(orders(range(tiles))), np.int8).T.copy()
     alike = np.zeros(
         every.shape[1], np.int32

@@ -1,7 +1,8 @@
 """Rotation prediction: by how many quarter turns was the image rotated?
 
-Gidaris, Singh, Komodakis 2018, "Unsupervised Representation Learning by Predicting Image Rotations", arXiv 1803.07728,
-section 3. As a proxy for labels: Liu et al. 2020, "Are Labels Necessary for Neural Architecture Search?", arXiv
+Gidaris, Singh, Komodakis 2018, "Unsupervised Representation Learning by Predicting Image
+Rotations", arXiv 1803.07728, section 3. As a proxy for labels: Liu et al. 2020, "Are Labels
+Necessary for Neural Architecture Search?", arXiv
 2003.12056, whose code trains, as here by default, on all four rotations of an image at once.
 """
 
@@ -20,10 +21,12 @@ __all__ = ["Rotation"]
 
 
 class Rotation(Pretext):
-    """inputs (n, rotations, 3, h, w) of square images, targets (n, rotations): quarter turns, counter-clockwise.
+    """inputs (n, rotations, 3, h, w) of square images, targets (n, rotations): quarter turns,
+    counter-clockwise.
 
-    rotations: how many of the four each image is shown in. A batch of n images is one of n * rotations to the backbone:
-    with all four, the code of Liu et al. takes a quarter of the images at the same rate. scale, ratio, flip: see Views.
+    rotations: how many of the four each image is shown in. A batch of n images is one of n *
+    rotations to the backbone: with all four, the code of Liu et al. takes a quarter of the images
+    at the same rate. scale, ratio, flip: see Views.
     """
 
     def __init__(
@@ -44,7 +47,9 @@ class Rotation(Pretext):
         return {"channels": channels, "classes": 4}
 
     def puzzles(self, images: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """The turns follow from an image's place in the step, which is random already: so all are equally frequent."""
+        """The turns follow from an image's place in the step, which is random already: so all
+        are equally frequent.
+        """
         n = len(images)
         turns = (draws.first + torch.arange(n)[:, None] + torch.arange(self.rotations)) % 4
         turns = moved(turns, images.device)

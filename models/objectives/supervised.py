@@ -1,7 +1,7 @@
 """Supervised classification: the baseline, or fine-tuning of a pretrained backbone.
 
-Label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna 2016, "Rethinking the Inception Architecture for Computer
-Vision", arXiv 1512.00567, section 7.
+Label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna 2016, "Rethinking the Inception
+Architecture for Computer Vision", arXiv 1512.00567, section 7.
 """
 
 import torch.nn.functional as F

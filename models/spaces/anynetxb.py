@@ -1,6 +1,7 @@
 """AnyNetXB: AnyNetXA whose stages share a bottleneck ratio.
 
-Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678, section 3.2.
+Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv
+2003.13678, section 3.2.
 """
 
 from models.blocks.design.anynet import AnyNetSpace

@@ -1,6 +1,7 @@
 """AnyNetXE: AnyNetXD whose depths do not decrease either.
 
-Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678, section 3.2.
+Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv
+2003.13678, section 3.2.
 """
 
 from models.blocks.design.anynet import AnyNetSpace

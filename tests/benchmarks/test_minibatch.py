@@ -1,4 +1,6 @@
-"""The minibatch study: what is searched apart from what is tested, testing that leaves training alone, its table."""
+"""The minibatch study: what is searched apart from what is tested, testing that leaves training
+alone, its table.
+"""
 
 from pathlib import Path
 

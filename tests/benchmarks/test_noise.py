@@ -1,4 +1,6 @@
-"""The noise study: apart what must be apart, goes on after a kill, tells an ordering from chance."""
+"""The noise study: apart what must be apart, goes on after a kill, tells an ordering from
+chance.
+"""
 
 from collections import Counter
 

@@ -1,4 +1,6 @@
-"""The recipe on photographs: posts by the model of tags, labels apart, a clone that leaves the project alone."""
+"""The recipe on photographs: posts by the model of tags, labels apart, a clone that leaves the
+project alone.
+"""
 
 import csv
 import hashlib

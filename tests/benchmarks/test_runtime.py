@@ -1,4 +1,6 @@
-"""Runtime against complexity: correlations by hand, those of the authors' own timings, what is measured."""
+"""Runtime against complexity: correlations by hand, those of the authors' own timings, what is
+measured.
+"""
 
 import pytest
 
@@ -21,7 +23,9 @@ def test_correlations_are_linear_logarithmic_and_of_ranks():
 
 
 def test_the_table_is_over_all_families_and_within_each():
-    """Two families that run at unlike speed: within each complexity tells all, over both it does not."""
+    """Two families that run at unlike speed: within each complexity tells all, over both it does
+    not.
+    """
     slow, fast = timings((1, 10), (2, 20), (4, 40)), timings((1, 1), (2, 2), (4, 4), family="B")
     rows = [line.split(" | ") for line in table([*slow, *fast])][2:]
     assert [(row[0], row[1]) for row in rows] == [("| all", "6"), ("| A", "3"), ("| B", "3")]

@@ -1,4 +1,6 @@
-"""SHA-256s compared before files are read: hashed once while a file stays the same, and again when it is another."""
+"""SHA-256s compared before files are read: hashed once while a file stays the same, and again
+when it is another.
+"""
 
 import json
 import os

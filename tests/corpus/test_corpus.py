@@ -1,4 +1,6 @@
-"""The corpus stage whole: from a data store with every kind of fault to shards, vocabulary and report."""
+"""The corpus stage whole: from a data store with every kind of fault to shards, vocabulary and
+report.
+"""
 
 import csv
 import json

@@ -1,4 +1,6 @@
-"""The whole DAG in a small clone, by both drivers, with the real DVC, MLflow, Optuna and Prefect."""
+"""The whole DAG in a small clone, by both drivers, with the real DVC, MLflow, Optuna and
+Prefect.
+"""
 
 import json
 import os
@@ -75,7 +77,7 @@ def pipeline(folder: Path, *arguments: str, **env: str) -> list[str]:
 
 def clone(folder: Path, small: bool = True) -> Path:
     """The working tree's files in a repository of their own, with a small sample as its data."""
-    top = Path(__file__).parent.parent
+    top = Path(__file__).parents[2]
     files = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=top, capture_output=True, text=True
     )
@@ -253,7 +255,9 @@ def test_changed_finetune_params_rerun_finetune_and_what_follows(done):
 
 
 def test_both_drivers_record_the_same(done):
-    """A stage whose outputs are the same bytes on every run: dvc.lock must be byte-identical after either driver."""
+    """A stage whose outputs are the same bytes on every run: dvc.lock must be byte-identical
+    after either driver.
+    """
     pipeline(done.folder)
     before = (done.folder / "dvc.lock").read_bytes()
     run(done.folder, "dvc", "repro", "--force", "--single-item", "corpus")
@@ -300,7 +304,10 @@ def test_a_dead_server_is_told(done, env, message):
 
 
 def test_workers_of_torchrun_leave_a_state_that_the_stage_goes_on_from(done):
-    """Two workers train to the end; the stage takes the finished state and trains no step itself."""
+    """Two workers train to the end.
+
+    The stage takes the finished state and trains no step itself.
+    """
     edit(done.folder, "pretrain", epochs=2)
     torchrun = (
         "python",
@@ -323,7 +330,9 @@ def test_workers_of_torchrun_leave_a_state_that_the_stage_goes_on_from(done):
 
 
 def test_killed_pretraining_goes_on_to_the_same_weights(done, tmp_path):
-    """kill -9 of `dvc repro` in the middle of pretrain, then `dvc repro`: bit for bit what an undisturbed run gives."""
+    """kill -9 of `dvc repro` in the middle of pretrain, then `dvc repro`: bit for bit what an
+    undisturbed run gives.
+    """
     import mlflow
 
     folder = tmp_path / "killed"

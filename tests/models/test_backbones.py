@@ -1,4 +1,6 @@
-"""Every backbone: the contract, the complexities it declares, and the same outputs as another library's."""
+"""Every backbone: the contract, the complexities it declares, and the same outputs as another
+library's.
+"""
 
 import math
 from functools import partial
@@ -52,7 +54,9 @@ def copied(ours: nn.Module, theirs: nn.Module) -> nn.Module:
 
 
 def randomised(module: nn.Module) -> nn.Module:
-    """Batch norms that do something, lest zero gammas hide a wrong branch, and predictions of the order of one."""
+    """Batch norms that do something, lest zero gammas hide a wrong branch, and predictions of
+    the order of one.
+    """
     for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
         nn.init.uniform_(norm.weight, 0.5, 1.0)
         nn.init.normal_(norm.bias, std=0.1)
@@ -174,7 +178,8 @@ def test_residual_blocks_start_as_the_identity(block):
 def test_blocks_that_change_the_shape_start_with_a_signal(block, outputs, stride):
     changed = block(16, outputs, stride)
     zeros = [name for name, p in changed.named_parameters() if "weight" in name and p.eq(0).all()]
-    # zero on the norm of a projection as well, or on a branch that has no shortcut, and nothing would get through
+    # zero on the norm of a projection as well, or on a branch that has no shortcut, and nothing
+    # would get through
     last = f"transform.{len(changed.transform) - 1}.weight"
     assert zeros == ([] if isinstance(changed, MBConv) else [last])
     assert changed(torch.rand(4, 16, 8, 8)).std() > 0.1

@@ -1,4 +1,7 @@
-"""Every objective: views, a loss that learns, weights to export; smoothing; and the loss of hashtags to the digit."""
+"""Every objective: views, a loss that learns, weights to export; smoothing.
+
+And the loss of hashtags to the digit.
+"""
 
 from itertools import product
 

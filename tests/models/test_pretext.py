@@ -1,4 +1,6 @@
-"""Pretext tasks: their puzzles have the answers they claim, are the same for all networks, and can be learnt."""
+"""Pretext tasks: their puzzles have the answers they claim, are the same for all networks, and
+can be learnt.
+"""
 
 import math
 

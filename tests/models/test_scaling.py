@@ -1,4 +1,6 @@
-"""Scaling of networks: the authors' golden values, the identity d * w^2 * r^2 = s, and how activations grow."""
+"""Scaling of networks: the authors' golden values, the identity d * w^2 * r^2 = s, and how
+activations grow.
+"""
 
 from itertools import product
 
@@ -21,7 +23,8 @@ Y_4GF = {
     "se_ratio": 0.25,
 }
 DWR = "d1_w8_g8_r1"
-# section, factor, rule: depths, widths, group width, resolution, flops, params, acts by the authors' code (pycls)
+# section, factor, rule: depths, widths, group width, resolution, flops, params, acts by the
+# authors' code (pycls)
 GOLDEN = [
     (
         Y_4GF,
@@ -134,7 +137,9 @@ def test_networks_without_stages_are_refused():
 @pytest.mark.parametrize("b", [1, 4, 0.25])
 @pytest.mark.parametrize(("rule", "factor"), [*product(RULES, [0.05, 0.5, 3, 50])])
 def test_roundings(b, rule, factor):
-    """Widths are what groups and bottlenecks allow nearest to a multiple of 8, groups 1, 2, 4 or multiples of 8."""
+    """Widths are what groups and bottlenecks allow nearest to a multiple of 8, groups 1, 2, 4 or
+    multiples of 8.
+    """
     asked = [8, 48, 120, 400]
     depths, widths, groups, side = scaled_stages(
         [1, 2, 5, 9], asked, [b] * 4, [1, 2, 8, 40], 40, factor, rule
@@ -164,7 +169,10 @@ EXPONENTS = {
 
 @pytest.mark.parametrize("rule", EXPONENTS)
 def test_activations_grow_as_the_paper_says(rule):
-    """The slope of log acts over log s on a large network; the blocks that halve the map keep it from the limit."""
+    """The slope of log acts over log s on a large network.
+
+    The blocks that halve the map keep it from the limit.
+    """
     large = {
         "depths": [6, 10, 16, 8],
         "widths": [256, 512, 1024, 2048],

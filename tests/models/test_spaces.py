@@ -251,7 +251,8 @@ def test_quantised_at_once_is_quantised_one_by_one():
     )
     rng = np.random.default_rng(0)
     found = [axis.values[axis.draw(100_000, rng)[0]] for axis in space.axes[:4]]
-    # sqrt(2.25) = 1.5 = (24 + 12) / 24, and the like: a power of one half, rounded to even save for the noise of log
+    # sqrt(2.25) = 1.5 = (24 + 12) / 24, and the like: a power of one half, rounded to even save for
+    # the noise of log
     ties = list(
         product(
             range(1, 20),

@@ -19,7 +19,9 @@ class Request(NamedTuple):
 
 
 class Proxy:
-    """`fault(request)` answers None (pass it on), an HTTP status, "drop" (hang up) or "cut" (half of the body)."""
+    """`fault(request)` answers None (pass it on), an HTTP status, "drop" (hang up) or "cut"
+    (half of the body).
+    """
 
     def __init__(self, endpoint: str):
         self.target, self.requests, self.sent, self.lock = (

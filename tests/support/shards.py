@@ -19,7 +19,10 @@ def write_shards(
     size: int,
     shard_bytes: int = 64 << 20,
 ) -> int:
-    """Writes (id, split, size x size JPEG, targets) as `folder`, same bytes for same input; returns their number."""
+    """Writes (id, split, size x size JPEG, targets) as `folder`, same bytes for same input.
+
+    Returns their number.
+    """
     with replacing(folder) as part:
         with IndexWriter(part, names, size) as index:
             shard = count = 0
@@ -41,7 +44,9 @@ def write_shards(
 
 
 def _write_tar(path: Path, records: Iterator[tuple], shard_bytes: int) -> list[tuple]:
-    """Fills one tar; (id, split, offset, size, targets) of its images, none if no record was left."""
+    """Fills one tar; (id, split, offset, size, targets) of its images, none if no record was
+    left.
+    """
     rows: list[tuple] = []
     for key, split, data, targets in records:
         if not rows:

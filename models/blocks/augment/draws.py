@@ -1,7 +1,9 @@
-"""Random numbers of one training step: every image's own, whichever worker holds it, and those that all images share.
+"""Random numbers of one training step: every image's own, whichever worker holds it, and those
+that all images share.
 
-All are drawn on the host: a few numbers per image cost nothing there, give a CPU and a GPU the same augmentations, and
-let the host know what was drawn (an operation, a box) without waiting for the device.
+All are drawn on the host: a few numbers per image cost nothing there, give a CPU and a GPU the same
+augmentations, and let the host know what was drawn (an operation, a box) without waiting for the
+device.
 """
 
 import torch
@@ -12,9 +14,12 @@ __all__ = ["Draws", "moved"]
 
 
 class Draws:
-    """Draws for the images `first .. first + n` of a step of `total` images; `generator` is of the CPU.
+    """Draws for the images `first .. first + n` of a step of `total` images.
 
-    Every worker draws for the whole step and keeps its rows, so an image's numbers do not depend on who holds it.
+    `generator` is of the CPU.
+
+    Every worker draws for the whole step and keeps its rows, so an image's numbers do not depend on
+    who holds it.
     """
 
     def __init__(
@@ -40,13 +45,16 @@ class Draws:
         return torch.rand(*shape, generator=self.generator)
 
     def beta(self, alpha: float) -> float:
-        """One number of the distribution Beta(alpha, alpha) that all images share, by its inverse."""
+        """One number of the distribution Beta(alpha, alpha) that all images share, by its
+        inverse.
+        """
         return float(betaincinv(alpha, alpha, self.once(1).item()))
 
     def partners(self, n: int) -> Tensor:
         """Row of each image's partner: the images of a step pair up, 0 with 1, 2 with 3 and so on.
 
-        An image whose partner is not among the n rows (a worker's odd part, the last of an odd step) is its own.
+        An image whose partner is not among the n rows (a worker's odd part, the last of an odd
+        step) is its own.
         """
         own = torch.arange(n)
         rows = ((own + self.first) ^ 1) - self.first

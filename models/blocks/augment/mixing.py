@@ -16,11 +16,14 @@ __all__ = ["box", "cutmix", "mix", "mixup"]
 def mix(
     images: Tensor, targets: Tensor, draws: Draws, mixup_alpha: float, cutmix_alpha: float
 ) -> tuple[Tensor, Tensor]:
-    """images (n, 3, h, w), probabilities (n, classes) -> both mixed by mixup or CutMix; alpha 0 turns a method off.
+    """images (n, 3, h, w), probabilities (n, classes) -> both mixed by mixup or CutMix.
 
-    One draw of Beta(alpha, alpha) a step, as timm and torchvision do, and even odds when both are on. Neighbours in the
-    step are partners: the step is shuffled already, and no worker needs another's images. Another number of workers
-    changes nothing as long as each holds an even number of images; a pair cut in two is not mixed.
+    Alpha 0 turns a method off.
+
+    One draw of Beta(alpha, alpha) a step, as timm and torchvision do, and even odds when both are
+    on. Neighbours in the step are partners: the step is shuffled already, and no worker needs
+    another's images. Another number of workers changes nothing as long as each holds an even number
+    of images; a pair cut in two is not mixed.
     """
     assert mixup_alpha or cutmix_alpha
     pick, x, y = draws.once(3).tolist()
@@ -42,7 +45,9 @@ def mixup(values: Tensor, partners: Tensor, share: float) -> Tensor:
 
 
 def box(h: int, w: int, share: float, x: float, y: float) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of 1 - share of an image's area about the point (x, y), cut at the border."""
+    """(left, top, right, bottom) of 1 - share of an image's area about the point (x, y), cut at
+    the border.
+    """
     half = sqrt(1 - share) / 2
     x, y, wide, high = int(x * w), int(y * h), int(half * w), int(half * h)
     return max(x - wide, 0), max(y - high, 0), min(x + wide, w), min(y + high, h)

@@ -1,8 +1,9 @@
 """N random operations of magnitude M on each image of a batch.
 
-Cubuk, Zoph, Shlens, Le 2019, "RandAugment: Practical automated data augmentation with a reduced search space",
-arXiv 1909.13719, section 3. Operations and ranges are torchvision's (M of 30, nearest pixel, black outside), whose own
-take one sign per call and make tensors on the device from lists, which waits for it.
+Cubuk, Zoph, Shlens, Le 2019, "RandAugment: Practical automated data augmentation with a reduced
+search space", arXiv 1909.13719, section 3. Operations and ranges are torchvision's (M of 30,
+nearest pixel, black outside), whose own take one sign per call and make tensors on the device from
+lists, which waits for it.
 """
 
 from math import ceil, cos, radians, sin
@@ -17,7 +18,10 @@ __all__ = ["OPERATIONS", "RandAugment"]
 
 
 class RandAugment:
-    """uint8 (n, 3, h, w) -> the same; an operation and its sign are drawn for each image, N times over."""
+    """uint8 (n, 3, h, w) -> the same.
+
+    An operation and its sign are drawn for each image, N times over.
+    """
 
     def __init__(self, N: int, M: int) -> None:
         if N < 0 or not 0 <= M <= 30:
@@ -50,7 +54,8 @@ class RandAugment:
         return images
 
 
-# Every operation takes images, a sign (n,) for each, and a strength from 0 to 1; some have no sign, some no strength.
+# Every operation takes images, a sign (n,) for each, and a strength from 0 to 1; some have no sign,
+# some no strength.
 
 
 def _identity(images: Tensor, signs: Tensor, strength: float) -> Tensor:
@@ -86,7 +91,9 @@ def _eye(images: Tensor) -> Tensor:
 
 
 def _warped(images: Tensor, theta: Tensor) -> Tensor:
-    """Every image at its affine map's places, (n, 2, 3) as F.affine_grid has it, which TF32 would round."""
+    """Every image at its affine map's places, (n, 2, 3) as F.affine_grid has it, which TF32
+    would round.
+    """
     h, w = images.shape[-2:]
     x = torch.linspace(1 / w - 1, 1 - 1 / w, w, device=images.device)
     y = torch.linspace(1 / h - 1, 1 - 1 / h, h, device=images.device)[:, None]

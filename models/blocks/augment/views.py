@@ -1,8 +1,9 @@
 """Training and test views of a whole batch of images, on a CPU in parts that fit its cache.
 
-Random resized crop: Szegedy et al. 2015, "Going Deeper with Convolutions", arXiv 1409.4842, section 6.
-Lighting noise: Krizhevsky, Sutskever, Hinton 2012, "ImageNet Classification with Deep CNNs", section 4.1.
-Test resolution: Touvron, Vedaldi, Douze, Jegou 2019, "Fixing the train-test resolution discrepancy", arXiv 1906.06423.
+Random resized crop: Szegedy et al. 2015, "Going Deeper with Convolutions", arXiv 1409.4842, section
+6. Lighting noise: Krizhevsky, Sutskever, Hinton 2012, "ImageNet Classification with Deep CNNs",
+section 4.1. Test resolution: Touvron, Vedaldi, Douze, Jegou 2019, "Fixing the train-test resolution
+discrepancy", arXiv 1906.06423.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,8 @@ from models.blocks.augment.randaugment import RandAugment
 __all__ = ["Views"]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# principal components of ImageNet's colours, red, green and blue of 0 to 1: a column each, as long as its deviation
+# principal components of ImageNet's colours, red, green and blue of 0 to 1: a column each, as long
+# as its deviation
 IMAGENET_COLOURS = torch.tensor(
     [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
 ) * torch.tensor([0.2175, 0.0188, 0.0045])
@@ -30,8 +32,9 @@ CACHED = (
 class Views(nn.Module):
     """images uint8 (n, h, w, 3) -> normalised float (n, 3, h, w), channels last in memory.
 
-    scale: range of the crop's share of the image area. ratio: range of its width over height. flip: probability.
-    randaugment: number of operations and their magnitude. lighting: standard deviation of the colour noise.
+    scale: range of the crop's share of the image area. ratio: range of its width over height. flip:
+    probability. randaugment: number of operations and their magnitude. lighting: standard deviation
+    of the colour noise.
     """
 
     def __init__(
@@ -62,7 +65,9 @@ class Views(nn.Module):
         return torch.addcmul(self.offset, planes.float(), self.gain)
 
     def forward(self, images: Tensor, draws: Draws) -> Tensor:
-        """The training view: every image cropped, resized back, maybe flipped and recoloured, each in its own way."""
+        """The training view: every image cropped, resized back, maybe flipped and recoloured,
+        each in its own way.
+        """
         if self.randaugment.N:
             crops = self.crops(images, draws, Tensor.float).round_().to(torch.uint8)
             views = self.normalised(self.randaugment(crops, draws)).contiguous(
@@ -81,10 +86,13 @@ class Views(nn.Module):
         return views
 
     def crops(self, images: Tensor, draws: Draws, prepare: Callable[[Tensor], Tensor]) -> Tensor:
-        """Every image cropped, resized back and maybe flipped, after `prepare`, uint8 (n, 3, h, w) -> float."""
+        """Every image cropped, resized back and maybe flipped, after `prepare`, uint8 (n, 3, h,
+        w) -> float.
+        """
         n, h, w, _ = images.shape
         theta = moved(self.boxes(n, h / w, draws), images.device)
-        # the boxes are upright: columns depend on x alone, rows on y (F.affine_grid multiplies a matrix per pixel)
+        # the boxes are upright: columns depend on x alone, rows on y (F.affine_grid multiplies a
+        # matrix per pixel)
         x = theta[:, :1, 0] * _centres(w, theta.device) + theta[:, :1, 2]
         y = theta[:, 1:, 1] * _centres(h, theta.device) + theta[:, 1:, 2]
         views = torch.empty(n, h, w, 3, device=images.device).permute(0, 3, 1, 2)
@@ -98,7 +106,10 @@ class Views(nn.Module):
         return views
 
     def boxes(self, n: int, aspect: float, draws: Draws) -> Tensor:
-        """Affine maps (n, 2, 3) from a view to its crop; aspect is the image's height over width."""
+        """Affine maps (n, 2, 3) from a view to its crop.
+
+        Aspect is the image's height over width.
+        """
         area, ratio, x, y, flip = draws.rand(n, 5).unbind(1)
         area = self.scale[0] + (self.scale[1] - self.scale[0]) * area
         low, high = log(self.ratio[0]), log(self.ratio[1])

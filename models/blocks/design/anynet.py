@@ -1,6 +1,8 @@
-"""The family of AnyNetX design spaces: stages free in depth, width, bottleneck ratio and group width, less constraints.
+"""The family of AnyNetX design spaces: stages free in depth, width, bottleneck ratio and group
+width, less constraints.
 
-Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678, section 3.2.
+Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv
+2003.13678, section 3.2.
 """
 
 from collections import Counter
@@ -35,10 +37,12 @@ COLUMNS = {
 
 
 class AnyNetSpace(DesignSpace):
-    """Sections for `backbones/anynet`; the defaults are the paper's ranges, (lowest, highest) or choices.
+    """Sections for `backbones/anynet`.
 
-    flops, params, acts: bands, both ends included, of the body at `resolution` pixels. `shared` options have one value
-    for all stages, `ordered` ones never decrease from stage to stage.
+    The defaults are the paper's ranges, (lowest, highest) or choices.
+
+    flops, params, acts: bands, both ends included, of the body at `resolution` pixels. `shared`
+    options have one value for all stages, `ordered` ones never decrease from stage to stage.
     """
 
     shared: ClassVar[Sequence[str]] = ()
@@ -94,7 +98,9 @@ class AnyNetSpace(DesignSpace):
         }
 
     def as_anynet(self, section: dict[str, Any]) -> dict[str, Any]:
-        """The network as a complete section of backbones/anynet, groups fitted: equal where the networks are."""
+        """The network as a complete section of backbones/anynet, groups fitted: equal where the
+        networks are.
+        """
         network = self.defaults | section
         widths, groups = fit_groups(
             *(network[key] for key in ("widths", "bottleneck_ratios", "group_widths"))

@@ -1,6 +1,7 @@
 """Axes of design spaces: a grid of values, how likely each is, and fast draws from it.
 
-Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678, sections 3.2 and
+Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv
+2003.13678, sections 3.2 and
 3.3; grids and distributions are those of the authors' sampler (pycls).
 """
 
@@ -15,8 +16,8 @@ __all__ = ["Axis"]
 class Axis:
     """One value per column, drawn from the same grid; `ordered` columns never decrease.
 
-    scale: `linear`, the values alike likely; `log`, each as likely as the logarithm's step up to it is long, so that
-    the quantised draw is log-uniform; `choice`, alike likely and without an order.
+    scale: `linear`, the values alike likely; `log`, each as likely as the logarithm's step up to it
+    is long, so that the quantised draw is log-uniform; `choice`, alike likely and without an order.
     """
 
     def __init__(
@@ -37,7 +38,8 @@ class Axis:
         self.chances = weights / weights.sum()
         self.below = np.cumsum(self.chances).clip(max=1)
         self.below[-1] = 1
-        # slots half as wide as the least chance: at most one boundary in each, so that a draw takes one look-up
+        # slots half as wide as the least chance: at most one boundary in each, so that a draw takes
+        # one look-up
         slots = 2 ** int(np.ceil(1 - np.log2(self.chances.min())))
         self.slots = np.searchsorted(self.below, np.arange(slots) / slots, side="right")
 
@@ -62,7 +64,10 @@ class Axis:
 
     @classmethod
     def group_widths(cls, columns: Sequence[str], limits: Sequence[int], **more) -> "Axis":
-        """Between two limits, log-uniformly, powers of two up to 8 and multiples of 8 from there; or more choices."""
+        """Between two limits, log-uniformly, powers of two up to 8 and multiples of 8 from there.
+
+        Or more choices.
+        """
         if len(limits) != 2:
             return cls(columns, limits, "choice", **more)
         low, high = limits
@@ -92,7 +97,9 @@ class Axis:
         return found + (u >= self.below[found])
 
     def _ordered(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Independent draws on condition that none is below the one before, column by column, without a rejection."""
+        """Independent draws on condition that none is below the one before, column by column,
+        without a rejection.
+        """
         places, last = np.empty((len(self.columns), n), np.intp), np.zeros(n, np.intp)
         for row, weights in zip(places, self._conditional(), strict=True):
             mass = np.concatenate([[0], np.cumsum(weights)])

@@ -1,7 +1,9 @@
-"""Complexity of AnyNets in closed form, of one network or of a million: what counting the built module gives.
+"""Complexity of AnyNets in closed form, of one network or of a million: what counting the built
+module gives.
 
-Rule: multiply-adds of convolutions and linear layers, outputs of these, all parameters (pycls, the code of Radosavovic,
-Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678).
+Rule: multiply-adds of convolutions and linear layers, outputs of these, all parameters (pycls, the
+code of Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv
+2003.13678).
 """
 
 from collections.abc import Sequence
@@ -17,7 +19,10 @@ KINDS = ("params", "flops", "acts")
 
 
 class Stages(NamedTuple):
-    """Networks by their stages, arrays (stages, networks); stages that a network lacks come last, with depth 0."""
+    """Networks by their stages, arrays (stages, networks).
+
+    Stages that a network lacks come last, with depth 0.
+    """
 
     depths: np.ndarray
     widths: np.ndarray
@@ -34,7 +39,9 @@ def complexity(
     classes: int = 0,
     kinds: Sequence[str] = KINDS,
 ) -> dict[str, np.ndarray]:
-    """{"params", "flops", "acts"}, or some of them, of networks and of a linear head where classes are given."""
+    """{"params", "flops", "acts"}, or some of them, of networks and of a linear head where
+    classes are given.
+    """
     widths, inner, groups = fitted(*stages[1:])
     present = stages.depths > 0
     if not present.all():

@@ -1,7 +1,8 @@
 """The family of RegNet design spaces: widths are a quantised linear function of the block index.
 
-Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678, sections 3.3
-and 4. The default ranges and the step of each parameter are those of the authors' sampler (pycls).
+Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv
+2003.13678, sections 3.3 and 4. The default ranges and the step of each parameter are those of the
+authors' sampler (pycls).
 """
 
 from collections import Counter
@@ -34,10 +35,12 @@ LINEAR = ("depth", "w_0", "w_a", "w_m")  # the parameters of the quantised linea
 
 
 class RegNetSpace(DesignSpace):
-    """Sections for `backbones/regnet`. Ranges are (lowest, highest), both included; more group widths are choices.
+    """Sections for `backbones/regnet`.
 
-    flops, params, acts: bands, both ends included, of the body at `resolution` pixels. stages: their number, or the
-    lowest and highest. se_ratio: None for that of the space.
+    Ranges are (lowest, highest), both included; more group widths are choices.
+
+    flops, params, acts: bands, both ends included, of the body at `resolution` pixels. stages:
+    their number, or the lowest and highest. se_ratio: None for that of the space.
     """
 
     squeeze: ClassVar[float] = 0.0
@@ -76,7 +79,8 @@ class RegNetSpace(DesignSpace):
     def size(self, levels: int = 0) -> float:
         """How many networks the axes span, bands aside.
 
-        levels: so many values of depth, w_0, w_a and w_m each, whatever their steps; 64 in the paper.
+        levels: so many values of depth, w_0, w_a and w_m each, whatever their steps; 64 in the
+        paper.
         """
         return (
             super().size()
@@ -93,7 +97,9 @@ class RegNetSpace(DesignSpace):
         return {column: (self.defaults | section)[column] for column in self.columns}
 
     def as_anynet(self, section: dict[str, Any]) -> dict[str, Any]:
-        """The network as a complete section of backbones/anynet, groups fitted: equal where the networks are."""
+        """The network as a complete section of backbones/anynet, groups fitted: equal where the
+        networks are.
+        """
         network = self.defaults | section
         stages = regnet_stages(
             *(network[key] for key in (*LINEAR, "bottleneck_ratio", "group_width"))
@@ -124,9 +130,11 @@ class RegNetSpace(DesignSpace):
 def quantised(
     depth: np.ndarray, w_0: np.ndarray, w_a: np.ndarray, w_m: np.ndarray, most: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """quantised_stages of many at once: depths and widths (most, n), and whether they skip a power or have more stages.
+    """quantised_stages of many at once: depths and widths (most, n), and whether they skip a
+    power or have more stages.
 
-    Of those that skip, depths and widths mean nothing. Where a rounding is close, quantised_stages decides.
+    Of those that skip, depths and widths mean nothing. Where a rounding is close, quantised_stages
+    decides.
     """
     powers = np.stack(list(accumulate([w_m] * (most - 1), mul, initial=np.ones_like(w_m))))
     widths = w_0 * powers / 8

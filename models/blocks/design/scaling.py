@@ -1,9 +1,10 @@
 """Scaling of a network's depth, width, group width and resolution so that its flops grow `s` times.
 
-Dollár, Singh, Girshick 2021, "Fast and Accurate Model Scaling", arXiv 2103.06877, sections 3 and 4. d * w^2 * r^2 = s.
-A rule names what grows: `dw` depth and width alike, `d1_w8_g8_r1` by these shares of log(s), which is dWr, the paper's
-fast compound scaling (alpha = 0.8): activations, and with them runtime, then grow as s^0.6 only. Where a rule does not
-name g, groups keep their width, as in the authors' code. Roundings are the authors', half to even.
+Dollár, Singh, Girshick 2021, "Fast and Accurate Model Scaling", arXiv 2103.06877, sections 3 and 4.
+d * w^2 * r^2 = s. A rule names what grows: `dw` depth and width alike, `d1_w8_g8_r1` by these
+shares of log(s), which is dWr, the paper's fast compound scaling (alpha = 0.8): activations, and
+with them runtime, then grow as s^0.6 only. Where a rule does not name g, groups keep their width,
+as in the authors' code. Roundings are the authors', half to even.
 """
 
 import re
@@ -19,7 +20,9 @@ RULES = ("d", "w", "r", "dw", "dr", "wr", "dwr", "d1_w8_g8_r1")
 
 
 def factors(rule: str, s: float) -> tuple[float, float, float, float]:
-    """(d, w, g, r): what a network's depth, width, group width and resolution are multiplied with."""
+    """(d, w, g, r): what a network's depth, width, group width and resolution are multiplied
+    with.
+    """
     if not 0 < s < inf:
         raise ValueError(f"scaling factor {s}: give a positive number, 4 for four times the flops")
     one = r"[dwgr]\d+(\.\d+)?"
@@ -39,7 +42,9 @@ def factors(rule: str, s: float) -> tuple[float, float, float, float]:
 
 
 def near_eights(channels: float) -> int:
-    """The nearest multiple of 8 that is not less than 90 % of it: EfficientNet's own rounding (arXiv 1905.11946)."""
+    """The nearest multiple of 8 that is not less than 90 % of it: EfficientNet's own rounding
+    (arXiv 1905.11946).
+    """
     nearest = max(8, int(channels + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * channels else nearest + 8
 
@@ -70,7 +75,10 @@ def scaled_stages(
     factor: float,
     rule: str,
 ) -> tuple[list[int], list[int], list[int], int]:
-    """Depths, widths, group widths and resolution of an AnyNet times `factor`; its bottleneck ratios (b) stay."""
+    """Depths, widths, group widths and resolution of an AnyNet times `factor`.
+
+    Its bottleneck ratios (b) stay.
+    """
     d, w, g, r = factors(rule, factor)
     groups = [_group_width(group * g) for group in group_widths]
     fitted, groups = fit_groups(_eights(widths, w), ratios, groups)
@@ -78,7 +86,9 @@ def scaled_stages(
 
 
 def _explicit(section: dict[str, Any]) -> dict[str, Any]:
-    """A section that lists its stages: a regnet's as that of the anynet it is, an efficientnet's multiplied out."""
+    """A section that lists its stages: a regnet's as that of the anynet it is, an efficientnet's
+    multiplied out.
+    """
     listed = dict(section)
     if section["name"] == "regnet":
         keys = ("depth", "w_0", "w_a", "w_m", "bottleneck_ratio", "group_width")
@@ -103,7 +113,9 @@ def _explicit(section: dict[str, Any]) -> dict[str, Any]:
 def scaled(
     section: dict[str, Any], resolution: int, factor: float, rule: str
 ) -> tuple[dict[str, Any], int]:
-    """The section of a scaled backbone, and its resolution; a regnet becomes an anynet, whose stem stays as it is.
+    """The section of a scaled backbone, and its resolution.
+
+    A regnet becomes an anynet, whose stem stays as it is.
 
     section: of a regnet, anynet or efficientnet, with every option, also those that have defaults.
     """

@@ -1,7 +1,10 @@
-"""What design spaces share: draws within bands of complexity, membership, neighbours, sizes and costs.
+"""What design spaces share: draws within bands of complexity, membership, neighbours, sizes and
+costs.
 
-Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678, sections 3.1 and
-3.2: networks are drawn at random from the space, and those outside of a band of complexity rejected.
+Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv
+2003.13678, sections 3.1 and
+3.2: networks are drawn at random from the space, and those outside of a band of complexity
+rejected.
 """
 
 from abc import ABC, abstractmethod
@@ -36,8 +39,9 @@ EFFORT = (
 class DesignSpace(ABC):
     """Axes, and what a family of spaces makes of their values: sections of params.yaml, and stages.
 
-    bands: params, flops (multiply-adds), acts of the body at `resolution` pixels, (lowest, highest) or None. body:
-    what all networks share, options of the backbone. A family adds `defaults`, those of the backbone, and four methods.
+    bands: params, flops (multiply-adds), acts of the body at `resolution` pixels, (lowest, highest)
+    or None. body: what all networks share, options of the backbone. A family adds `defaults`, those
+    of the backbone, and four methods.
     """
 
     defaults: ClassVar[dict[str, Any]] = {"se_ratio": 0.0, "stem_width": 32, "stem_stride": 2}
@@ -60,11 +64,16 @@ class DesignSpace(ABC):
 
     @abstractmethod
     def as_anynet(self, section: dict[str, Any]) -> dict[str, Any]:
-        """The network as a complete section of backbones/anynet, groups fitted: equal where the networks are."""
+        """The network as a complete section of backbones/anynet, groups fitted: equal where the
+        networks are.
+        """
 
     @abstractmethod
     def stages(self, values: Values, rejected: Counter) -> tuple[Values, Stages]:
-        """Values that meet the space's constraints, and their stages; the reasons of the others are counted."""
+        """Values that meet the space's constraints, and their stages.
+
+        The reasons of the others are counted.
+        """
 
     def sample(self, trial: Any) -> dict[str, Any]:
         """A section drawn through an Optuna trial; it may lie outside the bands: ask `contains`."""
@@ -102,18 +111,25 @@ class DesignSpace(ABC):
         return [section for section in found if self.contains(section)]
 
     def size(self) -> float:
-        """How many networks the axes span, bands aside; k ordered columns count once per k!, as in the paper."""
+        """How many networks the axes span, bands aside.
+
+        K ordered columns count once per k!, as in the paper.
+        """
         counts = [(len(axis), len(axis.columns), axis.ordered) for axis in self.axes]
         return float(prod(n**k / (factorial(k) if ordered else 1) for n, k, ordered in counts))
 
     def scale(
         self, section: dict[str, Any], factor: float, rule: str
     ) -> tuple[dict[str, Any], int]:
-        """A section of backbones/anynet of `factor` times the flops by a rule of blocks/scaling, and its resolution."""
+        """A section of backbones/anynet of `factor` times the flops by a rule of blocks/scaling,
+        and its resolution.
+        """
         return scaled(self.as_anynet(section), self.resolution, factor, rule)
 
     def cost(self, section: dict[str, Any], classes: int = 0) -> dict[str, int]:
-        """{"params", "flops", "acts"} of the body and of a linear head if classes are given, without building it."""
+        """{"params", "flops", "acts"} of the body and of a linear head if classes are given,
+        without building it.
+        """
         network = self.as_anynet(section)
         keys = ("depths", "widths", "bottleneck_ratios", "group_widths")
         stages = Stages(*(np.array(network[key])[:, None] for key in keys))
@@ -122,7 +138,9 @@ class DesignSpace(ABC):
         return {kind: count.item() for kind, count in counted.items()}
 
     def costs(self, values: Values, classes: int = 0) -> Values:
-        """The same of all networks whose values of the axes are given, which must meet the space's constraints."""
+        """The same of all networks whose values of the axes are given, which must meet the
+        space's constraints.
+        """
         kept, stages = self.stages(values, Counter())
         if _number(kept) < _number(values):
             raise ValueError(
@@ -131,7 +149,9 @@ class DesignSpace(ABC):
         return complexity(stages, self.resolution, **self.body, classes=classes)
 
     def draw(self, n: int, generator: torch.Generator) -> list[dict[str, Any]]:
-        """So many different members, as the values of their axes, drawn from the space's distribution."""
+        """So many different members, as the values of their axes, drawn from the space's
+        distribution.
+        """
         arrays = self.drawn(n, generator)
         return [
             dict(zip(arrays, row, strict=True))
@@ -139,7 +159,10 @@ class DesignSpace(ABC):
         ]
 
     def drawn(self, n: int, generator: torch.Generator) -> Values:
-        """What `draw` gives, as arrays. ValueError where fewer exist or are too rare: what rejected the others."""
+        """What `draw` gives, as arrays.
+
+        ValueError where fewer exist or are too rare: what rejected the others.
+        """
         seed = torch.randint(2**62, (), generator=generator, device=generator.device).item()
         rng, rejected = np.random.default_rng(seed), Counter()
         found = {column: axis.values[:0] for column, axis in self.columns.items()}
@@ -178,7 +201,10 @@ class DesignSpace(ABC):
         return values
 
     def _distinct(self, values: Values) -> Values:
-        """Without repetitions, in order; networks are told apart by 64 bits of their values' places."""
+        """Without repetitions, in order.
+
+        Networks are told apart by 64 bits of their values' places.
+        """
         factors = (
             np.random.default_rng(0).integers(2**63, size=len(values), dtype=np.uint64) * 2 + 1
         )

@@ -1,7 +1,10 @@
-"""AnyNet: a stem and stages of blocks, which is what every convolutional backbone here is; the residual bottleneck.
+"""AnyNet: a stem and stages of blocks, which is what every convolutional backbone here is.
 
-Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv 2003.13678: sections 3.2
-(AnyNet, X block) and 3.3 (quantised linear widths). Initialised as Goyal et al. 2017, arXiv 1706.02677, section 5.1.
+The residual bottleneck.
+
+Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv
+2003.13678: sections 3.2 (AnyNet, X block) and 3.3 (quantised linear widths). Initialised as Goyal
+et al. 2017, arXiv 1706.02677, section 5.1.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,9 +32,11 @@ __all__ = [
 def quantised_stages(
     depth: int, w_0: int, w_a: float, w_m: float
 ) -> tuple[list[int], list[int], bool]:
-    """Stage widths, stage depths and whether the widths skip a power of w_m (equations 2 to 4 of the paper).
+    """Stage widths, stage depths and whether the widths skip a power of w_m (equations 2 to 4 of
+    the paper).
 
-    Both roundings are half-to-even, as in the authors' code; torchvision rounds differently and gets other networks.
+    Both roundings are half-to-even, as in the authors' code; torchvision rounds differently and
+    gets other networks.
     """
     if depth < 1 or w_0 < 8 or w_0 % 8 or w_a < 0 or w_m <= 1:
         raise ValueError(
@@ -47,7 +52,8 @@ def quantised_stages(
 def fit_groups(
     widths: Sequence[int], ratios: Sequence[float], group_widths: Sequence[int]
 ) -> tuple[list[int], list[int]]:
-    """Nearest widths, and group widths, such that groups divide each bottleneck (block compatibility of pycls).
+    """Nearest widths, and group widths, such that groups divide each bottleneck (block
+    compatibility of pycls).
 
     ratios: the paper's b, block width over bottleneck width (below 1 the bottleneck is inverted).
     """
@@ -62,7 +68,9 @@ def fit_groups(
 def fitted(
     widths: np.ndarray, ratios: np.ndarray, group_widths: np.ndarray
 ) -> tuple[np.ndarray, ...]:
-    """Widths, bottleneck widths and group widths that go together, of any number of stages (see fit_groups)."""
+    """Widths, bottleneck widths and group widths that go together, of any number of stages (see
+    fit_groups).
+    """
     v = np.maximum(1, (widths / ratios).astype(np.int64))
     g = np.minimum(group_widths, v)
     inverted = ratios < 1
@@ -79,7 +87,9 @@ def fitted(
 def regnet_stages(
     depth: int, w_0: int, w_a: float, w_m: float, bottleneck_ratio: float, group_width: int
 ) -> dict[str, list]:
-    """The stages of a RegNet as options of backbones/anynet: depths, widths, bottleneck ratios, fitted group widths."""
+    """The stages of a RegNet as options of backbones/anynet: depths, widths, bottleneck ratios,
+    fitted group widths.
+    """
     widths, depths, _ = quantised_stages(depth, w_0, w_a, w_m)
     ratios, groups = [bottleneck_ratio] * len(widths), [group_width] * len(widths)
     widths, groups = fit_groups(widths, ratios, groups)
@@ -87,7 +97,9 @@ def regnet_stages(
 
 
 def stem(kind: str, width: int, stride: int, activation: type[nn.Module]) -> nn.Sequential:
-    """First layers: `simple` is one 3x3 (RegNet), `imagenet` a 7x7 and a max-pool that halves again (ResNet)."""
+    """First layers: `simple` is one 3x3 (RegNet), `imagenet` a 7x7 and a max-pool that halves
+    again (ResNet).
+    """
     if kind == "simple":
         return nn.Sequential(*convolution(3, width, 3, stride), activation(inplace=True))
     if kind == "imagenet":
@@ -98,9 +110,12 @@ def stem(kind: str, width: int, stride: int, activation: type[nn.Module]) -> nn.
 
 
 class Residual(nn.Module):
-    """A branch added to a shortcut, which is a projection where the shape changes; starts as the shortcut alone.
+    """A branch added to a shortcut, which is a projection where the shape changes.
 
-    Only the branch's last gamma is 0 (Goyal et al. 2017, section 5.1): the shortcut's has to let the signal through.
+    Starts as the shortcut alone.
+
+    Only the branch's last gamma is 0 (Goyal et al. 2017, section 5.1): the shortcut's has to let
+    the signal through.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, branch: list[nn.Module]) -> None:
@@ -117,10 +132,12 @@ class Residual(nn.Module):
 
 
 class Bottleneck(Residual):
-    """1x1, grouped 3x3, 1x1; the 3x3 has the stride, for on the first 1x1 it would skip three quarters of the input.
+    """1x1, grouped 3x3, 1x1; the 3x3 has the stride, for on the first 1x1 it would skip three
+    quarters of the input.
 
-    ratio: outputs over bottleneck width. group_width: channels per group, 0 for a single group. se_ratio: squeezed
-    channels of a squeeze-and-excitation after the 3x3 over the block's inputs, 0 for none.
+    ratio: outputs over bottleneck width. group_width: channels per group, 0 for a single group.
+    se_ratio: squeezed channels of a squeeze-and-excitation after the 3x3 over the block's inputs, 0
+    for none.
     """
 
     def __init__(
@@ -145,10 +162,11 @@ class Bottleneck(Residual):
 
 
 class AnyNet(nn.Module):
-    """images (n, 3, h, w) -> one feature map per stage, map i (n, channels[i], h / strides[i], w / strides[i]).
+    """images (n, 3, h, w) -> one feature map per stage, map i (n, channels[i], h / strides[i], w
+    / strides[i]).
 
-    widths, depths, strides, blocks: one per stage; blocks[i](inputs, outputs, stride) is a block of stage i, whose
-    stride falls on its first one.
+    widths, depths, strides, blocks: one per stage; blocks[i](inputs, outputs, stride) is a block of
+    stage i, whose stride falls on its first one.
     """
 
     def __init__(
@@ -176,7 +194,9 @@ class AnyNet(nn.Module):
         self.strides = list(accumulate(strides, mul, initial=reached))[1:]
 
     def layers(self) -> list[nn.Module]:
-        """The stem and every block, from input to output: the depths that layer-wise rates and freezing count by."""
+        """The stem and every block, from input to output: the depths that layer-wise rates and
+        freezing count by.
+        """
         return [self.stem, *(block for stage in self.stages for block in stage)]
 
     def forward(self, images: Tensor) -> list[Tensor]:

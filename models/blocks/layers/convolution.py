@@ -1,4 +1,6 @@
-"""Convolution with batch norm, and squeeze-and-excitation: what the blocks of convolutional networks are made of."""
+"""Convolution with batch norm, and squeeze-and-excitation: what the blocks of convolutional
+networks are made of.
+"""
 
 from torch import Tensor, nn
 

@@ -18,7 +18,8 @@ Magnitude = Annotated[int, Field(ge=0, le=30)]
 
 
 class Classifier(nn.Module):
-    """An objective but for `forward` and `shares`; its batch is {"inputs": (n, 3, h, w), "targets": ...}.
+    """An objective but for `forward` and `shares`; its batch is {"inputs": (n, 3, h, w),
+    "targets": ...}.
 
     scale, ratio, flip, randaugment, lighting: see Views. mixup, cutmix: alphas, see mix.
     """
@@ -43,11 +44,15 @@ class Classifier(nn.Module):
 
     @staticmethod
     def head_sizes(channels: Sequence[int], classes: int, **options: Any) -> dict[str, Any]:
-        """Channels and classes that the head is built for, of the backbone's channels and the data's classes."""
+        """Channels and classes that the head is built for, of the backbone's channels and the
+        data's classes.
+        """
         return {"channels": channels, "classes": classes}
 
     def views(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
-        """The batch with random training views of its uint8 inputs (n, h, w, 3): float (n, 3, h, w), maybe mixed."""
+        """The batch with random training views of its uint8 inputs (n, h, w, 3): float (n, 3, h,
+        w), maybe mixed.
+        """
         inputs, targets = self.augment(batch["inputs"], draws), batch["targets"]
         if self.mixup or self.cutmix:
             inputs, targets = mix(inputs, self.shares(targets), draws, self.mixup, self.cutmix)

@@ -1,4 +1,6 @@
-"""What objectives are made of that need no labels: of every image they make a puzzle whose answer they know."""
+"""What objectives are made of that need no labels: of every image they make a puzzle whose
+answer they know.
+"""
 
 from torch import Tensor
 
@@ -9,7 +11,10 @@ __all__ = ["Pretext"]
 
 
 class Pretext(Classifier):
-    """An objective but for `puzzles` and `head_sizes`; the targets of the data are not looked at."""
+    """An objective but for `puzzles` and `head_sizes`.
+
+    The targets of the data are not looked at.
+    """
 
     def puzzles(self, images: Tensor, draws: Draws) -> dict[str, Tensor]:
         """{"inputs", "targets"}, one row per image, of normalised images (n, 3, h, w)."""
@@ -20,7 +25,10 @@ class Pretext(Classifier):
         return self.puzzles(self.augment(batch["inputs"], draws), draws)
 
     def test_views(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
-        """Puzzles of the images as they are; the targets in one row, as `predict` has its logits."""
+        """Puzzles of the images as they are.
+
+        The targets in one row, as `predict` has its logits.
+        """
         made = self.puzzles(self.augment.plain(batch["inputs"]), draws)
         return made | {"targets": made["targets"].flatten()}
 

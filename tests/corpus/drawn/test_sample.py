@@ -1,4 +1,6 @@
-"""The drawn data set: its bytes repeat, its tags have the promised faults, its classes hide from the tags."""
+"""The drawn data set: its bytes repeat, its tags have the promised faults, its classes hide from
+the tags.
+"""
 
 import hashlib
 import io
@@ -65,7 +67,9 @@ def test_same_bytes_in_another_process(small, tmp_path):
 
 
 def test_pixels_before_jpeg_are_the_known_ones():
-    """A golden value: fails on a machine, or with a NumPy, that would not reproduce the committed data.dvc."""
+    """A golden value: fails on a machine, or with a NumPy, that would not reproduce the
+    committed data.dvc.
+    """
     drawn = hashlib.sha256()
     for index in range(64):
         rng = sample.stream(0, sample.SCENE, index)
@@ -107,7 +111,9 @@ def test_images_and_labels(small):
 @pytest.mark.parametrize("size", [16, 32, 96])
 @pytest.mark.parametrize("shape", sample.SHAPES)
 def test_shapes_scale_and_differ(shape, size):
-    """Each shape covers a fair part of its disc, the same part at each size, and no two cover the same points."""
+    """Each shape covers a fair part of its disc, the same part at each size, and no two cover
+    the same points.
+    """
     axis = (np.arange(3 * size) + 0.5) / (1.5 * size) - 1
     inside = {name: test(axis[None], axis[:, None]) for name, test in sample.INSIDE.items()}
     assert 0.15 < inside[shape].mean() < 0.65

@@ -1,4 +1,6 @@
-"""Duplicate search: equal to brute force on random codes, planted copies found, the copies that real data holds."""
+"""Duplicate search: equal to brute force on random codes, planted copies found, the copies that
+real data holds.
+"""
 
 import hashlib
 
@@ -186,7 +188,9 @@ def test_lower_bound_counts_duplicates_as_wrong():
 
 
 def test_real_images(pack):
-    """Tiny ImageNet's subset holds six images twice, one of them in train and val, under two classes each."""
+    """Tiny ImageNet's subset holds six images twice, one of them in train and val, under two
+    classes each.
+    """
     paths = sorted(pack("tinyimagenet_setA").glob("setA/*/*/*.JPEG"))
     files = [path.read_bytes() for path in paths]
     equal = exact(

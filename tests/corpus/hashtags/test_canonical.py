@@ -1,4 +1,6 @@
-"""Canonical forms: each rule of corpus/hashtags/canonical.py, their order, the names of classes, and real hashtags."""
+"""Canonical forms: each rule of corpus/hashtags/canonical.py, their order, the names of classes,
+and real hashtags.
+"""
 
 import random
 from collections import Counter

@@ -1,4 +1,6 @@
-"""WordNet nouns from each of the three formats, small files in the real formats, and the whole real table."""
+"""WordNet nouns from each of the three formats, small files in the real formats, and the whole
+real table.
+"""
 
 import gzip
 import re

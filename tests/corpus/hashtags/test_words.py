@@ -1,4 +1,6 @@
-"""Normalisation at its edges and splitting of merged words: invariants, and gold splits of real hashtags."""
+"""Normalisation at its edges and splitting of merged words: invariants, and gold splits of real
+hashtags.
+"""
 
 import csv
 import random

@@ -1,4 +1,6 @@
-"""The perceptual hash: few bits differ between copies, many between other images, the same everywhere."""
+"""The perceptual hash: few bits differ between copies, many between other images, the same
+everywhere.
+"""
 
 from io import BytesIO
 
@@ -54,7 +56,10 @@ def test_other_images_differ_in_many_bits():
 
 
 def test_a_crop_is_not_hidden():
-    """A tenth off each side is another picture to the hash; such copies are for the learnt search."""
+    """A tenth off each side is another picture to the hash.
+
+    Such copies are for the learnt search.
+    """
     assert (
         np.median([bits(scene(i), resized(scene(i)[6:-6, 6:-6], 64, 64)) for i in range(20)]) > 20
     )

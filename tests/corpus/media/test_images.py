@@ -1,4 +1,6 @@
-"""Images of strangers: every way to be bad is refused by its name, every odd but good one gives Pillow's pixels."""
+"""Images of strangers: every way to be bad is refused by its name, every odd but good one gives
+Pillow's pixels.
+"""
 
 import pickle
 import struct

@@ -1,4 +1,6 @@
-"""Who reads which image when: complete, disjoint, resumable, and the same for any number of ranks."""
+"""Who reads which image when: complete, disjoint, resumable, and the same for any number of
+ranks.
+"""
 
 from functools import partial
 from itertools import islice
@@ -180,10 +182,12 @@ def test_blocks_stay_together_and_move_as_uniformly_as_single_images_would():
     where = first.argsort(1)  # of each image in each epoch
     spans = where.view(400, -1, block).amax(2) - where.view(400, -1, block).amin(2)
     assert spans.max() < block * window
-    # each image is anywhere with equal chance: its mean place of 400 has a standard error of n / sqrt(12 * 400)
+    # each image is anywhere with equal chance: its mean place of 400 has a standard error of n /
+    # sqrt(12 * 400)
     error = n / (12 * 400) ** 0.5
     assert (where.double().mean(0) - (n - 1) / 2).abs().max() < 5 * error
-    # neighbours in a list share their block once in `window` times (without replacement), not once in n / block
+    # neighbours in a list share their block once in `window` times (without replacement), not once
+    # in n / block
     share = (first[:, 1:] // block == first[:, :-1] // block).double().mean().item()
     assert share == pytest.approx((block - 1) / (block * window - 1), abs=0.02)
     # and two blocks are in one window as often as chance has it

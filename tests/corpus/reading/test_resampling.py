@@ -1,4 +1,7 @@
-"""Resampling: the paper's form and length, golden values, identities; lists that a generator's seed gives again."""
+"""Resampling: the paper's form and length, golden values, identities.
+
+Lists that a generator's seed gives again.
+"""
 
 import numpy as np
 import pytest

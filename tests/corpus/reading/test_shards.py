@@ -213,7 +213,9 @@ def test_no_more_files_are_open_than_allowed(folder, monkeypatch):
 
 
 def test_memory_is_that_of_places_and_targets(tmp_path):
-    """A million images cost less than 40 MB: two targets each (8 bytes), their places (16) and offsets (8)."""
+    """A million images cost less than 40 MB: two targets each (8 bytes), their places (16) and
+    offsets (8).
+    """
     n = 1_000_000
     table = {"id": [f"a rather long name of image {i}" for i in range(n)], "split": ["train"] * n}
     table |= {"shard": np.zeros(n, np.int32), "offset": np.arange(n), "size": np.ones(n, np.int32)}

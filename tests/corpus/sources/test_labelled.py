@@ -1,4 +1,7 @@
-"""The model of tags over labelled images: its probabilities, its marginal, independence of order; photographs too."""
+"""The model of tags over labelled images: its probabilities, its marginal, independence of order.
+
+Photographs too.
+"""
 
 import hashlib
 import json

@@ -1,4 +1,7 @@
-"""Tables of posts and labels in every dialect, local and on S3; a broken line costs itself alone."""
+"""Tables of posts and labels in every dialect, local and on S3.
+
+A broken line costs itself alone.
+"""
 
 import csv
 import gzip

@@ -1,4 +1,6 @@
-"""A real S3 server, and one that fails: listing, streaming, downloads in parts that go on after a kill."""
+"""A real S3 server, and one that fails: listing, streaming, downloads in parts that go on after
+a kill.
+"""
 
 import io
 import os
@@ -31,7 +33,10 @@ downloads.download(sys.argv[1], Path(sys.argv[2]))
 
 @pytest.fixture
 def broken(s3, monkeypatch):
-    """The bucket `s3.bucket` with DATA as `big.bin`, behind a proxy; parts small and pauses short."""
+    """The bucket `s3.bucket` with DATA as `big.bin`, behind a proxy.
+
+    Parts small and pauses short.
+    """
     s3.client.put_object(Bucket=s3.bucket, Key="big.bin", Body=DATA)
     monkeypatch.setattr(downloads, "PART", PART)
     monkeypatch.setattr("corpus.sources.s3.PAUSE", 0.01)
@@ -197,7 +202,10 @@ def test_a_disk_without_room_is_told(broken, tmp_path):
 
 @pytest.fixture
 def moto(monkeypatch):
-    """A second kind of server, whose ETag of a multi-part upload is no MD5; a boto3 client of it."""
+    """A second kind of server, whose ETag of a multi-part upload is no MD5.
+
+    A boto3 client of it.
+    """
     server = pytest.importorskip("moto.server").ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

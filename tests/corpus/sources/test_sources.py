@@ -1,4 +1,6 @@
-"""Every kind of source as rows, and their images: from folders, tars and a real S3 server, never from outside."""
+"""Every kind of source as rows, and their images: from folders, tars and a real S3 server, never
+from outside.
+"""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""Tar shards of webdataset and img2dataset, whole, hostile and cut; local, packed, in patterns and on S3."""
+"""Tar shards of webdataset and img2dataset, whole, hostile and cut.
+
+Local, packed, in patterns and on S3.
+"""
 
 import gzip
 import lzma

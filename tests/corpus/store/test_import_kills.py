@@ -1,4 +1,6 @@
-"""`version add` killed -9 between all of its steps, then run again: the bytes of an undisturbed import."""
+"""`version add` killed -9 between all of its steps, then run again: the bytes of an undisturbed
+import.
+"""
 
 import os
 import shutil
@@ -13,12 +15,14 @@ import pytest
 from tests.corpus.store.test_ingest import files, picture
 
 ROOT = Path(__file__).parents[3]
-# One process imports everything, and each import is a fork of it: seconds less a kill than a new command.
+# One process imports everything, and each import is a fork of it: seconds less a kill than a new
+# command.
 COMMAND = """
 import contextlib, os, sys, time
 from pathlib import Path
 import dvc.repo, dvc.repo.add, mlflow, sqlalchemy, corpus.drawn.sample, corpus.store.ingest, corpus.sources.source
-from flows import tracking, version
+from flows import version
+from flows.tracking import tracking
 
 def start():
     pid = os.fork()
@@ -67,7 +71,9 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(start(), 0)[1]))
 
 @pytest.fixture
 def source(tmp_path) -> Path:
-    """Posts and labels, some of which cannot be used: a damaged image, no image, an id that comes twice."""
+    """Posts and labels, some of which cannot be used: a damaged image, no image, an id that
+    comes twice.
+    """
     folder = tmp_path / "source"
     folder.mkdir()
     for number in range(60):

@@ -1,4 +1,6 @@
-"""Imports: equal bytes in any order, growth by new shards, and nothing lost to bad rows, kills, a full disk."""
+"""Imports: equal bytes in any order, growth by new shards, and nothing lost to bad rows, kills,
+a full disk.
+"""
 
 import errno
 import json
@@ -288,7 +290,9 @@ STEPS = [
 
 
 def killed_at(monkeypatch, step: int, run) -> bool:
-    """Whether `run()` came to this step, one of those that change the disk at once, and was killed before it."""
+    """Whether `run()` came to this step, one of those that change the disk at once, and was
+    killed before it.
+    """
     count = iter(range(10_000))
 
     def counted(whole):
@@ -430,7 +434,9 @@ def test_a_full_disk_is_told_and_the_import_goes_on_after_it(source, tmp_path, m
 
 
 def test_a_bucket_that_fails_half_way_is_gone_on_with(source, tmp_path, s3, monkeypatch):
-    """The store from S3 equals that from the folder, also when S3 is away in the middle of the import."""
+    """The store from S3 equals that from the folder, also when S3 is away in the middle of the
+    import.
+    """
     for i in range(60):
         post(source, i)
         s3.client.put_object(Bucket=s3.bucket, Key=f"photos/{i}.jpg", Body=picture(i))

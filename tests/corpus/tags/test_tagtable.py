@@ -1,4 +1,6 @@
-"""Tags of many posts: equal to plain Python, whatever the order and the batches, in memory that does not grow."""
+"""Tags of many posts: equal to plain Python, whatever the order and the batches, in memory that
+does not grow.
+"""
 
 import random
 import subprocess

@@ -1,4 +1,7 @@
-"""Freed memory stays with the process: later steps fault few pages in. And which errors say that there is none."""
+"""Freed memory stays with the process: later steps fault few pages in.
+
+And which errors say that there is none.
+"""
 
 import platform
 import subprocess
@@ -9,7 +12,8 @@ import torch
 
 from engine.core.allocator import out_of_memory
 
-# a tensor of 64 MiB made and freed again and again, as activations are; prints the page faults of all but the first
+# a tensor of 64 MiB made and freed again and again, as activations are; prints the page faults of
+# all but the first
 FAULTS = """
 import resource, torch
 from engine.core.allocator import keep_freed_memory
@@ -28,7 +32,8 @@ def faults(call: str) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc only")
 def test_freed_memory_is_used_again():
-    # not none: glibc aligns a tensor inside a larger piece, and some rounds pass until one is free where it is needed
+    # not none: glibc aligns a tensor inside a larger piece, and some rounds pass until one is free
+    # where it is needed
     assert faults("keep_freed_memory()") < 0.5 * faults("")
 
 

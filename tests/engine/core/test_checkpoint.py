@@ -1,4 +1,6 @@
-"""Weight files: whole or not at all, equal bytes for equal weights, and a clear word on any other file."""
+"""Weight files: whole or not at all, equal bytes for equal weights, and a clear word on any
+other file.
+"""
 
 import copy
 import os

@@ -20,7 +20,10 @@ def test_they_are_put_back_after_an_error_too(one_thread, number, inside):
 
 
 def test_nobody_puts_them_back_by_hand():
-    """Whoever sets them for a while does so here; the others set them once, for a process of their own."""
+    """Whoever sets them for a while does so here.
+
+    The others set them once, for a process of their own.
+    """
     found = subprocess.run(
         ["grep", "-rlE", r"torch\.get_num_threads\(\)", "--include=*.py", "flows", "engine"],
         cwd=ROOT, capture_output=True, text=True, check=True,

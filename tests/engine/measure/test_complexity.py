@@ -1,4 +1,6 @@
-"""Counting rules: the authors' whole table, torch's own counter, and a network that stays as it was."""
+"""Counting rules: the authors' whole table, torch's own counter, and a network that stays as it
+was.
+"""
 
 import json
 from pathlib import Path
@@ -48,7 +50,9 @@ def expressed(model: str, config: dict) -> dict:
 
 
 def model_of(path: Path) -> str:
-    """R-50-1x64d of R-50-1x64d_step_8gpu.yaml: how it was trained leaves the complexity as it is."""
+    """R-50-1x64d of R-50-1x64d_step_8gpu.yaml: how it was trained leaves the complexity as it
+    is.
+    """
     return path.name.rsplit("_", 2)[0]
 
 

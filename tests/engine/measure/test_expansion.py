@@ -1,4 +1,6 @@
-"""Stepwise expansion: the axis that pays most each time, double the complexity each time, and the target at the end."""
+"""Stepwise expansion: the axis that pays most each time, double the complexity each time, and
+the target at the end.
+"""
 
 from collections import Counter
 from itertools import count
@@ -32,7 +34,9 @@ def complexity(design: dict[str, float]) -> float:
 
 
 def preferring(order: list[str]):
-    """A score that is best for designs that were doubled along the first of these axes, then the second, and so on."""
+    """A score that is best for designs that were doubled along the first of these axes, then the
+    second, and so on.
+    """
 
     def score(design: dict[str, float]) -> float:
         doubled = Counter(

@@ -159,7 +159,9 @@ def test_peak_memory_does_not_depend_on_what_else_is_alive():
 
 @pytest.mark.serial
 def test_speed_is_that_of_the_network():
-    """A layer that sleeps 20 ms: latency cannot be less, throughput not more than 50 batches a second."""
+    """A layer that sleeps 20 ms: latency cannot be less, throughput not more than 50 batches a
+    second.
+    """
 
     class Sleep(nn.Module):
         def forward(self, x):
@@ -205,7 +207,9 @@ def test_slow_networks_are_run_less_often():
 
 
 class Limited(nn.Module):
-    """Runs out of memory above a batch, for use and for training each its own, as GPUs and CPUs put it."""
+    """Runs out of memory above a batch, for use and for training each its own, as GPUs and CPUs
+    put it.
+    """
 
     def __init__(self, limit: int, training_limit: int, error: Exception) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""Statistics over several networks: error distributions, the bootstrap, best of k, the front, intervals over seeds."""
+"""Statistics over several networks: error distributions, the bootstrap, best of k, the front,
+intervals over seeds.
+"""
 
 import math
 from itertools import combinations

@@ -1,4 +1,6 @@
-"""Do two samples of networks differ, do two measures agree: parity with scipy, golden values, errors under the null."""
+"""Do two samples of networks differ, do two measures agree: parity with scipy, golden values,
+errors under the null.
+"""
 
 import numpy as np
 import pytest
@@ -30,7 +32,9 @@ def test_normalised_ks_of_one_complexity_is_the_ks_of_scipy(n, m, shift):
 
 
 def spaces(rng: np.random.Generator, gain: float, n: int = 80) -> tuple:
-    """Errors and flops of two spaces: the second holds larger networks, and better ones of the same flops by `gain`."""
+    """Errors and flops of two spaces: the second holds larger networks, and better ones of the
+    same flops by `gain`.
+    """
     flops = 10 * rng.beta(1, 2, n), 10 * rng.beta(2, 1, n)
     errors = [50 - 3 * f + rng.normal(size=n) for f in flops]
     return (errors[0], errors[1] - gain), flops

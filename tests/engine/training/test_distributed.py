@@ -25,7 +25,8 @@ from engine.training.plan import Training
 from engine.training.recipe import Recipe
 from tests.engine.training.toys import RECIPE, SECTIONS, Toy, plain, tiny
 
-VARIANTS = {  # 57 images: batches of 18 leave three for two workers, batches of 14 one, which joins them
+# 57 images: batches of 18 leave three for two workers, batches of 14 one, which joins them
+VARIANTS = {
     "as it comes": RECIPE,
     "clipped": replace(RECIPE, clip=0.5, weight_decay=0.01),
     "micro-batches": replace(RECIPE, micro=3),

@@ -1,4 +1,6 @@
-"""The training loop: what it reads, in which order, what it reports, and that a killed run ends as any other."""
+"""The training loop: what it reads, in which order, what it reports, and that a killed run ends
+as any other.
+"""
 
 import itertools
 import os
@@ -154,7 +156,10 @@ class Interrupted(Exception):
 def run(
     state: Path, stops: tuple[int, ...] = (), by: str = "progress", recipe: Recipe = RECIPE
 ) -> bytes:
-    """Train for 12 iterations in as many runs as there are stops and one; the bytes of the final state."""
+    """Train for 12 iterations in as many runs as there are stops and one.
+
+    The bytes of the final state.
+    """
     for stop in (*stops, None):
 
         def progress(done, total, text, stop=stop):

@@ -1,4 +1,6 @@
-"""Goyal et al. 2017 and Mahajan et al. 2018 to the digit: learning rates, weight decay, minibatches, momentum."""
+"""Goyal et al. 2017 and Mahajan et al. 2018 to the digit: learning rates, weight decay,
+minibatches, momentum.
+"""
 
 import copy
 from itertools import pairwise
@@ -212,7 +214,9 @@ def test_one_big_minibatch_is_the_mean_of_its_shards(name):
 
 
 def test_momentum_needs_no_correction_when_the_rate_changes():
-    """Goyal et al. 2017, remark 2: equation 9 with the rate inside the momentum is ours only if corrected."""
+    """Goyal et al. 2017, remark 2: equation 9 with the rate inside the momentum is ours only if
+    corrected.
+    """
     torch.manual_seed(0)
     module = nn.Linear(4, 3).double()
     form = {"name": "sgd", "momentum": 0.9}

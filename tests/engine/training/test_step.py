@@ -1,4 +1,6 @@
-"""A step in parts, in other precisions, clipped, averaged, compiled: what changes, and what must not."""
+"""A step in parts, in other precisions, clipped, averaged, compiled: what changes, and what must
+not.
+"""
 
 from dataclasses import replace
 
@@ -40,7 +42,9 @@ def test_micro_batches_add_up_to_the_batch(tmp_path, one_thread, micro):
 
 
 def test_batch_norm_sees_micro_batches_whatever_the_number_of_workers(tmp_path, one_thread):
-    """Goyal et al. 2017, section 3: its n is part of the loss, and stays when the number of workers changes."""
+    """Goyal et al. 2017, section 3: its n is part of the loss, and stays when the number of
+    workers changes.
+    """
     a, b = (states(tiny(), replace(RECIPE, micro=m), tmp_path / str(m)) for m in (None, 4))
     name = "module.backbone.stem.1.running_var"
     assert not torch.allclose(a[name], b[name], atol=1e-5)
@@ -155,7 +159,10 @@ def test_compiled_steps_are_the_same_to_rounding(tmp_path, one_thread):
 
 
 def test_gradients_of_several_passes_have_memory_of_their_own(monkeypatch, one_thread):
-    """CUDA graphs write a pass's gradients over those of the one before (pytorch#169545); here there is no graph."""
+    """CUDA graphs write a pass's gradients over those of the one before (pytorch#169545).
+
+    Here there is no graph.
+    """
     monkeypatch.setattr(nn.Module, "compile", lambda module, mode: None)
     found = {}
     for mode in ("off", "reduce-overhead"):

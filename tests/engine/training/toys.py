@@ -20,7 +20,10 @@ SECTIONS = {
 
 
 class Toy:
-    """Images of 16 pixels whose brightest channel is their class; remembers every batch that is read."""
+    """Images of 16 pixels whose brightest channel is their class.
+
+    Remembers every batch that is read.
+    """
 
     def __init__(self, n: int = 56) -> None:
         generator = torch.Generator().manual_seed(7)

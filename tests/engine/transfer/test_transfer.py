@@ -53,7 +53,8 @@ def hues(tmp_path_factory) -> Rows:
 
 
 def test_two_workers_fine_tune_as_one(hues, tmp_path, one_thread, monkeypatch):
-    # without precise_bn its running averages are those of the first worker's images: Goyal et al. 2017, section 3
+    # without precise_bn its running averages are those of the first worker's images: Goyal et al.
+    # 2017, section 3
     precise = {"rate": 0.1, "precise_bn": 24}
     alone = trained(hues, SECTION, ARM, precise, state=tmp_path / "alone")
     launch, started = transfer.launch, []

@@ -1,4 +1,6 @@
-"""Hyper-parameters: which combinations there are, what is held out, and that the best score wins."""
+"""Hyper-parameters: which combinations there are, what is held out, and that the best score
+wins.
+"""
 
 import json
 from pathlib import Path

@@ -8,7 +8,9 @@ from engine.twins.features import features, regions, rmac
 
 
 def test_golden_value():
-    """Level 1 is the whole (3, 4), level 2 the cells (3, 4), 0, 0, (0, 2): (0.6, 0.8) twice and (0, 1)."""
+    """Level 1 is the whole (3, 4), level 2 the cells (3, 4), 0, 0, (0, 2): (0.6, 0.8) twice and
+    (0, 1).
+    """
     maps = torch.tensor([[[[3.0, 0.0], [0.0, 0.0]], [[4.0, 0.0], [0.0, 2.0]]]])
     assert regions(2, 2, 2) == [(0, 0, 2), (0, 0, 1), (0, 1, 1), (1, 0, 1), (1, 1, 1)]
     expected = torch.tensor([[1.2, 2.6]]) / (1.2**2 + 2.6**2) ** 0.5
@@ -16,7 +18,9 @@ def test_golden_value():
 
 
 def test_regions_by_hand():
-    """4 x 6: one more square across than down, as level 1 then overlaps by 50 %, nearer to 40 % than 75 %."""
+    """4 x 6: one more square across than down, as level 1 then overlaps by 50 %, nearer to 40 %
+    than 75 %.
+    """
     level1 = [(0, 0, 4), (0, 2, 4)]
     level2 = [(y, x, 2) for y in (0, 2) for x in (0, 2, 4)]
     level3 = [(y, x, 2) for y in (0, 1, 2) for x in (0, 1, 2, 4)]

@@ -1,4 +1,6 @@
-"""Duplicates between stores: copies in every plain form are found, the same thing in another colour is not."""
+"""Duplicates between stores: copies in every plain form are found, the same thing in another
+colour is not.
+"""
 
 import hashlib
 from io import BytesIO

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 def test_a_signal_ends_a_stage_in_order(place, sent, name):
     code = """if True:
         import time
-        from flows import tracking
+        from flows.tracking import tracking
         from flows.cli.command import user_errors
 
         with user_errors(), tracking.stage_run("pretrain", {}) as run:
@@ -66,13 +66,15 @@ for name in sys.argv[1:]:
 """
 COMMANDS = sorted(
     file.stem
-    for file in (ROOT / "flows").glob("*.py")
+    for file in (*(ROOT / "flows").glob("*.py"), *(ROOT / "flows" / "tools").glob("*.py"))
     if '__name__ == "__main__"' in file.read_text()
 )
 
 
 def test_help_imports_nothing_that_takes_seconds():
-    """What a command computes with is imported when it runs: its help comes at once, and so does a fault."""
+    """What a command computes with is imported when it runs: its help comes at once, and so does
+    a fault.
+    """
     assert {"corpus", "expand", "compare", "scale", "searcher", "worker", "watch"} < set(COMMANDS)
     clean = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {
         "PYTHONPATH": str(ROOT)

@@ -49,7 +49,9 @@ def test_committed_params_are_right():
 
 
 def changed(path: str, value: object) -> Callable[[], None]:
-    """An action that sets the value at a dotted path of params.yaml, or deletes what is there when it is None."""
+    """An action that sets the value at a dotted path of params.yaml, or deletes what is there
+    when it is None.
+    """
 
     def change() -> None:
         params = yaml.safe_load(Path("params.yaml").read_text())

@@ -1,4 +1,7 @@
-"""Damaged data stops a stage with its files and the cure, and data.dvc does not follow the damage; restore compares."""
+"""Damaged data stops a stage with its files and the cure, and data.dvc does not follow the damage.
+
+Restore compares.
+"""
 
 import json
 import os
@@ -78,7 +81,7 @@ def test_another_import_in_its_place_is_a_cure(place, tmp_path):
 
 def test_a_flip_is_not_taken_into_data_dvc_by_dvc_repro(place):
     """`dvc repro` hashes data/ and writes data.dvc before any stage of ours runs."""
-    command = f"{sys.executable} -c 'from flows import intact; intact.data()'"
+    command = f"{sys.executable} -c 'from flows.data import intact; intact.data()'"
     Path("dvc.yaml").write_text(f"stages:\n  corpus:\n    cmd: {command}\n    deps: [data]\n")
     before, good = pointer.text(), TAR.read_bytes()
     assert "error" not in dvc("repro").lower()

@@ -1,4 +1,7 @@
-"""One's own posts into data/, to a real S3 server and back on another clone; and what happens to bad ones."""
+"""One's own posts into data/, to a real S3 server and back on another clone.
+
+And what happens to bad ones.
+"""
 
 import contextlib
 import io
@@ -282,7 +285,9 @@ def test_a_folder_that_cannot_be_written_is_told(place, own):
 
 
 def test_the_drawn_sample_is_what_data_dvc_names(place):
-    """On a fresh clone without a remote the sample is drawn again, and its hash is the committed one."""
+    """On a fresh clone without a remote the sample is drawn again, and its hash is the committed
+    one.
+    """
     committed = (place / "data.dvc").read_text()
     run(place, "python", "-m", "flows.version", "restore")
     assert (place / "data.dvc").read_text() == committed

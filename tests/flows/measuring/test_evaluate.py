@@ -1,4 +1,6 @@
-"""Evaluation: accuracy on the test split, and its lower bound when the posts hold some of the test images."""
+"""Evaluation: accuracy on the test split, and its lower bound when the posts hold some of the
+test images.
+"""
 
 import itertools
 import json

@@ -1,4 +1,6 @@
-"""Who becomes champion when the test split changes, and beside versions that other tools have made."""
+"""Who becomes champion when the test split changes, and beside versions that other tools have
+made.
+"""
 
 import shutil
 from pathlib import Path
@@ -33,7 +35,9 @@ def leader() -> str:
 
 @pytest.fixture
 def first(place):
-    """A champion tested on forty images, with another accuracy in its record than it has on others."""
+    """A champion tested on forty images, with another accuracy in its record than it has on
+    others.
+    """
     test = images(40)
     made = trained("a", seed=0, test=test)
     true = measured(made)

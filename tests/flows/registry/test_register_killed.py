@@ -1,4 +1,6 @@
-"""Register killed between any two of its calls to MLflow: the next run leaves what an undisturbed one does."""
+"""Register killed between any two of its calls to MLflow: the next run leaves what an
+undisturbed one does.
+"""
 
 import shutil
 

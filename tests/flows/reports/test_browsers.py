@@ -1,4 +1,6 @@
-"""A real browser: Prefect's own pages work, those of other origins get nothing; the reports need nothing.
+"""A real browser: Prefect's own pages work, those of other origins get nothing.
+
+The reports need nothing.
 
 The reports are opened as files, without a network, as wide as a screen and as a phone.
 """

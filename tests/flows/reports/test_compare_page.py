@@ -72,7 +72,10 @@ def browser():
 
 
 def rows(page) -> dict[str, list[str]]:
-    """The rows of the page's tables by their first cell; one call, as a page has hundreds of cells."""
+    """The rows of the page's tables by their first cell.
+
+    One call, as a page has hundreds of cells.
+    """
     cells = page.evaluate(
         "() => [...document.querySelectorAll('tr')].map("
         "row => [...row.querySelectorAll('th, td')].map(cell => cell.innerText.trim()))"

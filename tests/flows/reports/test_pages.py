@@ -1,4 +1,6 @@
-"""Pages for people hold only text of what anybody typed: no element, no link, no script, and a policy against them."""
+"""Pages for people hold only text of what anybody typed: no element, no link, no script, and a
+policy against them.
+"""
 
 import json
 import re

@@ -1,4 +1,7 @@
-"""The corpus report: true numbers, safe with strangers' text, the same bytes twice; the corpus as an MLflow input."""
+"""The corpus report: true numbers, safe with strangers' text, the same bytes twice.
+
+The corpus as an MLflow input.
+"""
 
 import json
 import re

@@ -1,4 +1,7 @@
-"""The report of a search: what it says is so, whatever became of the trials; any text is text; same bytes twice."""
+"""The report of a search: what it says is so, whatever became of the trials; any text is text.
+
+Same bytes twice.
+"""
 
 import math
 import re
@@ -117,7 +120,8 @@ def test_a_reference_that_is_better_than_the_winner_is_told(tmp_path):
 def test_networks_trained_again_have_mean_and_spread(tmp_path):
     rows = [*AGAIN, {"trial": 5, "seed": 0, "error": 39.0}, {"trial": 5, "seed": 1, "error": None}]
     found = " ".join(told(tmp_path, search(), rows)["Trained again"].split())
-    # means 41.3, 41.9 with standard deviation 1 of three; the one of a single seed is not the best by that alone
+    # means 41.3, 41.9 with standard deviation 1 of three; the one of a single seed is not the best
+    # by that alone
     assert re.search(
         r"5 \S+ % 39.00 \(one seed\) 1 of 2 3 .* 41.30 ± 1.00 3 of 3 9 .* 41.90 ± 1.00 3 of 3",
         found,

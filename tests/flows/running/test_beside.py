@@ -14,7 +14,9 @@ WAITS = "import sys; print('on', flush=True); sys.stdin.read(); print('off', flu
 
 @pytest.fixture
 def started(monkeypatch) -> dict[str, subprocess.Popen]:
-    """What is started in the place of trainings: processes that end when their standard input is closed."""
+    """What is started in the place of trainings: processes that end when their standard input is
+    closed.
+    """
     found: dict[str, subprocess.Popen] = {}
 
     def start(name: str) -> subprocess.Popen:

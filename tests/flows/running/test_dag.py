@@ -1,4 +1,6 @@
-"""Which code a result depends on: dvc.yaml says it, states are keyed by it, an edit during a run is told."""
+"""Which code a result depends on: dvc.yaml says it, states are keyed by it, an edit during a run
+is told.
+"""
 
 import shutil
 from pathlib import Path
@@ -18,7 +20,8 @@ TRAININGS = [
     "finetune@winner",
 ]
 
-EDITS = {  # what is edited, and the stages that run again for it, whatever then becomes of their outputs
+# what is edited, and the stages that run again for it, whatever then becomes of their outputs
+EDITS = {
     "engine/measure/profile.py": [
         "search",
         "evaluate",
@@ -166,7 +169,7 @@ def test_a_latency_that_is_asked_for_depends_on_the_profiler(tree):
 def test_imports_of_type_checkers_and_empty_files_are_no_dependencies(tree):
     (tree / "engine" / "lean.py").write_text(
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import engine.twins.learnt\n\n\n"
-        "def late() -> None:\n    from engine import digest\n"
+        "def late() -> None:\n    from engine.core import digest\n"
     )
     names = [file.relative_to(tree).as_posix() for file in code.closure(["engine.lean"])]
     assert names == ["engine/core/digest.py", "engine/lean.py"]

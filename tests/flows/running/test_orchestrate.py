@@ -1,4 +1,6 @@
-"""Flows and tasks: plain functions without a server, Prefect's with one, and nothing heavy is imported to find out."""
+"""Flows and tasks: plain functions without a server, Prefect's with one, and nothing heavy is
+imported to find out.
+"""
 
 import json
 import subprocess

@@ -1,4 +1,6 @@
-"""The processes that arms are trained in: their end with the process that started them, faults, sizes."""
+"""The processes that arms are trained in: their end with the process that started them, faults,
+sizes.
+"""
 
 import os
 import signal
@@ -34,7 +36,7 @@ def gone(pids: list[int], seconds: float = 20) -> bool:
 
 BUSY = """
 import os, time
-from flows import pool
+from flows.running import pool
 if __name__ == "__main__":
     with pool.side_by_side():
         print(os.getpid(), *pool.each(os.getpid, [(), ()]), flush=True)
@@ -121,7 +123,7 @@ def test_without_a_pool_a_call_is_made_here_with_one_thread(monkeypatch):
 
 READY = """
 import sys
-from flows import pool
+from flows.running import pool
 def imported(): return "torch._dynamo" in sys.modules
 if __name__ == "__main__":
     import ready

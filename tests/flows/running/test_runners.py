@@ -1,4 +1,7 @@
-"""What TAGDAG_RUNNER says, and what is told when it cannot be so; tests/flows/test_pipeline.py runs a real one."""
+"""What TAGDAG_RUNNER says, and what is told when it cannot be so.
+
+Tests/flows/test_pipeline.py runs a real one.
+"""
 
 import pytest
 

@@ -1,4 +1,6 @@
-"""A search: what samplers suggest, what becomes of networks that do not end well, budgets, what is taken up again."""
+"""A search: what samplers suggest, what becomes of networks that do not end well, budgets, what
+is taken up again.
+"""
 
 import contextlib
 import json
@@ -77,7 +79,9 @@ def borrowed(shards):
 
 @pytest.fixture
 def searched(place, shards, one_thread, monkeypatch):
-    """`searched(**changes)`: the rows of a search of the sample with changes to its section, the reference's first."""
+    """`searched(**changes)`: the rows of a search of the sample with changes to its section, the
+    reference's first.
+    """
     borrowed(shards)
     monkeypatch.setenv(
         "TAGDAG_SEARCHERS", "1"
@@ -96,7 +100,9 @@ def searched(place, shards, one_thread, monkeypatch):
 
 
 def suggestions(section, evaluate, slots=40, objectives=1, seed=0):
-    """Networks that a sampler suggests for a space, when they have the errors that `evaluate` gives."""
+    """Networks that a sampler suggests for a space, when they have the errors that `evaluate`
+    gives.
+    """
     space = build("spaces", SPACE)
     directions = ["minimize"] * objectives
     study = optuna.create_study(sampler=sampler(section, space, slots, seed), directions=directions)

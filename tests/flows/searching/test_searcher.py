@@ -1,4 +1,6 @@
-"""The workers of a search on one machine: how many, how they begin and end, the same results whatever their number."""
+"""The workers of a search on one machine: how many, how they begin and end, the same results
+whatever their number.
+"""
 
 import hashlib
 import os

@@ -1,4 +1,6 @@
-"""Slots that workers share: none lost, none filled twice, whoever dies, whatever the storage does."""
+"""Slots that workers share: none lost, none filled twice, whoever dies, whatever the storage
+does.
+"""
 
 import itertools
 import multiprocessing

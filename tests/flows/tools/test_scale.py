@@ -1,4 +1,6 @@
-"""The command that scales a found network: its table, the section it writes, and what it says of bad input."""
+"""The command that scales a found network: its table, the section it writes, and what it says of
+bad input.
+"""
 
 import math
 import re

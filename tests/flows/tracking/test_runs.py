@@ -1,4 +1,6 @@
-"""The tree of runs: what a pipeline's run is called, how it ends, what is taken up again, what MLflow refuses."""
+"""The tree of runs: what a pipeline's run is called, how it ends, what is taken up again, what
+MLflow refuses.
+"""
 
 import json
 import logging

@@ -1,4 +1,6 @@
-"""Where MLflow is and what may be wrong with it: half made, damaged, deleted, moved, locked, away."""
+"""Where MLflow is and what may be wrong with it: half made, damaged, deleted, moved, locked,
+away.
+"""
 
 import os
 import shutil

@@ -1,4 +1,6 @@
-"""MLflow runs and the metrics on their way to it: a real store and server that are locked, killed and started again."""
+"""MLflow runs and the metrics on their way to it: a real store and server that are locked,
+killed and started again.
+"""
 
 import json
 import logging
@@ -42,7 +44,10 @@ def stored(file: Path, run: str) -> list[tuple[str, int, float]]:
 
 
 def assert_fast(spent: np.ndarray) -> None:
-    """No call waited for MLflow: microseconds of each; the 99th percentile, as other work shares the processors."""
+    """No call waited for MLflow: microseconds of each.
+
+    The 99th percentile, as other work shares the processors.
+    """
     p50, p99, most = *np.percentile(spent, (50, 99)), spent.max()
     assert p99 < 5000, (
         f"µs of {len(spent)} calls: median {p50:.0f}, 99th percentile {p99:.0f}, largest {most:.0f}"
@@ -104,7 +109,7 @@ def test_a_process_killed_while_mlflow_is_away_loses_no_metric(place):
     lock = Lock(place / "mlflow.db")
     process = python("""if True:
         import os
-        from flows import tracking
+        from flows.tracking import tracking
 
         with tracking.stage_run("pretrain", {}) as run:
             print(run.id, flush=True)

@@ -1,4 +1,7 @@
-"""Fine-tuning and probing: what is trained on which labels, from which weights; kept features; a run that goes on."""
+"""Fine-tuning and probing: what is trained on which labels, from which weights; kept features.
+
+A run that goes on.
+"""
 
 import json
 import multiprocessing
@@ -59,7 +62,9 @@ class Run:
 
 @pytest.fixture
 def run(tmp_path, monkeypatch) -> Run:
-    """A project with labelled sets of three hues and a candidate, `tiny`, that is pretrained on seven hashtags."""
+    """A project with labelled sets of three hues and a candidate, `tiny`, that is pretrained on
+    seven hashtags.
+    """
     monkeypatch.chdir(tmp_path)
     for folder in ("engine", "models/blocks", "out/search"):
         Path(folder).mkdir(parents=True)
