@@ -51,8 +51,8 @@ test: setup data lint ## ruff, import contracts and the tests
 dag: setup ## compute anew which code each stage of dvc.yaml depends on
 	@python -m flows.running.code
 
-lint: setup ## ruff and the import contracts
-	@ruff check . && ruff format --check . && lint-imports --no-logo --no-cache
+lint: setup ## ruff, the import contracts, one thought a line
+	@ruff check . && ruff format --check . && lint-imports --no-logo --no-cache && python -m benchmarks.readability --check
 
 format: setup ## let ruff mend what it can
 	@ruff check --fix . && ruff format .

@@ -45,7 +45,7 @@ def files(modules, aside):
 told = {}
 for stage, plugins in json.loads(sys.argv[1]).items():
     modules = [f"flows.{stage}", *plugins]
-    told[stage] = [files(modules, code.ASIDE | code.DRAWN), files(modules, ())]
+    told[stage] = [files(modules, code.ASIDE | code.DRAWN), files(modules, frozenset())]
 print(json.dumps(told))
 """
 
@@ -81,14 +81,46 @@ def sources(tree: Path, *rooms: str) -> list[Source]:
     return [Source(path) for path in paths if path.stat().st_size]
 
 
-def nested(files: list[Source]) -> int:
-    """Comprehensions inside of comprehensions."""
-    return sum(
-        isinstance(inner, COMPREHENSIONS)
+def nested(file: Source) -> Iterator[int]:
+    """Lines of comprehensions inside of comprehensions."""
+    for outer in file.nodes(*COMPREHENSIONS):
+        for inner in ast.walk(outer):
+            if inner is not outer and isinstance(inner, COMPREHENSIONS):
+                yield inner.lineno
+
+
+def effects(file: Source) -> Iterator[int]:
+    """Lines of conditional expressions that are statements: `a() if b else c()`, `b and a()`."""
+    for node in file.nodes(ast.Expr):
+        if isinstance(node.value, (ast.IfExp, ast.BoolOp)):
+            yield node.lineno
+
+
+def assigning(file: Source) -> Iterator[int]:
+    """Lines of conditions that assign by the way: `if (a := b())`."""
+    tests = [node.test for node in file.nodes(ast.If, ast.While, ast.IfExp)]
+    for node in file.nodes(ast.comprehension):
+        tests += node.ifs
+    for test in tests:
+        for node in ast.walk(test):
+            if isinstance(node, ast.NamedExpr):
+                yield node.lineno
+
+
+FORBIDDEN = {
+    "a comprehension inside of another: name what the inner one makes": nested,
+    "a conditional expression as a statement: write if": effects,
+    "a condition that assigns: assign on a line of its own": assigning,
+}
+
+
+def dense(files: list[Source]) -> list[str]:
+    """`file:line: what` for what is forbidden because several thoughts stand on one line."""
+    return sorted(
+        f"{file.path.relative_to(TOP)}:{line}: {what}"
         for file in files
-        for outer in file.nodes(*COMPREHENSIONS)
-        for inner in ast.walk(outer)
-        if inner is not outer
+        for what, found in FORBIDDEN.items()
+        for line in set(found(file))
     )
 
 
@@ -172,6 +204,8 @@ def measured(tree: Path) -> dict[str, str]:
     files = sources(tree, *ROOMS)
     lines = sum(len(file.lines) for file in files)
     sizes = lengths(files)
+    median = statistics.median(len(file.lines) for file in files)
+    longest = max(len(file.lines) for file in files)
 
     def per_thousand(count: int) -> str:
         return f"{1000 * count / lines:.1f}"
@@ -190,7 +224,7 @@ def measured(tree: Path) -> dict[str, str]:
             sources(tree, "tests", "benchmarks")
         ),
         "comprehensions per 1,000 lines": per_thousand(count(*COMPREHENSIONS)),
-        "nested comprehensions": f"{nested(files)}",
+        "nested comprehensions": f"{sum(len(list(nested(file))) for file in files)}",
         "conditional expressions per 1,000 lines": per_thousand(count(ast.IfExp)),
         "assignment expressions per 1,000 lines": per_thousand(count(ast.NamedExpr)),
         "comments per line of code": f"{sum(file.comments for file in files) / code:.3f}",
@@ -201,7 +235,7 @@ def measured(tree: Path) -> dict[str, str]:
             f"of {len(sizes):,}"
         ),
         "median function, lines": f"{statistics.median(sizes):.0f}",
-        "files; median and longest, lines": f"{len(files)}; {statistics.median(len(file.lines) for file in files):.0f} and {max(len(file.lines) for file in files)}",
+        "files; median and longest, lines": f"{len(files)}; {median:.0f} and {longest}",
         "files flat in flows/": f"{sum(file.path.parent.name == 'flows' for file in files)}",
         "tests flat in tests/": f"{len(list((tree / 'tests').glob('test_*.py')))}",
     }
@@ -221,7 +255,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.readability", description=__doc__)
     parser.add_argument("--before", metavar="REVISION", help="a commit to compare with")
     parser.add_argument("--doubles", action="store_true", help="name what is defined twice")
+    lint = "name places where several thoughts stand on one line, and end with 1 if there are any"
+    parser.add_argument("--check", action="store_true", help=lint)
     args = parser.parse_args()
+    if args.check:
+        found = dense(sources(TOP, *ROOMS, "benchmarks", "tests"))
+        print("\n".join(found) or "one thought a line")
+        raise SystemExit(bool(found))
     if args.doubles:
         print("\n".join(doubles(sources(TOP, *ROOMS))))
         return
