@@ -34,7 +34,6 @@ from corpus.hashtags.known import Known
 from corpus.hashtags.meanings import Key, Meaning, labels, merged_names
 from corpus.hashtags.normal import normalise
 from corpus.hashtags.repairs import PART, SHORTEST, Speller, foreign, units
-from corpus.hashtags.story import Decision, Story, Told
 from corpus.hashtags.synonyms import read_synonyms
 from corpus.hashtags.wordnet import WordNet, read_wordnet
 from corpus.hashtags.words import Splitter
@@ -45,7 +44,7 @@ SHARE = 1e-5  # of all words: what a frequent tag counts as when words are split
 
 
 class Canon(Known):
-    """Canonical names of hashtags. `names` learns from all forms; `explain` tells of one."""
+    """Canonical names of hashtags. `names` learns from all forms."""
 
     def __init__(
         self,
@@ -102,10 +101,6 @@ class Canon(Known):
     def synsets_of(self, name: str) -> tuple[str, ...]:
         """The ids of the synsets that a name of the last `names` stands for; () if none."""
         return self.wordnet.ids(self._synsets.get(name, ())) if self.wordnet else ()
-
-    def explain(self, tag: str, run: Mapping[str, Told] = {}) -> Decision:
-        """What each rule makes of a tag as typed, given the last `names`; or what a run decided."""
-        return Story(self, run).tell(tag)
 
     def decision(self, form: str, typed: str) -> Meaning:
         """What all rules say of a form, given the last `names`."""

@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from corpus.hashtags.canonical import Canon
 from corpus.hashtags.languages import LANGUAGES
 from corpus.hashtags.meanings import Meaning
 from corpus.hashtags.normal import checked
 
-if TYPE_CHECKING:
-    from corpus.hashtags.canonical import Canon
-
-SHOWN = 5  # synsets that a story tells
+SHOWN = 5  # synsets that an explanation lists
 WHY = {
     "table": "the mapping table",
     "everyday": "everyday.tsv, the built-in table; the setting everyday leaves it out",
@@ -21,7 +19,7 @@ WHY = {
 }
 
 
-class Step(NamedTuple):
+class RuleStep(NamedTuple):
     """One rule at work: what it made out of what, and why."""
 
     rule: str
@@ -30,15 +28,15 @@ class Step(NamedTuple):
     why: str
 
 
-class Decision(NamedTuple):
+class Explanation(NamedTuple):
     """A typed tag, the names of its classes (none: dropped), the steps from one to the other."""
 
     typed: str
     names: tuple[str, ...]
-    steps: list[Step]
+    steps: list[RuleStep]
 
 
-class Told(NamedTuple):
+class FormDecision(NamedTuple):
     """What a run decided of a form: its posts, the rule, the forms that it led to, its names.
 
     `language` is that of a plural by rule, `posts_of` are the posts of each name.
@@ -52,26 +50,33 @@ class Told(NamedTuple):
     posts_of: tuple[int, ...]
 
 
-class Story:
-    """Tells of tags by the rules and, for the forms in `run`, by what the run decided."""
+def explain(canon: Canon, tag: str, run: Mapping[str, FormDecision] = {}) -> Explanation:
+    """What each rule makes of a tag as typed, given the last `canon.names`.
 
-    def __init__(self, canon: "Canon", run: Mapping[str, Told]):
+    The forms in `run` are explained by what that run decided of them.
+    """
+    return _Story(canon, run).explained(tag)
+
+
+class _Story:
+    """The steps of tags, by the rules and by what a run decided."""
+
+    def __init__(self, canon: Canon, run: Mapping[str, FormDecision]):
         self.canon, self.run = canon, run
 
-    def tell(self, tag: str) -> Decision:
-        """What each rule makes of a tag as typed."""
+    def explained(self, tag: str) -> Explanation:
         form, why = checked(tag)
-        steps = [Step("normalise", tag, form or "", why)]
+        steps = [RuleStep("normalise", tag, form or "", why)]
         if not form:
-            return Decision(tag, (), steps)
+            return Explanation(tag, (), steps)
         meaning = self.decision(form, tag)
         steps += self._steps(form, meaning)
         names = self.run[form].names if form in self.run else self.canon.labelled(meaning)
         own = tuple(dict.fromkeys(own for _, own in meaning.classes))
         if names and names != own:
             why = "the most frequent form of its class"
-            steps.append(Step("name", " + ".join(own), " + ".join(names), why))
-        return Decision(tag, names, steps)
+            steps.append(RuleStep("name", " + ".join(own), " + ".join(names), why))
+        return Explanation(tag, names, steps)
 
     def decision(self, form: str, typed: str) -> Meaning:
         """What a form means; a plural goes with its singular where that is repaired."""
@@ -89,18 +94,18 @@ class Story:
         mended = singular.rule in ("words", "spelling")
         return meaning._replace(classes=singular.classes) if mended else meaning
 
-    def _steps(self, form: str, meaning: Meaning) -> list[Step]:
+    def _steps(self, form: str, meaning: Meaning) -> list[RuleStep]:
         """The steps of one form, those of the forms it leads to included."""
         rule, _, through = meaning
         after = " + ".join(through)
         if rule == "stop":
-            return [Step(rule, form, "", "off-topic, or of the same meaning as a stop tag")]
+            return [RuleStep(rule, form, "", "off-topic, or of the same meaning as a stop tag")]
         if rule == "itself":
-            return [Step(rule, form, form, self._itself(form))]
+            return [RuleStep(rule, form, form, self._itself(form))]
         if rule in ("plural", "words", "spelling"):
             parts = (self._steps(part, self.decision(part, part)) for part in through)
-            return [Step(rule, form, after, self._why(form, rule)), *chain.from_iterable(parts)]
-        steps = [Step(rule, form, after, WHY[rule])] if rule in WHY else []
+            return [RuleStep(rule, form, after, self._why(form, rule)), *chain.from_iterable(parts)]
+        steps = [RuleStep(rule, form, after, WHY[rule])] if rule in WHY else []
         return steps + self._synsets(after, meaning)
 
     def _itself(self, form: str) -> str:
@@ -116,7 +121,7 @@ class Story:
         known = self.run.get(form) or self.canon.plurals[form]
         return f"its singular, by the rules of {LANGUAGES[known.language]}"
 
-    def _synsets(self, noun: str, meaning: Meaning) -> list[Step]:
+    def _synsets(self, noun: str, meaning: Meaning) -> list[RuleStep]:
         keys = (key for key, _ in meaning.classes if isinstance(key, tuple))
         numbers = list(dict.fromkeys(chain.from_iterable(keys)))
         if not numbers:
@@ -125,4 +130,4 @@ class Story:
         why = "; ".join(f"{synset.id} {', '.join(synset.lemmas[:3])}" for synset in synsets)
         if len(numbers) > SHOWN:
             why += f"; {len(numbers) - SHOWN} more"
-        return [Step("wordnet", noun, f"{len(numbers)} synset{'s' * (len(numbers) > 1)}", why)]
+        return [RuleStep("wordnet", noun, f"{len(numbers)} synset{'s' * (len(numbers) > 1)}", why)]

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpus.hashtags.canonical import RULES
-from corpus.hashtags.story import Told
+from corpus.hashtags.story import FormDecision
 from corpus.tags.tagging import Tagging
 
 FILE = "forms.parquet"
@@ -46,16 +46,16 @@ def write(path: Path, tagging: Tagging, settings: Mapping[str, Any]) -> None:
     pq.write_table(table.take(order), path, compression="zstd", row_group_size=ROWS)
 
 
-def read(path: Path, wanted: Collection[str]) -> dict[str, Told]:
+def read(path: Path, wanted: Collection[str]) -> dict[str, FormDecision]:
     """What the run decided of the wanted forms, and of those that these led to.
 
     ValueError for a damaged file.
     """
-    found: dict[str, Told] = {}
+    found: dict[str, FormDecision] = {}
     with _readable(path):
         while new := sorted(set(wanted) - set(found)):
             rows = pq.read_table(path, filters=[("form", "in", new)]).to_pylist()
-            told = {row.pop("form"): Told(**row | _tuples(row)) for row in rows}
+            told = {row.pop("form"): FormDecision(**row | _tuples(row)) for row in rows}
             found |= told
             wanted = {form for one in told.values() for form in one.through}
             if not told:

@@ -14,7 +14,7 @@ from typing import Any
 from corpus.hashtags.canonical import RULES, Canon, read_canon
 from corpus.hashtags.normal import normalise
 from corpus.hashtags.plurals import candidates
-from corpus.hashtags.story import Decision, Told
+from corpus.hashtags.story import Explanation, FormDecision, explain
 from corpus.names import printable
 from flows.cli.command import parser, user_errors
 from flows.running import settings
@@ -44,7 +44,7 @@ def read_vocabulary(path: Path) -> dict[str, int]:
             raise ValueError(f"{path}: no vocabulary ({error!r}); {fix}") from error
 
 
-def run_of(path: Path, forms: Collection[str]) -> dict[str, Told]:
+def run_of(path: Path, forms: Collection[str]) -> dict[str, FormDecision]:
     """What the run decided of forms, and of singulars that they may have."""
     from corpus.tags.decisions import read
 
@@ -64,7 +64,7 @@ def changed(path: Path, section: Mapping[str, Any]) -> bool:
 def learn(
     rules: Canon,
     forms: Collection[str],
-    run: Mapping[str, Told],
+    run: Mapping[str, FormDecision],
     classes: Mapping[str, int],
 ) -> None:
     """Teach the rules what was typed, and `forms` that nobody typed as if one post had them."""
@@ -74,23 +74,23 @@ def learn(
 
 
 def lines(
-    decision: Decision,
+    explanation: Explanation,
     classes: Mapping[str, int],
-    told: Told | None = None,
+    told: FormDecision | None = None,
     min_posts: int = 0,
 ) -> list[str]:
     """The story of one tag: a line per step, then its classes."""
-    text = [decision.typed]
-    for rule, before, after, why in decision.steps:
+    text = [explanation.typed]
+    for rule, before, after, why in explanation.steps:
         text.append(f"  {rule:10} {before} -> {after or 'dropped'}" + f"  ({why})" * bool(why))
     if told:
         text.append(f"  typed in {told.posts:,} post{'s' * (told.posts != 1)}")
-    elif min_posts and decision.steps[0].after:
+    elif min_posts and explanation.steps[0].after:
         text.append("  typed in no post: what the rules would make of it")
     posts_of = dict(zip(told.names, told.posts_of, strict=True)) if told else {}
-    for name in decision.names:
+    for name in explanation.names:
         text.append(f"  = {name}" + _fate(name, classes, posts_of.get(name), min_posts))
-    return text if decision.names else [*text, "  = dropped"]
+    return text if explanation.names else [*text, "  = dropped"]
 
 
 def _fate(name: str, classes: Mapping[str, int], posts: int | None, min_posts: int) -> str:
@@ -116,7 +116,7 @@ def explained(rules: Canon, tags: Collection[str], out: Path, as_run: bool = Tru
     text = []
     for tag in tags:
         told = run.get(normalise(tag) or "")
-        text += lines(rules.explain(tag, run), classes, told, rules.min_posts * as_run)
+        text += lines(explain(rules, tag, run), classes, told, rules.min_posts * as_run)
     return text
 
 

@@ -12,7 +12,7 @@ import yaml
 from corpus.build import build
 from corpus.drawn import sample
 from corpus.hashtags.canonical import Canon, read_canon
-from corpus.hashtags.story import Told
+from corpus.hashtags.story import FormDecision, explain
 from corpus.store.posts import Post
 from corpus.store.write import write_store
 from corpus.tags.tagging import tag
@@ -29,18 +29,18 @@ def test_settings_and_table(tmp_path):
     table.write_text("unheard\tdog\n")
     rules = canon(SECTION, table, None)
     assert (
-        rules.explain("#Unheard").names == ("dog",)
-        and rules.explain("love").names == ()
+        explain(rules, "#Unheard").names == ("dog",)
+        and explain(rules, "love").names == ()
         and rules.min_posts == 5
     )
-    assert canon(SECTION, tmp_path / "none.tsv", None).explain("unheard").names == ("unheard",)
+    assert explain(canon(SECTION, tmp_path / "none.tsv", None), "unheard").names == ("unheard",)
     nouns = tmp_path / "nouns.tsv"
     nouns.write_text("synset\tmembers\n1-n\tbrown bear|Ursus arctos\n")
     for rules in (
         canon(SECTION, table, str(nouns)),
         canon(SECTION | {"wordnet": str(nouns)}, table, None),
     ):
-        assert [step.rule for step in rules.explain("ursusarctos").steps] == [
+        assert [step.rule for step in explain(rules, "ursusarctos").steps] == [
             "normalise",
             "wordnet",
         ]
@@ -51,10 +51,10 @@ def test_lines_tell_the_class(tmp_path):
     assert read_vocabulary(path) == {}
     path.write_text("hashtag,posts,merged_forms\nsun,1200,\ndog,9,hund\n")
     classes = read_vocabulary(path)
-    text = "\n".join(lines(Canon({"hund": "dog"}).explain("#Hund"), classes))
+    text = "\n".join(lines(explain(Canon({"hund": "dog"}), "#Hund"), classes))
     assert "table      hund -> dog" in text and text.endswith("= dog: class 1, 9 posts")
-    assert lines(Canon().explain("xyzzyq"), classes)[-1] == "  = xyzzyq: not in the vocabulary"
-    assert lines(Canon().explain("42"), {})[-2:] == [
+    assert lines(explain(Canon(), "xyzzyq"), classes)[-1] == "  = xyzzyq: not in the vocabulary"
+    assert lines(explain(Canon(), "42"), {})[-2:] == [
         "  normalise  42 -> dropped  (digits only)",
         "  = dropped",
     ]
@@ -159,8 +159,8 @@ def test_a_run_of_other_settings_or_a_damaged_one_is_told(run, tmp_path):
 
 
 def test_lines_of_a_run():
-    one = Told(7, "itself", ("sea",), None, ("sea",), (7,))
-    text = lines(Canon().explain("sea", {"sea": one}), {"dog": 9}, one, 5)
+    one = FormDecision(7, "itself", ("sea",), None, ("sea",), (7,))
+    text = lines(explain(Canon(), "sea", {"sea": one}), {"dog": 9}, one, 5)
     assert text[-2:] == ["  typed in 7 posts", "  = sea: not among the classes, 7 posts"]
 
 
