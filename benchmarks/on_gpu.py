@@ -19,8 +19,8 @@ from typing import Any
 
 from benchmarks.on_gpu_report import Row, figure, table, versions
 from benchmarks.on_gpu_steps import laid, numbered, placed
+from engine.core.device import device
 from engine.measure.profile import device_name
-from engine.training.distributed import device
 
 RESULT = Path(__file__).parent / "results" / "on_gpu.md"
 # those with tests marked `gpu`

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from corpus.store.write import locked
+from engine.core.device import device
 from engine.measure.profile import device_name
 from engine.measure.statistics import over_seeds
-from engine.training.distributed import device
 from engine.training.meter import Progress
 from flows.running.orchestrate import progress
 

@@ -16,6 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from engine.core.device import device
+
 
 @dataclass(frozen=True)
 class Team:
@@ -78,15 +80,6 @@ def team() -> Team:
     """The workers of the present process group; alone where there is none."""
     active = dist.is_available() and dist.is_initialized()
     return Team(dist.get_rank(), dist.get_world_size()) if active else ALONE
-
-
-def device() -> torch.device:
-    """This worker's GPU when there is one, else the CPU."""
-    return (
-        torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-        if torch.cuda.is_available()
-        else torch.device("cpu")
-    )
 
 
 def wrapped(objective: nn.Module, sharded: bool) -> nn.Module:

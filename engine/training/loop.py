@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from corpus.reading.sampler import Lists, seeded
 from engine.core.allocator import keep_freed_memory
 from engine.core.checkpoint import load_weights
+from engine.core.device import device
 from engine.core.environment import value
 from engine.core.numerics import numerics
 from engine.training import faults
-from engine.training.distributed import device, team
+from engine.training.distributed import team
 from engine.training.meter import Diverged, Meter, NonFinite
 from engine.training.plan import Plan, Training, viewed
 from engine.training.reading import Samples

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from engine.core.checkpoint import load_weights
+from engine.core.device import device
 from engine.core.numerics import deterministic
 from engine.training.averaging import Average, normalisable, precise_statistics
-from engine.training.distributed import Team, device, wrapped
+from engine.training.distributed import Team, wrapped
 from engine.training.optimizers import optimizer
 from engine.training.reading import Step
 from engine.training.recipe import Recipe

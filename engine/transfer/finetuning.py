@@ -14,11 +14,12 @@ from torch import nn
 
 from engine.core import checkpoint
 from engine.core.build import options
+from engine.core.device import device
 from engine.core.network import network, parts
 from engine.core.numerics import numerics
 from engine.core.samples import Rows
 from engine.training.accuracy import accuracy
-from engine.training.distributed import device, team
+from engine.training.distributed import team
 from engine.training.launching import launch, split
 from engine.training.loop import initialise, train
 from engine.training.meter import Diverged, Progress, Report

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from engine.core import checkpoint
 from engine.core.checkpoint import checksum
+from engine.core.device import device
 from engine.core.digest import digest
 from engine.core.samples import Rows
-from engine.training.distributed import device
 from engine.training.loop import predict
 
 # splits: training and validation images, seen by a pretrained backbone and by those of three seeds

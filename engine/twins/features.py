@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.core.device import device
 from engine.core.numerics import numerics
-from engine.training.distributed import device
 
 
 def regions(height: int, width: int, levels: int) -> list[tuple[int, int, int]]:

@@ -15,13 +15,13 @@ from torch import nn
 
 from corpus.reading.shards import Shards
 from engine.core import checkpoint
+from engine.core.device import device
 from engine.core.network import restore
 from engine.core.samples import Rows, opened
 from engine.core.threads import threads
 from engine.measure.complexity import measure
 from engine.measure.profile import profile
 from engine.training.accuracy import accuracy, predicted
-from engine.training.distributed import device
 from engine.twins.learnt import BATCH, indexed, learnt_twins
 from flows.measuring.predictions import Predicted
 from metrics.accuracy import Accuracy

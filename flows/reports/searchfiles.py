@@ -10,8 +10,8 @@ import optuna
 import torch
 import yaml
 
+from engine.core.device import device
 from engine.measure.profile import device_name
-from engine.training.distributed import device
 from flows.reports import searchreport
 from flows.searching.searching import counts, winner
 from flows.searching.sweep import BUDGETS, Search

@@ -11,9 +11,10 @@ from torch import nn
 
 from engine.core.allocator import OutOfMemory, out_of_memory
 from engine.core.build import build, options
+from engine.core.device import device
 from engine.measure.complexity import measure
 from engine.measure.profile import profile
-from engine.training.distributed import ALONE, device
+from engine.training.distributed import ALONE
 from engine.training.launching import Died
 from engine.training.meter import Diverged, Progress
 from engine.training.plan import Plan, Training

@@ -17,10 +17,10 @@ import torch
 import yaml
 
 from engine.core.build import build, complete
+from engine.core.device import device
 from engine.measure.complexity import measure
 from engine.measure.profile import device_name
 from engine.measure.timing import CLOCKS, runtimes
-from engine.training.distributed import device
 from flows.running import settings
 from flows.running.paramsfile import parsed
 from models.blocks.design.scaling import RULES, scaled

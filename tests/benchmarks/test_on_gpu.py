@@ -13,10 +13,11 @@ import torch
 from benchmarks import on_gpu
 from engine.core import checkpoint
 from engine.core.allocator import out_of_memory
+from engine.core.device import device
 from engine.core.network import network
 from engine.core.numerics import flags, numerics
 from engine.training.accuracy import accuracy
-from engine.training.distributed import Team, device
+from engine.training.distributed import Team
 from engine.training.launching import launch
 from engine.training.loop import initialise, predict, train
 from engine.training.plan import Plan, Training
