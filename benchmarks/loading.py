@@ -26,7 +26,7 @@ from torchvision.transforms import v2
 
 from benchmarks.jpegs import PACKS, sized, written
 from corpus.media.images import decode
-from corpus.reading.sampler import Order
+from corpus.reading.sampler import Sampler
 from corpus.reading.shards import Shards
 from engine.core.samples import Rows
 from engine.measure.profile import device_name
@@ -60,8 +60,10 @@ def ahead(shards: Shards) -> Epoch:
 
     def epoch() -> Iterator[Tensor]:
         generator, steps = torch.Generator().manual_seed(0), len(shards) // BATCH
-        order = Order(lambda generator: torch.randperm(len(shards), generator=generator), BATCH, 0)
-        for step in Reader(Rows(shards, "labels"), order, steps, range(steps), torch.device("cpu")):
+        shuffled = lambda generator: torch.randperm(len(shards), generator=generator)  # noqa: E731
+        sampler = Sampler(shuffled, BATCH, seed=0)
+        rows, cpu = Rows(shards, "labels"), torch.device("cpu")
+        for step in Reader(rows, sampler, steps, range(steps), cpu):
             yield views(step.inputs, Draws(generator))
 
     return epoch

@@ -36,7 +36,7 @@ def told(
     Where states are kept, a file that repeats the step.
     """
     epoch, step = divmod(error.iteration, plan.per_epoch)
-    rows, ids = plan.order.indices(epoch, step), getattr(samples, "ids", None)
+    rows, ids = plan.sampler.indices(epoch, step), getattr(samples, "ids", None)
     images = ids(rows) if ids else [str(row) for row in rows.tolist()]
     place = f"epoch {epoch}, batch {step}: {', '.join(images[:5])}, ..."
     text = f"the loss of step {error.iteration + 1} is {error.loss} ({place})"

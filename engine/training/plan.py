@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from corpus.reading.sampler import Lists, Order, seeded
+from corpus.reading.sampler import Lists, Sampler, seeded
 from engine.training.distributed import Team
 from engine.training.meter import Progress, Report
 from engine.training.reading import Reader, Samples, Step
@@ -42,14 +42,12 @@ class Training:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a training comes to on its data: the recipe as it is run, steps per epoch, steps in
-    all, and their order.
-    """
+    """What a training comes to on its data: the recipe as run, steps per epoch and in all."""
 
     recipe: Recipe
     per_epoch: int
     total: int
-    order: Order
+    sampler: Sampler
 
     @classmethod
     def of(cls, training: Training, lists: Lists, workers: Team) -> "Plan":
@@ -63,9 +61,9 @@ class Plan:
         # size
         recipe = replace(training.recipe, batch=min(training.recipe.batch, images))
         drop = recipe.last == "drop"
-        order = Order(lists, recipe.batch, training.seed, workers.world, workers.rank, drop)
-        per_epoch = order.steps_of(images)
-        return cls(recipe, per_epoch, max(1, round(training.epochs * per_epoch)), order)
+        sampler = Sampler(lists, recipe.batch, training.seed, workers.world, workers.rank, drop)
+        per_epoch = sampler.steps_of(images)
+        return cls(recipe, per_epoch, max(1, round(training.epochs * per_epoch)), sampler)
 
     def rate(self, iteration: int) -> float:
         """Learning rate of a step."""
@@ -73,7 +71,7 @@ class Plan:
 
     def reader(self, samples: Samples, span: range, where: torch.device) -> Reader:
         """Reads a span of steps."""
-        return Reader(samples, self.order, self.per_epoch, span, where)
+        return Reader(samples, self.sampler, self.per_epoch, span, where)
 
 
 def viewed(objective: nn.Module, step: Step, seed: int) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from corpus.reading.sampler import Order
+from corpus.reading.sampler import Sampler
 
 AHEAD = 2  # batches
 
@@ -47,24 +47,19 @@ class Reader:
     """
 
     def __init__(
-        self, samples: Samples, order: Order, per_epoch: int, span: range, where: torch.device
+        self, samples: Samples, sampler: Sampler, per_epoch: int, span: range, where: torch.device
     ) -> None:
-        self.samples, self.order, self.per_epoch, self.span, self.where = (
-            samples,
-            order,
-            per_epoch,
-            span,
-            where,
-        )
+        self.samples, self.sampler = samples, sampler
+        self.per_epoch, self.span, self.where = per_epoch, span, where
         self.waited = 0.0
         self._stream = torch.cuda.Stream(where) if where.type == "cuda" else None
 
     def read(self, iteration: int) -> tuple[Step, torch.cuda.Event | None]:
         """One step, and on a GPU what tells that its copy has ended."""
-        rows, first, total = self.order.part(*divmod(iteration, self.per_epoch))
-        share = len(rows) * self.order.world / max(total, 1)
+        rows, first, total = self.sampler.part(*divmod(iteration, self.per_epoch))
+        share = len(rows) * self.sampler.world / max(total, 1)
         if not len(rows):
-            rows, first = self.order.epoch(iteration // self.per_epoch)[:1], 0
+            rows, first = self.sampler.epoch(iteration // self.per_epoch)[:1], 0
         about = first, total, share
         images, targets = self.samples.images(rows), self.samples.targets(rows)
         if self._stream is None:

@@ -49,7 +49,7 @@ def test_the_reader_copies_every_batch_as_it_is():
         busy = torch.rand(2000, 2000, device=device())
         for _ in range(5):
             busy = busy @ busy / 1000  # keeps the stream of the steps behind that of the copies
-        rows = plan.order.indices(*divmod(step.iteration, plan.per_epoch))
+        rows = plan.sampler.indices(*divmod(step.iteration, plan.per_epoch))
         assert torch.equal(step.inputs.cpu(), data.pixels[rows])
         assert torch.equal(step.targets.cpu(), data.classes[rows])
 

@@ -96,4 +96,4 @@ def test_the_plan_counts_the_steps_that_there_are():
     for last, size in (("keep", 17), ("drop", 16)):
         training = Training(replace(RECIPE, last=last), 3)
         plan = Plan.of(training, lambda generator: torch.randperm(33, generator=generator), Team())
-        assert (plan.per_epoch, plan.total, plan.order.part(0, 1)[2]) == (2, 6, size)
+        assert (plan.per_epoch, plan.total, plan.sampler.part(0, 1)[2]) == (2, 6, size)

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from corpus.reading.sampler import Order, seeded
+from corpus.reading.sampler import Sampler, seeded
 from engine.core import checkpoint
 from engine.core.samples import Rows, few_per_class
 from engine.training import loop
@@ -62,7 +62,7 @@ def test_every_epoch_is_a_permutation(batch):
 def test_order_depends_on_seed_and_epoch_alone():
     def order(seed: int, start: int) -> list[list[int]]:
         samples = Toy()
-        shuffled = Order(lambda generator: torch.randperm(56, generator=generator), 16, seed)
+        shuffled = Sampler(lambda generator: torch.randperm(56, generator=generator), 16, seed)
         steps = [
             step.iteration
             for step in Reader(samples, shuffled, 3, range(start, 9), torch.device("cpu"))
@@ -141,7 +141,7 @@ def test_nothing_waits_for_the_device_between_reports(monkeypatch):
         original = getattr(torch.Tensor, name)
         counted = lambda self, *a, _n=name, _f=original, **k: (waits.append(_n), _f(self, *a, **k))[
             1
-        ]  # noqa: E731
+        ]
         monkeypatch.setattr(torch.Tensor, name, counted)
     progress = lambda done, total, _: shown.append((done, total))  # noqa: E731
     train(tiny(), samples, Training(RECIPE, 4, progress=progress, per_report=5))

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from corpus.reading.sampler import Order
+from corpus.reading.sampler import Sampler
 from engine.training import meter
 from engine.training.loop import train
 from engine.training.plan import Training
@@ -25,7 +25,7 @@ class Slow(Toy):
 
 
 def reader(samples: Toy, batch: int, world: int = 1, rank: int = 0, last: bool = False) -> Reader:
-    order = Order(
+    sampler = Sampler(
         lambda g: torch.randperm(len(samples), generator=g),
         batch,
         0,
@@ -33,8 +33,8 @@ def reader(samples: Toy, batch: int, world: int = 1, rank: int = 0, last: bool =
         rank,
         drop_last=not last,
     )
-    per_epoch = order.steps(0)
-    return Reader(samples, order, per_epoch, range(2 * per_epoch), torch.device("cpu"))
+    per_epoch = sampler.steps_of(len(samples))
+    return Reader(samples, sampler, per_epoch, range(2 * per_epoch), torch.device("cpu"))
 
 
 @pytest.mark.serial
