@@ -49,15 +49,36 @@ def corpus(
     val_share: Annotated[float, Field(ge=0, lt=1)] = 0.15,
     test_share: Annotated[float, Field(ge=0, lt=1)] = 0.2,
 ) -> None:
-    """Turn data/ into tar shards with a Parquet index, a vocabulary and a report of what became
-    of every post.
+    """Turn data/ into tar shards, a Parquet index, a vocabulary and a report of every post.
 
-    Classes are the max_tags most frequent hashtags of at least min_posts posts (of one user,
-    user_cap of them count): "frequent" whatever they mean, "nouns" of WordNet, or of the "targets",
-    the classes of the labelled sets. `wordnet` names a file (Princeton's dict, Open English
-    WordNet's XML, a table); keep it in data/, so that it is versioned. A labelled set that has no
-    val or test split gets one out of its train images: `val_share`, `test_share` of them. `python
-    -m flows.explain "#hashtag"` shows what the rules make of one.
+    Classes are the `max_tags` most frequent hashtags of at least `min_posts` posts. `python -m
+    flows.explain "#hashtag"` shows what the rules make of one.
+
+    size: pixels of the side of an image, in all stages.
+    vocabulary: which hashtags may be classes: `frequent`, whatever they mean; `nouns` of WordNet;
+        `targets`, those that name a class of the labelled sets (Mahajan et al. 2018, section 2.1).
+    min_posts: a hashtag of fewer posts is no class.
+    max_tags: classes at most, the most frequent ones.
+    user_cap: so many posts of one user count for a hashtag; null: all.
+    stop: off-topic hashtags, which are no class.
+    everyday: whether the built-in table of common synonyms and translations is used where no
+        WordNet is named.
+    wordnet: a WordNet file (Princeton's dict, Open English WordNet's XML, a table); in data/ it is
+        versioned.
+    senses: hashtags are one class if their sets of synsets are the `same`, or their `first` senses;
+        `all`: one class per sense.
+    lemmas: whether plurals join their singulars: by WordNet, else by the rules of six languages.
+    merged: whether rare merged words are split.
+    misspellings: whether rare misspelt words are repaired.
+    min_tags: a post of fewer classes is left out.
+    noise: share of the tags that give way to draws from their marginal distribution (the paper's
+        noise experiment).
+    duplicates: posts that repeat a post or an image of a labelled set: `drop` them, `flag` (keep
+        and list) or `ignore` them.
+    holdout: share of the posts that is held out to validate the pretraining.
+    val_share: share of the train images of a labelled set that becomes its val split, where it has
+        none.
+    test_share: likewise of its test split.
     """
     options = dict(locals())
     out = settings.OUT / "corpus"

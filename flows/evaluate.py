@@ -169,10 +169,12 @@ def evaluate(
 ) -> None:
     """Test every fine-tuned network, measure what it costs here, and write one record per model.
 
-    `sizes`: pixels that the images are tested at; none: those that they are stored with.
-    `batches`: of which latency, throughput and memory are measured, in at most so many `runs` or
-    `seconds` each, again for seven times as long where the machine is busy; less where memory runs
-    out.
+    targets: labelled sets that are tested on; the first decides who is champion.
+    sizes: pixels that the images are tested at; none: those that they are stored with.
+    batches: images of a forward pass of which latency, throughput and memory are measured.
+    runs: passes of each measurement at most.
+    seconds: of each measurement at most; seven times as long again where the machine is busy, less
+        where memory runs out.
     """
     section = dict(locals())
     out = settings.OUT / "evaluate"

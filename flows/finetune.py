@@ -108,14 +108,26 @@ def finetune(
 ) -> None:
     """Fine-tune a candidate for every target, init, mode, number of labels and seed.
 
-    Writes weights and records.
-
-    `grid` lists the values to choose from: of any key of the recipe (full), l2 (linear), k and
-    temperature (knn), for all inits or under `pretrained`, `scratch`. Each is tried once, with the
-    first seed, on what `held_out` leaves of the labels, and scored on the rest; all seeds are then
+    Writes weights and records. Each combination of the grid's values is tried once, with the first
+    seed, on what `held_out` leaves of the labels, and scored on the rest; all seeds are then
     trained on all labels with the best. Several pretrainings (pretrain.seeds) are taken in turn,
     the first by the first seed: what seeds tell of chance is then theirs too, best with as many
     seeds as pretrainings.
+
+    targets: labelled sets.
+    head: what stands on the backbone.
+    objective: what the network is trained to do.
+    recipe: how it is optimised in the mode `full`.
+    grid: lists of values to choose from: of any key of the recipe (full), l2 (linear), k and
+        temperature (knn), for all inits or under `pretrained`, `scratch`. Of equal scores the first
+        wins.
+    held_out: share of the training labels on which these values are scored.
+    epochs: passes over the labelled images in the mode `full`.
+    labels_per_class: how many are trained on, drawn by the seed; `all`: every one.
+    inits: whether the backbone starts `pretrained` or from `scratch`.
+    modes: `full` trains the whole network, `linear` fits logistic regression on frozen features,
+        `knn` lets the nearest labelled images vote.
+    seeds: of the draw of labels, the new weights, the order and the views.
     """
     section = dict(locals())
     weights = pretrained(candidate)

@@ -96,8 +96,14 @@ def pretrain(
 ) -> None:
     """Train a candidate's backbone to predict hashtags; a killed run goes on from its last state.
 
-    `seeds`: several pretrainings in the place of one with `seed`. The fine-tuning takes them in
-    turn, and its intervals then hold what another pretraining would have given.
+    objective: what the network is trained to do.
+    head: what stands on the backbone.
+    recipe: how it is optimised.
+    resampling: how often posts of rare hashtags are repeated.
+    epochs: passes over the training list.
+    seed: of the weights, the order and the views.
+    seeds: several pretrainings in the place of one with `seed`. The fine-tuning takes them in turn,
+        and its intervals then hold what another pretraining would have given.
     """
     section = dict(locals())
     section["backbone"] = settings.backbone(section.pop("candidate"))

@@ -70,8 +70,11 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
     """Register every evaluated model, name champion and challenger, write the report.
 
     The challenger has the best validation accuracy on the first target set, which alone decides:
-    the test split only says whether it takes over. experiments: whether those of `dvc exp run`
-    compete; else their models are registered under `<name>-experiments`, without aliases.
+    the test split only says whether it takes over.
+
+    name: of the registered model in MLflow.
+    experiments: whether those of `dvc exp run` compete; else their models are registered under
+        `<name>-experiments`, without aliases.
     """
     section = dict(locals())
     from flows.reports.report import write  # tables and plots, which --help need not

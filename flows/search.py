@@ -35,16 +35,32 @@ def search(
     warm_start: list[str] = [],  # noqa: B006
     retrain: dict[str, Any] = {},  # noqa: B006
 ) -> None:
-    """Sample a design space, train every network briefly, write trials, report and the winner's
+    """Sample a design space, train each network briefly, write trials, report and the winner's
     section.
 
-    It ends with the first budget: `trials`, `hours` of training or `images` trained. `sampler`,
-    `pruner`: classes of Optuna. `objectives`: error first of all, and costs or latency beside it.
-    `latency_ms`: band of one image on this device. `warm_start`: folders of earlier searches, whose
-    results the sampler learns from. `retrain`: {best, seeds, epochs}: so many of the best are
-    trained again for each seed, and means decide. `data`: hashtags, or targets/<name>. The
-    reference network is trained in the same regime and handed on as the baseline.
-    flows/tools/searcher.py: workers.
+    It ends with the first budget that is used up: `trials`, `hours` or `images`. A search that is
+    run again with a larger one goes on. More workers: flows/tools/searcher.py.
+
+    space: the design space and its bands of costs.
+    reference: a backbone that is trained in the same regime and handed on as the candidate
+        `baseline`.
+    objective: what the networks are trained to do.
+    head: what stands on the backbone.
+    recipe: how they are optimised.
+    resampling: how often posts of rare hashtags are repeated.
+    data: what they are trained on: hashtags, or targets/<name> with an objective for labels.
+    trials: budget, in networks.
+    hours: budget, in hours of training.
+    images: budget, in images trained on.
+    epochs: epochs of each network.
+    seed: of the draws, the weights and the order.
+    sampler: a class of Optuna's that proposes networks.
+    pruner: a class of Optuna's that stops poor networks early.
+    objectives: what is minimised: error first of all, and costs or latency beside it.
+    latency_ms: band of the latency of one image on this device, in milliseconds.
+    warm_start: folders of earlier searches, whose results the sampler learns from.
+    retrain: how many of the best are trained again, longer, for each of some seeds; means then
+        decide.
     """
     section = dict(locals())
     from flows.searching import searching

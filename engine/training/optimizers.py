@@ -21,6 +21,8 @@ FROM = {
     "lamb": "timm.optim.Lamb",
 }
 
+# what the recipe's own keys and the code set
+PASSED = ("params", "lr", "weight_decay", "foreach", "fused")
 Kept = Annotated[float, Field(ge=0, lt=1)]  # of the average, at each step
 RANGES = {  # the libraries have none, or types that tell nothing
     "momentum": Kept,
@@ -69,9 +71,8 @@ def undecayed(recipe: Recipe, module: nn.Module) -> set[int]:
 def called(recipe: Recipe, where: str) -> tuple[Callable, dict[str, Any]]:
     """The class of the recipe's optimizer, and its own settings; `where`: of them, for messages."""
     make = _class(recipe.optimizer.get("name", "missing"), where)
-    given = ("params", "lr", "weight_decay", "foreach", "fused")
     settings = {key: value for key, value in recipe.optimizer.items() if key != "name"}
-    settings = options(make, settings, where, given, RANGES)
+    settings = options(make, settings, where, PASSED, RANGES)
     if recipe.optimizer["name"] == "lamb":
         settings.setdefault("max_grad_norm", None)  # recipe.clip clips
     return make, settings

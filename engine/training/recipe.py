@@ -21,23 +21,35 @@ from models.blocks.ranges import Count, Least, Part, Positive
 class Recipe:
     """Minibatch, learning-rate rule, optimizer and precision of one training run.
 
-    batch: images of a step over all workers. micro: images of one forward pass of a worker;
-    gradients add up to those of the batch, and batch norm sees so many images whatever the number
-    of workers. rate: learning rate for `per` images. warmup: epochs, from `start` (the reference
-    rate, unless it is given) up to the scaled rate; ramp `constant` holds the start until their
-    end. Where the scaled rate is not above the reference rate there is nothing to warm up (section
-    2.2): it is held for these epochs. schedule: `cosine` (Radosavovic et al. 2020), `steps`
-    (divided by 10 at 1/3, 2/3 and 8/9: Goyal et al. 2017) or `halving` (ten reductions by 1/2 at
-    equally spaced steps: Mahajan et al. 2018, arXiv 1805.00932). optimizer: {name: sgd, adamw, lars
-    or lamb, and its own settings}. undecayed: parameters without weight decay. layer_decay: factor
-    on the rate per layer below the head. clip: largest norm of the gradient. ema: decay of the
-    moving average of the weights, which then is the result. precise_bn: training images that batch
-    norm's statistics are computed anew from at the end. batch_norm: statistics per `worker` (the
-    papers') or `sync`. last: the images of an epoch that fill no batch are left out (`drop`) or
-    make a smaller step (`keep`); one image alone joins the batch before, as it joins the
-    micro-batch before. compile: a mode of torch.compile, `reduce-overhead` with CUDA graphs.
-    sharded: weights split over workers (FSDP2). exact: deterministic kernels, so that a resumed run
-    is the same bit for bit.
+    batch: images of a step over all workers.
+    rate: learning rate for `per` images.
+    per: images that `rate` is given for.
+    scaling: how the rate grows with the minibatch: `linear`, as the square root (`sqrt`), or not at
+        all (`none`).
+    warmup: epochs from `start` up to the scaled rate. Where that is not above the reference rate
+        there is nothing to warm up (section 2.2): it is held for these epochs.
+    start: learning rate at the start of the warm-up; null: the reference rate.
+    ramp: `gradual` adds a constant increment every iteration, `constant` holds the start until the
+        warm-up ends.
+    schedule: `cosine` (Radosavovic et al. 2020), `steps` (divided by 10 at 1/3, 2/3 and 8/9: Goyal
+        et al. 2017), `halving` (ten reductions by 1/2 at equally spaced steps: Mahajan et al. 2018,
+        arXiv 1805.00932) or `constant`.
+    optimizer: sgd, adamw, lars or lamb, and its own settings.
+    weight_decay: of all parameters that are not `undecayed`.
+    undecayed: parameters without weight decay.
+    layer_decay: factor on the rate per layer below the head.
+    micro: images of one forward pass of a worker; gradients add up to those of the batch, and batch
+        norm sees so many images whatever the number of workers.
+    clip: largest norm of the gradient.
+    ema: decay of the moving average of the weights, which then is the result.
+    precise_bn: training images that batch norm's statistics are computed anew from at the end.
+    batch_norm: statistics per `worker` (the papers') or `sync`.
+    last: the images of an epoch that fill no batch are left out (`drop`) or make a smaller step
+        (`keep`); one image alone joins the batch before, as it joins the micro-batch before.
+    precision: of a step; `tf32` is of matrix products and convolutions, on GPUs that can.
+    compile: a mode of torch.compile, `reduce-overhead` with CUDA graphs.
+    sharded: weights split over workers (FSDP2).
+    exact: deterministic kernels, so that a resumed run is the same bit for bit.
     """
 
     batch: Count = 256

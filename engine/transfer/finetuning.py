@@ -63,8 +63,9 @@ def started(built: dict[str, Any], classes: int, weights: Path | None, seed: int
 
 @numerics()
 def probe(module: nn.Module, samples: Rows, l2: Least = 0.01) -> None:
-    """Replace the head's weights by the logistic regression on the frozen features of the
-    samples.
+    """Replace the head's weights by the logistic regression on the frozen features of the samples.
+
+    l2: weight of the squared norm in the loss.
     """
     weight, bias = logistic_regression(*features(module, samples), module.head.fc.out_features, l2)
     with torch.no_grad():

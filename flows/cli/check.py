@@ -85,7 +85,12 @@ def resampling(
     rule: Literal["natural", "sqrt", "uniform"],
     length: Annotated[float, Field(ge=1, le=1000)],
 ) -> None:
-    """The keys of a section `resampling`; flows/training/learning.py makes the list."""
+    """The training list of an epoch (Mahajan et al. 2018, section 2.2; flows/training/learning.py).
+
+    rule: an image of rare hashtags is repeated: `natural` not at all, `sqrt` by the square root of
+        the inverse frequency, `uniform` by the inverse frequency.
+    length: of the list, over the number of posts.
+    """
 
 
 def ranges(stage: str, section: dict[str, Any]) -> None:

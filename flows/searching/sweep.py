@@ -38,9 +38,12 @@ BUDGETS = (
 class Retrain:
     """The `best` networks trained again, longer, once for each seed: their means decide.
 
-    Without seeds, one error does.
+    Without seeds, one error does. Radosavovic et al. 2020 take the best of 25 and report the mean
+    of 5 longer trainings.
 
-    Radosavovic et al. 2020 take the best of 25 and report the mean of 5 longer trainings.
+    best: networks that are trained again.
+    seeds: of these trainings.
+    epochs: of each.
     """
 
     best: Count = 1

@@ -28,12 +28,14 @@ T = TypeVar("T")
 
 
 def _rising(pair: tuple[Any, Any]) -> tuple[Any, Any]:
+    """The lower one first."""
     if pair[0] > pair[1]:
         raise ValueError("give two numbers, the lower one first")
     return pair
 
 
 def _different(values: list[Any]) -> list[Any]:
+    """None of them twice."""
     if twice := [value for place, value in enumerate(values) if value in values[:place]]:
         raise ValueError(f"{twice[0]!r} is listed twice")
     return values
