@@ -18,8 +18,12 @@ class AnyNetX(AnyNet):
 
     A width that its groups do not divide becomes the nearest that fits.
 
-    One number per stage each. bottleneck_ratios: the paper's b, block width over bottleneck width.
-    group_widths: its g, channels per group. se_ratio: squeezed channels over a block's inputs.
+    depths: blocks of each stage.
+    widths: channels of each stage.
+    bottleneck_ratios: the paper's b of each stage, block width over bottleneck width.
+    group_widths: its g of each stage, channels per group.
+    se_ratio: squeezed channels over a block's inputs; 0 for no squeeze-and-excitation.
+    stem_width: channels of the stem.
     stem_stride: 2; 1 suits images of 32 pixels.
     """
 

@@ -49,12 +49,14 @@ def pointwise(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 class EfficientNet(AnyNet):
-    """B0 by default; `width` and `depth` multiply its channels and its blocks.
+    """B0 by default; the last 1x1 is a stage of its own.
 
-    The last 1x1 is a stage of its own.
-
-    widths, depths: of B0's seven stages. head_width: of the last 1x1. stem_stride: 2 in the paper;
-    1 suits images of 32 pixels.
+    width: factor on the channels.
+    depth: factor on the blocks.
+    stem_stride: 2 in the paper; 1 suits images of 32 pixels.
+    widths, depths: channels and blocks of B0's seven stages.
+    stem_width: channels of the stem.
+    head_width: channels of the last 1x1.
     """
 
     def __init__(

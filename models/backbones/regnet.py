@@ -18,8 +18,13 @@ class RegNet(AnyNet):
 
     Every stage halves the map, and their number follows from the widths.
 
-    group_width: channels per group, the paper's g. bottleneck_ratio: the paper's b, block width
-    over bottleneck width. se_ratio: 0.25 for RegNetY, squeezed channels over a block's inputs.
+    depth: blocks of all stages, the paper's d.
+    w_0, w_a: channels of the first block, and what each block adds before widths are quantised.
+    w_m: factor from stage to stage that widths are quantised to.
+    group_width: channels per group, the paper's g.
+    bottleneck_ratio: the paper's b, block width over bottleneck width.
+    se_ratio: 0.25 for RegNetY, squeezed channels over a block's inputs.
+    stem_width: channels of the stem.
     stem_stride: 2; 1 suits images of 32 pixels.
     """
 

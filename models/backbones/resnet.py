@@ -42,11 +42,17 @@ _BLOCKS = {"bottleneck": (Bottleneck, 4), "basic": (Basic, 1), "plain": (plain, 
 
 
 class ResNet(AnyNet):
-    """ResNet-50 by default; the width, which is that of the first stage's 3x3, doubles where the
-    map halves.
+    """ResNet-50 by default; the width doubles where the map halves.
 
-    Those of section 4.2, 6n + 2 layers on 32 pixels: depths [n, n, n], block `basic`, width and
-    stem_width 16, stem `simple`, stem_stride 1.
+    Those of section 4.2 have 6n + 2 layers on 32 pixels, by depths [n, n, n], block `basic`, width
+    and stem_width 16, stem `simple`, stem_stride 1.
+
+    depths: blocks of each stage.
+    block: `bottleneck` of 50 layers and more, `basic` of fewer, or `plain` without a shortcut.
+    width: channels of the first stage's 3x3.
+    stem: `simple`, one 3x3 of stem_stride, suits small images; `imagenet`, a 7x7 and a max-pool.
+    stem_stride: of the stem's convolution.
+    stem_width: channels of the stem.
     """
 
     def __init__(

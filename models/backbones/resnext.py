@@ -16,11 +16,15 @@ __all__ = ["ResNeXt", "expected"]
 
 
 class ResNeXt(AnyNet):
-    """ResNeXt cardinality x group_width d: both and the width double where the map halves, on
-    the 3x3 of a stage.
+    """ResNeXt cardinality x group_width d: group and stage widths double where the map halves.
 
-    width: a quarter of the first stage's output. stem `simple`, one 3x3 of stem_stride, suits small
-    images.
+    depths: blocks of each stage.
+    cardinality: groups of each 3x3.
+    group_width: channels per group in the first stage.
+    width: a quarter of the first stage's output.
+    stem: `simple`, one 3x3 of stem_stride, suits small images; `imagenet`, a 7x7 and a max-pool.
+    stem_stride: of the stem's convolution.
+    stem_width: channels of the stem.
     """
 
     def __init__(

@@ -22,7 +22,9 @@ class KNN(Pooled):
     """features, the last (n, channels[-1], h, w) -> log of each class's share of the votes (n,
     classes).
 
-    samples: how many are kept. k: neighbours that vote. temperature: tau.
+    samples: how many are kept.
+    k: neighbours that vote.
+    temperature: tau, by which similarities are divided before the softmax.
     """
 
     def __init__(

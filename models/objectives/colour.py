@@ -35,8 +35,8 @@ class Colour(Pretext):
     """inputs (n, 3, h, w), the normalised lightness thrice; targets (n, h / stride, w / stride):
     bins.
 
-    stride: side of the square of pixels whose mean colour is predicted. scale, ratio, flip: see
-    Views.
+    stride: side of the square of pixels whose mean colour is predicted.
+    scale, ratio, flip: see Views.
     """
 
     def __init__(

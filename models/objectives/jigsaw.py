@@ -31,9 +31,11 @@ GRID, PERMUTATIONS = 2, 24
 class Jigsaw(Pretext):
     """inputs (n, tiles, 3, t, t), targets (n,): the row of the permutation in the set.
 
-    grid: tiles per side. permutations: how many are told apart. tile: its side over that of its
-    cell, within which its place is random. grey: share of training images without colour. scale,
-    ratio, flip: see Views.
+    grid: tiles per side.
+    permutations: how many are told apart.
+    tile: its side over that of its cell, within which its place is random.
+    grey: share of training images without colour.
+    scale, ratio, flip: see Views.
     """
 
     def __init__(

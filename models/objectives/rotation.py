@@ -24,9 +24,11 @@ class Rotation(Pretext):
     """inputs (n, rotations, 3, h, w) of square images, targets (n, rotations): quarter turns,
     counter-clockwise.
 
-    rotations: how many of the four each image is shown in. A batch of n images is one of n *
-    rotations to the backbone: with all four, the code of Liu et al. takes a quarter of the images
-    at the same rate. scale, ratio, flip: see Views.
+    A batch of n images is one of n * rotations to the backbone: with all four, the code of Liu et
+    al. takes a quarter of the images at the same rate.
+
+    rotations: how many of the four each image is shown in.
+    scale, ratio, flip: see Views.
     """
 
     def __init__(

@@ -32,9 +32,11 @@ CACHED = (
 class Views(nn.Module):
     """images uint8 (n, h, w, 3) -> normalised float (n, 3, h, w), channels last in memory.
 
-    scale: range of the crop's share of the image area. ratio: range of its width over height. flip:
-    probability. randaugment: number of operations and their magnitude. lighting: standard deviation
-    of the colour noise.
+    scale: range of the crop's share of the image area.
+    ratio: range of its width over height.
+    flip: probability of a horizontal flip.
+    randaugment: number of operations and their magnitude.
+    lighting: standard deviation of the colour noise.
     """
 
     def __init__(

@@ -39,10 +39,18 @@ COLUMNS = {
 class AnyNetSpace(DesignSpace):
     """Sections for `backbones/anynet`.
 
-    The defaults are the paper's ranges, (lowest, highest) or choices.
+    The defaults are the paper's ranges, (lowest, highest) or choices. What the class lists in
+    `shared` has one value for all stages, what it lists in `ordered` never decreases from stage to
+    stage.
 
-    flops, params, acts: bands, both ends included, of the body at `resolution` pixels. `shared`
-    options have one value for all stages, `ordered` ones never decrease from stage to stage.
+    flops, params, acts: bands, both ends included, of the body at `resolution` pixels.
+    depths: range of a stage's blocks.
+    widths: range of a stage's channels.
+    bottleneck_ratios: choices of block width over bottleneck width.
+    group_widths: range of channels per group, or choices.
+    stages: their number.
+    resolution: pixels that costs are reckoned at; params.yaml's is corpus.size.
+    stem_width, stem_stride, se_ratio: of all networks.
     """
 
     shared: ClassVar[Sequence[str]] = ()

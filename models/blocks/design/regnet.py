@@ -39,8 +39,14 @@ class RegNetSpace(DesignSpace):
 
     Ranges are (lowest, highest), both included; more group widths are choices.
 
-    flops, params, acts: bands, both ends included, of the body at `resolution` pixels. stages:
-    their number, or the lowest and highest. se_ratio: None for that of the space.
+    flops, params, acts: bands, both ends included, of the body at `resolution` pixels.
+    depth, w_0, w_a, w_m: ranges of the backbone's parameters.
+    group_width: range of channels per group, or choices.
+    bottleneck_ratio: choices of block width over bottleneck width.
+    stages: their number, or the lowest and highest.
+    resolution: pixels that costs are reckoned at; params.yaml's is corpus.size.
+    stem_width, stem_stride: of all networks.
+    se_ratio: of all networks; null: that of the space.
     """
 
     squeeze: ClassVar[float] = 0.0

@@ -21,7 +21,9 @@ class Classifier(nn.Module):
     """An objective but for `forward` and `shares`; its batch is {"inputs": (n, 3, h, w),
     "targets": ...}.
 
-    scale, ratio, flip, randaugment, lighting: see Views. mixup, cutmix: alphas, see mix.
+    scale, ratio, flip, randaugment, lighting: see Views.
+    mixup, cutmix: alpha of each method of mixing images in pairs; 0 turns it off.
+    label_smoothing: share of the target that is spread evenly over the classes.
     """
 
     def __init__(
