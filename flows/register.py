@@ -17,7 +17,7 @@ from flows.running import settings
 from flows.running.orchestrate import flow
 from flows.tracking import address, tracking
 from flows.tracking.origin import experiment
-from flows.tracking.outage import patient
+from flows.tracking.outage import retry
 
 HEADLINE = ("top1", "top1_mean", "top1_low", "top1_high", "latency_p50_ms")
 
@@ -36,7 +36,7 @@ def _compared(name: str, found: dict[str, Any], experiment_id: str) -> dict[str,
     return shown
 
 
-@patient
+@retry
 def _headline(run: tracking.Run, name: str, found: dict[str, Any]) -> None:
     """Put the champion's and the challenger's numbers on the pipeline run: two can be compared."""
     from mlflow.entities import Metric, RunTag

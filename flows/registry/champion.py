@@ -15,7 +15,7 @@ from engine.core.digest import digest
 from flows.registry import modelcard, registry
 from flows.running.orchestrate import task
 from flows.tracking import tracking
-from flows.tracking.outage import away, patient
+from flows.tracking.outage import away, retry
 
 Labels = dict[str, str]
 
@@ -49,7 +49,7 @@ def better(challenger: Labels, top1: float) -> tuple[bool, str]:
     return low > top1, told
 
 
-@patient
+@retry
 def _download(uri: str, folder: Path) -> None:
     import mlflow
 
@@ -107,7 +107,7 @@ def on_same_split(name: str, version: Any, challenger: Labels) -> float:
         raise ValueError(f"its weights cannot be had from the registry ({cause})") from error
 
 
-@patient
+@retry
 def aliased(name: str, alias: str) -> Any | None:
     """The version that an alias of a registered model points to."""
     client = tracking.connect()
@@ -115,7 +115,7 @@ def aliased(name: str, alias: str) -> Any | None:
     return client.get_model_version(name, str(version)) if version else None
 
 
-@patient
+@retry
 def point(name: str, alias: str, version: str) -> None:
     """Let an alias point to a version."""
     tracking.connect().set_registered_model_alias(name, alias, version)

@@ -10,13 +10,13 @@ from typing import Any
 from flows.registry import modelcard, sourcerun
 from flows.running.orchestrate import task
 from flows.tracking import tracking
-from flows.tracking.outage import away, patient
+from flows.tracking.outage import away, retry
 
 Known = dict[tuple[str | None, ...], str]
 LINK = "mlflow.modelVersions"  # the logged model's page says "Registered" by this tag
 
 
-@patient
+@retry
 def prepared(name: str) -> None:
     """Make the registered model when there is none; ValueError when the name cannot be used."""
     from mlflow.exceptions import MlflowException
@@ -35,7 +35,7 @@ def prepared(name: str) -> None:
             ) from error
 
 
-@patient
+@retry
 def known(name: str) -> Known:
     """The versions there are by identity; of equal ones the newest.
 
@@ -48,7 +48,7 @@ def known(name: str) -> Known:
     return {modelcard.identity(version.tags): str(version.version) for version in ours}
 
 
-@patient
+@retry
 def _version(name: str, source: tuple[str, str], labels: dict[str, str], line: str) -> str:
     """The version of a source run: found, or made."""
     client, (run_id, model_id) = tracking.connect(), source
@@ -63,7 +63,7 @@ def _version(name: str, source: tuple[str, str], labels: dict[str, str], line: s
     return str(client.create_model_version(name, f"models:/{model_id}", run_id, **about).version)
 
 
-@patient
+@retry
 def _linked(name: str, version: str, model_id: str) -> None:
     """Tell the logged model of its version: a server does so itself, a data base does not."""
     client, link = tracking.connect(), {"name": name, "version": int(version)}
@@ -73,7 +73,7 @@ def _linked(name: str, version: str, model_id: str) -> None:
     client.set_logged_model_tags(model_id, {LINK: json.dumps([*links, link])})
 
 
-@patient
+@retry
 def _retagged(name: str, version: str, before: dict[str, str], labels: dict[str, str]) -> None:
     """Put new tags on a version; its accuracy on an earlier test split is kept under that digest.
 
@@ -90,7 +90,7 @@ def _retagged(name: str, version: str, before: dict[str, str], labels: dict[str,
             client.set_model_version_tag(name, version, key, value)
 
 
-@patient
+@retry
 def at(name: str, version: str) -> Any:
     """A version by its number."""
     return tracking.connect().get_model_version(name, version)

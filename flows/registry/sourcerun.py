@@ -18,7 +18,7 @@ from engine.core.digest import digest
 from flows.registry import modelcard
 from flows.running import settings
 from flows.tracking import tracking
-from flows.tracking.outage import patient
+from flows.tracking.outage import retry
 
 FINETUNED, PRETRAINED = "fine-tuning", "pretraining"
 MOST = 100  # params and tags in one call, MLflow's limit
@@ -29,7 +29,7 @@ def absent(error: Exception) -> bool:
     return getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
 
 
-@patient
+@retry
 def _writer(weights: str, experiment: str) -> str | None:
     """Id of the latest run that wrote a weight file with this digest."""
     order = {"max_results": 1, "order_by": ["attributes.start_time DESC"]}
@@ -49,7 +49,7 @@ def makers(record: dict[str, Any], labels: dict[str, str], experiment: str) -> d
     return {what: run for what, run in runs.items() if run}
 
 
-@patient
+@retry
 def held(model_id: str | None) -> bool:
     """Whether a logged model is there still."""
     from mlflow.exceptions import MlflowException
@@ -62,7 +62,7 @@ def held(model_id: str | None) -> bool:
         return False
 
 
-@patient
+@retry
 def active(run_id: str) -> bool:
     """Whether a run is there and not deleted: others take no metrics."""
     from mlflow.exceptions import MlflowException
@@ -80,7 +80,7 @@ def plain(record: dict[str, Any]) -> str:
     return record["model"].translate(dict.fromkeys(map(ord, "/:.%\"'"), "_"))
 
 
-@patient
+@retry
 def _logged_model(record: dict[str, Any], labels: dict[str, str], run: tracking.Run) -> Any:
     """The logged model of a source run, which has one: found, or made."""
     client = tracking.connect()
@@ -91,7 +91,7 @@ def _logged_model(record: dict[str, Any], labels: dict[str, str], run: tracking.
     return client.create_logged_model(run.experiment, plain(record), run.id, tags=labels, **about)
 
 
-@patient
+@retry
 def _filled(model: Any, record: dict[str, Any]) -> None:
     """Weights, record and schema of a logged model; one that has them is left as it is."""
     if str(model.status) == "READY":
@@ -104,7 +104,7 @@ def _filled(model: Any, record: dict[str, Any]) -> None:
     client.finalize_logged_model(model.model_id, "READY")
 
 
-@patient
+@retry
 def log_numbers(
     run_id: str, model_id: str, values: dict[str, float], data: tuple[str, str]
 ) -> None:
@@ -125,7 +125,7 @@ def log_numbers(
     client.log_batch(run_id, metrics=metrics, synchronous=True)
 
 
-@patient
+@retry
 def _described(run_id: str, params: dict[str, str], tags: dict[str, str]) -> None:
     from mlflow.entities import Param, RunTag
 

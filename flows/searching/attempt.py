@@ -22,7 +22,7 @@ from engine.training.recipe import Recipe
 from flows.running import settings
 from flows.running.orchestrate import task
 from flows.searching import deaths
-from flows.searching.storage import patiently
+from flows.searching.storage import retry
 from flows.searching.study import Ended, outcome
 from flows.tracking.tracking import Run
 from flows.training.learning import fit, hit_rate, images, lists, workers
@@ -101,8 +101,8 @@ class Watch:
 
     def __call__(self, epoch: int, module: nn.Module) -> None:
         self.curve[epoch] = measured(module, self.data)["error"]
-        patiently(self.trial.report)(self.curve[epoch], epoch)
-        if patiently(self.trial.should_prune)():
+        retry(self.trial.report)(self.curve[epoch], epoch)
+        if retry(self.trial.should_prune)():
             raise optuna.TrialPruned
 
 
@@ -174,7 +174,7 @@ def attempt(
     count at.
     """
     folder = settings.state("search", key, section["backbone"], section["epochs"], section["seed"])
-    began, note = time.monotonic(), patiently(trial.set_user_attr)
+    began, note = time.monotonic(), retry(trial.set_user_attr)
     note("at", max((int(file.stem) for file in folder.glob("*/*.safetensors")), default=-1))
     pruned = not isinstance(trial.study.pruner, optuna.pruners.NopPruner)
     watch = Watch(trial, section["data"]) if pruned else None

@@ -22,7 +22,7 @@ from engine.core.threads import threads as limited
 from engine.training.launching import said
 from flows.running.orchestrate import log
 from flows.searching import deaths
-from flows.searching.storage import patiently
+from flows.searching.storage import retry
 from flows.searching.study import blame
 from flows.searching.sweep import Search
 
@@ -132,9 +132,7 @@ class Crew:
 
 def took_part(search: Search, pid: int) -> bool:
     """Whether a process of this machine has had a network of the search."""
-    both = [
-        patiently(study.get_trials)(deepcopy=False) for study in (search.networks, search.finals)
-    ]
+    both = [retry(study.get_trials)(deepcopy=False) for study in (search.networks, search.finals)]
     return any(one.user_attrs.get("worker", {}).get("pid") == pid for one in itertools.chain(*both))
 
 

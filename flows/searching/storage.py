@@ -3,13 +3,10 @@ locked or away.
 """
 
 import contextlib
-import functools
 import logging
 import os
 import re
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from engine.core.environment import value
+from flows.running.retry import Outage, Retry
 
 log = logging.getLogger("tagdag")
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -63,51 +61,38 @@ def refused(error: BaseException) -> bool:
     return bool(REFUSED.search(told(error)))
 
 
-def patience() -> float:
-    """Seconds to wait for a storage that is locked or away: TAGDAG_STORAGE_PATIENCE, 120 by
-    default.
-    """
-    return value("TAGDAG_STORAGE_PATIENCE")
+def _failure(error: Exception) -> Exception:
+    """What is raised where a call is not made again: of a storage's error, cause and fix."""
+    if not isinstance(error, AWAY):
+        return error
+    if refused(error):
+        return ValueError(
+            f"the storage of the search does not let us in ({told(error)}): mend "
+            "TAGDAG_SEARCH_STORAGE, or without it the access to .tagdag/search; what was trained "
+            "is kept"
+        )
+    return ValueError(
+        f"the storage of the search is locked or away ({told(error)}): what was trained is kept; "
+        "see that the data base runs and is writable, then repeat the command"
+    )
 
 
-def patiently(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Repeat the call while the storage is locked or away.
-
-    ValueError with cause and fix when patience ends.
-
-    At once where it refuses: a wrong password, a base that does not exist, a file that is no data
-    base.
-    """
-
-    @functools.wraps(call)
-    def persistent(*args: Any, **kwargs: Any) -> Any:
-        began, pause = time.monotonic(), 0.2
-        while True:
-            try:
-                return call(*args, **kwargs)
-            except AWAY as error:
-                if refused(error):
-                    raise ValueError(
-                        f"the storage of the search does not let us in ({told(error)}): mend "
-                        "TAGDAG_SEARCH_STORAGE, or without it the access to .tagdag/search; what was trained is kept"
-                    ) from None
-                if time.monotonic() - began > patience():
-                    raise ValueError(
-                        f"the storage of the search is locked or away ({told(error)}): what was trained is kept; see "
-                        "that the data base runs and is writable, then repeat the command"
-                    ) from None
-                if pause == 0.2:
-                    log.warning(
-                        "the storage of the search is locked or away, waiting for it: %s",
-                        told(error),
-                    )
-                time.sleep(pause)
-                pause = min(5.0, 2 * pause)
-
-    return persistent
+def _passing(error: Exception) -> bool:
+    return isinstance(error, AWAY) and not refused(error)
 
 
-@patiently
+retry = Retry(
+    Outage("the storage of the search"),
+    "TAGDAG_STORAGE_PATIENCE",
+    _passing,
+    told,
+    failure=_failure,
+    first=0.2,
+    longest=5.0,
+)
+
+
+@retry
 def _connected(url: str) -> Storage:
     embedded = url.startswith("sqlite")
     arguments = (
@@ -184,7 +169,7 @@ def connected(file: Path) -> Storage:
         ) from None
 
 
-@patiently
+@retry
 def opened(
     storage: Storage, name: str, directions: int, sampler: Any = None, pruner: Any = None
 ) -> Study:

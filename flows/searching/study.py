@@ -26,7 +26,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from flows.searching import deaths
-from flows.searching.storage import AWAY, GRACE, patiently, told
+from flows.searching.storage import AWAY, GRACE, retry, told
 
 log = logging.getLogger("tagdag")
 
@@ -145,7 +145,7 @@ class Plan:
                 else:
                     raise
 
-    @patiently
+    @retry
     def _queue(self) -> list[FrozenTrial]:
         """Bury the dead, queue an attempt at every slot without a holder.
 
@@ -175,9 +175,9 @@ class Plan:
         return time.monotonic() - self.unnamed.setdefault(trial.number, time.monotonic()) > GRACE
 
     def _attempt(self, trial: Trial) -> list[float]:
-        note = patiently(trial.set_user_attr)
+        note = retry(trial.set_user_attr)
         note("worker", _me())
-        trials = patiently(self.study.get_trials)(deepcopy=False)
+        trials = retry(self.study.get_trials)(deepcopy=False)
         slot = trial.user_attrs.get("slot")
         if slot is None or holders(trials)[slot].number != trial.number:
             note("stopped", True)
@@ -199,7 +199,7 @@ class Plan:
         """Ended where the last workers all died of this slot, at the same step, by a fault of
         their own.
         """
-        blamed = patiently(lambda: self.study.user_attrs)()
+        blamed = retry(lambda: self.study.user_attrs)()
         cut = (one for one in trials if one.user_attrs.get("slot") == slot and _cut_short(one))
         died = [one for one in cut if _grave(one.number) in blamed][-LOST:]
         if len(died) == LOST and len({one.user_attrs["at"] for one in died}) == 1:
@@ -228,13 +228,13 @@ def blame(study: Study, pid: int, reason: str) -> None:
     """
     mine = [
         one
-        for one in patiently(study.get_trials)(deepcopy=False)
+        for one in retry(study.get_trials)(deepcopy=False)
         if (worker := one.user_attrs.get("worker"))
         and (worker["host"], worker["pid"]) == (host(), pid)
     ]
     # only its last one, of a process whose id was that of an earlier one too
     if mine and (mine[-1].state == TrialState.RUNNING or _cut_short(mine[-1])):
-        patiently(study.set_user_attr)(_grave(mine[-1].number), reason)
+        retry(study.set_user_attr)(_grave(mine[-1].number), reason)
 
 
 def _bury(study: Study, trial: FrozenTrial) -> None:

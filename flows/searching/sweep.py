@@ -17,7 +17,7 @@ from flows.running.code import code
 from flows.running.orchestrate import task
 from flows.searching.attempt import attempt, log_row, ranked, row_of
 from flows.searching.samplers import PRUNERS, made, sampler, warmed
-from flows.searching.storage import connected, opened, patiently
+from flows.searching.storage import connected, opened, retry
 from flows.searching.study import Plan, StepBack, holders, outcome
 from flows.tracking.tracking import Run
 from flows.training.learning import CORPUS, rows
@@ -98,7 +98,7 @@ class Search:
         storage = connected(settings.STATE / "search" / f"{key}.db")
         networks = opened(storage, f"search {key}", len(section["objectives"]), draws, pruner)
         if run:
-            patiently(networks.set_user_attr)("run", vars(run))
+            retry(networks.set_user_attr)("run", vars(run))
             warmed(networks, section["warm_start"], space, section["objectives"])
         elif "run" not in networks.user_attrs:
             raise ValueError(
@@ -147,7 +147,7 @@ class Search:
     def recorded(self) -> None:
         """Log what was trained in another run of the stage as children of this one too."""
         for study in (self.networks, self.finals):
-            for slot, trial in holders(patiently(study.get_trials)(deepcopy=False)).items():
+            for slot, trial in holders(retry(study.get_trials)(deepcopy=False)).items():
                 if trial.user_attrs.get("run", self.run.id) != self.run.id and outcome(trial):
                     with self.run.child(
                         f"trial {slot}" if study is self.networks else slot
@@ -157,7 +157,7 @@ class Search:
 
     def rows(self) -> list[dict[str, Any]]:
         """What became of each network, in the order of the slots."""
-        held = holders(patiently(self.networks.get_trials)(deepcopy=False))
+        held = holders(retry(self.networks.get_trials)(deepcopy=False))
         return [
             {"trial": slot} | row_of(held[slot]) for slot in sorted(held) if outcome(held[slot])
         ]
@@ -185,7 +185,7 @@ class Search:
         """What became of the reference, then of the networks trained again, with their trial and
         seed.
         """
-        held = holders(patiently(self.finals.get_trials)(deepcopy=False))
+        held = holders(retry(self.finals.get_trials)(deepcopy=False))
         found = []
         for name, job in self.jobs().items():
             about = {
@@ -245,11 +245,9 @@ def sweep(search: Search, show: Progress, tend: Callable[[], None] = lambda: Non
 
     def network(trial: Trial, slot: int) -> list[float]:
         part, name = section | {"backbone": space.sample(trial)}, f"trial {slot}"
-        others = holders(patiently(trial.study.get_trials)(deepcopy=False)).values()
+        others = holders(retry(trial.study.get_trials)(deepcopy=False)).values()
         if any(one.number < trial.number and one.params == trial.params for one in others):
-            patiently(trial.set_user_attr)(
-                "duplicate", True
-            )  # two workers were suggested it at once
+            retry(trial.set_user_attr)("duplicate", True)  # two workers were suggested it at once
             raise StepBack
         row = attempt(trial, search.key, name, part, space, search.run, tally.of(name))
         return [row[objective] for objective in section["objectives"]]
@@ -265,7 +263,7 @@ def sweep(search: Search, show: Progress, tend: Callable[[], None] = lambda: Non
         them.
         """
         tally.look()
-        taken = "reference" in holders(patiently(search.finals.get_trials)(deepcopy=False))
+        taken = "reference" in holders(retry(search.finals.get_trials)(deepcopy=False))
         if not taken and ranked(search.rows()):
             Plan(search.finals, lambda trials: ["reference"], final).work(tally.look)
 

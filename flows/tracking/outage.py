@@ -1,55 +1,15 @@
-"""MLflow away, locked or overloaded: what is waited out, how long, and what waiting does not
-mend.
-"""
+"""MLflow away, locked or overloaded: which of its errors waiting mends, and which it does not."""
 
-import functools
-import time
-from collections.abc import Callable
-from typing import Any
-
-from engine.core.environment import value
 from flows.running import sqlite
-from flows.running.orchestrate import log
+from flows.running.retry import Outage, Retry
 
 # of SQLite's errors, which MLflow all takes for an outage, those that waiting does not mend
 LASTING = ("readonly database", "no such table", "no such column", "out-of-date database schema")
 REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
-LONGEST = 10.0  # seconds from one try to the next
-WAITING = "waiting {:.0f} s at most for it (TAGDAG_MLFLOW_PATIENCE)"
-
-
-def patience() -> float:
-    """Seconds that the beginning and the end of a run wait for MLflow while it is away."""
-    return value("TAGDAG_MLFLOW_PATIENCE")
 
 
 class Away(ValueError):
     """MLflow cannot be reached, which may pass; says how to help it."""
-
-
-class Outage:
-    """Whether MLflow is away; told once when it goes and once when it is back."""
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-
-    def begins(self, error: Exception, meanwhile: str) -> None:
-        """A call failed; `meanwhile` says what becomes of it."""
-        if self._since is None:
-            self._since = time.monotonic()
-            cause = str(error).partition("\n")[0][:300]
-            log.warning("MLflow takes nothing at present (%s): %s", cause, meanwhile)
-
-    def ends(self) -> None:
-        """Calls succeed."""
-        if self._since is not None:
-            log.warning(
-                "MLflow takes everything again after %.0f s", time.monotonic() - self._since
-            )
-            self._since = None
-
-
-outage = Outage()
 
 
 def away(error: Exception) -> bool:
@@ -77,27 +37,18 @@ def refusal(error: Exception) -> bool:
     return final and not any(words in str(error) for words in sqlite.DAMAGED)
 
 
-def patient(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark a function that is called again, while MLflow is away and there is `patience()`: it
-    must bear repeating.
-    """
+def cause_of(error: Exception) -> str:
+    """The first line of an error, short."""
+    return str(error).partition("\n")[0][:300]
 
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        until, pause = time.monotonic() + patience(), 1.0
-        while True:
-            try:
-                result = function(*args, **kwargs)
-            except Exception as error:
-                if not away(error) or time.monotonic() + pause > until:
-                    if damaged := sqlite.damage(error, "MLflow's data base"):
-                        raise ValueError(damaged) from error
-                    raise
-                outage.begins(error, WAITING.format(patience()))
-            else:
-                outage.ends()
-                return result
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST)
 
-    return call
+def _failure(error: Exception) -> Exception:
+    """The error itself, or what is to be done where it tells of a damaged file."""
+    damaged = sqlite.damage(error, "MLflow's data base")
+    return ValueError(damaged) if damaged else error
+
+
+outage = Outage("MLflow")
+retry = Retry(
+    outage, "TAGDAG_MLFLOW_PATIENCE", away, cause_of, failure=_failure, first=1.0, longest=10.0
+)

@@ -13,7 +13,7 @@ from typing import Any
 from flows.running import settings
 from flows.running.orchestrate import log
 from flows.tracking.address import home
-from flows.tracking.outage import patience, patient
+from flows.tracking.outage import retry
 from flows.tracking.refusals import allowed, flat, quotable
 from flows.tracking.sending import BRIEFLY, Sender
 from flows.tracking.spool import Value
@@ -29,7 +29,7 @@ def found(experiment: str, tags: dict[str, str]) -> list[Any]:
     return list(connect().search_runs([experiment], where, order_by=["attributes.start_time DESC"]))
 
 
-@patient
+@retry
 def run_of(experiment: str, key: dict[str, str], tags: dict[str, str], name: str) -> str:
     """Id of the latest run with the tags `key`, taken up again, whatever its end, or made."""
     if not (runs := found(experiment, key)):
@@ -83,7 +83,7 @@ class Run:
         """The run of the whole pipeline; None for a run that belongs to none."""
         return Run(self.above, self.experiment, self.origin) if self.above else None
 
-    @patient
+    @retry
     def params(self, section: dict[str, Any]) -> None:
         """Log a section, nested names dotted.
 
@@ -113,13 +113,13 @@ class Run:
         )
 
     def flush(self, seconds: float | None = None) -> bool:
-        """Wait until MLflow has taken all metrics, `patience()` or these seconds at most.
+        """Wait until MLflow has taken all metrics, TAGDAG_MLFLOW_PATIENCE or these seconds at most.
 
         Says whether it has.
         """
-        return sender().flush(self.id, patience() if seconds is None else seconds)
+        return sender().flush(self.id, retry.seconds if seconds is None else seconds)
 
-    @patient
+    @retry
     def files(self, *paths: Path) -> None:
         """Log files and folders as artifacts."""
         for path in paths:
@@ -127,7 +127,7 @@ class Run:
                 self.id, str(path), *([path.name] if path.is_dir() else [])
             )
 
-    @patient
+    @retry
     def dataset(
         self, name: str, digest: str, source: str, profile: dict[str, Any], context: str
     ) -> None:
@@ -147,7 +147,7 @@ class Run:
             self.id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])]
         )
 
-    @patient
+    @retry
     def tags(self, **values: str) -> None:
         """Tag the run."""
         for name, value in values.items():
@@ -160,7 +160,7 @@ class Run:
         return opened(self, name, self.above, {})
 
 
-@patient
+@retry
 def set_status(run_id: str, status: str) -> None:
     connect().update_run(run_id, status=status)
 
@@ -184,7 +184,7 @@ def _status(run_id: str, name: str) -> Iterator[None]:
 def end(run_id: str, name: str, status: str) -> None:
     terminate = connect().set_terminated
     try:
-        (patient(terminate) if status == "FINISHED" else terminate)(run_id, status)
+        (retry(terminate) if status == "FINISHED" else terminate)(run_id, status)
     except Exception as error:
         log.warning("MLflow did not take the end of %s: %s", name, str(error)[:200])
 
@@ -193,7 +193,7 @@ def drained(run: Run) -> None:
     """ValueError unless MLflow has taken all metrics of a run."""
     if not run.flush():
         raise ValueError(
-            f"MLflow took no more metrics for {patience():.0f} s, what is left is kept in {sender().folder}: "
+            f"MLflow took no more metrics for {retry.seconds:.0f} s, what is left is kept in {sender().folder}: "
             "start its server again, repeat the command, and it goes on"
         )
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from flows.running.orchestrate import log
+from flows.running.retry import backoff
 from flows.tracking import refusals
-from flows.tracking.outage import outage, refusal
+from flows.tracking.outage import cause_of, outage, refusal
 from flows.tracking.spool import Spool, Value
 
 BRIEFLY = 5.0  # where a run ends by an error or a signal, which must not wait for MLflow
@@ -92,16 +93,17 @@ class Sender:
                 log.warning("metrics are kept in memory only, a kill would lose them: %s", error)
 
     def _sending(self) -> None:
-        pause = PERIOD
+        pauses = backoff(PERIOD, LONGEST)
         while True:
-            self._hurry.wait(pause)
+            self._hurry.wait(next(pauses))
             self._hurry.clear()
-            errors = [error for run in list(self._spools) if (error := self._sent(run))]
-            pause = min(2 * pause, LONGEST) if errors else PERIOD
+            answers = [self._sent(run) for run in list(self._spools)]
+            errors = [error for error in answers if error is not None]
             if errors:
-                outage.begins(errors[0], LATER)
+                outage.begins(cause_of(errors[0]), LATER)
             else:
                 outage.ends()
+                pauses = backoff(PERIOD, LONGEST)
 
     def _sent(self, run: str) -> Exception | None:
         """Send what there is of a run.

@@ -13,7 +13,7 @@ from flows.running import sqlite
 from flows.running.orchestrate import log
 from flows.tracking import missing, moved
 from flows.tracking.address import HELP, embedded, label, shown, take_credentials, uri
-from flows.tracking.outage import Away, patient
+from flows.tracking.outage import Away, retry
 
 EXPERIMENT = "tagdag"
 ANSWER = 5  # seconds to wait for the first answer of a server or a data base
@@ -131,7 +131,7 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-@patient
+@retry
 def reach() -> None:
     """ValueError, with cause and fix, unless MLflow can be reached; what may pass is waited out."""
     take_credentials()
@@ -171,7 +171,7 @@ def _create(client: Any, place: str | None) -> None:
             raise
 
 
-@patient
+@retry
 def _experiment(client: Any) -> Any:
     """The project's experiment, made if there is none."""
     found = client.get_experiment_by_name(EXPERIMENT)
@@ -198,7 +198,7 @@ def connect() -> Any:
     quiet()
     mlflow.set_tracking_uri(uri())
     with _explained():
-        client = patient(mlflow.MlflowClient)()
+        client = retry(mlflow.MlflowClient)()
         found = _experiment(client)
         mlflow.set_experiment(EXPERIMENT)
     missing.note(label(), found.creation_time, found.experiment_id)

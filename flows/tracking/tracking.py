@@ -18,7 +18,7 @@ from flows.running import settings
 from flows.running.orchestrate import link, slug
 from flows.tracking.address import page
 from flows.tracking.origin import data_version, origin, title
-from flows.tracking.outage import patient
+from flows.tracking.outage import retry
 from flows.tracking.run import Run, drained, end, found, logged, opened, run_of, sender, set_status
 from flows.tracking.store import EXPERIMENT, connect
 
@@ -46,7 +46,7 @@ def pipeline_run(experiment: str, tags: dict[str, str]) -> "Run":
     return run
 
 
-@patient
+@retry
 def _outcome(pipeline: Run) -> str:
     """The status of a pipeline run by the last run of each stage: one that failed is not
     forgotten.
@@ -92,7 +92,7 @@ def stage_run(stage: str, section: dict[str, Any]) -> Iterator[Run]:
         yield run
 
 
-@patient
+@retry
 def _created(experiment: str, tags: dict[str, str], name: str) -> str:
     return connect().create_run(experiment, tags=tags, run_name=name).info.run_id
 
