@@ -26,8 +26,8 @@ from benchmarks.packs import CIFAR, PHOTOS, members
 from corpus.duplicates.hamming import RADIUS, near
 from corpus.duplicates.overlap import LIKE, SAME, verify
 from corpus.duplicates.search import NEIGHBOURS, exact, knn, neighbour_pairs
+from corpus.media.decoding import decode
 from corpus.media.fingerprint import fingerprint, mirrored
-from corpus.media.images import decode
 from engine.core.network import network
 from engine.measure.profile import device_name
 from engine.training.loop import initialise, train

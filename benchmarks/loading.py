@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from benchmarks.jpegs import PACKS, sized, written
-from corpus.media.images import decode
+from corpus.media.decoding import decode
 from corpus.reading.sampler import Sampler
 from corpus.reading.shards import Shards
 from engine.core.samples import Rows

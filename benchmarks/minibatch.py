@@ -29,7 +29,7 @@ from torch import Tensor
 from benchmarks.minibatch_report import write
 from benchmarks.packs import CIFAR, FOLDER, check, photographs
 from benchmarks.study import Run, pursue
-from corpus.media.images import decode
+from corpus.media.decoding import decode
 from engine.core.build import options
 from engine.core.digest import digest
 from engine.core.network import network

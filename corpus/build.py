@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 from corpus.checksums import write_checksums
 from corpus.duplicates.dedupe import POLICIES, Dropped, duplicated
 from corpus.hashtags.canonical import RULES, read_canon
-from corpus.reading.index import IndexWriter
 from corpus.report.account import account
 from corpus.report.findings import Findings
 from corpus.report.funnel import Masks
@@ -26,6 +25,7 @@ from corpus.report.page import write_report
 from corpus.report.plots import write_plots
 from corpus.sources.rows import Progress, number_of
 from corpus.splits import TEST_SHARE, VAL_SHARE
+from corpus.store.indexing import IndexWriter
 from corpus.store.posts import json_line
 from corpus.store.read import read_table, shards_of
 from corpus.store.squares import Store, forget, link, opened

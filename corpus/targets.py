@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus.checksums import write_checksums
-from corpus.reading.index import IndexWriter
 from corpus.splits import Part, completed, made
 from corpus.store.classes import Classes, count, named, told
+from corpus.store.indexing import IndexWriter
 from corpus.store.read import read_table
 from corpus.store.squares import Squares, Store, link
 from corpus.store.write import replacing

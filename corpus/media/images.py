@@ -194,11 +194,6 @@ def _reason(data: bytes, error: Exception) -> tuple[str, str]:
     return "unsupported pixels" if "conversion from" in text else "damaged", detail
 
 
-def open_image(data: bytes, least: int = 0) -> Image.Image:
-    """The image of `checked` as Pillow's. Raises BadImage."""
-    return Image.fromarray(checked(data, least).pixels)
-
-
 def square(data: bytes, size: int, quality: int = 92) -> bytes:
     """The centre square scaled to size x size as JPEG.
 
@@ -224,11 +219,3 @@ def squared(pixels: np.ndarray, size: int, quality: int = 92) -> bytes:
         out, "JPEG", quality=quality, subsampling=0
     )  # half the colour resolution would show at 32 px
     return out.getvalue()
-
-
-def decode(data: bytes, out: np.ndarray | None = None) -> np.ndarray:
-    """uint8 pixels (h, w, 3) of a trusted RGB JPEG as stored, into `out` if given.
-
-    ValueError for damaged bytes.
-    """
-    return decode_jpeg(data, buffer=out)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from corpus.media.images import decode
+from corpus.media.decoding import decode
 from corpus.reading.index import INDEX, REPAIR, Ids, Targets, read_index
 
 MAPS = 512  # shards mapped at a time: each holds a file open, and 1024 is a common limit

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpus.checksums import write_checksums
-from corpus.reading.index import IndexWriter
+from corpus.store.indexing import IndexWriter
 from corpus.store.write import add_member, replacing
 
 

@@ -12,8 +12,8 @@ from corpus.duplicates import hamming
 from corpus.duplicates.hamming import near
 from corpus.duplicates.overlap import LIKE, SAME, verify
 from corpus.duplicates.search import exact, groups, knn, lower_bound, neighbour_pairs
+from corpus.media.decoding import decode
 from corpus.media.fingerprint import fingerprint, mirrored
-from corpus.media.images import decode
 from tests.corpus.media.test_fingerprint import CHANGES, resized, scene
 
 

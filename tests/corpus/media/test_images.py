@@ -14,7 +14,8 @@ import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
 from corpus.media import images
-from corpus.media.images import BadImage, checked, decode, open_image, square, squared
+from corpus.media.decoding import decode
+from corpus.media.images import BadImage, checked, square, squared
 
 
 def photo(size=(61, 45), mode="RGB") -> Image.Image:
@@ -128,7 +129,7 @@ BAD = {
 
 @pytest.mark.parametrize(("data", "kind", "detail"), BAD.values(), ids=BAD)
 def test_bad_images_are_refused_by_kind_and_reason(data, kind, detail):
-    for read in (checked, open_image, lambda data: checked(data, 8), lambda data: square(data, 16)):
+    for read in (checked, lambda data: checked(data, 8), lambda data: square(data, 16)):
         with pytest.raises(BadImage) as error:
             read(data)
         assert error.value.kind == kind and str(error.value).startswith(f"{kind}: ")
@@ -272,7 +273,7 @@ def test_pixels_are_pillows(data):
     assert np.array_equal(picture.pixels, expected) and picture.pixels.dtype == np.uint8
     assert (picture.height, picture.width) == expected.shape[:2]
     assert picture.format == Image.open(BytesIO(data)).format
-    assert np.array_equal(np.asarray(open_image(data)), expected)
+    assert np.array_equal(checked(data).pixels, expected)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from corpus.media.images import decode
+from corpus.media.decoding import decode
 from corpus.reading.index import INDEX
 from corpus.reading.shards import Shards
 from tests.support.shards import write_shards
