@@ -30,12 +30,12 @@ from benchmarks.minibatch_report import write
 from benchmarks.packs import CIFAR, FOLDER, check, photographs
 from benchmarks.study import Run, pursue
 from corpus.media.decoding import decode
+from corpus.progress import Progress
 from engine.core.build import options
 from engine.core.digest import digest
 from engine.core.network import network
 from engine.training.accuracy import accuracy
 from engine.training.loop import initialise, train
-from engine.training.meter import Progress
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
 from flows.cli.command import user_errors

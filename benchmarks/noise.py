@@ -26,6 +26,7 @@ from benchmarks.noise_report import write
 from benchmarks.packs import FOLDER, check
 from benchmarks.study import Run, pursue
 from corpus.build import build
+from corpus.progress import Progress
 from corpus.reading.resampling import epoch_list
 from corpus.reading.sampler import seeded
 from engine.core.build import options
@@ -34,7 +35,6 @@ from engine.core.network import network, parts, save
 from engine.core.samples import Rows, few_per_class, once, opened
 from engine.training.accuracy import accuracy
 from engine.training.loop import initialise, train
-from engine.training.meter import Progress
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
 from engine.transfer.finetuning import trained

@@ -20,11 +20,12 @@ from statistics import median
 
 import torch
 
+from corpus.progress import Progress
 from corpus.reading.sampler import seeded
 from engine.core.network import network
 from engine.measure.profile import device_name
 from engine.training.loop import initialise, train
-from engine.training.meter import Progress, Report
+from engine.training.meter import Report
 from engine.training.optimizers import optimizer
 from engine.training.plan import Training
 from engine.training.recipe import Recipe

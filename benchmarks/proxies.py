@@ -29,13 +29,13 @@ from scipy.stats import spearmanr
 from benchmarks.minibatch import Pictures, pictures
 from benchmarks.packs import CIFAR, FOLDER, check
 from benchmarks.study import Run, preamble, pursue
+from corpus.progress import Progress
 from engine.core.build import build
 from engine.core.digest import digest
 from engine.core.network import network
 from engine.measure.twosample import rank_correlations
 from engine.training.accuracy import accuracy
 from engine.training.loop import initialise, train
-from engine.training.meter import Progress
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
 from flows.cli.command import user_errors

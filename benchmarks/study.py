@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
+from corpus.progress import Progress
 from corpus.store.write import locked
 from engine.core.device import device
 from engine.measure.profile import device_name
 from engine.measure.statistics import over_seeds
-from engine.training.meter import Progress
 from flows.running.orchestrate import progress
 
 Run = dict[str, Any]  # its settings, and what came of them

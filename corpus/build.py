@@ -18,12 +18,13 @@ import pyarrow.parquet as pq
 from corpus.checksums import write_checksums
 from corpus.duplicates.dedupe import POLICIES, Dropped, duplicated
 from corpus.hashtags.canonical import RULES, read_canon
+from corpus.progress import Progress
 from corpus.report.account import account
 from corpus.report.findings import Findings
 from corpus.report.funnel import Masks
 from corpus.report.page import write_report
 from corpus.report.plots import write_plots
-from corpus.sources.rows import Progress, number_of
+from corpus.sources.rows import number_of
 from corpus.splits import TEST_SHARE, VAL_SHARE
 from corpus.store.indexing import IndexWriter
 from corpus.store.posts import json_line

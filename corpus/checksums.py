@@ -9,13 +9,14 @@ Bits that decay on a disk change none of the four: `damaged(..., again=True)` fi
 import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from corpus.progress import Progress
+
 CHECKSUMS = "sha256.json"  # beside the files of a folder: their names and SHA-256s
-Progress = Callable[[int, int | None, str], None]
 SAVED = 1 << 30  # bytes hashed after which the memory is written, so that a kill costs seconds
 
 

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from corpus.progress import Progress
 from corpus.sources.downloads import download
 from corpus.sources.folders import below
 from corpus.sources.patterns import expanded, fixed_part, is_pattern, local, matching, name_within
-from corpus.sources.rows import Progress, Refused, Row, refused
+from corpus.sources.rows import Refused, Row, refused
 from corpus.sources.splits import split_within
 from corpus.sources.spooled import key_of
 from corpus.sources.tars import ENDINGS, is_archive, shard_rows

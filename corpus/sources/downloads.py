@@ -18,8 +18,8 @@ from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from corpus.progress import Progress
 from corpus.sources import s3
-from corpus.sources.rows import Progress
 
 PART = 16 << 20
 THREADS = 4

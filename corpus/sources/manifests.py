@@ -16,6 +16,7 @@ from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
+from corpus.progress import Progress
 from corpus.sources import s3
 from corpus.sources.cells import text
 from corpus.sources.downloads import download
@@ -26,7 +27,6 @@ from corpus.sources.places import Bucket, Folder, images_of
 from corpus.sources.rows import (
     CAPTIONS,
     MAX_BYTES,
-    Progress,
     Refused,
     Row,
     checked,

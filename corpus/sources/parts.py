@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from corpus.progress import Progress
 from corpus.sources import s3
 from corpus.sources.folders import below
 from corpus.sources.manifests import Table, is_manifest, table_rows
 from corpus.sources.patterns import VARIES, expanded, fixed_part, local, matching, name_within
 from corpus.sources.places import images_of
-from corpus.sources.rows import Progress, Row, refused
+from corpus.sources.rows import Row, refused
 from corpus.sources.splits import split_within
 from corpus.sources.spooled import NoRoom
 

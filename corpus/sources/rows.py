@@ -15,7 +15,6 @@ MAX_BYTES = 200 << 20  # of one image
 LONGEST = 1000  # letters of a name that is told; more are no name
 UNUSABLE = re.compile("[\0\ud800-\udfff]")  # what neither a file name nor Parquet can hold
 CAPTIONS = ("caption", "text")
-Progress = Callable[[int, int | None, str], None]
 A, B = TypeVar("A"), TypeVar("B")
 
 

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from corpus.progress import Progress
 from corpus.sources import s3
-from corpus.sources.rows import MAX_BYTES, Progress, Refused, Row, prefetch
+from corpus.sources.rows import MAX_BYTES, Refused, Row, prefetch
 
-__all__ = ["Progress", "Refused", "Row", "fetch", "prefetch", "rows"]
+__all__ = ["Refused", "Row", "fetch", "prefetch", "rows"]
 
 IN_TAR = re.compile(r"tar:(\d+)\+(\d+):(.+)", re.DOTALL)
 LINKED = "copy it into the folder, or have --images name a folder that holds both"

@@ -5,7 +5,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from corpus.sources.rows import Progress, Row
+from corpus.progress import Progress
+from corpus.sources.rows import Row
 from corpus.splits import notes
 from corpus.store.classes import Classes, named, told
 from corpus.store.compare import Compared

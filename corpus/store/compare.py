@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from corpus.media.images import BadImage, checked
-from corpus.sources.rows import Progress, Refused, prefetch
+from corpus.progress import Progress
+from corpus.sources.rows import Refused, prefetch
 from corpus.sources.source import IN_TAR, fetch
 from corpus.store.plan import Known, Plan, Planned, Refusals, hashed
 from corpus.store.posts import Record

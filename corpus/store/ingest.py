@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from corpus.media.images import BadImage, checked
-from corpus.sources.rows import Progress, Refused, Row, prefetch
+from corpus.progress import Progress
+from corpus.sources.rows import Refused, Row, prefetch
 from corpus.sources.source import fetch
 from corpus.store import write
 from corpus.store.account import Import, Unusable, account, looked_at, noted, nothing, told_of

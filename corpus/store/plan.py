@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from corpus.sources.rows import Progress, Refused, Row
+from corpus.progress import Progress
+from corpus.sources.rows import Refused, Row
 from corpus.store.classes import spelled
 from corpus.store.posts import Record, faults, json_line
 

@@ -8,7 +8,8 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from corpus.sources.rows import Progress, prefetch
+from corpus.progress import Progress
+from corpus.sources.rows import prefetch
 from corpus.store.plan import Plan, Planned, Refusals
 from corpus.store.posts import Record
 from corpus.store.read import Shard, read_shard

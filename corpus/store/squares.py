@@ -24,7 +24,8 @@ from corpus.checksums import damaged, listed, write_checksums
 from corpus.media.decoding import decode
 from corpus.media.fingerprint import fingerprint
 from corpus.media.images import BadImage, checked, squared
-from corpus.sources.rows import Progress, prefetch
+from corpus.progress import Progress
+from corpus.sources.rows import prefetch
 from corpus.store.read import Shard, read_images, read_table, shards_of
 from corpus.store.write import add_member, swap
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from corpus.media.images import BadImage, square
-from corpus.sources.rows import Progress, Row, prefetch
+from corpus.progress import Progress
+from corpus.sources.rows import Row, prefetch
 from corpus.store.account import Import, Unusable, account, looked_at, noted, nothing, told_of
 from corpus.store.classes import Classes, classes_of
 from corpus.store.compare import Compared, compare, described, known

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpus.hashtags.normal import checked
-from corpus.sources.rows import Progress
+from corpus.progress import Progress
 from corpus.tags.interning import HashIndex, Interner, hash64, hash_known
 
 T = TypeVar("T")

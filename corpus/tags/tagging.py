@@ -15,7 +15,7 @@ import pyarrow as pa
 from corpus.hashtags.canonical import Canon
 from corpus.hashtags.normal import normalise
 from corpus.hashtags.wordnet import WordNet
-from corpus.sources.rows import Progress
+from corpus.progress import Progress
 from corpus.store.read import read_table, shards_of
 from corpus.tags.counts import count_names
 from corpus.tags.names import Names

@@ -14,7 +14,6 @@ from engine.training.reading import Reader
 
 log = logging.getLogger("tagdag")
 Report = Callable[[dict[str, float], int], None]
-Progress = Callable[[int, int, str], None]
 AGREED = 5  # seconds
 STARVED = 10  # percent of the time that training may wait for images
 

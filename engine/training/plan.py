@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from corpus.progress import Progress, unseen
 from corpus.reading.sampler import Lists, Sampler, seeded
 from engine.training.distributed import Team
-from engine.training.meter import Progress, Report
+from engine.training.meter import Report
 from engine.training.reading import Reader, Samples, Step
 from engine.training.recipe import Recipe, learning_rate
 from models.blocks.augment.draws import Draws
@@ -33,7 +34,7 @@ class Training:
     seed: int = 0
     state: Path | None = None
     report: Report = lambda values, iteration: None
-    progress: Progress = lambda done, total, text: None
+    progress: Progress = unseen
     per_report: int = 50
     watch: Callable[[int, nn.Module], None] | None = None
     keep: int = 2

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from corpus.progress import Progress, unseen
 from engine.core import checkpoint
 from engine.core.build import options
 from engine.core.device import device
@@ -22,7 +23,7 @@ from engine.training.accuracy import accuracy
 from engine.training.distributed import team
 from engine.training.launching import launch, split
 from engine.training.loop import initialise, train
-from engine.training.meter import Diverged, Progress, Report
+from engine.training.meter import Diverged, Report
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
 from engine.transfer.frozen import features
@@ -34,10 +35,6 @@ from models.blocks.ranges import Least
 
 def unheard(values: dict[str, float], iteration: int) -> None:
     """A report that nobody reads; unlike a lambda it can be handed to other processes."""
-
-
-def unseen(done: int, total: int, text: str) -> None:
-    """A progress that nobody watches."""
 
 
 def sections(

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from corpus.duplicates.overlap import SAME, verify
 from corpus.duplicates.search import NEIGHBOURS, knn, neighbour_pairs
+from corpus.progress import Progress
 from corpus.reading.shards import Shards
 from engine.core.device import device
 from engine.core.numerics import numerics
-from engine.training.meter import Progress
 from engine.twins.features import features
 
 BATCH = 256

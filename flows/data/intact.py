@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from corpus.names import checked_name, checked_set
+from corpus.progress import Progress
 from engine.core.digest import digest
 from flows.data import pointer
 from flows.running import settings
-from flows.running.orchestrate import Show
 
 DATA, MEMORY, NOTE = pointer.DATA, settings.STATE / "sha256.json", settings.STATE / "data.json"
 CURE = "`dvc checkout data.dvc` brings the files back, `dvc pull` where the cache lacks them; or import them again"
@@ -22,7 +22,7 @@ CURE_SQUARES = "the square images are made again by `dvc repro --force corpus`"
 CURE_SHARDS = "`dvc checkout` brings them back, or `dvc repro --force corpus` builds them again"
 
 
-def data(show: Show | None = None) -> None:
+def data(show: Progress | None = None) -> None:
     """ValueError that names the files of data/ that are not what their stores say, with the cure.
 
     What was found sound is noted with the text of data.dvc, and not looked at again while neither
@@ -34,7 +34,7 @@ def data(show: Show | None = None) -> None:
     note(tree=tree, pointer=pointer.text())
 
 
-def data_there(show: Show | None = None) -> None:
+def data_there(show: Progress | None = None) -> None:
     """As `data`, of those files alone that are there: after a pull that was cut others may come
     yet.
     """
@@ -42,7 +42,7 @@ def data_there(show: Show | None = None) -> None:
         _compared((pair for pair in stores(lacking=True) if pair[0].exists()), show)
 
 
-def _compared(pairs: Iterable[tuple[Path, str]], show: Show | None) -> None:
+def _compared(pairs: Iterable[tuple[Path, str]], show: Progress | None) -> None:
     from corpus.checksums import damaged
 
     if bad := damaged(pairs, MEMORY, show):
@@ -83,7 +83,7 @@ def named_set(name: str) -> Path:
     return settings.OUT / "corpus" / checked_set(name, "data")
 
 
-def verify(show: Show) -> int:
+def verify(show: Progress) -> int:
     """Hashes every file of data/, of the training shards and of the square images.
 
     Returns their number.

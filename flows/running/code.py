@@ -25,7 +25,7 @@ ROOMS = ("flows", "engine", "models", "metrics", "corpus")
 # around these modules, and around all below these packages.
 ASIDE = frozenset(
     {
-        *("corpus.names", "engine.core.environment", "engine.core.waiting"),
+        *("corpus.names", "corpus.progress", "engine.core.environment", "engine.core.waiting"),
         *("flows.cli", "flows.data", "flows.pipeline", "flows.running", "flows.tracking"),
         "flows.training.beside",
         # of a champion, by code that evaluate, whose outputs register needs, runs again for

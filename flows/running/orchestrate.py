@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from corpus.progress import Progress
 from flows.running.prefectauth import authenticate
-from flows.running.showing import Show, artifact, bar, every, lines, slug
+from flows.running.showing import artifact, bar, every, lines, slug
 
-__all__ = ["Show", "flow", "link", "log", "orchestrated", "progress", "slug", "task"]
+__all__ = ["flow", "link", "log", "orchestrated", "progress", "slug", "task"]
 log = logging.getLogger("tagdag")
 
 
@@ -121,7 +122,7 @@ class _Steps:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Show]:
+def progress(title: str) -> Iterator[Progress]:
     """Yield `show(done, total, text="")`: a bar with ETA on a terminal, else lines; and in Prefect.
 
     The workers of a distributed training are in no flow run, and have no artifact.

@@ -6,15 +6,15 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
 
 from corpus.names import printable
+from corpus.progress import Progress
 
 log = logging.getLogger("tagdag")
 
-Show = Callable[[int, int | None, str], None]
 LAST = 15  # seconds that the end of some work waits for Prefect to take its last state
 
 
@@ -23,7 +23,7 @@ def slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def every(seconds: float, tell: Show) -> Show:
+def every(seconds: float, tell: Progress) -> Progress:
     """`tell` at most so often, at the first call and at the last; others look at the clock."""
     due = 0.0
 
@@ -38,23 +38,21 @@ def every(seconds: float, tell: Show) -> Show:
 
 
 @contextmanager
-def bar(title: str) -> Iterator[Show]:
+def bar(title: str) -> Iterator[Progress]:
     """A bar on standard error, with the time that is left."""
+    from rich import progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    times = (TimeElapsedColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
+    )
     # twice a second: drawing takes half a millisecond, in a thread that shares the interpreter
-    with Progress(*columns, *times, console=console, refresh_per_second=2, transient=True) as shown:
+    options = {"refresh_per_second": 2, "transient": True}
+    with progress.Progress(*columns, console=Console(stderr=True), **options) as shown:
         row = shown.add_task(title, total=None)
         yield lambda done, total, text: shown.update(
             row, completed=done, total=total, description=f"{title} {text}".strip()
@@ -62,7 +60,7 @@ def bar(title: str) -> Iterator[Show]:
 
 
 @contextmanager
-def lines(title: str) -> Iterator[Show]:
+def lines(title: str) -> Iterator[Progress]:
     """Lines on standard error, with the time that is left by the pace so far."""
     started, first = time.monotonic(), (0.0, 0, None)
 
@@ -82,7 +80,7 @@ def lines(title: str) -> Iterator[Show]:
 
 
 @contextmanager
-def artifact(title: str) -> Iterator[Show]:
+def artifact(title: str) -> Iterator[Progress]:
     """A progress artifact in Prefect, from a thread: a call takes 0.1 s, or fails for a while."""
     updates: SimpleQueue[tuple[float, str] | None] = SimpleQueue()
     # in the context of the flow run, to which the artifact belongs

@@ -9,6 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial
 from torch import nn
 
+from corpus.progress import Progress
 from engine.core.allocator import OutOfMemory, out_of_memory
 from engine.core.build import build, options
 from engine.core.device import device
@@ -16,7 +17,7 @@ from engine.measure.complexity import measure
 from engine.measure.profile import profile
 from engine.training.distributed import ALONE
 from engine.training.launching import Died
-from engine.training.meter import Diverged, Progress
+from engine.training.meter import Diverged
 from engine.training.plan import Plan, Training
 from engine.training.recipe import Recipe
 from flows.running import settings

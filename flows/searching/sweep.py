@@ -9,9 +9,9 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
 
+from corpus.progress import Progress
 from engine.core.build import build
 from engine.core.digest import digest
-from engine.training.meter import Progress
 from flows.running import settings
 from flows.running.code import code
 from flows.running.orchestrate import task

@@ -15,10 +15,10 @@ from typing import Any
 import optuna
 import yaml
 
+from corpus.progress import Progress
 from engine.core.build import build
 from engine.core.digest import digest
 from engine.measure.expansion import AXES, Trial, expand, flops
-from engine.training.meter import Progress
 from flows.cli.command import keywords
 from flows.running import settings
 from flows.running.orchestrate import progress

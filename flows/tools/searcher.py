@@ -10,6 +10,7 @@ MLFLOW_TRACKING_URI=http://host:5000 python -m flows.searcher
 import importlib
 import sys
 
+from corpus.progress import unseen
 from flows.cli.command import keywords, parser, user_errors
 from flows.running.processes import follow_stdin
 
@@ -34,7 +35,7 @@ def work(follow: bool) -> None:
     if follow:
         _follow()
     joined = Search.joined(keywords(search))
-    sweep(joined, lambda done, total, text: None)
+    sweep(joined, unseen)
     joined.run.flush()
 
 

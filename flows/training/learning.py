@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from corpus.progress import Progress, unseen
 from corpus.reading.resampling import epoch_list, repeat_factors
 from engine.core.build import options
 from engine.core.cores import cores, processor
@@ -28,7 +29,6 @@ from engine.training.distributed import ALONE, team
 from engine.training.fastest import fastest
 from engine.training.launching import launch, said
 from engine.training.loop import initialise, train
-from engine.training.meter import Progress
 from engine.training.plan import Plan, Training
 from engine.training.recipe import Recipe
 from engine.training.resume import States
@@ -119,7 +119,7 @@ def learn(
 def work(section: dict[str, Any], state: Path, run: Run, title: str) -> None:
     """What each of several workers does; they leave the finished state for `fit`."""
     if not team().first:
-        learn(section, state, run, lambda done, total, text: None)
+        learn(section, state, run, unseen)
         return
     with progress(title) as show:
         learn(section, state, run, show)
