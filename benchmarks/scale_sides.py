@@ -28,17 +28,17 @@ def tagdag(law: Law, source: Path, out: Path, names_of: Callable | None = None) 
     """Ours; `names_of` gives the names of a table's forms, in place of the mapping that all
     sides share.
     """
+    from benchmarks.scale_index import images_of_rarest, tag_batches, write_index
     from corpus.tags.counts import count_names
     from corpus.tags.names import Names
-    from corpus.tags.postindex import images_of_rarest, write_index
-    from corpus.tags.table import TagTable, tag_batches
+    from corpus.tags.table import TagTable
     from corpus.tags.vocabulary import choose
 
     def ids():
         with pq.ParquetFile(source) as file:
             yield from (batch["id"] for batch in file.iter_batches(1 << 17, columns=["id"]))
 
-    table = TagTable.build(tag_batches([source]), out / "table")
+    table = TagTable.build(tag_batches(source), out / "table")
     names = Names.of(names_of(table) if names_of else map(law.names, table.forms.to_pylist()))
     vocabulary = choose(names.names, count_names(table, names), "frequent", MIN_POSTS, MAX_SIZE)
     classes, counts = names.only(vocabulary.ids), np.array(vocabulary.counts)

@@ -95,9 +95,3 @@ def neighbour_pairs(
     if same:
         pairs = np.unique(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], 1), axis=0)
     return pairs[np.lexsort(pairs.T[::-1])]
-
-
-def lower_bound(correct: np.ndarray, duplicated: np.ndarray) -> float:
-    """Accuracy, 0 to 1, with every duplicated test image counted as wrong; both bool (n,)."""
-    assert correct.shape == duplicated.shape, (correct.shape, duplicated.shape)
-    return float((correct & ~duplicated).mean())

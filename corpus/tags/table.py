@@ -15,7 +15,6 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from corpus.hashtags.normal import checked
 from corpus.progress import Progress
@@ -28,22 +27,6 @@ LOW = np.int64(0xFFFFFFFF)
 REASONS = (
     16  # codes below are reasons why a typed tag has no form, the last of them that it is null
 )
-
-
-def tag_batches(paths: Iterable[Path], rows: int = 1 << 17) -> Iterator[pa.RecordBatch]:
-    """The columns id, user, hashtags of Parquet files.
-
-    The tags as the file's dictionary codes where it has them.
-    """
-    for path in paths:
-        with pq.ParquetFile(path, read_dictionary=["hashtags.list.element"]) as file:
-            columns = [
-                name for name in ("id", "user", "hashtags") if name in file.schema_arrow.names
-            ]
-            for group in range(
-                file.num_row_groups
-            ):  # codes of two groups in one batch: pyarrow cannot (25.0)
-                yield from file.iter_batches(rows, row_groups=[group], columns=columns)
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:

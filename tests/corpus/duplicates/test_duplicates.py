@@ -11,7 +11,7 @@ import torch
 from corpus.duplicates import hamming
 from corpus.duplicates.hamming import near
 from corpus.duplicates.overlap import LIKE, SAME, verify
-from corpus.duplicates.search import exact, groups, knn, lower_bound, neighbour_pairs
+from corpus.duplicates.search import exact, groups, knn, neighbour_pairs
 from corpus.media.decoding import decode
 from corpus.media.fingerprint import fingerprint, mirrored
 from tests.corpus.media.test_fingerprint import CHANGES, resized, scene
@@ -179,12 +179,6 @@ def test_neighbour_pairs():
         [1, 1],
         [2, 2],
     ]
-
-
-def test_lower_bound_counts_duplicates_as_wrong():
-    correct = np.array([True, True, False, True, False])
-    assert lower_bound(correct, np.array([False, True, True, False, False])) == pytest.approx(0.4)
-    assert lower_bound(correct, np.zeros(5, bool)) == pytest.approx(0.6)
 
 
 def test_real_images(pack):

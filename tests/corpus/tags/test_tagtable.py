@@ -10,70 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from corpus.hashtags.normal import normalise
-from corpus.reading.resampling import class_factors
 from corpus.tags import counts as tagcounts
 from corpus.tags import table as tagtable
 from corpus.tags.counts import count_names, statistics
 from corpus.tags.names import Names
-from corpus.tags.postindex import images_of_rarest, write_index
-from corpus.tags.table import TagTable, tag_batches
+from corpus.tags.table import TagTable
 from corpus.tags.vocabulary import choose
-
-MEANING = {"hund": ("dog",), "reddog": ("red", "dog"), "love": (), "dogdog": ("dog", "dog")}
-WORDS = [
-    "Dog",
-    "dog",
-    "#DOG!",
-    "hund",
-    "Red_Dog",
-    "red",
-    "dogdog",
-    "LOVE",
-    "cat",
-    "oak",
-    "oak\U0001f305",
-    "海",
-]
-WORDS += ["2024", "a", "", None]
-
-
-def names_of(form: str) -> tuple[str, ...]:
-    return MEANING.get(form, (form,))
-
-
-def drawn(seed: int, posts: int = 400) -> list[dict]:
-    rng = random.Random(seed)
-    users = ["bot", "bot", "bot", "ann", "bob", "", None]
-    weights = range(1, len(WORDS) + 1)
-    return [
-        {
-            "id": f"p{i}",
-            "user": rng.choice(users),
-            "hashtags": None
-            if rng.random() < 0.1
-            else rng.choices(WORDS, weights, k=rng.randrange(7)),
-        }
-        for i in range(posts)
-    ]
-
-
-def batches(posts: list[dict], rows: int = 64) -> list[pa.RecordBatch]:
-    schema = pa.schema({"id": pa.string(), "user": pa.string(), "hashtags": pa.list_(pa.string())})
-    return [
-        pa.RecordBatch.from_pylist(posts[i : i + rows], schema) for i in range(0, len(posts), rows)
-    ]
-
-
-def forms(post: dict) -> set[str]:
-    return {form for tag in post["hashtags"] or () if tag and (form := normalise(tag))}
-
-
-def plain_names(posts: list[dict]) -> list[set[str]]:
-    return [{name for form in forms(post) for name in names_of(form)} for post in posts]
+from tests.support.tagged import batches, drawn, forms, names_of, plain_names
 
 
 def of_table(table: TagTable) -> Names:
@@ -156,12 +102,18 @@ def test_the_order_of_posts_changes_no_count_and_batches_change_no_byte(tmp_path
     assert first == second
 
 
-def test_parquet_codes_and_unknown_users_read_the_same(tmp_path):
+def coded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with its tags as a dictionary's codes, as Parquet files have them."""
+    tags = batch["hashtags"]
+    codes = tags.values.dictionary_encode()
+    lists = pa.ListArray.from_arrays(tags.offsets, codes, mask=tags.is_null())
+    columns = [batch["id"], batch["user"], lists]
+    return pa.RecordBatch.from_arrays(columns, ["id", "user", "hashtags"])
+
+
+def test_dictionary_codes_and_unknown_users_read_the_same(tmp_path):
     posts = drawn(3)
-    pq.write_table(
-        pa.Table.from_batches(batches(posts)), tmp_path / "posts.parquet", row_group_size=150
-    )
-    read = TagTable.build(tag_batches([tmp_path / "posts.parquet"], rows=70), tmp_path / "read")
+    read = TagTable.build(map(coded, batches(posts)), tmp_path / "read")
     direct = TagTable.build(batches(posts), tmp_path / "direct")
     assert read.counts.sum() == direct.counts.sum() and (read.users() == direct.users()).all()
     assert dict(zip(read.forms.to_pylist(), read.counts, strict=True)) == dict(
@@ -228,7 +180,7 @@ def test_no_posts(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_statistics_and_index_equal_plain_python(seed, piece, tmp_path):
+def test_statistics_equal_plain_python(seed, piece, tmp_path):
     posts = drawn(seed)
     table = TagTable.build(batches(posts), tmp_path)
     names = of_table(table)
@@ -250,23 +202,6 @@ def test_statistics_and_index_equal_plain_python(seed, piece, tmp_path):
     users = sorted(Counter(post["user"] for post in posts if post["user"]).values(), reverse=True)
     assert found.users.posts.tolist() == users and found.users.ranks.tolist() == [1, 2, 3]
     assert found.users.number == 3 and found.users.top_share == pytest.approx(users[0] / sum(users))
-    counts = np.array(vocabulary.counts)
-    images = images_of_rarest(classes.per_post(table), counts)
-    factors = class_factors(counts, images, "sqrt", 800)
-    ids = [pa.array([post["id"] for post in posts[i : i + 33]]) for i in range(0, len(posts), 33)]
-    assert write_index(
-        tmp_path / "index.parquet", ids, classes.per_post(table), counts, factors
-    ) == sum(map(bool, wanted))
-    rows = pq.read_table(tmp_path / "index.parquet").to_pylist()
-    assert [(row["id"], row["row"], row["targets"]) for row in rows] == [
-        (post["id"], i, some)
-        for i, (post, some) in enumerate(zip(posts, wanted, strict=True))
-        if some
-    ]
-    assert [row["repeats"] for row in rows] == [
-        factors[max(row["targets"], key=lambda c: (-counts[c], c))] for row in rows
-    ]
-    assert sum(row["repeats"] for row in rows) == pytest.approx(800, rel=1e-5)
 
 
 def test_the_forms_of_a_name(tmp_path):

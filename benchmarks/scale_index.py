@@ -1,6 +1,6 @@
-"""The index of the posts with a class: id, row, classes, repeat factor.
+"""Posts out of Parquet, and an index of those with a class: id, row, classes, repeat factor.
 
-Streamed to Parquet in row groups.
+Streamed in row groups on both ends: what scale_sides.py asks of our side besides the product.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,10 +20,17 @@ SCHEMA = pa.schema(
 )
 
 
+def tag_batches(path: Path, rows: int = 1 << 17) -> Iterator[pa.RecordBatch]:
+    """The columns id, user, hashtags of a Parquet file, tags as its dictionary's codes if any."""
+    with pq.ParquetFile(path, read_dictionary=["hashtags.list.element"]) as file:
+        columns = [name for name in ("id", "user", "hashtags") if name in file.schema_arrow.names]
+        # group by group: pyarrow (25.0) cannot put codes of two groups into one batch
+        for group in range(file.num_row_groups):
+            yield from file.iter_batches(rows, row_groups=[group], columns=columns)
+
+
 def images_of_rarest(targets: Iterable[Targets], counts: np.ndarray) -> np.ndarray:
-    """Per class the posts whose rarest class it is, int64 (classes,): all that `class_factors`
-    needs of the posts.
-    """
+    """Per class the posts whose rarest class it is, int64 (classes,), for `class_factors`."""
     images = np.zeros(len(counts) + 1, np.int64)
     for _, ids, ends in targets:
         images += np.bincount(rarest_class(ids, ends, counts) + 1, minlength=len(images))
@@ -47,9 +54,8 @@ def write_index(
         for first, flat, ends in ahead(targets):
             rarest = rarest_class(flat, ends, counts)
             with_class = np.flatnonzero(rarest >= 0)
-            lists = np.concatenate([[0], ends[with_class]]).astype(
-                np.int32
-            )  # posts without a class have no length
+            # posts without a class have no length
+            lists = np.concatenate([[0], ends[with_class]]).astype(np.int32)
             columns = [
                 ids.next(len(ends)).take(pa.array(with_class)),
                 pa.array(first + with_class),
