@@ -19,7 +19,7 @@ from scipy import stats
 
 from benchmarks.coverage_rules import RULES
 from engine.core.cores import processor
-from engine.measure.intervals import Squares, squares
+from engine.measure.intervals import MeanSquares, mean_squares
 
 RESULTS = Path(__file__).parent / "results/coverage.md"
 SEEDS, IMAGES = (3, 5, 10), (100, 500, 2000)
@@ -89,16 +89,16 @@ def drawn(of: Setting, rounds: int, draw: np.random.Generator) -> Iterator[tuple
         yield better, better - _hits(other, count, draw, shared)
 
 
-def merged(some: list[Squares]) -> Squares:
+def merged(some: list[MeanSquares]) -> MeanSquares:
     """The squares of all experiments."""
     *columns, _, _ = zip(*some, strict=True)
-    return Squares(*map(np.concatenate, columns), *some[0][-2:])
+    return MeanSquares(*map(np.concatenate, columns), *some[0][-2:])
 
 
 def covered(of: Setting, rounds: int, seed: int) -> dict[tuple[str, str], float]:
     """Percent of the intervals that hold the truth, by what is told and rule."""
     draw = np.random.default_rng(seed)
-    pairs = [tuple(map(squares, hits)) for hits in drawn(of, rounds, draw)]
+    pairs = [tuple(map(mean_squares, hits)) for hits in drawn(of, rounds, draw)]
     both = dict(zip(RULES, map(merged, map(list, zip(*pairs, strict=True))), strict=True))
     truth, found = {"accuracy": of.accuracy, "gain": GAIN[of.accuracy]}, {}
     for told, some in both.items():

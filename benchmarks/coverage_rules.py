@@ -4,23 +4,23 @@ import numpy as np
 from numpy import ndarray
 from scipy import stats
 
-from engine.measure.intervals import Squares, of_accuracy, of_gain
+from engine.measure.intervals import MeanSquares, of_accuracy, of_gain
 from metrics.accuracy import wilson
 
 
-def over_seeds(of: Squares) -> tuple[ndarray, ndarray]:
+def over_seeds(of: MeanSquares) -> tuple[ndarray, ndarray]:
     """Student's interval of the seeds' means: test images are as if there were no others."""
     half = np.sqrt(of.seed / (of.seeds * of.images)) * stats.t.ppf(0.975, of.seeds - 1)
     return of.mean - half, of.mean + half
 
 
-def over_images(of: Squares) -> tuple[ndarray, ndarray]:
+def over_images(of: MeanSquares) -> tuple[ndarray, ndarray]:
     """Wilson's interval of the mean: seeds are as if there were no others."""
     ends = [wilson(round(mean * of.images), of.images) for mean in of.mean]
     return tuple(np.transpose(ends))
 
 
-def satterthwaite(of: Squares) -> tuple[ndarray, ndarray]:
+def satterthwaite(of: MeanSquares) -> tuple[ndarray, ndarray]:
     """Student's interval with Satterthwaite's (1946) degrees of freedom."""
     seed = np.maximum(0, of.seed - of.rest)
     total = np.maximum(seed + of.image, 1e-12)

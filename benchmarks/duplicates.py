@@ -33,7 +33,7 @@ from engine.measure.profile import device_name
 from engine.training.loop import initialise, train
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
-from engine.twins.features import features
+from engine.twins.features import rmac_features
 
 RESULTS = Path(__file__).parent / "results"
 BACKBONE = {
@@ -158,7 +158,7 @@ def trained(tiny: Set, epochs: float) -> Callable[[np.ndarray], torch.Tensor]:
                 net.plain(part.to(net.augment.gain.device)), size=ENLARGED, mode="bilinear"
             )
 
-    return lambda pixels: features(net.backbone, batches(pixels))
+    return lambda pixels: rmac_features(net.backbone, batches(pixels))
 
 
 # ---- search

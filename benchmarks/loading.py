@@ -30,7 +30,7 @@ from corpus.reading.sampler import Sampler
 from corpus.reading.shards import Shards
 from engine.core.samples import Rows
 from engine.measure.profile import device_name
-from engine.training.reading import Reader
+from engine.training.reading import Loader
 from models.blocks.augment.draws import Draws
 from models.blocks.augment.views import CACHED, IMAGENET_MEAN, IMAGENET_STD, Views
 
@@ -63,7 +63,7 @@ def ahead(shards: Shards) -> Epoch:
         shuffled = lambda generator: torch.randperm(len(shards), generator=generator)  # noqa: E731
         sampler = Sampler(shuffled, BATCH, seed=0)
         rows, cpu = Rows(shards, "labels"), torch.device("cpu")
-        for step in Reader(rows, sampler, steps, range(steps), cpu):
+        for step in Loader(rows, sampler, steps, range(steps), cpu):
             yield views(step.inputs, Draws(generator))
 
     return epoch

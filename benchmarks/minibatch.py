@@ -34,7 +34,7 @@ from corpus.progress import Progress
 from engine.core.build import options
 from engine.core.digest import digest
 from engine.core.network import network
-from engine.training.accuracy import accuracy
+from engine.training.accuracy import measure_accuracy
 from engine.training.loop import initialise, train
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
@@ -135,7 +135,7 @@ def run(parts: dict[str, Pictures], sizes: Sizes, one: Run, show: Progress) -> R
     def note(values: dict[str, float], _: int) -> None:
         losses.append(values["loss"])
         if len(losses) > sizes.epochs - sizes.tested:
-            errors.append(100 - accuracy(module, parts[one["on"]]).compute()["top1"])
+            errors.append(100 - measure_accuracy(module, parts[one["on"]]).compute()["top1"])
             module.train()
 
     per_epoch = sizes.images // recipe.batch

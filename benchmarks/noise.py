@@ -31,13 +31,13 @@ from corpus.reading.resampling import epoch_list
 from corpus.reading.sampler import seeded
 from engine.core.build import options
 from engine.core.digest import digest
-from engine.core.network import network, parts, save
-from engine.core.samples import Rows, few_per_class, once, opened
-from engine.training.accuracy import accuracy
+from engine.core.network import network, network_sections, save_network
+from engine.core.samples import Rows, cached, few_per_class, open_split
+from engine.training.accuracy import measure_accuracy
 from engine.training.loop import initialise, train
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
-from engine.transfer.finetuning import trained
+from engine.transfer.finetuning import fit_arm
 from flows.cli.command import user_errors
 from flows.running import settings
 from flows.training.learning import repeats
@@ -91,10 +91,10 @@ def pretrained(
     folder: Path, rule: str, sizes: Sizes, seed: int, section: dict[str, Any], show: Progress
 ) -> nn.Module:
     """The network trained on the hashtags, for as many images as `sizes` says."""
-    shards = opened(folder, "train")
+    shards = open_split(folder, "train")
     initialise(seed)
-    module = network(**parts(section), classes=len(shards.names))
-    factors = once(repeats, folder, rule, sizes.length)
+    module = network(**network_sections(section), classes=len(shards.names))
+    factors = cached(repeats, folder, rule, sizes.length)
     epochs = sizes.images / float(factors.sum())
     # warm-up, too, is counted in images: the lists of the rules differ in length
     recipe = Recipe(
@@ -117,17 +117,17 @@ def run(
         section, init = params["pretrain"] | backbone, "pretrained"
         folder = corpus(work, sizes, seed, condition) / "hashtags"
         module = pretrained(folder, condition["resampling"], sizes, seed, section, show)
-        save(weights, module, parts(section), opened(folder, "train").names)
+        save_network(weights, module, network_sections(section), open_split(folder, "train").names)
     section = params["finetune"] | backbone | {"weights": weights, "epochs": sizes.epochs}
     arm = {"seed": seed, "init": init}
     accuracies = {}
     for name, (target, mode) in MEASURES.items():
         folder = corpus(work, sizes, seed, BASE) / "targets" / target
-        samples = few_per_class(opened(folder, "train"), sizes.labels, seeded(seed, 3))
-        module = trained(samples, section, arm | {"mode": mode}, TUNED[mode, init])
-        accuracies[name] = accuracy(module, Rows(opened(folder, "test"), "labels")).compute()[
-            "top1"
-        ]
+        samples = few_per_class(open_split(folder, "train"), sizes.labels, seeded(seed, 3))
+        module = fit_arm(samples, section, arm | {"mode": mode}, TUNED[mode, init])
+        accuracies[name] = measure_accuracy(
+            module, Rows(open_split(folder, "test"), "labels")
+        ).compute()["top1"]
     return accuracies
 
 

@@ -34,7 +34,7 @@ from engine.core.build import build
 from engine.core.digest import digest
 from engine.core.network import network
 from engine.measure.twosample import rank_correlations
-from engine.training.accuracy import accuracy
+from engine.training.accuracy import measure_accuracy
 from engine.training.loop import initialise, train
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
@@ -104,7 +104,7 @@ def run(parts: dict[str, Pictures], one: Run, show: Progress) -> Run:
         parts["train"],
         Training(Recipe(**RECIPE), one["epochs"], one["seed"], progress=show),
     )
-    return {"accuracy": accuracy(module, parts["held"]).compute()["top1"]}
+    return {"accuracy": measure_accuracy(module, parts["held"]).compute()["top1"]}
 
 
 def study(packs: Path, work: Path, sizes: Sizes) -> list[Run]:

@@ -27,7 +27,7 @@ import yaml
 from scipy import stats
 
 from benchmarks.packs import FOLDER, members
-from engine.core.build import build, complete
+from engine.core.build import build, with_defaults
 from engine.measure.complexity import measure
 from engine.measure.profile import device_name
 from engine.measure.timing import CLOCKS, runtimes
@@ -89,7 +89,7 @@ def networks(size: int, limit: float) -> list[tuple[str, scaling.Version]]:
             cost = measure(build("backbones", section), (3, size, size))
         found.append((family, scaling.Version("", section, size, cost)))
     for (family, section), rule in product(BASES.items(), ("d", "w", "r", scaling.FAST)):
-        found.append((family, scaling.version(complete("backbones", section), size, 4, rule)))
+        found.append((family, scaling.version(with_defaults("backbones", section), size, 4, rule)))
     return found
 
 
@@ -150,7 +150,7 @@ def predictions(size: int, where: torch.device, batch: int, rounds: int) -> Iter
     )
     yield "| --- | --- | --- | --- | --- | --- |"
     for family, section in BASES.items():
-        whole = complete("backbones", section)
+        whole = with_defaults("backbones", section)
         small = scaling.family(whole, size)
         large = [scaling.version(whole, size, factor, scaling.FAST) for factor in (4, 8)]
         times = scaling.measured([*small, *large], where, batch, rounds)

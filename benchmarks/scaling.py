@@ -23,7 +23,7 @@ from benchmarks.overhead import CLASSES, RECIPE, SECTIONS, Pixels
 from engine.core import checkpoint
 from engine.core.network import network
 from engine.measure.profile import device_name
-from engine.training.distributed import team
+from engine.training.distributed import present_workers
 from engine.training.launching import launch
 from engine.training.loop import initialise, train
 from engine.training.plan import Training
@@ -44,7 +44,7 @@ def work(folder: Path, batch: int) -> None:
         per_report=10,
     )
     train(network(**SECTIONS, classes=CLASSES), Pixels(STEPS * batch), training)
-    if team().first:
+    if present_workers().first:
         speed = (len(stamps) - COLD) * batch / (stamps[-1] - stamps[COLD - 1])
         (folder / "told.json").write_text(
             json.dumps({"losses": losses, "images_per_second": speed})
@@ -58,7 +58,7 @@ def run(workers: int, batch: int, folder: Path) -> dict:
         launch(workers, work, folder, batch)
     else:
         work(folder, batch)
-    state = checkpoint.load(max((folder / "state").glob("*.safetensors")))[0]
+    state = checkpoint.load_tensors(max((folder / "state").glob("*.safetensors")))[0]
     return json.loads((folder / "told.json").read_text()) | {"state": state}
 
 

@@ -131,8 +131,8 @@ def step(batch: int) -> None:
     from engine.core.network import network
     from engine.training.distributed import ALONE
     from engine.training.loop import initialise
-    from engine.training.plan import viewed
-    from engine.training.reading import Step
+    from engine.training.plan import training_views
+    from engine.training.reading import Batch
     from engine.training.recipe import Recipe
     from engine.training.step import Learner
 
@@ -140,12 +140,12 @@ def step(batch: int) -> None:
     module = network(NETWORK, {"name": "supervised"}, {"name": "linear"}, 10)
     learner = Learner(module, Recipe(batch=batch), ALONE)
     images = torch.randint(256, (batch, 32, 32, 3), dtype=torch.uint8)
-    one = Step(0, images, torch.arange(batch) % 10, 0, batch, 1.0)
+    one = Batch(0, images, torch.arange(batch) % 10, 0, batch, 1.0)
     for _ in range(3):
-        learner.step(viewed(module, one, 0), 0.01, one)
+        learner.step(training_views(module, one, 0), 0.01, one)
     begun, steps = time.perf_counter(), 0
     while (taken := time.perf_counter() - begun) < SECONDS:
-        learner.step(viewed(module, one, 0), 0.01, one)
+        learner.step(training_views(module, one, 0), 0.01, one)
         steps += 1
     print(steps * batch / taken)
 

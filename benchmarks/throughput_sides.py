@@ -21,10 +21,10 @@ from corpus.reading.shards import Shards
 from engine.core.build import build
 from engine.core.numerics import numerics
 from engine.core.samples import Rows
-from engine.training.distributed import Team
+from engine.training.distributed import Workers
 from engine.training.loop import initialise, train
 from engine.training.plan import Training
-from engine.training.reading import Step
+from engine.training.reading import Batch
 from engine.training.recipe import Recipe
 from engine.training.step import Learner
 
@@ -107,7 +107,7 @@ def synthetic(side: dict[str, Any], clock: Clock) -> None:
     initialise(0)
     chosen = recipe(side)
     with numerics(chosen.precision, chosen.exact):
-        repeated(Learner(objective(side, clock), chosen, Team()), side)
+        repeated(Learner(objective(side, clock), chosen, Workers()), side)
 
 
 def repeated(learner: Learner, side: dict[str, Any]) -> None:
@@ -120,7 +120,7 @@ def repeated(learner: Learner, side: dict[str, Any]) -> None:
         "inputs": inputs.to(learner.where),
         "targets": targets.to(learner.where),
     }
-    step = Step(0, batch["inputs"], batch["targets"], 0, side["batch"], 1.0)
+    step = Batch(0, batch["inputs"], batch["targets"], 0, side["batch"], 1.0)
     while True:
         learner.step(batch, RATE, step)
 

@@ -164,7 +164,7 @@ def plugin(kind: str, name: Any, where: str) -> Callable:
     return getattr(module, module.__all__[0])
 
 
-def call(
+def resolve(
     kind: str, section: dict, where: str, given: Collection[str] = ()
 ) -> tuple[Callable, dict[str, Any]]:
     """The plug-in `section["name"]` of a folder, and the section's other keys as `options` has
@@ -186,7 +186,7 @@ def build(kind: str, section: dict, /, where: str = "", **given: Any) -> Any:
     build("backbones", {"name": "regnet", "depth": 22, ...}, where="pretrain.backbone"). Raises
     ValueError as `options`.
     """
-    found, settings = call(kind, section, where or kind, given)
+    found, settings = resolve(kind, section, where or kind, given)
     with located(where or kind):
         return found(**settings, **given)
 
@@ -200,9 +200,9 @@ def located(where: str) -> Iterator[None]:
         raise ValueError(f"{where}: {error}") from None
 
 
-def complete(kind: str, section: dict, where: str = "") -> dict[str, Any]:
+def with_defaults(kind: str, section: dict, where: str = "") -> dict[str, Any]:
     """The section with its plug-in's defaults written out; raises ValueError as `build`."""
-    found, settings = call(kind, section, where or kind)
+    found, settings = resolve(kind, section, where or kind)
     bound = inspect.signature(found).bind(**settings)
     bound.apply_defaults()
     return {"name": section["name"], **bound.arguments}

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 
-def save(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, Any]) -> None:
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, Any]) -> None:
     """Write a safetensors file atomically: whoever reads `path` finds the old file or the new
     one, whole.
     """
@@ -46,7 +46,7 @@ def checksum(tensors: Mapping[str, Tensor], metadata: dict[str, Any]) -> str:
     return sum_.hexdigest()
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and metadata of a file written by `save`.
 
     ValueError with cause and fix for any other or changed file.

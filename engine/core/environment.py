@@ -33,7 +33,7 @@ class Variable:
     secret: bool = False
 
 
-def whole(low: int, high: int) -> Kind:
+def _whole(low: int, high: int) -> Kind:
     """A whole number of a range, both ends in it."""
 
     def read(text: str) -> int:
@@ -44,7 +44,7 @@ def whole(low: int, high: int) -> Kind:
     return Kind(f"a whole number from {low} to {high}", read)
 
 
-def number(low: float, high: float, unit: str) -> Kind:
+def _number(low: float, high: float, unit: str) -> Kind:
     """A number of a range, both ends in it; not nan."""
 
     def read(text: str) -> float:
@@ -55,7 +55,7 @@ def number(low: float, high: float, unit: str) -> Kind:
     return Kind(f"{unit}, a number from {low:g} to {high:g}", read)
 
 
-def matching(pattern: str, wants: str) -> Kind:
+def _matching(pattern: str, wants: str) -> Kind:
     """A text of some form."""
 
     def read(text: str) -> str:
@@ -66,7 +66,7 @@ def matching(pattern: str, wants: str) -> Kind:
     return Kind(wants, read)
 
 
-def flag() -> Kind:
+def _flag() -> Kind:
     """Yes or no."""
     words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
@@ -81,12 +81,12 @@ def flag() -> Kind:
 SIDE = r"([1-9]\d?|1\d\d|2[0-4]\d|25[0-6])"  # from 1 to MANY
 VARIABLES = {
     "TAGDAG_WORKERS": Variable(
-        whole(1, MANY),
+        _whole(1, MANY),
         "processes that train one network together",
         unset="one, or one for each GPU where it pays",
     ),
     "TAGDAG_ARMS": Variable(
-        matching(
+        _matching(
             rf"{SIDE}(:{SIDE})?",
             f"how many processes, from 1 to {MANY}, or also their threads, as in 2:4",
         ),
@@ -94,12 +94,12 @@ VARIABLES = {
         unset="one for each core or GPU, one thread each",
     ),
     "TAGDAG_SEARCHERS": Variable(
-        whole(1, MANY),
+        _whole(1, MANY),
         "networks of a search that are trained side by side on this machine",
         unset="one for each core or GPU, as far as memory allows",
     ),
     "TAGDAG_RUNNER": Variable(
-        matching(
+        _matching(
             rf"(processes|dask|ray)(:{SIDE})?",
             "processes, dask or ray, or how many, as in processes:4",
         ),
@@ -107,42 +107,42 @@ VARIABLES = {
         unset="this project's own processes",
     ),
     "TAGDAG_SEARCH_STORAGE": Variable(
-        matching(r"[\w+]+://.+", "an address such as postgresql://user@host:port/base"),
+        _matching(r"[\w+]+://.+", "an address such as postgresql://user@host:port/base"),
         "where the workers of a search on several machines meet",
         unset="a SQLite file in .tagdag/search",
         secret=True,
     ),
     "TAGDAG_STORAGE_PATIENCE": Variable(
-        number(0, DAY, "seconds"),
+        _number(0, DAY, "seconds"),
         "seconds to wait for that storage while it is locked or away",
         120.0,
     ),
     "TAGDAG_MLFLOW_PATIENCE": Variable(
-        number(0, DAY, "seconds"), "seconds to wait for MLflow while it is away or locked", 120.0
+        _number(0, DAY, "seconds"), "seconds to wait for MLflow while it is away or locked", 120.0
     ),
     "TAGDAG_PIPELINE_RUN": Variable(
-        matching(r"[\w-]{1,64}", "the id of a run in MLflow"),
+        _matching(r"[\w-]{1,64}", "the id of a run in MLflow"),
         "the MLflow run that stages stand under",
         unset="the one of this data, commit and params",
     ),
     "TAGDAG_CHECKPOINT_SECONDS": Variable(
-        number(0, DAY, "seconds"), "seconds from one kept state of a training to the next", 15.0
+        _number(0, DAY, "seconds"), "seconds from one kept state of a training to the next", 15.0
     ),
-    "TAGDAG_THREADS": Variable(whole(0, MANY), "threads that decode images", 0, "0: by cores"),
-    "TAGDAG_CACHE_MB": Variable(whole(0, 1 << 20), "MiB of decoded images in memory", 512),
-    "TAGDAG_TRACEBACK": Variable(flag(), "faults with a stack trace", False),
+    "TAGDAG_THREADS": Variable(_whole(0, MANY), "threads that decode images", 0, "0: by cores"),
+    "TAGDAG_CACHE_MB": Variable(_whole(0, 1 << 20), "MiB of decoded images in memory", 512),
+    "TAGDAG_TRACEBACK": Variable(_flag(), "faults with a stack trace", False),
     "TAGDAG_THREADS_EACH": Variable(
-        whole(0, MANY),
+        _whole(0, MANY),
         "set by the pipeline itself: threads of trainings side by side",
         0,
         unset="0: measured",
     ),
     "TAGDAG_BENCHMARK_SECONDS": Variable(
-        number(0.1, 3600, "seconds"),
+        _number(0.1, 3600, "seconds"),
         "seconds of each measurement of benchmarks.shared_machine",
         8.0,
     ),
-    "TAGDAG_NO_WHEELS": Variable(flag(), "benchmarks/on_gpu.sh takes no wheels/", False),
+    "TAGDAG_NO_WHEELS": Variable(_flag(), "benchmarks/on_gpu.sh takes no wheels/", False),
 }
 
 

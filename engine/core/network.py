@@ -8,10 +8,10 @@ from typing import Any
 from torch import nn
 
 from engine.core import checkpoint
-from engine.core.build import build, call
+from engine.core.build import build, resolve
 
 
-def parts(section: dict[str, Any]) -> dict[str, Any]:
+def network_sections(section: dict[str, Any]) -> dict[str, Any]:
     """Of a stage's section, the sections that `network` is built from and that `save` keeps."""
     return {name: section[name] for name in ("backbone", "objective", "head")}
 
@@ -30,24 +30,24 @@ def network(
     classes: those of the data; an objective that makes its own targets has its own.
     """
     trunk = build("backbones", backbone, where=f"{where}.backbone")
-    method, settings = call("objectives", objective, f"{where}.objective", ("backbone", "head"))
+    method, settings = resolve("objectives", objective, f"{where}.objective", ("backbone", "head"))
     sizes = method.head_sizes(trunk.channels, classes, **settings)
     top = build("heads", head, where=f"{where}.head", **sizes)
     return method(**settings, backbone=trunk, head=top)
 
 
-def save(
+def save_network(
     path: Path, module: nn.Module, sections: dict[str, Any], names: list[str], **about: Any
 ) -> None:
     """Write a network with the sections and class names that `restore` needs, and what else is
     to be known about it.
     """
-    checkpoint.save(path, module.export(), {"sections": sections, "names": names} | about)
+    checkpoint.save_tensors(path, module.export(), {"sections": sections, "names": names} | about)
 
 
-def restore(path: Path) -> tuple[nn.Module, list[str]]:
+def load_network(path: Path) -> tuple[nn.Module, list[str]]:
     """The network of a weight file, rebuilt from the sections inside it, and its class names."""
-    tensors, metadata = checkpoint.load(path)
+    tensors, metadata = checkpoint.load_tensors(path)
     module = network(**metadata["sections"], classes=len(metadata["names"]))
     checkpoint.load_weights(module, tensors)
     return module, metadata["names"]

@@ -14,7 +14,7 @@ from corpus.reading.shards import Shards
 from engine.core.environment import value
 
 
-def once(make: Callable[..., Any], folder: Path, *arguments: Any) -> Any:
+def cached(make: Callable[..., Any], folder: Path, *arguments: Any) -> Any:
     """`make(folder, *arguments)`, made once while the folder's files stay the ones they are.
 
     Three are kept.
@@ -31,14 +31,14 @@ def _made(make: Callable[..., Any], folder: Path, _: tuple, *arguments: Any) -> 
     return make(folder, *arguments)
 
 
-def opened(folder: Path, split: str) -> Shards:
+def open_split(folder: Path, split: str) -> Shards:
     """A split of a shard folder, shared by all networks of a process, and with it the images
     that it has decoded.
 
     TAGDAG_CACHE_MB bounds the memory of those images, TAGDAG_THREADS sets how many threads decode.
     """
     threads = value("TAGDAG_THREADS") or None
-    return once(Shards, folder, split, value("TAGDAG_CACHE_MB"), threads)
+    return cached(Shards, folder, split, value("TAGDAG_CACHE_MB"), threads)
 
 
 @dataclass

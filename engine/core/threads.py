@@ -7,7 +7,7 @@ import torch
 
 
 @contextmanager
-def threads(number: int | None) -> Iterator[None]:
+def torch_threads(number: int | None) -> Iterator[None]:
     """Inside, torch has so many threads (None: as many as it has), afterwards as many as before.
 
     The number is the process's: no use in threads side by side that want different ones.

@@ -21,7 +21,7 @@ Axis = Callable[[Any], Iterator[Any]]  # designs expanded along the axis, ever m
 
 
 @dataclass(frozen=True)
-class Trial:
+class Candidate:
     """A design tried in a step, and the axis that it was expanded along."""
 
     axis: str
@@ -38,7 +38,7 @@ def expand(
     target: float,
     factor: float = 2.0,
     tolerance: float = 0.1,
-) -> list[list[Trial]]:
+) -> list[list[Candidate]]:
     """The trials of every step, the best first: that of the last step is the design of about the
     target's complexity.
 
@@ -53,7 +53,7 @@ def expand(
             f"a design of complexity {complexity(base):g} is not expanded to {target:g} by {factor:g}"
         )
 
-    def tried(design: Any, names: Mapping[str, Axis], goal: float) -> list[Trial]:
+    def tried(design: Any, names: Mapping[str, Axis], goal: float) -> list[Candidate]:
         found = {name: nearest(axis(design), complexity, goal) for name, axis in names.items()}
         close = {
             name: each
@@ -65,7 +65,7 @@ def expand(
                 f"{', '.join(names)}: none expands {design} to a complexity of {goal:g}, give or take "
                 f"{100 * tolerance:g} %: allow a larger tolerance, or start from a larger design"
             )
-        trials = [Trial(name, *each, score(each[0])) for name, each in close.items()]
+        trials = [Candidate(name, *each, score(each[0])) for name, each in close.items()]
         return sorted(trials, key=lambda trial: -trial.score)
 
     steps, before, now = [], base, complexity(base)

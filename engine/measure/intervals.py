@@ -39,7 +39,7 @@ class Interval(NamedTuple):
     high: float
 
 
-class Squares(NamedTuple):
+class MeanSquares(NamedTuple):
     """The mean of values (..., seeds, images) and the mean squares of their analysis of variance.
 
     Arrays of shape (...).
@@ -53,7 +53,7 @@ class Squares(NamedTuple):
     images: int
 
 
-def squares(values: ndarray) -> Squares:
+def mean_squares(values: ndarray) -> MeanSquares:
     """The two-way analysis of variance of values (..., seeds, images), one for each pair."""
     *_, seeds, images = values.shape
     by_seed, by_image = values.mean(-1, dtype=float), values.mean(-2, dtype=float)
@@ -63,7 +63,7 @@ def squares(values: ndarray) -> Squares:
     whole = np.square(values).sum((-2, -1), dtype=float) - seeds * images * mean**2
     rest = np.maximum(0.0, whole - seed - image)
     free = max(1, seeds - 1), max(1, images - 1)  # a single one has no square to divide
-    return Squares(
+    return MeanSquares(
         mean,
         seed / free[0],
         image / free[1],
@@ -73,7 +73,7 @@ def squares(values: ndarray) -> Squares:
     )
 
 
-def parts(of: Squares) -> tuple[ndarray, ndarray]:
+def variance_parts(of: MeanSquares) -> tuple[ndarray, ndarray]:
     """The seeds' and the images' part of the variance of the mean; negative ones count as none."""
     if of.seeds == 1:
         return np.zeros_like(of.mean), of.image / of.images
@@ -105,13 +105,13 @@ def quantile(seed: ndarray, image: ndarray, seeds: int) -> ndarray:
     return np.interp(ratio, RATIOS, _quantiles(seeds - 1))
 
 
-def of_accuracy(of: Squares) -> tuple[ndarray, ndarray]:
+def of_accuracy(of: MeanSquares) -> tuple[ndarray, ndarray]:
     """Ends of the interval of shares, by Wilson's (1927) formula.
 
     With as many images as a binomial variable of the same variance would have; for one seed it is
     Wilson's own interval. It has a width where all are right, and stays within 0 and 1.
     """
-    seed, image = parts(of)
+    seed, image = variance_parts(of)
     binomial = of.mean * (1 - of.mean)
     # variance of the mean in that of so many independent images: 1 where all seeds agree
     ratio = (seed + image) * of.images / np.maximum(binomial, np.finfo(float).tiny)
@@ -127,14 +127,14 @@ def of_accuracy(of: Squares) -> tuple[ndarray, ndarray]:
     return low, np.clip((centre + half) / shrink, of.mean, 1)
 
 
-def of_gain(of: Squares) -> tuple[ndarray, ndarray]:
+def of_gain(of: MeanSquares) -> tuple[ndarray, ndarray]:
     """Ends of the interval of differences of paired shares.
 
     Where none differs it has the width that one image more on either side would give, as Agresti
     and Min 2005 add some ("Simple improved confidence intervals for comparing matched proportions",
     Statistics in Medicine 24).
     """
-    seed, image = parts(of)
+    seed, image = variance_parts(of)
     image = np.maximum(image, 2 / (of.images + 2) ** 2)
     half = quantile(seed, image, of.seeds) * np.sqrt(seed + image)
     return np.maximum(-1, of.mean - half), np.minimum(1, of.mean + half)
@@ -156,7 +156,7 @@ def accuracy_interval(hits: ndarray) -> Interval:
 
     Raises ValueError where there is no seed or no image.
     """
-    found = squares(_matrix(hits))
+    found = mean_squares(_matrix(hits))
     return _percent(found.mean, of_accuracy(found))
 
 
@@ -167,5 +167,5 @@ def gain_interval(ours: ndarray, theirs: ndarray) -> Interval:
     """
     if np.shape(ours) != np.shape(theirs):
         raise ValueError(f"hits of shapes {np.shape(ours)} and {np.shape(theirs)}: pair them")
-    found = squares(_matrix(ours) - _matrix(theirs))
+    found = mean_squares(_matrix(ours) - _matrix(theirs))
     return _percent(found.mean, of_gain(found))

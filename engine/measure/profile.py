@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from engine.core.allocator import OutOfMemory, keep_freed_memory, out_of_memory
 from engine.core.cores import processor
 from engine.core.numerics import numerics
-from engine.measure.repeats import quiet
-from engine.measure.timing import CLOCKS, images, placed, timed
+from engine.measure.repeats import measure_quietly
+from engine.measure.timing import CLOCKS, placed, random_images, timed
 
 
 def device_name(where: torch.device) -> str:
@@ -87,8 +87,8 @@ def _row(
     *limits: float,
 ) -> dict[str, Any]:
     """Latency, throughput and peak memory at one batch size, and what the machine did meanwhile."""
-    call, held = MODES[mode][0](network, images(batch, size, where))
-    taken, meanwhile = quiet(partial(timed, call, where, *limits), patience)
+    call, held = MODES[mode][0](network, random_images(batch, size, where))
+    taken, meanwhile = measure_quietly(partial(timed, call, where, *limits), patience)
     p50, p95, p99 = (
         1e3 * taken.quantile(torch.tensor([0.5, 0.95, 0.99], dtype=taken.dtype))
     ).tolist()
@@ -125,7 +125,7 @@ def _fitting(measured: Callable[[int], dict[str, Any]], asked: int, least: int) 
 
 
 @numerics()
-def profile(
+def profile_network(
     network: nn.Module,
     size: int,
     where: torch.device,

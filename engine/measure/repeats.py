@@ -36,7 +36,9 @@ def _enough(calm: Sequence[Repeat]) -> bool:
     return len(calm) >= REPEATS and _spread(calm[-REPEATS:]) <= STEADY
 
 
-def quiet(measured: Callable[[], Tensor], patience: float) -> tuple[Tensor, dict[str, Any]]:
+def measure_quietly(
+    measured: Callable[[], Tensor], patience: float
+) -> tuple[Tensor, dict[str, Any]]:
     """The median of the quiet repeats, made until they agree, for so many seconds at most.
 
     Without a quiet one the fastest, which `busy` marks. Without patience a single one.

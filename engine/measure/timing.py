@@ -25,7 +25,7 @@ def placed(network: nn.Module, where: torch.device) -> nn.Module:
     return network.to(where, memory_format=torch.channels_last)
 
 
-def images(batch: int, size: int, where: torch.device) -> Tensor:
+def random_images(batch: int, size: int, where: torch.device) -> Tensor:
     """Random (batch, 3, size, size).
 
     Not zeros: on those a GPU draws less power, and clocks higher.
@@ -90,7 +90,7 @@ def runtimes(
     """
     keep_freed_memory()  # as training does, else a CPU's times are those of fresh pages
     calls = [
-        partial(placed(network, where).eval(), images(batch, size, where))
+        partial(placed(network, where).eval(), random_images(batch, size, where))
         for network, size in networks
     ]
     taken: list[list[float]] = [[] for _ in calls]

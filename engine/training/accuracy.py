@@ -7,16 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from engine.core.allocator import OutOfMemory, out_of_memory
-from engine.training.distributed import team
+from engine.training.distributed import present_workers
 from engine.training.loop import predict
-from engine.training.reading import Samples
+from engine.training.reading import Dataset
 from metrics.accuracy import Accuracy
 
 BATCH = 512  # images of a forward pass, where memory allows
 
 
 def predicted(
-    module: nn.Module, samples: Samples, rows: slice = slice(None), call: str = "predict"
+    module: nn.Module, samples: Dataset, rows: slice = slice(None), call: str = "predict"
 ) -> Iterator[tuple[Tensor, Any]]:
     """Yield (outputs, targets) of `predict`, with half as many images in a pass when memory runs
     out.
@@ -45,7 +45,7 @@ def predicted(
         torch.cuda.empty_cache()
 
 
-def accuracy(module: nn.Module, samples: Samples) -> Accuracy:
+def measure_accuracy(module: nn.Module, samples: Dataset) -> Accuracy:
     """The metric after the test views of all samples.
 
     Of an image with several hashtags, any is a hit.
@@ -54,7 +54,7 @@ def accuracy(module: nn.Module, samples: Samples) -> Accuracy:
     counted, as if those of one image were independent. Several workers predict a part each, and all
     have the whole metric. OutOfMemory as `predicted`.
     """
-    metric, workers = Accuracy(), team()
+    metric, workers = Accuracy(), present_workers()
     for scores, targets in predicted(module, samples, workers.part(len(samples))):
         metric.update(scores, targets)
     return workers.merged(metric)

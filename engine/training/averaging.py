@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from engine.training.distributed import Team
+from engine.training.distributed import Workers
 
 
 class Average:
@@ -38,7 +38,7 @@ class Average:
 
 @torch.no_grad()
 def precise_statistics(
-    objective: nn.Module, batches: Iterable[dict[str, Tensor]], team: Team
+    objective: nn.Module, batches: Iterable[dict[str, Tensor]], team: Workers
 ) -> None:
     """Batch norm's running mean and variance as plain averages over these batches of all
     workers, weights fixed.

@@ -20,7 +20,7 @@ from engine.core.device import device
 
 
 @dataclass(frozen=True)
-class Team:
+class Workers:
     """One of `world` workers; what it says `all` of, is of all of them, and equal in each."""
 
     rank: int = 0
@@ -73,13 +73,13 @@ class Team:
         return metric
 
 
-ALONE = Team()
+ALONE = Workers()
 
 
-def team() -> Team:
+def present_workers() -> Workers:
     """The workers of the present process group; alone where there is none."""
     active = dist.is_available() and dist.is_initialized()
-    return Team(dist.get_rank(), dist.get_world_size()) if active else ALONE
+    return Workers(dist.get_rank(), dist.get_world_size()) if active else ALONE
 
 
 def wrapped(objective: nn.Module, sharded: bool) -> nn.Module:
@@ -87,13 +87,13 @@ def wrapped(objective: nn.Module, sharded: bool) -> nn.Module:
 
     `sharded` splits its weights (FSDP2).
     """
-    if team().world == 1:
+    if present_workers().world == 1:
         return objective
     if sharded:
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
-        mesh = init_device_mesh(device().type, (team().world,))
+        mesh = init_device_mesh(device().type, (present_workers().world,))
         for layer in objective.backbone.layers():
             fully_shard(layer, mesh=mesh)
         return fully_shard(objective, mesh=mesh)
@@ -112,7 +112,7 @@ def wrapped(objective: nn.Module, sharded: bool) -> nn.Module:
 
 
 @contextmanager
-def joined(address: str | None = None) -> Iterator[Team]:
+def joined(address: str | None = None) -> Iterator[Workers]:
     """The process group of this worker, whose number torchrun's environment says.
 
     Without one it is alone.
@@ -131,5 +131,5 @@ def joined(address: str | None = None) -> Iterator[Team]:
     dist.init_process_group(
         "nccl" if where.type == "cuda" else "gloo", init_method=address, **names
     )
-    yield team()
+    yield present_workers()
     dist.destroy_process_group()  # not after a fault: it might wait for a worker that is gone

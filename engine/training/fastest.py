@@ -13,10 +13,10 @@ from statistics import median
 import torch
 from torch import nn
 
-from engine.core.threads import threads
+from engine.core.threads import torch_threads
 from engine.training.distributed import ALONE
-from engine.training.plan import viewed
-from engine.training.reading import Samples, Step
+from engine.training.plan import training_views
+from engine.training.reading import Batch, Dataset
 from engine.training.recipe import Recipe
 from engine.training.step import Learner
 
@@ -25,7 +25,7 @@ WORTH = 0.9  # more threads have to take less than this share of the time of few
 
 
 def fastest(
-    objective: nn.Module, samples: Samples, recipe: Recipe, seed: int, numbers: list[int]
+    objective: nn.Module, samples: Dataset, recipe: Recipe, seed: int, numbers: list[int]
 ) -> int:
     """The number of threads, of `numbers` in rising order, with which a training step takes least.
 
@@ -33,14 +33,14 @@ def fastest(
     turns, so that what else the machine does falls on all of them.
     """
     rows = torch.arange(min(recipe.batch, len(samples)))
-    step = Step(0, samples.images(rows), samples.targets(rows), 0, len(rows), 1.0)
+    step = Batch(0, samples.images(rows), samples.targets(rows), 0, len(rows), 1.0)
     taken: dict[int, list[float]] = {number: [] for number in numbers}
     with torch.random.fork_rng(devices=[]):
         learner = Learner(copy.deepcopy(objective), recipe, ALONE)
         for number in ROUNDS * numbers:
-            with threads(number):
+            with torch_threads(number):
                 begun = time.perf_counter()
-                learner.step(viewed(learner.objective, step, seed), 0.0, step).item()
+                learner.step(training_views(learner.objective, step, seed), 0.0, step).item()
                 taken[number].append(time.perf_counter() - begun)
     best = numbers[0]
     for number in numbers[1:]:

@@ -15,21 +15,21 @@ from corpus.names import printable
 from engine.core import checkpoint
 from engine.core.network import network
 from engine.training.meter import NonFinite
-from engine.training.plan import Plan, Training, viewed
-from engine.training.reading import Samples
-from engine.training.resume import States
+from engine.training.plan import Schedule, Training, training_views
+from engine.training.reading import Dataset
+from engine.training.resume import Checkpoints
 from engine.training.step import Learner
 
 WORST = 5  # images
 
 
-def told(
+def nonfinite_message(
     error: NonFinite,
     learner: Learner,
-    plan: Plan,
-    samples: Samples,
+    plan: Schedule,
+    samples: Dataset,
     training: Training,
-    states: States,
+    states: Checkpoints,
 ) -> str:
     """The message on a step whose loss is not finite.
 
@@ -50,7 +50,7 @@ def told(
             "images": images,
         }
         about |= {"loss": str(error.loss)}
-        checkpoint.save(
+        checkpoint.save_tensors(
             file, tensors | {f"batch.{key}": t for key, t in batch.items()}, training.about | about
         )
         text += f"; `python -m engine.training.faults {file}` repeats that step"
@@ -58,12 +58,12 @@ def told(
 
 
 def _replayed(
-    learner: Learner, plan: Plan, samples: Samples, training: Training, kept: tuple, until: int
+    learner: Learner, plan: Schedule, samples: Dataset, training: Training, kept: tuple, until: int
 ) -> dict[str, Tensor]:
     """The batch of an iteration, after the steps from a kept state up to it were taken again."""
     learner.load(*kept)
     for step in plan.reader(samples, range(kept[1]["iteration"], until + 1), learner.where):
-        batch = viewed(learner.objective, step, training.seed)
+        batch = training_views(learner.objective, step, training.seed)
         if step.iteration < until:
             learner.step(batch, plan.rate(step.iteration), step)
     return batch
@@ -74,7 +74,7 @@ def repeat(path: Path) -> list[str]:
 
     One line for each.
     """
-    tensors, about = checkpoint.load(path)
+    tensors, about = checkpoint.load_tensors(path)
     module = network(**about["sections"], classes=len(about["names"]))
     checkpoint.load_weights(module, tensors, "module.")
     batch = {

@@ -32,7 +32,7 @@ NORM = (
 KINDS = {kind.__name__: kind for kind in (ValueError, Diverged, OutOfMemory)}
 
 
-def said() -> int | None:
+def requested_workers() -> int | None:
     """How many processes are to train one network: TAGDAG_WORKERS, None where it is not set.
 
     ValueError for what is no number of processes.
@@ -40,7 +40,7 @@ def said() -> int | None:
     return value("TAGDAG_WORKERS")
 
 
-def split(recipe: Recipe, images: int, epochs: float) -> int:
+def worker_count(recipe: Recipe, images: int, epochs: float) -> int:
     """How many workers a training of so many images and epochs is split among, where many such
     are to be done.
 
@@ -52,7 +52,7 @@ def split(recipe: Recipe, images: int, epochs: float) -> int:
     anew.
     """
     gpus = torch.cuda.device_count()
-    most = said() or (gpus if gpus > 1 and images * epochs >= PAYS else 1)
+    most = requested_workers() or (gpus if gpus > 1 and images * epochs >= PAYS else 1)
     batch = min(recipe.batch, images)
     if recipe.batch_norm == "sync":
         return max(1, min(most, batch))
@@ -62,7 +62,7 @@ def split(recipe: Recipe, images: int, epochs: float) -> int:
     return max(whole, default=1)
 
 
-class Died(ValueError):
+class WorkersDied(ValueError):
     """Workers that died again and again; `exitcode`: of the last one, minus the signal as
     subprocess has it.
     """
@@ -174,7 +174,7 @@ def launch(workers: int, function: Callable[..., None], *arguments: Any) -> None
         except ChildFailedError as error:
             _raise_fault(Path(folder))
             number = next(iter(error.failures.values())).exitcode
-            raise Died(
+            raise WorkersDied(
                 f"the workers died {RESTARTS + 1} times: {_last_words(error)}", number
             ) from error
         _raise_fault(Path(folder))

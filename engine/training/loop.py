@@ -18,13 +18,13 @@ from engine.core.device import device
 from engine.core.environment import value
 from engine.core.numerics import numerics
 from engine.training import faults
-from engine.training.distributed import team
+from engine.training.distributed import present_workers
 from engine.training.meter import Diverged, Meter, NonFinite
-from engine.training.plan import Plan, Training, viewed
-from engine.training.reading import Samples
-from engine.training.resume import Kept, States, differences
+from engine.training.plan import Schedule, Training, training_views
+from engine.training.reading import Dataset
+from engine.training.resume import Checkpoints, Kept, warn_of_other_workers
 from engine.training.step import Learner
-from engine.training.stopping import Stopped, asked
+from engine.training.stopping import Stopped, stop_signals
 from models.blocks.augment.draws import Draws
 
 
@@ -37,7 +37,7 @@ def initialise(seed: int) -> None:
 
 
 def train(
-    objective: nn.Module, samples: Samples, training: Training, lists: Lists | None = None
+    objective: nn.Module, samples: Dataset, training: Training, lists: Lists | None = None
 ) -> None:
     """Train in place for `epochs`.
 
@@ -49,14 +49,14 @@ def train(
     SIGTERM, the state kept. Side by side in threads it is not reproducible: what layers draw comes
     from the process's one generator.
     """
-    workers, states = team(), States(training.state, training.keep)
+    workers, states = present_workers(), Checkpoints(training.state, training.keep)
     lists = lists or (lambda generator: torch.randperm(len(samples), generator=generator))
     try:
         kept = states.newest(workers)
         if kept and kept[1]["finished"]:
             load_weights(objective, kept[0], "module.")
         else:
-            plan = Plan.of(training, lists, workers)
+            plan = Schedule.of(training, lists, workers)
             with numerics(plan.recipe.precision, plan.recipe.exact):
                 _learn(objective, samples, training, plan, states, kept)
     finally:
@@ -65,38 +65,40 @@ def train(
 
 def _learn(
     objective: nn.Module,
-    samples: Samples,
+    samples: Dataset,
     training: Training,
-    plan: Plan,
-    states: States,
+    plan: Schedule,
+    states: Checkpoints,
     kept: Kept | None,
 ) -> None:
     """From a kept state, if there is one, to the finished one."""
-    learner, first = Learner(objective, plan.recipe, team()), 0
+    learner, first = Learner(objective, plan.recipe, present_workers()), 0
     meter = Meter(training.report, learner.team)
     if kept:
         learner.load(*kept)
         first = kept[1]["iteration"]
         meter.load(kept[1])
-        differences(kept[1], learner.team, plan.recipe)
+        warn_of_other_workers(kept[1], learner.team, plan.recipe)
     try:
         _steps(learner, plan, samples, training, states, meter, first)
     except NonFinite as error:
-        raise Diverged(faults.told(error, learner, plan, samples, training, states)) from None
+        raise Diverged(
+            faults.nonfinite_message(error, learner, plan, samples, training, states)
+        ) from None
     learner.finish()
     if plan.recipe.precise_bn:
         count = -(-plan.recipe.precise_bn // plan.recipe.batch)
         steps = plan.reader(samples, range(plan.total, plan.total + count), learner.where)
-        learner.settle((viewed(objective, step, training.seed), step) for step in steps)
+        learner.settle((training_views(objective, step, training.seed), step) for step in steps)
     _keep(learner, plan, training, states, meter, plan.total, finished=True)
 
 
 def _steps(
     learner: Learner,
-    plan: Plan,
-    samples: Samples,
+    plan: Schedule,
+    samples: Dataset,
     training: Training,
-    states: States,
+    states: Checkpoints,
     meter: Meter,
     first: int,
 ) -> None:
@@ -107,10 +109,10 @@ def _steps(
     saved, every = time.monotonic(), value("TAGDAG_CHECKPOINT_SECONDS")
     if first == 0:
         _keep(learner, plan, training, states, meter, 0)
-    with asked() as signal:
+    with stop_signals() as signal:
         for step in reader:
             done, rate = step.iteration + 1, plan.rate(step.iteration)
-            batch = viewed(learner.objective, step, training.seed)
+            batch = training_views(learner.objective, step, training.seed)
             begun = time.perf_counter()
             meter.add(learner.step(batch, rate, step), step.total)
             if step.iteration == first and plan.recipe.compile != "off":
@@ -137,9 +139,9 @@ def _steps(
 
 def _keep(
     learner: Learner,
-    plan: Plan,
+    plan: Schedule,
     training: Training,
-    states: States,
+    states: Checkpoints,
     meter: Meter,
     done: int,
     finished: bool = False,
@@ -157,7 +159,7 @@ def _keep(
         states.save(tensors, about)
 
 
-def _farewell(number: int, done: int, total: int, states: States) -> str:
+def _farewell(number: int, done: int, total: int, states: Checkpoints) -> str:
     kept = (
         "its state is kept, the same command goes on from there"
         if states.folder
@@ -169,7 +171,7 @@ def _farewell(number: int, done: int, total: int, states: States) -> str:
 @torch.no_grad()  # not inference_mode: the network may be trained afterwards
 def predict(
     objective: nn.Module,
-    samples: Samples,
+    samples: Dataset,
     call: str = "predict",
     batch: int = 512,
     rows: slice = slice(None),

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.training.distributed import Team
-from engine.training.reading import Reader
+from engine.training.distributed import Workers
+from engine.training.reading import Loader
 
 log = logging.getLogger("tagdag")
 Report = Callable[[dict[str, float], int], None]
@@ -36,14 +36,14 @@ class Meter:
     curve: [step, mean loss since the report before, learning rate] of every report.
     """
 
-    def __init__(self, report: Report, workers: Team) -> None:
+    def __init__(self, report: Report, workers: Workers) -> None:
         self.tell, self.team = report, workers
         self.text, self.reports, self.advised = "", 0, False
         self.pending: list[Tensor] = []
         self.losses: list[float] = []
         self.curve: list[list[float]] = []
 
-    def starts(self, reader: Reader, first: int) -> None:
+    def starts(self, reader: Loader, first: int) -> None:
         """The steps of a reader begin, the first with this iteration."""
         self.reader, self.waited = reader, reader.waited
         self.images, self.since = 0, time.perf_counter()

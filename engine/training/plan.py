@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from corpus.progress import Progress, unseen
 from corpus.reading.sampler import Lists, Sampler, seeded
-from engine.training.distributed import Team
+from engine.training.distributed import Workers
 from engine.training.meter import Report
-from engine.training.reading import Reader, Samples, Step
+from engine.training.reading import Batch, Dataset, Loader
 from engine.training.recipe import Recipe, learning_rate
 from models.blocks.augment.draws import Draws
 
@@ -42,7 +42,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Schedule:
     """What a training comes to on its data: the recipe as run, steps per epoch and in all."""
 
     recipe: Recipe
@@ -51,7 +51,7 @@ class Plan:
     sampler: Sampler
 
     @classmethod
-    def of(cls, training: Training, lists: Lists, workers: Team) -> "Plan":
+    def of(cls, training: Training, lists: Lists, workers: Workers) -> "Schedule":
         """ValueError when there are no images, or the batch cannot be split among the workers."""
         images = len(lists(seeded(training.seed, 1, 0)))
         if images < workers.world:
@@ -70,12 +70,12 @@ class Plan:
         """Learning rate of a step."""
         return learning_rate(self.recipe, iteration, self.total, self.per_epoch)
 
-    def reader(self, samples: Samples, span: range, where: torch.device) -> Reader:
+    def reader(self, samples: Dataset, span: range, where: torch.device) -> Loader:
         """Reads a span of steps."""
-        return Reader(samples, self.sampler, self.per_epoch, span, where)
+        return Loader(samples, self.sampler, self.per_epoch, span, where)
 
 
-def viewed(objective: nn.Module, step: Step, seed: int) -> dict[str, Tensor]:
+def training_views(objective: nn.Module, step: Batch, seed: int) -> dict[str, Tensor]:
     """The batch that the objective is trained on: random views that depend on (seed, iteration,
     place) alone.
     """

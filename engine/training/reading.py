@@ -16,7 +16,7 @@ from corpus.reading.sampler import Sampler
 AHEAD = 2  # batches
 
 
-class Samples(Protocol):
+class Dataset(Protocol):
     """What is trained on: images as uint8 (n, h, w, 3) and targets, both by index."""
 
     def __len__(self) -> int: ...
@@ -24,7 +24,7 @@ class Samples(Protocol):
     def targets(self, indices: Tensor) -> Tensor: ...
 
 
-class Step(NamedTuple):
+class Batch(NamedTuple):
     """This worker's part of a step: images `first .. first + len(inputs)` of `total`, on the
     device.
 
@@ -40,21 +40,21 @@ class Step(NamedTuple):
     share: float
 
 
-class Reader:
+class Loader:
     """Iterates over a span of steps.
 
     `waited` counts the seconds that training stood still for them.
     """
 
     def __init__(
-        self, samples: Samples, sampler: Sampler, per_epoch: int, span: range, where: torch.device
+        self, samples: Dataset, sampler: Sampler, per_epoch: int, span: range, where: torch.device
     ) -> None:
         self.samples, self.sampler = samples, sampler
         self.per_epoch, self.span, self.where = per_epoch, span, where
         self.waited = 0.0
         self._stream = torch.cuda.Stream(where) if where.type == "cuda" else None
 
-    def read(self, iteration: int) -> tuple[Step, torch.cuda.Event | None]:
+    def read(self, iteration: int) -> tuple[Batch, torch.cuda.Event | None]:
         """One step, and on a GPU what tells that its copy has ended."""
         rows, first, total = self.sampler.part(*divmod(iteration, self.per_epoch))
         share = len(rows) * self.sampler.world / max(total, 1)
@@ -63,12 +63,12 @@ class Reader:
         about = first, total, share
         images, targets = self.samples.images(rows), self.samples.targets(rows)
         if self._stream is None:
-            return Step(iteration, images, targets, *about), None
+            return Batch(iteration, images, targets, *about), None
         with torch.cuda.stream(self._stream):
             images, targets = (
                 t.pin_memory().to(self.where, non_blocking=True) for t in (images, targets)
             )
-            return Step(iteration, images, targets, *about), self._stream.record_event()
+            return Batch(iteration, images, targets, *about), self._stream.record_event()
 
     def advice(self) -> str:
         """How to feed it faster."""
@@ -81,7 +81,7 @@ class Reader:
             f"({cached} MiB, TAGDAG_CACHE_MB), or put the shards on a faster disk"
         )
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Iterator[Batch]:
         ahead: deque[Future] = deque()
         own = (
             (torch.cuda.set_device, (self.where,)) if self._stream else (None, ())

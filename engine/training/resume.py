@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from engine.core import checkpoint
-from engine.training.distributed import ALONE, Team
+from engine.training.distributed import ALONE, Workers
 from engine.training.recipe import Recipe
 
 log = logging.getLogger("tagdag")
@@ -19,7 +19,7 @@ log = logging.getLogger("tagdag")
 Kept = tuple[dict[str, Tensor], dict[str, Any]]  # tensors, and what they are
 
 
-class States:
+class Checkpoints:
     """The last `keep` states in a folder, one file each, named by their iteration.
 
     Without a folder nothing is kept.
@@ -30,7 +30,7 @@ class States:
         self._writer, self._last = ThreadPoolExecutor(1), Future()
         self._last.set_result(None)
 
-    def newest(self, workers: Team = ALONE) -> Kept | None:
+    def newest(self, workers: Workers = ALONE) -> Kept | None:
         """The latest state that is whole, the same for all workers.
 
         A damaged one is told of and put aside.
@@ -39,13 +39,15 @@ class States:
         kept = self._newest() if workers.first else None
         iteration = workers.of_first(kept and kept[1]["iteration"])
         return (
-            kept if iteration is None or workers.first else checkpoint.load(self._file(iteration))
+            kept
+            if iteration is None or workers.first
+            else checkpoint.load_tensors(self._file(iteration))
         )
 
     def _newest(self) -> Kept | None:
         for file in sorted(self.folder.glob("*.safetensors"), reverse=True) if self.folder else ():
             try:
-                return checkpoint.load(file)
+                return checkpoint.load_tensors(file)
             except ValueError as error:
                 log.warning("%s; going on from the state before", error)
                 file.rename(file.with_suffix(".damaged"))
@@ -67,7 +69,7 @@ class States:
         self._last = self._writer.submit(self._write, tensors, about)
 
     def _write(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-        checkpoint.save(self._file(about["iteration"]), tensors, about)
+        checkpoint.save_tensors(self._file(about["iteration"]), tensors, about)
         for old in sorted(self.folder.glob("*.safetensors"))[: -self.keep]:
             old.unlink(missing_ok=True)
 
@@ -81,7 +83,7 @@ class States:
         self.wait()
 
 
-def differences(about: dict[str, Any], workers: Team, recipe: Recipe) -> None:
+def warn_of_other_workers(about: dict[str, Any], workers: Workers, recipe: Recipe) -> None:
     """Say what a run on another number of workers does otherwise than the one that kept the
     state.
     """

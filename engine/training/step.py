@@ -14,9 +14,9 @@ from engine.core.checkpoint import load_weights
 from engine.core.device import device
 from engine.core.numerics import deterministic
 from engine.training.averaging import Average, normalisable, precise_statistics
-from engine.training.distributed import Team, wrapped
+from engine.training.distributed import Workers, wrapped
 from engine.training.optimizers import optimizer
-from engine.training.reading import Step
+from engine.training.reading import Batch
 from engine.training.recipe import Recipe
 
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -31,7 +31,7 @@ class Learner:
     graphs keep the flags of their first call. ValueError for synchronised batch norm without GPUs.
     """
 
-    def __init__(self, objective: nn.Module, recipe: Recipe, team: Team) -> None:
+    def __init__(self, objective: nn.Module, recipe: Recipe, team: Workers) -> None:
         where = device()
         if recipe.batch_norm == "sync" and team.world > 1:
             if where.type == "cpu":
@@ -66,7 +66,7 @@ class Learner:
         self.average = Average(objective, recipe.ema) if recipe.ema else None
         self.names = {id(p): name for name, p in objective.named_parameters()}
 
-    def step(self, batch: dict[str, Tensor], rate: float, step: Step) -> Tensor:
+    def step(self, batch: dict[str, Tensor], rate: float, step: Batch) -> Tensor:
         """Update the weights with one batch.
 
         Its mean loss stays on the device, so that nothing waits for it.
@@ -95,7 +95,7 @@ class Learner:
         return total
 
     def passes(
-        self, batch: dict[str, Tensor], step: Step
+        self, batch: dict[str, Tensor], step: Batch
     ) -> Iterator[tuple[dict[str, Tensor], float, bool]]:
         """Micro-batches, their weight in this worker's loss, and whether each is the last one.
 
@@ -141,7 +141,7 @@ class Learner:
         if self.average:
             self.objective.load_state_dict(self.average.tensors)
 
-    def settle(self, steps: Iterable[tuple[dict[str, Tensor], Step]]) -> None:
+    def settle(self, steps: Iterable[tuple[dict[str, Tensor], Batch]]) -> None:
         """Batch norm's statistics anew, over passes as those of training."""
         parts = (part for batch, step in steps for part, _, _ in self.passes(batch, step))
         with self._autocast():

@@ -22,7 +22,7 @@ class Stopped(KeyboardInterrupt):
         self.signal = number
 
 
-class Asked:
+class StopSignal:
     """Whether a signal has come: `number` is 0 until then."""
 
     number, since = 0, 0.0
@@ -39,9 +39,9 @@ class Asked:
 
 
 @contextmanager
-def asked() -> Iterator[Asked]:
+def stop_signals() -> Iterator[StopSignal]:
     """Catches SIGINT and SIGTERM inside, where Python lets it: in a process's main thread."""
-    flag, before = Asked(), {}
+    flag, before = StopSignal(), {}
     if threading.current_thread() is threading.main_thread():
         heeded = [
             n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN

@@ -16,45 +16,47 @@ from corpus.progress import Progress, unseen
 from engine.core import checkpoint
 from engine.core.build import options
 from engine.core.device import device
-from engine.core.network import network, parts
+from engine.core.network import network, network_sections
 from engine.core.numerics import numerics
 from engine.core.samples import Rows
-from engine.training.accuracy import accuracy
-from engine.training.distributed import team
-from engine.training.launching import launch, split
+from engine.training.accuracy import measure_accuracy
+from engine.training.distributed import present_workers
+from engine.training.launching import launch, worker_count
 from engine.training.loop import initialise, train
 from engine.training.meter import Diverged, Report
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
-from engine.transfer.frozen import features
+from engine.transfer.frozen import frozen_features
 from engine.transfer.probe import logistic_regression
-from engine.transfer.tuning import WHERE, told
+from engine.transfer.tuning import WHERE, settings_text
 from metrics.accuracy import Accuracy
 from models.blocks.ranges import Least
 
 
-def unheard(values: dict[str, float], iteration: int) -> None:
+def no_report(values: dict[str, float], iteration: int) -> None:
     """A report that nobody reads; unlike a lambda it can be handed to other processes."""
 
 
-def sections(
+def arm_sections(
     section: Mapping[str, Any], mode: str, settings: dict[str, Any], samples: int
 ) -> dict[str, Any]:
     """The sections of the network that a mode ends with: that of neighbours has a head of its
     own.
     """
     head = {"name": "knn", "samples": samples} | settings if mode == "knn" else section["head"]
-    return parts(section) | {"head": head}
+    return network_sections(section) | {"head": head}
 
 
-def started(built: dict[str, Any], classes: int, weights: Path | None, seed: int) -> nn.Module:
+def initial_network(
+    built: dict[str, Any], classes: int, weights: Path | None, seed: int
+) -> nn.Module:
     """A new network; with weights its backbone is theirs, every key of it, and only the head is
     new.
     """
     initialise(seed)
     module = network(**built, classes=classes)
     if weights is not None:
-        checkpoint.load_weights(module.backbone, checkpoint.load(weights)[0], "backbone.")
+        checkpoint.load_weights(module.backbone, checkpoint.load_tensors(weights)[0], "backbone.")
     return module.to(device())
 
 
@@ -64,47 +66,49 @@ def probe(module: nn.Module, samples: Rows, l2: Least = 0.01) -> None:
 
     l2: weight of the squared norm in the loss.
     """
-    weight, bias = logistic_regression(*features(module, samples), module.head.fc.out_features, l2)
+    weight, bias = logistic_regression(
+        *frozen_features(module, samples), module.head.fc.out_features, l2
+    )
     with torch.no_grad():
         module.head.fc.weight.copy_(weight)
         module.head.fc.bias.copy_(bias)
 
 
-def name_of(arm: Mapping[str, Any]) -> str:
+def arm_name(arm: Mapping[str, Any]) -> str:
     """What an arm is called in messages: its values, joined."""
     return "-".join(str(value) for value in arm.values())
 
 
-def learned(
+def train_arm(
     samples: Rows,
     section: Mapping[str, Any],
     arm: Mapping[str, Any],
     settings: dict[str, Any],
-    report: Report = unheard,
+    report: Report = no_report,
     state: Path | None = None,
-    progress: Progress = unseen,
+    progress: Progress = no_progress,
 ) -> nn.Module:
     """The whole network trained on the samples, from its last state on, as one of the present
     workers.
     """
-    built = sections(section, arm["mode"], settings, len(samples))
+    built = arm_sections(section, arm["mode"], settings, len(samples))
     weights = section["weights"] if arm["init"] == "pretrained" else None
     names = samples.shards.names
-    module = started(built, len(names), weights, arm["seed"])
+    module = initial_network(built, len(names), weights, arm["seed"])
     recipe = Recipe(**options(Recipe, section["recipe"] | settings, WHERE))
-    heard = report if team().first else unheard
+    heard = report if present_workers().first else no_report
     about = {"sections": built, "names": names}  # what `faults` rebuilds the network of a step from
     training = Training(recipe, section["epochs"], arm["seed"], state, heard, progress, about=about)
     train(module, samples, training)
     return module
 
 
-def learned_by_all(*given: Any) -> None:
+def train_arm_together(*given: Any) -> None:
     """What each of several workers does; they leave the finished state for `trained`."""
-    learned(*given)
+    train_arm(*given)
 
 
-def full(
+def train_arm_alone_or_split(
     samples: Rows,
     section: Mapping[str, Any],
     arm: Mapping[str, Any],
@@ -120,25 +124,25 @@ def full(
     given = (samples, dict(section), dict(arm), settings, report, state)
     recipe = Recipe(**options(Recipe, section["recipe"] | settings, WHERE))
     try:
-        count = split(recipe, len(samples), section["epochs"]) if state else 1
+        count = worker_count(recipe, len(samples), section["epochs"]) if state else 1
         if count > 1:
-            launch(count, learned_by_all, *given)
-        return learned(*given, progress)
+            launch(count, train_arm_together, *given)
+        return train_arm(*given, progress)
     except Diverged as error:
-        chosen = f" with {told(settings)}" if settings else ""
+        chosen = f" with {settings_text(settings)}" if settings else ""
         raise Diverged(
-            f"{name_of(arm)}{chosen}: {error}, or list no such value in {WHERE}"
+            f"{arm_name(arm)}{chosen}: {error}, or list no such value in {WHERE}"
         ) from None
 
 
-def trained(
+def fit_arm(
     samples: Rows,
     section: Mapping[str, Any],
     arm: Mapping[str, Any],
     settings: dict[str, Any],
-    report: Report = unheard,
+    report: Report = no_report,
     state: Path | None = None,
-    progress: Progress = unseen,
+    progress: Progress = no_progress,
 ) -> nn.Module:
     """One network trained on the samples.
 
@@ -147,24 +151,24 @@ def trained(
     state: folder that a killed training goes on from. Diverged names the arm and what to change.
     """
     if arm["mode"] == "full":
-        return full(samples, section, arm, settings, report, state, progress)
-    built = sections(section, arm["mode"], settings, len(samples))
+        return train_arm_alone_or_split(samples, section, arm, settings, report, state, progress)
+    built = arm_sections(section, arm["mode"], settings, len(samples))
     weights = section["weights"] if arm["init"] == "pretrained" else None
-    module = started(built, len(samples.shards.names), weights, arm["seed"])
+    module = initial_network(built, len(samples.shards.names), weights, arm["seed"])
     if arm["mode"] == "linear":
         probe(module, samples, **options(probe, settings, WHERE, ("module", "samples")))
     else:
-        module.head.keep(*features(module, samples))
+        module.head.keep(*frozen_features(module, samples))
     return module
 
 
 @numerics()
 @torch.no_grad()
-def top1(module: nn.Module, samples: Rows, mode: str) -> float:
+def arm_top1(module: nn.Module, samples: Rows, mode: str) -> float:
     """Accuracy in percent; where only a head was fitted, from the features that are kept."""
     if mode == "full":
-        return accuracy(module, samples).compute()["top1"]
-    pooled, labels = features(module, samples)
+        return measure_accuracy(module, samples).compute()["top1"]
+    pooled, labels = frozen_features(module, samples)
     metric = Accuracy()
     metric.update(module.head.classify(pooled), labels)
     return metric.compute()["top1"]

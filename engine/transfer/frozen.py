@@ -30,7 +30,7 @@ def keep_in(folder: Path | None) -> None:
     _folder = folder
 
 
-def features(module: nn.Module, samples: Rows) -> tuple[Tensor, Tensor]:
+def frozen_features(module: nn.Module, samples: Rows) -> tuple[Tensor, Tensor]:
     """Pooled features (n, d) and labels (n,).
 
     Computed once per weights, split and size, and always for a whole split.
@@ -67,8 +67,8 @@ def _shared(module: nn.Module, samples: Rows, key: tuple) -> Tensor:
     with file.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # which the kernel drops when its process dies
         if not file.exists():
-            checkpoint.save(file, {"features": _computed(module, samples)}, {})
-    return checkpoint.load(file)[0]["features"]
+            checkpoint.save_tensors(file, {"features": _computed(module, samples)}, {})
+    return checkpoint.load_tensors(file)[0]["features"]
 
 
 def _computed(module: nn.Module, samples: Rows) -> Tensor:

@@ -50,7 +50,7 @@ def combinations(grid: dict[str, Any], init: str, mode: str) -> list[dict[str, A
     return [dict(zip(mine, values, strict=True)) for values in itertools.product(*mine.values())]
 
 
-def held_out(samples: Rows, share: float, generator: torch.Generator) -> tuple[Rows, Rows]:
+def hold_out(samples: Rows, share: float, generator: torch.Generator) -> tuple[Rows, Rows]:
     """(to fit on, held out): apart, and of every class the same share.
 
     A class of n >= 2 labels holds out round(share n), at least 1 and at most n - 1; one of a single
@@ -67,7 +67,7 @@ def held_out(samples: Rows, share: float, generator: torch.Generator) -> tuple[R
     return samples.some(torch.cat(fit)), samples.some(torch.cat(held))
 
 
-def choose(
+def choose_settings(
     settings: list[dict[str, Any]],
     samples: Rows,
     share: float,
@@ -81,7 +81,7 @@ def choose(
     Settings that raise Diverged come last: their entry of `scores` has a top1 of 0.0 and
     `"diverged": True`. ValueError when all do.
     """
-    fit, held = held_out(samples, share, generator)
+    fit, held = hold_out(samples, share, generator)
     if len(settings) == 1 or not len(held):
         return {"chosen": settings[0], "scores": [], "fit": len(samples), "held_out": 0}
     scores = [each | _scored(each, partial(score, each, fit, held)) for each in settings]
@@ -89,7 +89,7 @@ def choose(
     if scores[best].get("diverged"):
         raise ValueError(
             f"{WHERE}: training diverged with each of its {len(settings)} combinations "
-            f"({told(settings[0])} and on): list lower rates, or set recipe.clip or a longer recipe.warmup"
+            f"({settings_text(settings[0])} and on): list lower rates, or set recipe.clip or a longer recipe.warmup"
         )
     return {"chosen": settings[best], "scores": scores, "fit": len(fit), "held_out": len(held)}
 
@@ -99,11 +99,14 @@ def _scored(settings: dict[str, Any], score: Callable[[], float]) -> dict[str, A
         return {"top1": score()}
     except Diverged as error:
         log.warning(
-            "%s: %s counts as the worst: %s", WHERE, told(settings), str(error).split(";")[0]
+            "%s: %s counts as the worst: %s",
+            WHERE,
+            settings_text(settings),
+            str(error).split(";")[0],
         )
         return {"top1": 0.0, "diverged": True}
 
 
-def told(settings: dict[str, Any]) -> str:
+def settings_text(settings: dict[str, Any]) -> str:
     """Hyper-parameters in one line: `rate 0.4, weight_decay 0.0001`."""
     return ", ".join(f"{name} {value}" for name, value in settings.items())

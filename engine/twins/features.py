@@ -61,7 +61,7 @@ def rmac(maps: Tensor, levels: int = 3) -> Tensor:
 
 @numerics()
 @torch.no_grad()
-def features(backbone: nn.Module, batches: Iterable[Tensor], levels: int = 3) -> Tensor:
+def rmac_features(backbone: nn.Module, batches: Iterable[Tensor], levels: int = 3) -> Tensor:
     """R-MAC (n, channels), float32 on the CPU, of batches of normalised images (n, 3, h, w)."""
     where = device()
     backbone.to(where, memory_format=torch.channels_last).eval()

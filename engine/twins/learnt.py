@@ -18,7 +18,7 @@ from corpus.progress import Progress
 from corpus.reading.shards import Shards
 from engine.core.device import device
 from engine.core.numerics import numerics
-from engine.twins.features import features
+from engine.twins.features import rmac_features
 
 BATCH = 256
 ENLARGED = (
@@ -41,7 +41,7 @@ def indexed(objective: nn.Module, shards: Shards, rows: Tensor | None = None) ->
     """
     # the whole of it: what `plain` normalises with has to be where its images are
     objective.to(device(), memory_format=torch.channels_last).eval()
-    return features(objective.backbone, _batches(objective, shards, rows))
+    return rmac_features(objective.backbone, _batches(objective, shards, rows))
 
 
 @numerics()

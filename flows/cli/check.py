@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 
 from corpus.names import checked_name, checked_set
-from engine.core.build import call, options, plugin
+from engine.core.build import options, plugin, resolve
 from engine.core.network import network
 from engine.training.optimizers import called, optimizer
 from engine.training.recipe import Recipe
@@ -95,8 +95,8 @@ def resampling(
 
 def ranges(stage: str, section: dict[str, Any]) -> None:
     """Hold what is nested in a section of a stage that trains to its ranges; nothing is made."""
-    call("objectives", section["objective"], f"{stage}.objective", ("backbone", "head"))
-    call("heads", section["head"], f"{stage}.head", ("channels", "classes"))
+    resolve("objectives", section["objective"], f"{stage}.objective", ("backbone", "head"))
+    resolve("heads", section["head"], f"{stage}.head", ("channels", "classes"))
     recipe(section["recipe"], f"{stage}.recipe")
     if "resampling" in section:
         options(resampling, section["resampling"], f"{stage}.resampling")
@@ -137,7 +137,7 @@ def chosen(section: dict[str, Any], mode: str, values: dict[str, Any]) -> None:
     elif mode == "linear":
         options(probe, values, WHERE, ("module", "samples"))
     else:
-        call("heads", {"name": "knn"} | values, WHERE, ("channels", "classes", "samples"))
+        resolve("heads", {"name": "knn"} | values, WHERE, ("channels", "classes", "samples"))
 
 
 def names(params: dict[str, Any], whole: dict[str, Any]) -> None:

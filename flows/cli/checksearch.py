@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 
-from engine.core.build import build, call, options
+from engine.core.build import build, options, resolve
 from flows.searching import searching
 from flows.searching.samplers import PRUNERS, SAMPLERS, made
 from models.blocks.ranges import Count, Least, Positive, Share
@@ -44,7 +44,7 @@ KEYS = numbers.__annotations__.keys() - {"return"}
 
 def searched(section: dict[str, Any]) -> None:
     """ValueError for what no search can begin with; section: search, complete."""
-    call("spaces", section["space"], "search.space")
+    resolve("spaces", section["space"], "search.space")
     reference(section["reference"])
     optuna(SAMPLERS, section["sampler"], "search.sampler", seed=0)
     optuna(PRUNERS, section["pruner"], "search.pruner")

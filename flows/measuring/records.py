@@ -16,12 +16,12 @@ from torch import nn
 from corpus.reading.shards import Shards
 from engine.core import checkpoint
 from engine.core.device import device
-from engine.core.network import restore
-from engine.core.samples import Rows, opened
-from engine.core.threads import threads
+from engine.core.network import load_network
+from engine.core.samples import Rows, open_split
+from engine.core.threads import torch_threads
 from engine.measure.complexity import measure
-from engine.measure.profile import profile
-from engine.training.accuracy import accuracy, predicted
+from engine.measure.profile import profile_network
+from engine.training.accuracy import measure_accuracy, predicted
 from engine.twins.learnt import BATCH, indexed, learnt_twins
 from flows.measuring.predictions import Predicted
 from metrics.accuracy import Accuracy
@@ -38,12 +38,12 @@ def cost(weights: Path, size: int, seconds: float = 0.3, **measured: Any) -> dic
     On a CPU by one thread, as a search measures latency: a small network gains nothing by more, and
     several threads tell more of what else the machine does than of the network.
     """
-    module, _ = restore(weights)
+    module, _ = load_network(weights)
     deployed = nn.Sequential(module.backbone, module.head)
     trained = any(p.requires_grad for p in module.head.parameters())  # nearest neighbours are not
-    with threads(1):
+    with torch_threads(1):
         limits = {"seconds": seconds, "patience": PATIENCE * seconds}
-        found = profile(deployed, size, device(), training=trained, **limits, **measured)
+        found = profile_network(deployed, size, device(), training=trained, **limits, **measured)
     return measure(deployed, (3, size, size)) | found
 
 
@@ -60,7 +60,7 @@ def tested(
     that size, too. `validated`: what it is at the size that they are stored with, where that has
     been measured.
     """
-    module, shards = restore(weights)[0], opened(folder, "test")
+    module, shards = load_network(weights)[0], open_split(folder, "test")
     metric, guess, score = Accuracy(), [], []
     for outputs, targets in predicted(module, Rows(shards, "labels", size=size)):
         metric.update(outputs, targets)
@@ -69,8 +69,8 @@ def tested(
         guess.append(best[:, 0].cpu())
         score.append(outputs.float().softmax(1).gather(1, best)[:, 0].cpu())
     if validated is None or size != shards.size:
-        val = Rows(opened(folder, "val"), "labels", size=size)
-        validated = accuracy(module, val).compute()["top1"]
+        val = Rows(open_split(folder, "val"), "labels", size=size)
+        validated = measure_accuracy(module, val).compute()["top1"]
     alone = torch.tensor([key not in duplicates for key in shards.ids])
     bound = 100 * int((metric.correct()[:, 0] & alone).sum()) / len(alone)
     numbers = metric.compute()
@@ -92,7 +92,7 @@ class Images(NamedTuple):
 
 def images(folder: Path) -> Images:
     """The test images of a labelled set."""
-    test, train = opened(folder, "test"), opened(folder, "train")
+    test, train = open_split(folder, "test"), open_split(folder, "train")
     counts = train.labels(torch.arange(len(train))).bincount(minlength=len(train.names)).tolist()
     labels = test.labels(torch.arange(len(test))).short().numpy()
     by_class = dict(zip(train.names, counts, strict=True))
@@ -106,7 +106,7 @@ def parts(posts: Path, count: int) -> list[tuple[str, int, int]]:
     """
     found = []
     for split in SPLITS:
-        total = len(opened(posts, split))
+        total = len(open_split(posts, split))
         each = BATCH * max(1, -(-total // (count * BATCH)))
         found += [(split, first, min(first + each, total)) for first in range(0, total, each)]
     return found
@@ -115,8 +115,8 @@ def parts(posts: Path, count: int) -> list[tuple[str, int, int]]:
 def search_features(weights: Path, posts: Path, part: tuple[str, int, int], file: Path) -> None:
     """R-MAC features of a part of the posts by a pretrained network, kept in a file."""
     split, first, last = part
-    found = indexed(restore(weights)[0], Shards(posts, split), torch.arange(first, last))
-    checkpoint.save(file, {"features": found}, {})
+    found = indexed(load_network(weights)[0], Shards(posts, split), torch.arange(first, last))
+    checkpoint.save_tensors(file, {"features": found}, {})
 
 
 def learnt(
@@ -131,11 +131,11 @@ def learnt(
 
     files: the features of all posts, in their order. first, last: of the test images.
     """
-    test = opened(folder, "test")
+    test = open_split(folder, "test")
     rows = torch.arange(first, min(last, len(test)))
-    index = torch.cat([checkpoint.load(file)[0]["features"] for file in files])
+    index = torch.cat([checkpoint.load_tensors(file)[0]["features"] for file in files])
     stores = [Shards(posts, split) for split in SPLITS]
-    found = learnt_twins(restore(weights)[0], stores, test, index=index, rows=rows)
+    found = learnt_twins(load_network(weights)[0], stores, test, index=index, rows=rows)
     pairs = zip(rows.tolist(), found.tolist(), strict=True)
     return [(test.ids[row], _id(stores, post)) for row, post in pairs if post >= 0]
 

@@ -88,7 +88,7 @@ def _about(record: dict[str, Any]) -> dict[str, Any]:
     """The metadata of the weight file."""
     from engine.core import checkpoint  # torch, which --help need not
 
-    return checkpoint.load(Path(record["weights"]))[1]
+    return checkpoint.load_tensors(Path(record["weights"]))[1]
 
 
 def _tensor(name: str, *shape: int) -> str:
@@ -102,7 +102,7 @@ def write(folder: Path, record: dict[str, Any], model_id: str) -> None:
 
     The schema: in, float32 images (n, 3, size, size), normalised as in training; out, float32
     scores (n, classes). There is no Python flavor: the weights are safetensors, rebuilt by
-    engine.core.network.restore, and nothing is unpickled.
+    engine.core.network.load_network, and nothing is unpickled.
     """
     classes, size = len(_about(record).get("names", ())), record["size"]
     files = {"weights": Path(record["weights"]).name, "record": "record.json"}

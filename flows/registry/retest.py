@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from engine.core.network import restore
-from engine.core.samples import Rows, opened
-from engine.training.accuracy import accuracy
+from engine.core.network import load_network
+from engine.core.samples import Rows, open_split
+from engine.training.accuracy import measure_accuracy
 from flows.running import settings
 
 
@@ -16,15 +16,15 @@ def tested(weights: Path, record: dict[str, Any]) -> dict[str, float]:
     Images are resized to the record's size. Raises ValueError when there is no such target, or it
     has other classes.
     """
-    target, (module, names) = record["target"], restore(weights)
+    target, (module, names) = record["target"], load_network(weights)
     folder = settings.OUT / "corpus" / "targets" / target
     if not folder.is_dir():
         raise ValueError(f"there is no labelled set {target!r} now")
-    splits = {split: opened(folder, split) for split in ("test", "val")}
+    splits = {split: open_split(folder, split) for split in ("test", "val")}
     if list(splits["test"].names) != list(names):
         raise ValueError(f"the classes of {target} are others than those it was trained on")
     found = {
-        split: accuracy(module, Rows(shards, "labels", size=record["size"])).compute()
+        split: measure_accuracy(module, Rows(shards, "labels", size=record["size"])).compute()
         for split, shards in splits.items()
     }
     test = found["test"] | {"top1_mean": found["test"]["top1"]}  # one seed's weights: its interval

@@ -156,9 +156,9 @@ def apart(function: Callable, *arguments: Any, report: Callable[..., None] | Non
     """
     if pool := current():
         return pool.call(function, *arguments, report=report)
-    from engine.core.threads import threads
+    from engine.core.threads import torch_threads
 
-    with threads(None if gpus() else sizes()[1]):
+    with torch_threads(None if gpus() else sizes()[1]):
         return function(*arguments, **({"report": report} if report else {}))
 
 

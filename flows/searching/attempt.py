@@ -14,11 +14,11 @@ from engine.core.allocator import OutOfMemory, out_of_memory
 from engine.core.build import build, options
 from engine.core.device import device
 from engine.measure.complexity import measure
-from engine.measure.profile import profile
+from engine.measure.profile import profile_network
 from engine.training.distributed import ALONE
-from engine.training.launching import Died
+from engine.training.launching import WorkersDied
 from engine.training.meter import Diverged
-from engine.training.plan import Plan, Training
+from engine.training.plan import Schedule, Training
 from engine.training.recipe import Recipe
 from flows.running import settings
 from flows.running.orchestrate import task
@@ -66,7 +66,7 @@ def latency(network: dict[str, Any], section: dict[str, Any], size: int) -> dict
     module = build("backbones", network, where="search.network")
     about = {"training": False, "patience": PATIENCE}
     try:
-        found = profile(module, size, device(), (1,), **about)
+        found = profile_network(module, size, device(), (1,), **about)
         # by which it is on no front: it may be less
         busy = {"latency_busy": found["busy"]} if found["busy"] else {}
         return {"latency_ms": found["latency_p50_ms"]} | busy
@@ -113,7 +113,7 @@ def largest(section: dict[str, Any]) -> int:
     """
     recipe = Recipe(**options(Recipe, section["recipe"], "search.recipe"))
     training = Training(recipe, section["epochs"], section["seed"])
-    recipe = Plan.of(training, lists(section), ALONE).recipe  # not more than there are images
+    recipe = Schedule.of(training, lists(section), ALONE).recipe  # not more than there are images
     return recipe.micro or -(-recipe.batch // workers())
 
 
@@ -136,7 +136,7 @@ def fitted(
             return fit(part, folder / f"{halving}", run, f"search {name}", show, watch)[0], micro
         except Diverged as error:
             raise Ended("diverged", str(error)) from None
-        except Died as error:  # of several workers; by kills from outside the search ends, and goes on from here
+        except WorkersDied as error:  # of several workers; by kills from outside the search ends, and goes on from here
             if reason := deaths.own_fault(error.exitcode) or deaths.since(kills):
                 raise Ended("killed its worker", f"{error}: it {reason}") from None
             raise

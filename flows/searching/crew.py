@@ -18,8 +18,8 @@ import torch
 
 from engine.core.cores import cores
 from engine.core.environment import value
-from engine.core.threads import threads as limited
-from engine.training.launching import said
+from engine.core.threads import torch_threads as limited
+from engine.training.launching import requested_workers
 from flows.running.orchestrate import log
 from flows.searching import deaths
 from flows.searching.storage import retry
@@ -47,7 +47,7 @@ def count(most: int | None = None) -> int:
     """
     if asked := value("TAGDAG_SEARCHERS"):
         return asked
-    if (said() or 1) > 1:
+    if (requested_workers() or 1) > 1:
         return 1
     usable = len(gpus()) or min(cores(), max(1, psutil.virtual_memory().available // ROOM))
     return min(usable, most or usable)
@@ -73,7 +73,10 @@ class Crew:
     def start(self, i: int) -> subprocess.Popen:
         """Worker i, counted from 0: on its own GPU, or on a CPU with one thread."""
         env = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
-        env |= {"OMP_NUM_THREADS": str(threads(self.workers)), "TAGDAG_WORKERS": str(said() or 1)}
+        env |= {
+            "OMP_NUM_THREADS": str(threads(self.workers)),
+            "TAGDAG_WORKERS": str(requested_workers() or 1),
+        }
         env["PYTHONPATH"] = str(
             Path(__file__).parents[2]
         )  # the code that runs here, in whatever folder

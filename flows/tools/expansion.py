@@ -18,7 +18,7 @@ import yaml
 from corpus.progress import Progress
 from engine.core.build import build
 from engine.core.digest import digest
-from engine.measure.expansion import AXES, Trial, expand, flops
+from engine.measure.expansion import AXES, Candidate, expand, flops
 from flows.cli.command import keywords
 from flows.running import settings
 from flows.running.orchestrate import progress
@@ -67,7 +67,7 @@ class Trained:
         return -self.rows[slot]["error"] if self.rows[slot]["error"] is not None else float("-inf")
 
 
-def told(steps: list[list[Trial]], rows: dict[str, dict[str, Any]]) -> str:
+def told(steps: list[list[Candidate]], rows: dict[str, dict[str, Any]]) -> str:
     """The steps as a table: what each axis came to, the one that was taken first."""
     lines = [f"{'step':>4}  {'axis':<10} {'M mult-adds':>11} {'error %':>9}  network"]
     for number, trials in enumerate(steps, 1):

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import yaml
 
-from engine.core.build import build, complete
+from engine.core.build import build, with_defaults
 from engine.core.device import device
 from engine.measure.complexity import measure
 from engine.measure.profile import device_name
@@ -154,7 +154,7 @@ def read(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"no file {path}: name one with a backbone's section, such as out/search/winner.yaml"
         )
-    return complete("backbones", parsed(path), str(path))
+    return with_defaults("backbones", parsed(path), str(path))
 
 
 def scale(

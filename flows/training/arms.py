@@ -13,12 +13,12 @@ from typing import Any
 
 from corpus.reading.sampler import seeded
 from engine.core import checkpoint
-from engine.core.network import save
-from engine.core.samples import Rows, few_per_class, opened
+from engine.core.network import save_network
+from engine.core.samples import Rows, few_per_class, open_split
 from engine.training.meter import Diverged
 from engine.transfer import frozen
-from engine.transfer.finetuning import sections, top1, trained
-from engine.transfer.tuning import choose, combinations, held_out
+from engine.transfer.finetuning import arm_sections, arm_top1, fit_arm
+from engine.transfer.tuning import choose_settings, combinations, hold_out
 from flows.running import settings
 
 
@@ -27,7 +27,7 @@ def few(arm: dict[str, Any]) -> Rows:
     # not `folder_of`, which looks whether its files are sound: the flow has done so, for all
     # processes
     folder = settings.OUT / "corpus" / "targets" / arm["target"]
-    return few_per_class(opened(folder, "train"), arm["labels"], seeded(arm["seed"], 3))
+    return few_per_class(open_split(folder, "train"), arm["labels"], seeded(arm["seed"], 3))
 
 
 def state(kind: str, arm: dict[str, Any], *more: Any) -> Path:
@@ -60,18 +60,18 @@ def score(
     known = state("", arm, each, key) / "score.safetensors"
     if not known.exists():
         share_features(arm, key)
-        fit, held = held_out(few(arm), section["held_out"], seeded(arm["seed"], 4))
+        fit, held = hold_out(few(arm), section["held_out"], seeded(arm["seed"], 4))
         if not len(held):
             return {}  # no class has a label to spare: `choose` asks for no score
         training = state("-training", arm, each, key)
         try:
-            module = trained(fit, from_weights(section, arm), arm, each, state=training)
-            found = {"top1": top1(module, held, arm["mode"])}
+            module = fit_arm(fit, from_weights(section, arm), arm, each, state=training)
+            found = {"top1": arm_top1(module, held, arm["mode"])}
         except Diverged as error:
             found = {"diverged": str(error)}
-        checkpoint.save(known, {}, found)
+        checkpoint.save_tensors(known, {}, found)
         shutil.rmtree(training, ignore_errors=True)
-    return checkpoint.load(known)[1]
+    return checkpoint.load_tensors(known)[1]
 
 
 def choice(arm: dict[str, Any], section: dict[str, Any], key: str) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def choice(arm: dict[str, Any], section: dict[str, Any], key: str) -> dict[str, 
             raise Diverged(found["diverged"])
         return found["top1"]
 
-    return choose(
+    return choose_settings(
         possible(section, arm), few(arm), section["held_out"], seeded(arm["seed"], 4), kept
     )
 
@@ -105,10 +105,12 @@ def finished(
         samples = few(arm)
         training = state("-training", arm, choice, key)
         given = from_weights(section, arm), arm, choice["chosen"], report, training
-        module = trained(samples, *given)
-        validation = top1(module, Rows(opened(samples.shards.folder, "val"), "labels"), arm["mode"])
-        built = sections(section, arm["mode"], choice["chosen"], len(samples))
+        module = fit_arm(samples, *given)
+        validation = arm_top1(
+            module, Rows(open_split(samples.shards.folder, "val"), "labels"), arm["mode"]
+        )
+        built = arm_sections(section, arm["mode"], choice["chosen"], len(samples))
         record = arm | choice | {"name": name, "head": built["head"], "val_top1": validation}
-        save(file, module, built, samples.shards.names, record=record)
+        save_network(file, module, built, samples.shards.names, record=record)
         shutil.rmtree(training, ignore_errors=True)  # others may be in training at the same time
-    return checkpoint.load(file)[1]["record"], file
+    return checkpoint.load_tensors(file)[1]["record"], file

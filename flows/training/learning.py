@@ -21,17 +21,17 @@ from engine.core.build import options
 from engine.core.cores import cores, processor
 from engine.core.digest import digest
 from engine.core.environment import value
-from engine.core.network import network, parts, save
-from engine.core.samples import Rows, once, opened
-from engine.core.threads import threads
-from engine.training.accuracy import accuracy
-from engine.training.distributed import ALONE, team
+from engine.core.network import network, network_sections, save_network
+from engine.core.samples import Rows, cached, open_split
+from engine.core.threads import torch_threads
+from engine.training.accuracy import measure_accuracy
+from engine.training.distributed import ALONE, present_workers
 from engine.training.fastest import fastest
-from engine.training.launching import launch, said
+from engine.training.launching import launch, requested_workers
 from engine.training.loop import initialise, train
-from engine.training.plan import Plan, Training
+from engine.training.plan import Schedule, Training
 from engine.training.recipe import Recipe
-from engine.training.resume import States
+from engine.training.resume import Checkpoints
 from flows.data import intact
 from flows.running import settings
 from flows.running.orchestrate import progress
@@ -45,7 +45,7 @@ Watch = Callable[[int, nn.Module], None]  # epochs so far, and the network
 
 def repeats(folder: Path, rule: str, length: float) -> np.ndarray:
     """How often each training image stands in a list `length` times as long as the posts."""
-    shards = opened(folder, "train")
+    shards = open_split(folder, "train")
     ids, ends = shards.targets.flat, shards.targets.offsets[1:]
     counts = np.bincount(ids, minlength=len(shards.names))
     return repeat_factors(ids, ends, counts, rule, round(length * len(shards)))
@@ -53,7 +53,7 @@ def repeats(folder: Path, rule: str, length: float) -> np.ndarray:
 
 def training_list(rule: str, length: float) -> Callable[[torch.Generator], Tensor]:
     """The training list of an epoch, images with rare hashtags repeated."""
-    factors = once(repeats, HASHTAGS, rule, length)
+    factors = cached(repeats, HASHTAGS, rule, length)
     return lambda generator: epoch_list(factors, generator)
 
 
@@ -68,7 +68,8 @@ def rows(data: str, split: str) -> Rows:
             raise ValueError(f"{CORPUS} is missing: run the stage corpus first (dvc repro corpus)")
         raise ValueError(f"data: {data!r} is not in the corpus: choose {' or '.join(known)}")
     return Rows(
-        opened(intact.shards(CORPUS / data), split), "hashtags" if data == "hashtags" else "labels"
+        open_split(intact.shards(CORPUS / data), split),
+        "hashtags" if data == "hashtags" else "labels",
     )
 
 
@@ -77,7 +78,7 @@ def hit_rate(module: nn.Module, data: str = "hashtags") -> dict[str, float]:
 
     A post counts if the prediction is any of its hashtags.
     """
-    return accuracy(module, rows(data, "val")).compute()
+    return measure_accuracy(module, rows(data, "val")).compute()
 
 
 def lists(section: dict[str, Any]) -> Callable[[torch.Generator], Tensor]:
@@ -91,7 +92,7 @@ def lists(section: dict[str, Any]) -> Callable[[torch.Generator], Tensor]:
 def images(section: dict[str, Any], epochs: float) -> int:
     """How many images so many epochs of this training are."""
     recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
-    plan = Plan.of(Training(recipe, epochs, section["seed"]), lists(section), ALONE)
+    plan = Schedule.of(Training(recipe, epochs, section["seed"]), lists(section), ALONE)
     return plan.total * plan.recipe.batch
 
 
@@ -106,9 +107,9 @@ def learn(
     shards = samples.shards
     recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
     initialise(section["seed"])
-    module = network(**parts(section), classes=len(shards.names))
-    about = {"sections": parts(section), "names": shards.names}
-    report = run.metrics if team().first else lambda values, step: None
+    module = network(**network_sections(section), classes=len(shards.names))
+    about = {"sections": network_sections(section), "names": shards.names}
+    report = run.metrics if present_workers().first else lambda values, step: None
     training = Training(
         recipe, section["epochs"], section["seed"], state, report, show, watch=watch, about=about
     )
@@ -118,7 +119,7 @@ def learn(
 
 def work(section: dict[str, Any], state: Path, run: Run, title: str) -> None:
     """What each of several workers does; they leave the finished state for `fit`."""
-    if not team().first:
+    if not present_workers().first:
         learn(section, state, run, unseen)
         return
     with progress(title) as show:
@@ -147,7 +148,7 @@ def fit(
 
 def workers() -> int:
     """How many processes train a network here: TAGDAG_WORKERS, or one for each GPU."""
-    return said() or max(1, torch.cuda.device_count())
+    return requested_workers() or max(1, torch.cuda.device_count())
 
 
 @contextmanager
@@ -169,13 +170,13 @@ def own_threads(section: dict[str, Any], run: Run, title: str) -> Iterator[None]
         return
     samples = rows(section.get("data", "hashtags"), "train")
     machine = (platform.node(), processor(), cores(), torch.__version__)
-    key = digest(parts(section), section["recipe"], samples.shards.size, machine)
+    key = digest(network_sections(section), section["recipe"], samples.shards.size, machine)
     kept = settings.STATE / "threads" / key
     if not kept.exists():
         number = value(THREADS)  # said where others are trained beside it
         if not number:
             initialise(section["seed"])
-            module = network(**parts(section), classes=len(samples.shards.names))
+            module = network(**network_sections(section), classes=len(samples.shards.names))
             recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
             number = fastest(module, samples, recipe, section["seed"], [1, cores()])
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -183,7 +184,7 @@ def own_threads(section: dict[str, Any], run: Run, title: str) -> Iterator[None]
     number = int(kept.read_text())
     print(f"{title}: on {number} of {cores()} threads (OMP_NUM_THREADS sets another number)")
     run.tags(threads=str(number))
-    with threads(number):
+    with torch_threads(number):
         yield
 
 
@@ -196,8 +197,8 @@ def weights(
     """
     with own_threads(section, run, title), progress(title) as show:
         module, names = fit(section, state, run, title, show)
-    save(file, module, parts(section), names)
-    _, about = States(state).newest()
+    save_network(file, module, network_sections(section), names)
+    _, about = Checkpoints(state).newest()
     curve = file.with_name(file.stem.replace("model", "curve") + ".csv")
     with curve.open("w", newline="") as out:
         csv.writer(out, lineterminator="\n").writerows(

@@ -33,12 +33,12 @@ class Basic(Residual):
         super().__init__(inputs, outputs, stride, _pair(inputs, outputs, stride))
 
 
-def plain(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+def _plain(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     """The same two 3x3 without a shortcut: pycls's vanilla block."""
     return nn.Sequential(*_pair(inputs, outputs, stride), nn.ReLU(inplace=True))
 
 
-_BLOCKS = {"bottleneck": (Bottleneck, 4), "basic": (Basic, 1), "plain": (plain, 1)}
+_BLOCKS = {"bottleneck": (Bottleneck, 4), "basic": (Basic, 1), "plain": (_plain, 1)}
 
 
 class ResNet(AnyNet):

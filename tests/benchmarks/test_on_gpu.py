@@ -16,14 +16,14 @@ from engine.core.allocator import out_of_memory
 from engine.core.device import device
 from engine.core.network import network
 from engine.core.numerics import flags, numerics
-from engine.training.accuracy import accuracy
-from engine.training.distributed import Team
+from engine.training.accuracy import measure_accuracy
+from engine.training.distributed import Workers
 from engine.training.launching import launch
 from engine.training.loop import initialise, predict, train
-from engine.training.plan import Plan, Training
-from engine.training.reading import Step
+from engine.training.plan import Schedule, Training
+from engine.training.reading import Batch
 from engine.training.step import Learner
-from engine.twins.features import features
+from engine.twins.features import rmac_features
 from tests.engine.training.toys import RECIPE, SECTIONS, Recorder, Toy, plain, tiny
 
 
@@ -36,7 +36,7 @@ def gpu(test):
 def weights(recipe, folder, epochs: int = 2, make=tiny) -> dict[str, torch.Tensor]:
     """What a training ends with."""
     train(make(), Toy(), Training(recipe, epochs, state=folder, keep=99))
-    return checkpoint.load(max(folder.glob("*.safetensors")))[0]
+    return checkpoint.load_tensors(max(folder.glob("*.safetensors")))[0]
 
 
 @gpu
@@ -44,7 +44,7 @@ def test_the_reader_copies_every_batch_as_it_is():
     """On a stream of its own, ahead of the steps: what they see is whole, and in their order."""
     data = Toy(480)
     training = Training(replace(RECIPE, batch=48), 4)
-    plan = Plan.of(training, lambda g: torch.randperm(len(data), generator=g), Team())
+    plan = Schedule.of(training, lambda g: torch.randperm(len(data), generator=g), Workers())
     for step in plan.reader(data, range(plan.total), device()):
         busy = torch.rand(2000, 2000, device=device())
         for _ in range(5):
@@ -102,7 +102,7 @@ def test_every_precision_learns_compiled_or_not(precision, mode):
     train(module, data, Training(recipe, 8, report=report, per_report=6))
     losses = report.series("loss")
     assert losses[-1] < 0.6 * losses[0]
-    assert accuracy(module, data).compute()["top1"] > 80
+    assert measure_accuracy(module, data).compute()["top1"] > 80
 
 
 @gpu
@@ -127,10 +127,13 @@ def test_a_gpu_learns_what_a_cpu_does(tmp_path, monkeypatch):
 def test_float16_skips_a_step_that_overflows():
     recipe = replace(RECIPE, precision="float16")
     with numerics(recipe.precision, recipe.exact):
-        learner = Learner(plain(), recipe, Team())
+        learner = Learner(plain(), recipe, Workers())
         batch = {"inputs": torch.randn(4, 3, 16, 16), "targets": torch.tensor([0, 1, 2, 0])}
         batch = {key: tensor.to(device()) for key, tensor in batch.items()}
-        step, before = Step(0, *batch.values(), 0, 4, 1.0), learner.objective.head.fc.weight.clone()
+        step, before = (
+            Batch(0, *batch.values(), 0, 4, 1.0),
+            learner.objective.head.fc.weight.clone(),
+        )
         learner.scaler.scale(torch.ones((), device=device()))  # makes its scale
         learner.scaler._scale.fill_(1e38)
         learner.step(batch, 0.1, step)
@@ -172,7 +175,7 @@ def test_features_and_predictions_are_those_of_the_cpu(monkeypatch):
 
     def computed() -> tuple[torch.Tensor, torch.Tensor]:
         outputs = [output.cpu() for output, _ in predict(tiny(), data)]
-        return torch.cat(outputs), features(tiny().backbone, [images])
+        return torch.cat(outputs), rmac_features(tiny().backbone, [images])
 
     found = computed()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -190,7 +193,7 @@ def test_weights_split_over_two_gpus_are_those_of_one(tmp_path):
     if torch.cuda.device_count() < 2:
         pytest.skip("needs two GPUs")
     launch(2, sharded, tmp_path / "two")
-    together = checkpoint.load(max((tmp_path / "two").glob("*.safetensors")))[0]
+    together = checkpoint.load_tensors(max((tmp_path / "two").glob("*.safetensors")))[0]
     for key, tensor in weights(RECIPE, tmp_path / "one", 1, plain).items():
         torch.testing.assert_close(together[key], tensor, atol=1e-3, rtol=1e-2)
 

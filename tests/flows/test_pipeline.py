@@ -225,14 +225,14 @@ def test_every_run_and_version_carries_its_origin_in_one_tree(done):
 def test_registered_weights_rebuild_the_model_that_was_evaluated(done, tmp_path):
     import mlflow
 
-    from engine.core.network import restore
+    from engine.core.network import load_network
 
     mlflow.set_tracking_uri(f"sqlite:///{done.folder}/mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(done.folder)
         mlflow.artifacts.download_artifacts("models:/tagdag@champion", dst_path=str(tmp_path))
     (weights,) = tmp_path.rglob("*.safetensors")
-    module, names = restore(weights)
+    module, names = load_network(weights)
     assert len(names) == 10 and sum(p.numel() for p in module.parameters()) > 10_000
 
 
@@ -319,12 +319,12 @@ def test_workers_of_torchrun_leave_a_state_that_the_stage_goes_on_from(done):
         "flows.worker",
     )
     run(done.folder, *torchrun, "winner", GLOO_SOCKET_IFNAME="lo")
-    kept, about = checkpoint.load(
+    kept, about = checkpoint.load_tensors(
         max(done.folder.glob(".tagdag/state/pretrain-winner.*/*.safetensors"))
     )
     assert about["world"] == 2
     run(done.folder, "dvc", "repro", "pretrain@winner")
-    weights = checkpoint.load(done.folder / "out/pretrain/winner/model.safetensors")[0]
+    weights = checkpoint.load_tensors(done.folder / "out/pretrain/winner/model.safetensors")[0]
     assert all(torch.equal(kept[f"module.{name}"], tensor) for name, tensor in weights.items())
     edit(done.folder, "pretrain", epochs=1)
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from corpus.drawn.sample import compose, expose
-from engine.core.network import network, restore, save
-from engine.training.accuracy import accuracy
+from engine.core.network import load_network, network, save_network
+from engine.training.accuracy import measure_accuracy
 from engine.training.loop import initialise, predict, train
 from engine.training.plan import Training
 from engine.training.recipe import Recipe
@@ -219,7 +219,7 @@ def test_all_networks_are_measured_on_the_same_puzzles(name, scenes):
     assert torch.equal(torch.cat(whole), torch.cat(parts)) and torch.equal(
         whole[0], torch.cat(parts_of_workers)
     )
-    assert accuracy(method, scenes).compute()["samples"] == len(whole[0])
+    assert measure_accuracy(method, scenes).compute()["samples"] == len(whole[0])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -234,15 +234,15 @@ def test_a_small_network_learns_it(name, options, chance, seed, scenes):
     if chance is None:  # of pixels, by the bin that is the most frequent
         [(_, targets)] = predict(method, held)
         chance = 100 * targets.bincount().max().item() / len(targets)
-    assert accuracy(method, held).compute()["top1_low"] > chance
+    assert measure_accuracy(method, held).compute()["top1_low"] > chance
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_weights_come_back_whatever_classes_the_data_has(name, tmp_path, scenes):
     sections = {"backbone": SMALL, "objective": {"name": name}, "head": {"name": "linear"}}
     method = task(name)
-    save(tmp_path / "model.safetensors", method, sections, ["cat", "dog"])
-    again, _ = restore(tmp_path / "model.safetensors")
+    save_network(tmp_path / "model.safetensors", method, sections, ["cat", "dog"])
+    again, _ = load_network(tmp_path / "model.safetensors")
     plain = method.plain(scenes.pixels[:4])
     torch.testing.assert_close(again.eval().predict(plain), method.eval().predict(plain))
 

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from engine.core.build import complete
+from engine.core.build import with_defaults
 from engine.measure.complexity import measure
 from models.blocks.design.scaling import RULES, factors, scaled, scaled_stages
 from tests.models.test_backbones import classifier
@@ -66,7 +66,7 @@ GOLDEN = [
 
 
 def scaled_from(section: dict, factor: float, rule: str, resolution: int = 224) -> tuple[dict, int]:
-    return scaled(complete("backbones", section), resolution, factor, rule)
+    return scaled(with_defaults("backbones", section), resolution, factor, rule)
 
 
 def complexity(section: dict, resolution: int) -> dict[str, int]:

@@ -276,13 +276,13 @@ def all_memory_of_a_gpu() -> None:
 def no_weights() -> None:
     from engine.core import checkpoint
 
-    checkpoint.load(written("out/pretrain/winner/model.safetensors", "no weights"))
+    checkpoint.load_tensors(written("out/pretrain/winner/model.safetensors", "no weights"))
 
 
 def lost_weights() -> None:
     from engine.core import checkpoint
 
-    checkpoint.load(Path("out/pretrain/winner/model.safetensors"))
+    checkpoint.load_tensors(Path("out/pretrain/winner/model.safetensors"))
 
 
 def no_corpus() -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from engine.core import checkpoint
 from engine.core.digest import digest
-from engine.core.network import network, save
+from engine.core.network import network, save_network
 from flows import register
 from flows.running import settings
 from tests.support.shards import write_shards
@@ -51,7 +51,7 @@ def record(
 ) -> dict:
     """The evaluation record of one model, its weight file written."""
     weights = Path("out") / f"{name}.safetensors"
-    checkpoint.save(
+    checkpoint.save_tensors(
         weights, {"w": torch.full((2,), float(top1))}, {"sections": SECTIONS, "names": NAMES}
     )
     accuracy = {"top1": top1, "top5": 99.0, "val_top1": val}
@@ -97,7 +97,7 @@ def trained(name: str, seed: int, **more) -> dict:
     module = network(**SECTIONS, classes=2)
     torch.nn.init.normal_(module.head.fc.weight)
     made = record(name, top1=50, val=50, low=40) | more
-    save(Path(made["weights"]), module, SECTIONS, NAMES)
+    save_network(Path(made["weights"]), module, SECTIONS, NAMES)
     return made
 
 

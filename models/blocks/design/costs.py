@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.blocks.layers.anynet import fitted
+from models.blocks.layers.anynet import fit_group_arrays
 
 __all__ = ["KINDS", "Stages", "complexity"]
 
@@ -42,7 +42,7 @@ def complexity(
     """{"params", "flops", "acts"}, or some of them, of networks and of a linear head where
     classes are given.
     """
-    widths, inner, groups = fitted(*stages[1:])
+    widths, inner, groups = fit_group_arrays(*stages[1:])
     present = stages.depths > 0
     if not present.all():
         widths, inner = widths * present, inner * present

@@ -14,7 +14,7 @@ import numpy as np
 
 from models.blocks.design.axes import Axis
 from models.blocks.design.costs import Stages
-from models.blocks.design.space import Band, DesignSpace, Values, chosen
+from models.blocks.design.space import Band, DesignSpace, Values, select
 from models.blocks.layers.anynet import quantised_stages, regnet_stages
 from models.blocks.ranges import (
     Depth,
@@ -130,7 +130,7 @@ class RegNetSpace(DesignSpace):
             np.broadcast_to(values[key], depths.shape)
             for key in ("bottleneck_ratio", "group_width")
         )
-        return chosen(right & ~skips, values, Stages(depths, widths, *alike))
+        return select(right & ~skips, values, Stages(depths, widths, *alike))
 
 
 def quantised(

@@ -197,7 +197,7 @@ class DesignSpace(ABC):
             few, many = count < low, count > high
             rejected[f"too few {kind}"] += int(few.sum())
             rejected[f"too many {kind}"] += int(many.sum())
-            values, stages = chosen(~few & ~many, values, stages)
+            values, stages = select(~few & ~many, values, stages)
         return values
 
     def _distinct(self, values: Values) -> Values:
@@ -238,7 +238,7 @@ class DesignSpace(ABC):
         )
 
 
-def chosen(keep: np.ndarray, values: Values, stages: Stages) -> tuple[Values, Stages]:
+def select(keep: np.ndarray, values: Values, stages: Stages) -> tuple[Values, Stages]:
     """Networks whose place is true."""
     places = np.flatnonzero(keep)
     return {column: array[places] for column, array in values.items()}, Stages(

@@ -23,7 +23,7 @@ __all__ = [
     "Bottleneck",
     "Residual",
     "fit_groups",
-    "fitted",
+    "fit_group_arrays",
     "quantised_stages",
     "regnet_stages",
 ]
@@ -57,7 +57,7 @@ def fit_groups(
 
     ratios: the paper's b, block width over bottleneck width (below 1 the bottleneck is inverted).
     """
-    fit, inner, groups = fitted(*map(np.array, (widths, ratios, group_widths)))
+    fit, inner, groups = fit_group_arrays(*map(np.array, (widths, ratios, group_widths)))
     for w, b, g in compress(zip(widths, ratios, group_widths, strict=True), inner % groups):
         raise ValueError(
             f"bottleneck ratio {b} does not fit width {w}, group width {g}: use 1, 2, 4 or 1/2, 1/4"
@@ -65,7 +65,7 @@ def fit_groups(
     return fit.tolist(), groups.tolist()
 
 
-def fitted(
+def fit_group_arrays(
     widths: np.ndarray, ratios: np.ndarray, group_widths: np.ndarray
 ) -> tuple[np.ndarray, ...]:
     """Widths, bottleneck widths and group widths that go together, of any number of stages (see

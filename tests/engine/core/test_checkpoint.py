@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from engine.core import checkpoint
-from engine.core.network import network, restore, save
+from engine.core.network import load_network, network, save_network
 
 SECTIONS = {
     "backbone": {
@@ -34,12 +34,12 @@ SECTIONS = {
 def file(tmp_path):
     """A weight file that is whole."""
     path = tmp_path / "weights.safetensors"
-    checkpoint.save(path, {"a": torch.arange(6.0).view(2, 3)}, {"names": ["x", "é"]})
+    checkpoint.save_tensors(path, {"a": torch.arange(6.0).view(2, 3)}, {"names": ["x", "é"]})
     return path
 
 
 def test_round_trip(file):
-    tensors, about = checkpoint.load(file)
+    tensors, about = checkpoint.load_tensors(file)
     assert torch.equal(tensors["a"], torch.arange(6.0).view(2, 3)) and about == {
         "names": ["x", "é"]
     }
@@ -48,9 +48,9 @@ def test_round_trip(file):
 
 def test_equal_weights_are_equal_bytes(tmp_path):
     a, b = torch.randn(4, 3, 3, 3), torch.randn(5, dtype=torch.float64)
-    checkpoint.save(tmp_path / "1", {"a": a, "b": b}, {"x": 1, "y": {"p": 2, "q": [3]}})
+    checkpoint.save_tensors(tmp_path / "1", {"a": a, "b": b}, {"x": 1, "y": {"p": 2, "q": [3]}})
     strided = nn.Parameter(a.clone().contiguous(memory_format=torch.channels_last))
-    checkpoint.save(
+    checkpoint.save_tensors(
         tmp_path / "folder" / "2", {"b": b.clone(), "a": strided}, {"y": {"q": [3], "p": 2}, "x": 1}
     )
     assert (tmp_path / "1").read_bytes() == (tmp_path / "folder" / "2").read_bytes()
@@ -66,10 +66,12 @@ def test_crash_while_saving_leaves_the_old_file_whole(file, monkeypatch, owner, 
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="power cut"):
         patch.setattr(owner, name, crash)
-        checkpoint.save(file, {"a": torch.zeros(2, 3)}, {})
+        checkpoint.save_tensors(file, {"a": torch.zeros(2, 3)}, {})
     assert file.read_bytes() == before
-    checkpoint.save(file, {"a": torch.zeros(2, 3)}, {})  # what the crash left is in nobody's way
-    assert not checkpoint.load(file)[0]["a"].any()
+    checkpoint.save_tensors(
+        file, {"a": torch.zeros(2, 3)}, {}
+    )  # what the crash left is in nobody's way
+    assert not checkpoint.load_tensors(file)[0]["a"].any()
 
 
 def test_full_disk_is_an_error_of_the_system(file):
@@ -77,7 +79,7 @@ def test_full_disk_is_an_error_of_the_system(file):
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            checkpoint.save(file, {"a": torch.zeros(10_000)}, {})
+            checkpoint.save_tensors(file, {"a": torch.zeros(10_000)}, {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert file.read_bytes() == before
@@ -127,12 +129,12 @@ def test_any_other_file_is_refused_with_a_fix(file, damage):
     with pytest.raises(
         ValueError, match=r"weights\.safetensors is not a weight file.*delete it and run the stage"
     ):
-        checkpoint.load(file)
+        checkpoint.load_tensors(file)
 
 
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(OSError, match="nowhere"):
-        checkpoint.load(tmp_path / "nowhere.safetensors")
+        checkpoint.load_tensors(tmp_path / "nowhere.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -173,15 +175,15 @@ def test_only_what_is_below_the_prefix_is_loaded():
 def test_network_is_rebuilt_from_its_file_alone(tmp_path):
     torch.manual_seed(1)
     module = network(**SECTIONS, classes=3)
-    save(
+    save_network(
         tmp_path / "model.safetensors",
         module,
         SECTIONS,
         ["sea", "sky", "tree"],
         record={"top1": 50.0},
     )
-    again, names = restore(tmp_path / "model.safetensors")
+    again, names = load_network(tmp_path / "model.safetensors")
     assert names == ["sea", "sky", "tree"]
-    assert checkpoint.load(tmp_path / "model.safetensors")[1]["record"] == {"top1": 50.0}
+    assert checkpoint.load_tensors(tmp_path / "model.safetensors")[1]["record"] == {"top1": 50.0}
     inputs = torch.randn(2, 3, 32, 32)
     assert torch.equal(module.eval().predict(inputs), again.eval().predict(inputs))

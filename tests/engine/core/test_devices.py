@@ -20,16 +20,16 @@ from corpus.reading.shards import Shards
 from engine.core.build import choices
 from engine.core.network import network
 from engine.core.samples import Rows
-from engine.measure.profile import profile
+from engine.measure.profile import profile_network
 from engine.measure.timing import runtimes
 from engine.training import reading
-from engine.training.accuracy import accuracy
+from engine.training.accuracy import measure_accuracy
 from engine.training.loop import initialise, predict, train
 from engine.training.plan import Training
 from engine.transfer import finetuning as transfer
 from engine.transfer.frozen import _kept
 from engine.transfer.probe import logistic_regression
-from engine.twins.features import features
+from engine.twins.features import rmac_features
 from engine.twins.learnt import learnt_twins
 from models.blocks.augment.draws import Draws
 from tests.engine.training.toys import RECIPE, SECTIONS, Toy
@@ -160,7 +160,7 @@ def test_every_backbone_is_trained_and_tested(device, name):
         assert_moved(module)
         [(output, _)] = predict(module, Few())
         assert isinstance(output, Placed)
-        assert features(module.backbone, [torch.rand(2, 3, 32, 32)]).device.type == "cpu"
+        assert rmac_features(module.backbone, [torch.rand(2, 3, 32, 32)]).device.type == "cpu"
 
 
 @pytest.mark.parametrize("name", choices("heads"))
@@ -197,7 +197,7 @@ def test_costs_are_measured_where_the_network_is(device):
     with device():
         module = made()
         deployed = nn.Sequential(module.backbone, module.head)
-        assert profile(deployed, 16, WHERE, (1, 4), runs=3)["clock"] == "cuda events"
+        assert profile_network(deployed, 16, WHERE, (1, 4), runs=3)["clock"] == "cuda events"
         assert len(runtimes([(deployed, 16)], WHERE, 2, rounds=1)) == 1
         assert_moved(deployed)
 
@@ -235,9 +235,9 @@ def test_every_mode_of_transfer(device, folder, mode):
     for context in (None, device):
         with context() if context else torch.enable_grad():
             arm = {"init": "scratch", "mode": mode, "seed": 0}
-            module = transfer.trained(few, section, arm, settings)
-            whole = accuracy(module, test).compute()["top1"]
-            results.append((transfer.top1(module, test, mode), whole))
+            module = transfer.fit_arm(few, section, arm, settings)
+            whole = measure_accuracy(module, test).compute()["top1"]
+            results.append((transfer.arm_top1(module, test, mode), whole))
             if context:
                 assert_moved(module)
         _kept.clear()

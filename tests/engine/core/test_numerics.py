@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from engine.core.numerics import flags, numerics, restored
-from engine.measure.profile import profile
+from engine.measure.profile import profile_network
 from engine.measure.timing import runtimes
 from engine.training.loop import predict, train
 from engine.training.meter import Diverged
 from engine.training.plan import Training
-from engine.twins.features import features
+from engine.twins.features import rmac_features
 from tests.engine.training.toys import RECIPE, Toy, tiny
 
 TESTED = {"matmul": "highest", "tf32": False, "benchmark": False}
@@ -72,9 +72,9 @@ def test_a_training_that_fails_puts_them_back_too(left_behind):
 
 def test_what_is_measured_does_not_depend_on_what_ran_before(left_behind):
     look = Look()
-    profile(nn.Sequential(look, Last()), 8, torch.device("cpu"), (1,), runs=3)
+    profile_network(nn.Sequential(look, Last()), 8, torch.device("cpu"), (1,), runs=3)
     runtimes([(look, 8)], torch.device("cpu"), 1, rounds=1, seconds=0.001)
-    features(look, [torch.rand(1, 3, 8, 8)])
+    rmac_features(look, [torch.rand(1, 3, 8, 8)])
     assert look.seen and all(each == TESTED for each in look.seen)
     assert flags() == left_behind
 

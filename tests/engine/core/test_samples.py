@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from engine.core import samples
-from engine.core.samples import few_per_class, once, opened
+from engine.core.samples import cached, few_per_class, open_split
 from flows.training import learning
 from tests.support.shards import write_shards
 
@@ -36,26 +36,26 @@ def nothing_kept():
 
 def test_networks_share_a_split_until_its_files_are_other_ones(tmp_path, monkeypatch):
     folder = written(tmp_path / "shards")
-    first = opened(folder, "train")
+    first = open_split(folder, "train")
     before = first.images([0])
-    assert opened(folder, "train") is first and opened(folder, "val") is not first
+    assert open_split(folder, "train") is first and open_split(folder, "val") is not first
     written(folder, seed=1)
-    again = opened(folder, "train")
+    again = open_split(folder, "train")
     assert again is not first and not torch.equal(again.images([0]), before)
     monkeypatch.chdir(tmp_path)
-    assert opened(Path("shards"), "train") is again
+    assert open_split(Path("shards"), "train") is again
 
 
 def test_a_missing_folder_is_told_and_not_remembered(tmp_path):
     with pytest.raises(ValueError, match=r"index\.parquet is missing"):
-        opened(tmp_path / "shards", "train")
-    assert len(opened(written(tmp_path / "shards"), "train")) == 6
+        open_split(tmp_path / "shards", "train")
+    assert len(open_split(written(tmp_path / "shards"), "train")) == 6
 
 
 def test_few_are_kept(tmp_path):
     made = []
     for folder in "abcd":
-        once(lambda place: made.append(place.name), tmp_path / folder)
+        cached(lambda place: made.append(place.name), tmp_path / folder)
     assert samples._made.cache_info().currsize == 3 and made == list("abcd")
 
 
@@ -75,7 +75,7 @@ def test_repeat_factors_are_reckoned_once_for_all_networks(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("count", [0, -1, -5])
 def test_fewer_than_one_label_a_class_is_refused(tmp_path, count):
-    shards = opened(written(tmp_path / "shards"), "train")
+    shards = open_split(written(tmp_path / "shards"), "train")
     with pytest.raises(ValueError, match=f"labels_per_class={count}: give 1 or more, or all"):
         few_per_class(shards, count, torch.Generator())
     assert len(few_per_class(shards, 1, torch.Generator())) == 2

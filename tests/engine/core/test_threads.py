@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.core.threads import threads
+from engine.core.threads import torch_threads
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(("number", "inside"), [(3, 3), (None, 1)])
 def test_they_are_put_back_after_an_error_too(one_thread, number, inside):
-    with pytest.raises(KeyError), threads(number):
+    with pytest.raises(KeyError), torch_threads(number):
         assert torch.get_num_threads() == inside
         raise KeyError
     assert torch.get_num_threads() == 1

@@ -5,7 +5,13 @@ import pytest
 from scipy import stats
 
 from benchmarks import coverage
-from engine.measure.intervals import accuracy_interval, gain_interval, parts, quantile, squares
+from engine.measure.intervals import (
+    accuracy_interval,
+    gain_interval,
+    mean_squares,
+    quantile,
+    variance_parts,
+)
 from metrics.accuracy import wilson
 
 
@@ -20,7 +26,7 @@ def flipped(shape: tuple[int, int], share: float, seed: int = 0) -> np.ndarray:
 
 def test_mean_squares_are_those_of_the_sums_written_out():
     values = flipped((3, 7), 0.6).astype(float)
-    found, mean = squares(values), values.mean()
+    found, mean = mean_squares(values), values.mean()
     seed = sum(7 * (row.mean() - mean) ** 2 for row in values) / 2
     image = sum(3 * (column.mean() - mean) ** 2 for column in values.T) / 6
     rest = 0.0
@@ -28,7 +34,7 @@ def test_mean_squares_are_those_of_the_sums_written_out():
         rest += (values[s, i] - values[s].mean() - values[:, i].mean() + mean) ** 2 / 12
     assert (found.seed, found.image, found.rest) == pytest.approx((seed, image, rest))
     assert found.mean == pytest.approx(mean)
-    stacked = squares(np.stack([values, 1 - values]))
+    stacked = mean_squares(np.stack([values, 1 - values]))
     assert stacked.rest == pytest.approx([rest, rest])
 
 
@@ -99,7 +105,7 @@ def test_nothing_has_no_interval(shape):
 
 def test_parts_are_no_less_than_nothing():
     values = np.array([[1, 0, 1, 0], [0, 1, 0, 1]])  # seeds that are right for other images
-    seed, image = parts(squares(values))
+    seed, image = variance_parts(mean_squares(values))
     assert seed == 0 and image >= 0
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from engine.core import cores
 from engine.measure import load
-from engine.measure.profile import profile
+from engine.measure.profile import profile_network
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ def test_costs_are_measured_again_until_the_machine_is_quiet(monkeypatch, one_th
     monkeypatch.setattr(load, "_reason", lambda **given: next(reasons))
     monkeypatch.setattr("engine.measure.repeats.STEADY", 1e9)  # whatever else this machine does
     monkeypatch.setattr("engine.measure.repeats.UNSTEADY", 1e9)
-    found = profile(
+    found = profile_network(
         nn.Conv2d(3, 4, 3), 8, torch.device("cpu"), [2], runs=3, training=False, patience=30
     )
     assert [row["busy"] for row in found["costs"]] == [False, False] and found["busy"] is False
     assert next(reasons) == "c"  # the first row was tried five times
-    found = profile(
+    found = profile_network(
         nn.Conv2d(3, 4, 3), 8, torch.device("cpu"), [1], runs=3, training=False, patience=0.2
     )
     assert found["busy"] == "d" or found["busy"] == "e"  # marked, after as long as was asked for

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from engine.measure import repeats as repeats_
-from engine.measure.profile import device_name, profile
+from engine.measure.profile import device_name, profile_network
 from flows.reports import searchplots
 from flows.searching import attempt
 from flows.searching.trials import Trials
@@ -34,7 +34,7 @@ def told(monkeypatch, *repeats: tuple[float, str | bool], patience: float = 30.0
 
     monkeypatch.setattr(repeats_, "watched", watched)
     monkeypatch.setattr(repeats_.time, "sleep", lambda _: None)
-    taken, about = repeats_.quiet(measured, patience)
+    taken, about = repeats_.measure_quietly(measured, patience)
     spread = round(about["latency_spread"], 3)
     return round(taken.median().item(), 4), about["busy"], about["repeats"], spread
 
@@ -105,7 +105,7 @@ def biggest_pair(network: nn.Module, inputs: torch.Tensor) -> int:
 
 
 def test_record_is_complete_and_in_order():
-    found = profile(net(), 16, CPU, batches=[8, 4], runs=20)
+    found = profile_network(net(), 16, CPU, batches=[8, 4], runs=20)
     assert list(found) == [
         "latency_p50_ms",
         "latency_p95_ms",
@@ -144,7 +144,7 @@ def test_peak_memory_is_that_of_the_largest_pair():
     for batch in (1, 8, 32):
         least = weights + biggest_pair(network, torch.zeros(batch, 3, 32, 32))
         peaks[batch] = (
-            profile(network, 32, CPU, [batch], 3, training=False)["peak_memory_mib"] * 2**20
+            profile_network(network, 32, CPU, [batch], 3, training=False)["peak_memory_mib"] * 2**20
         )
         assert least <= peaks[batch] < 1.1 * least + 2**16
     assert peaks[1] < peaks[8] < peaks[32]
@@ -152,9 +152,9 @@ def test_peak_memory_is_that_of_the_largest_pair():
 
 def test_peak_memory_does_not_depend_on_what_else_is_alive():
     ballast, network = torch.zeros(2**22), net()
-    first = profile(network, 16, CPU, [4], runs=3)["peak_memory_mib"]
+    first = profile_network(network, 16, CPU, [4], runs=3)["peak_memory_mib"]
     del ballast
-    assert profile(network, 16, CPU, [4], runs=3)["peak_memory_mib"] == pytest.approx(first)
+    assert profile_network(network, 16, CPU, [4], runs=3)["peak_memory_mib"] == pytest.approx(first)
 
 
 @pytest.mark.serial
@@ -168,14 +168,14 @@ def test_speed_is_that_of_the_network():
             time.sleep(0.02)
             return x.mean((2, 3))
 
-    found = profile(Sleep(), 8, CPU, batches=[10], runs=5, training=False)
+    found = profile_network(Sleep(), 8, CPU, batches=[10], runs=5, training=False)
     assert 20 <= found["latency_p50_ms"] < 60 and 150 < found["images_per_second"] <= 500
 
 
 def test_training_is_a_step_and_its_memory_holds_what_backward_needs():
     """Weights, momentum and gradients, and the output of each layer."""
     network, batch = net(), 16
-    used, trained = profile(network, 32, CPU, [batch], runs=5)["costs"][1:]
+    used, trained = profile_network(network, 32, CPU, [batch], runs=5)["costs"][1:]
     outputs = 4 * (batch * 32 * 32 * 32)
     weights = 4 * sum(p.numel() for p in network.parameters())
     assert (
@@ -187,7 +187,7 @@ def test_training_is_a_step_and_its_memory_holds_what_backward_needs():
 def test_profiling_leaves_the_weights_alone_and_trainable():
     network = nn.Sequential(net()[0], nn.BatchNorm2d(32), Mean(), nn.Linear(32, 5))
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    profile(network, 16, CPU, [2], runs=3)
+    profile_network(network, 16, CPU, [2], runs=3)
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     network(torch.zeros(2, 3, 16, 16)).sum().backward()
 
@@ -202,7 +202,7 @@ def test_slow_networks_are_run_less_often():
             return x.mean((2, 3))
 
     slow = Sleep()
-    [row] = profile(slow, 8, CPU, [1], runs=1000, seconds=0.1, training=False)["costs"]
+    [row] = profile_network(slow, 8, CPU, [1], runs=1000, seconds=0.1, training=False)["costs"]
     assert 3 <= row["runs"] <= 10 and slow.calls <= 16
 
 
@@ -237,7 +237,7 @@ ERRORS = [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB
     ("limit", "training_limit"), [(100, 100), (64, 16), (63, 7), (5, 2), (1, 3)]
 )
 def test_half_the_batch_is_tried_when_memory_runs_out(limit, training_limit, error):
-    found = profile(Limited(limit, training_limit, error), 8, CPU, [1, 8, 64], runs=3)
+    found = profile_network(Limited(limit, training_limit, error), 8, CPU, [1, 8, 64], runs=3)
     asked = [
         ("inference", 1),
         ("inference", 8),
@@ -256,20 +256,20 @@ def test_half_the_batch_is_tried_when_memory_runs_out(limit, training_limit, err
 
 def test_errors_that_a_smaller_batch_does_not_mend():
     with pytest.raises(ValueError, match="even with a batch of 1"):
-        profile(Limited(0, 0, ERRORS[0]), 8, CPU, [4], runs=3)
+        profile_network(Limited(0, 0, ERRORS[0]), 8, CPU, [4], runs=3)
     with pytest.raises(RuntimeError, match="shapes"):
-        profile(Limited(0, 0, RuntimeError("shapes do not fit")), 8, CPU, [4], runs=3)
+        profile_network(Limited(0, 0, RuntimeError("shapes do not fit")), 8, CPU, [4], runs=3)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_on_a_gpu_events_are_the_clock_and_memory_is_the_limit():
     where = torch.device("cuda")
-    found = profile(net(), 32, where, [1, 64], runs=20)
+    found = profile_network(net(), 32, where, [1, 64], runs=20)
     assert found["clock"] == "cuda events" and found["costs"][0]["latency_p50_ms"] < 100
     total = torch.cuda.get_device_properties(where).total_memory
     huge = int(
         total / (4 * 32 * 512**2)
     )  # one of its layers' outputs alone is as large as the memory
-    row = profile(net(), 512, where, [huge], runs=3, seconds=0.1)["costs"][1]
+    row = profile_network(net(), 512, where, [huge], runs=3, seconds=0.1)["costs"][1]
     assert row["batch"] < row["asked"] == huge

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from engine.core.network import network
-from engine.training.distributed import Team
+from engine.training.distributed import Workers
 from engine.training.loop import initialise, train
-from engine.training.plan import Plan, Training
-from engine.training.reading import Step
+from engine.training.plan import Schedule, Training
+from engine.training.reading import Batch
 from engine.training.step import Learner
 from tests.engine.training.toys import RECIPE, SECTIONS, Recorder, Toy
 
@@ -60,11 +60,11 @@ def parts(total: int, world: int, micro: int | None) -> list[list[int]]:
     """Sizes of the passes of each worker, of weights that add up to its share; 0 without weight."""
     found = []
     for rank in range(world):
-        team = Team(rank, world)
+        team = Workers(rank, world)
         rows = team.part(total)
         n = rows.stop - rows.start
         share = n * world / total
-        step = Step(0, torch.zeros(n, 3, 16, 16), torch.arange(n), rows.start, total, share)
+        step = Batch(0, torch.zeros(n, 3, 16, 16), torch.arange(n), rows.start, total, share)
         learner = Learner.__new__(Learner)
         learner.recipe, learner.team = replace(RECIPE, micro=micro), team
         batch = {"inputs": step.inputs, "targets": step.targets}
@@ -95,5 +95,7 @@ def test_whole_micro_batches_stay_as_they_are():
 def test_the_plan_counts_the_steps_that_there_are():
     for last, size in (("keep", 17), ("drop", 16)):
         training = Training(replace(RECIPE, last=last), 3)
-        plan = Plan.of(training, lambda generator: torch.randperm(33, generator=generator), Team())
+        plan = Schedule.of(
+            training, lambda generator: torch.randperm(33, generator=generator), Workers()
+        )
         assert (plan.per_epoch, plan.total, plan.sampler.part(0, 1)[2]) == (2, 6, size)

@@ -16,8 +16,8 @@ import torch
 from engine.core import checkpoint
 from engine.core.allocator import OutOfMemory
 from engine.training import faults
-from engine.training.accuracy import accuracy
-from engine.training.distributed import Team, team
+from engine.training.accuracy import measure_accuracy
+from engine.training.distributed import Workers, present_workers
 from engine.training.launching import launch
 from engine.training.loop import train
 from engine.training.meter import Diverged
@@ -46,13 +46,15 @@ VARIANTS = {
 def trained(recipe: Recipe, folder: Path, epochs: int = 2) -> dict[str, torch.Tensor]:
     """The finished weights of an objective without batch norm."""
     train(plain(), Toy(57), Training(recipe, epochs, state=folder))
-    return checkpoint.load(max(folder.glob("*.safetensors")))[0]
+    return checkpoint.load_tensors(max(folder.glob("*.safetensors")))[0]
 
 
 def every_variant(folder: Path) -> None:
     for name, recipe in VARIANTS.items():
         trained(recipe, folder / name)
-    (folder / f"metric-{team().rank}").write_text(str(accuracy(plain(), Toy(57)).compute()))
+    (folder / f"metric-{present_workers().rank}").write_text(
+        str(measure_accuracy(plain(), Toy(57)).compute())
+    )
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,7 @@ def pair(tmp_path_factory) -> Path:
 def test_two_workers_are_one_with_twice_the_images(pair, tmp_path, one_thread, name):
     """Goyal et al. 2017, section 3: the same update, views and all, to rounding."""
     alone = trained(replace(VARIANTS[name], sharded=False, micro=None), tmp_path)
-    together = checkpoint.load(max((pair / name).glob("*.safetensors")))[0]
+    together = checkpoint.load_tensors(max((pair / name).glob("*.safetensors")))[0]
     assert alone.keys() == together.keys()
     for key, tensor in alone.items():
         torch.testing.assert_close(
@@ -76,7 +78,7 @@ def test_two_workers_are_one_with_twice_the_images(pair, tmp_path, one_thread, n
 
 
 def test_metrics_are_reduced_exactly(pair):
-    whole = accuracy(plain(), Toy(57)).compute()
+    whole = measure_accuracy(plain(), Toy(57)).compute()
     assert (
         whole["samples"] == 57
         and [(pair / f"metric-{rank}").read_text() for rank in (0, 1)] == [str(whole)] * 2
@@ -85,7 +87,7 @@ def test_metrics_are_reduced_exactly(pair):
 
 def test_parts_cover_everything_once():
     for world in (1, 2, 3, 7):
-        parts = [list(range(20))[Team(rank, world).part(20)] for rank in range(world)]
+        parts = [list(range(20))[Workers(rank, world).part(20)] for rank in range(world)]
         assert (
             list(itertools.chain(*parts)) == list(range(20)) and len(parts[0]) - len(parts[-1]) <= 1
         )
@@ -95,7 +97,11 @@ def stops_at(step: int, how: Callable[[], None]) -> Callable[[int, int, str], No
     """A progress that does `how` at a step of the first attempt, in the second worker."""
 
     def progress(done: int, total: int, text: str) -> None:
-        if done == step and team().rank == 1 and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        if (
+            done == step
+            and present_workers().rank == 1
+            and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+        ):
             how()
 
     return progress
@@ -175,11 +181,11 @@ def test_a_loss_that_is_not_finite_leaves_a_file_of_every_worker(tmp_path):
 
 def too_large() -> None:
     """One worker has no memory left, the other waits for it."""
-    if team().rank == 1:
+    if present_workers().rank == 1:
         raise RuntimeError(
             "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 byte"
         )
-    team().mean_(torch.ones(1))
+    present_workers().mean_(torch.ones(1))
 
 
 def test_memory_that_runs_out_in_one_worker_is_told_as_such():
@@ -204,7 +210,7 @@ if __name__ == "__main__":
 
 def slow(folder: Path) -> None:
     def progress(done: int, total: int, text: str) -> None:
-        (folder / f"at-{team().rank}").write_text(str(done))
+        (folder / f"at-{present_workers().rank}").write_text(str(done))
         time.sleep(0.05)
 
     folder.mkdir(exist_ok=True)
@@ -227,4 +233,7 @@ def test_sigterm_keeps_a_state_of_all_workers(tmp_path):
     process.send_signal(signal.SIGTERM)
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM and "stopped by SIGTERM" in printed
-    assert checkpoint.load(max((tmp_path / "state").glob("*.safetensors")))[1]["iteration"] >= 4
+    assert (
+        checkpoint.load_tensors(max((tmp_path / "state").glob("*.safetensors")))[1]["iteration"]
+        >= 4
+    )

@@ -20,7 +20,7 @@ from engine.core import checkpoint
 from engine.core.samples import Rows, few_per_class
 from engine.training import loop
 from engine.training.loop import Training, predict, train
-from engine.training.reading import Reader
+from engine.training.reading import Loader
 from engine.training.recipe import Recipe, learning_rate
 from tests.engine.training.toys import RECIPE, Recorder, Toy, tiny
 
@@ -65,7 +65,7 @@ def test_order_depends_on_seed_and_epoch_alone():
         shuffled = Sampler(lambda generator: torch.randperm(56, generator=generator), 16, seed)
         steps = [
             step.iteration
-            for step in Reader(samples, shuffled, 3, range(start, 9), torch.device("cpu"))
+            for step in Loader(samples, shuffled, 3, range(start, 9), torch.device("cpu"))
         ]
         assert steps == list(range(start, 9))
         return samples.read
@@ -178,7 +178,7 @@ def run(
         else:
             train(module, Toy(), training)
     newest = max(state.iterdir())
-    tensors, about = checkpoint.load(newest)
+    tensors, about = checkpoint.load_tensors(newest)
     assert about["iteration"] == (12 if recipe.last == "drop" else 16) and about["finished"]
     assert {f"module.{name}" for name in module.state_dict()} == tensors.keys()
     assert all(torch.equal(v, tensors[f"module.{k}"]) for k, v in module.state_dict().items())
@@ -228,7 +228,7 @@ def test_finished_run_is_not_trained_again(tmp_path):
     module = tiny()
     train(module, samples, Training(RECIPE, 4, state=state))
     assert samples.read == []
-    trained = checkpoint.load(max(state.iterdir()))[0]["module.head.fc.weight"]
+    trained = checkpoint.load_tensors(max(state.iterdir()))[0]["module.head.fc.weight"]
     assert torch.equal(module.head.fc.weight, trained)
 
 
@@ -236,14 +236,14 @@ SCRIPT = """
 import os, sys, torch
 from dataclasses import replace
 from pathlib import Path
-from engine.core.network import save
+from engine.core.network import save_network
 from engine.training import loop
 from tests.engine.training.toys import RECIPE, Toy, tiny
 torch.set_num_threads(1)
 os.environ["TAGDAG_CHECKPOINT_SECONDS"] = "0.05"
 folder, module = Path(sys.argv[1]), tiny()
 loop.train(module, Toy(), loop.Training(RECIPE, 60, state=folder / "state"))
-save(folder / "model.safetensors", module, {}, ["a", "b", "c"])
+save_network(folder / "model.safetensors", module, {}, ["a", "b", "c"])
 """
 
 
@@ -261,7 +261,7 @@ def test_killed_process_ends_with_the_same_bytes(tmp_path):
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait(10) == -signal.SIGKILL
-    assert 0 < checkpoint.load(max(state.glob("*.safetensors")))[1]["iteration"] < 180
+    assert 0 < checkpoint.load_tensors(max(state.glob("*.safetensors")))[1]["iteration"] < 180
     assert start(state.parent).wait(60) == 0 and whole.wait(60) == 0
     assert (state.parent / "model.safetensors").read_bytes() == (
         tmp_path / "whole/model.safetensors"

@@ -10,7 +10,7 @@ from corpus.reading.sampler import Sampler
 from engine.training import meter
 from engine.training.loop import train
 from engine.training.plan import Training
-from engine.training.reading import Reader
+from engine.training.reading import Loader
 from tests.engine.training.toys import RECIPE, Recorder, Toy, tiny
 
 
@@ -24,7 +24,7 @@ class Slow(Toy):
         return super().images(indices)
 
 
-def reader(samples: Toy, batch: int, world: int = 1, rank: int = 0, last: bool = False) -> Reader:
+def reader(samples: Toy, batch: int, world: int = 1, rank: int = 0, last: bool = False) -> Loader:
     sampler = Sampler(
         lambda g: torch.randperm(len(samples), generator=g),
         batch,
@@ -34,7 +34,7 @@ def reader(samples: Toy, batch: int, world: int = 1, rank: int = 0, last: bool =
         drop_last=not last,
     )
     per_epoch = sampler.steps_of(len(samples))
-    return Reader(samples, sampler, per_epoch, range(2 * per_epoch), torch.device("cpu"))
+    return Loader(samples, sampler, per_epoch, range(2 * per_epoch), torch.device("cpu"))
 
 
 @pytest.mark.serial

@@ -10,7 +10,7 @@ from engine.core import checkpoint
 from engine.training import resume
 from engine.training.loop import train
 from engine.training.plan import Training
-from engine.training.resume import States
+from engine.training.resume import Checkpoints
 from tests.engine.training.toys import RECIPE, Toy, tiny
 
 
@@ -19,17 +19,17 @@ def state(iteration: int) -> tuple[dict, dict]:
 
 
 def test_the_last_states_are_kept_and_the_newest_is_taken(tmp_path):
-    states = States(tmp_path / "deep" / "folder", keep=2)
+    states = Checkpoints(tmp_path / "deep" / "folder", keep=2)
     assert states.newest() is None
     for iteration in (5, 50, 1000):
         states.save(*state(iteration))
     states.close()
     assert sorted(int(file.stem) for file in states.folder.iterdir()) == [50, 1000]
-    assert States(states.folder).newest()[1] == {"iteration": 1000}
+    assert Checkpoints(states.folder).newest()[1] == {"iteration": 1000}
 
 
 def test_a_damaged_state_is_told_and_passed_over(tmp_path, caplog):
-    states = States(tmp_path)
+    states = Checkpoints(tmp_path)
     for iteration in (1, 2):
         states.save(*state(iteration))
     states.close()
@@ -38,7 +38,7 @@ def test_a_damaged_state_is_told_and_passed_over(tmp_path, caplog):
     data[-1] ^= 1
     newest.write_bytes(data)
     with caplog.at_level(logging.WARNING):
-        assert States(tmp_path).newest()[1] == {"iteration": 1}
+        assert Checkpoints(tmp_path).newest()[1] == {"iteration": 1}
     assert "checksum" in caplog.text and newest.name in caplog.text
     assert not newest.exists() and newest.with_suffix(".damaged").exists(), (
         "in nobody's way, and not lost"
@@ -57,7 +57,7 @@ def test_training_from_a_damaged_state_ends_as_any_other(tmp_path, one_thread, m
 
 
 def test_writing_does_not_hold_up_training_and_its_fault_is_told(tmp_path, monkeypatch):
-    gate, states = threading.Event(), States(tmp_path)
+    gate, states = threading.Event(), Checkpoints(tmp_path)
 
     def slow(*arguments):
         assert gate.wait(10)
@@ -84,7 +84,7 @@ def test_a_state_of_another_network_is_refused(tmp_path, one_thread):
 
 def test_a_state_says_what_it_is_of(tmp_path, one_thread):
     train(tiny(), Toy(), Training(RECIPE, 1, state=tmp_path, about={"names": ["a", "b", "c"]}))
-    _, about = checkpoint.load(max(tmp_path.iterdir()))
+    _, about = checkpoint.load_tensors(max(tmp_path.iterdir()))
     assert (about["iteration"], about["world"], about["batch"], about["about"]) == (
         3,
         1,

@@ -10,25 +10,25 @@ from torch import nn
 
 from engine.core import checkpoint
 from engine.training.averaging import Average, precise_statistics
-from engine.training.distributed import Team
+from engine.training.distributed import Workers
 from engine.training.loop import train
 from engine.training.plan import Training
-from engine.training.reading import Step
+from engine.training.reading import Batch
 from engine.training.recipe import Recipe
 from engine.training.step import Learner
 from tests.engine.training.toys import RECIPE, Recorder, Toy, plain, tiny
 
 
-def whole(batch: dict[str, torch.Tensor]) -> Step:
+def whole(batch: dict[str, torch.Tensor]) -> Batch:
     """All of a step's images."""
-    return Step(0, batch["inputs"], batch["targets"], 0, len(batch["inputs"]), 1.0)
+    return Batch(0, batch["inputs"], batch["targets"], 0, len(batch["inputs"]), 1.0)
 
 
 def states(
     objective: nn.Module, recipe: Recipe, tmp_path, epochs: int = 2
 ) -> dict[str, torch.Tensor]:
     train(objective, Toy(), Training(recipe, epochs, state=tmp_path))
-    return checkpoint.load(max(tmp_path.glob("*.safetensors")))[0]
+    return checkpoint.load_tensors(max(tmp_path.glob("*.safetensors")))[0]
 
 
 @pytest.mark.parametrize("micro", [1, 3, 8, 15])
@@ -70,7 +70,7 @@ def test_other_precisions_learn_the_same(precision, one_thread):
 
 
 def test_half_precision_skips_a_step_that_overflows(one_thread):
-    learner = Learner(plain(), replace(RECIPE, precision="float16"), Team())
+    learner = Learner(plain(), replace(RECIPE, precision="float16"), Workers())
     batch, weight = (
         {"inputs": torch.randn(4, 3, 16, 16), "targets": torch.tensor([0, 1, 2, 0])},
         learner.objective.head.fc.weight,
@@ -90,7 +90,7 @@ def test_gradients_are_clipped_to_their_norm(one_thread):
     moved = []
     for clip in (None, 1e-3):
         recipe = Recipe(optimizer={"name": "sgd"}, weight_decay=0, clip=clip)
-        learner = Learner(plain(), recipe, Team())
+        learner = Learner(plain(), recipe, Workers())
         before = [p.detach().clone() for p in learner.objective.parameters()]
         learner.step(batch, 1.0, whole(batch))
         after = zip(learner.objective.parameters(), before, strict=True)
@@ -131,7 +131,7 @@ def test_precise_statistics_are_those_of_all_batches():
     module = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
     x = 3 + 2 * torch.randn(8, 16, 3, 4, 4)
     momenta = [module[0].momentum, module[2].momentum]
-    precise_statistics(module, list(x), Team())
+    precise_statistics(module, list(x), Workers())
     torch.testing.assert_close(module[0].running_mean, x.mean((0, 1, 3, 4)))
     within = torch.stack([batch.transpose(0, 1).flatten(1).var(1) for batch in x]).mean(0)
     torch.testing.assert_close(module[0].running_var, within)
@@ -166,7 +166,7 @@ def test_gradients_of_several_passes_have_memory_of_their_own(monkeypatch, one_t
     monkeypatch.setattr(nn.Module, "compile", lambda module, mode: None)
     found = {}
     for mode in ("off", "reduce-overhead"):
-        learner = Learner(plain(), replace(RECIPE, compile=mode, micro=3), Team())
+        learner = Learner(plain(), replace(RECIPE, compile=mode, micro=3), Workers())
         batch = {
             "inputs": Toy().images(torch.arange(8)) / 255,
             "targets": Toy().targets(torch.arange(8)),
@@ -199,4 +199,4 @@ def test_synchronised_batch_norm_needs_gpus():
     if torch.cuda.is_available():
         pytest.skip("there is one")
     with pytest.raises(ValueError, match="'sync' needs GPUs"):
-        Learner(tiny(), replace(RECIPE, batch_norm="sync"), Team(0, 2))
+        Learner(tiny(), replace(RECIPE, batch_norm="sync"), Workers(0, 2))

@@ -9,7 +9,7 @@ import pytest
 from engine.core import checkpoint
 from engine.training.loop import train
 from engine.training.plan import Training
-from engine.training.stopping import Stopped, asked
+from engine.training.stopping import Stopped, stop_signals
 from tests.engine.training.toys import RECIPE, Toy, tiny
 
 
@@ -35,7 +35,7 @@ def test_a_signal_keeps_the_state_of_its_step_and_training_ends_the_same(
             Training(RECIPE, 4, state=tmp_path / "cut", progress=stopped_at(5, number)),
         )
     assert error.value.signal == number and signal.getsignal(number) is before
-    assert checkpoint.load(max((tmp_path / "cut").iterdir()))[1]["iteration"] == 5
+    assert checkpoint.load_tensors(max((tmp_path / "cut").iterdir()))[1]["iteration"] == 5
     for name in ("cut", "whole"):
         train(tiny(), Toy(), Training(RECIPE, 4, state=tmp_path / name))
     cut, whole = (max((tmp_path / name).iterdir()).read_bytes() for name in ("cut", "whole"))
@@ -48,7 +48,7 @@ def test_without_a_state_it_says_that_nothing_is_kept(one_thread):
 
 
 def test_a_second_signal_does_not_wait_unless_it_is_the_echo_of_the_first(monkeypatch):
-    with pytest.raises(Stopped, match="before the state was kept"), asked() as flag:
+    with pytest.raises(Stopped, match="before the state was kept"), stop_signals() as flag:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)  # as the parent of several workers sends it on
         assert flag.number == signal.SIGINT

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 
 from engine.core import checkpoint
-from engine.core.samples import Rows, opened
-from engine.training.launching import said, split
+from engine.core.samples import Rows, open_split
+from engine.training.launching import requested_workers, worker_count
 from engine.training.meter import Diverged
 from engine.training.recipe import Recipe
 from engine.transfer import finetuning as transfer
-from engine.transfer.finetuning import top1, trained
+from engine.transfer.finetuning import arm_top1, fit_arm
 from tests.support.shards import write_shards
 
 BACKBONE = {"name": "regnet", "depth": 3, "w_0": 16, "w_a": 8, "w_m": 2, "group_width": 8}
@@ -49,14 +49,14 @@ def hues(tmp_path_factory) -> Rows:
         records.append((str(number), "train", image.getvalue(), [label]))
     folder = tmp_path_factory.mktemp("hues")
     write_shards(folder, records, ["red", "green", "blue"], size=16)
-    return Rows(opened(folder, "train"), "labels", torch.arange(24))
+    return Rows(open_split(folder, "train"), "labels", torch.arange(24))
 
 
 def test_two_workers_fine_tune_as_one(hues, tmp_path, one_thread, monkeypatch):
     # without precise_bn its running averages are those of the first worker's images: Goyal et al.
     # 2017, section 3
     precise = {"rate": 0.1, "precise_bn": 24}
-    alone = trained(hues, SECTION, ARM, precise, state=tmp_path / "alone")
+    alone = fit_arm(hues, SECTION, ARM, precise, state=tmp_path / "alone")
     launch, started = transfer.launch, []
 
     def counted(workers, *given):
@@ -65,14 +65,14 @@ def test_two_workers_fine_tune_as_one(hues, tmp_path, one_thread, monkeypatch):
 
     monkeypatch.setattr(transfer, "launch", counted)
     monkeypatch.setenv("TAGDAG_WORKERS", "2")
-    together = trained(hues, SECTION, ARM, precise, state=tmp_path / "together")
+    together = fit_arm(hues, SECTION, ARM, precise, state=tmp_path / "together")
     assert started == [2]
     for (name, ours), theirs in zip(
         together.state_dict().items(), alone.state_dict().values(), strict=True
     ):
         if "num_batches" not in name:  # passes of this worker
             torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=2e-4, msg=name)
-    assert top1(together, hues, "full") == top1(alone, hues, "full")
+    assert arm_top1(together, hues, "full") == arm_top1(alone, hues, "full")
 
 
 @pytest.mark.parametrize(
@@ -93,14 +93,14 @@ def test_trainings_are_split_where_batch_norm_lets_them(
     monkeypatch.delenv("TAGDAG_WORKERS", raising=False)
     if workers:
         monkeypatch.setenv("TAGDAG_WORKERS", workers)
-    assert split(recipe, images, 60) == expected
+    assert worker_count(recipe, images, 60) == expected
 
 
 @pytest.mark.parametrize(("images", "expected"), [(160, 1), (100_000, 8)])
 def test_on_several_gpus_only_large_sets_are_split(images, expected, monkeypatch):
     monkeypatch.delenv("TAGDAG_WORKERS", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
-    assert split(Recipe(batch=256), images, 60) == expected
+    assert worker_count(Recipe(batch=256), images, 60) == expected
 
 
 @pytest.mark.parametrize("text", ["two", "0", "-1", "1.5"])
@@ -109,7 +109,7 @@ def test_a_number_of_workers_that_is_none_is_told(text, monkeypatch):
     with pytest.raises(
         ValueError, match=f"TAGDAG_WORKERS={text}: give a whole number from 1 to 256"
     ):
-        said()
+        requested_workers()
 
 
 def test_an_arm_that_diverges_is_named_and_its_step_repeated_by_the_command_told(
@@ -118,7 +118,7 @@ def test_an_arm_that_diverges_is_named_and_its_step_repeated_by_the_command_told
     with pytest.raises(
         Diverged, match=r"tiny-hues-scratch-full-8-0 with rate 1e\+30: .*finetune.grid"
     ) as error:
-        trained(hues, SECTION, ARM, {"rate": 1e30}, state=tmp_path / "state")
+        fit_arm(hues, SECTION, ARM, {"rate": 1e30}, state=tmp_path / "state")
     command = re.search(r"`python (-m engine.training.faults \S+)`", str(error.value))[1]
     assert "safetensors" in command
     told = subprocess.run(
@@ -134,7 +134,7 @@ def test_an_arm_that_diverges_is_named_and_its_step_repeated_by_the_command_told
 def test_a_state_of_a_fine_tuning_says_what_network_it_is_of(hues, tmp_path, one_thread):
     seen = []
     given = (hues, SECTION | {"epochs": 1}, ARM, {}, lambda values, step: None, tmp_path / "state")
-    trained(*given, progress=lambda done, total, text: seen.append((done, total)))
-    about = checkpoint.load(max((tmp_path / "state").glob("*.safetensors")))[1]["about"]
+    fit_arm(*given, progress=lambda done, total, text: seen.append((done, total)))
+    about = checkpoint.load_tensors(max((tmp_path / "state").glob("*.safetensors")))[1]["about"]
     assert about["names"] == ["red", "green", "blue"]
     assert about["sections"]["backbone"]["name"] == "regnet" and seen == [(1, 3), (2, 3), (3, 3)]

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from corpus.reading.sampler import seeded
-from engine.core.samples import Rows, few_per_class, opened
+from engine.core.samples import Rows, few_per_class, open_split
 from engine.training.meter import Diverged
-from engine.transfer.tuning import choose, combinations, held_out
+from engine.transfer.tuning import choose_settings, combinations, hold_out
 from flows.reports.models.words import choice_line
 from tests.support.shards import write_shards
 
@@ -57,7 +57,7 @@ def samples(folder: Path, *per_class: int) -> Rows:
         (str(number), "train", path.read_bytes(), [label]) for number, label in enumerate(labels)
     ]
     write_shards(folder / "set", records, [f"class {i}" for i in range(len(per_class))], size=8)
-    return few_per_class(opened(folder / "set", "train"), "all", torch.Generator())
+    return few_per_class(open_split(folder / "set", "train"), "all", torch.Generator())
 
 
 def classes(rows: Rows) -> list[int]:
@@ -76,11 +76,11 @@ def classes(rows: Rows) -> list[int]:
 )
 def test_parts_are_apart_and_stratified(tmp_path, share, expected):
     whole = samples(tmp_path, 20, 5, 3, 2, 1)
-    fit, held = held_out(whole, share, seeded(0))
+    fit, held = hold_out(whole, share, seeded(0))
     assert classes(held) == expected
     assert [a + b for a, b in zip(classes(fit), classes(held), strict=True)] == [20, 5, 3, 2, 1]
     assert sorted(fit.rows.tolist() + held.rows.tolist()) == list(range(31))
-    again, other = held_out(whole, share, seeded(0))[1], held_out(whole, share, seeded(1))[1]
+    again, other = hold_out(whole, share, seeded(0))[1], hold_out(whole, share, seeded(1))[1]
     assert torch.equal(held.rows, again.rows) and not torch.equal(held.rows, other.rows)
 
 
@@ -92,7 +92,7 @@ def test_the_best_score_wins_and_the_first_of_equals(tmp_path):
         return {0.1: 50.0, 0.4: 75.0, 1.6: 75.0}[settings["rate"]]
 
     grid = [{"rate": rate} for rate in (0.1, 0.4, 1.6)]
-    choice = choose(grid, whole, 0.25, seeded(0), score)
+    choice = choose_settings(grid, whole, 0.25, seeded(0), score)
     assert choice["chosen"] == {"rate": 0.4} and (choice["fit"], choice["held_out"]) == (12, 4)
     assert choice["scores"] == [
         {"rate": 0.1, "top1": 50},
@@ -108,7 +108,7 @@ def test_the_best_score_wins_and_the_first_of_equals(tmp_path):
 def test_nothing_is_held_out_where_there_is_no_choice_or_no_label_to_spare(
     tmp_path, settings, per_class
 ):
-    choice = choose(
+    choice = choose_settings(
         settings, samples(tmp_path, *per_class), 0.25, seeded(0), lambda *_: pytest.fail("scored")
     )
     assert choice == {"chosen": {"k": 5}, "scores": [], "fit": sum(per_class), "held_out": 0}
@@ -137,7 +137,7 @@ def scored(tops: dict[float, float | None]):
 )
 def test_a_value_that_diverges_counts_as_the_worst(tmp_path, tops, chosen, caplog):
     grid = [{"rate": rate} for rate in tops]
-    choice = choose(grid, samples(tmp_path, 8, 8), 0.25, seeded(0), scored(tops))
+    choice = choose_settings(grid, samples(tmp_path, 8, 8), 0.25, seeded(0), scored(tops))
     assert choice["chosen"] == {"rate": chosen}
     assert "rate 1000000.0 counts as the worst: the loss of step 3 is nan" in caplog.text
     told = json.loads(json.dumps(choice["scores"], allow_nan=False))
@@ -154,4 +154,6 @@ def test_when_all_values_diverge_the_grid_is_to_be_changed(tmp_path):
     with pytest.raises(
         ValueError, match=r"finetune\.grid: .*each of its 2 combinations.*list lower rates"
     ):
-        choose(grid, samples(tmp_path, 8, 8), 0.25, seeded(0), scored({1e6: None, 2e6: None}))
+        choose_settings(
+            grid, samples(tmp_path, 8, 8), 0.25, seeded(0), scored({1e6: None, 2e6: None})
+        )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.twins.features import features, regions, rmac
+from engine.twins.features import regions, rmac, rmac_features
 
 
 def test_golden_value():
@@ -61,6 +61,6 @@ class Net(nn.Module):
 def test_features_of_batches_are_those_of_all():
     torch.manual_seed(0)
     net, images = Net(), torch.randn(10, 3, 9, 9)
-    found = features(net, images.split(4))
+    found = rmac_features(net, images.split(4))
     assert found.shape == (10, 6) and found.dtype == torch.float32 and not found.requires_grad
     torch.testing.assert_close(found, rmac(net.eval()(images)[-1]).detach())

@@ -304,7 +304,7 @@ def _lock() -> None:
 
 
 def _save() -> None:
-    checkpoint.save(settings.state("search"), {"a": torch.zeros(1)}, {})
+    checkpoint.save_tensors(settings.state("search"), {"a": torch.zeros(1)}, {})
 
 
 @pytest.mark.parametrize("action", [_lock, _save])

@@ -18,9 +18,9 @@ from PIL import Image
 
 from corpus.reading.shards import Shards
 from engine.core import checkpoint
-from engine.core.network import network, restore, save
-from engine.core.samples import Rows, opened
-from engine.training.accuracy import accuracy
+from engine.core.network import load_network, network, save_network
+from engine.core.samples import Rows, open_split
+from engine.training.accuracy import measure_accuracy
 from engine.twins import learnt as twins
 from flows import evaluate
 from flows.measuring import duplicates, records
@@ -69,7 +69,7 @@ def weights(tmp_path) -> Path:
     torch.manual_seed(0)
     module = network(**SECTIONS, classes=2)
     torch.nn.init.normal_(module.head.fc.weight)
-    save(tmp_path / "model.safetensors", module, SECTIONS, ["sea", "dog"])
+    save_network(tmp_path / "model.safetensors", module, SECTIONS, ["sea", "dog"])
     return tmp_path / "model.safetensors"
 
 
@@ -124,7 +124,7 @@ def test_another_file_is_no_table_of_duplicates(tmp_path, other):
 
 def test_duplicates_count_as_wrong(folder, weights):
     right = (
-        accuracy(restore(weights)[0], Rows(opened(folder, "test"), "labels"))
+        measure_accuracy(load_network(weights)[0], Rows(open_split(folder, "test"), "labels"))
         .correct()[:, 0]
         .tolist()
     )
@@ -147,7 +147,7 @@ def test_duplicates_count_as_wrong(folder, weights):
 
 
 def test_the_score_is_the_guess_s_probability_or_share_of_votes(folder, weights, tmp_path):
-    module, rows = restore(weights)[0].eval(), Rows(opened(folder, "test"), "labels")
+    module, rows = load_network(weights)[0].eval(), Rows(open_split(folder, "test"), "labels")
     with torch.no_grad():
         expected = module.predict(module.plain(rows.images(torch.arange(40)))).softmax(1)
     found = records.tested(weights, folder, 32, set())[1]
@@ -157,7 +157,7 @@ def test_the_score_is_the_guess_s_probability_or_share_of_votes(folder, weights,
     sections = SECTIONS | {"head": {"name": "knn", "samples": 8, "k": 2}}
     module = network(**sections, classes=2)
     module.head.keep(torch.randn(8, module.head.bank.in_features), torch.tensor([0, 1] * 4))
-    save(tmp_path / "knn.safetensors", module, sections, ["sea", "dog"])
+    save_network(tmp_path / "knn.safetensors", module, sections, ["sea", "dog"])
     with torch.no_grad():
         images = module.plain(rows.images(torch.arange(40)))
         votes = module.eval().head.decode(module.predict(images))
@@ -168,7 +168,7 @@ def test_the_score_is_the_guess_s_probability_or_share_of_votes(folder, weights,
 def test_a_size_changes_what_the_network_sees(folder, weights):
     small, large = (records.tested(weights, folder, size, set())[0] for size in (32, 48))
     assert small["samples"] == large["samples"] == 40
-    module, shards = restore(weights)[0], opened(folder, "test")
+    module, shards = load_network(weights)[0], open_split(folder, "test")
     resized = [
         Image.fromarray(image).resize((48, 48), Image.BILINEAR)
         for image in shards.images(range(40)).numpy()
@@ -187,12 +187,14 @@ def test_cost_is_of_every_batch_and_of_training_where_there_is_any(weights, tmp_
     found = evaluate.cost(weights, 32, batches=[2, 4], runs=3, seconds=0.1)
     rows = [("inference", 1), ("inference", 2), ("inference", 4), ("training", 2), ("training", 4)]
     assert [(row["mode"], row["batch"]) for row in found["costs"]] == rows
-    module = restore(weights)[0]
+    module = load_network(weights)[0]
     assert found["params"] == sum(
         p.numel() for p in [*module.backbone.parameters(), *module.head.parameters()]
     )
     sections = SECTIONS | {"head": {"name": "knn", "samples": 8, "k": 2}}
-    save(tmp_path / "knn.safetensors", network(**sections, classes=2), sections, ["sea", "dog"])
+    save_network(
+        tmp_path / "knn.safetensors", network(**sections, classes=2), sections, ["sea", "dog"]
+    )
     found = evaluate.cost(tmp_path / "knn.safetensors", 32, batches=[2], runs=3, seconds=0.1)
     assert [row["mode"] for row in found["costs"]] == ["inference"] * 2
 
@@ -211,15 +213,17 @@ def test_features_of_the_posts_are_computed_in_parts_once_and_kept(tmp_path, mon
     monkeypatch.setattr(records, "BATCH", 2)
     monkeypatch.setattr(twins, "BATCH", 2)
     splits = [Shards(duplicates.HASHTAGS, split) for split in ("train", "val")]
-    whole = torch.cat([twins.indexed(restore(weights)[0], split) for split in splits])
+    whole = torch.cat([twins.indexed(load_network(weights)[0], split) for split in splits])
     parts = [("train", 0, 6), ("train", 6, 9), ("val", 0, 2)]
     assert records.parts(duplicates.HASHTAGS, 2) == parts
     monkeypatch.setattr(duplicates, "current", lambda: SimpleNamespace(processes=2))
     files = duplicates.known_features(weights)
-    assert torch.equal(torch.cat([checkpoint.load(file)[0]["features"] for file in files]), whole)
+    assert torch.equal(
+        torch.cat([checkpoint.load_tensors(file)[0]["features"] for file in files]), whole
+    )
     monkeypatch.setattr(records, "search_features", None)  # nothing is computed again
     assert duplicates.known_features(weights) == files and len(files) == 3
-    save(weights, network(**SECTIONS, classes=2), SECTIONS, ["sea", "dog"])
+    save_network(weights, network(**SECTIONS, classes=2), SECTIONS, ["sea", "dog"])
     with pytest.raises(TypeError):
         duplicates.known_features(weights)  # other weights: it would be
 
@@ -287,7 +291,7 @@ def saved(file: str, number: int, names: list[str]) -> None:
     module = network(**SECTIONS, classes=len(names))
     torch.nn.init.normal_(module.head.fc.weight)
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    save(Path(file), module, SECTIONS, names)
+    save_network(Path(file), module, SECTIONS, names)
 
 
 def test_what_the_stage_writes_fits_together(project):

@@ -8,9 +8,9 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from engine.core.network import restore
-from engine.core.samples import Rows, opened
-from engine.training.accuracy import accuracy
+from engine.core.network import load_network
+from engine.core.samples import Rows, open_split
+from engine.training.accuracy import measure_accuracy
 from flows.registry import champion
 from flows.running import settings
 from flows.tracking import tracking
@@ -21,8 +21,10 @@ FOLDER = settings.OUT / "corpus/targets/scenes"
 
 def measured(made: dict) -> dict[str, float]:
     """The true accuracy of a record's weights on the test split that there is now."""
-    module, _ = restore(Path(made["weights"]))
-    return accuracy(module, Rows(opened(FOLDER, "test"), "labels", size=made["size"])).compute()
+    module, _ = load_network(Path(made["weights"]))
+    return measure_accuracy(
+        module, Rows(open_split(FOLDER, "test"), "labels", size=made["size"])
+    ).compute()
 
 
 def number(version: str, key: str) -> float:

@@ -337,7 +337,7 @@ def test_workers_that_die_of_a_network_end_it_and_by_kills_the_search(
 ):
     def died(*_):
         counts.append(kills)
-        raise launching.Died("the workers died 4 times", exitcode)
+        raise launching.WorkersDied("the workers died 4 times", exitcode)
 
     counts = [0]
     monkeypatch.setattr(attempt.deaths, "kills_for_memory", lambda: counts[-1])

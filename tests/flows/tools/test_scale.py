@@ -8,7 +8,7 @@ import re
 import pytest
 import yaml
 
-from engine.core.build import build, complete
+from engine.core.build import build, with_defaults
 from engine.measure.timing import runtimes
 from flows.tools import scale, scaling
 
@@ -129,7 +129,7 @@ def test_mistakes_are_told(tmp_path, monkeypatch, capsys, text, options, says):
 
 
 def test_the_prediction_is_a_line_through_the_members_that_ran():
-    members = scaling.family(complete("backbones", TINY), 32)
+    members = scaling.family(with_defaults("backbones", TINY), 32)
     assert len({member.cost["acts"] for member in members}) >= 5
     times = [3 + 2e-6 * member.cost["acts"] for member in members]
     slope, constant = scaling.predictor(members, [math.nan, *times[1:]])

@@ -15,13 +15,13 @@ import torch
 import yaml
 from PIL import Image
 
-from engine.core.network import network, restore, save
-from engine.core.samples import Rows, opened
-from engine.training.accuracy import accuracy
+from engine.core.network import load_network, network, save_network
+from engine.core.samples import Rows, open_split
+from engine.training.accuracy import measure_accuracy
 from engine.training.loop import predict
 from engine.transfer import finetuning as transfer
 from engine.transfer import frozen
-from engine.transfer.finetuning import top1
+from engine.transfer.finetuning import arm_top1
 from flows import finetune
 from flows.running import processes as warm
 from flows.training import arms
@@ -96,7 +96,7 @@ def pretrained(backbone: dict) -> None:
     """The weights that the stage before would have written."""
     torch.manual_seed(7)
     sections = {"backbone": backbone, "objective": {"name": "hashtags"}, "head": {"name": "linear"}}
-    save(
+    save_network(
         Path("out/pretrain/tiny/model.safetensors"),
         network(**sections, classes=7),
         sections,
@@ -112,7 +112,7 @@ def tuned(**changes) -> list[dict]:
 
 
 def test_every_arm_is_tuned_once_on_held_out_labels_and_trained_again_on_all(run, monkeypatch):
-    seen, splits, states, train = [], [], set(), transfer.trained
+    seen, splits, states, train = [], [], set(), transfer.fit_arm
 
     def trained(samples, section, arm, settings, report=None, state=None):
         seen.append((arm["init"], arm["mode"], arm["seed"], settings, len(samples)))
@@ -122,7 +122,7 @@ def test_every_arm_is_tuned_once_on_held_out_labels_and_trained_again_on_all(run
 
     def noted(folder, split):
         splits.append(split)
-        return opened(folder, split)
+        return open_split(folder, split)
 
     monkeypatch.setattr(arms, "trained", trained)
     monkeypatch.setattr(arms, "opened", noted)
@@ -151,10 +151,10 @@ def test_every_arm_is_tuned_once_on_held_out_labels_and_trained_again_on_all(run
 
 def test_what_is_written_predicts_as_what_was_validated(run):
     for record in tuned(seeds=[0]):
-        module, names = restore(Path(f"out/finetune/tiny/{record['name']}.safetensors"))
+        module, names = load_network(Path(f"out/finetune/tiny/{record['name']}.safetensors"))
         assert names == ["red", "green", "blue"]
-        measured = accuracy(
-            module, Rows(opened(Path("out/corpus/targets/hues"), "val"), "labels")
+        measured = measure_accuracy(
+            module, Rows(open_split(Path("out/corpus/targets/hues"), "val"), "labels")
         ).compute()
         assert measured["top1"] == pytest.approx(record["val_top1"])
         assert (
@@ -164,8 +164,8 @@ def test_what_is_written_predicts_as_what_was_validated(run):
 
 def test_pretrained_backbones_are_taken_whole_under_a_new_head(run):
     [record] = tuned(inits=["pretrained"], modes=["linear"], seeds=[0])
-    module, _ = restore(Path(f"out/finetune/tiny/{record['name']}.safetensors"))
-    before, _ = restore(Path("out/pretrain/tiny/model.safetensors"))
+    module, _ = load_network(Path(f"out/finetune/tiny/{record['name']}.safetensors"))
+    before, _ = load_network(Path("out/pretrain/tiny/model.safetensors"))
     for (name, ours), theirs in zip(
         module.backbone.state_dict().items(), before.backbone.state_dict().values(), strict=True
     ):
@@ -179,7 +179,7 @@ def another(seed: int, index: int = 7) -> Path:
     sections = {"backbone": BACKBONE, "objective": {"name": "hashtags"}, "head": {"name": "linear"}}
     file = Path(f"out/pretrain/tiny/seeds/model-{seed}.safetensors")
     file.parent.mkdir(parents=True, exist_ok=True)
-    save(file, network(**sections, classes=7), sections, list("abcdefg"))
+    save_network(file, network(**sections, classes=7), sections, list("abcdefg"))
     return file
 
 
@@ -193,8 +193,8 @@ def test_several_pretrainings_are_taken_in_turn(run, monkeypatch):
     found = [record.get("pretraining") for record in records]
     assert found == [*order, order[0], None, None, None, None]
     for record, file in zip(records, [*order, order[0]], strict=False):
-        module, _ = restore(Path(f"out/finetune/tiny/{record['name']}.safetensors"))
-        before, _ = restore(Path(file))
+        module, _ = load_network(Path(f"out/finetune/tiny/{record['name']}.safetensors"))
+        before, _ = load_network(Path(file))
         theirs, ours = before.backbone.state_dict(), module.backbone.state_dict()
         assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
     scratch = "hues-scratch-linear-6-4.safetensors"
@@ -227,51 +227,53 @@ def test_several_targets_and_numbers_of_labels(run):
 
 
 def test_kept_features_are_those_of_the_network(run):
-    module, _ = restore(Path("out/pretrain/tiny/model.safetensors"))
+    module, _ = load_network(Path("out/pretrain/tiny/model.safetensors"))
     rows = Rows(
-        opened(Path("out/corpus/targets/hues"), "train"), "labels", torch.tensor([5, 0, 11])
+        open_split(Path("out/corpus/targets/hues"), "train"), "labels", torch.tensor([5, 0, 11])
     )
     calls, forward = [], module.backbone.forward
     module.backbone.forward = lambda inputs: calls.append(len(inputs)) or forward(inputs)
     for samples in (rows, rows, rows.some(torch.tensor([2, 1]))):
-        kept, labels = frozen.features(module, samples)
+        kept, labels = frozen.frozen_features(module, samples)
         fresh, _ = zip(*predict(module, samples, "features"), strict=True)
         torch.testing.assert_close(kept, torch.cat(fresh))
         assert torch.equal(labels, samples.targets(torch.arange(len(samples))))
     assert calls == [24, 3, 3, 2]  # the whole split once, else fresh
     with torch.no_grad():
         next(module.backbone.parameters()).mul_(1.5)
-    changed, _ = frozen.features(module, rows)
-    larger, _ = frozen.features(module, Rows(rows.shards, "labels", rows.rows, size=24))
+    changed, _ = frozen.frozen_features(module, rows)
+    larger, _ = frozen.frozen_features(module, Rows(rows.shards, "labels", rows.rows, size=24))
     assert calls[4:] == [24, 24] and not torch.allclose(changed, larger)
 
 
 def test_kept_features_do_not_outgrow_memory(run):
-    rows = Rows(opened(Path("out/corpus/targets/hues"), "val"), "labels")
-    module, _ = restore(Path("out/pretrain/tiny/model.safetensors"))
+    rows = Rows(open_split(Path("out/corpus/targets/hues"), "val"), "labels")
+    module, _ = load_network(Path("out/pretrain/tiny/model.safetensors"))
     for size in range(8, 8 + 2 * frozen.KEPT):
-        frozen.features(module, Rows(rows.shards, "labels", size=size))
+        frozen.frozen_features(module, Rows(rows.shards, "labels", size=size))
     assert len(frozen._kept) == frozen.KEPT
 
 
 def test_probes_are_scored_as_the_network_predicts(run):
     folder = Path("out/corpus/targets/hues")
-    train, val = (Rows(opened(folder, split), "labels") for split in ("train", "val"))
+    train, val = (Rows(open_split(folder, split), "labels") for split in ("train", "val"))
     section = SECTION | {
         "backbone": BACKBONE,
         "weights": Path("out/pretrain/tiny/model.safetensors"),
     }
     for mode, settings in (("linear", {"l2": 0.1}), ("knn", {"k": 3})):
-        module = transfer.trained(
+        module = transfer.fit_arm(
             train, section, {"init": "pretrained", "mode": mode, "seed": 0}, settings
         )
-        assert top1(module, val, mode) == pytest.approx(accuracy(module, val).compute()["top1"])
+        assert arm_top1(module, val, mode) == pytest.approx(
+            measure_accuracy(module, val).compute()["top1"]
+        )
 
 
 def test_a_killed_stage_goes_on_with_the_same_result(run, monkeypatch):
     whole = tuned(modes=["full"])
     files = {path.name: path.read_bytes() for path in Path("out/finetune/tiny").iterdir()}
-    trained, count = transfer.trained, []
+    trained, count = transfer.fit_arm, []
 
     def killed(*given, **named):
         count.append(1)
