@@ -68,7 +68,7 @@ def test_a_search_marks_a_busy_latency_and_puts_it_on_no_front(monkeypatch, busy
     given = []
     monkeypatch.setattr(attempt, "build", lambda *_, **__: None)
     found = {"latency_p50_ms": 1.0, "busy": busy}
-    monkeypatch.setattr(attempt, "profile", lambda *_, **more: given.append(more) or found)
+    monkeypatch.setattr(attempt, "profile_network", lambda *_, **more: given.append(more) or found)
     row = attempt.latency({}, {"latency_ms": None, "objectives": ["error", "latency_ms"]}, 32)
     marked = {"latency_busy": "others"} if busy else {}
     assert row == {"latency_ms": 1.0} | marked and given[0]["patience"] > 0

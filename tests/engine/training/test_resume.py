@@ -63,7 +63,7 @@ def test_writing_does_not_hold_up_training_and_its_fault_is_told(tmp_path, monke
         assert gate.wait(10)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(resume.checkpoint, "save", slow)
+    monkeypatch.setattr(resume.checkpoint, "save_tensors", slow)
     states.save(*state(1))  # returns before the disk does
     assert states.busy()
     gate.set()

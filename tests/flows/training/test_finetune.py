@@ -124,8 +124,8 @@ def test_every_arm_is_tuned_once_on_held_out_labels_and_trained_again_on_all(run
         splits.append(split)
         return open_split(folder, split)
 
-    monkeypatch.setattr(arms, "trained", trained)
-    monkeypatch.setattr(arms, "opened", noted)
+    monkeypatch.setattr(arms, "fit_arm", trained)
+    monkeypatch.setattr(arms, "open_split", noted)
     records = tuned()
     assert len(records) == 2 * 3 * 2 and set(splits) == {"train", "val"}
     assert (
@@ -283,7 +283,7 @@ def test_a_killed_stage_goes_on_with_the_same_result(run, monkeypatch):
             raise KeyboardInterrupt
         return trained(*given, **named)
 
-    monkeypatch.setattr(arms, "trained", killed)
+    monkeypatch.setattr(arms, "fit_arm", killed)
     with pytest.raises(KeyboardInterrupt):
         tuned(modes=["full"])
     assert tuned(modes=["full"]) == whole and len(count) == 6 + 3
