@@ -86,7 +86,7 @@ def train_arm(
     settings: dict[str, Any],
     report: Report = no_report,
     state: Path | None = None,
-    progress: Progress = no_progress,
+    progress: Progress = unseen,
 ) -> nn.Module:
     """The whole network trained on the samples, from its last state on, as one of the present
     workers.
@@ -142,7 +142,7 @@ def fit_arm(
     settings: dict[str, Any],
     report: Report = no_report,
     state: Path | None = None,
-    progress: Progress = no_progress,
+    progress: Progress = unseen,
 ) -> nn.Module:
     """One network trained on the samples.
 
