@@ -31,8 +31,8 @@ from corpus.media.fingerprint import fingerprint, mirrored
 from engine.core.network import network
 from engine.measure.profile import device_name
 from engine.training.loop import initialise, train
-from engine.training.plan import Training
 from engine.training.recipe import Recipe
+from engine.training.schedule import Training
 from engine.twins.features import rmac_features
 
 RESULTS = Path(__file__).parent / "results"

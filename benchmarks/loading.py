@@ -30,7 +30,7 @@ from corpus.reading.sampler import Sampler
 from corpus.reading.shards import Shards
 from engine.core.samples import Rows
 from engine.measure.profile import device_name
-from engine.training.reading import Loader
+from engine.training.loader import Loader
 from models.blocks.augment.draws import Draws
 from models.blocks.augment.views import CACHED, IMAGENET_MEAN, IMAGENET_STD, Views
 

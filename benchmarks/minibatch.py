@@ -36,8 +36,8 @@ from engine.core.digest import digest
 from engine.core.network import network
 from engine.training.accuracy import measure_accuracy
 from engine.training.loop import initialise, train
-from engine.training.plan import Training
 from engine.training.recipe import Recipe
+from engine.training.schedule import Training
 from flows.cli.command import user_errors
 from flows.running import settings
 

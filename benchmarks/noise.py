@@ -32,11 +32,11 @@ from corpus.reading.sampler import seeded
 from engine.core.build import options
 from engine.core.digest import digest
 from engine.core.network import network, network_sections, save_network
-from engine.core.samples import Rows, cached, few_per_class, open_split
+from engine.core.samples import Rows, cached_by_files, few_per_class, open_split
 from engine.training.accuracy import measure_accuracy
 from engine.training.loop import initialise, train
-from engine.training.plan import Training
 from engine.training.recipe import Recipe
+from engine.training.schedule import Training
 from engine.transfer.finetuning import fit_arm
 from flows.cli.command import user_errors
 from flows.running import settings
@@ -94,7 +94,7 @@ def pretrained(
     shards = open_split(folder, "train")
     initialise(seed)
     module = network(**network_sections(section), classes=len(shards.names))
-    factors = cached(repeats, folder, rule, sizes.length)
+    factors = cached_by_files(repeats, folder, rule, sizes.length)
     epochs = sizes.images / float(factors.sum())
     # warm-up, too, is counted in images: the lists of the rules differ in length
     recipe = Recipe(

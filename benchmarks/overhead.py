@@ -27,8 +27,8 @@ from engine.measure.profile import device_name
 from engine.training.loop import initialise, train
 from engine.training.meter import Report
 from engine.training.optimizers import optimizer
-from engine.training.plan import Training
 from engine.training.recipe import Recipe
+from engine.training.schedule import Training
 from models.blocks.augment.draws import Draws
 
 RECIPE, CLASSES = Recipe(batch=128, rate=0.1, warmup=0, schedule="constant"), 300

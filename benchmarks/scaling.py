@@ -26,7 +26,7 @@ from engine.measure.profile import device_name
 from engine.training.distributed import present_workers
 from engine.training.launching import launch
 from engine.training.loop import initialise, train
-from engine.training.plan import Training
+from engine.training.schedule import Training
 
 EACH, STEPS, COLD = 64, 60, 10
 RESULT = Path(__file__).parent / "results" / "scaling.md"

@@ -130,10 +130,10 @@ def step(batch: int) -> None:
 
     from engine.core.network import network
     from engine.training.distributed import ALONE
+    from engine.training.loader import Batch
     from engine.training.loop import initialise
-    from engine.training.plan import training_views
-    from engine.training.reading import Batch
     from engine.training.recipe import Recipe
+    from engine.training.schedule import training_views
     from engine.training.step import Learner
 
     initialise(0)

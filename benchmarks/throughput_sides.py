@@ -22,10 +22,10 @@ from engine.core.build import build
 from engine.core.numerics import numerics
 from engine.core.samples import Rows
 from engine.training.distributed import Workers
+from engine.training.loader import Batch
 from engine.training.loop import initialise, train
-from engine.training.plan import Training
-from engine.training.reading import Batch
 from engine.training.recipe import Recipe
+from engine.training.schedule import Training
 from engine.training.step import Learner
 
 SCALE = (0.08, 1.0)  # torchvision's script has no option for it

@@ -14,7 +14,7 @@ from corpus.reading.shards import Shards
 from engine.core.environment import value
 
 
-def cached(make: Callable[..., Any], folder: Path, *arguments: Any) -> Any:
+def cached_by_files(make: Callable[..., Any], folder: Path, *arguments: Any) -> Any:
     """`make(folder, *arguments)`, made once while the folder's files stay the ones they are.
 
     Three are kept.
@@ -38,7 +38,7 @@ def open_split(folder: Path, split: str) -> Shards:
     TAGDAG_CACHE_MB bounds the memory of those images, TAGDAG_THREADS sets how many threads decode.
     """
     threads = value("TAGDAG_THREADS") or None
-    return cached(Shards, folder, split, value("TAGDAG_CACHE_MB"), threads)
+    return cached_by_files(Shards, folder, split, value("TAGDAG_CACHE_MB"), threads)
 
 
 @dataclass

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from engine.core.allocator import OutOfMemory, out_of_memory
 from engine.training.distributed import present_workers
+from engine.training.loader import Dataset
 from engine.training.loop import predict
-from engine.training.reading import Dataset
 from metrics.accuracy import Accuracy
 
 BATCH = 512  # images of a forward pass, where memory allows

@@ -15,9 +15,9 @@ from torch import nn
 
 from engine.core.threads import torch_threads
 from engine.training.distributed import ALONE
-from engine.training.plan import training_views
-from engine.training.reading import Batch, Dataset
+from engine.training.loader import Batch, Dataset
 from engine.training.recipe import Recipe
+from engine.training.schedule import training_views
 from engine.training.step import Learner
 
 ROUNDS = 5  # of a step with each number; the first is a warm-up

@@ -14,10 +14,10 @@ from torch import Tensor
 from corpus.names import printable
 from engine.core import checkpoint
 from engine.core.network import network
+from engine.training.checkpoints import Checkpoints
+from engine.training.loader import Dataset
 from engine.training.meter import NonFinite
-from engine.training.plan import Schedule, Training, training_views
-from engine.training.reading import Dataset
-from engine.training.resume import Checkpoints
+from engine.training.schedule import Schedule, Training, training_views
 from engine.training.step import Learner
 
 WORST = 5  # images

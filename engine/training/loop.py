@@ -18,11 +18,11 @@ from engine.core.device import device
 from engine.core.environment import value
 from engine.core.numerics import numerics
 from engine.training import faults
+from engine.training.checkpoints import Checkpoints, Kept, warn_of_other_workers
 from engine.training.distributed import present_workers
+from engine.training.loader import Dataset
 from engine.training.meter import Diverged, Meter, NonFinite
-from engine.training.plan import Schedule, Training, training_views
-from engine.training.reading import Dataset
-from engine.training.resume import Checkpoints, Kept, warn_of_other_workers
+from engine.training.schedule import Schedule, Training, training_views
 from engine.training.step import Learner
 from engine.training.stopping import Stopped, stop_signals
 from models.blocks.augment.draws import Draws

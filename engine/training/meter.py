@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.training.distributed import Workers
-from engine.training.reading import Loader
+from engine.training.loader import Loader
 
 log = logging.getLogger("tagdag")
 Report = Callable[[dict[str, float], int], None]

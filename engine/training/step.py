@@ -15,8 +15,8 @@ from engine.core.device import device
 from engine.core.numerics import deterministic
 from engine.training.averaging import Average, normalisable, precise_statistics
 from engine.training.distributed import Workers, wrapped
+from engine.training.loader import Batch
 from engine.training.optimizers import optimizer
-from engine.training.reading import Batch
 from engine.training.recipe import Recipe
 
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}

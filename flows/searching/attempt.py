@@ -18,8 +18,8 @@ from engine.measure.profile import profile_network
 from engine.training.distributed import ALONE
 from engine.training.launching import WorkersDied
 from engine.training.meter import Diverged
-from engine.training.plan import Schedule, Training
 from engine.training.recipe import Recipe
+from engine.training.schedule import Schedule, Training
 from flows.running import settings
 from flows.running.orchestrate import task
 from flows.searching import deaths

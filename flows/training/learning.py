@@ -22,16 +22,16 @@ from engine.core.cores import cores, processor
 from engine.core.digest import digest
 from engine.core.environment import value
 from engine.core.network import network, network_sections, save_network
-from engine.core.samples import Rows, cached, open_split
+from engine.core.samples import Rows, cached_by_files, open_split
 from engine.core.threads import torch_threads
 from engine.training.accuracy import measure_accuracy
+from engine.training.checkpoints import Checkpoints
 from engine.training.distributed import ALONE, present_workers
 from engine.training.fastest import fastest
 from engine.training.launching import launch, requested_workers
 from engine.training.loop import initialise, train
-from engine.training.plan import Schedule, Training
 from engine.training.recipe import Recipe
-from engine.training.resume import Checkpoints
+from engine.training.schedule import Schedule, Training
 from flows.data import intact
 from flows.running import settings
 from flows.running.orchestrate import progress
@@ -53,7 +53,7 @@ def repeats(folder: Path, rule: str, length: float) -> np.ndarray:
 
 def training_list(rule: str, length: float) -> Callable[[torch.Generator], Tensor]:
     """The training list of an epoch, images with rare hashtags repeated."""
-    factors = cached(repeats, HASHTAGS, rule, length)
+    factors = cached_by_files(repeats, HASHTAGS, rule, length)
     return lambda generator: epoch_list(factors, generator)
 
 

@@ -19,9 +19,9 @@ from engine.core.numerics import flags, numerics
 from engine.training.accuracy import measure_accuracy
 from engine.training.distributed import Workers
 from engine.training.launching import launch
+from engine.training.loader import Batch
 from engine.training.loop import initialise, predict, train
-from engine.training.plan import Schedule, Training
-from engine.training.reading import Batch
+from engine.training.schedule import Schedule, Training
 from engine.training.step import Learner
 from engine.twins.features import rmac_features
 from tests.engine.training.toys import RECIPE, SECTIONS, Recorder, Toy, plain, tiny

@@ -14,8 +14,8 @@ from corpus.drawn.sample import compose, expose
 from engine.core.network import load_network, network, save_network
 from engine.training.accuracy import measure_accuracy
 from engine.training.loop import initialise, predict, train
-from engine.training.plan import Training
 from engine.training.recipe import Recipe
+from engine.training.schedule import Training
 from models.blocks.augment.draws import Draws
 from models.objectives.colour import bins, lab, matrices, rgb
 from models.objectives.jigsaw import permutation_set

@@ -22,10 +22,10 @@ from engine.core.network import network
 from engine.core.samples import Rows
 from engine.measure.profile import profile_network
 from engine.measure.timing import runtimes
-from engine.training import reading
+from engine.training import loader
 from engine.training.accuracy import measure_accuracy
 from engine.training.loop import initialise, predict, train
-from engine.training.plan import Training
+from engine.training.schedule import Training
 from engine.transfer import finetuning as transfer
 from engine.transfer.frozen import _kept
 from engine.transfer.probe import logistic_regression
@@ -68,7 +68,7 @@ def device(monkeypatch, one_thread):
 
     def inside():
         _kept.clear()
-        monkeypatch.setattr(reading, "ThreadPoolExecutor", Inline)
+        monkeypatch.setattr(loader, "ThreadPoolExecutor", Inline)
         return second_device(monkeypatch)
 
     yield inside

@@ -14,7 +14,7 @@ from engine.measure.profile import profile_network
 from engine.measure.timing import runtimes
 from engine.training.loop import predict, train
 from engine.training.meter import Diverged
-from engine.training.plan import Training
+from engine.training.schedule import Training
 from engine.twins.features import rmac_features
 from tests.engine.training.toys import RECIPE, Toy, tiny
 

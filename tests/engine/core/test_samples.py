@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from engine.core import samples
-from engine.core.samples import cached, few_per_class, open_split
+from engine.core.samples import cached_by_files, few_per_class, open_split
 from flows.training import learning
 from tests.support.shards import write_shards
 
@@ -55,7 +55,7 @@ def test_a_missing_folder_is_told_and_not_remembered(tmp_path):
 def test_few_are_kept(tmp_path):
     made = []
     for folder in "abcd":
-        cached(lambda place: made.append(place.name), tmp_path / folder)
+        cached_by_files(lambda place: made.append(place.name), tmp_path / folder)
     assert samples._made.cache_info().currsize == 3 and made == list("abcd")
 
 

@@ -7,9 +7,9 @@ import torch
 
 from engine.core.network import network
 from engine.training.distributed import Workers
+from engine.training.loader import Batch
 from engine.training.loop import initialise, train
-from engine.training.plan import Schedule, Training
-from engine.training.reading import Batch
+from engine.training.schedule import Schedule, Training
 from engine.training.step import Learner
 from tests.engine.training.toys import RECIPE, SECTIONS, Recorder, Toy
 

@@ -21,8 +21,8 @@ from engine.training.distributed import Workers, present_workers
 from engine.training.launching import launch
 from engine.training.loop import train
 from engine.training.meter import Diverged
-from engine.training.plan import Training
 from engine.training.recipe import Recipe
+from engine.training.schedule import Training
 from tests.engine.training.toys import RECIPE, SECTIONS, Toy, plain, tiny
 
 # 57 images: batches of 18 leave three for two workers, batches of 14 one, which joins them

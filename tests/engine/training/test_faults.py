@@ -8,8 +8,8 @@ import torch
 
 from engine.training import faults
 from engine.training.loop import train
-from engine.training.plan import Training
 from engine.training.recipe import Recipe
+from engine.training.schedule import Training
 from tests.engine.training.toys import RECIPE, SECTIONS, Toy, tiny
 
 ABOUT = {"sections": SECTIONS, "names": ["a", "b", "c"]}

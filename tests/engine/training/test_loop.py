@@ -19,8 +19,8 @@ from corpus.reading.sampler import Sampler, seeded
 from engine.core import checkpoint
 from engine.core.samples import Rows, few_per_class
 from engine.training import loop
+from engine.training.loader import Loader
 from engine.training.loop import Training, predict, train
-from engine.training.reading import Loader
 from engine.training.recipe import Recipe, learning_rate
 from tests.engine.training.toys import RECIPE, Recorder, Toy, tiny
 

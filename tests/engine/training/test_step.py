@@ -11,10 +11,10 @@ from torch import nn
 from engine.core import checkpoint
 from engine.training.averaging import Average, precise_statistics
 from engine.training.distributed import Workers
+from engine.training.loader import Batch
 from engine.training.loop import train
-from engine.training.plan import Training
-from engine.training.reading import Batch
 from engine.training.recipe import Recipe
+from engine.training.schedule import Training
 from engine.training.step import Learner
 from tests.engine.training.toys import RECIPE, Recorder, Toy, plain, tiny
 

@@ -8,7 +8,7 @@ import pytest
 
 from engine.core import checkpoint
 from engine.training.loop import train
-from engine.training.plan import Training
+from engine.training.schedule import Training
 from engine.training.stopping import Stopped, stop_signals
 from tests.engine.training.toys import RECIPE, Toy, tiny
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from engine.core import checkpoint
-from engine.training import resume
+from engine.training import checkpoints
+from engine.training.checkpoints import Checkpoints
 from engine.training.loop import train
-from engine.training.plan import Training
-from engine.training.resume import Checkpoints
+from engine.training.schedule import Training
 from tests.engine.training.toys import RECIPE, Toy, tiny
 
 
@@ -63,7 +63,7 @@ def test_writing_does_not_hold_up_training_and_its_fault_is_told(tmp_path, monke
         assert gate.wait(10)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(resume.checkpoint, "save_tensors", slow)
+    monkeypatch.setattr(checkpoints.checkpoint, "save_tensors", slow)
     states.save(*state(1))  # returns before the disk does
     assert states.busy()
     gate.set()

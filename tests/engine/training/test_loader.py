@@ -8,9 +8,9 @@ import torch
 
 from corpus.reading.sampler import Sampler
 from engine.training import meter
+from engine.training.loader import Loader
 from engine.training.loop import train
-from engine.training.plan import Training
-from engine.training.reading import Loader
+from engine.training.schedule import Training
 from tests.engine.training.toys import RECIPE, Recorder, Toy, tiny
 
 

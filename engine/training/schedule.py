@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from corpus.progress import Progress, unseen
 from corpus.reading.sampler import Lists, Sampler, seeded
 from engine.training.distributed import Workers
+from engine.training.loader import Batch, Dataset, Loader
 from engine.training.meter import Report
-from engine.training.reading import Batch, Dataset, Loader
 from engine.training.recipe import Recipe, learning_rate
 from models.blocks.augment.draws import Draws
 
