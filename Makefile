@@ -14,7 +14,7 @@ export DVC_NO_ANALYTICS := 1
 export ITERATIVE_DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data repro test dag lint format peers lock wheels browser mlflow prefect worker clean forget-runs
+.PHONY: help setup data repro test dag docs lint format peers lock wheels browser mlflow prefect worker clean forget-runs
 
 help: ## list the targets and their variables
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -50,6 +50,9 @@ test: setup data lint ## ruff, import contracts and the tests
 
 dag: setup ## compute anew which code each stage of dvc.yaml depends on
 	@python -m flows.running.code
+
+docs: setup ## make the pages of docs/ that are computed
+	@mkdir -p .tagdag && python -m flows.settings > .tagdag/page.md && mv .tagdag/page.md docs/settings.md
 
 lint: setup ## ruff, the import contracts, one thought a line
 	@ruff check . && ruff format --check . && lint-imports --no-logo --no-cache && python -m benchmarks.readability --check

@@ -34,7 +34,7 @@ class Recipe:
     schedule: `cosine` (Radosavovic et al. 2020), `steps` (divided by 10 at 1/3, 2/3 and 8/9: Goyal
         et al. 2017), `halving` (ten reductions by 1/2 at equally spaced steps: Mahajan et al. 2018,
         arXiv 1805.00932) or `constant`.
-    optimizer: sgd, adamw, lars or lamb, and its own settings.
+    optimizer: `sgd`, `adamw`, `lars` or `lamb`, and its own settings.
     weight_decay: of all parameters that are not `undecayed`.
     undecayed: parameters without weight decay.
     layer_decay: factor on the rate per layer below the head.

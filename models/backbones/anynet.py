@@ -24,7 +24,7 @@ class AnyNetX(AnyNet):
     group_widths: its g of each stage, channels per group.
     se_ratio: squeezed channels over a block's inputs; 0 for no squeeze-and-excitation.
     stem_width: channels of the stem.
-    stem_stride: 2; 1 suits images of 32 pixels.
+    stem_stride: of the stem's convolution; 1 suits images of 32 pixels.
     """
 
     def __init__(

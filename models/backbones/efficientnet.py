@@ -53,7 +53,7 @@ class EfficientNet(AnyNet):
 
     width: factor on the channels.
     depth: factor on the blocks.
-    stem_stride: 2 in the paper; 1 suits images of 32 pixels.
+    stem_stride: of the stem's convolution, 2 in the paper; 1 suits images of 32 pixels.
     widths, depths: channels and blocks of B0's seven stages.
     stem_width: channels of the stem.
     head_width: channels of the last 1x1.

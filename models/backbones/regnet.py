@@ -19,13 +19,14 @@ class RegNet(AnyNet):
     Every stage halves the map, and their number follows from the widths.
 
     depth: blocks of all stages, the paper's d.
-    w_0, w_a: channels of the first block, and what each block adds before widths are quantised.
+    w_0: channels of the first block.
+    w_a: channels that each block adds before widths are quantised.
     w_m: factor from stage to stage that widths are quantised to.
     group_width: channels per group, the paper's g.
     bottleneck_ratio: the paper's b, block width over bottleneck width.
     se_ratio: 0.25 for RegNetY, squeezed channels over a block's inputs.
     stem_width: channels of the stem.
-    stem_stride: 2; 1 suits images of 32 pixels.
+    stem_stride: of the stem's convolution; 1 suits images of 32 pixels.
     """
 
     def __init__(

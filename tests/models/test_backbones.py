@@ -34,6 +34,7 @@ SECTIONS = [{"name": name, **rows[0]["options"]} for name, rows in BACKBONES.ite
     {"name": "resnet", **BACKBONES["resnet"][-1]["options"], "depths": (1, 2, 1)},
     {"name": "resnet", "depths": (1, 1), "block": "basic"},
 ]
+every = pytest.mark.parametrize("section", SECTIONS, ids=[each["name"] for each in SECTIONS])
 
 
 def classifier(section: dict, classes: int = 1000, device: str = "meta") -> nn.Sequential:
@@ -77,7 +78,7 @@ def test_declared_complexity(name, row):
     assert {key: counted[key] for key in declared} == declared
 
 
-@pytest.mark.parametrize("section", SECTIONS)
+@every
 @pytest.mark.parametrize("side", [32, 56])
 def test_contract(section, side):
     backbone = build("backbones", section).to(memory_format=torch.channels_last)
@@ -89,7 +90,7 @@ def test_contract(section, side):
     assert all(p.grad is not None for p in backbone.parameters())
 
 
-@pytest.mark.parametrize("section", SECTIONS)
+@every
 def test_layers_are_the_whole_backbone_from_input_to_output(section):
     with torch.device("meta"):
         backbone, ran = build("backbones", section), []

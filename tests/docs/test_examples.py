@@ -1,0 +1,92 @@
+"""The examples of docs/design.md are complete plug-ins: the tests of their kind pass on each.
+
+Every test of a kind runs over the files of its folder, so a copy of the tree that holds the example
+is all that it takes.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[2]
+EXAMPLE = re.compile(r"<!-- example: (\S+) -->\n```python\n(.*?)```", re.DOTALL)
+EXAMPLES = dict(EXAMPLE.findall((TOP / "docs" / "design.md").read_text()))
+COPIED = ("flows", "engine", "models", "metrics", "corpus", "tests", "benchmarks")
+FILES = ("pyproject.toml", "params.yaml", "dvc.yaml", "README.md")
+TESTS = {  # folders of plug-ins, and the tests that run over all of their files
+    "models/backbones": "tests/models/test_backbones.py",
+    "models/heads": "tests/models/test_heads.py",
+    "models/objectives": "tests/models/test_objectives.py",
+    "models/spaces": "tests/models/test_spaces.py",
+}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory) -> Path:
+    """A copy of the tree with all examples in it."""
+    top = tmp_path_factory.mktemp("tree")
+    left = shutil.ignore_patterns("__pycache__", "results")
+    for room in COPIED:
+        shutil.copytree(TOP / room, top / room, ignore=left)
+    for file in FILES:
+        shutil.copy(TOP / file, top / file)
+    for path, text in EXAMPLES.items():
+        assert not (top / path).exists()
+        (top / path).write_text(text)
+    return top
+
+
+def ran(tree: Path, *command: str) -> str:
+    done = subprocess.run([sys.executable, *command], cwd=tree, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def test_there_is_an_example_of_each_kind():
+    assert sorted(str(Path(path).parent) for path in EXAMPLES) == ["metrics", *sorted(TESTS)]
+
+
+@pytest.fixture(scope="module")
+def passed(tree) -> str:
+    """What the tests say that run on the examples of models/, all in one process."""
+    names = " or ".join(Path(path).stem for path in EXAMPLES)
+    options = ("-q", "-rA", "-p", "no:cacheprovider", "-k", names)
+    return ran(tree, "-m", "pytest", *options, *TESTS.values())
+
+
+@pytest.mark.parametrize("folder", TESTS)
+def test_an_example_passes_the_tests_of_its_kind(passed, folder):
+    name = next(Path(path).stem for path in EXAMPLES if Path(path).parent == Path(folder))
+    assert re.search(rf"^PASSED {TESTS[folder]}::.*\b{name}\b", passed, re.MULTILINE)
+
+
+METRIC = """
+import torch
+from engine.core.build import build
+scores, targets = torch.rand(50, 4), torch.arange(50) % 3
+whole, *parts = [build("metrics", {"name": "balanced", "classes": 4}) for _ in range(3)]
+whole.update(scores, targets)
+for part, rows in zip(parts, (slice(0, 20), slice(20, 50))):
+    part.update(scores[rows], targets[rows])
+parts[0].merge(parts[1])
+assert parts[0].compute() == whole.compute()
+hits = scores.argmax(1) == targets
+by_hand = torch.stack([hits[targets == c].float().mean() for c in range(3)]).mean() * 100
+assert abs(whole.compute()["balanced"] - by_hand) < 1e-4
+"""
+
+
+def test_the_metric_adds_up(tree):
+    ran(tree, "-c", METRIC)
+
+
+def test_examples_are_as_tidy_as_the_rest_and_no_stage_depends_on_them(tree):
+    ran(tree, "-m", "ruff", "check", "--config", "pyproject.toml", *EXAMPLES)
+    ran(tree, "-m", "ruff", "format", "--check", "--config", "pyproject.toml", *EXAMPLES)
+    before = (tree / "dvc.yaml").read_text()
+    ran(tree, "-m", "flows.running.code")
+    assert (tree / "dvc.yaml").read_text() == before
