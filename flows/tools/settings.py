@@ -80,8 +80,10 @@ def default(row: Parameter) -> str:
 
 
 def sentence(text: str) -> str:
-    """Begun with a capital letter, without a full stop."""
-    return text[:1].upper() + text[1:].rstrip(".")
+    """Begun with a capital letter, unless it begins with a path, and without a full stop."""
+    first = text.partition(" ")[0]
+    begun = text if "/" in first else text[:1].upper() + text[1:]
+    return begun.rstrip(".")
 
 
 def summary(described: Any) -> str:
