@@ -24,7 +24,7 @@ from PIL import Image
 
 from benchmarks.packs import CIFAR, PHOTOS, members
 from corpus.duplicates.hamming import RADIUS, near
-from corpus.duplicates.overlap import LIKE, SAME, verify
+from corpus.duplicates.overlap import LIKE, SAME, verify_pairs
 from corpus.duplicates.search import NEIGHBOURS, exact, knn, neighbour_pairs
 from corpus.media.decoding import decode
 from corpus.media.fingerprint import fingerprint, mirrored
@@ -170,7 +170,7 @@ def loader(pixels: np.ndarray) -> Callable:
 
 def verified(a: Set, b: Set, pairs: np.ndarray, least: float) -> np.ndarray:
     """The pairs whose pixels agree, most certain first."""
-    scores = verify(loader(a.pixels), loader(b.pixels), *pairs.T)
+    scores = verify_pairs(loader(a.pixels), loader(b.pixels), *pairs.T)
     order = np.argsort(-scores, kind="stable")
     return pairs[order[scores[order] >= least]]
 

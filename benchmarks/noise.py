@@ -25,7 +25,7 @@ from benchmarks.noise_data import QUICK, Sizes, stores
 from benchmarks.noise_report import write
 from benchmarks.packs import FOLDER, check
 from benchmarks.study import Run, pursue
-from corpus.build import build
+from corpus.build import build_corpus
 from corpus.progress import Progress
 from corpus.reading.resampling import epoch_list
 from corpus.reading.sampler import seeded
@@ -83,7 +83,7 @@ def corpus(work: Path, sizes: Sizes, seed: int, condition: dict[str, Any]) -> Pa
         )
         words = {"min_posts": sizes.min_posts, "wordnet": str(data / "nouns.tsv"), "holdout": 0.0}
         # no image of a set is for validation: nothing is chosen by it
-        build(data, out, work / f"squares-{seed}", **words, **rules, val_share=0)
+        build_corpus(data, out, work / f"squares-{seed}", **words, **rules, val_share=0)
     return out
 
 

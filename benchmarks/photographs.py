@@ -93,7 +93,7 @@ def posts(
             image.write_bytes(photo.data)
     forms = tag_forms(out / WORDNET, sorted(taken), levels)
     with (out / "posts.jsonl").open("w", encoding="utf-8") as manifest:
-        for row in labelled.posts(out / "posts", **forms, **tags):
+        for row in labelled.labelled_posts(out / "posts", **forms, **tags):
             manifest.write(json_line(row.fields | {"image": f"posts/{row.fields['image']}"}))
 
 

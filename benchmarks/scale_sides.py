@@ -32,7 +32,7 @@ def tagdag(law: Law, source: Path, out: Path, names_of: Callable | None = None) 
     from corpus.tags.counts import count_names
     from corpus.tags.names import Names
     from corpus.tags.table import TagTable
-    from corpus.tags.vocabulary import choose
+    from corpus.tags.vocabulary import choose_classes
 
     def ids():
         with pq.ParquetFile(source) as file:
@@ -40,7 +40,9 @@ def tagdag(law: Law, source: Path, out: Path, names_of: Callable | None = None) 
 
     table = TagTable.build(tag_batches(source), out / "table")
     names = Names.of(names_of(table) if names_of else map(law.names, table.forms.to_pylist()))
-    vocabulary = choose(names.names, count_names(table, names), "frequent", MIN_POSTS, MAX_SIZE)
+    vocabulary = choose_classes(
+        names.names, count_names(table, names), "frequent", MIN_POSTS, MAX_SIZE
+    )
     classes, counts = names.only(vocabulary.ids), np.array(vocabulary.counts)
     images = images_of_rarest(classes.per_post(table), counts)
     factors = class_factors(counts, images, RULE, LENGTH * images.sum())

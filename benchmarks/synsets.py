@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.words import write
 from corpus.hashtags.canonical import Canon
-from corpus.hashtags.normal import checked
+from corpus.hashtags.normal import normalise_or_why
 from corpus.hashtags.wordnet import WordNet, read_wordnet
 
 Classes = dict[str, list[str]]
@@ -48,7 +48,7 @@ def plural(noun: str) -> str:
 
 def found(wordnet: WordNet, lemma: str) -> tuple[tuple[str, ...], str]:
     """(ids of the synsets of a lemma typed as a hashtag, first sense first; why there are none)."""
-    form, why = checked("#" + lemma.replace(" ", ""))
+    form, why = normalise_or_why("#" + lemma.replace(" ", ""))
     if not form:
         return (), why
     numbers = wordnet.find(form) or wordnet.find(wordnet.singular(form) or "")
@@ -80,7 +80,7 @@ def row(wordnet: WordNet, title: str, tags: list[tuple[str, str]], missed: list[
 def shared(wordnet: WordNet, classes: Classes) -> list[str]:
     """Classes whose first lemmas are one class of pretraining under `senses: same`."""
     canon = Canon(wordnet=wordnet)
-    forms = {wnid: checked(lemmas[0])[0] for wnid, lemmas in classes.items()}
+    forms = {wnid: normalise_or_why(lemmas[0])[0] for wnid, lemmas in classes.items()}
     distinct = sorted({form for form in forms.values() if form})
     names = dict(zip(distinct, canon.names(distinct, [1] * len(distinct)), strict=True))
     by_name = defaultdict(list)

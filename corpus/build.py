@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus.checksums import write_checksums
-from corpus.duplicates.dedupe import POLICIES, Dropped, duplicated
+from corpus.duplicates.dedupe import POLICIES, Dropped, find_duplicates
 from corpus.hashtags.canonical import RULES, read_canon
 from corpus.progress import Progress
 from corpus.report.account import account
@@ -29,24 +29,24 @@ from corpus.splits import TEST_SHARE, VAL_SHARE
 from corpus.store.indexing import IndexWriter
 from corpus.store.posts import json_line
 from corpus.store.read import read_table, shards_of
-from corpus.store.squares import Store, forget, link, opened
+from corpus.store.squares import Store, forget_unused, link_tars, open_store
 from corpus.store.write import replacing
 from corpus.tags import decisions
-from corpus.tags.tagging import Tagging, classes_per_post, tag
-from corpus.targets import LABELS, labelled
+from corpus.tags.tagging import Tagging, classes_per_post, tag_posts
+from corpus.targets import LABELS, write_labelled
 
 log = logging.getLogger("tagdag")
 PEOPLE = {"id": pa.string(), "user": pa.string()}
 
 
-def held_out(key: str, user: str | None, share: float) -> bool:
+def for_validation(key: str, user: str | None, share: float) -> bool:
     """Whether a post is for validation: decided by its user where known, so that nobody is on
     both sides.
     """
     return number_of(f"user:{user}" if user else f"id:{key}") < share * 2**64
 
 
-def posted(
+def write_posts(
     store: Store,
     out: Path,
     names: list[str],
@@ -66,7 +66,9 @@ def posted(
                 people = read_table(store.folder, one.shard, PEOPLE)
                 rows = slice(first, first + len(people))
                 pairs = zip(people["id"].to_pylist(), people["user"].to_pylist(), strict=True)
-                splits = ["val" if held_out(key, user, holdout) else "train" for key, user in pairs]
+                splits = [
+                    "val" if for_validation(key, user, holdout) else "train" for key, user in pairs
+                ]
                 classes = (
                     flat[ends[first] - sizes[first] : ends[rows.stop - 1]]
                     if len(people)
@@ -80,7 +82,7 @@ def posted(
                 index.add(int(one.shard.name), keep[rows], images, classes, sizes[rows])
                 counts.update(np.array(splits)[keep[rows]].tolist())
                 first = rows.stop
-        write_checksums(part, link(store, part))
+        write_checksums(part, link_tars(store, part))
     return counts
 
 
@@ -90,7 +92,7 @@ def class_names(folders: Sequence[Path]) -> list[str]:
     return sorted({name for column in labels for name in column.unique().to_pylist()})
 
 
-def chosen(
+def kept_posts(
     posts: Store, targets: list[Store], enough: np.ndarray, duplicates: str, show: Progress
 ) -> tuple[Masks, Dropped]:
     """Which posts are kept: those with a usable image and `enough` classes, bool (posts,), that
@@ -98,13 +100,13 @@ def chosen(
     """
     usable = np.zeros(len(enough), bool)
     usable[posts.side.usable] = True
-    dropped = duplicated(posts, targets, duplicates, usable & enough, show)
+    dropped = find_duplicates(posts, targets, duplicates, usable & enough, show)
     keep = usable & enough
     keep[dropped.rows] = False
     return Masks(usable, usable & enough, keep), dropped
 
 
-def build(
+def build_corpus(
     data: Path,
     out: Path,
     cache: Path,
@@ -157,30 +159,33 @@ def build(
     canon = read_canon(data / "posts" / "synonyms.tsv", wordnet, **rules)
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         wanted = class_names(folders) if vocabulary == "targets" else []
-        tagging = tag(
+        tagging = tag_posts(
             data / "posts", Path(scratch), canon, vocabulary, max_tags, user_cap, wanted, show
         )
         flat, sizes = classes_per_post(tagging, noise)
-        posts = opened("hashtags", data / "posts", size, cache, progress)
+        posts = open_store("hashtags", data / "posts", size, cache, progress)
         targets = [
-            opened(f"targets/{folder.name}", folder, size, cache, progress) for folder in folders
+            open_store(f"targets/{folder.name}", folder, size, cache, progress)
+            for folder in folders
         ]
-        masks, dropped = chosen(posts, targets, sizes >= min_tags, duplicates, show)
+        masks, dropped = kept_posts(posts, targets, sizes >= min_tags, duplicates, show)
         names = tagging.vocabulary.names
         images = {
-            "hashtags": posted(posts, out / "hashtags", names, masks.keep, flat, sizes, holdout)
+            "hashtags": write_posts(
+                posts, out / "hashtags", names, masks.keep, flat, sizes, holdout
+            )
         }
         with replacing(out / "targets") as part:
             sets = {}
             for store in targets:
-                sets[store.name] = labelled(store, part / store.folder.name, shares)
+                sets[store.name] = write_labelled(store, part / store.folder.name, shares)
         images |= {name: found.counts for name, found in sets.items()}
         stores, notes = [posts, *targets], [line for found in sets.values() for line in found.told]
         found = masks, (flat, sizes), dropped, images, notes
         findings = account(data, settings, tagging, stores, *found)
     for line in notes:
         log.warning(line)
-    forget(cache, [one for store in (posts, *targets) for one in store.squares])
+    forget_unused(cache, [one for store in (posts, *targets) for one in store.squares])
     pq.write_table(dropped.pairs, out / "duplicates.parquet")
     held = {name: found.held_out for name, found in sets.items() if found.held_out}
     return _write_texts(out, tagging, findings, [posts, *targets], held)
@@ -196,7 +201,7 @@ def _write_texts(
         for name, count in zip(findings.names, findings.counts.tolist(), strict=True):
             forms = " ".join(form.form for form in findings.forms[name])
             table.writerow([name, count, forms, findings.synsets.get(name, "")])
-    decisions.write(out / decisions.FILE, tagging, findings.settings)
+    decisions.write_decisions(out / decisions.FILE, tagging, findings.settings)
     refused = 0
     path = out / "quarantine.jsonl"
     with path.open("w", encoding="utf-8", newline="\n") as file:

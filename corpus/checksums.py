@@ -46,7 +46,7 @@ def write_checksums(folder: Path, known: Mapping[str, str]) -> None:
     (folder / CHECKSUMS).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
 
 
-def listed(folder: Path) -> dict[str, str]:
+def read_checksums(folder: Path) -> dict[str, str]:
     """Names and SHA-256s as the folder's sha256.json has them.
 
     ValueError if it is missing or damaged.

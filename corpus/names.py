@@ -49,7 +49,7 @@ def checked_set(text: object, what: str) -> str:
     return text
 
 
-def within(path: Path, root: Path) -> Path:
+def path_within(path: Path, root: Path) -> Path:
     """The path, if links resolved it lies below `root`; ValueError otherwise.
 
     `root` itself may be a link; the path need not exist yet.

@@ -38,7 +38,7 @@ class HeldOut:
         return taken
 
 
-def lacking(had: set[str], shares: dict[str, float]) -> list[str]:
+def lacking_splits(had: set[str], shares: dict[str, float]) -> list[str]:
     """The splits that are held out of train of a set that has these, in the order of the rules."""
     if "train" not in had:
         return []
@@ -76,7 +76,7 @@ def completed(
     had = set()
     for part in parts:
         had.update(split for split, good in zip(part.splits, part.good, strict=True) if good)
-    splits, held = [list(part.splits) for part in parts], lacking(had, shares)
+    splits, held = [list(part.splits) for part in parts], lacking_splits(had, shares)
     rules = [HeldOut(name, shares[name], classes) for name in held]
     for part, into in zip(parts, splits, strict=True):
         if rules:
@@ -90,7 +90,7 @@ def _hold_out(part: Part, into: list[str], rules: list[HeldOut]) -> None:
             into[row] = held_into(rules, part.ids[row], int(part.labels[row]))
 
 
-def notes(had: dict[str, int]) -> list[str]:
+def split_notes(had: dict[str, int]) -> list[str]:
     """What will be held out of a set with so many images per split, told before it is."""
     if not had["train"]:
         return ["no train split: nothing can be trained on this set before images of it are added"]
@@ -102,7 +102,7 @@ def notes(had: dict[str, int]) -> list[str]:
     ]
 
 
-def made(split: str, taken: int, share: float) -> str:
+def held_out_note(split: str, taken: int, share: float) -> str:
     """What was held out of a set, told after it was."""
     if not taken:
         return f"no {split} split, and no class has two images to hold one out of: add images"

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus.checksums import write_checksums
-from corpus.splits import Part, completed, made
-from corpus.store.classes import Classes, count, named, told
+from corpus.splits import Part, completed, held_out_note
+from corpus.store.classes import Classes, class_notes, count_classes, quoted
 from corpus.store.indexing import IndexWriter
 from corpus.store.read import read_table
-from corpus.store.squares import Squares, Store, link
+from corpus.store.squares import SquareShard, Store, link_tars
 from corpus.store.write import replacing
 
 LABELS = {"id": pa.string(), "label": pa.string(), "split": pa.string()}
@@ -32,7 +32,7 @@ class Labelled(NamedTuple):
     told: list[str]
 
 
-def labelled(store: Store, out: Path, shares: dict[str, float]) -> Labelled:
+def write_labelled(store: Store, out: Path, shares: dict[str, float]) -> Labelled:
     """Writes the shards of a target set, its classes in alphabetical order.
 
     A split that the set lacks (val, test) is held out of train (corpus.splits), `shares` of it.
@@ -52,10 +52,10 @@ def labelled(store: Store, out: Path, shares: dict[str, float]) -> Labelled:
                 ones = np.ones(len(split), np.int64)
                 index.add(int(one.shard.name), mine.good, images, mine.labels, ones)
                 kept.append(images.append_column("label", table["label"]).filter(mine.good))
-                count(classes, kept[-1])
-        write_checksums(part, link(store, part))
-    lines = [made(split, classes.splits[split], shares[split]) for split in lacking]
-    lines += told(classes)
+                count_classes(classes, kept[-1])
+        write_checksums(part, link_tars(store, part))
+    lines = [held_out_note(split, classes.splits[split], shares[split]) for split in lacking]
+    lines += class_notes(classes)
     lines += repeated(pa.concat_tables(kept)) if kept else []
     lines = [f"{store.name}: {line}" for line in lines]
     counts = {split: number for split, number in classes.splits.items() if number}
@@ -73,12 +73,12 @@ def repeated(images: pa.Table) -> list[str]:
     for column, fault in AGAIN.items():
         several = groups.filter(pc.greater(groups[f"{column}_count_distinct"], 1)).sort_by("id_min")
         if len(several):
-            first = " and ".join(named(several[f"id_{end}"][0].as_py()) for end in ("min", "max"))
+            first = " and ".join(quoted(several[f"id_{end}"][0].as_py()) for end in ("min", "max"))
             lines.append(f"equal images {fault}: {len(several):,}, the first {first}")
     return lines
 
 
-def _part(one: Squares, table: pa.Table, number: dict[str, int]) -> Part:
+def _part(one: SquareShard, table: pa.Table, number: dict[str, int]) -> Part:
     labels = np.array([number[name] for name in table["label"].to_pylist()], np.int32)
     good = one.table()["size"].to_numpy() > 0
     return Part(table["id"].to_pylist(), labels, table["split"].to_pylist(), good)

@@ -21,11 +21,11 @@ def shards(data: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Canonicalise hashtags, choose the classes, find duplicates, write shards, index and
     report.
     """
-    from corpus.build import build
+    from corpus.build import build_corpus
 
     with progress("corpus") as show:
         intact.data(show)
-        return build(data, out, CACHE, progress=show, **options)
+        return build_corpus(data, out, CACHE, progress=show, **options)
 
 
 @flow

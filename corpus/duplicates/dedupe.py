@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpus.duplicates.search import groups
-from corpus.duplicates.twins import Twins, twins
+from corpus.duplicates.twins import TwinPairs, twin_pairs
 from corpus.store.squares import Store
 
 POLICIES = ("drop", "flag", "ignore")
@@ -35,7 +35,7 @@ class Dropped(NamedTuple):
     of_posts: np.ndarray
     of_targets: dict[str, np.ndarray]
     pairs: pa.Table
-    found: dict[str, Twins]
+    found: dict[str, TwinPairs]
 
     @property
     def rows(self) -> np.ndarray:
@@ -43,21 +43,21 @@ class Dropped(NamedTuple):
         return np.concatenate([self.of_posts, *self.of_targets.values()]).astype(np.int64)
 
 
-def duplicated(
+def find_duplicates(
     posts: Store, targets: list[Store], policy: str, keep: np.ndarray, show: Callable
 ) -> Dropped:
     """Searches the posts to `keep` for each other and for the images of the target sets.
 
     "drop" says which ones go.
     """
-    found: dict[str, Twins] = {}
+    found: dict[str, TwinPairs] = {}
     of_targets: dict[str, np.ndarray] = {}
     kept = keep.copy()
     for done, target in enumerate([*targets, posts] if policy != "ignore" else []):
         show(done, len(targets) + 1, "duplicates")
-        pairs = twins(posts.side, None if target is posts else target.side)
+        pairs = twin_pairs(posts.side, None if target is posts else target.side)
         mine = kept[pairs.pairs[:, 0]] & (kept[pairs.pairs[:, 1]] if target is posts else True)
-        found[target.name] = pairs = Twins(*(part[mine] for part in pairs))
+        found[target.name] = pairs = TwinPairs(*(part[mine] for part in pairs))
         if target is not posts:
             of_targets[target.name] = np.unique(pairs.pairs[:, 0])
             if policy == "drop":
@@ -75,7 +75,7 @@ def duplicated(
     return Dropped(of_posts, of_targets, table, found)
 
 
-def _table(posts: Store, other: Store, found: Twins, policy: str) -> pa.Table:
+def _table(posts: Store, other: Store, found: TwinPairs, policy: str) -> pa.Table:
     count = len(found.pairs)
     columns = [
         pa.array([posts.name] * count, pa.string()),

@@ -126,7 +126,7 @@ def _contained(templates: Tensor, images: Tensor) -> Tensor:
     return score
 
 
-def verify(
+def verify_pairs(
     load_a: Load, load_b: Load, a: np.ndarray, b: np.ndarray, batch: int = 256
 ) -> np.ndarray:
     """float32 (m,): how well image a[i] of one side is found in image b[i] of the other, or that

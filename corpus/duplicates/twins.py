@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from corpus.duplicates.hamming import RADIUS, near
-from corpus.duplicates.overlap import LIKE, verify
+from corpus.duplicates.overlap import LIKE, verify_pairs
 from corpus.duplicates.search import exact
 from corpus.media.fingerprint import mirrored
 from corpus.store.squares import Side
@@ -18,7 +18,7 @@ TINT = 8  # of 256: recompression and rescaling move the mean colour of an image
 GREY = 3  # of 256: mean distance from grey below which an image has no colours
 
 
-class Twins(NamedTuple):
+class TwinPairs(NamedTuple):
     """Duplicate pairs (m, 2) of rows, how each was found, and the bits in which the fingerprints
     differ.
     """
@@ -28,7 +28,9 @@ class Twins(NamedTuple):
     distances: np.ndarray
 
 
-def twins(a: Side, b: Side | None = None, radius: int = RADIUS, least: float = LIKE) -> Twins:
+def twin_pairs(
+    a: Side, b: Side | None = None, radius: int = RADIUS, least: float = LIKE
+) -> TwinPairs:
     """The duplicates within a store, or those that b shares with a; mirrored copies too."""
     same = exact(a.digests, None if b is None else b.digests)
     other = a if b is None else b
@@ -41,12 +43,12 @@ def twins(a: Side, b: Side | None = None, radius: int = RADIUS, least: float = L
         new = ~np.isin(_keys(pairs), np.concatenate([_keys(part) for part in found]))
         pairs, bits = pairs[new], bits[new]
         load = (lambda rows: other.pixels(rows)[:, :, ::-1]) if kind == "mirrored" else other.pixels
-        alike = verify(a.pixels, load, pairs[:, 0], pairs[:, 1]) >= least
+        alike = verify_pairs(a.pixels, load, pairs[:, 0], pairs[:, 1]) >= least
         alike &= _same_colours(a, other, pairs)
         found.append(pairs[alike])
         kinds.append(np.full(alike.sum(), kind))
         distances.append(bits[alike])
-    return Twins(np.concatenate(found), np.concatenate(kinds), np.concatenate(distances))
+    return TwinPairs(np.concatenate(found), np.concatenate(kinds), np.concatenate(distances))
 
 
 def _alike(

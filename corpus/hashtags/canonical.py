@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from corpus.hashtags.known import Known
-from corpus.hashtags.meanings import Key, Meaning, labels, merged_names
+from corpus.hashtags.meanings import Key, Meaning, merged_names, name_classes
 from corpus.hashtags.normal import normalise
 from corpus.hashtags.repairs import PART, SHORTEST, Speller, foreign, units
 from corpus.hashtags.synonyms import read_synonyms
@@ -87,7 +87,7 @@ class Canon(Known):
         meanings = self.learned(number, more)
         self._learn(number, meanings)
         self._repair(number, typed or {}, meanings)
-        named = labels(forms, posts, meanings, self.wordnet, self.senses == "all")
+        named = name_classes(forms, posts, meanings, self.wordnet, self.senses == "all")
         self._labels, self._synsets = named[0] | merged_names(forms, posts, meanings), named[1]
         self.rules = [meaning.rule for meaning in meanings]
         self.through = [() if meaning.rule == "itself" else meaning.through for meaning in meanings]

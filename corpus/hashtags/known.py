@@ -6,7 +6,7 @@ from itertools import chain
 from corpus.hashtags.meanings import Key, Meaning, itself
 from corpus.hashtags.normal import normalise
 from corpus.hashtags.plurals import Plural, plurals
-from corpus.hashtags.synonyms import added
+from corpus.hashtags.synonyms import everyday_synonyms
 from corpus.hashtags.wordnet import WordNet
 
 SENSES = ("same", "first", "all")
@@ -31,7 +31,7 @@ class Known:
         if senses == "first" and wordnet and not wordnet.ordered:
             fix = "name Princeton's dict folder or the XML"
             raise ValueError(f"senses: first needs a WordNet with sense order: {fix}")
-        self.everyday = added(synonyms) if everyday and not wordnet else {}
+        self.everyday = everyday_synonyms(synonyms) if everyday and not wordnet else {}
         self.table = {**synonyms, **self.everyday}
         self.wordnet, self.senses, self.lemmas = wordnet, senses, lemmas
         self.min_posts = min_posts

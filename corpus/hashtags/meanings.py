@@ -41,7 +41,7 @@ def merged_names(
     return {key: min(rows, key=lambda own: (-rows[own], own)) for key, rows in votes.items()}
 
 
-def labels(
+def name_classes(
     forms: Sequence[str],
     posts: Sequence[int],
     meanings: Sequence[Meaning],

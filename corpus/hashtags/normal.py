@@ -106,7 +106,7 @@ def letters(text: str) -> str:
     return text
 
 
-def checked(tag: str) -> tuple[str | None, str]:
+def normalise_or_why(tag: str) -> tuple[str | None, str]:
     """(the normalised tag, "") or (None, why nothing useful is left)."""
     if len(tag) > MAX_TYPED:
         return None, f"more than {MAX_LETTERS} letters"
@@ -123,11 +123,11 @@ def checked(tag: str) -> tuple[str | None, str]:
 
 
 def normalise(tag: str) -> str | None:
-    """`#Golden_Hour🌅` -> `goldenhour`; None where nothing useful is left: `checked` says why."""
-    return checked(tag)[0]
+    """`#Golden_Hour🌅` -> `goldenhour`; None where nothing useful is left."""
+    return normalise_or_why(tag)[0]
 
 
-def marked(text: str) -> list[str]:
+def hash_words(text: str) -> list[str]:
     """The words after hash signs, as typed; those of links are none."""
     words = _MARKED.findall(_LINK.sub(" ", text))
     return [tag for word in words if (tag := SEPARATORS.split(word, 1)[0])]
@@ -136,5 +136,5 @@ def marked(text: str) -> list[str]:
 def split_tags(text: str) -> list[str]:
     """The hashtags of a text (a caption, or tags and separators), as typed, without '#'."""
     if any(sign in text for sign in HASHES):
-        return marked(text)
+        return hash_words(text)
     return [tag for tag in SEPARATORS.split(text) if tag]

@@ -61,7 +61,7 @@ class Lists(NamedTuple):
 
 
 @cache
-def lists() -> Lists:
+def read_lists() -> Lists:
     """The tables of endings and words."""
     told = json.loads(WORDS.read_text(encoding="utf-8"))
     rules = defaultdict(list)
@@ -79,7 +79,7 @@ def _words(told: dict[str, list[str]]) -> dict[str, frozenset[str]]:
 
 def candidates(form: str) -> Iterator[tuple[Rule, str]]:
     """Each rule whose ending a form has, and the singular that it gives."""
-    rules, longest, *_ = lists()
+    rules, longest, *_ = read_lists()
     for size in range(1, min(len(form), longest) + 1):
         for rule in rules.get(form[-size:], ()):
             singular = form[: len(form) - size] + rule.instead
@@ -153,7 +153,7 @@ class Judge:
     def _holds(self, form: str, rule: Rule, singular: str) -> bool:
         """Whether a language's words and their frequencies bear a pair out."""
         language = rule.language
-        told = lists()
+        told = read_lists()
         if form in told.no_plurals[language] or singular in told.no_singulars.get(language, ()):
             return False
         share, own = self._share(form, language), self._share(singular, language)

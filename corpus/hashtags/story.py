@@ -7,7 +7,7 @@ from typing import NamedTuple
 from corpus.hashtags.canonical import Canon
 from corpus.hashtags.languages import LANGUAGES
 from corpus.hashtags.meanings import Meaning
-from corpus.hashtags.normal import checked
+from corpus.hashtags.normal import normalise_or_why
 
 SHOWN = 5  # synsets that an explanation lists
 WHY = {
@@ -65,7 +65,7 @@ class _Story:
         self.canon, self.run = canon, run
 
     def explained(self, tag: str) -> Explanation:
-        form, why = checked(tag)
+        form, why = normalise_or_why(tag)
         steps = [RuleStep("normalise", tag, form or "", why)]
         if not form:
             return Explanation(tag, (), steps)

@@ -45,7 +45,7 @@ def read_synonyms(path: Path) -> dict[str, str]:
     return table
 
 
-def added(synonyms: Mapping[str, str]) -> dict[str, str]:
+def everyday_synonyms(synonyms: Mapping[str, str]) -> dict[str, str]:
     """What the everyday table adds to the user's: it yields where that says something else."""
     names, table = set(synonyms.values()), {}
     for tag, name in read_synonyms(EVERYDAY).items():

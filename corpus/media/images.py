@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from simplejpeg import decode_jpeg, decode_jpeg_header
 
-from corpus.media.jpegfaults import MAX_SCANS, fault, scans
+from corpus.media.jpegfaults import MAX_SCANS, jpeg_fault, scans
 from corpus.media.pngtext import without_text
 
 MAX_PIXELS = 50_000_000
@@ -51,7 +51,7 @@ class BadImage(ValueError):
         return ": ".join(self.args)
 
 
-class Picture(NamedTuple):
+class DecodedImage(NamedTuple):
     """Upright RGB pixels, uint8 (h, w, 3); size (upright) and format of the bytes; `plain`: an
     upright RGB JPEG.
     """
@@ -63,7 +63,7 @@ class Picture(NamedTuple):
     plain: bool
 
 
-def checked(data: bytes, least: int = 0) -> Picture:
+def checked_image(data: bytes, least: int = 0) -> DecodedImage:
     """Decodes one image whole; with `least`, a JPEG comes reduced to 1/2, 1/4 or 1/8 while both
     sides stay >= `least`.
 
@@ -103,7 +103,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _jpeg(data: bytes, least: int) -> Picture | None:
+def _jpeg(data: bytes, least: int) -> DecodedImage | None:
     """A JPEG in colours or grey; None where Pillow is to judge: CMYK, and what libjpeg-turbo
     says of a header.
     """
@@ -120,7 +120,7 @@ def _jpeg(data: bytes, least: int) -> Picture | None:
     try:
         pixels = decode_jpeg(data, min_height=-(-height // by), min_width=-(-width // by))
     except ValueError as error:
-        if kind := fault(str(error), data):
+        if kind := jpeg_fault(str(error), data):
             raise BadImage(kind, f"not decodable as JPEG: {error}") from None
         return None
     turn = 1
@@ -130,10 +130,10 @@ def _jpeg(data: bytes, least: int) -> Picture | None:
     if turn in TURNS:
         pixels = np.asarray(Image.fromarray(pixels).transpose(TURNS[turn]))
         width, height = (height, width) if turn >= 5 else (width, height)
-    return Picture(pixels, width, height, "JPEG", plain=turn not in TURNS and space != "Gray")
+    return DecodedImage(pixels, width, height, "JPEG", plain=turn not in TURNS and space != "Gray")
 
 
-def _other(data: bytes, least: int) -> Picture:
+def _other(data: bytes, least: int) -> DecodedImage:
     """What Pillow decodes; a PNG whose text or profile it refuses is read without them."""
     try:
         return _pillow(data, least)
@@ -149,7 +149,7 @@ def _other(data: bytes, least: int) -> Picture:
     raise last
 
 
-def _pillow(data: bytes, least: int) -> Picture:
+def _pillow(data: bytes, least: int) -> DecodedImage:
     image = Image.open(BytesIO(data), formats=FORMATS)  # reads the header only
     width, height = image.size
     _bounded(width, height)
@@ -165,7 +165,7 @@ def _pillow(data: bytes, least: int) -> Picture:
         rgb = rgb.transpose(TURNS[turn])
         width, height = (height, width) if turn >= 5 else (width, height)
     plain = kind == "JPEG" and image.mode == "RGB" and turn not in TURNS
-    return Picture(np.asarray(rgb), width, height, kind, plain)
+    return DecodedImage(np.asarray(rgb), width, height, kind, plain)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -199,7 +199,7 @@ def square(data: bytes, size: int, quality: int = 92) -> bytes:
 
     The very same bytes if they are that already.
     """
-    picture = checked(data, least=2 * size)
+    picture = checked_image(data, least=2 * size)
     if picture.plain and (picture.width, picture.height) == (size, size):
         return data
     return squared(picture.pixels, size, quality)

@@ -18,7 +18,7 @@ def scans(data: bytes) -> int:
     return np.count_nonzero(found)  # bytes.count is ten times slower
 
 
-def fault(complaint: str, data: bytes) -> str | None:
+def jpeg_fault(complaint: str, data: bytes) -> str | None:
     """The kind of libjpeg-turbo's complaint about pixels.
 
     None where Pillow is lenient: headers, padding at the end.

@@ -16,10 +16,17 @@ from typing import TypeVar
 from corpus.progress import Progress
 from corpus.sources.downloads import download
 from corpus.sources.folders import below
-from corpus.sources.patterns import expanded, fixed_part, is_pattern, local, matching, name_within
-from corpus.sources.rows import Refused, Row, refused
+from corpus.sources.patterns import (
+    expand_braces,
+    fixed_part,
+    is_pattern,
+    local,
+    matching_objects,
+    name_within,
+)
+from corpus.sources.rows import Refused, SourceRow, refused_row
 from corpus.sources.splits import split_within
-from corpus.sources.spooled import key_of
+from corpus.sources.spooled import file_key
 from corpus.sources.tars import ENDINGS, is_archive, shard_rows
 
 PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -34,7 +41,7 @@ def _remote(url: str) -> Iterator[str]:
         yield url
     else:
         pattern = url if fixed_part(url) != url else f"{url.rstrip('/')}/*"
-        yield from filter(is_archive, matching(pattern))
+        yield from filter(is_archive, matching_objects(pattern))
 
 
 def _local(name: str) -> Iterator[tuple[str, Path]]:
@@ -46,7 +53,7 @@ def _local(name: str) -> Iterator[tuple[str, Path]]:
         yield from ((str(found), found) for found in map(Path, local(name)))
 
 
-def _beside(folder: Path, left: Counter[str]) -> Iterator[Row]:
+def _beside(folder: Path, left: Counter[str]) -> Iterator[SourceRow]:
     """What lies beside the shards of a folder, refused or counted as left alone."""
     names = list(below(folder, left))
     stems = {_first_part(name) for name in names if is_archive(name)}
@@ -56,7 +63,7 @@ def _beside(folder: Path, left: Counter[str]) -> Iterator[Row]:
         if _first_part(name) in stems:  # 00000_stats.json, 00000.parquet
             left["file that goes with a shard"] += 1
         else:
-            yield refused(name, "no tar shard: it lies in a folder of shards", name)
+            yield refused_row(name, "no tar shard: it lies in a folder of shards", name)
 
 
 def _first_part(name: str) -> str:
@@ -78,7 +85,7 @@ def _named(name: str, spool: Path, progress: Progress | None) -> Iterator[tuple[
         yield from _local(name)
 
 
-def shards(
+def tar_shards(
     source: str, spool: Path, progress: Progress | None = None
 ) -> Iterator[tuple[str, Path]]:
     """(name, local file) of each shard.
@@ -86,10 +93,10 @@ def shards(
     ValueError where a name stands for none; before anything is read if local.
     """
     folder = Path(source).is_dir()
-    for name in expanded(source):
+    for name in expand_braces(source):
         if not name.startswith("s3://"):
             _check(name, _local(name))
-    for name in expanded(source):
+    for name in expand_braces(source):
         found = _named(name, spool, progress)
         first = _check(name, found)
         for path, file in itertools.chain([first], found):
@@ -112,7 +119,7 @@ def _unpacked(packed: Path, spool: Path) -> Path:
     Refused if it unpacks to out of proportion.
     """
     facts = packed.stat()
-    target = spool / f"{key_of(packed)}-unpacked.tar"
+    target = spool / f"{file_key(packed)}-unpacked.tar"
     if target.is_file():
         return target
     part = target.with_suffix(".part")
@@ -159,7 +166,7 @@ def archive_rows(
     spool: Path,
     progress: Progress | None = None,
     left: Counter[str] | None = None,
-) -> Iterator[Row]:
+) -> Iterator[SourceRow]:
     """The rows of all shards; one that is no tar is one refused row.
 
     Where there are several, folders and names that say train, val or test give the split of images
@@ -167,11 +174,11 @@ def archive_rows(
     """
     left = Counter() if left is None else left
     several = is_pattern(source) or not is_archive(source)
-    for name, path in shards(source, spool, progress):
+    for name, path in tar_shards(source, spool, progress):
         try:
             tar = _tar(path, spool)
         except Refused as error:
-            yield refused(name, str(error), name)
+            yield refused_row(name, str(error), name)
         else:
             split = split_within(name.split("/")) if several else None
             yield from shard_rows(tar, name, kind, left, split)

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from corpus.hashtags.normal import BARS, COMMAS, SEMICOLONS, split_tags
-from corpus.hashtags.normal import marked as after_signs
+from corpus.hashtags.normal import hash_words as after_signs
 
 MAX_LIST = 1 << 20  # characters of a list written as text; MAX_TAGS hashtags have a tenth of it
 QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
@@ -16,7 +16,7 @@ BARE = re.compile(r"[\[\](){},\s]|None|null|nan|NaN|[+-]?\d+(?:\.\d*)?")
 SEPARATED = re.compile(rf"[\n{COMMAS}{SEMICOLONS}{BARS}]")
 
 
-def text(value: Any) -> str | None:
+def cell_text(value: Any) -> str | None:
     """A single value as text; None for an empty cell, and for what is not a single value."""
     if value is None or isinstance(value, (dict, list, tuple)) or value != value:
         return None  # the last is NaN, pandas' empty cell
@@ -32,7 +32,7 @@ def _unquoted(token: str) -> str:
         return token[1:-1]
 
 
-def listed(cell: str) -> list[Any] | None:
+def parse_list(cell: str) -> list[Any] | None:
     """The items of a list that was written as text; None where a cell is no such list.
 
     JSON (`["a", "caf\\u00e9"]`), Python's repr of a list, tuple or set, and numpy's, which has no
@@ -54,14 +54,14 @@ def listed(cell: str) -> list[Any] | None:
 def _items(value: Any) -> list[Any]:
     if isinstance(value, (list, tuple)):
         return list(value)
-    cell = text(value)
-    found = None if cell is None else listed(cell)
+    cell = cell_text(value)
+    found = None if cell is None else parse_list(cell)
     return [cell] if found is None else found
 
 
-def tags(value: Any) -> list[str]:
+def cell_tags(value: Any) -> list[str]:
     """Hashtags as typed, without '#', of one string, of a list, or of a list written as text."""
-    return [tag for item in _items(value) for tag in split_tags(text(item) or "")]
+    return [tag for item in _items(value) for tag in split_tags(cell_text(item) or "")]
 
 
 def word_list(text: str | None) -> list[str]:
@@ -70,13 +70,13 @@ def word_list(text: str | None) -> list[str]:
     `sea, sun` and `sea` are lists; `a day at the sea` is none, nor is `sea sun`, which may be one.
     """
     parts = [part.strip() for part in SEPARATED.split(text or "")]
-    return tags(text) if all(len(part.split()) <= 1 for part in parts) else []
+    return cell_tags(text) if all(len(part.split()) <= 1 for part in parts) else []
 
 
-def marked(captions: Iterable[Any]) -> list[str]:
+def caption_tags(captions: Iterable[Any]) -> list[str]:
     """The words after '#' of captions, those of links left out: other words are no hashtags."""
     found = []
     for caption in captions:
         for item in _items(caption):
-            found += after_signs(text(item) or "")
+            found += after_signs(cell_text(item) or "")
     return found

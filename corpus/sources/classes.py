@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from corpus.sources.entries import folders, nobodys
-from corpus.sources.rows import Row, checked, described, refused
+from corpus.sources.rows import SourceRow, checked_row, refused_row, row_fields
 from corpus.sources.splits import split_named
 
 OUTSIDE = "link leaves the folder: it leads to {}, which `--images {}` allows"
@@ -147,7 +147,7 @@ def _placed(file: File, splits: str) -> Image:
     return Image(file._replace(reason=f"lies in no class folder {where}"), "", None)
 
 
-def images(
+def class_images(
     root: Path,
     allowed: Path | None = None,
     left: Counter[str] | None = None,
@@ -162,20 +162,22 @@ def class_rows(
     found: Iterator[Image],
     kind: str,
     about: Callable[[str, str], dict],
-) -> Iterator[Row]:
+) -> Iterator[SourceRow]:
     """Rows of images; `about` says from class and name what is said of one."""
     for file, label, split in found:
         if file.reason:
-            yield refused(file.name, file.reason, file.name)
+            yield refused_row(file.name, file.reason, file.name)
         else:
-            fields = described(about(label, file.name), kind, file.name, split)
-            yield checked(file.name, file.locator, fields)
+            fields = row_fields(about(label, file.name), kind, file.name, split)
+            yield checked_row(file.name, file.locator, fields)
 
 
-def labels(
+def labelled_rows(
     root: Path,
     allowed: Path | None = None,
     left: Counter[str] | None = None,
-) -> Iterator[Row]:
+) -> Iterator[SourceRow]:
     """The images of a folder with their class as label, and their split where names say it."""
-    return class_rows(images(root, allowed, left), "labels", lambda label, name: {"label": label})
+    return class_rows(
+        class_images(root, allowed, left), "labels", lambda label, name: {"label": label}
+    )

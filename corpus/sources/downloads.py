@@ -49,7 +49,7 @@ class Target(NamedTuple):
 
 
 def _target(url: str, folder: Path) -> Target:
-    facts = s3.opened(url)
+    facts = s3.open_object(url)
     facts["Body"].close()
     etag = facts["ETag"].strip('"')
     secret = facts.get("SSECustomerAlgorithm") or "kms" in facts.get("ServerSideEncryption", "")

@@ -11,7 +11,7 @@ from corpus.sources import s3
 from corpus.sources.entries import folders, is_folder, nobodys
 from corpus.sources.formats import named_image
 from corpus.sources.manifests import ENDINGS, is_manifest
-from corpus.sources.patterns import expanded, fixed_part, is_pattern
+from corpus.sources.patterns import expand_braces, fixed_part, is_pattern
 from corpus.sources.tars import is_archive
 
 DEEPEST = 4  # folders below the root in which part files are looked for
@@ -104,7 +104,7 @@ def contents(root: Path) -> str:
     return "classes"
 
 
-def held(source: str, options: bool = False) -> str:
+def source_layout(source: str, options: bool = False) -> str:
     """What a source is: "table", "tables", "shards" or "classes"; ValueError if it is none.
 
     `options`: whether it is said to be a folder of images by class.
@@ -114,7 +114,7 @@ def held(source: str, options: bool = False) -> str:
     if is_manifest(source):
         pattern = is_pattern(source) and not os.path.lexists(source)
         return "tables" if pattern else "table"
-    if is_archive(next(expanded(source))):
+    if is_archive(next(expand_braces(source))):
         return "shards"
     if source.startswith("s3://"):
         return _prefix(source)

@@ -23,7 +23,7 @@ _SIGNS = (
 )
 
 
-def kind_of(start: bytes) -> str | None:
+def picture_ending(start: bytes) -> str | None:
     """The usual ending of the picture that begins with these bytes (START of them); else None."""
     return next((ending for sign, ending in _SIGNS if sign.match(start)), None)
 

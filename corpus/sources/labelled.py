@@ -36,7 +36,7 @@ import numpy as np
 
 from corpus.hashtags.normal import normalise
 from corpus.sources import classes
-from corpus.sources.rows import Row, number_of
+from corpus.sources.rows import SourceRow, number_of
 from corpus.sources.users import OFF_TOPIC, User, cumulated, stream, user_of, zipf
 
 LABELLED = 10  # random stream
@@ -153,16 +153,16 @@ def _usual(name: str) -> list[str]:
     return [form]
 
 
-def posts(
+def labelled_posts(
     root: Path,
     allowed: Path | None = None,
     left: Counter[str] | None = None,
     **options,
-) -> Iterator[Row]:
+) -> Iterator[SourceRow]:
     """Posts of the images below root/class, their id their path; `options` are those of Model.
 
-    `allowed` and `left` are those of classes.images.
+    `allowed` and `left` are those of classes.class_images.
     """
-    images = classes.images(root, allowed)
+    images = classes.class_images(root, allowed)
     model = Model(Counter(image.label for image in images if not image.file.reason), **options)
-    return classes.class_rows(classes.images(root, allowed, left), "posts", model.post)
+    return classes.class_rows(classes.class_images(root, allowed, left), "posts", model.post)

@@ -18,9 +18,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 from corpus.progress import Progress
 from corpus.sources import s3
-from corpus.sources.cells import text
+from corpus.sources.cells import cell_text
 from corpus.sources.downloads import download
-from corpus.sources.formats import START, kind_of
+from corpus.sources.formats import START, picture_ending
 from corpus.sources.lines import Found, Lines, csv_rows, json_rows
 from corpus.sources.parquet import parquet_rows
 from corpus.sources.places import Bucket, Folder, images_of
@@ -28,12 +28,12 @@ from corpus.sources.rows import (
     CAPTIONS,
     MAX_BYTES,
     Refused,
-    Row,
-    checked,
-    described,
-    refused,
+    SourceRow,
+    checked_row,
+    refused_row,
+    row_fields,
 )
-from corpus.sources.spooled import Spool
+from corpus.sources.spooled import ImageSpool
 
 READERS = {".csv": csv_rows, ".tsv": csv_rows, ".jsonl": json_rows, ".ndjson": json_rows}
 PACKED = tuple(f"{ending}.gz" for ending in READERS)
@@ -106,30 +106,30 @@ def read_manifest(url: str, file: Path | None, kind: str) -> Iterator[Found]:
             raise ValueError(message) from None
 
 
-def embedded(value: Any) -> bytes | None:
+def embedded_image(value: Any) -> bytes | None:
     """The image that a cell holds; None where it names one."""
     if isinstance(value, dict):
         value = value.get("bytes")
         return value if isinstance(value, bytes) else None
     long = isinstance(value, bytes) and len(value) > LONGEST
-    return value if long or (isinstance(value, bytes) and kind_of(value[:START])) else None
+    return value if long or (isinstance(value, bytes) and picture_ending(value[:START])) else None
 
 
 def _named(value: Any) -> str:
-    return text(value.get("path") if isinstance(value, dict) else value) or ""
+    return cell_text(value.get("path") if isinstance(value, dict) else value) or ""
 
 
-class Reader:
+class TableReader:
     """Rows of one table with their images."""
 
-    def __init__(self, table: Table, kind: str, images: Folder | Bucket, spool: Spool | None):
+    def __init__(self, table: Table, kind: str, images: Folder | Bucket, spool: ImageSpool | None):
         self.table, self.kind, self.images, self.spool = table, kind, images, spool
 
-    def row(self, found: Found) -> Row:
+    def row(self, found: Found) -> SourceRow:
         """The row, refused with its reason where it cannot be used."""
         where = f"{self.table.name} {found.place}"
         value = next((found.raw[name] for name in IMAGE if name in found.raw), None)
-        data, image = embedded(value), _named(value)
+        data, image = embedded_image(value), _named(value)
         try:
             if found.reason:
                 raise Refused(found.reason)
@@ -139,18 +139,18 @@ class Reader:
             if image:
                 image, locator = self.images.place(image)
         except Refused as error:
-            return refused(where, str(error), "" if data is not None else image)
-        return checked(where, locator, self._described(found.raw, image))
+            return refused_row(where, str(error), "" if data is not None else image)
+        return checked_row(where, locator, self._described(found.raw, image))
 
     def _described(self, raw: dict[str, Any], image: str) -> dict[str, Any]:
-        return described(raw, self.kind, image, self.table.split)
+        return row_fields(raw, self.kind, image, self.table.split)
 
-    def _within(self, where: str, found: Found, data: bytes) -> Row:
+    def _within(self, where: str, found: Found, data: bytes) -> SourceRow:
         if len(data) > MAX_BYTES:
             raise Refused(f"file of {len(data):,} bytes, allowed are {MAX_BYTES:,}")
         assert self.spool is not None  # only Parquet has bytes
         name = f"{self.table.name[: -len('.parquet')]}/{found.place.removeprefix('row ')}"
-        row = checked(where, "", self._described(found.raw, name))
+        row = checked_row(where, "", self._described(found.raw, name))
         return row if row.reason else row._replace(locator=self.spool.add(data))
 
 
@@ -160,15 +160,15 @@ def table_rows(
     kind: str,
     spool: Path,
     progress: Progress | None = None,
-) -> Iterator[Row]:
+) -> Iterator[SourceRow]:
     """The rows of a table, their images below a folder or s3:// prefix, or within it."""
     url, file = table.url, None
     local = not url.startswith("s3://")
     places = images_of(images, url, table.nearest)
     if url.lower().endswith(".parquet"):
         file = Path(url) if local else _downloaded(url, spool, progress)
-    inner = Spool(file, kind, spool) if file and file.is_file() else None
-    reader = Reader(table, kind, places, inner)
+    inner = ImageSpool(file, kind, spool) if file and file.is_file() else None
+    reader = TableReader(table, kind, places, inner)
     with ExitStack() as stack:
         if inner:
             stack.enter_context(closing(inner))
@@ -189,6 +189,6 @@ def manifest_rows(
     kind: str,
     spool: Path,
     progress: Progress | None = None,
-) -> Iterator[Row]:
+) -> Iterator[SourceRow]:
     """The rows of the table at `url`."""
     return table_rows(Table(url, PurePosixPath(url).name), images, kind, spool, progress)

@@ -33,7 +33,9 @@ def _features(metadata: dict[bytes, bytes] | None) -> dict[str, Any]:
         return {}
 
 
-def columns(names: list[str], metadata: dict[bytes, bytes] | None, wanted: set[str]) -> Columns:
+def columns_read(
+    names: list[str], metadata: dict[bytes, bytes] | None, wanted: set[str]
+) -> Columns:
     """Which of a table's columns are read."""
     features, called = _features(metadata), dict(zip(names, lower(names), strict=True))
     for ours, kind in (("image", "Image"), ("label", "ClassLabel")):
@@ -46,7 +48,7 @@ def columns(names: list[str], metadata: dict[bytes, bytes] | None, wanted: set[s
     return Columns({name: ours for name, ours in called.items() if ours in wanted}, classes)
 
 
-def named(value: Any, classes: list[str]) -> tuple[Any, str]:
+def class_of_number(value: Any, classes: list[str]) -> tuple[Any, str]:
     """(the name of a class given by its number, why there is none); -1 stands for no class."""
     if not classes or not isinstance(value, int):
         return value, ""
@@ -93,14 +95,14 @@ def parquet_rows(path: Path, needed: Needed, wanted: set[str]) -> Iterator[Found
     try:
         with pq.ParquetFile(path, buffer_size=BUFFER) as table:
             schema = table.schema_arrow
-            names, classes = columns(schema.names, schema.metadata, wanted)
+            names, classes = columns_read(schema.names, schema.metadata, wanted)
             every = [names.get(name, name.strip().lower()) for name in schema.names]
             check_columns(every, needed)
             for batch in _batches(table, list(names)):
                 for row, reason in _batch(batch):
                     number += 1
                     raw = {names[name]: value for name, value in row.items()}
-                    raw["label"], fault = named(raw.get("label"), classes)
+                    raw["label"], fault = class_of_number(raw.get("label"), classes)
                     yield Found(f"row {number}", raw, reason or fault)
     except (pa.ArrowException, OSError) as error:
         message = f"cannot be read after row {number} ({error}); export it again"

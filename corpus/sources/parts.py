@@ -12,9 +12,16 @@ from corpus.progress import Progress
 from corpus.sources import s3
 from corpus.sources.folders import below
 from corpus.sources.manifests import Table, is_manifest, table_rows
-from corpus.sources.patterns import VARIES, expanded, fixed_part, local, matching, name_within
+from corpus.sources.patterns import (
+    VARIES,
+    expand_braces,
+    fixed_part,
+    local,
+    matching_objects,
+    name_within,
+)
 from corpus.sources.places import images_of
-from corpus.sources.rows import Row, refused
+from corpus.sources.rows import SourceRow, refused_row
 from corpus.sources.splits import split_within
 from corpus.sources.spooled import NoRoom
 
@@ -32,9 +39,9 @@ def _folder(root: str, left: Counter[str]) -> Iterator[Table]:
 
 
 def _pattern(source: str) -> Iterator[Table]:
-    for one in expanded(source):
+    for one in expand_braces(source):
         if one.startswith("s3://"):
-            urls = matching(one) if fixed_part(one) != one else [one]
+            urls = matching_objects(one) if fixed_part(one) != one else [one]
             yield from (_table(url, name_within(source, url)) for url in urls)
             continue
         found = local(one)
@@ -43,7 +50,7 @@ def _pattern(source: str) -> Iterator[Table]:
         yield from (_table(path, name_within(source, path)) for path in found)
 
 
-def parts(source: str, left: Counter[str]) -> Iterator[Table]:
+def part_tables(source: str, left: Counter[str]) -> Iterator[Table]:
     """The tables of a source."""
     if Path(source).is_dir():
         yield from _folder(source, left)
@@ -72,15 +79,15 @@ def part_rows(
     spool: Path,
     left: Counter[str],
     progress: Progress | None = None,
-) -> Iterator[Row]:
+) -> Iterator[SourceRow]:
     """The rows of all parts by their names; without `images` these lie where each part does."""
     base = _base(source) if images is None else images
     images_of(base, source)  # refused at once, not with each part
-    for table in parts(source, left):
+    for table in part_tables(source, left):
         nearest = table._replace(nearest=images is None)
         try:
             yield from table_rows(nearest, base, kind, spool, progress)
         except (s3.Unreachable, NoRoom):
             raise
         except ValueError as error:
-            yield refused(table.name, f"table cannot be read: {error}", table.name)
+            yield refused_row(table.name, f"table cannot be read: {error}", table.name)

@@ -13,7 +13,7 @@ SPECIAL = re.compile(r"[*?\[]")
 VARIES = re.compile(r"[*?\[{]")  # these, and where braces may begin
 
 
-def expanded(pattern: str) -> Iterator[str]:
+def expand_braces(pattern: str) -> Iterator[str]:
     """`a{00..02}` and `{a,b}` written out, one after the other, as a shell does."""
     match = BRACES.search(pattern)
     if not match:
@@ -26,7 +26,7 @@ def expanded(pattern: str) -> Iterator[str]:
     else:
         parts = iter(words.split(","))
     for part in parts:
-        yield from expanded(pattern[: match.start()] + part + pattern[match.end() :])
+        yield from expand_braces(pattern[: match.start()] + part + pattern[match.end() :])
 
 
 def fixed_part(name: str) -> str:
@@ -59,7 +59,7 @@ def name_within(source: str, path: str) -> str:
     return path[len(folder) :].lstrip("/")
 
 
-def matching(url: str) -> Iterator[str]:
+def matching_objects(url: str) -> Iterator[str]:
     """Addresses of the objects that an s3:// pattern stands for; `*` is no '/'."""
     for found in s3.keys(fixed_part(url)):
         if found.count("/") == url.count("/") and fnmatch.fnmatchcase(found, url):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
-from corpus.sources.cells import marked, tags, text
+from corpus.sources.cells import caption_tags, cell_tags, cell_text
 
 MAX_BYTES = 200 << 20  # of one image
 LONGEST = 1000  # letters of a name that is told; more are no name
@@ -22,7 +22,7 @@ class Refused(ValueError):
     """One row that cannot be used; the others can."""
 
 
-class Row(NamedTuple):
+class SourceRow(NamedTuple):
     """A post or a labelled image before its image was read; with a reason it is refused already."""
 
     where: str  # for people: "posts.csv line 17", "00003.tar 000123"
@@ -64,7 +64,7 @@ def split_of(key: str) -> str:
     return "train" if share < 0.7 else "val" if share < 0.8 else "test"
 
 
-def described(
+def row_fields(
     raw: dict[str, Any],
     kind: str,
     image: str,
@@ -76,30 +76,30 @@ def described(
     say, where the row itself says nothing.
     """
     raw = {"split": split} | raw if split else raw
-    fields = {"id": text(raw.get("id")) or image, "image": image}
+    fields = {"id": cell_text(raw.get("id")) or image, "image": image}
     if kind == "labels":
-        split = text(raw["split"]) or "train" if "split" in raw else split_of(fields["id"])
-        return fields | {"label": text(raw.get("label")), "split": split}
+        split = cell_text(raw["split"]) or "train" if "split" in raw else split_of(fields["id"])
+        return fields | {"label": cell_text(raw.get("label")), "split": split}
     captions = (raw.get(name) for name in CAPTIONS)
     return fields | {
-        "hashtags": tags(raw["hashtags"]) if "hashtags" in raw else marked(captions),
-        "user": text(raw.get("user")),
-        "time": text(raw.get("time")),
+        "hashtags": cell_tags(raw["hashtags"]) if "hashtags" in raw else caption_tags(captions),
+        "user": cell_text(raw.get("user")),
+        "time": cell_text(raw.get("time")),
     }
 
 
-def shown(value: str) -> str:
+def printable_text(value: str) -> str:
     """Text of strangers so that it can be printed and written as UTF-8."""
     return UNUSABLE.sub("\ufffd", value)
 
 
-def refused(where: str, reason: str, image: str = "") -> Row:
+def refused_row(where: str, reason: str, image: str = "") -> SourceRow:
     """The row of something that cannot be used."""
-    name = shown(image[:LONGEST])
-    return Row(shown(where), "", {"id": name, "image": name}, shown(reason))
+    name = printable_text(image[:LONGEST])
+    return SourceRow(printable_text(where), "", {"id": name, "image": name}, printable_text(reason))
 
 
-def checked(where: str, locator: str, fields: dict[str, Any]) -> Row:
+def checked_row(where: str, locator: str, fields: dict[str, Any]) -> SourceRow:
     """The row, refused where it lacks an image, hashtags or a label, or holds what no file can."""
     values = [
         item
@@ -107,16 +107,16 @@ def checked(where: str, locator: str, fields: dict[str, Any]) -> Row:
         for item in (value if isinstance(value, list) else [value])
     ]
     if not fields["image"]:
-        return refused(where, "no image name")
+        return refused_row(where, "no image name")
     if any(value and UNUSABLE.search(value) for value in values):
-        return refused(
+        return refused_row(
             where, "holds a NUL byte or half a character (a lone surrogate)", fields["image"]
         )
     if not fields.get("hashtags", True):
-        return refused(where, "no hashtag", fields["image"])
+        return refused_row(where, "no hashtag", fields["image"])
     if not fields.get("label", True):
-        return refused(where, "no label", fields["image"])
-    return Row(shown(where), locator, fields)
+        return refused_row(where, "no label", fields["image"])
+    return SourceRow(printable_text(where), locator, fields)
 
 
 def leaves(name: str) -> bool:

@@ -135,7 +135,7 @@ def retried(url: str, request: Callable[[], T]) -> T:
     raise AssertionError("unreachable")
 
 
-def opened(url: str) -> dict[str, Any]:
+def open_object(url: str) -> dict[str, Any]:
     """The answer to a GET, its Body unread: size, ETag and, where it fails, a reason, which HEAD
     never gives.
     """
@@ -194,7 +194,7 @@ class Stream(io.RawIOBase):
     """
 
     def __init__(self, url: str):
-        answer = opened(url)
+        answer = open_object(url)
         self.url, self.etag, self.size = url, answer["ETag"], answer["ContentLength"]
         self.at, self.body = 0, answer["Body"]
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from corpus.sources.entries import nobodys
-from corpus.sources.formats import FOREIGN, IMAGES, kind_of, not_read
+from corpus.sources.formats import FOREIGN, IMAGES, not_read, picture_ending
 from corpus.sources.members import Member
 
 TEXTS, DAMAGE = ("json", "txt", "cls"), "damage"
@@ -57,7 +57,7 @@ def _key(stem: str) -> str:
     return folder + slash + last.split(".")[0]
 
 
-class Samples:
+class TarSamples:
     """Samples of one tar, and with a reason the members that cannot be used."""
 
     def __init__(self, start: Callable[[Member], bytes], left: Counter[str]):
@@ -96,7 +96,7 @@ class Samples:
             return stem, ending, ending
         if ending in FOREIGN:
             return stem, "foreign", ending
-        found = None if member.reason else kind_of(self.start(member))
+        found = None if member.reason else picture_ending(self.start(member))
         if found is None:
             return stem, "", ending
         # `photo.v2` is all name, `photo.jpg_large` has an ending; to be sure neither is cut

@@ -16,15 +16,15 @@ from typing import Literal
 
 from corpus.progress import Progress
 from corpus.sources import s3
-from corpus.sources.rows import MAX_BYTES, Refused, Row, prefetch
+from corpus.sources.rows import MAX_BYTES, Refused, SourceRow, prefetch
 
-__all__ = ["Refused", "Row", "fetch", "prefetch", "rows"]
+__all__ = ["Refused", "SourceRow", "fetch", "prefetch", "source_rows"]
 
 IN_TAR = re.compile(r"tar:(\d+)\+(\d+):(.+)", re.DOTALL)
 LINKED = "copy it into the folder, or have --images name a folder that holds both"
 
 
-def rows(
+def source_rows(
     source: str | Path,
     images: str | Path | None,
     kind: Literal["posts", "labels"],
@@ -32,13 +32,13 @@ def rows(
     progress: Progress | None = None,
     left: Counter[str] | None = None,
     **options,
-) -> Iterator[Row]:
+) -> Iterator[SourceRow]:
     """The rows of a source in its order, those that cannot be used with the reason.
 
     `source`: a .csv, .tsv, .jsonl, .ndjson (or these .gz) or .parquet, or a folder or pattern of
     them, images relative to `images` (default: where the table lies); a .tar, .tar.gz, .tgz, a
     folder of them, or a pattern (`*`, {00000..00009}); all also s3://. Or a folder of images by
-    class, whose links may lead into `images`: `options` are those of corpus.sources.labelled.posts.
+    class, whose links may lead into `images`: `options` are those of sources.labelled.
     `left` counts what was left alone, by kind (hidden files, ...); it is no row.
     What is downloaded, unpacked or taken out of a table is in `spool` until it has been fetched.
     ValueError if the source as a whole cannot be read; downloads are kept for the next run.
@@ -64,13 +64,13 @@ def _rows(
     progress: Progress | None,
     left: Counter[str],
     options: dict,
-) -> Iterator[Row]:
+) -> Iterator[SourceRow]:
     from corpus.sources.archives import archive_rows
-    from corpus.sources.folders import held
+    from corpus.sources.folders import source_layout
     from corpus.sources.manifests import manifest_rows
     from corpus.sources.parts import part_rows
 
-    what = held(source, bool(options))
+    what = source_layout(source, bool(options))
     if what == "classes":
         yield from _classes(Path(source), images, kind, left, options)
         return
@@ -94,13 +94,13 @@ def _classes(
     kind: str,
     left: Counter[str],
     options: dict,
-) -> Iterator[Row]:
+) -> Iterator[SourceRow]:
     from corpus.sources import classes, labelled
 
     allowed = Path(images) if images and not images.startswith("s3://") else None
     if kind == "posts":
-        return labelled.posts(root, allowed, left, **options)
-    return classes.labels(root, allowed, left)
+        return labelled.labelled_posts(root, allowed, left, **options)
+    return classes.labelled_rows(root, allowed, left)
 
 
 # images

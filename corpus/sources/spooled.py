@@ -13,19 +13,19 @@ class NoRoom(ValueError):
     """The disk cannot take the images: the next table's would not fit either."""
 
 
-def key_of(file: Path, *more: str) -> str:
+def file_key(file: Path, *more: str) -> str:
     """Tells a file from what it was before it changed, and from all others: 16 letters."""
     facts = file.stat()
     about = " ".join((f"{file.resolve()} {facts.st_size} {facts.st_mtime_ns}", *more))
     return hashlib.sha256(about.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-class Spool:
+class ImageSpool:
     """A file that grows by whole images."""
 
     def __init__(self, table: Path, kind: str, folder: Path):
         """`kind`: what is read from the table, since posts and labels take other rows of it."""
-        self.path, self.at = folder.resolve() / f"{key_of(table, kind)}-images", 0
+        self.path, self.at = folder.resolve() / f"{file_key(table, kind)}-images", 0
         self._file: int | None = None
 
     def add(self, data: bytes) -> str:

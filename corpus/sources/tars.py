@@ -15,18 +15,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from corpus.sources.cells import marked, tags, text, word_list
+from corpus.sources.cells import caption_tags, cell_tags, cell_text, word_list
 from corpus.sources.formats import START
 from corpus.sources.members import Member, members
-from corpus.sources.rows import Row, checked, described, refused
-from corpus.sources.samples import Sample, Samples
+from corpus.sources.rows import SourceRow, checked_row, refused_row, row_fields
+from corpus.sources.samples import Sample, TarSamples
 
 CAPTIONS = ("caption", "text", "txt")
 ENDINGS = (".tar", ".tar.gz", ".tgz")
 MAX_TEXT = 16 << 20  # bytes of .json, .txt, .cls
 
 
-class Shard(NamedTuple):
+class TarShard(NamedTuple):
     """A tar: where it is, its name in messages, that in ids; what is read, and a split if known."""
 
     path: Path
@@ -43,8 +43,8 @@ def is_archive(url: str | Path) -> bool:
 
 def _hashtags(about: dict[str, Any], words: str | None) -> list[str]:
     captions = [about[name] for name in CAPTIONS if about.get(name)]
-    found = tags(about.get("hashtags")) or tags(about.get("tags"))
-    found = found or marked(captions) or marked([words])
+    found = cell_tags(about.get("hashtags")) or cell_tags(about.get("tags"))
+    found = found or caption_tags(captions) or caption_tags([words])
     return found or ([] if captions else word_list(words))
 
 
@@ -71,12 +71,12 @@ def _about(file: int, member: Member | None) -> dict[str, Any]:
         raise ValueError(f"{member.name} is no JSON object")
     status = about.get("status", "success")
     if status != "success":
-        why = text(about.get("error_message")) or "no message"
-        raise ValueError(f"no image: img2dataset: {text(status)}: {why}")
+        why = cell_text(about.get("error_message")) or "no message"
+        raise ValueError(f"no image: img2dataset: {cell_text(status)}: {why}")
     return about
 
 
-def _row(file: int, shard: Shard, sample: Sample) -> Row:
+def _row(file: int, shard: TarShard, sample: Sample) -> SourceRow:
     where, image = f"{shard.name} {sample.stem}", sample.files.get("image")
     try:
         about = _about(file, sample.files.get("json"))
@@ -84,13 +84,13 @@ def _row(file: int, shard: Shard, sample: Sample) -> Row:
             raise ValueError(_no_image(sample))
         words, label = (_read(file, sample.files.get(ending)) for ending in ("txt", "cls"))
     except ValueError as error:
-        return refused(where, str(error), image.name if image else "")
+        return refused_row(where, str(error), image.name if image else "")
     own = f"{shard.stem}/{sample.stem.removeprefix('./')}"
-    raw = about | {"id": text(about.get("id")) or text(about.get("key")) or own}
+    raw = about | {"id": cell_text(about.get("id")) or cell_text(about.get("key")) or own}
     raw["hashtags"] = _hashtags(about, words)
-    raw["label"] = label if text(about.get("label")) is None else about["label"]
+    raw["label"] = label if cell_text(about.get("label")) is None else about["label"]
     locator = f"tar:{image.offset}+{image.size}:{shard.path}"
-    return checked(where, locator, described(raw, shard.kind, image.name, shard.split))
+    return checked_row(where, locator, row_fields(raw, shard.kind, image.name, shard.split))
 
 
 def _no_image(sample: Sample) -> str:
@@ -113,18 +113,20 @@ def shard_rows(
     kind: str,
     left: Counter[str],
     split: str | None = None,
-) -> Iterator[Row]:
+) -> Iterator[SourceRow]:
     """The rows of one local tar, called `name` in messages and in the ids of those that have none.
 
     `left` counts what is left alone; `split` is that of images whose .json says none.
     """
-    about = Shard(shard.resolve(), name, _stem(name), kind, split)
+    about = TarShard(shard.resolve(), name, _stem(name), kind, split)
     file = os.open(about.path, os.O_RDONLY)
-    samples = Samples(lambda member: os.pread(file, min(START, member.size), member.offset), left)
+    samples = TarSamples(
+        lambda member: os.pread(file, min(START, member.size), member.offset), left
+    )
     try:
         for found in samples.of(members(about.path)):
             if isinstance(found, Member):
-                yield refused(f"{name} {found.name}".strip(), found.reason, found.name)
+                yield refused_row(f"{name} {found.name}".strip(), found.reason, found.name)
             else:
                 row = _row(file, about, found)
                 # why this sample cannot be used was said with its member

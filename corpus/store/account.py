@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from corpus.progress import Progress
-from corpus.sources.rows import Row
-from corpus.splits import notes
-from corpus.store.classes import Classes, named, told
+from corpus.sources.rows import SourceRow
+from corpus.splits import split_notes
+from corpus.store.classes import Classes, class_notes, quoted
 from corpus.store.compare import Compared
 from corpus.store.plan import Refusals
 
@@ -39,7 +39,7 @@ class Import(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def account(
+def import_account(
     kept: int,
     already: int,
     changed: int,
@@ -61,19 +61,19 @@ def account(
     )
 
 
-def noted(name: str, classes: Classes, least: int = 2) -> dict:
+def class_fields(name: str, classes: Classes, least: int = 2) -> dict:
     """The fields of an Import on the classes of a labelled set; Unusable if they are too few."""
     if len(classes.counts) == 1 < least:
         [label] = classes.counts
         raise Unusable(
-            f"targets/{name} would hold one class only, {named(label)}, and a classifier of one "
+            f"targets/{name} would hold one class only, {quoted(label)}, and a classifier of one "
             "class says nothing: give images of other classes too, in the same import"
         )
-    lines = (*notes(classes.splits), *told(classes))
+    lines = (*split_notes(classes.splits), *class_notes(classes))
     return {"classes": len(classes.counts), "splits": classes.splits, "notes": lines}
 
 
-def looked_at(rows: Iterable[Row]) -> Iterator[Row]:
+def looked_at(rows: Iterable[SourceRow]) -> Iterator[SourceRow]:
     """The rows, the first of them read: what cannot be read is told before anything is done."""
     rows = iter(rows)
     return chain(list(islice(rows, 1)), rows)

@@ -87,11 +87,11 @@ def classes_of(shards: Iterable[tuple[Path, Shard]]) -> Classes:
     """The classes of the shards in these folders, from their lists alone."""
     classes = Classes()
     for folder, shard in shards:
-        count(classes, read_table(folder, shard, COLUMNS))
+        count_classes(classes, read_table(folder, shard, COLUMNS))
     return classes
 
 
-def count(classes: Classes, table: pa.Table) -> None:
+def count_classes(classes: Classes, table: pa.Table) -> None:
     """Adds the rows of a table with the columns label, split."""
     groups = table.group_by(["label", "split"]).aggregate([([], "count_all")])
     columns = (groups[name].to_pylist() for name in ("label", "split", "count_all"))
@@ -99,11 +99,11 @@ def count(classes: Classes, table: pa.Table) -> None:
         classes.add(label, split, number)
 
 
-def told(classes: Classes) -> list[str]:
+def class_notes(classes: Classes) -> list[str]:
     """What a person should know of these classes before training on them, a line each."""
     train, lines = classes.of("train"), []
     if len(train) == 1:  # an import refuses it, an older store may hold it
-        lines.append(f"one class only, {named(*train)}: a classifier of one class says nothing")
+        lines.append(f"one class only, {quoted(*train)}: a classifier of one class says nothing")
     lacking = sorted(label for label, number in train.items() if not number)
     if lacking and any(train.values()):
         lines.append(f"{_classes(lacking)} no image in train, only in val or test: never learnt")
@@ -117,7 +117,7 @@ def told(classes: Classes) -> list[str]:
 
 def _alike(twin: Twin) -> str:
     labels = zip((twin.usual, twin.other), twin.counts, strict=True)
-    first, second = (f"{named(label)} ({number:,})" for label, number in labels)
+    first, second = (f"{quoted(label)} ({number:,})" for label, number in labels)
     cure = "one class? correct the source and --update"
     return f"classes {first} and {second} differ only in case, marks or signs: {cure}"
 
@@ -141,13 +141,13 @@ def _uneven(train: dict[str, int]) -> list[str]:
     times = learnt[most] / learnt[least]
     if times <= UNEVEN:
         return []
-    sizes = f"{learnt[most]:,} labels in train, {named(least)} {learnt[least]:,}"
-    return [f"uneven classes: {named(most)} has {sizes}, {times:.0f} times fewer"]
+    sizes = f"{learnt[most]:,} labels in train, {quoted(least)} {learnt[least]:,}"
+    return [f"uneven classes: {quoted(most)} has {sizes}, {times:.0f} times fewer"]
 
 
 def _classes(names: list[str]) -> str:
     """`2 classes ('a', 'b') have`."""
-    shown = ", ".join(map(named, names[:NAMED]))
+    shown = ", ".join(map(quoted, names[:NAMED]))
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
     noun = "class" if len(names) == 1 else "classes"
     return f"{len(names):,} {noun} ({shown}{more}) {_have(len(names))}"
@@ -157,7 +157,7 @@ def _have(number: int) -> str:
     return "has" if number == 1 else "have"
 
 
-def named(label: str) -> str:
+def quoted(label: str) -> str:
     """A class as a line of text shows it."""
     text = label if len(label) <= LETTERS else label[: LETTERS - 1] + "…"
     return f"'{printable(text)}'"

@@ -13,11 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from corpus.media.images import BadImage, checked
+from corpus.media.images import BadImage, checked_image
 from corpus.progress import Progress
 from corpus.sources.rows import Refused, prefetch
 from corpus.sources.source import IN_TAR, fetch
-from corpus.store.plan import Known, Plan, Planned, Refusals, hashed
+from corpus.store.plan import ImportPlan, Planned, Refusals, StoredRecord, hashed
 from corpus.store.posts import Record
 from corpus.store.read import Shard, read_lines
 
@@ -35,14 +35,16 @@ class Compared(NamedTuple):
     repeated: int
 
 
-def known(folder: Path, shards: Iterable[Shard], model: type[Record]) -> Iterator[Known]:
+def stored_records(
+    folder: Path, shards: Iterable[Shard], model: type[Record]
+) -> Iterator[StoredRecord]:
     """The records of a store, as a plan compares them."""
     for number, shard in enumerate(shards):
         for line, (record, text) in enumerate(read_lines(folder, shard, model)):
             content = record.model_copy(update={"image": "pending"}).model_dump_json()
             about = json.loads(text)
             place = number, line, about.get("size", -1), about.get("sha256", "")
-            yield Known(hashed(record.id), hashed(content), *place)
+            yield StoredRecord(hashed(record.id), hashed(content), *place)
 
 
 def size_of(locator: str) -> int | None:
@@ -56,7 +58,7 @@ def size_of(locator: str) -> int | None:
     return about.st_size if stat.S_ISREG(about.st_mode) else None
 
 
-def _glanced(pair: tuple[Planned, Known]) -> tuple[Planned, Known, bool, str]:
+def _glanced(pair: tuple[Planned, StoredRecord]) -> tuple[Planned, StoredRecord, bool, str]:
     """(row, known, whether they differ, why the row is refused), by record and image size."""
     row, there = pair
     size = size_of(row.locator) if row.content == there.content else None
@@ -64,24 +66,24 @@ def _glanced(pair: tuple[Planned, Known]) -> tuple[Planned, Known, bool, str]:
     return row, there, other or row.content != there.content, ""
 
 
-def _read(pair: tuple[Planned, Known]) -> tuple[Planned, Known, bool, str]:
+def _read(pair: tuple[Planned, StoredRecord]) -> tuple[Planned, StoredRecord, bool, str]:
     """The same, by the bytes of the image."""
     row, there = pair
     try:
         data = fetch(row.locator)
         other = hashlib.sha256(data).hexdigest() != there.sha256
         if other:
-            checked(data, LEAST)
+            checked_image(data, LEAST)
         return row, there, other or row.content != there.content, ""
     except (Refused, BadImage) as error:
         return row, there, False, str(error)
 
 
-def compare(
-    plan: Plan,
+def compare_with_store(
+    plan: ImportPlan,
     images: bool,
     refusals: Refusals,
-    describe: Callable[[Planned, Known], str],
+    describe: Callable[[Planned, StoredRecord], str],
     threads: int,
     progress: Progress | None,
 ) -> Compared:
@@ -115,12 +117,12 @@ def _told(row: Planned, words: str) -> dict[str, str]:
     return {"where": row.where, "id": json.loads(row.record)["id"], "change": words}
 
 
-def described(
+def describe_change(
     folder: Path,
     shards: list[Shard],
     model: type[Record],
     row: Planned,
-    there: Known,
+    there: StoredRecord,
 ) -> str:
     """What the row changes of its record: `label 'cat' -> 'dog', split 'train' -> 'test'`."""
     lines = read_lines(folder, shards[there.shard], model)

@@ -15,31 +15,45 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from corpus.media.images import BadImage, checked
+from corpus.media.images import BadImage, checked_image
 from corpus.progress import Progress
-from corpus.sources.rows import Refused, Row, prefetch
+from corpus.sources.rows import Refused, SourceRow, prefetch
 from corpus.sources.source import fetch
 from corpus.store import write
-from corpus.store.account import Import, Unusable, account, looked_at, noted, nothing, told_of
+from corpus.store.account import (
+    Import,
+    Unusable,
+    class_fields,
+    import_account,
+    looked_at,
+    nothing,
+    told_of,
+)
 from corpus.store.classes import classes_of
-from corpus.store.compare import LEAST, Compared, compare, described, known
+from corpus.store.compare import (
+    LEAST,
+    Compared,
+    compare_with_store,
+    describe_change,
+    stored_records,
+)
 from corpus.store.finished import Chain, Finished, take_back
-from corpus.store.plan import Plan, Planned, Refusals
+from corpus.store.plan import ImportPlan, Planned, Refusals
 from corpus.store.posts import Label, Post
-from corpus.store.quarantine import note
-from corpus.store.read import STORE, Shard, kind_of, place_of, shards_of, total
-from corpus.store.rewrite import linked, named, rewritten
+from corpus.store.quarantine import note_refused
+from corpus.store.read import STORE, Shard, place_of, shards_of, store_kind, total
+from corpus.store.rewrite import linked, named_record, rewritten
 from corpus.store.write import StoreWriter, bounded_disk, keep_extras, locked, write_list
 
 MODELS = {"posts": Post, "labels": Label}
 ENDINGS = {"JPEG": "jpg", "TIFF": "tif"}
 
 
-def load(row: Planned) -> tuple[Planned, bytes, str, str]:
+def load_image(row: Planned) -> tuple[Planned, bytes, str, str]:
     """(row, image, its format, why it is refused) - the last empty if it is not."""
     try:
         data = fetch(row.locator)
-        return row, data, ENDINGS.get(form := checked(data, LEAST).format, form.lower()), ""
+        return row, data, ENDINGS.get(form := checked_image(data, LEAST).format, form.lower()), ""
     except (Refused, BadImage) as error:
         return row, b"", "", str(error)
 
@@ -51,7 +65,7 @@ class Ingest:
 
     def __init__(self, data: Path, name: str, replace: bool, update: bool, shard_bytes: int):
         self.data, self.name, self.replace, self.update = data, name, replace, update
-        self.model = MODELS[kind_of(name)]
+        self.model = MODELS[store_kind(name)]
         self.folder = place_of(data, name)
         write.recover(self.folder)
         self.part = self.folder.with_name(f".{self.folder.name}.part")
@@ -66,32 +80,34 @@ class Ingest:
         self.shard_bytes, self.result = shard_bytes, None
         self.whole: list[Shard] = []  # of the store after the import
 
-    def prepare(self, rows: Iterable[Row], threads: int, progress: Progress | None) -> None:
+    def prepare(self, rows: Iterable[SourceRow], threads: int, progress: Progress | None) -> None:
         """Plans, and writes what is new beside the store, which stays as it is.
 
         Unusable if there is nothing, or one class alone.
         """
-        with bounded_disk(self.part), closing(Plan(self.part / "plan.sqlite")) as plan:
-            plan.know(known(self.folder, self.old, self.model))
+        with bounded_disk(self.part), closing(ImportPlan(self.part / "plan.sqlite")) as plan:
+            plan.know(stored_records(self.folder, self.old, self.model))
             plan.fill(rows, self.model, self.refusals, progress)
             self.whole = self._write(plan, threads, progress)
             kept = sum(shard.records for shard in self.whole[len(self.old) :])
             if not kept and not plan.already:
                 raise nothing(self.folder, self.refusals)
-            describe = partial(described, self.folder, self.old, self.model)
-            found = compare(plan, self.update, self.refusals, describe, threads, progress)
+            describe = partial(describe_change, self.folder, self.old, self.model)
+            found = compare_with_store(
+                plan, self.update, self.refusals, describe, threads, progress
+            )
             changed = self._rewrite(plan, threads, progress) if self.update else 0
             self.refusals.close()
             self.result = self._account(kept, plan.already, changed, found)
 
-    def _rewrite(self, plan: Plan, threads: int, progress: Progress | None) -> int:
-        given = self.model, load, self.refusals, threads, progress
+    def _rewrite(self, plan: ImportPlan, threads: int, progress: Progress | None) -> int:
+        given = self.model, load_image, self.refusals, threads, progress
         old, count = rewritten(self.folder, self.old, self.shards, plan, *given)
         self.whole = [*old, *self.whole[len(old) :]]
         return count
 
     def _account(self, kept: int, already: int, changed: int, found: Compared) -> Import:
-        result = account(kept, already, changed, found, self.refusals, self.update)
+        result = import_account(kept, already, changed, found, self.refusals, self.update)
         result = result._replace(digest=total(self.whole))
         if self.model is not Label:
             return result
@@ -99,9 +115,9 @@ class Ingest:
         homes = {True: self.folder, False: self.shards}
         places = ((homes[(shard.name, shard.lines) in there], shard) for shard in self.whole)
         classes = classes_of(places)
-        return result._replace(**noted(self.folder.name, classes, self.least))
+        return result._replace(**class_fields(self.folder.name, classes, self.least))
 
-    def _write(self, plan: Plan, threads: int, progress: Progress | None) -> list[Shard]:
+    def _write(self, plan: ImportPlan, threads: int, progress: Progress | None) -> list[Shard]:
         """Fetches, checks and stores the planned images, from the first row that no finished
         shard holds.
         """
@@ -119,7 +135,7 @@ class Ingest:
         with closing(
             StoreWriter(self.shards, [*self.old, *self.finished.shards], self.shard_bytes)
         ) as writer:
-            for row, data, form, reason in prefetch(load, rows, threads):
+            for row, data, form, reason in prefetch(load_image, rows, threads):
                 record = self.model.model_validate_json(row.record)
                 if not reason and record.id == last:
                     reason = f"duplicate id: {record.id!r} occurs more than once"
@@ -127,7 +143,7 @@ class Ingest:
                     refused.append((row.where, row.image, reason))
                     self.refusals.add(*refused[-1])
                 else:
-                    writer.add(named(record, row, form), data)
+                    writer.add(named_record(record, row, form), data)
                     last = record.id
                 done += 1
                 so_far.update([row])
@@ -143,7 +159,9 @@ class Ingest:
         """Puts what was prepared in place."""
         with bounded_disk(self.part):
             # first: a run killed after the swap passes over stored ids and refuses none of them
-            note(self.data / "quarantine.jsonl", self.refusals.path, self.name, self.replace)
+            note_refused(
+                self.data / "quarantine.jsonl", self.refusals.path, self.name, self.replace
+            )
             self._put()
         shutil.rmtree(self.part)
         return self.result
@@ -167,7 +185,7 @@ class Ingest:
 
 
 def ingest_all(
-    sources: Mapping[str, Iterable[Row]],
+    sources: Mapping[str, Iterable[SourceRow]],
     data: Path,
     replaced: Collection[str] = (),
     update: bool = False,
@@ -200,6 +218,8 @@ def ingest_all(
         return {name: jobs[name].commit() for name in sources}
 
 
-def ingest(rows: Iterable[Row], data: Path, name: str, replace: bool = False, **how: Any) -> Import:
+def ingest(
+    rows: Iterable[SourceRow], data: Path, name: str, replace: bool = False, **how: Any
+) -> Import:
     """`ingest_all` of one source, whatever its classes."""
     return ingest_all({name: rows}, data, [name] if replace else [], **{"least": 1} | how)[name]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from corpus.progress import Progress
-from corpus.sources.rows import Refused, Row
+from corpus.sources.rows import Refused, SourceRow
 from corpus.store.classes import spelled
 from corpus.store.posts import Record, faults, json_line
 
@@ -89,7 +89,7 @@ WIDTH = len(Planned._fields)
 COLUMNS = ", ".join(f"{name} text" for name in Planned._fields).replace("where", "place")
 
 
-class Known(NamedTuple):
+class StoredRecord(NamedTuple):
     """A record of the store: SHA-256 of id and record, its place, size and SHA-256 of its image."""
 
     key: str
@@ -100,7 +100,7 @@ class Known(NamedTuple):
     sha256: str
 
 
-class Plan:
+class ImportPlan:
     """The rows to import in the store's order, in an SQLite file: sorted on disk, whatever their
     number.
     """
@@ -117,13 +117,13 @@ class Plan:
         )
         self.rows = self.already = 0
 
-    def know(self, records: Iterable[Known]) -> None:
+    def know(self, records: Iterable[StoredRecord]) -> None:
         """What the store has: rows with such an id are compared with it, and are not new."""
         self._db.executemany("insert or ignore into known values (?, ?, ?, ?, ?, ?)", records)
 
     def fill(
         self,
-        rows: Iterable[Row],
+        rows: Iterable[SourceRow],
         model: type[Record],
         refusals: Refusals,
         progress: Progress | None,
@@ -145,12 +145,12 @@ class Plan:
             Planned._make, self._db.execute(f"select * {NEW} order by key, content, locator, place")
         )
 
-    def there(self) -> Iterator[tuple[Planned, Known]]:
+    def there(self) -> Iterator[tuple[Planned, StoredRecord]]:
         """The rows whose id the store has, beside what it has, in the order of its shards."""
         for row in self._db.execute(THERE):
-            yield Planned._make(row[:WIDTH]), Known._make(row[WIDTH:])
+            yield Planned._make(row[:WIDTH]), StoredRecord._make(row[WIDTH:])
 
-    def change(self, row: Planned, known: Known) -> None:
+    def change(self, row: Planned, known: StoredRecord) -> None:
         """Takes down that the row is to replace what is known."""
         marks = ", ".join("?" * (WIDTH + 2))
         self._db.execute(f"insert into changes values ({marks})", (known.shard, known.line, *row))
@@ -177,7 +177,7 @@ def hashed(text: str) -> str:
 
 
 def _planned(
-    rows: Iterable[Row], model: type[Record], refusals: Refusals, progress: Progress | None
+    rows: Iterable[SourceRow], model: type[Record], refusals: Refusals, progress: Progress | None
 ) -> Iterator[Planned]:
     for number, row in enumerate(rows, 1):
         try:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 
-def note(path: Path, refused: Path, store: str, replaced: bool) -> None:
+def note_refused(path: Path, refused: Path, store: str, replaced: bool) -> None:
     """Adds the rows of the list `refused` to `path`, each once; those of a replaced store go first.
 
     Both are JSONL with the key `store`. No entry, no file. What stands there keeps its place, so

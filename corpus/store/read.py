@@ -15,7 +15,7 @@ from typing import BinaryIO
 import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
-from corpus.names import checked_name, within
+from corpus.names import checked_name, path_within
 from corpus.store.posts import R, faults
 
 STORE = "store.json"
@@ -41,10 +41,10 @@ def place_of(data: Path, name: str) -> Path:
         head, _, target = name.partition("/")
         assert head == "targets", name
         checked_name(target, "name of the labelled set")
-    return within(data / name, data)
+    return path_within(data / name, data)
 
 
-def kind_of(name: str) -> str:
+def store_kind(name: str) -> str:
     """What the store of this name holds: posts, or labels."""
     return "posts" if name == "posts" else "labels"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from corpus.progress import Progress
 from corpus.sources.rows import prefetch
-from corpus.store.plan import Plan, Planned, Refusals
+from corpus.store.plan import ImportPlan, Planned, Refusals
 from corpus.store.posts import Record
 from corpus.store.read import Shard, read_shard
 from corpus.store.write import StoreWriter
@@ -22,7 +22,7 @@ def rewritten(
     folder: Path,
     shards: list[Shard],
     into: Path,
-    plan: Plan,
+    plan: ImportPlan,
     model: type[Record],
     load: Callable[[Planned], Loaded],
     refusals: Refusals,
@@ -67,13 +67,13 @@ def _rewrite(
             else:
                 count += 1
                 fields = type(record).model_validate_json(row.record)
-                record, data = named(fields, row, form), image
+                record, data = named_record(fields, row, form), image
             change = next(changes, None)
         writer.add(record, data)
     return count
 
 
-def named(record: Record, row: Planned, form: str) -> Record:
+def named_record(record: Record, row: Planned, form: str) -> Record:
     """The record with its image's name in the tar."""
     return record.model_copy(update={"image": f"{row.key[:20]}.{form}"})
 

@@ -20,10 +20,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.checksums import damaged, listed, write_checksums
+from corpus.checksums import damaged, read_checksums, write_checksums
 from corpus.media.decoding import decode
 from corpus.media.fingerprint import fingerprint
-from corpus.media.images import BadImage, checked, squared
+from corpus.media.images import BadImage, checked_image, squared
 from corpus.progress import Progress
 from corpus.sources.rows import prefetch
 from corpus.store.read import Shard, read_images, read_table, shards_of
@@ -49,7 +49,7 @@ def _square(size: int, member: tuple[str, bytes]) -> tuple[bytes, bytes, bytes, 
     data = member[1]
     digest = hashlib.sha256(data).digest()
     try:
-        picture = checked(data, max(2 * size, LEAST))
+        picture = checked_image(data, max(2 * size, LEAST))
         fits = picture.plain and (picture.width, picture.height) == (size, size)
         square = data if fits else squared(picture.pixels, size)
         return square, digest, fingerprint(picture.pixels).tobytes(), ""
@@ -57,7 +57,7 @@ def _square(size: int, member: tuple[str, bytes]) -> tuple[bytes, bytes, bytes, 
         return b"", digest, bytes(16), str(error)
 
 
-class Squares(NamedTuple):
+class SquareShard(NamedTuple):
     """A square shard: `images.tar`, and a row per image of the store's shard in index.parquet."""
 
     shard: Shard
@@ -75,7 +75,7 @@ class Squares(NamedTuple):
         return pq.read_table(self.folder / "index.parquet")
 
 
-def make(folder: Path, shard: Shard, size: int, into: Path, threads: int) -> Iterator[int]:
+def make_squares(folder: Path, shard: Shard, size: int, into: Path, threads: int) -> Iterator[int]:
     """Writes the square shard `into`; yields the number of images done so far."""
     part = into.with_name(f".{into.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -98,13 +98,13 @@ def memory_of(cache: Path) -> Path:
     return cache.with_name(f"{cache.name}.sha256.json")
 
 
-def cached(cache: Path) -> Iterator[tuple[Path, str]]:
+def cached_files(cache: Path) -> Iterator[tuple[Path, str]]:
     """All files of the cache with the SHA-256s that they were written with."""
     for folder in sorted(path for path in cache.glob("[!.]*") if path.is_dir()):
         with suppress(
             ValueError
         ):  # of an unfinished or older one, which is made again when it is wanted
-            yield from ((folder / name, sha256) for name, sha256 in listed(folder).items())
+            yield from ((folder / name, sha256) for name, sha256 in read_checksums(folder).items())
 
 
 def intact(folder: Path, memory: Path) -> bool:
@@ -113,7 +113,9 @@ def intact(folder: Path, memory: Path) -> bool:
     A damaged one is told, and is to be made again.
     """
     try:
-        bad = damaged([(folder / name, sha256) for name, sha256 in listed(folder).items()], memory)
+        bad = damaged(
+            [(folder / name, sha256) for name, sha256 in read_checksums(folder).items()], memory
+        )
     except ValueError as error:
         bad = [error] if folder.exists() else []
     for each in bad:
@@ -123,7 +125,7 @@ def intact(folder: Path, memory: Path) -> bool:
 
 def squares_of(
     store: Path, size: int, cache: Path, threads: int = 2, progress: Progress | None = None
-) -> list[Squares]:
+) -> list[SquareShard]:
     """The square shards of a store, in its order.
 
     Those of `cache` are used again where they are intact.
@@ -133,15 +135,15 @@ def squares_of(
     for shard in shards:
         into = cache / f"{shard.tar[:24]}-{size}-{METHOD}"
         if not intact(into, memory_of(cache)):
-            for done in make(store, shard, size, into, threads):
+            for done in make_squares(store, shard, size, into, threads):
                 if progress:
                     progress(before + done, total, f"{store.name}: images")
         before += shard.records
-        found.append(Squares(shard, into))
+        found.append(SquareShard(shard, into))
     return found
 
 
-def forget(cache: Path, used: list[Squares]) -> None:
+def forget_unused(cache: Path, used: list[SquareShard]) -> None:
     """Removes from the cache what nothing uses any more."""
     keep = {squares.folder.name for squares in used}
     for folder in cache.glob("*") if cache.exists() else ():
@@ -165,7 +167,7 @@ class Side:
     (n, 2), pixels by row.
     """
 
-    def __init__(self, squares: list[Squares], size: int):
+    def __init__(self, squares: list[SquareShard], size: int):
         self.size = size
         tables = [one.table() for one in squares]
         table = pa.concat_tables(tables) if tables else INDEX.empty_table()
@@ -193,12 +195,12 @@ class Store(NamedTuple):
 
     name: str
     folder: Path
-    squares: list[Squares]
+    squares: list[SquareShard]
     ids: pa.ChunkedArray
     side: Side
 
 
-def opened(name: str, folder: Path, size: int, cache: Path, progress: Progress | None) -> Store:
+def open_store(name: str, folder: Path, size: int, cache: Path, progress: Progress | None) -> Store:
     """The images of a store made square, those of an earlier build taken again."""
     squares = squares_of(folder, size, cache, progress=progress)
     ids = [read_table(folder, one.shard, {"id": pa.string()})["id"] for one in squares]
@@ -206,14 +208,14 @@ def opened(name: str, folder: Path, size: int, cache: Path, progress: Progress |
     return Store(name, folder, squares, column, Side(squares, size))
 
 
-def link(store: Store, into: Path) -> dict[str, str]:
+def link_tars(store: Store, into: Path) -> dict[str, str]:
     """The tars of a store's square images in `into`, as hard links: not stored twice.
 
     Their names and SHA-256s.
     """
     sums = {}
     for one in store.squares:
-        sums[f"{one.shard.name}.tar"] = listed(one.folder)[one.tar.name]
+        sums[f"{one.shard.name}.tar"] = read_checksums(one.folder)[one.tar.name]
         try:
             os.link(one.tar, into / f"{one.shard.name}.tar")
         except OSError:  # another file system, or one without links

@@ -13,14 +13,22 @@ from typing import NamedTuple
 
 from corpus.media.images import BadImage, square
 from corpus.progress import Progress
-from corpus.sources.rows import Row, prefetch
-from corpus.store.account import Import, Unusable, account, looked_at, noted, nothing, told_of
+from corpus.sources.rows import SourceRow, prefetch
+from corpus.store.account import (
+    Import,
+    Unusable,
+    class_fields,
+    import_account,
+    looked_at,
+    nothing,
+    told_of,
+)
 from corpus.store.classes import Classes, classes_of
-from corpus.store.compare import Compared, compare, described, known
-from corpus.store.ingest import MODELS, load
-from corpus.store.plan import Plan, Refusals
+from corpus.store.compare import Compared, compare_with_store, describe_change, stored_records
+from corpus.store.ingest import MODELS, load_image
+from corpus.store.plan import ImportPlan, Refusals
 from corpus.store.posts import Label, Record
-from corpus.store.read import STORE, kind_of, place_of, read_lines, shards_of
+from corpus.store.read import STORE, place_of, read_lines, shards_of, store_kind
 from corpus.store.write import locked
 
 IMAGES = 5_000  # looked at: a minute or two of photographs
@@ -75,12 +83,12 @@ class _Chosen:
         return sorted(rounds[:SHOWN], key=lambda picture: picture.words if picture.split else ())
 
 
-class Trial:
+class TrialImport:
     """One import into the store `name` of `data`, tried; the folder `scratch` holds its plan."""
 
     def __init__(self, data: Path, name: str, replace: bool, update: bool, scratch: Path):
         self.name, self.update = name, update
-        self.model = MODELS[kind_of(name)]
+        self.model = MODELS[store_kind(name)]
         self.folder = place_of(data, name)
         there = not replace and (self.folder / STORE).exists()
         self.old = shards_of(self.folder) if there else []
@@ -90,26 +98,26 @@ class Trial:
         self.chosen, self.classes = _Chosen(), Classes()
         self.kept = self.checked = 0
 
-    def run(self, rows: Iterable[Row], threads: int, progress: Progress | None) -> Tried:
+    def run(self, rows: Iterable[SourceRow], threads: int, progress: Progress | None) -> Tried:
         """Reads the rows, looks at images, compares with what is there."""
-        describe = partial(described, self.folder, self.old, self.model)
-        with closing(Plan(self.place / "plan.sqlite")) as plan:
-            plan.know(known(self.folder, self.old, self.model))
+        describe = partial(describe_change, self.folder, self.old, self.model)
+        with closing(ImportPlan(self.place / "plan.sqlite")) as plan:
+            plan.know(stored_records(self.folder, self.old, self.model))
             plan.fill(rows, self.model, self.refusals, progress)
             self._look(plan, threads, progress)
             images = self.update and plan.already <= IMAGES
-            found = compare(plan, images, self.refusals, describe, threads, progress)
+            found = compare_with_store(plan, images, self.refusals, describe, threads, progress)
             if self.model is Label:
                 self._count(plan)
             result = self._account(plan, found)
             self.refusals.close()
             return self._tried(result, plan)
 
-    def _look(self, plan: Plan, threads: int, progress: Progress | None) -> None:
+    def _look(self, plan: ImportPlan, threads: int, progress: Progress | None) -> None:
         """Passes the new rows through an import's checks, the images of the first IMAGES too."""
         rows = iter(plan)
         total, last = plan.rows, ""
-        looked = prefetch(load, islice(rows, IMAGES), threads)
+        looked = prefetch(load_image, islice(rows, IMAGES), threads)
         unseen = ((row, b"", "", "") for row in rows)
         for done, (row, data, _, reason) in enumerate(chain(looked, unseen), 1):
             if not reason and row.key == last:
@@ -130,7 +138,7 @@ class Trial:
         if isinstance(record, Label):
             self.classes.add(record.label, record.split)
 
-    def _count(self, plan: Plan) -> None:
+    def _count(self, plan: ImportPlan) -> None:
         """Adds the classes that the store has, after its corrections."""
         for label, splits in classes_of((self.folder, shard) for shard in self.old).counts.items():
             for split, number in splits.items():
@@ -143,18 +151,18 @@ class Trial:
                     self.classes.add(new.label, new.split)
                     self.classes.add(old.label, old.split, -1)
 
-    def _account(self, plan: Plan, found: Compared) -> Import:
+    def _account(self, plan: ImportPlan, found: Compared) -> Import:
         changed = found.differing if self.update else 0
-        return account(self.kept, plan.already, changed, found, self.refusals, self.update)
+        return import_account(self.kept, plan.already, changed, found, self.refusals, self.update)
 
-    def _tried(self, result: Import, plan: Plan) -> Tried:
+    def _tried(self, result: Import, plan: ImportPlan) -> Tried:
         """The result with its classes, and why an import would refuse all of it."""
         refused, error = self.refusals.spread(REFUSED), ""
         try:
             if not self.kept and not plan.already:
                 raise nothing(self.folder, self.refusals)
             if self.model is Label:
-                result = result._replace(**noted(self.folder.name, self.classes))
+                result = result._replace(**class_fields(self.folder.name, self.classes))
         except Unusable as unusable:
             error = str(unusable)
         seen = self.checked, plan.rows
@@ -162,7 +170,7 @@ class Trial:
 
 
 def try_all(
-    sources: Mapping[str, Iterable[Row]],
+    sources: Mapping[str, Iterable[SourceRow]],
     data: Path,
     scratch: Path,
     replaced: Collection[str] = (),
@@ -176,7 +184,9 @@ def try_all(
     """
     rows = {name: looked_at(each) for name, each in sources.items()}
     with locked(data) if data.is_dir() else nullcontext():
-        jobs = {name: Trial(data, name, name in replaced, update, scratch) for name in sources}
+        jobs = {
+            name: TrialImport(data, name, name in replaced, update, scratch) for name in sources
+        }
         return {
             name: job.run(rows[name], threads, progress and partial(told_of, progress, name))
             for name, job in jobs.items()

@@ -25,7 +25,7 @@ FILE = "forms.parquet"
 ROWS = 1 << 17  # of a row group
 
 
-def write(path: Path, tagging: Tagging, settings: Mapping[str, Any]) -> None:
+def write_decisions(path: Path, tagging: Tagging, settings: Mapping[str, Any]) -> None:
     """Writes the table, most posts first, ties by form."""
     forms, canon, names = tagging.table.forms, tagging.canon, tagging.names
     ends = pa.array(np.concatenate([[0], np.cumsum(names.sizes)]).astype(np.int32))
@@ -46,7 +46,7 @@ def write(path: Path, tagging: Tagging, settings: Mapping[str, Any]) -> None:
     pq.write_table(table.take(order), path, compression="zstd", row_group_size=ROWS)
 
 
-def read(path: Path, wanted: Collection[str]) -> dict[str, FormDecision]:
+def read_decisions(path: Path, wanted: Collection[str]) -> dict[str, FormDecision]:
     """What the run decided of the wanted forms, and of those that these led to.
 
     ValueError for a damaged file.

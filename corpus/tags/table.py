@@ -1,9 +1,8 @@
-"""The typed hashtags of all posts as numbers on disk: 10 million posts in the memory of one
-piece of them.
+"""The typed hashtags of all posts as numbers on disk, 10 million posts in bounded memory.
 
-Each distinct string goes through `checked` once; posts keep the ids of their distinct normalised
-forms. Only what grows with the distinct tags stays in memory (about 50 bytes for each): hashes,
-forms, counts.
+Each distinct string goes through `normalise_or_why` once; posts keep the ids of their distinct
+normalised forms. In memory are one piece of the posts, and what grows with the distinct tags (about
+50 bytes for each): hashes, forms, counts.
 """
 
 from collections import Counter
@@ -16,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus.hashtags.normal import checked
+from corpus.hashtags.normal import normalise_or_why
 from corpus.progress import Progress
 from corpus.tags.interning import HashIndex, Interner, hash64, hash_known
 
@@ -222,7 +221,7 @@ class TagTable:
         codes = self._typed_forms.find(hashes)
         new = np.flatnonzero(codes < 0)
         tags = typed.take(pa.array(new)).to_pylist()
-        answers = list(map(checked, tags))
+        answers = list(map(normalise_or_why, tags))
         codes[new] = (
             self._forms(pa.array([form for form, _ in answers], pa.large_string())) + REASONS
         )

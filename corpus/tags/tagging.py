@@ -20,7 +20,7 @@ from corpus.store.read import read_table, shards_of
 from corpus.tags.counts import count_names
 from corpus.tags.names import Names
 from corpus.tags.table import TagTable, distinct
-from corpus.tags.vocabulary import Vocabulary, choose
+from corpus.tags.vocabulary import Vocabulary, choose_classes
 
 FIELDS = {"id": pa.string(), "user": pa.string(), "hashtags": pa.list_(pa.string())}
 NOISE = 1  # random stream
@@ -57,7 +57,7 @@ def meant(wordnet: WordNet | None, names: Sequence[str]) -> set[str]:
     }
 
 
-def tag(
+def tag_posts(
     store: Path,
     folder: Path,
     canon: Canon,
@@ -76,7 +76,7 @@ def tag(
     names = Names.of(canon.names(table.forms.to_pylist(), table.counts, table.cased, more))
     counts = count_names(table, names, user_cap)
     synsets = {"synsets_of": canon.synsets_of, "target_synsets": meant(canon.wordnet, target_names)}
-    chosen = choose(
+    chosen = choose_classes(
         names.names,
         counts,
         vocabulary,

@@ -30,7 +30,7 @@ class Vocabulary(NamedTuple):
     ids: list[int]
 
 
-def choose(
+def choose_classes(
     names: pa.Array,
     counts: np.ndarray,
     rule: str = "frequent",

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from corpus.duplicates.overlap import SAME, verify
+from corpus.duplicates.overlap import SAME, verify_pairs
 from corpus.duplicates.search import NEIGHBOURS, knn, neighbour_pairs
 from corpus.progress import Progress
 from corpus.reading.shards import Shards
@@ -81,7 +81,9 @@ def learnt_twins(
     parts = np.array_split(pairs, max(1, len(pairs) // 4096))
     for done, part in enumerate(parts):
         show(done, len(parts), "duplicates by the pretrained network")
-        scores = verify(load, lambda some: test.images(rows[some]).numpy(), part[:, 0], part[:, 1])
+        scores = verify_pairs(
+            load, lambda some: test.images(rows[some]).numpy(), part[:, 0], part[:, 1]
+        )
         for (post, image), score in zip(part.tolist(), scores.tolist(), strict=True):
             if score > best[image] or (found[image] < 0 and score >= SAME):
                 found[image], best[image] = post, score

@@ -10,7 +10,7 @@ from typing import Any
 
 from corpus import splits
 from corpus.names import printable
-from corpus.store.classes import Classes, named
+from corpus.store.classes import Classes, quoted
 from corpus.store.read import shards_of
 from flows.cli.labelcounts import counted
 from flows.cli.sections import complete
@@ -136,7 +136,7 @@ def _few(target: str, classes: Classes, held: list[str], wanted: int | str) -> s
     others = f", and {short - 1:,} more have too few" if short > 1 else ""
     fix = f"{train[label]} or fewer, or all" if train[label] else "all"
     return (
-        f"finetune.labels_per_class: {wanted}, and class {named(label)} of {target} has "
+        f"finetune.labels_per_class: {wanted}, and class {quoted(label)} of {target} has "
         f"{train[label]:,} training images{less}{others}: write {fix}"
     )
 
@@ -154,7 +154,7 @@ def _noted(target: str, classes: Classes, wanted: list[int | str]) -> list[str]:
     for split, what in sorted(means.items()):
         none = sorted(label for label, count in classes.of(split).items() if not count)
         if none:
-            shown = ", ".join(map(named, none[:SHOWN])) + ", ..." * (len(none) > SHOWN)
+            shown = ", ".join(map(quoted, none[:SHOWN])) + ", ..." * (len(none) > SHOWN)
             share = f"{len(none):,} of {len(classes.counts):,} classes"
             lines.append(f"{target} has {share} without {split} images, {what}: {shown}")
     return [printable(line) for line in lines]

@@ -47,7 +47,7 @@ def _known(kept: Path) -> dict[str, Any]:
 def _counted(folder: Path, shares: dict[str, float]) -> tuple[Classes, list[str]]:
     shards = shards_of(folder)
     classes = classes_of((folder, shard) for shard in shards)
-    held = splits.lacking({name for name, count in classes.splits.items() if count}, shares)
+    held = splits.lacking_splits({name for name, count in classes.splits.items() if count}, shares)
     number = {label: i for i, label in enumerate(sorted(classes.counts))}
     rules = [splits.HeldOut(name, shares[name], len(number)) for name in held]
     for shard in shards if held else []:

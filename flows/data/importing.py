@@ -27,14 +27,14 @@ Left = dict[str, Counter[str]]  # by store: how many of what kind were left alon
 
 def _rows(sources: dict[str, str], images: str | None, show: Any, left: Left) -> dict[str, Any]:
     """The rows of each source; ValueError for one that cannot be read: nothing has changed then."""
-    from corpus.sources.source import rows
+    from corpus.sources.source import source_rows
     from corpus.store.account import looked_at
-    from corpus.store.read import kind_of
+    from corpus.store.read import store_kind
 
     spool = settings.STATE / "spool"
     found = {}
     for name, source in sources.items():
-        read = rows(source, images, kind_of(name), spool, progress=show, left=left[name])
+        read = source_rows(source, images, store_kind(name), spool, progress=show, left=left[name])
         found[name] = looked_at(read)
     return found
 

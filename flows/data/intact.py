@@ -91,13 +91,13 @@ def verify(show: Progress) -> int:
     ValueError lists each file that is not what was written.
     """
     from corpus.checksums import damaged
-    from corpus.store.squares import cached, memory_of
+    from corpus.store.squares import cached_files, memory_of
 
     squares = settings.STATE / "squares"
     work = {
         CURE: ([*stores()], MEMORY),
         CURE_SHARDS: ([pair for folder in _built() for pair in _shards(folder)], MEMORY),
-        CURE_SQUARES: ([*cached(squares)], memory_of(squares)),
+        CURE_SQUARES: ([*cached_files(squares)], memory_of(squares)),
     }
     bad, cures = [], []
     for cure, (pairs, memory) in work.items():
@@ -142,10 +142,10 @@ def _built() -> list[Path]:
 
 
 def _shards(folder: Path) -> Iterator[tuple[Path, str]]:
-    from corpus.checksums import listed
+    from corpus.checksums import read_checksums
 
     try:
-        sums = listed(folder)
+        sums = read_checksums(folder)
     except ValueError as error:
         raise ValueError(f"{error}: {CURE_SHARDS}") from None
     yield from ((folder / name, sha256) for name, sha256 in sums.items())

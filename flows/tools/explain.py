@@ -46,10 +46,10 @@ def read_vocabulary(path: Path) -> dict[str, int]:
 
 def run_of(path: Path, forms: Collection[str]) -> dict[str, FormDecision]:
     """What the run decided of forms, and of singulars that they may have."""
-    from corpus.tags.decisions import read
+    from corpus.tags.decisions import read_decisions
 
     singulars = {singular for form in forms for _, singular in candidates(form)}
-    return read(path, singulars.union(forms))
+    return read_decisions(path, singulars.union(forms))
 
 
 def changed(path: Path, section: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from corpus import checksums
-from corpus.checksums import Memory, damaged, file_sha256, listed, write_checksums
+from corpus.checksums import Memory, damaged, file_sha256, read_checksums, write_checksums
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def hashed(monkeypatch) -> list[str]:
 
 
 def pairs(folder: Path) -> list[tuple[Path, str]]:
-    return [(folder / name, sha256) for name, sha256 in listed(folder).items()]
+    return [(folder / name, sha256) for name, sha256 in read_checksums(folder).items()]
 
 
 def flip(path: Path, keep_time: bool = False) -> None:
@@ -58,7 +58,7 @@ def test_a_file_is_hashed_once_until_it_is_touched_copied_or_changed(folder, has
     flip(folder / "c")
     for _ in range(2):  # what is damaged stays so
         [bad] = damaged(pairs(folder), memory)
-        assert bad == (folder / "c", listed(folder)["c"], file_sha256(folder / "c"))
+        assert bad == (folder / "c", read_checksums(folder)["c"], file_sha256(folder / "c"))
         assert str(folder / "c") in str(bad) and bad.expected in str(bad) and bad.actual in str(bad)
 
 
@@ -80,10 +80,10 @@ def test_missing_and_unreadable_files_and_lists_are_told(folder, tmp_path):
     for text in ("", "[1]", "{"):
         (folder / "sha256.json").write_text(text)
         with pytest.raises(ValueError, match=r"sha256\.json is damaged"):
-            listed(folder)
+            read_checksums(folder)
     (folder / "sha256.json").unlink()
     with pytest.raises(ValueError, match=r"sha256\.json is missing"):
-        listed(folder)
+        read_checksums(folder)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}', '{"x": [[1, 2, 3], 4]}', "\x00\xff"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from corpus.sources.rows import number_of
-from corpus.splits import Part, completed, made, notes
+from corpus.splits import Part, completed, held_out_note, split_notes
 
 SHARES = {"val": 0.15, "test": 0.2}
 
@@ -72,9 +72,11 @@ def test_no_share_holds_nothing_out():
 
 
 def test_it_is_told_before_and_after():
-    [test, val] = notes({"train": 9, "val": 0, "test": 0})
+    [test, val] = split_notes({"train": 9, "val": 0, "test": 0})
     assert "no test split: 20% of train" in test and "no val split: 15% of train" in val
-    assert notes({"train": 9, "val": 1, "test": 1}) == []
-    assert "no train split" in notes({"train": 0, "val": 3, "test": 0})[0]
-    assert "3 images of train (corpus.val_share = 0.15) serve as validation" in made("val", 3, 0.15)
-    assert "add images" in made("test", 0, 0.2)
+    assert split_notes({"train": 9, "val": 1, "test": 1}) == []
+    assert "no train split" in split_notes({"train": 0, "val": 3, "test": 0})[0]
+    assert "3 images of train (corpus.val_share = 0.15) serve as validation" in held_out_note(
+        "val", 3, 0.15
+    )
+    assert "add images" in held_out_note("test", 0, 0.2)

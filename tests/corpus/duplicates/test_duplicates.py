@@ -10,7 +10,7 @@ import torch
 
 from corpus.duplicates import hamming
 from corpus.duplicates.hamming import near
-from corpus.duplicates.overlap import LIKE, SAME, verify
+from corpus.duplicates.overlap import LIKE, SAME, verify_pairs
 from corpus.duplicates.search import exact, groups, knn, neighbour_pairs
 from corpus.media.decoding import decode
 from corpus.media.fingerprint import fingerprint, mirrored
@@ -121,7 +121,7 @@ def test_planted_copies_are_found_and_verified(change, scenes):
     copies = [CHANGES[change](image) for image in scenes[:20]]
     found = near(np.stack([*map(fingerprint, scenes)]), np.stack([*map(fingerprint, copies)])).pairs
     assert found.tolist() == [[i, i] for i in range(20)]
-    assert (verify(load(scenes), load(copies), *found.T, batch=7) > LIKE).all()
+    assert (verify_pairs(load(scenes), load(copies), *found.T, batch=7) > LIKE).all()
 
 
 def test_mirrored_copies_are_found_by_their_mirrored_codes(scenes):
@@ -142,17 +142,17 @@ def test_crops_are_verified_and_other_images_are_not(side, recall, scenes):
     ]
     i = np.arange(40)
     for scores in (
-        verify(load(scenes), load(crops), i, i),
-        verify(load(crops), load(scenes), i, i),
+        verify_pairs(load(scenes), load(crops), i, i),
+        verify_pairs(load(crops), load(scenes), i, i),
     ):
         assert (scores > SAME).mean() >= recall
-    assert (verify(load(scenes), load(crops), i, np.roll(i, 1)) > SAME).sum() == 0
-    assert verify(load(scenes), load(crops), i[:0], i[:0]).shape == (0,)
+    assert (verify_pairs(load(scenes), load(crops), i, np.roll(i, 1)) > SAME).sum() == 0
+    assert verify_pairs(load(scenes), load(crops), i[:0], i[:0]).shape == (0,)
 
 
 def test_flat_images_are_no_duplicates():
     flat = [np.full((16, 16, 3), level, np.uint8) for level in (0, 0, 255)]
-    assert (verify(load(flat), load(flat), np.array([0, 0]), np.array([1, 2])) == 0).all()
+    assert (verify_pairs(load(flat), load(flat), np.array([0, 0]), np.array([1, 2])) == 0).all()
 
 
 @pytest.mark.parametrize("k", [1, 21, 500])

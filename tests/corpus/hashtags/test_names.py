@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from corpus.names import MOST, checked_name, checked_set, printable, within
+from corpus.names import MOST, checked_name, checked_set, path_within, printable
 
 HOSTILE = [
     "",
@@ -62,11 +62,11 @@ def test_a_path_stays_within_its_root_whatever_links_say(tmp_path):
     (tmp_path / "real" / "posts").mkdir(parents=True)
     (tmp_path / "data").symlink_to("real")
     root = tmp_path / "data"
-    assert within(root / "posts", root) and within(root / "targets" / "new", root)
+    assert path_within(root / "posts", root) and path_within(root / "targets" / "new", root)
     (root / "out").symlink_to(tmp_path)
     for bad in (root, root / "..", root / "posts" / "..", root / "out" / "x", Path("/")):
         with pytest.raises(ValueError, match="nothing was changed"):
-            within(bad, root)
+            path_within(bad, root)
 
 
 def test_what_steers_a_terminal_is_escaped_and_letters_stay():

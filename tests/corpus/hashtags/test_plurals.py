@@ -9,7 +9,7 @@ from corpus.hashtags import languages
 from corpus.hashtags import plurals as rules
 from corpus.hashtags.canonical import Canon
 from corpus.hashtags.normal import normalise
-from corpus.hashtags.plurals import Plural, candidates, lists, plurals
+from corpus.hashtags.plurals import Plural, candidates, plurals, read_lists
 from corpus.hashtags.story import explain
 from corpus.hashtags.wordnet import Synset, WordNet
 from tests.support.plurals import LATER_NO_PAIRS, LATER_PAIRS, NO_PAIRS, PAIRS
@@ -106,7 +106,7 @@ def test_only_what_was_typed_or_a_table_has_is_a_singular():
 
 
 def test_the_tables_hold_normalised_words_and_nothing_twice():
-    endings, longest, no_plurals, no_singulars = lists()
+    endings, longest, no_plurals, no_singulars = read_lists()
     for rule in (rule for rows in endings.values() for rule in rows):
         assert rule.language in languages.LANGUAGES and rule.ending != rule.instead
         assert normalise("x" + rule.ending) == "x" + rule.ending and len(rule.ending) <= longest

@@ -8,7 +8,7 @@ import unicodedata
 
 import pytest
 
-from corpus.hashtags.normal import MAX_LETTERS, checked, normalise
+from corpus.hashtags.normal import MAX_LETTERS, normalise, normalise_or_why
 from corpus.hashtags.words import LONGEST, Splitter, case, chunks
 
 
@@ -37,7 +37,7 @@ def split() -> Splitter:
     ],
 )
 def test_what_is_dropped_has_a_reason(typed, form, why):
-    assert checked(typed) == (form, why)
+    assert normalise_or_why(typed) == (form, why)
 
 
 def test_normalised_tags_stay_as_they_are_whatever_was_typed():

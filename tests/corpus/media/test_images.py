@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 
 from corpus.media import images
 from corpus.media.decoding import decode
-from corpus.media.images import BadImage, checked, square, squared
+from corpus.media.images import BadImage, checked_image, square, squared
 
 
 def photo(size=(61, 45), mode="RGB") -> Image.Image:
@@ -129,7 +129,7 @@ BAD = {
 
 @pytest.mark.parametrize(("data", "kind", "detail"), BAD.values(), ids=BAD)
 def test_bad_images_are_refused_by_kind_and_reason(data, kind, detail):
-    for read in (checked, lambda data: checked(data, 8), lambda data: square(data, 16)):
+    for read in (checked_image, lambda data: checked_image(data, 8), lambda data: square(data, 16)):
         with pytest.raises(BadImage) as error:
             read(data)
         assert error.value.kind == kind and str(error.value).startswith(f"{kind}: ")
@@ -154,7 +154,7 @@ def test_every_cut_that_loses_pixels_is_refused():
     ):  # a PNG ends with checksums and a mark
         for end in [*range(0, len(data) - close, 61), len(data) - close]:
             with pytest.raises(BadImage):
-                checked(data[:end])
+                checked_image(data[:end])
 
 
 def gps_photo(orientation: int, **options) -> bytes:
@@ -258,22 +258,22 @@ LARGE = {
 
 @pytest.mark.parametrize("name", LARGE)
 def test_text_and_profiles_of_any_size_harm_no_pixels(name):
-    picture, expected = checked(LARGE[name]), np.asarray(photo())
+    picture, expected = checked_image(LARGE[name]), np.asarray(photo())
     if name in ("packed text and EXIF", "packed text and XMP"):
         expected = np.rot90(expected, -1)  # orientation 6: the camera was turned to the left
     assert np.array_equal(picture.pixels, expected) and picture.format == "PNG"
     with pytest.raises(BadImage) as error:  # good text excuses no bad pixels
-        checked(LARGE[name][:-300])
+        checked_image(LARGE[name][:-300])
     assert error.value.kind == "truncated"
 
 
 @pytest.mark.parametrize("data", GOOD.values(), ids=GOOD)
 def test_pixels_are_pillows(data):
-    picture, expected = checked(data), pillows(data)
+    picture, expected = checked_image(data), pillows(data)
     assert np.array_equal(picture.pixels, expected) and picture.pixels.dtype == np.uint8
     assert (picture.height, picture.width) == expected.shape[:2]
     assert picture.format == Image.open(BytesIO(data)).format
-    assert np.array_equal(checked(data).pixels, expected)
+    assert np.array_equal(checked_image(data).pixels, expected)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_pixels_are_pillows(data):
 @pytest.mark.parametrize("least", [1, 5, 20, 45, 1000])
 def test_reduced_jpegs_keep_both_sides_and_are_pillows_drafts(name, least):
     data = GOOD[name]
-    picture, image = checked(data, least), Image.open(BytesIO(data))
+    picture, image = checked_image(data, least), Image.open(BytesIO(data))
     whole = image.size
     image.draft(image.mode, (least, least))
     assert np.array_equal(picture.pixels, np.asarray(ImageOps.exif_transpose(image).convert("RGB")))
@@ -294,14 +294,15 @@ def test_reduced_jpegs_keep_both_sides_and_are_pillows_drafts(name, least):
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_broken_exif_harms_no_pixels():
     broken = saved(photo(), exif=b"Exif\0\0MM\0*\xff\xff\xff\xff" + bytes(40))
-    assert np.array_equal(checked(broken).pixels, np.asarray(Image.open(BytesIO(broken))))
+    assert np.array_equal(checked_image(broken).pixels, np.asarray(Image.open(BytesIO(broken))))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP"])
 def test_the_first_frame_is_the_image(kind):
     lossless = {"lossless": True} if kind == "WEBP" else {}
     assert np.array_equal(
-        checked(two(kind, **lossless)).pixels, checked(saved(photo(), kind, **lossless)).pixels
+        checked_image(two(kind, **lossless)).pixels,
+        checked_image(saved(photo(), kind, **lossless)).pixels,
     )
 
 
@@ -309,21 +310,23 @@ def test_transparency_is_white_and_16_bits_become_8():
     for mode, kind in product(("RGBA", "LA"), ("PNG", "WEBP", "TIFF")):
         clear = Image.new(mode, (4, 4), (9, 0) if mode == "LA" else (9, 9, 9, 0))
         if (mode, kind) != ("LA", "WEBP"):
-            assert checked(saved(clear, kind)).pixels.min() == 255
+            assert checked_image(saved(clear, kind)).pixels.min() == 255
     palette = Image.new("P", (4, 4), 1)
     palette.putpalette([9, 9, 9, 200, 0, 0])
     palette.putpixel((0, 0), 0)
     for kind in ("PNG", "GIF"):
-        pixels = checked(saved(palette, kind, transparency=0)).pixels
+        pixels = checked_image(saved(palette, kind, transparency=0)).pixels
         assert pixels[0, 0].tolist() == [255] * 3 and pixels[2, 2].tolist() == [200, 0, 0]
     deep = np.linspace(0, 65535, 20).astype(np.uint16).reshape(4, 5)
     for kind in ("PNG", "TIFF"):
-        assert np.array_equal(checked(saved(Image.fromarray(deep), kind)).pixels[..., 1], deep >> 8)
+        assert np.array_equal(
+            checked_image(saved(Image.fromarray(deep), kind)).pixels[..., 1], deep >> 8
+        )
 
 
 def test_a_wrong_extension_is_no_matter_and_the_format_that_of_the_bytes():
     # names never reach these functions; the format told is the one found
-    assert [checked(data).format for data in (JPEG, PNG, GOOD["GIF"], GOOD["WebP"], GOOD["BMP"])] == [
+    assert [checked_image(data).format for data in (JPEG, PNG, GOOD["GIF"], GOOD["WebP"], GOOD["BMP"])] == [
         "JPEG", "PNG", "GIF", "WEBP", "BMP",
     ]  # fmt: skip
 
@@ -334,7 +337,7 @@ def test_a_bomb_costs_nothing():
         before = peak_memory()
         for data in (png(50_000, 50_000), png(9_400, 9_400), resized(JPEG, 65_000, 65_000)):
             with pytest.raises(BadImage, match="too many pixels"):
-                checked(data)
+                checked_image(data)
     assert peak_memory() - before < 50 << 20
 
 
@@ -376,4 +379,4 @@ def test_real_photographs_decode_to_pillows_pixels(pack):
     assert len(files) > 40
     for path in files:
         data = path.read_bytes()
-        assert np.array_equal(checked(data).pixels, pillows(data)), path
+        assert np.array_equal(checked_image(data).pixels, pillows(data)), path

@@ -5,17 +5,20 @@ import gzip
 import numpy as np
 import pytest
 
-from corpus.sources.archives import archive_rows, expanded
+from corpus.sources.archives import archive_rows
+from corpus.sources.patterns import expand_braces
 from corpus.sources.source import fetch
 from tests.support.archives import JPEG, kept, pack, posts, read, reasons
 from tests.support.faults import proxy
 
 
 def test_shard_names(tmp_path):
-    assert list(expanded("a{08..11}b{x,y}")) == [
+    assert list(expand_braces("a{08..11}b{x,y}")) == [
         f"a{n}b{c}" for n in ("08", "09", "10", "11") for c in "xy"
     ]
-    assert list(expanded("{2..0}")) == ["2", "1", "0"] and list(expanded("plain{}")) == ["plain{}"]
+    assert list(expand_braces("{2..0}")) == ["2", "1", "0"] and list(expand_braces("plain{}")) == [
+        "plain{}"
+    ]
     for i in range(3):
         pack(tmp_path / f"0000{i}.tar", posts([i]))
     (tmp_path / "00003.tar.gz").write_bytes(

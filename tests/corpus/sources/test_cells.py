@@ -5,7 +5,7 @@ import json
 import pytest
 
 from corpus.sources import cells
-from corpus.sources.cells import listed, marked, tags, text, word_list
+from corpus.sources.cells import caption_tags, cell_tags, cell_text, parse_list, word_list
 
 LISTS = {
     '["猫", "café"]': ["猫", "café"],
@@ -22,29 +22,30 @@ LISTS = {
 
 @pytest.mark.parametrize("cell", LISTS)
 def test_lists_written_as_text(cell):
-    assert listed(cell) == LISTS[cell]
+    assert parse_list(cell) == LISTS[cell]
 
 
 @pytest.mark.parametrize(
     "cell", ["sea", "[sea, sun]", "['a'] + ['b']", "[f('a')]", "{'a': x}", "['a"]
 )
 def test_what_is_no_list_of_texts(cell):
-    assert listed(cell) is None
+    assert parse_list(cell) is None
 
 
 def test_a_list_is_never_evaluated_and_bounded(monkeypatch):
-    assert listed("[" * 200_000 + "]" * 200_000) is None
-    assert listed("['" + "\\" * 200_001 + "']") is None
+    assert parse_list("[" * 200_000 + "]" * 200_000) is None
+    assert parse_list("['" + "\\" * 200_001 + "']") is None
     monkeypatch.setattr(cells, "MAX_LIST", 10)
-    assert listed('["aaaaaaaaaa"]') is None
+    assert parse_list('["aaaaaaaaaa"]') is None
 
 
 def test_hashtags_of_cells():
-    assert tags(["#sea", None, {"x": 1}, 5, "a b"]) == ["sea", "5", "a", "b"]
+    assert cell_tags(["#sea", None, {"x": 1}, 5, "a b"]) == ["sea", "5", "a", "b"]
     assert (
-        tags('["golden retriever"]') == ["golden", "retriever"] and tags(None) == tags("[]") == []
+        cell_tags('["golden retriever"]') == ["golden", "retriever"]
+        and cell_tags(None) == cell_tags("[]") == []
     )
-    assert text(float("nan")) is None and text(b"caf\xc3\xa9") == "café"
+    assert cell_text(float("nan")) is None and cell_text(b"caf\xc3\xa9") == "café"
 
 
 def test_only_words_after_signs_are_hashtags_of_captions():
@@ -55,7 +56,7 @@ def test_only_words_after_signs_are_hashtags_of_captions():
         "# love",
         None,
     ]
-    assert marked(captions) == ["sea", "sun", "höhe", "x"]
+    assert caption_tags(captions) == ["sea", "sun", "höhe", "x"]
 
 
 def test_a_list_of_words_is_no_caption():

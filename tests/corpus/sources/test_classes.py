@@ -5,8 +5,8 @@ import unicodedata
 import pytest
 
 from corpus.store import classes as module
-from corpus.store.account import Unusable, noted
-from corpus.store.classes import Classes, spelled, told
+from corpus.store.account import Unusable, class_fields
+from corpus.store.classes import Classes, class_notes, spelled
 
 CAFE = "Café"
 
@@ -40,19 +40,19 @@ def counted(**labels: tuple[int, int, int]) -> Classes:
 
 
 def test_a_sound_set_is_told_nothing_of():
-    assert told(counted(cat=(20, 5, 5), dog=(15, 0, 3))) == []
+    assert class_notes(counted(cat=(20, 5, 5), dog=(15, 0, 3))) == []
 
 
 def test_classes_that_are_never_learnt_are_named_and_counted():
     names = {f"c{i}": (0, 1, 1) for i in range(7)}
-    [line] = told(counted(cat=(9, 1, 1), **names))
+    [line] = class_notes(counted(cat=(9, 1, 1), **names))
     names = "'c0', 'c1', 'c2', 'c3', 'c4' and 2 more"
     assert line.startswith(f"7 classes ({names}) have no image in train")
 
 
 def test_few_uneven_and_alike_classes_are_told():
     counts = {"Dog": (120, 0, 0), "dog": (3, 1, 0), "cat": (1, 0, 0), "hot-dog": (9, 1, 1)}
-    lines = told(counted(**counts))
+    lines = class_notes(counted(**counts))
     assert any(line.startswith("1 class ('cat') has a single label in train") for line in lines)
     assert "1 of the 4 classes has a single image in all splits together" in lines
     assert any("uneven" in line and "120 times fewer" in line for line in lines)
@@ -62,8 +62,8 @@ def test_few_uneven_and_alike_classes_are_told():
 
 def test_a_set_of_one_class_is_refused_with_the_reason():
     with pytest.raises(Unusable, match="one class only, 'cat', and a classifier of one"):
-        noted("pets", counted(cat=(9, 9, 9)))
-    assert noted("pets", counted(cat=(9, 9, 9), dog=(9, 9, 9)))["splits"] == {
+        class_fields("pets", counted(cat=(9, 9, 9)))
+    assert class_fields("pets", counted(cat=(9, 9, 9), dog=(9, 9, 9)))["splits"] == {
         "train": 18,
         "val": 18,
         "test": 18,
@@ -83,5 +83,7 @@ def test_taken_away_images_leave_no_class_behind():
 
 
 def test_what_steers_a_terminal_is_escaped_in_names():
-    [line] = told(counted(**{"a\x1b]0;x\x07": (0, 1, 0), "b": (5, 0, 0), "c": (5, 0, 0)}))[:1]
+    [line] = class_notes(counted(**{"a\x1b]0;x\x07": (0, 1, 0), "b": (5, 0, 0), "c": (5, 0, 0)}))[
+        :1
+    ]
     assert "\x1b" not in line and r"\x1b]0;x\x07" in line

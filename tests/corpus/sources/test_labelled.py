@@ -11,8 +11,8 @@ from math import sqrt
 import pytest
 
 from corpus.drawn.sample import OFF_TOPIC, user_of
-from corpus.sources.classes import labels
-from corpus.sources.labelled import Model, posts
+from corpus.sources.classes import labelled_rows
+from corpus.sources.labelled import Model, labelled_posts
 
 FORMS = {"n1": ["dog", "hound", "puppy", "doggo"], "n2": ["cat"], "n3": ["car", "auto"]}
 ABOVE = {"n1": [[["animal"]], [["thing"], ["being", "life"]]], "n2": [[["animal"]]], "n3": []}
@@ -132,17 +132,17 @@ def folder(tmp_path):
 
 def test_a_post_depends_on_its_own_name_and_the_seed_only(folder):
     rates = {"forms": FORMS, "hypernyms": ABOVE, "noise": 0.0}
-    before = {row.fields["id"]: row.fields for row in posts(folder, **rates)}
+    before = {row.fields["id"]: row.fields for row in labelled_posts(folder, **rates)}
     for i in range(5, 50):
         (folder / "n2" / f"{i}.jpg").write_bytes(b"x")
     (folder / "n1" / "0.jpg").unlink()
-    after = {row.fields["id"]: row.fields for row in posts(folder, **rates)}
+    after = {row.fields["id"]: row.fields for row in labelled_posts(folder, **rates)}
     assert len(after) == 59 and all(
         after[key] == fields for key, fields in before.items() if key != "n1/0.jpg"
     )
-    other = {row.fields["id"]: row.fields for row in posts(folder, seed=1, **rates)}
+    other = {row.fields["id"]: row.fields for row in labelled_posts(folder, seed=1, **rates)}
     assert sum(other[key]["hashtags"] != after[key]["hashtags"] for key in after) > 20
-    first = next(posts(folder, **rates))
+    first = next(labelled_posts(folder, **rates))
     assert (
         first.locator == f"{folder}/./n1/1.jpg"
         and first.where == "n1/1.jpg"
@@ -174,18 +174,20 @@ def test_drawn_posts_stay_as_they_are(tmp_path):
         for i in range(40):
             (tmp_path / name / f"{i}.jpg").write_bytes(b"x")
     found = hashlib.sha256()
-    for row in posts(tmp_path, users=50):
+    for row in labelled_posts(tmp_path, users=50):
         fields = {key: str(value) for key, value in row.fields.items()}
         found.update(f"{json.dumps(fields)}{row.where}\n".encode())
     assert found.hexdigest() == "46bb83c3c88615e23aa6f75de234a98f4d3cb35a6ae855213802a0c9f3b43e17"
 
 
 def test_images_that_are_refused_do_not_count_in_the_marginal(folder, tmp_path):
-    before = {row.fields["id"]: row.fields for row in posts(folder, forms=FORMS, noise=1.0)}
+    before = {
+        row.fields["id"]: row.fields for row in labelled_posts(folder, forms=FORMS, noise=1.0)
+    }
     (folder / "n1" / "more").mkdir()
     (folder / "n1" / "more" / "out.jpg").symlink_to(tmp_path / "nothing.jpg")
     (folder / "loose.jpg").write_bytes(b"x")
-    found = list(posts(folder, forms=FORMS, noise=1.0))
+    found = list(labelled_posts(folder, forms=FORMS, noise=1.0))
     assert {row.fields["id"]: row.fields for row in found if not row.reason} == before
     reasons = sorted(row.reason for row in found if row.reason)
     assert reasons == ["lies in no class folder below the root", "link to nothing"]
@@ -193,12 +195,12 @@ def test_images_that_are_refused_do_not_count_in_the_marginal(folder, tmp_path):
 
 def test_real_photographs(pack):
     root = pack("cifar10") / "test"
-    found = list(posts(root, noise=0.25, hypernyms={"cat": [[["animal", "creature"]]]}))
+    found = list(labelled_posts(root, noise=0.25, hypernyms={"cat": [[["animal", "creature"]]]}))
     assert len(found) == 10_000 == len({row.fields["id"] for row in found})
     right = share(row.where.split("/")[0] in row.fields["hashtags"] for row in found)
     assert near(
         right, 0.85 * (0.75 + 0.25 * 0.1), 2500
     )  # a hypernym for one class of ten changes little
-    assert sorted(row.fields["label"] for row in labels(root))[::1000] == sorted(
+    assert sorted(row.fields["label"] for row in labelled_rows(root))[::1000] == sorted(
         p.name for p in root.iterdir()
     )

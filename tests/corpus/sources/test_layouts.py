@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from corpus.sources.source import rows
+from corpus.sources.source import source_rows
 from corpus.store.ingest import Import, ingest
 from corpus.store.posts import Label, Post
 from corpus.store.read import read_records
@@ -30,7 +30,7 @@ def imported(root: Path, layout: Layout) -> tuple[Import, Counter[str]]:
     left: Counter[str] = Counter()
     allowed = None if layout.images is None else root / "in put" / layout.images
     source = root / "in put" / layout.source
-    found = rows(source, allowed, layout.kind, root / "spool", left=left)
+    found = source_rows(source, allowed, layout.kind, root / "spool", left=left)
     name = "posts" if layout.kind == "posts" else "targets/t"
     return ingest(found, root / "data", name, threads=2), left
 
@@ -187,10 +187,11 @@ MEASURE = """
 import resource, sys
 from collections import Counter
 from pathlib import Path
-from corpus.sources.source import rows
+from corpus.sources.source import source_rows
 import pyarrow.parquet
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-seen = Counter(bool(row.reason) for row in rows(sys.argv[1], None, "labels", Path(sys.argv[2])))
+rows = source_rows(sys.argv[1], None, "labels", Path(sys.argv[2]))
+seen = Counter(bool(row.reason) for row in rows)
 print(seen[False], seen[True], (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 """
 

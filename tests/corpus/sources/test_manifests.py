@@ -17,7 +17,7 @@ import pytest
 
 from corpus.sources import lines
 from corpus.sources.manifests import manifest_rows
-from corpus.sources.source import rows
+from corpus.sources.source import source_rows
 from tests.support.faults import proxy
 
 ROWS = [
@@ -286,13 +286,13 @@ def test_images_within_a_table_need_room(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     pq.write_table(pa.table(columns), folder / "m.parquet")
-    found = list(rows(folder, None, "posts", tmp_path / "spool"))
+    found = list(source_rows(folder, None, "posts", tmp_path / "spool"))
     assert [row.fields["id"] for row in found] == ["m/1", "m/2"]
     assert found[0].locator.startswith("tar:0+12:") and found[1].locator.startswith("tar:12+12:")
     (tmp_path / "file").write_text("no folder")
     for source in (folder / "m.parquet", folder):
         with pytest.raises(ValueError, match=r"cannot be spooled to .*make room there"):
-            list(rows(source, None, "posts", tmp_path / "file" / "spool"))
+            list(source_rows(source, None, "posts", tmp_path / "file" / "spool"))
 
 
 def test_one_broken_parquet_row_costs_itself_alone(tmp_path):

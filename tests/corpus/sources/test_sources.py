@@ -12,7 +12,7 @@ import pytest
 from corpus.sources import s3 as store
 from corpus.sources import source as sources
 from corpus.sources.places import Bucket
-from corpus.sources.source import Refused, fetch, prefetch, rows
+from corpus.sources.source import Refused, fetch, prefetch, source_rows
 from tests.support.faults import proxy
 from tests.support.layouts import picture
 from tests.support.layouts_parts import hf
@@ -47,11 +47,16 @@ EXPECTED = [b"image a", b"image b", "file is missing", "path leaves the image fo
 
 
 def test_a_manifest_and_its_images(photos, tmp_path, monkeypatch):
-    assert list(images(rows(photos / "m.csv", photos, "posts", tmp_path / "spool"))) == EXPECTED
-    assert list(images(rows(str(photos / "m.csv"), None, "labels", tmp_path / "spool"))) == EXPECTED
+    assert (
+        list(images(source_rows(photos / "m.csv", photos, "posts", tmp_path / "spool"))) == EXPECTED
+    )
+    assert (
+        list(images(source_rows(str(photos / "m.csv"), None, "labels", tmp_path / "spool")))
+        == EXPECTED
+    )
     assert not (tmp_path / "spool").exists()
     monkeypatch.chdir(photos)
-    assert list(images(rows("m.csv", None, "posts", tmp_path / "spool"))) == EXPECTED
+    assert list(images(source_rows("m.csv", None, "posts", tmp_path / "spool"))) == EXPECTED
 
 
 def test_no_image_comes_from_outside_of_the_folder(photos, tmp_path, monkeypatch):
@@ -78,7 +83,7 @@ def test_no_image_comes_from_outside_of_the_folder(photos, tmp_path, monkeypatch
         for name in [*expected, "round.jpg", "n" * 5000]
     ]
     (photos / "m.jsonl").write_text("\n".join(lines))
-    *found, loop, long = images(rows(photos / "m.jsonl", photos, "posts", tmp_path))
+    *found, loop, long = images(source_rows(photos / "m.jsonl", photos, "posts", tmp_path))
     assert dict(zip(expected, found, strict=True)) == expected
     assert "file" in loop and "file" in long
 
@@ -95,7 +100,7 @@ def test_shards_and_their_images(photos, tmp_path, monkeypatch):
     (tmp_path / "shards").mkdir()
     path = shard(tmp_path / "shards" / "0.tar", [photos / "a.jpg", photos / "a.txt"])
     for source in (path, path.parent, f"{path.parent}/{{0..0}}.tar", f"{path.parent}/?.tar"):
-        [row] = rows(source, None, "posts", tmp_path / "spool")
+        [row] = source_rows(source, None, "posts", tmp_path / "spool")
         assert (
             json.loads(json.dumps(row.locator)) == row.locator and fetch(row.locator) == b"image a"
         )
@@ -117,11 +122,11 @@ def test_a_folder_of_classes(photos, tmp_path):
     for name in ("cat", "dog", ".hidden"):
         (root / name).mkdir(parents=True)
         (root / name / "x.jpg").write_bytes(name.encode())
-    posts = list(rows(root, None, "posts", tmp_path, noise=0.0, missing=0.0, off_topic=0.0))
+    posts = list(source_rows(root, None, "posts", tmp_path, noise=0.0, missing=0.0, off_topic=0.0))
     assert [row.fields["hashtags"] for row in posts] == [["cat"], ["dog"]] and list(
         images(posts)
     ) == [b"cat", b"dog"]
-    labels = list(rows(root, None, "labels", tmp_path))
+    labels = list(source_rows(root, None, "labels", tmp_path))
     assert [(row.fields["id"], row.fields["label"]) for row in labels] == [
         ("cat/x.jpg", "cat"),
         ("dog/x.jpg", "dog"),
@@ -143,7 +148,7 @@ def test_a_folder_of_classes(photos, tmp_path):
 def test_wrong_sources_are_told(photos, tmp_path, source, options, message):
     (photos / "empty").mkdir()
     with pytest.raises(ValueError, match=message):
-        list(rows(photos / source, photos, "posts", tmp_path, **options))
+        list(source_rows(photos / source, photos, "posts", tmp_path, **options))
 
 
 def test_images_on_s3(photos, tmp_path, s3, monkeypatch):
@@ -154,10 +159,11 @@ def test_images_on_s3(photos, tmp_path, s3, monkeypatch):
         ("m.csv", f"s3://{s3.bucket}/in"),
         ("m.csv", f"s3://{s3.bucket}/in/"),
     ):
-        found = list(rows(f"s3://{s3.bucket}/in/{source}", base, "posts", tmp_path))
+        found = list(source_rows(f"s3://{s3.bucket}/in/{source}", base, "posts", tmp_path))
         assert list(images(found)) == EXPECTED
     assert (
-        list(images(rows(photos / "m.csv", f"s3://{s3.bucket}/in", "posts", tmp_path))) == EXPECTED
+        list(images(source_rows(photos / "m.csv", f"s3://{s3.bucket}/in", "posts", tmp_path)))
+        == EXPECTED
     )
     monkeypatch.setattr(sources, "MAX_BYTES", 6)
     assert next(images(found)) == "file of 7 bytes, allowed are 6"
@@ -183,7 +189,7 @@ def test_parts_with_images_on_s3(tmp_path, s3, source):
         s3.client.put_object(Bucket=s3.bucket, Key=f"in/data/{split}-0.parquet", Body=body)
     s3.client.put_object(Bucket=s3.bucket, Key="in/data/README.md", Body=b"x")
     left = Counter()
-    found = list(rows(f"s3://{s3.bucket}/{source}", None, "labels", tmp_path, left=left))
+    found = list(source_rows(f"s3://{s3.bucket}/{source}", None, "labels", tmp_path, left=left))
     assert [row.fields["split"] for row in found] == ["test", "test", "train", "train"]
     assert [row.fields["label"] for row in found] == ["dog", "dog", "cat", "cat"]
     assert list(images(found)) == [picture(i) for i in (2, 3, 0, 1)]
@@ -207,13 +213,13 @@ def test_a_bucket_that_fails_halfway_says_how_far_it_came_and_goes_on(
             r"2\.tar.*2 rows of .* had been read; .*spool: run again and it goes on",
         )
         with pytest.raises(ValueError, match=message) as error:
-            for row in rows(source, None, "posts", spool):
+            for row in source_rows(source, None, "posts", spool):
                 found.append(row)
         assert len(found) == 2 and "secret" not in str(error.value)
         tries = [request for request in faulty.requests if "/2.tar" in request.path]
         assert len(tries) == store.ATTEMPTS
         faulty.fault, before = lambda request: None, len(faulty.requests)
-        assert list(images(rows(source, None, "posts", spool))) == [b"image a"] * 4
+        assert list(images(source_rows(source, None, "posts", spool))) == [b"image a"] * 4
         ranged = [request.path for request in faulty.requests[before:] if request.range]
         assert ranged == [f"/{s3.bucket}/{i}.tar" for i in (2, 3)]
         faulty.fault = lambda request: 403

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from corpus.sources.rows import Row
+from corpus.sources.rows import SourceRow
 from corpus.store import ingest as module
 from corpus.store.ingest import ingest
 from corpus.store.posts import Label, Post
@@ -35,7 +35,7 @@ def picture(seed: int, form: str = "JPEG", **options) -> bytes:
     return out.getvalue()
 
 
-def post(folder: Path, number: int, data: bytes | None = None, **fields) -> Row:
+def post(folder: Path, number: int, data: bytes | None = None, **fields) -> SourceRow:
     path = folder / f"{number}.jpg"
     path.write_bytes(picture(number) if data is None else data)
     fields = {
@@ -45,7 +45,7 @@ def post(folder: Path, number: int, data: bytes | None = None, **fields) -> Row:
         "user": None,
         "time": None,
     } | fields
-    return Row(f"posts.csv line {number}", str(path), fields)
+    return SourceRow(f"posts.csv line {number}", str(path), fields)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_of_one_id_the_first_usable_row_stays_whatever_the_order(source, tmp_pat
     assert len(kept) == 1
 
 
-def bad_rows(source: Path) -> dict[str, Row]:
+def bad_rows(source: Path) -> dict[str, SourceRow]:
     """A row for every fault, by the reason it must be refused with."""
     many = [f"t{i}" for i in range(10_000)]
     return {
@@ -130,10 +130,10 @@ def bad_rows(source: Path) -> dict[str, Row]:
         "truncated": post(source, 102, picture(1)[:-200]),
         "too many hashtags": post(source, 103, hashtags=many),
         "bad field": post(source, 104, time="yesterday"),
-        "file is missing": Row(
+        "file is missing": SourceRow(
             "posts.csv line 105", str(source / "none.jpg"), post(source, 105).fields
         ),
-        "broken line": Row(
+        "broken line": SourceRow(
             "posts.csv line 106", "", {"id": "", "image": ""}, "broken line: no JSON"
         ),
     }
@@ -166,7 +166,7 @@ def test_bad_rows_are_counted_by_reason_and_listed_and_nothing_else_is_lost(sour
     assert again.already == 25 and len(quarantined(tmp_path / "data")) == len(bad)  # listed once
 
 
-def label(folder: Path, number: int, data: bytes | None = None, **fields) -> Row:
+def label(folder: Path, number: int, data: bytes | None = None, **fields) -> SourceRow:
     row = post(folder, number, data)
     about = {"id": f"l{number}", "image": row.fields["image"], "label": f"c{number % 2}"}
     return row._replace(fields=about | {"split": "test"} | fields)
@@ -214,12 +214,13 @@ ingest.ingest(stored_rows(Path(sys.argv[1])), Path(sys.argv[2]), "posts", shard_
 """
 
 
-def stored_rows(source: Path) -> list[Row]:
+def stored_rows(source: Path) -> list[SourceRow]:
     """The rows of the images in a folder."""
     names = sorted(source.glob("*.jpg"))
     fields = {"hashtags": ["sea"], "user": None, "time": None}
     return [
-        Row(path.name, str(path), fields | {"id": path.stem, "image": path.name}) for path in names
+        SourceRow(path.name, str(path), fields | {"id": path.stem, "image": path.name})
+        for path in names
     ]
 
 

@@ -18,7 +18,7 @@ from corpus.tags import table as tagtable
 from corpus.tags.counts import count_names, statistics
 from corpus.tags.names import Names
 from corpus.tags.table import TagTable
-from corpus.tags.vocabulary import choose
+from corpus.tags.vocabulary import choose_classes
 from tests.support.tagged import batches, drawn, forms, names_of, plain_names
 
 
@@ -95,7 +95,7 @@ def test_the_order_of_posts_changes_no_count_and_batches_change_no_byte(tmp_path
     assert len({tuple(table.forms.to_pylist()) for table in tables.values()}) == 1
     mixed = TagTable.build(batches(random.Random(0).sample(posts, len(posts))), tmp_path / "mixed")
     first, second = (
-        choose(names.names, count_names(table, names), min_posts=1)[:2]
+        choose_classes(names.names, count_names(table, names), min_posts=1)[:2]
         for table in (tables[37], mixed)
         for names in [of_table(table)]
     )
@@ -176,7 +176,7 @@ def test_no_posts(tmp_path):
         and len(count_names(table, names, 1)) == 0
     )
     with pytest.raises(ValueError, match="lower min_posts"):
-        choose(names.names, count_names(table, names))
+        choose_classes(names.names, count_names(table, names))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -184,7 +184,7 @@ def test_statistics_equal_plain_python(seed, piece, tmp_path):
     posts = drawn(seed)
     table = TagTable.build(batches(posts), tmp_path)
     names = of_table(table)
-    vocabulary = choose(names.names, count_names(table, names), min_posts=20, max_size=4)
+    vocabulary = choose_classes(names.names, count_names(table, names), min_posts=20, max_size=4)
     classes, number = (
         names.only(vocabulary.ids),
         {name: i for i, name in enumerate(vocabulary.names)},

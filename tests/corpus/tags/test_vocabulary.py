@@ -11,8 +11,8 @@ from corpus.hashtags.canonical import Canon
 from corpus.report.findings import zipf_exponent
 from corpus.store.posts import Post
 from corpus.store.write import write_store
-from corpus.tags.tagging import tag
-from corpus.tags.vocabulary import choose
+from corpus.tags.tagging import tag_posts
+from corpus.tags.vocabulary import choose_classes
 
 SYNSETS = {"dog": {"n1"}, "corgi": {"n2"}, "oak": {"n7"}, "park": {"n8", "n9"}}
 
@@ -22,7 +22,7 @@ def chosen(counts: dict[str, int], **options):
         pa.array(list(counts), pa.large_string()),
         np.array(list(counts.values()), np.int64),
     )
-    return choose(names, posts, **options)
+    return choose_classes(names, posts, **options)
 
 
 COUNTS = {"beta": 7, "corgi": 20, "alpha": 7, "dog": 30, "oak": 8, "rare": 4, "park": 9}
@@ -65,7 +65,9 @@ def test_labels_go_through_the_rules_of_hashtags(tmp_path):
     posts = (Post(id=f"p{i}", image="p.png", hashtags=tags) for i, tags in enumerate(rows))
     write_store(tmp_path / "posts", ((post, b"no image is looked at") for post in posts))
     labels = ["Cafe\u0301", "ice cream", "airplane", "perro", "golden_hour", "3.0", "unheard"]
-    found = tag(tmp_path / "posts", tmp_path / "s", Canon(min_posts=5), "targets", 99, None, labels)
+    found = tag_posts(
+        tmp_path / "posts", tmp_path / "s", Canon(min_posts=5), "targets", 99, None, labels
+    )
     assert found.vocabulary.names == ["café", "icecream", "airplanes", "dog", "goldenhour"]
 
 

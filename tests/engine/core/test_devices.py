@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from corpus.duplicates.overlap import verify
+from corpus.duplicates.overlap import verify_pairs
 from corpus.duplicates.search import knn
 from corpus.reading.shards import Shards
 from engine.core.build import choices
@@ -252,7 +252,7 @@ def test_neighbours_pixels_and_probes(device):
     for context in (None, device):
         with context() if context else torch.enable_grad():
             pairs = knn(a, b, 3)[0].tolist()
-            scores = verify(lambda r: pixels[r], lambda r: pixels[r], rows, rows).tolist()
+            scores = verify_pairs(lambda r: pixels[r], lambda r: pixels[r], rows, rows).tolist()
             where = WHERE if context else torch.device("cpu")
             weight, bias = logistic_regression(a.to(where), labels.to(where), 3, 0.01)
             assert weight.device == bias.device == where

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from corpus.duplicates.hamming import RADIUS
-from corpus.duplicates.twins import twins
+from corpus.duplicates.twins import twin_pairs
 from corpus.media.fingerprint import fingerprint
 
 
@@ -48,7 +48,7 @@ def recompressed(image: np.ndarray) -> np.ndarray:
 
 
 def found(a, b=None) -> set[tuple[int, int, str]]:
-    result = twins(a, b)
+    result = twin_pairs(a, b)
     return {
         (i, j, kind)
         for (i, j), kind in zip(result.pairs.tolist(), result.kinds.tolist(), strict=True)

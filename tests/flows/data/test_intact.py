@@ -137,9 +137,9 @@ def test_nothing_is_hashed_again_where_nothing_has_changed(place, monkeypatch):
 @pytest.fixture
 def built(place, monkeypatch) -> Path:
     """Training shards and square images of it."""
-    from corpus.build import build
+    from corpus.build import build_corpus
 
-    build(Path("data"), settings.OUT / "corpus", settings.STATE / "squares", min_posts=2)
+    build_corpus(Path("data"), settings.OUT / "corpus", settings.STATE / "squares", min_posts=2)
     return settings.OUT / "corpus"
 
 
@@ -177,22 +177,22 @@ def test_every_reader_of_training_shards_looks_at_them_first(built):
 @pytest.mark.parametrize("name", ["images.tar", "index.parquet", "sha256.json"])
 def test_a_flip_in_the_square_images_is_made_good(built, name, caplog):
     """They are hard links of the training shards: a flip there is one here."""
-    from corpus.build import build
+    from corpus.build import build_corpus
 
     before = {path.name: path.read_bytes() for path in (built / "hashtags").iterdir()}
     [victim, *_] = sorted((settings.STATE / "squares").glob(f"*/{name}"))
     flip(victim) if name != "sha256.json" else victim.write_text("{")
-    build(Path("data"), built, settings.STATE / "squares", min_posts=2)
+    build_corpus(Path("data"), built, settings.STATE / "squares", min_posts=2)
     assert {path.name: path.read_bytes() for path in (built / "hashtags").iterdir()} == before
     assert "the square images are made again" in caplog.text
     caplog.clear()
     made_again = []
-    squares_make = squares.make
+    squares_make = squares.make_squares
     try:
-        squares.make = lambda *given: made_again.append(given) or squares_make(*given)
-        build(Path("data"), built, settings.STATE / "squares", min_posts=2)
+        squares.make_squares = lambda *given: made_again.append(given) or squares_make(*given)
+        build_corpus(Path("data"), built, settings.STATE / "squares", min_posts=2)
     finally:
-        squares.make = squares_make
+        squares.make_squares = squares_make
     assert not made_again and not caplog.text
 
 

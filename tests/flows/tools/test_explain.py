@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from corpus.build import build
+from corpus.build import build_corpus
 from corpus.drawn import sample
 from corpus.hashtags.canonical import Canon, read_canon
 from corpus.hashtags.story import FormDecision, explain
 from corpus.store.posts import Post
 from corpus.store.write import write_store
-from corpus.tags.tagging import tag
+from corpus.tags.tagging import tag_posts
 from flows.tools.explain import CHANGED, canon, changed, explained, lines, read_vocabulary
 
 MORE = {"sunflower": 4, "sunflowers": 3, "city": 9, "cities": 30, "harbour": 2, "Harbours": 2}
@@ -77,7 +77,7 @@ def run(tmp_path_factory) -> Path:
     write_store(folder / "data" / "posts", [*drawn, *rows])
     table = "".join(f"{tag_}\t{name}\n" for tag_, name in sample.synonyms().items())
     (folder / "data" / "posts" / "synonyms.tsv").write_text(table, encoding="utf-8")
-    build(folder / "data", folder / "out", folder / "cache", size=8, **OPTIONS)
+    build_corpus(folder / "data", folder / "out", folder / "cache", size=8, **OPTIONS)
     return folder
 
 
@@ -94,7 +94,7 @@ def told(run: Path, tags: list[str]) -> dict[str, list[str]]:
 
 def test_every_form_of_a_run_is_explained_as_the_run_decided(run, tmp_path):
     rules = read_canon(run / "data/posts/synonyms.tsv", stop=OPTIONS["stop"], min_posts=6)
-    tagging = tag(run / "data" / "posts", tmp_path, rules, max_tags=60)
+    tagging = tag_posts(run / "data" / "posts", tmp_path, rules, max_tags=60)
     forms, names = tagging.table.forms.to_pylist(), tagging.names
     stories, classes = told(run, forms), tagging.vocabulary
     assert list(stories) == forms and len(forms) > 150
