@@ -22,9 +22,8 @@ from flows.cli.checked import check_once
 from flows.cli.command import call, user_errors
 from flows.data import intact
 from flows.registry.absent import missing_registry
-from flows.running import runners, schedule, settings
-from flows.running.orchestrate import flow, log, orchestrated, task
-from flows.running.prefectauth import authenticate
+from flows.running import dvc_private, runners, schedule, settings
+from flows.running.orchestrate import flow, log, orchestrated, task, without_heartbeat
 from flows.tracking.address import HELP
 from flows.tracking.missing import runs_page
 from flows.training.beside import trained_ahead
@@ -37,26 +36,17 @@ COMMAND = re.compile(r"python -m flows\.([a-z]+)((?: [\w.-]+)*)")
 _called: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("called", default=None)
 
 
-def _in_process() -> None:
-    """Have DVC call a stage's flow where its command is one of ours.
-
-    Any other command runs as DVC runs it.
-    """
-    import dvc.stage.run as runner
-
-    original = getattr(runner.cmd_run, "original", runner.cmd_run)
-
-    def cmd_run(stage: Any, dry: bool = False, run_env: dict[str, str] | None = None) -> None:
-        ours = COMMAND.fullmatch(stage.cmd) if isinstance(stage.cmd, str) else None
-        called = _called.get()
-        if called is None or dry or ours is None or stage.wdir != stage.repo.root_dir:
-            return original(stage, dry=dry, run_env=run_env)
-        called.append(stage.addressing)
-        print(f"\n[{stage.addressing}] {stage.cmd}", file=sys.stderr)
-        return call(getattr(importlib.import_module(f"flows.{ours[1]}"), ours[1]), *ours[2].split())
-
-    cmd_run.original = original
-    runner.cmd_run = cmd_run
+def _run_here(stage: Any) -> bool:
+    """Call a stage's flow where its command is one of ours; any other is left to DVC."""
+    ours = COMMAND.fullmatch(stage.cmd) if isinstance(stage.cmd, str) else None
+    called = _called.get()
+    if called is None or ours is None or stage.wdir != stage.repo.root_dir:
+        return False
+    name, arguments = ours.groups()
+    called.append(stage.addressing)
+    print(f"\n[{stage.addressing}] {stage.cmd}", file=sys.stderr)
+    call(getattr(importlib.import_module(f"flows.{name}"), name), *arguments.split())
+    return True
 
 
 @contextlib.contextmanager
@@ -94,18 +84,6 @@ def mended_lock(file: Path = Path("dvc.lock")) -> None:
         )
 
 
-def order(targets: list[str]) -> list[str]:
-    """Addresses of the targets and what they need (all stages when empty), in an order that
-    respects the graph.
-    """
-    from dvc.repo import Repo
-    from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
-
-    with Repo() as repo, repo.lock:
-        stages = collect_stages(repo, targets or ["dvc.yaml"])
-        return [s.addressing for s in plan_repro(get_active_graph(repo.index.graph), stages)]
-
-
 @task(task_run_name="{name}")
 def stage(name: str, force: bool = False) -> Any:
     """Reproduce one stage if it changed.
@@ -113,11 +91,10 @@ def stage(name: str, force: bool = False) -> Any:
     In the Prefect UI an unchanged or restored one ends as `Unchanged`.
     """
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
     token = _called.set([])
     try:
-        with Repo(_wait_for_lock=True) as repo:
+        with dvc_private.repository() as repo:
             repo.scm_context.quiet = True
             repo.reproduce(name, single_item=True, force=force)
         ran = bool(_called.get())
@@ -153,9 +130,9 @@ def pipeline(targets: list[str] | None = None, force: bool = False) -> list[str]
     check_once()
     with only_driver():
         intact.data()  # before DVC, which would bring data.dvc up to the damage
-        _in_process()
+        dvc_private.run_in_process(_run_here)
         mended_lock()
-        names = order(targets or [])
+        names = dvc_private.execution_order(targets or [])
         with trained_ahead(names, force) as before:
             for name in names:
                 before(name)
@@ -199,25 +176,9 @@ def main() -> None:
                 pipeline, "scheduled", when, targets=options.targets, force=options.force
             )
             return
-        with unhurried():
+        with without_heartbeat():
             pipeline(options.targets, options.force)
         print(summary())
-
-
-@contextlib.contextmanager
-def unhurried() -> Iterator[None]:
-    """Prefect without its heartbeat, whose end costs every flow run a second.
-
-    No environment value can say so.
-    """
-    if not orchestrated():
-        yield
-        return
-    authenticate()  # before Prefect is imported, which reads the environment once
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        yield
 
 
 if __name__ == "__main__":

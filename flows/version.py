@@ -14,6 +14,7 @@ from flows.data import intact, pointer
 from flows.data.importing import SHEET, imported, told, tried
 from flows.data.pointer import DATA, POINTER
 from flows.data.restore import restore
+from flows.running.dvc_private import repository
 from flows.running.orchestrate import flow, progress, task
 
 QUARANTINE = DATA / "quarantine.jsonl"
@@ -25,13 +26,11 @@ def added() -> str:
 
     ValueError where data/ is damaged: data.dvc must never name that.
     """
-    from dvc.repo import Repo
-
     from flows.tracking.tracking import data_version
 
     with progress("check data/") as show:
         intact.data(show)
-    with Repo(_wait_for_lock=True) as repo:
+    with repository() as repo:
         repo.add(str(DATA))
         intact.note_named()
         intact.note(importing="")

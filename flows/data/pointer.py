@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+from flows.running import dvc_private
+
 DATA, POINTER = Path("data"), Path("data.dvc")
 BACK = f"take the committed one back (git checkout {POINTER})"
 
@@ -47,17 +49,8 @@ def text() -> str:
 @contextmanager
 def opened() -> Iterator[tuple[Any, Any]]:
     """DVC's repository and its output data/; None for that without data.dvc."""
-    from dvc.repo import Repo
-
-    with Repo(_wait_for_lock=True) as repo:
-        out = repo.stage.load_one(str(POINTER)).outs[0] if POINTER.exists() else None
-        yield repo, out
-
-
-def listing(out: Any) -> dict[str, str] | None:
-    """Files and their MD5 as data.dvc names them; None where DVC's cache does not know."""
-    tree = out.get_obj()
-    return None if tree is None else {"/".join(key): oid.value for key, _, oid in tree}
+    with dvc_private.repository() as repo:
+        yield repo, dvc_private.output_of(repo, POINTER)
 
 
 def differing(named: dict[str, str]) -> tuple[list[str], list[str]]:
@@ -84,7 +77,7 @@ def put_back(bad: list[Path], good: str) -> str:
     if not before or before == text() or md5() is None:
         return ""
     with opened() as (_, out):
-        named = listing(out) or {}
+        named = dvc_private.listing(out) or {}
     if not any(
         path.is_file() and named.get(path.relative_to(DATA).as_posix()) == _md5(path)
         for path in bad

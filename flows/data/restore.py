@@ -10,6 +10,7 @@ from typing import Any
 from corpus.names import printable
 from flows.data import intact, pointer
 from flows.data.pointer import DATA, POINTER
+from flows.running import dvc_private
 from flows.running.orchestrate import progress
 
 ADVICE = "get the data from whoever made it (dvc remote add -d ..., dvc pull), or take the committed data.dvc back"
@@ -82,11 +83,11 @@ def _same(md5: str) -> bool:
     ValueError where it is other data.
     """
     with pointer.opened() as (repo, out):
-        if not out.workspace_status():
+        if not dvc_private.differs(out):
             return True
-        named = pointer.listing(out)
+        named = dvc_private.listing(out)
         others, lacking = ([str(DATA)], []) if named is None else pointer.differing(named)
-        found = bool(repo.config["core"].get("remote")) or _cached(out)
+        found = bool(repo.config["core"].get("remote")) or dvc_private.in_cache(out)
     if stored := [name for name in others if _of_store(name)]:
         raise ValueError(
             f"{DATA}/ is not what {POINTER} names (md5 {md5}): other data is in {', '.join(stored[:3])}. "
@@ -118,14 +119,10 @@ def _bring(md5: str | None) -> None:
     with pointer.opened() as (repo, out):
         if md5 is not None and repo.config["core"].get("remote"):
             repo.pull(targets=[str(POINTER)])
-        elif md5 is not None and _cached(out):
+        elif md5 is not None and dvc_private.in_cache(out):
             repo.checkout(targets=[str(POINTER)])
         else:
             _draw(repo, out, md5)
-
-
-def _cached(out: Any) -> bool:
-    return pointer.listing(out) is not None and not out.changed_cache()
 
 
 def _draw(repo: Any, out: Any, md5: str | None) -> None:
@@ -139,7 +136,7 @@ def _draw(repo: Any, out: Any, md5: str | None) -> None:
 
     with progress("draw the sample") as show:
         draw(DATA, progress=show)
-    if out is not None and out.workspace_status():
+    if out is not None and dvc_private.differs(out):
         _removed()
         raise ValueError(f"data.dvc names other data (md5 {md5}) than the drawn sample: {ADVICE}")
     repo.add(str(DATA))

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from flows.running import settings, sqlite
 from flows.tracking.address import embedded, shown
+from flows.tracking.mlflow_private import DELETED
 from flows.tracking.tracking import connect
-
-DELETED = "Deleted_Internal"  # the stage that MLflow gives to a deleted version
 
 
 def _registered(file: Path | None, name: str) -> bool:

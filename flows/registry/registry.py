@@ -10,10 +10,10 @@ from typing import Any
 from flows.registry import modelcard, sourcerun
 from flows.running.orchestrate import task
 from flows.tracking import tracking
+from flows.tracking.mlflow_private import VERSIONS
 from flows.tracking.outage import away, retry
 
 Known = dict[tuple[str | None, ...], str]
-LINK = "mlflow.modelVersions"  # the logged model's page says "Registered" by this tag
 
 
 @retry
@@ -67,10 +67,10 @@ def _version(name: str, source: tuple[str, str], labels: dict[str, str], line: s
 def _linked(name: str, version: str, model_id: str) -> None:
     """Tell the logged model of its version: a server does so itself, a data base does not."""
     client, link = tracking.connect(), {"name": name, "version": int(version)}
-    links = json.loads(client.get_logged_model(model_id).tags.get(LINK, "[]"))
+    links = json.loads(client.get_logged_model(model_id).tags.get(VERSIONS, "[]"))
     if any((each["name"], int(each["version"])) == (name, int(version)) for each in links):
         return
-    client.set_logged_model_tags(model_id, {LINK: json.dumps([*links, link])})
+    client.set_logged_model_tags(model_id, {VERSIONS: json.dumps([*links, link])})
 
 
 @retry

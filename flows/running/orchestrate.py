@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from corpus.progress import Progress
+from flows.running.prefect_private import heartbeat_off, name_for_processes
 from flows.running.prefectauth import authenticate
 from flows.running.showing import artifact, bar, every, lines, slug
 
-__all__ = ["flow", "link", "log", "orchestrated", "progress", "slug", "task"]
+__all__ = ["flow", "link", "log", "orchestrated", "progress", "slug", "task", "without_heartbeat"]
 log = logging.getLogger("tagdag")
 
 
@@ -42,9 +43,7 @@ def _dispatched(
         return prefect_object()(*args, **kwargs) if orchestrated() else function(*args, **kwargs)
 
     call.prefect = prefect_object
-    # what Prefect runs is not what the module calls by this name: the name under which other
-    # processes find it
-    function.__qualname__ += ".__wrapped__"
+    name_for_processes(function)
     return call
 
 
@@ -85,6 +84,17 @@ def task(function: Callable[..., Any] | None = None, **settings: Any) -> Callabl
         return _dispatched("task", function, uncached)
 
     return mark if function is None else mark(function)
+
+
+@contextmanager
+def without_heartbeat() -> Iterator[None]:
+    """Inside, Prefect sends no heartbeats of flow runs, whose end costs each a second."""
+    if not orchestrated():
+        yield
+        return
+    authenticate()  # before Prefect is imported, which reads the environment once
+    with heartbeat_off():
+        yield
 
 
 def link(key: str, url: str, text: str) -> None:

@@ -18,6 +18,7 @@ from engine.core.cores import cores
 from engine.core.environment import value
 from flows.running import environment, pool
 from flows.running.orchestrate import orchestrated
+from flows.running.prefect_private import RAY_ADDRESS
 from flows.running.processes import follow_parent
 
 
@@ -43,13 +44,8 @@ def _ray(workers: int) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     from prefect_ray import RayTaskRunner
 
-    return RayTaskRunner(
-        init_kwargs={
-            "num_cpus": workers,
-            "include_dashboard": False,
-            "_node_ip_address": "127.0.0.1",
-        }
-    )
+    options = {"num_cpus": workers, "include_dashboard": False}
+    return RayTaskRunner(init_kwargs=options | RAY_ADDRESS)
 
 
 RUNNERS = {

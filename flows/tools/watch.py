@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.cli.command import parser, user_errors
-from flows.pipeline import only_driver, pipeline, summary, unhurried
-from flows.running.orchestrate import flow, orchestrated
+from flows.pipeline import only_driver, pipeline, summary
+from flows.running.orchestrate import flow, orchestrated, without_heartbeat
 from flows.running.schedule import add_options, due, serve
 from flows.version import restore, version
 
@@ -99,7 +99,7 @@ def main() -> None:
         if schedule:
             serve(watch, "watched", schedule, **options)
             return
-        with unhurried():
+        with without_heartbeat():
             watch(**options)
         print(summary())
 

@@ -10,16 +10,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from flows.running import sqlite
+from flows.tracking.mlflow_private import PLACES
 
 TAG = "tagdag.folder"
-PLACES = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "source"),
-    ("model_versions", "storage_location"),
-    ("trace_tags", "value"),  # mlflow.artifactLocation
-)
 LOCKED = 20.0  # seconds to wait for another writer, as MLflow itself does
 
 

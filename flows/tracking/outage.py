@@ -2,9 +2,10 @@
 
 from flows.running import sqlite
 from flows.running.retry import Outage, Retry
+from flows.tracking.mlflow_private import OUTDATED
 
 # of SQLite's errors, which MLflow all takes for an outage, those that waiting does not mend
-LASTING = ("readonly database", "no such table", "no such column", "out-of-date database schema")
+LASTING = ("readonly database", "no such table", "no such column", OUTDATED)
 REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
 
 

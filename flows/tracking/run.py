@@ -13,6 +13,7 @@ from typing import Any
 from flows.running import settings
 from flows.running.orchestrate import log
 from flows.tracking.address import home
+from flows.tracking.mlflow_private import PARAM_CHANGED
 from flows.tracking.outage import retry
 from flows.tracking.refusals import allowed, flat, quotable
 from flows.tracking.sending import BRIEFLY, Sender
@@ -96,7 +97,7 @@ class Run:
         try:
             _log_params(self.id, values)
         except MlflowException as error:
-            if "Changing param values" not in str(error):
+            if PARAM_CHANGED not in str(error):
                 raise
             known = connect().get_run(self.id).data.params
             _log_params(self.id, {k: v for k, v in values.items() if k not in known})

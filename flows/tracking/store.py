@@ -1,7 +1,6 @@
 """Whether MLflow can be reached: waited for where that may help, told at once where it does not."""
 
 import functools
-import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from flows.running import sqlite
 from flows.running.orchestrate import log
 from flows.tracking import missing, moved
 from flows.tracking.address import HELP, embedded, label, shown, take_credentials, uri
+from flows.tracking.mlflow_private import EXPERIMENTS, FILLED, KIND, OUTDATED, make_tables, quiet
 from flows.tracking.outage import Away, retry
 
 EXPERIMENT = "tagdag"
@@ -71,18 +71,6 @@ def _database(address: str) -> None:
         raise (ValueError if final else Away)(message) from None
 
 
-def _make(file: Path) -> Any:
-    """What makes MLflow's tables, to be called with another name for the file."""
-
-    def make(partial: Path) -> None:
-        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-        store = SqlAlchemyStore(f"sqlite:///{partial}", str(file.parent / "mlruns"))
-        store.engine.dispose()
-
-    return make
-
-
 def _unfinished(file: Path) -> bool:
     """Whether MLflow, killed as it made its tables, left a file in which nothing ever was.
 
@@ -91,9 +79,9 @@ def _unfinished(file: Path) -> bool:
     if not file.exists():
         return False
     names = {name for (name,) in sqlite.rows(file, "SELECT name FROM sqlite_master")}
-    if names and "experiments" not in names:
+    if names and EXPERIMENTS not in names:
         return False
-    found = names & {"experiments", "runs", "registered_models"}
+    found = names.intersection(FILLED)
     return not any(sqlite.rows(file, f"SELECT 1 FROM {name} LIMIT 1") for name in found)
 
 
@@ -107,7 +95,7 @@ def _file(file: Path) -> None:
         elif not file.exists():
             missing.tell_deleted(file)
         quiet()
-        sqlite.whole(file, _make(file))
+        sqlite.whole(file, functools.partial(make_tables, artifacts=file.parent / "mlruns"))
         if message := moved.settle(file, EXPERIMENT):
             log.warning(message)
     except sqlite3.OperationalError as error:
@@ -119,16 +107,6 @@ def _file(file: Path) -> None:
             f"another program holds {file} locked: see what has it open (fuser {file.name}), "
             "end that, and run the command again"
         ) from None
-
-
-def quiet() -> None:
-    """MLflow tells every step of making tables, and each of its failing tries: Outage says it
-    once.
-    """
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @retry
@@ -153,7 +131,7 @@ def _explained() -> Iterator[None]:
     except MlflowException as error:
         if error.get_http_status_code() in (401, 403):
             raise refused(error.get_http_status_code()) from None
-        if "out-of-date database schema" in str(error):
+        if OUTDATED in str(error):
             raise ValueError(
                 f"{shown()} was made by another version of MLflow: copy it, then run "
                 f"`mlflow db upgrade {shown()}`; if it is newer, take the MLflow that made it"
@@ -179,7 +157,7 @@ def _experiment(client: Any) -> Any:
         place = str(embedded().parent / "mlruns" / EXPERIMENT) if embedded() else None
         _create(client, place)
         found = client.get_experiment_by_name(EXPERIMENT)
-    wanted = {"mlflow.experimentKind": "custom_model_development"}  # else the UI asks what it is
+    wanted = {KIND: "custom_model_development"}
     wanted |= {moved.TAG: str(embedded().resolve().parent)} if embedded() else {}
     for name in wanted.keys() - found.tags.keys():
         client.set_experiment_tag(found.experiment_id, name, wanted[name])

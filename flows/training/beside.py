@@ -14,30 +14,13 @@ from collections.abc import Callable, Iterator
 
 from engine.core.cores import cores
 from engine.core.environment import value
+from flows.running.dvc_private import would_run
 from flows.running.processes import gpus
 
 STAGE = "pretrain"
 # what flows/training/learning.py goes by, in this process and in those started
 THREADS = "TAGDAG_THREADS_EACH"
 LAST = 60  # seconds to keep a state in, when the pipeline ends before a training does
-
-
-def _changed(name: str) -> bool:
-    """Whether DVC would run this stage, which it does not where its run cache has the outputs."""
-    from dvc.repo import Repo
-    from dvc.stage.cache import RunCacheNotFoundError
-
-    with Repo(_wait_for_lock=True) as repo:
-        if not repo.status(targets=[name]):
-            return False
-        with repo.lock:
-            [stage] = repo.stage.collect(name)
-            stage.save_deps()  # a dry restore goes by the hashes that the stage has
-            try:
-                repo.stage_cache.restore(stage, dry=True)
-            except RunCacheNotFoundError:
-                return True
-            return False
 
 
 def _room() -> int:
@@ -70,11 +53,11 @@ def trained_ahead(names: list[str], force: bool) -> Iterator[Callable[[str], Non
     def before(name: str) -> None:
         if name in children:
             children.pop(name).wait()
-        elif name.startswith(f"{STAGE}@") and not children and (force or _changed(name)):
+        elif name.startswith(f"{STAGE}@") and not children and (force or would_run(name)):
             later = [
                 other for other in names[names.index(name) + 1 :] if other.startswith(f"{STAGE}@")
             ]
-            wanted = [other for other in later if force or _changed(other)][
+            wanted = [other for other in later if force or would_run(other)][
                 : _room() if later else 0
             ]
             if wanted:

@@ -26,7 +26,7 @@ def started(monkeypatch) -> dict[str, subprocess.Popen]:
         return found[name]
 
     monkeypatch.setattr(beside, "_started", start)
-    monkeypatch.setattr(beside, "_changed", lambda name: name != "pretrain@c")
+    monkeypatch.setattr(beside, "would_run", lambda name: name != "pretrain@c")
     monkeypatch.setattr(beside, "cores", lambda: 4)
     monkeypatch.setattr(beside, "gpus", lambda: 0)
     monkeypatch.delenv("TAGDAG_WORKERS", raising=False)
@@ -68,7 +68,7 @@ def test_nothing_is_started_where_it_would_be_in_the_way(started, monkeypatch, w
     if where == "several workers":
         monkeypatch.setenv("TAGDAG_WORKERS", "2")
     if where == "unchanged":
-        monkeypatch.setattr(beside, "_changed", lambda name: name != "pretrain@a")
+        monkeypatch.setattr(beside, "would_run", lambda name: name != "pretrain@a")
     with beside.trained_ahead(NAMES, False) as before:
         before("pretrain@a")
     assert not started

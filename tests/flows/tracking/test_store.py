@@ -66,11 +66,11 @@ def test_a_kill_while_the_store_is_made_leaves_none(place, monkeypatch, empty_st
     killed(store.reach, lambda: partial.exists() and partial.stat().st_size > size)
     assert not file.exists() and (place / "new.db.partial").exists()
     copied = []
-    monkeypatch.setattr(
-        store,
-        "_make",
-        lambda file: lambda partial: copied.append(shutil.copyfile(place / "mlflow.db", partial)),
-    )
+
+    def copy(partial: Path, artifacts: Path) -> None:
+        copied.append(shutil.copyfile(empty_store, partial))
+
+    monkeypatch.setattr(store, "make_tables", copy)
     logged()
     assert len(copied) == 1 and not list(place.glob("new.db?*"))
 
@@ -96,7 +96,7 @@ def test_a_store_that_another_program_left_unfinished_is_put_aside(
     assert 0 < tables(file) < whole
     monkeypatch.setattr(sqlite, "QUIET", 0.1)
     monkeypatch.setattr(
-        store, "_make", lambda file: lambda partial: shutil.copyfile(empty_store, partial)
+        store, "make_tables", lambda partial, artifacts: shutil.copyfile(empty_store, partial)
     )
     time.sleep(0.1)
     logged()
@@ -342,7 +342,7 @@ def test_a_file_that_moves_without_its_artifacts_keeps_their_places(place, monke
 
 def test_a_store_that_was_deleted_or_exchanged_is_told(place, caplog, empty_store, monkeypatch):
     monkeypatch.setattr(
-        store, "_make", lambda file: lambda partial: shutil.copyfile(empty_store, partial)
+        store, "make_tables", lambda partial, artifacts: shutil.copyfile(empty_store, partial)
     )
     logged()
     assert not caplog.records
