@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from engine.core import forkserver
 from engine.core.allocator import OutOfMemory, out_of_memory
 from engine.core.environment import value
 from engine.training.distributed import joined
@@ -162,8 +163,10 @@ def launch(workers: int, function: Callable[..., None], *arguments: Any) -> None
             run_id=uuid.uuid4().hex,
             max_restarts=RESTARTS,
             local_addr="127.0.0.1",
+            start_method="forkserver",  # `spawn` would import torch anew in every worker
             **files,
         )
+        forkserver.start(["engine.training.loop", forkserver.TRAINS])
         try:
             with _own_signals():
                 elastic_launch(config, _work)(folder, threads, function, arguments)

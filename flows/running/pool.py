@@ -20,7 +20,8 @@ from typing import Any
 
 from engine.core.cores import cores
 from engine.core.environment import value
-from flows.running.processes import TRAINS, Worker, gpus, start_server
+from engine.core.forkserver import TRAINS
+from flows.running.processes import Worker, gpus, start_server
 
 DEATHS = 3  # of the process that makes a call, before it is given up
 GRACE = 20.0  # seconds that a stopped training has to keep its state
@@ -58,7 +59,7 @@ class Pool:
             self._free.put(place)
         self._workers: dict[int, Worker] = {}
         self._starting = threading.Lock()
-        start_server(TRAINS if trains else ())
+        start_server([TRAINS] if trains else ())
 
     def call(
         self, function: Callable, *arguments: Any, report: Callable[..., None] | None = None

@@ -11,11 +11,11 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from engine.core import forkserver
 from flows.running import faults
 
 DEVICES = (
@@ -24,8 +24,6 @@ DEVICES = (
     "/dev/dxg",
 )  # without one of these there is no GPU to ask torch for
 WARM = ["flows.training.arms", "flows.measuring.records"]  # imported once, for all processes
-# the first step of any of torch's optimizers imports it, which takes more than a second
-TRAINS = ["torch._dynamo"]
 CONTEXT = multiprocessing.get_context("forkserver")
 
 
@@ -39,25 +37,8 @@ def gpus() -> int:
 
 
 def start_server(more: Sequence[str] = ()) -> None:
-    """Start the server that processes are forked from, which imports in the background.
-
-    Once a process.
-
-    more: modules that it imports besides WARM.
-    """
-    multiprocessing.set_forkserver_preload([*WARM, *more])
-    # its imports know no sys.path but this, and libraries that start threads when they are loaded
-    # must not
-    set_ = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    before = {name: os.environ.get(name) for name in set_}
-    os.environ |= set_
-    try:
-        forkserver.ensure_running()
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+    """Start the server that processes are forked from; more: modules it imports besides WARM."""
+    forkserver.start([*WARM, *more])
 
 
 def follow_parent() -> None:

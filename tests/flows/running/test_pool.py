@@ -107,7 +107,7 @@ def test_an_error_comes_with_the_place_it_was_raised_at(monkeypatch):
     monkeypatch.setenv("TAGDAG_ARMS", "2")
     with pytest.raises(FileNotFoundError, match="missing") as caught, pool.side_by_side():
         pool.apart(os.stat, "missing")
-    assert "warm.py" in caught.value.__notes__[0]
+    assert "processes.py" in caught.value.__notes__[0]
 
 
 def test_without_a_pool_a_call_is_made_here_with_one_thread(monkeypatch):
