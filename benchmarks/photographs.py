@@ -51,10 +51,8 @@ from flows.running import settings
 from flows.tracking import tracking
 
 ROOT = Path(__file__).resolve().parents[1]
-RECIPE, RESULT = (
-    Path(__file__).with_suffix(".yaml"),
-    ROOT / "benchmarks" / "results" / "photographs.md",
-)
+RECIPE = ROOT / "recipes" / "photographs.yaml"
+RESULT = ROOT / "benchmarks" / "results" / "photographs.md"
 WORDNET = "wordnet_nouns.tsv"
 QUICK = (
     *(
