@@ -119,7 +119,8 @@ def _sentences_of(function: Callable, names: Sequence[str]) -> dict[str, str]:
             continue
         known = vars(inspect.getmodule(base))
         for name, about in sentences(base.__doc__, names).items():
-            if see := SEE.search(about):
+            see = SEE.search(about)
+            if see:
                 # of a class that this module does not know, one that it stands on tells
                 about = sentences(getattr(known.get(see[1]), "__doc__", ""), names).get(name, "")
             if about:

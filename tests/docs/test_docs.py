@@ -134,6 +134,17 @@ def test_targets_of_make_exist(page):
             assert not recipe or target != "repro" or (TOP / f"benchmarks/{recipe}.py").exists()
 
 
+def test_the_tree_of_the_design_has_every_folder():
+    text = (TOP / "docs" / "design.md").read_text()
+    tree = re.search(r"```\n(flows/.*?)```", text, re.DOTALL)[1]
+    above, listed = [], set()
+    for indent, name in re.findall(r"^( *)(\w+)/", tree, re.MULTILINE):
+        above = [*above[: len(indent) // 2], name]
+        listed.add("/".join(above))
+    packages = [file.parent for room in ROOMS[:5] for file in TOP.glob(f"{room}/**/__init__.py")]
+    assert listed == {package.relative_to(TOP).as_posix() for package in packages} | set(ROOMS)
+
+
 def test_the_readme_is_short():
     assert len((TOP / "README.md").read_text().splitlines()) <= 110
 

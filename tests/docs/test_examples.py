@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.core.build import choices, plugin
+
 TOP = Path(__file__).parents[2]
 EXAMPLE = re.compile(r"<!-- example: (\S+) -->\n```python\n(.*?)```", re.DOTALL)
-EXAMPLES = dict(EXAMPLE.findall((TOP / "docs" / "design.md").read_text()))
+DESIGN = (TOP / "docs" / "design.md").read_text()
+EXAMPLES = dict(EXAMPLE.findall(DESIGN))
 COPIED = ("flows", "engine", "models", "metrics", "corpus", "tests", "benchmarks")
 FILES = ("pyproject.toml", "params.yaml", "dvc.yaml", "README.md")
 TESTS = {  # folders of plug-ins, and the tests that run over all of their files
@@ -46,7 +49,20 @@ def ran(tree: Path, *command: str) -> str:
     return done.stdout
 
 
+ROW = re.compile(r"^\| \w+ \| `(?:models/)?(\w+)/` \| (.*?) \| `tests/", re.MULTILINE)
+
+
+@pytest.mark.parametrize(("kind", "contract"), ROW.findall(DESIGN))
+def test_each_plugin_has_what_the_table_says(kind, contract):
+    methods = re.findall(r"`(\w+)\(", contract)
+    assert len(methods) >= 2
+    for name in choices(kind):
+        missing = [each for each in methods if not hasattr(plugin(kind, name, kind), each)]
+        assert not missing, name
+
+
 def test_there_is_an_example_of_each_kind():
+    assert len(ROW.findall(DESIGN)) == len(EXAMPLES)
     assert sorted(str(Path(path).parent) for path in EXAMPLES) == ["metrics", *sorted(TESTS)]
 
 
