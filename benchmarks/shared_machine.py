@@ -133,8 +133,7 @@ def step(batch: int) -> None:
     from engine.training.loader import Batch
     from engine.training.loop import initialise
     from engine.training.recipe import Recipe
-    from engine.training.schedule import training_views
-    from engine.training.step import Learner
+    from engine.training.step import Learner, training_views
 
     initialise(0)
     module = network(NETWORK, {"name": "supervised"}, {"name": "linear"}, 10)

@@ -5,12 +5,13 @@ what ran before.
 """
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
+
+from engine.core.torch_private import compiler_is_loaded
 
 # Deterministic matrix products on a GPU. cuBLAS reads it when it starts, so it is set before that.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -45,7 +46,7 @@ def deterministic(on: bool, warn_only: bool, compiled: bool = False) -> None:
 
     Here it is told where it has been imported, or (`compiled`) is about to be used.
     """
-    if compiled or "torch._inductor" in sys.modules:
+    if compiled or compiler_is_loaded():
         torch.use_deterministic_algorithms(on, warn_only=warn_only)
     else:
         kernels = "warn" if warn_only else "error"

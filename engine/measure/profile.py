@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from engine.core.allocator import OutOfMemory, keep_freed_memory, out_of_memory
 from engine.core.cores import processor
 from engine.core.numerics import numerics
+from engine.core.torch_private import allocations
 from engine.measure.repeats import measure_quietly
 from engine.measure.timing import CLOCKS, placed, random_images, timed
 
@@ -38,10 +39,9 @@ def _peak_bytes(call: Callable[[], object], where: torch.device) -> int:
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as profiler:
         call()
-    events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
     alive = peak = 0
-    for event in sorted(events, key=lambda e: e.start_ns()):
-        alive += event.nbytes()
+    for count in allocations(profiler):
+        alive += count
         peak = max(peak, alive)
     return peak
 

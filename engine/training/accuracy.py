@@ -57,4 +57,4 @@ def measure_accuracy(module: nn.Module, samples: Dataset) -> Accuracy:
     metric, workers = Accuracy(), present_workers()
     for scores, targets in predicted(module, samples, workers.part(len(samples))):
         metric.update(scores, targets)
-    return workers.merged(metric)
+    return workers.merge(metric)

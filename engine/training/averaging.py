@@ -1,6 +1,4 @@
-"""What becomes of the weights beside the steps: their moving average, and batch norm's
-statistics computed anew.
-"""
+"""Beside the steps: the moving average of the weights, and batch norm's statistics anew."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from engine.core.torch_private import BatchNorm, lerp_all_
 from engine.training.distributed import Workers
 
 
@@ -19,39 +18,35 @@ class Average:
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay, self.tensors = (
-            decay,
-            {k: v.detach().clone() for k, v in module.state_dict().items()},
-        )
-        self.floats = [k for k, v in self.tensors.items() if v.is_floating_point()]
+        self.decay = decay
+        self.tensors = {name: v.detach().clone() for name, v in module.state_dict().items()}
+        self.floats = [name for name, v in self.tensors.items() if v.is_floating_point()]
 
     @torch.no_grad()
     def update(self, module: nn.Module, iteration: int) -> None:
         """Take in the weights after an iteration."""
-        now, kept = module.state_dict(), min(self.decay, (1 + iteration) / (10 + iteration))
-        torch._foreach_lerp_(
-            [self.tensors[k] for k in self.floats], [now[k] for k in self.floats], 1 - kept
-        )
+        now = module.state_dict()
+        kept = min(self.decay, (1 + iteration) / (10 + iteration))
+        averages = [self.tensors[name] for name in self.floats]
+        lerp_all_(averages, [now[name] for name in self.floats], 1 - kept)
+        # counters of batch norm
         for name in self.tensors.keys() - set(self.floats):
             self.tensors[name].copy_(now[name])
 
 
 @torch.no_grad()
 def precise_statistics(
-    objective: nn.Module, batches: Iterable[dict[str, Tensor]], team: Workers
+    objective: nn.Module, batches: Iterable[dict[str, Tensor]], workers: Workers
 ) -> None:
-    """Batch norm's running mean and variance as plain averages over these batches of all
-    workers, weights fixed.
+    """Batch norm's running mean and variance as plain averages over all workers' batches.
 
-    The batches are as large as those of training: their size is part of what batch norm does.
+    Weights stay as they are. The batches are as large as those of training: their size is part of
+    what batch norm does.
 
     Precise BN of the authors' code (pycls); Wu, Johnson 2021, arXiv 2105.07576, section 3.
     """
-    norms = [
-        m
-        for m in objective.modules()
-        if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats
-    ]
+    norms = [layer for layer in objective.modules() if isinstance(layer, BatchNorm)]
+    norms = [layer for layer in norms if layer.track_running_stats]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -62,7 +57,7 @@ def precise_statistics(
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         for statistic in (norm.running_mean, norm.running_var):
-            team.mean_(statistic)
+            workers.mean_(statistic)
 
 
 @contextmanager
@@ -75,6 +70,6 @@ def normalisable() -> Iterator[None]:
             raise
         raise ValueError(
             "a forward pass has one image, whose last feature map is one pixel, and batch norm "
-            "needs more than one value: set recipe.batch and recipe.micro to 2 or more for each worker, "
-            "recipe.last to drop, or corpus.size higher"
+            "needs more than one value: set recipe.batch and recipe.micro to 2 or more for each "
+            "worker, recipe.last to drop, or corpus.size higher"
         ) from None

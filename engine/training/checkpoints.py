@@ -1,6 +1,4 @@
-"""The states of a training on disk: written whole by a thread while training goes on, checked
-when read.
-"""
+"""The checkpoints of a training: written by a thread meanwhile, whole, and checked when read."""
 
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,13 +12,11 @@ from engine.training.distributed import ALONE, Workers
 from engine.training.recipe import Recipe
 
 log = logging.getLogger("tagdag")
-
-
 Kept = tuple[dict[str, Tensor], dict[str, Any]]  # tensors, and what they are
 
 
 class Checkpoints:
-    """The last `keep` states in a folder, one file each, named by their iteration.
+    """The last `keep` checkpoints in a folder, one file each, named by their iteration.
 
     Without a folder nothing is kept.
     """
@@ -31,21 +27,22 @@ class Checkpoints:
         self._last.set_result(None)
 
     def newest(self, workers: Workers = ALONE) -> Kept | None:
-        """The latest state that is whole, the same for all workers.
+        """The latest one that is whole, the same for all workers.
 
         A damaged one is told of and put aside.
         """
         self.wait()
+        # one worker decides: several that put a damaged file aside would be in each other's way
         kept = self._newest() if workers.first else None
-        iteration = workers.of_first(kept and kept[1]["iteration"])
-        return (
-            kept
-            if iteration is None or workers.first
-            else checkpoint.load_tensors(self._file(iteration))
-        )
+        iteration = workers.broadcast(kept[1]["iteration"] if kept else None)
+        if workers.first or iteration is None:
+            return kept
+        return checkpoint.load_tensors(self._file(iteration))
 
     def _newest(self) -> Kept | None:
-        for file in sorted(self.folder.glob("*.safetensors"), reverse=True) if self.folder else ():
+        if self.folder is None:
+            return None
+        for file in sorted(self.folder.glob("*.safetensors"), reverse=True):
             try:
                 return checkpoint.load_tensors(file)
             except ValueError as error:
@@ -57,13 +54,13 @@ class Checkpoints:
         return self.folder / f"{iteration:09d}.safetensors"
 
     def busy(self) -> bool:
-        """Whether the last state is still being written."""
+        """Whether the last one is still being written."""
         return not self._last.done()
 
     def save(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-        """Write a state in the background.
+        """Write one in the background.
 
-        OSError of the state before, if that could not be written.
+        OSError of the one before, if that could not be written.
         """
         self.wait()
         self._last = self._writer.submit(self._write, tensors, about)
@@ -74,31 +71,28 @@ class Checkpoints:
             old.unlink(missing_ok=True)
 
     def wait(self) -> None:
-        """Until the last state is on disk."""
+        """Until the last one is on disk."""
         self._last.result()
 
     def close(self) -> None:
-        """Wait for the last state, and end the thread."""
+        """Wait for the last one, and end the thread."""
         self._writer.shutdown()
         self.wait()
 
 
 def warn_of_other_workers(about: dict[str, Any], workers: Workers, recipe: Recipe) -> None:
-    """Say what a run on another number of workers does otherwise than the one that kept the
-    state.
-    """
-    if about["world"] != workers.world:
-        n = [
-            min(about["batch"] // world, recipe.micro or about["batch"])
-            for world in (about["world"], workers.world)
-        ]
-        norm = (
-            f"batch norm sees {n[1]} images at a time instead of {n[0]}"
-            if n[0] != n[1]
-            else "batch norm sees as many"
-        )
-        log.warning(
-            "going on with %d workers from a state of %d: the images of each step and their crops stay the same; "
-            "%s, and sums are rounded in another order",
-            *(workers.world, about["world"], norm),
-        )
+    """Say what is different with another number of workers than those of the checkpoint."""
+    if about["world"] == workers.world:
+        return
+    batch = about["batch"]
+    before, now = (
+        min(batch // world, recipe.micro or batch) for world in (about["world"], workers.world)
+    )
+    norm = "batch norm sees as many"
+    if before != now:
+        norm = f"batch norm sees {now} images at a time instead of {before}"
+    log.warning(
+        "going on with %d workers from a state of %d: the images of each step and their crops "
+        "stay the same; %s, and sums are rounded in another order",
+        *(workers.world, about["world"], norm),
+    )

@@ -40,12 +40,12 @@ class Workers:
         start = self.rank * each + min(self.rank, more)
         return slice(start, start + each + (self.rank < more))
 
-    def of_first(self, value: Any) -> Any:
-        """What the first worker says."""
-        told = [value]
+    def broadcast(self, value: Any) -> Any:
+        """The first worker's value, whatever the others give."""
+        values = [value]
         if self.world > 1:
-            dist.broadcast_object_list(told, device=device())
-        return told[0]
+            dist.broadcast_object_list(values, device=device())
+        return values[0]
 
     def mean_(self, tensor: Tensor) -> Tensor:
         """The mean over all workers, in place."""
@@ -54,16 +54,14 @@ class Workers:
             tensor /= self.world
         return tensor
 
-    def gathered(self, numbers: Tensor) -> Tensor:
+    def gather(self, numbers: Tensor) -> Tensor:
         """(world, n): the n numbers of every worker."""
         rows = [torch.empty_like(numbers) for _ in range(self.world)]
         dist.all_gather(rows, numbers)
         return torch.stack(rows)
 
-    def merged(self, metric: Any) -> Any:
-        """The metric of all workers' predictions, in the order of the workers: exact, no mean of
-        means.
-        """
+    def merge(self, metric: Any) -> Any:
+        """The metric of all workers' predictions in their order: exact, no mean of means."""
         if self.world > 1:
             metrics: list[Any] = [None] * self.world
             dist.all_gather_object(metrics, metric)
@@ -99,13 +97,12 @@ def wrapped(objective: nn.Module, sharded: bool) -> nn.Module:
         return fully_shard(objective, mesh=mesh)
     from torch.nn.parallel import DistributedDataParallel
 
-    # buffers stay each worker's own: batch norm's running averages are those of the first (Goyal et
-    # al., section 3)
     own = [device().index] if device().type == "cuda" else None
-    with (
-        warnings.catch_warnings()
-    ):  # torch 2.15 renames the argument, and 2.11 knows the old name only
+    with warnings.catch_warnings():
+        # torch 2.15 renames an argument, and 2.11 knows the old name only
         warnings.simplefilter("ignore", FutureWarning)
+        # buffers stay each worker's own: batch norm's running averages are those of the first
+        # (Goyal et al., section 3)
         return DistributedDataParallel(
             objective, device_ids=own, broadcast_buffers=False, gradient_as_bucket_view=True
         )
@@ -123,13 +120,12 @@ def joined(address: str | None = None) -> Iterator[Workers]:
     where = device()
     if where.type == "cuda":
         torch.cuda.set_device(where)
-    names = (
-        {"rank": int(os.environ["RANK"]), "world_size": int(os.environ["WORLD_SIZE"])}
-        if address
-        else {}
-    )
-    dist.init_process_group(
-        "nccl" if where.type == "cuda" else "gloo", init_method=address, **names
-    )
+    backend = "nccl" if where.type == "cuda" else "gloo"
+    if address is None:
+        dist.init_process_group(backend)
+    else:
+        # from the environment torch takes them only if it takes the address from there too
+        rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        dist.init_process_group(backend, init_method=address, rank=rank, world_size=world)
     yield present_workers()
     dist.destroy_process_group()  # not after a fault: it might wait for a worker that is gone

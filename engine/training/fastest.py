@@ -17,8 +17,7 @@ from engine.core.threads import torch_threads
 from engine.training.distributed import ALONE
 from engine.training.loader import Batch, Dataset
 from engine.training.recipe import Recipe
-from engine.training.schedule import training_views
-from engine.training.step import Learner
+from engine.training.step import Learner, training_views
 
 ROUNDS = 5  # of a step with each number; the first is a warm-up
 WORTH = 0.9  # more threads have to take less than this share of the time of fewer

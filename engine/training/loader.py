@@ -1,6 +1,4 @@
-"""Batches, read and decoded ahead by a thread and copied to the device while the one before is
-worked on.
-"""
+"""Batches, read ahead by a thread and copied to the device while the one before is worked on."""
 
 import time
 from collections import deque
@@ -25,8 +23,7 @@ class Dataset(Protocol):
 
 
 class Batch(NamedTuple):
-    """This worker's part of a step: images `first .. first + len(inputs)` of `total`, on the
-    device.
+    """This worker's part of a step: images `first .. first + len(inputs)` of `total`.
 
     share: its number of images times the workers over `total`, 1 where all have as many; a worker
     that has none reads one that does not count.
@@ -41,7 +38,7 @@ class Batch(NamedTuple):
 
 
 class Loader:
-    """Iterates over a span of steps.
+    """Iterates over the batches of a span of steps, on the device `where`.
 
     `waited` counts the seconds that training stood still for them.
     """
@@ -52,23 +49,46 @@ class Loader:
         self.samples, self.sampler = samples, sampler
         self.per_epoch, self.span, self.where = per_epoch, span, where
         self.waited = 0.0
+        # copies run beside the kernels only on a stream of their own
         self._stream = torch.cuda.Stream(where) if where.type == "cuda" else None
 
+    def __iter__(self) -> Iterator[Batch]:
+        ahead: deque[Future] = deque()
+        with ThreadPoolExecutor(1, initializer=self._start_thread) as pool:
+            for iteration in self.span:
+                while len(ahead) <= AHEAD and iteration + len(ahead) < self.span.stop:
+                    ahead.append(pool.submit(self.read, iteration + len(ahead)))
+                start = time.perf_counter()
+                batch, copied = ahead.popleft().result()
+                self.waited += time.perf_counter() - start
+                if copied is not None:
+                    stream = torch.cuda.current_stream(self.where)  # without it: that of GPU 0
+                    stream.wait_event(copied)
+                    # else the allocator would give their memory to the next copy too early
+                    for tensor in (batch.inputs, batch.targets):
+                        tensor.record_stream(stream)
+                yield batch
+
+    def _start_thread(self) -> None:
+        if self._stream is not None:
+            torch.cuda.set_device(self.where)  # a new thread's device is 0
+
     def read(self, iteration: int) -> tuple[Batch, torch.cuda.Event | None]:
-        """One step, and on a GPU what tells that its copy has ended."""
-        rows, first, total = self.sampler.part(*divmod(iteration, self.per_epoch))
+        """One batch, and on a GPU the event that its copy has ended."""
+        epoch, step = divmod(iteration, self.per_epoch)
+        rows, first, total = self.sampler.part(epoch, step)
         share = len(rows) * self.sampler.world / max(total, 1)
         if not len(rows):
-            rows, first = self.sampler.epoch(iteration // self.per_epoch)[:1], 0
-        about = first, total, share
+            rows, first = self.sampler.epoch(epoch)[:1], 0
         images, targets = self.samples.images(rows), self.samples.targets(rows)
         if self._stream is None:
-            return Batch(iteration, images, targets, *about), None
+            return Batch(iteration, images, targets, first, total, share), None
         with torch.cuda.stream(self._stream):
-            images, targets = (
-                t.pin_memory().to(self.where, non_blocking=True) for t in (images, targets)
-            )
-            return Batch(iteration, images, targets, *about), self._stream.record_event()
+            # only from pinned memory is a copy asynchronous
+            images = images.pin_memory().to(self.where, non_blocking=True)
+            targets = targets.pin_memory().to(self.where, non_blocking=True)
+            batch = Batch(iteration, images, targets, first, total, share)
+            return batch, self._stream.record_event()
 
     def advice(self) -> str:
         """How to feed it faster."""
@@ -77,25 +97,6 @@ class Loader:
             return "let `samples` read faster"
         cached = len(shards) * shards.size**2 * 3 >> 20
         return (
-            f"decode with more than {shards.threads} threads (TAGDAG_THREADS), or keep the decoded images in memory "
-            f"({cached} MiB, TAGDAG_CACHE_MB), or put the shards on a faster disk"
+            f"decode with more than {shards.threads} threads (TAGDAG_THREADS), or keep the decoded "
+            f"images in memory ({cached} MiB, TAGDAG_CACHE_MB), or put the shards on a faster disk"
         )
-
-    def __iter__(self) -> Iterator[Batch]:
-        ahead: deque[Future] = deque()
-        own = (
-            (torch.cuda.set_device, (self.where,)) if self._stream else (None, ())
-        )  # a new thread's device is 0
-        with ThreadPoolExecutor(1, initializer=own[0], initargs=own[1]) as pool:
-            for iteration in self.span:
-                while len(ahead) <= AHEAD and iteration + len(ahead) < self.span.stop:
-                    ahead.append(pool.submit(self.read, iteration + len(ahead)))
-                start = time.perf_counter()
-                step, copied = ahead.popleft().result()
-                self.waited += time.perf_counter() - start
-                if copied is not None:
-                    stream = torch.cuda.current_stream(self.where)  # without it: that of GPU 0
-                    stream.wait_event(copied)
-                    for tensor in (step.inputs, step.targets):
-                        tensor.record_stream(stream)
-                yield step

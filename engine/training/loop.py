@@ -1,10 +1,16 @@
-"""Training and prediction loops.
+"""The training loop, which is the heart of the project, and the loop of prediction.
+
+Read it from top to bottom: `train` prepares a `_Run`, whose methods stand in the order in which
+they happen. Then read step.py (what one step does with a batch), schedule.py (how many steps there
+are, and at which rates), loader.py (where batches come from), meter.py (what is reported) and
+checkpoints.py (what a killed run goes on from).
 
 The loop knows nothing of a task: `loss = objective(batch)["loss"]`.
 """
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from signal import Signals
 from typing import Any
 
@@ -17,21 +23,20 @@ from engine.core.checkpoint import load_weights
 from engine.core.device import device
 from engine.core.environment import value
 from engine.core.numerics import numerics
-from engine.training import faults
 from engine.training.checkpoints import Checkpoints, Kept, warn_of_other_workers
 from engine.training.distributed import present_workers
 from engine.training.loader import Dataset
 from engine.training.meter import Diverged, Meter, NonFinite
-from engine.training.schedule import Schedule, Training, training_views
-from engine.training.step import Learner
-from engine.training.stopping import Stopped, stop_signals
+from engine.training.nonfinite import nonfinite_message
+from engine.training.schedule import Schedule, Training
+from engine.training.snapshot import learner_state, learner_weights, load_learner
+from engine.training.step import Learner, training_views
+from engine.training.stopping import Stopped, StopSignal, stop_signals
 from models.blocks.augment.draws import Draws
 
 
 def initialise(seed: int) -> None:
-    """Fix what the process shares: the seed that layers start from, and what the allocator
-    keeps.
-    """
+    """Set what the process shares: the seed that layers start from, the allocator's thresholds."""
     keep_freed_memory()
     torch.manual_seed(seed)
 
@@ -49,123 +54,137 @@ def train(
     SIGTERM, the state kept. Side by side in threads it is not reproducible: what layers draw comes
     from the process's one generator.
     """
-    workers, states = present_workers(), Checkpoints(training.state, training.keep)
+    workers = present_workers()
     lists = lists or (lambda generator: torch.randperm(len(samples), generator=generator))
+    checkpoints = Checkpoints(training.state, training.keep)
     try:
-        kept = states.newest(workers)
+        kept = checkpoints.newest(workers)
         if kept and kept[1]["finished"]:
             load_weights(objective, kept[0], "module.")
-        else:
-            plan = Schedule.of(training, lists, workers)
-            with numerics(plan.recipe.precision, plan.recipe.exact):
-                _learn(objective, samples, training, plan, states, kept)
+            return
+        schedule = Schedule.of(training, lists, workers)
+        with numerics(schedule.recipe.precision, schedule.recipe.exact):
+            learner = Learner(objective, schedule.recipe, workers)
+            meter = Meter(training.report, workers)
+            _Run(learner, schedule, samples, training, checkpoints, meter).learn(kept)
     finally:
-        states.close()
+        checkpoints.close()
 
 
-def _learn(
-    objective: nn.Module,
-    samples: Dataset,
-    training: Training,
-    plan: Schedule,
-    states: Checkpoints,
-    kept: Kept | None,
-) -> None:
-    """From a kept state, if there is one, to the finished one."""
-    learner, first = Learner(objective, plan.recipe, present_workers()), 0
-    meter = Meter(training.report, learner.team)
-    if kept:
-        learner.load(*kept)
-        first = kept[1]["iteration"]
-        meter.load(kept[1])
-        warn_of_other_workers(kept[1], learner.team, plan.recipe)
-    try:
-        _steps(learner, plan, samples, training, states, meter, first)
-    except NonFinite as error:
-        raise Diverged(
-            faults.nonfinite_message(error, learner, plan, samples, training, states)
-        ) from None
-    learner.finish()
-    if plan.recipe.precise_bn:
-        count = -(-plan.recipe.precise_bn // plan.recipe.batch)
-        steps = plan.reader(samples, range(plan.total, plan.total + count), learner.where)
-        learner.settle((training_views(objective, step, training.seed), step) for step in steps)
-    _keep(learner, plan, training, states, meter, plan.total, finished=True)
+@dataclass
+class _Run:
+    """A training under way; its methods are in the order in which they happen."""
 
+    learner: Learner
+    schedule: Schedule
+    samples: Dataset
+    training: Training
+    checkpoints: Checkpoints
+    meter: Meter
+    saved: float = 0.0  # when the last checkpoint was, by time.monotonic
+    every: float = field(default_factory=lambda: value("TAGDAG_CHECKPOINT_SECONDS"))
 
-def _steps(
-    learner: Learner,
-    plan: Schedule,
-    samples: Dataset,
-    training: Training,
-    states: Checkpoints,
-    meter: Meter,
-    first: int,
-) -> None:
-    """Take the steps from iteration `first` on, report, keep states."""
-    total, alone = plan.total, learner.team.world == 1
-    reader = plan.reader(samples, range(first, total), learner.where)
-    meter.starts(reader, first)
-    saved, every = time.monotonic(), value("TAGDAG_CHECKPOINT_SECONDS")
-    if first == 0:
-        _keep(learner, plan, training, states, meter, 0)
-    with stop_signals() as signal:
-        for step in reader:
-            done, rate = step.iteration + 1, plan.rate(step.iteration)
-            batch = training_views(learner.objective, step, training.seed)
-            begun = time.perf_counter()
-            meter.add(learner.step(batch, rate, step), step.total)
-            if step.iteration == first and plan.recipe.compile != "off":
-                training.report({"compile_seconds": time.perf_counter() - begun}, done)
-            training.progress(done, total, meter.text)
-            if (
-                training.watch and done < total and done % plan.per_epoch == 0
-            ):  # before a state, which ends the chance
-                training.watch(done // plan.per_epoch, learner.objective)
-                learner.objective.train()
-            due = time.monotonic() - saved > every and not states.busy()
-            reported = done % training.per_report == 0 or done == total
-            if reported or (due or signal.number if alone else done >= meter.meeting):
-                number, due = meter.agreed(step.iteration, signal.number, due)
-                if reported:
-                    meter.report(done, rate)
-                if due or number:
-                    _keep(learner, plan, training, states, meter, done)
-                    saved = time.monotonic()
-                if number:
-                    states.wait()
-                    raise Stopped(_farewell(number, done, total, states), number)
+    def learn(self, kept: Kept | None) -> None:
+        """From a kept checkpoint, if there is one, to the finished one."""
+        first = self.resume(*kept) if kept else 0
+        try:
+            self.take_steps(first)
+        except NonFinite as error:
+            run = (self.learner, self.schedule, self.samples, self.training, self.checkpoints)
+            raise Diverged(nonfinite_message(error, *run)) from None
+        self.learner.adopt_average()
+        # after that: the statistics are to be those of the weights that are kept
+        if self.schedule.recipe.precise_bn:
+            self.renew_statistics()
+        self.save(self.schedule.total, finished=True)
 
+    def resume(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> int:
+        """Take up a checkpoint; the iteration to go on with."""
+        load_learner(self.learner, tensors, about)
+        self.meter.load(about)
+        warn_of_other_workers(about, self.learner.workers, self.schedule.recipe)
+        return about["iteration"]
 
-def _keep(
-    learner: Learner,
-    plan: Schedule,
-    training: Training,
-    states: Checkpoints,
-    meter: Meter,
-    done: int,
-    finished: bool = False,
-) -> None:
-    """Hand the present state to the writer, of a finished training the weights.
+    def take_steps(self, first: int) -> None:
+        """Take the steps from iteration `first` on; report, save and stop where that is due."""
+        learner, schedule, training = self.learner, self.schedule, self.training
+        loader = schedule.loader(self.samples, range(first, schedule.total), learner.where)
+        self.meter.start(loader, first)
+        self.saved = time.monotonic()
+        if first == 0:
+            # so that a step that diverges before the first checkpoint can be repeated too
+            self.save(0)
+        with stop_signals() as signal:
+            for batch in loader:
+                done = batch.iteration + 1
+                views = training_views(learner.objective, batch, training.seed)
+                begun = time.perf_counter()
+                loss = learner.step(views, schedule.rate(batch.iteration), batch)
+                if batch.iteration == first and schedule.recipe.compile != "off":
+                    training.report({"compile_seconds": time.perf_counter() - begun}, done)
+                self.meter.add(loss, batch.total)
+                training.progress(done, schedule.total, self.meter.text)
+                # before a checkpoint: a run that is killed in between is watched here again
+                if training.watch and done % schedule.per_epoch == 0 and done < schedule.total:
+                    training.watch(done // schedule.per_epoch, learner.objective)
+                    learner.objective.train()
+                self.look_up(done, signal)
 
-    The first worker writes.
-    """
-    if states.folder is None or not (learner.team.first or plan.recipe.sharded):
-        return
-    tensors, about = (learner.weights(learner.team.first), {}) if finished else learner.state()
-    about |= {"iteration": done, "finished": finished, "about": training.about}
-    about |= {"world": learner.team.world, "batch": plan.recipe.batch} | meter.state()
-    if learner.team.first:
-        states.save(tensors, about)
+    def look_up(self, done: int, signal: StopSignal) -> None:
+        """After a step: wait for the device where that is due, to report, save or stop."""
+        total = self.schedule.total
+        due = time.monotonic() - self.saved > self.every and not self.checkpoints.busy()
+        reported = done % self.training.per_report == 0 or done == total
+        if self.learner.workers.world == 1:
+            waits = reported or due or signal.number
+        else:
+            # several workers wait for each other: at steps that all of them know beforehand
+            waits = reported or done >= self.meter.meeting
+        if not waits:
+            return
+        number, due = self.meter.sync(done - 1, signal.number, due)
+        if reported:
+            self.meter.report(done, self.schedule.rate(done - 1))
+        if due or number:
+            self.save(done)
+            self.saved = time.monotonic()
+        if number:
+            self.checkpoints.wait()
+            kept = "nothing of it is kept"
+            if self.checkpoints.folder:
+                kept = "its state is kept, the same command goes on from there"
+            name = Signals(number).name
+            raise Stopped(f"stopped by {name} after step {done} of {total}; {kept}", number)
 
+    def renew_statistics(self) -> None:
+        """Batch norm's statistics anew, from the images of the steps that would come next."""
+        recipe, total = self.schedule.recipe, self.schedule.total
+        count = -(-recipe.precise_bn // recipe.batch)
+        span = range(total, total + count)
+        loader = self.schedule.loader(self.samples, span, self.learner.where)
+        objective, seed = self.learner.objective, self.training.seed
+        self.learner.renew_statistics(
+            (training_views(objective, batch, seed), batch) for batch in loader
+        )
 
-def _farewell(number: int, done: int, total: int, states: Checkpoints) -> str:
-    kept = (
-        "its state is kept, the same command goes on from there"
-        if states.folder
-        else "nothing of it is kept"
-    )
-    return f"stopped by {Signals(number).name} after step {done} of {total}; {kept}"
+    def save(self, done: int, finished: bool = False) -> None:
+        """Hand the present state to the writer, of a finished training the weights.
+
+        The first worker writes.
+        """
+        workers, recipe = self.learner.workers, self.schedule.recipe
+        # all workers gather what is sharded, else the others have no part in it
+        if self.checkpoints.folder is None or not (workers.first or recipe.sharded):
+            return
+        if finished:
+            tensors, about = learner_weights(self.learner, workers.first), {}
+        else:
+            tensors, about = learner_state(self.learner)
+        about |= {"iteration": done, "finished": finished, "about": self.training.about}
+        about |= {"world": workers.world, "batch": recipe.batch}
+        about |= self.meter.state()
+        if workers.first:
+            self.checkpoints.save(tensors, about)
 
 
 @torch.no_grad()  # not inference_mode: the network may be trained afterwards
@@ -182,14 +201,15 @@ def predict(
     row alone, so that all networks are measured on the same views; in whole float32 and by exact
     kernels, whatever was trained before.
     """
-    where, start = device(), rows.indices(len(samples))[0]
+    where = device()
     objective.to(where, memory_format=torch.channels_last).eval()
-    for number, indices in enumerate(torch.arange(len(samples))[rows].split(batch)):
+    first = rows.indices(len(samples))[0]
+    for indices in torch.arange(len(samples))[rows].split(batch):
         images, targets = samples.images(indices).to(where), samples.targets(indices).to(where)
-        draws = Draws(seeded(0, 5), start + number * batch, len(samples))
-        with (
-            numerics()
-        ):  # not around the yield: what the caller does in between has flags of its own
+        draws = Draws(seeded(0, 5), first, len(samples))
+        # not around the yield: what the caller does in between has flags of its own
+        with numerics():
             tested = objective.test_views({"inputs": images, "targets": targets}, draws)
             outputs = getattr(objective, call)(tested["inputs"])
         yield outputs, tested["targets"]
+        first += len(indices)

@@ -1,4 +1,4 @@
-"""What a training tells: mean loss, speed, loader wait. The one place that waits for the device."""
+"""What a training reports: loss, speed, loader wait. The one place that waits for the device."""
 
 import logging
 import time
@@ -14,7 +14,7 @@ from engine.training.loader import Loader
 
 log = logging.getLogger("tagdag")
 Report = Callable[[dict[str, float], int], None]
-AGREED = 5  # seconds
+MEETING = 5  # seconds from one agreement of several workers to the next
 STARVED = 10  # percent of the time that training may wait for images
 
 
@@ -37,17 +37,17 @@ class Meter:
     """
 
     def __init__(self, report: Report, workers: Workers) -> None:
-        self.tell, self.team = report, workers
+        self.send, self.workers = report, workers
         self.text, self.reports, self.advised = "", 0, False
         self.pending: list[Tensor] = []
         self.losses: list[float] = []
         self.curve: list[list[float]] = []
 
-    def starts(self, reader: Loader, first: int) -> None:
-        """The steps of a reader begin, the first with this iteration."""
-        self.reader, self.waited = reader, reader.waited
+    def start(self, loader: Loader, first: int) -> None:
+        """The batches of a loader begin, the first with this iteration."""
+        self.loader, self.waited = loader, loader.waited
         self.images, self.since = 0, time.perf_counter()
-        self.meeting, self.met = first + 1, self.since  # steps done when workers next agree
+        self.meeting, self.met = first + 1, self.since  # steps done when workers next meet
 
     def state(self) -> dict[str, Any]:
         """What a resumed training needs to report what an undisturbed one would."""
@@ -62,25 +62,23 @@ class Meter:
         self.pending.append(loss)
         self.images += images
 
-    def agreed(self, iteration: int, signal: int, due: bool) -> tuple[int, bool]:
-        """Wait for the losses up to this iteration.
+    def sync(self, iteration: int, signal: int, due: bool) -> tuple[int, bool]:
+        """Wait for the losses up to this iteration, and for the other workers.
 
-        The largest signal and whether a state is due, of all workers.
+        The largest signal, and whether a checkpoint is due, of all workers.
 
-        Several workers meet again AGREED seconds later, by the first one's clock. Raises NonFinite,
-        in every worker, that says which step's loss was the first not to be finite.
+        Several workers meet again MEETING seconds later, by the first one's clock. Raises
+        NonFinite, in every worker, that says which step's loss was the first not to be finite.
         """
-        steps, now = len(self.pending), time.perf_counter()
-        if self.team.world > 1:
-            mine = [float(signal), float(due), AGREED * steps / max(now - self.met, 1e-9)]
-            every = self.team.gathered(
-                torch.stack([*self.pending, *torch.tensor(mine).to(self.pending[0].device)])
-            )
-            losses, signal, due = (
-                every[:, :-3].mean(0).tolist(),
-                int(every[:, -3].max()),
-                bool(every[0, -2]),
-            )
+        now = time.perf_counter()
+        if self.workers.world > 1:
+            # one exchange for all that they have to agree on
+            steps = MEETING * len(self.pending) / max(now - self.met, 1e-9)
+            mine = torch.tensor([float(signal), float(due), steps])
+            own = torch.stack([*self.pending, *mine.to(self.pending[0].device)])
+            every = self.workers.gather(own)
+            losses = every[:, :-3].mean(0).tolist()
+            signal, due = int(every[:, -3].max()), bool(every[0, -2])
             self.meeting = iteration + 1 + max(1, int(every[0, -1]))
         else:
             losses = torch.stack(self.pending).tolist()
@@ -94,24 +92,24 @@ class Meter:
     def report(self, done: int, rate: float) -> None:
         """Send the means since the last report."""
         now = time.perf_counter()
-        seconds, waited = max(now - self.since, 1e-9), self.reader.waited - self.waited
-        loss, speed, wait = (
-            sum(self.losses) / len(self.losses),
-            self.images / seconds,
-            100 * waited / seconds,
-        )
+        seconds = max(now - self.since, 1e-9)
+        loss = sum(self.losses) / len(self.losses)
+        speed = self.images / seconds
+        wait = 100 * (self.loader.waited - self.waited) / seconds
         self.text = f"loss {loss:.3f}, {speed:,.0f} images/s, loader wait {wait:.0f} %"
         self.curve.append([done, loss, rate])
-        self.tell(
-            {"loss": loss, "learning_rate": rate, "images_per_second": speed, "loader_wait": wait},
-            done,
-        )
+        values = {
+            "loss": loss,
+            "learning_rate": rate,
+            "images_per_second": speed,
+            "loader_wait": wait,
+        }
+        self.send(values, done)
         self.reports += 1
-        if (
-            wait > STARVED and not self.advised and self.reports > 1
-        ):  # the first one holds the start of the reader
+        # the first report holds the start of the loader
+        if wait > STARVED and not self.advised and self.reports > 1:
             self.advised = True
             log.warning(
-                "training waits %.0f %% of its time for images: %s", wait, self.reader.advice()
+                "training waits %.0f %% of its time for images: %s", wait, self.loader.advice()
             )
-        self.losses, self.images, self.since, self.waited = [], 0, now, self.reader.waited
+        self.losses, self.images, self.since, self.waited = [], 0, now, self.loader.waited

@@ -10,10 +10,11 @@ from pydantic import Field
 from torch import nn
 
 from engine.core.build import located, options
+from engine.core.torch_private import BatchOrInstanceNorm
 from engine.training.recipe import Recipe
 from models.blocks.ranges import Positive, Share
 
-NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+NORMS = (BatchOrInstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 FROM = {
     "sgd": "torch.optim.SGD",
     "adamw": "torch.optim.AdamW",

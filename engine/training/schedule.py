@@ -1,6 +1,4 @@
-"""What a training is told, and what that comes to on its data: steps, their order, rates and
-views.
-"""
+"""What a training is asked for, and what that comes to on its data: steps, order and rates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -8,25 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from corpus.progress import Progress, unseen
 from corpus.reading.sampler import Lists, Sampler, seeded
 from engine.training.distributed import Workers
-from engine.training.loader import Batch, Dataset, Loader
+from engine.training.loader import Dataset, Loader
 from engine.training.meter import Report
 from engine.training.recipe import Recipe, learning_rate
-from models.blocks.augment.draws import Draws
 
 
 @dataclass(frozen=True)
 class Training:
-    """One training run but for its network: epochs, seed, where its states are kept and who is
-    told.
+    """The arguments of one training but for its network and its data.
 
-    state: folder of the last `keep` states. about: what a state says of its network, such as its
-    sections. per_report: steps between two reports. watch(epochs, objective): called after every
-    epoch but the last, again after a kill; what it raises ends the training.
+    state: folder of the last `keep` checkpoints. about: what a checkpoint says of its network, such
+    as its sections. per_report: steps between two reports. watch(epochs, objective): called after
+    every epoch but the last, again after a kill; what it raises ends the training.
     """
 
     recipe: Recipe
@@ -58,31 +54,18 @@ class Schedule:
             raise ValueError(
                 f"{images} training images: look at the splits in the report of the corpus stage"
             )
-        # a minibatch larger than the data becomes the data, and its learning rate that of its own
-        # size
+        # A batch larger than the data becomes the data, and its learning rate that of its own size.
         recipe = replace(training.recipe, batch=min(training.recipe.batch, images))
         drop = recipe.last == "drop"
         sampler = Sampler(lists, recipe.batch, training.seed, workers.world, workers.rank, drop)
         per_epoch = sampler.steps_of(images)
+        # epochs may be a fraction, of which at least one step is taken
         return cls(recipe, per_epoch, max(1, round(training.epochs * per_epoch)), sampler)
 
     def rate(self, iteration: int) -> float:
         """Learning rate of a step."""
         return learning_rate(self.recipe, iteration, self.total, self.per_epoch)
 
-    def reader(self, samples: Dataset, span: range, where: torch.device) -> Loader:
-        """Reads a span of steps."""
+    def loader(self, samples: Dataset, span: range, where: torch.device) -> Loader:
+        """The batches of a span of steps."""
         return Loader(samples, self.sampler, self.per_epoch, span, where)
-
-
-def training_views(objective: nn.Module, step: Batch, seed: int) -> dict[str, Tensor]:
-    """The batch that the objective is trained on: random views that depend on (seed, iteration,
-    place) alone.
-    """
-    # what layers draw themselves (dropout) depends on the step too, so that no generator need be
-    # kept
-    torch.default_generator.manual_seed(seeded(seed, 4, step.iteration, step.first).initial_seed())
-    if step.inputs.is_cuda:
-        torch.cuda.manual_seed(torch.default_generator.initial_seed())
-    draws = Draws(seeded(seed, 2, step.iteration), step.first, step.total)
-    return objective.views({"inputs": step.inputs, "targets": step.targets}, draws)

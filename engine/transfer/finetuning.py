@@ -21,11 +21,12 @@ from engine.core.numerics import numerics
 from engine.core.samples import Rows
 from engine.training.accuracy import measure_accuracy
 from engine.training.distributed import present_workers
-from engine.training.launching import launch, worker_count
+from engine.training.launching import launch
 from engine.training.loop import initialise, train
 from engine.training.meter import Diverged, Report
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
+from engine.training.splitting import worker_count
 from engine.transfer.frozen import frozen_features
 from engine.transfer.probe import logistic_regression
 from engine.transfer.tuning import WHERE, settings_text

@@ -27,6 +27,8 @@ ASIDE = frozenset(
     {
         *("corpus.names", "corpus.progress", "engine.core.environment", "engine.core.waiting"),
         *("flows.cli", "flows.data", "flows.pipeline", "flows.running", "flows.tracking"),
+        # they start workers and stop them, and word what went wrong
+        *(f"engine.training.{name}" for name in ("launching", "nonfinite", "stopping")),
         "flows.training.beside",
         # of a champion, by code that evaluate, whose outputs register needs, runs again for
         "flows.registry.retest",

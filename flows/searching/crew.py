@@ -19,7 +19,7 @@ import torch
 from engine.core.cores import cores
 from engine.core.environment import value
 from engine.core.threads import torch_threads as limited
-from engine.training.launching import requested_workers
+from engine.training.splitting import requested_workers
 from flows.running.orchestrate import log
 from flows.searching import deaths
 from flows.searching.storage import retry

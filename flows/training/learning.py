@@ -28,10 +28,11 @@ from engine.training.accuracy import measure_accuracy
 from engine.training.checkpoints import Checkpoints
 from engine.training.distributed import ALONE, present_workers
 from engine.training.fastest import fastest
-from engine.training.launching import launch, requested_workers
+from engine.training.launching import launch
 from engine.training.loop import initialise, train
 from engine.training.recipe import Recipe
 from engine.training.schedule import Schedule, Training
+from engine.training.splitting import requested_workers
 from flows.data import intact
 from flows.running import settings
 from flows.running.orchestrate import progress

@@ -28,10 +28,10 @@ def test_nobody_puts_them_back_by_hand():
         ["grep", "-rlE", r"torch\.get_num_threads\(\)", "--include=*.py", "flows", "engine"],
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    # launching divides what there is among workers, profile tells it
+    # splitting divides what there is among workers, profile tells it
     allowed = {
         "engine/core/threads.py",
-        "engine/training/launching.py",
+        "engine/training/splitting.py",
         "engine/measure/profile.py",
     }
     assert set(found.stdout.split()) == allowed

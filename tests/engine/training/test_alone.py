@@ -66,7 +66,7 @@ def parts(total: int, world: int, micro: int | None) -> list[list[int]]:
         share = n * world / total
         step = Batch(0, torch.zeros(n, 3, 16, 16), torch.arange(n), rows.start, total, share)
         learner = Learner.__new__(Learner)
-        learner.recipe, learner.team = replace(RECIPE, micro=micro), team
+        learner.recipe, learner.workers = replace(RECIPE, micro=micro), team
         batch = {"inputs": step.inputs, "targets": step.targets}
         passes = list(learner.passes(batch, step))
         assert sum(weight for _, weight, _ in passes) == pytest.approx(step.share)

@@ -12,9 +12,9 @@ from PIL import Image
 
 from engine.core import checkpoint
 from engine.core.samples import Rows, open_split
-from engine.training.launching import requested_workers, worker_count
 from engine.training.meter import Diverged
 from engine.training.recipe import Recipe
+from engine.training.splitting import requested_workers, worker_count
 from engine.transfer import finetuning as transfer
 from engine.transfer.finetuning import arm_top1, fit_arm
 from tests.support.shards import write_shards

@@ -1,0 +1,45 @@
+"""Among how many workers a training is split, and how many threads each of them has."""
+
+import torch
+
+from engine.core.environment import value
+from engine.training.recipe import Recipe
+
+PAYS = 1_000_000  # images of a training, minutes on a GPU; to start workers takes 10 to 20 seconds
+# images whose statistics batch norm can live with: Wu, He 2018 (arXiv 1803.08494), figure 1
+NORM = 16
+
+
+def requested_workers() -> int | None:
+    """How many processes are to train one network: TAGDAG_WORKERS, None where it is not set.
+
+    ValueError for what is no number of processes.
+    """
+    return value("TAGDAG_WORKERS")
+
+
+def worker_count(recipe: Recipe, images: int, epochs: float) -> int:
+    """How many workers one of many trainings, of so many images and epochs, is split among.
+
+    TAGDAG_WORKERS, or one for each GPU where the training has PAYS images or more: below that their
+    start costs more than it saves, and trainings side by side are better. Fewer where batch norm
+    would see other numbers of images: with recipe.micro as many as have whole micro-batches,
+    without it as many as have NORM images of a batch each, with batch_norm `sync` as many as there
+    are. Its running averages are the first worker's, unless recipe.precise_bn has them computed
+    anew.
+    """
+    gpus = torch.cuda.device_count()
+    pays = gpus > 1 and images * epochs >= PAYS
+    most = requested_workers() or (gpus if pays else 1)
+    batch = min(recipe.batch, images)
+    if recipe.batch_norm == "sync":
+        return max(1, min(most, batch))
+    if not recipe.micro:
+        return max(1, min(most, batch // NORM))
+    whole = [n for n in range(1, most + 1) if batch % (n * recipe.micro) == 0]
+    return max(whole, default=1)
+
+
+def threads_each(workers: int) -> int:
+    """Threads of each worker: what this process has, divided among them."""
+    return max(1, torch.get_num_threads() // workers)
