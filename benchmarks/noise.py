@@ -111,7 +111,7 @@ def run(
     work: Path, sizes: Sizes, condition: dict[str, Any], seed: int, show: Progress
 ) -> dict[str, float]:
     """Top-1 % on the test images of every measure, after pretraining under a condition."""
-    params, weights, init = settings.load(), work / "model.safetensors", "scratch"
+    params, weights, init = settings.load_params(), work / "model.safetensors", "scratch"
     backbone = {"backbone": params["search"]["reference"]}
     if condition != SCRATCH:
         section, init = params["pretrain"] | backbone, "pretrained"
@@ -139,7 +139,7 @@ def study(folder: Path, work: Path, sizes: Sizes) -> list[Run]:
 
     Those of an earlier, killed or finished study are taken as they are.
     """
-    params, made = settings.load(), work / digest(sizes._replace(seeds=0))
+    params, made = settings.load_params(), work / digest(sizes._replace(seeds=0))
     sections = [params["search"]["reference"], params["pretrain"], params["finetune"]]
     wanted = {
         digest(made.name, sections, condition, seed): {

@@ -79,12 +79,12 @@ def laid(folder: Path, overlay: dict[str, Any]) -> None:
 
 def dag(*stages: str) -> None:
     """Stages one after the other, `name` or `name:candidate`, and what came of each."""
-    from flows.cli.command import call
+    from flows.cli.command import run_stage
 
     for stage in stages:
         name, _, candidate = stage.partition(":")
         began = time.monotonic()
-        call(getattr(import_module(f"flows.{name}"), name), *filter(None, [candidate]))
+        run_stage(getattr(import_module(f"flows.{name}"), name), *filter(None, [candidate]))
         print(f"figure: {told(name)} in {time.monotonic() - began:.0f} s")
 
 
@@ -114,14 +114,14 @@ def spent(mib: int = 96) -> None:
     """A search on a GPU that is too small for its networks: all end, each by name."""
     import torch
 
-    from flows.cli.command import call
+    from flows.cli.command import run_stage
     from flows.search import search
 
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction(mib * 2**20 / total)
     overlaid(Path.cwd(), {"search": {"recipe": {"batch": 4096}, "seed": 1}})
     try:
-        call(search)
+        run_stage(search)
         print(f"figure: {', '.join(row['outcome'] for row in trials())}")
     except ValueError as error:
         if "out of memory" not in str(error):

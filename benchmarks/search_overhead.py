@@ -134,12 +134,12 @@ def instrumented(clock: Clock) -> None:
 def timed(out: Path) -> None:
     """A search in the present folder, its times as JSON."""
     clock = Clock()
-    from flows.cli.command import call
+    from flows.cli.command import run_stage
     from flows.search import search
 
     instrumented(clock)
     imports = sum(clock.lap().values())
-    call(search)
+    run_stage(search)
     clock.lap()
     out.write_text(json.dumps({"imports": imports, "rows": clock.rows}))
 

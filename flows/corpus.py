@@ -17,14 +17,14 @@ CACHE = settings.STATE / "squares"
 
 
 @task
-def shards(data: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
+def write_shards(data: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Canonicalise hashtags, choose the classes, find duplicates, write shards, index and
     report.
     """
     from corpus.build import build_corpus
 
     with progress("corpus") as show:
-        intact.data(show)
+        intact.check_data(show)
         return build_corpus(data, out, CACHE, progress=show, **options)
 
 
@@ -83,7 +83,7 @@ def corpus(
     options = dict(locals())
     out = settings.OUT / "corpus"
     with stage_run("corpus", options) as run:
-        summary = shards(Path("data"), out, options)
+        summary = write_shards(Path("data"), out, options)
         numbers = {k: v for k, v in summary.items() if isinstance(v, int | float)}
         run.metrics(numbers)
         run.dataset("posts", summary["digest"], "data", numbers, "pretraining")

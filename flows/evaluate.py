@@ -23,8 +23,8 @@ from flows.measuring.predictions import Examined, Predicted
 from flows.measuring.summary import ARM, Record, best_seed, gains, model_record, over_reference
 from flows.running import settings
 from flows.running.orchestrate import flow, progress, task
-from flows.running.pool import apart, side_by_side
-from flows.running.runners import gathered, named, runner
+from flows.running.pool import call_in_pool, open_pool
+from flows.running.runners import map_task, named_runner, task_runner
 from flows.tracking.tracking import Run, stage_run
 from models.blocks.ranges import Count, Listed, Pixels, Positive, Unique
 
@@ -42,7 +42,7 @@ class Group(NamedTuple):
 
 
 @task
-def cost(weights: Path, size: int, **measured: Any) -> Record:
+def measure_cost(weights: Path, size: int, **measured: Any) -> Record:
     """What one network costs on this device. Nothing else of the stage runs meanwhile."""
     from flows.measuring import records
 
@@ -50,7 +50,7 @@ def cost(weights: Path, size: int, **measured: Any) -> Record:
 
 
 @task(task_run_name="test {name}")
-def tested(
+def evaluate_arm(
     name: str,
     arm: Record,
     folder: Path,
@@ -65,7 +65,7 @@ def tested(
 
     weights = settings.OUT / "finetune" / arm["candidate"] / f"{arm['name']}.safetensors"
     given = weights, folder, size, duplicates, arm["val_top1"]
-    found, predicted = apart(records.tested, *given)
+    found, predicted = call_in_pool(records.tested, *given)
     return arm | found | {"size": size, "weights": str(weights)}, predicted
 
 
@@ -84,12 +84,14 @@ def labels_seen(labels: int | str, available: dict[str, int]) -> dict[str, int]:
     return {name: min(int(labels), count) for name, count in available.items()}
 
 
-def tests(target: str, sizes: list[int]) -> tuple[list[tuple], Examined, Record, list[Pair]]:
+def arms_to_evaluate(
+    target: str, sizes: list[int]
+) -> tuple[list[tuple], Examined, Record, list[Pair]]:
     """The arguments of `tested` for all arms of a target set, at every size; the test images; what
     its records have in common; the duplicates."""
     from flows.measuring import records
 
-    folder, candidates = folder_of(target), settings.load()["candidates"]
+    folder, candidates = folder_of(target), settings.load_params()["candidates"]
     files = [settings.OUT / "finetune" / name / "records.json" for name in candidates]
     arms = [arm for file in files for arm in json.loads(file.read_text())]
     arms = [arm for arm in arms if arm["target"] == target]
@@ -108,17 +110,21 @@ def _told(show: Callable[..., None], total: int, done: int, name: str) -> None:
     show(done, total, f"test {name}")
 
 
-def costs(groups: list[Group], measured: Record, show: Callable[..., None]) -> dict[str, Record]:
+def costs_by_network(
+    groups: list[Group], measured: Record, show: Callable[..., None]
+) -> dict[str, Record]:
     """What each network of these models costs, by its name: measured once."""
     first = {group.network: group.seeds[0] for group in reversed(groups)}
     found = {}
     for done, (network, record) in enumerate(first.items()):
         show(done, len(first), f"costs of {network}")
-        found[network] = cost(Path(record["weights"]), record["size"], **measured)
+        found[network] = measure_cost(Path(record["weights"]), record["size"], **measured)
     return found
 
 
-def grouped(found: list[tuple[Record, Predicted]], images: Examined, about: Record) -> list[Group]:
+def group_models(
+    found: list[tuple[Record, Predicted]], images: Examined, about: Record
+) -> list[Group]:
     """The models of a target out of its networks, one after the other."""
     groups = []
     for _, some in itertools.groupby(found, key=lambda each: [each[0][key] for key in ARM]):
@@ -130,7 +136,7 @@ def grouped(found: list[tuple[Record, Predicted]], images: Examined, about: Reco
     return groups
 
 
-def written(out: Path, groups: list[Group], priced: dict[str, Record]) -> list[Record]:
+def write_models(out: Path, groups: list[Group], priced: dict[str, Record]) -> list[Record]:
     """Write what is told of the models and what they predicted; their records."""
     models = []
     for seeds, predicted, images, about, network in groups:
@@ -148,7 +154,7 @@ def written(out: Path, groups: list[Group], priced: dict[str, Record]) -> list[R
     return records
 
 
-def logged(run: Run, records: list[Record]) -> None:
+def log_models(run: Run, records: list[Record]) -> None:
     """A run below the stage's for every model."""
     for record in records:
         with run.child(record["model"]) as child:
@@ -159,7 +165,7 @@ def logged(run: Run, records: list[Record]) -> None:
             child.metrics({dvcmetrics.compared(key, busy): v for key, v in numbers.items()})
 
 
-@flow(task_runner=runner)
+@flow(task_runner=task_runner)
 def evaluate(
     targets: Listed[str],
     sizes: Unique[Pixels] = [],  # noqa: B006
@@ -181,15 +187,15 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     with stage_run("evaluate", section) as run, progress("evaluate") as show:
         groups, pairs = [], {}
-        with side_by_side(not named()):
+        with open_pool(not named_runner()):
             for target in targets:
-                many, images, about, pairs[target] = tests(target, sizes)
-                found = gathered(tested, many, partial(_told, show, len(many)))
-                groups += grouped(found, images, about)
+                many, images, about, pairs[target] = arms_to_evaluate(target, sizes)
+                found = map_task(evaluate_arm, many, partial(_told, show, len(many)))
+                groups += group_models(found, images, about)
         measured = {"batches": batches, "runs": runs, "seconds": seconds}
-        priced = costs(groups, measured, show)
+        priced = costs_by_network(groups, measured, show)
         duplicates.write(out, pairs)
-        logged(run, written(out, groups, priced))
+        log_models(run, write_models(out, groups, priced))
         run.files(out)
 
 

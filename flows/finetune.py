@@ -19,10 +19,10 @@ from engine.core.digest import digest
 from flows.cli.command import main
 from flows.data.intact import folder_of
 from flows.running import settings
-from flows.running.code import code
+from flows.running.code import code_files
 from flows.running.orchestrate import flow, progress, task
-from flows.running.pool import apart, each, side_by_side
-from flows.running.runners import gathered, named, runner
+from flows.running.pool import call_in_pool, map_in_pool, open_pool
+from flows.running.runners import map_task, named_runner, task_runner
 from flows.tracking.tracking import Run, stage_run
 from models.blocks.ranges import Count, Listed, Positive, Seed
 
@@ -30,12 +30,12 @@ GROUP = ("target", "init", "mode", "labels")  # what is compared; its seeds are 
 SHARED = ("backbone", "weights", "objective", "head", "recipe", "grid", "held_out", "epochs")
 
 
-def name_of(arm: dict[str, Any]) -> str:
+def arm_run_name(arm: dict[str, Any]) -> str:
     """How files and runs of an arm are called."""
     return "-".join(str(arm[key]) for key in (*GROUP, "seed") if key in arm)
 
 
-def pretrained(candidate: str) -> list[Path]:
+def pretrained_weights(candidate: str) -> list[Path]:
     """The weights of every pretraining of a candidate, the first of pretrain.seeds first."""
     out = settings.OUT / "pretrain" / candidate
     others = (out / "seeds").glob("model-*.safetensors")
@@ -43,7 +43,7 @@ def pretrained(candidate: str) -> list[Path]:
     return [out / "model.safetensors", *ordered]
 
 
-def armed(group: dict[str, Any], place: int, seed: int, weights: list[Path]) -> dict[str, Any]:
+def arm_of(group: dict[str, Any], place: int, seed: int, weights: list[Path]) -> dict[str, Any]:
     """An arm of a group: its seed, and of several pretrainings the one whose turn it is."""
     arm = group | {"seed": seed}
     if group["init"] != "pretrained" or len(weights) == 1:
@@ -52,21 +52,23 @@ def armed(group: dict[str, Any], place: int, seed: int, weights: list[Path]) -> 
 
 
 @task(task_run_name="choose for {name}")
-def chosen(name: str, arm: dict[str, Any], section: dict[str, Any], key: str) -> dict[str, Any]:
+def choose_values(
+    name: str, arm: dict[str, Any], section: dict[str, Any], key: str
+) -> dict[str, Any]:
     """The hyper-parameters of an arm, with all scores.
 
     Those that a killed run had reckoned are taken as they are.
     """
     from flows.training import arms
 
-    found = arms.possible(section, arm)
+    found = arms.possible_values(section, arm)
     if len(found) > 1:
-        each(arms.score, [(arm, section, key, values) for values in found])
-    return apart(arms.choice, arm, section, key)
+        map_in_pool(arms.score_values, [(arm, section, key, values) for values in found])
+    return call_in_pool(arms.best_values, arm, section, key)
 
 
 @task(task_run_name="{name}", retries=1, retry_delay_seconds=5)
-def one(
+def finetune_arm(
     name: str,
     arm: dict[str, Any],
     choice: dict[str, Any],
@@ -81,7 +83,9 @@ def one(
     with run.child(name) as child:
         child.params(arm)
         child.tags(choice=json.dumps(choice))  # measured: another try may choose otherwise
-        record, file = apart(arms.finished, name, arm, choice, section, key, report=child.metrics)
+        record, file = call_in_pool(
+            arms.finish_arm, name, arm, choice, section, key, report=child.metrics
+        )
         shutil.copyfile(file, out / f"{name}.safetensors")
         child.metrics({"val_top1": record["val_top1"]})
         child.files(out / f"{name}.safetensors")
@@ -91,7 +95,7 @@ def one(
     return record
 
 
-@flow(flow_run_name="finetune@{candidate}", task_runner=runner)
+@flow(flow_run_name="finetune@{candidate}", task_runner=task_runner)
 def finetune(
     candidate: str,
     targets: Listed[str],
@@ -130,9 +134,9 @@ def finetune(
     seeds: of the draw of labels, the new weights, the order and the views.
     """
     section = dict(locals())
-    weights = pretrained(candidate)
+    weights = pretrained_weights(candidate)
     section["weights"] = weights[0]
-    section["backbone"] = settings.backbone(candidate)
+    section["backbone"] = settings.backbone_section(candidate)
     out, groups = (
         settings.OUT / "finetune" / candidate,
         itertools.product(targets, inits, modes, labels_per_class),
@@ -140,30 +144,32 @@ def finetune(
     groups = [{"candidate": candidate} | dict(zip(GROUP, values, strict=True)) for values in groups]
     shared = {name: section[name] for name in SHARED}
     indices = [folder_of(target) / "index.parquet" for target in targets]
-    used = code("finetune", section, "models.heads.knn")
+    used = code_files("finetune", section, "models.heads.knn")
     key = digest(shared, *weights, *indices, *used)
     out.mkdir(parents=True, exist_ok=True)
     with (
-        side_by_side(not named(), trains=True),
+        open_pool(not named_runner(), trains=True),
         stage_run(f"finetune@{candidate}", section) as run,
         progress(f"finetune {candidate}") as show,
     ):
-        first = [(group, armed(group, 0, seeds[0], weights)) for group in groups]
-        first = [(name_of(group), arm, shared, key) for group, arm in first]
+        first = [(group, arm_of(group, 0, seeds[0], weights)) for group in groups]
+        first = [(arm_run_name(group), arm, shared, key) for group, arm in first]
         total = len(groups) * (1 + len(seeds))
-        choices = gathered(
-            chosen, first, lambda done, name: show(done, total, f"choose for {name}")
+        choices = map_task(
+            choose_values, first, lambda done, name: show(done, total, f"choose for {name}")
         )
         pairs = itertools.product(zip(groups, choices, strict=True), enumerate(seeds))
-        arms = [(armed(group, *seed, weights), choice) for (group, choice), seed in pairs]
-        arms = [(name_of(arm), arm, choice, shared, key, out, run) for arm, choice in arms]
-        records = gathered(one, arms, lambda done, name: show(len(groups) + done, total, name))
+        arms = [(arm_of(group, *seed, weights), choice) for (group, choice), seed in pairs]
+        arms = [(arm_run_name(arm), arm, choice, shared, key, out, run) for arm, choice in arms]
+        records = map_task(
+            finetune_arm, arms, lambda done, name: show(len(groups) + done, total, name)
+        )
         show(total, total)
         (out / "records.json").write_text(json.dumps(records, indent=1) + "\n")
         run.files(out / "records.json")
-    settings.forget(f"finetune-{candidate}")
-    settings.forget(f"finetune-{candidate}-training")  # of killed runs with other settings
-    settings.forget(f"finetune-{candidate}-features")
+    settings.drop_states(f"finetune-{candidate}")
+    settings.drop_states(f"finetune-{candidate}-training")  # of killed runs with other settings
+    settings.drop_states(f"finetune-{candidate}-features")
 
 
 if __name__ == "__main__":

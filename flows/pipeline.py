@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.cli.checked import check_once
-from flows.cli.command import call, user_errors
+from flows.cli.command import run_stage, user_errors
+from flows.cli.validate_once import validate_once
 from flows.data import intact
 from flows.registry.absent import missing_registry
 from flows.running import dvc_private, runners, schedule, settings
@@ -45,7 +45,7 @@ def _run_here(stage: Any) -> bool:
     name, arguments = ours.groups()
     called.append(stage.addressing)
     print(f"\n[{stage.addressing}] {stage.cmd}", file=sys.stderr)
-    call(getattr(importlib.import_module(f"flows.{name}"), name), *arguments.split())
+    run_stage(getattr(importlib.import_module(f"flows.{name}"), name), *arguments.split())
     return True
 
 
@@ -63,7 +63,7 @@ def only_driver() -> Iterator[None]:
         yield
 
 
-def mended_lock(file: Path = Path("dvc.lock")) -> None:
+def mend_lock(file: Path = Path("dvc.lock")) -> None:
     """Put aside a dvc.lock that a kill or a power cut left empty or broken: DVC's run cache
     brings its stages back.
 
@@ -126,12 +126,12 @@ def _cause(error: BaseException) -> BaseException:
 def pipeline(targets: list[str] | None = None, force: bool = False) -> list[str]:
     """Run the stages that changed, in order; returns the names of those that ran."""
     ran = []
-    runners.named()  # refused before anything runs
-    check_once()
+    runners.named_runner()  # refused before anything runs
+    validate_once()
     with only_driver():
-        intact.data()  # before DVC, which would bring data.dvc up to the damage
+        intact.check_data()  # before DVC, which would bring data.dvc up to the damage
         dvc_private.run_in_process(_run_here)
-        mended_lock()
+        mend_lock()
         names = dvc_private.execution_order(targets or [])
         with trained_ahead(names, force) as before:
             for name in names:
@@ -143,7 +143,7 @@ def pipeline(targets: list[str] | None = None, force: bool = False) -> list[str]
     return ran
 
 
-def summary() -> str:
+def closing_summary() -> str:
     """The last report, with where the rest is to be found."""
     report = settings.OUT / "register" / "report.md"
     text = (
@@ -171,14 +171,14 @@ def main() -> None:
     schedule.add_options(parser)
     options = parser.parse_args()
     with user_errors():
-        if when := schedule.due(options):
-            schedule.serve(
+        if when := schedule.schedule_of(options):
+            schedule.serve_flow(
                 pipeline, "scheduled", when, targets=options.targets, force=options.force
             )
             return
         with without_heartbeat():
             pipeline(options.targets, options.force)
-        print(summary())
+        print(closing_summary())
 
 
 if __name__ == "__main__":

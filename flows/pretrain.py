@@ -14,7 +14,7 @@ from engine.core.digest import digest
 from engine.training.recipe import Recipe
 from flows.cli.command import main
 from flows.running import settings
-from flows.running.code import code
+from flows.running.code import code_files
 from flows.running.orchestrate import flow, task
 from flows.tracking.tracking import Run, stage_run
 from models.blocks.ranges import Positive, Seed, Unique
@@ -22,10 +22,13 @@ from models.blocks.ranges import Positive, Seed, Unique
 HASHTAGS = settings.OUT / "corpus" / "hashtags"
 
 
-def state(candidate: str, section: dict[str, Any]) -> Path:
+def state_of(candidate: str, section: dict[str, Any]) -> Path:
     """Where the states of a candidate's training are kept."""
-    return settings.state(
-        f"pretrain-{candidate}", section, HASHTAGS / "index.parquet", *code("pretrain", section)
+    return settings.state_path(
+        f"pretrain-{candidate}",
+        section,
+        HASHTAGS / "index.parquet",
+        *code_files("pretrain", section),
     )
 
 
@@ -41,20 +44,20 @@ def trainings(section: dict[str, Any]) -> list[dict[str, Any]]:
     return [own | {"seed": seed} for seed in seeds]
 
 
-def files(candidate: str, parts: list[dict[str, Any]]) -> list[Path]:
+def weight_files(candidate: str, parts: list[dict[str, Any]]) -> list[Path]:
     """The weights of each training: those of the first are the model, the others lie in `seeds`."""
     out = settings.OUT / "pretrain" / candidate
     others = [out / "seeds" / f"model-{part['seed']}.safetensors" for part in parts[1:]]
     return [out / "model.safetensors", *others]
 
 
-def title(candidate: str, section: dict[str, Any], parts: list[dict[str, Any]]) -> str:
+def training_title(candidate: str, section: dict[str, Any], parts: list[dict[str, Any]]) -> str:
     """What a training is called where it is shown."""
     return f"pretrain {candidate}" + (f", seed {section['seed']}" if len(parts) > 1 else "")
 
 
 @task(task_run_name="train {name}", retries=1, retry_delay_seconds=5)
-def weights(
+def train_weights(
     name: str,
     candidate: str,
     section: dict[str, Any],
@@ -64,17 +67,17 @@ def weights(
     """Train, write the weights and the learning curve; the held-out hit rates in percent."""
     from flows.training import learning
 
-    return learning.weights(section, state(candidate, section), run, name, file)
+    return learning.write_weights(section, state_of(candidate, section), run, name, file)
 
 
-def trained(candidate: str, parts: list[dict[str, Any]], run: Run) -> list[dict[str, float]]:
+def train_all(candidate: str, parts: list[dict[str, Any]], run: Run) -> list[dict[str, float]]:
     """The held-out hit rates of every training; of several each has a run below the stage's."""
     found = []
-    for section, file in zip(parts, files(candidate, parts), strict=True):
+    for section, file in zip(parts, weight_files(candidate, parts), strict=True):
         below = run.child(f"seed {section['seed']}") if len(parts) > 1 else nullcontext(run)
         with below as own:
-            name = title(candidate, section, parts)
-            measured = weights(name, candidate, section, file, own)
+            name = training_title(candidate, section, parts)
+            measured = train_weights(name, candidate, section, file, own)
             own.metrics({f"val_{key}": value for key, value in measured.items()})
             own.tags(wrote=digest(file))  # by which a registered version finds it
         rates = f"{measured['top1']:.1f} % (top-5 {measured['top5']:.1f} %)"
@@ -106,7 +109,7 @@ def pretrain(
         and its intervals then hold what another pretraining would have given.
     """
     section = dict(locals())
-    section["backbone"] = settings.backbone(section.pop("candidate"))
+    section["backbone"] = settings.backbone_section(section.pop("candidate"))
     parts, out = trainings(section), settings.OUT / "pretrain" / candidate
     shutil.rmtree(out / "seeds", ignore_errors=True)
     (out / "seeds").mkdir(parents=True)  # an output, also where there are no others
@@ -115,12 +118,12 @@ def pretrain(
     (out / "seeds" / "seeds.json").write_text(json.dumps(listed) + "\n")
     with stage_run(f"pretrain@{candidate}", section if seeds else parts[0]) as run:
         print(f"pretrain@{candidate}: {Recipe(**options(Recipe, recipe, 'pretrain.recipe'))}")
-        found = trained(candidate, parts, run)
+        found = train_all(candidate, parts, run)
         more = {f"seed {p['seed']}": each for p, each in zip(parts, found, strict=True)}
         told = found[0] | (more if len(parts) > 1 else {})
         (out / "metrics.json").write_text(json.dumps(told, indent=1) + "\n")
         run.files(out)
-        settings.forget(f"pretrain-{candidate}")
+        settings.drop_states(f"pretrain-{candidate}")
 
 
 if __name__ == "__main__":

@@ -24,12 +24,12 @@ HEADLINE = ("top1", "top1_mean", "top1_low", "top1_high", "latency_p50_ms")
 
 def _compared(name: str, found: dict[str, Any], experiment_id: str) -> dict[str, str]:
     """Addresses in MLflow's UI; it opens in a view for language models unless told otherwise."""
-    base = address.web().rstrip("/") + "/#"
+    base = address.ui_address().rstrip("/") + "/#"
     runs = {str(version.version): version.run_id for version in found.values()}
     asked = f"name={quote(json.dumps(name))}&runs={quote(json.dumps(runs))}"
     shown = {
         "all versions": f"{base}/models/{quote(name)}",
-        "all runs": f"{address.page(experiment_id)}?workflowType=machine_learning",
+        "all runs": f"{address.runs_address(experiment_id)}?workflowType=machine_learning",
     }
     if len(runs) > 1:
         shown["champion and challenger compared"] = f"{base}/compare-model-versions?{asked}"
@@ -47,7 +47,7 @@ def _headline(run: tracking.Run, name: str, found: dict[str, Any]) -> None:
     ).info.start_time  # not the present: what is logged again is then the same
     for alias, version in found.items():
         tags.append(RunTag(f"tagdag.{alias}", f"{name} version {version.version}"))
-        numbers = {key: champion.number(version.tags, key) for key in HEADLINE}
+        numbers = {key: champion.tag_number(version.tags, key) for key in HEADLINE}
         known = {key: value for key, value in numbers.items() if value is not None}
         busy = version.tags.get("tagdag.busy", "no") != "no"
         named = {compared(key, busy): value for key, value in known.items()}
@@ -85,18 +85,20 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
     exp = experiment()
     apart, more = exp and not experiments, {"tagdag.experiment": exp} if exp else {}
     name = f"{name}-experiments" if apart else name
-    registry.prepared(name)  # before a run begins whose params could not be mended
+    registry.prepare_registry(name)  # before a run begins whose params could not be mended
     with tracking.stage_run("register", section) as run:
-        known, ordered = registry.known(name), ranked(records)
-        versions = {r["model"]: registry.version(name, r, known, run, more) for r in ordered}
+        known, ordered = registry.known_versions(name), ranked(records)
+        versions = {
+            r["model"]: registry.register_version(name, r, known, run, more) for r in ordered
+        }
         best = ordered[-1]["model"]
         if apart:
             decision = _apart(name, versions, best, exp)
-            found = {"challenger": registry.at(name, versions[best])}
+            found = {"challenger": registry.version_numbered(name, versions[best])}
         else:
             decision = champion.name_champion(name, versions[best])
             aliases = ("champion", "challenger")
-            found = {alias: champion.aliased(name, alias) for alias in aliases}
+            found = {alias: champion.version_of_alias(name, alias) for alias in aliases}
         ahead = reference_ahead(ordered)
         decision += f"; {ahead}" if ahead else ""
         _headline(run, name, found)

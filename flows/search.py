@@ -72,7 +72,7 @@ def search(
     out.mkdir(parents=True, exist_ok=True)
     with others(searching.networks(section)) as crew, stage_run("search", section) as run:
         joined = Search.joined(section, run)
-        searching.fits(settings.load()["candidates"], joined.backbone, reference)
+        searching.fits(settings.load_params()["candidates"], joined.backbone, reference)
         crew.begin(joined)
         with progress("search") as show:
             sweep(joined, show, crew.tend)
@@ -82,7 +82,7 @@ def search(
         metrics, line = searchfiles.written(out, joined, section, run.origin)
         run.metrics(metrics)
         run.files(out)
-        settings.forget("search")
+        settings.drop_states("search")
         print(line)
 
 

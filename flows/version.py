@@ -11,9 +11,9 @@ from typing import Any
 from corpus.names import checked_name, printable
 from flows.cli.command import user_errors
 from flows.data import intact, pointer
-from flows.data.importing import SHEET, imported, told, tried
+from flows.data.importing import SHEET, import_lines, import_sources, try_import
 from flows.data.pointer import DATA, POINTER
-from flows.data.restore import restore
+from flows.data.restore import restore_data
 from flows.running.dvc_private import repository
 from flows.running.orchestrate import flow, progress, task
 
@@ -21,7 +21,7 @@ QUARANTINE = DATA / "quarantine.jsonl"
 
 
 @task
-def added() -> str:
+def add_to_dvc() -> str:
     """`dvc add data`, and `dvc push` when a remote is configured; returns the data version.
 
     ValueError where data/ is damaged: data.dvc must never name that.
@@ -29,11 +29,11 @@ def added() -> str:
     from flows.tracking.tracking import data_version
 
     with progress("check data/") as show:
-        intact.data(show)
+        intact.check_data(show)
     with repository() as repo:
         repo.add(str(DATA))
         intact.note_named()
-        intact.note(importing="")
+        intact.write_note(importing="")
         remote = repo.config["core"].get("remote")
         if remote:
             pushed = repo.push(targets=[str(POINTER)])
@@ -46,10 +46,10 @@ def _recorded() -> str:
 
     One that was cut before that is recorded when it runs again.
     """
-    pointer.mended()
-    if not intact.noted("recorded"):
-        intact.note(recorded=pointer.md5() or "unversioned")
-    return intact.noted("recorded")
+    pointer.mend_pointer()
+    if not intact.read_note("recorded"):
+        intact.write_note(recorded=pointer.md5() or "unversioned")
+    return intact.read_note("recorded")
 
 
 @flow
@@ -71,7 +71,7 @@ def version(
     takes its place. `dry_run` says what would happen and changes nothing; `sheet` is the page that
     it writes.
     """
-    from flows.cli.checkdata import labels_against
+    from flows.cli.validate_labels import label_problems
     from flows.tracking.tracking import connect
 
     jobs = {"posts": posts, f"targets/{target}": labels}
@@ -84,30 +84,30 @@ def version(
         raise ValueError("--replace drops what is there, --update corrects it: give one of them")
     checked_name(target, "--target")
     if dry_run:
-        tried(sources, images, replace, update, Path(sheet or SHEET))
+        try_import(sources, images, replace, update, Path(sheet or SHEET))
         return pointer.md5() or "unversioned"
     connect()  # a server that is down is told before anything is replaced
     known = _recorded()
-    results = imported(sources, images, replace, update)
-    digest = added()
+    results = import_sources(sources, images, replace, update)
+    digest = add_to_dvc()
     if digest != known:  # a watched source is asked every night, and most nights have nothing new
-        record(results, digest)
-        intact.note(recorded=digest)
+        log_import(results, digest)
+        intact.write_note(recorded=digest)
     for name, result in results.items():
-        print("\n".join(told(name, result)))
+        print("\n".join(import_lines(name, result)))
     if QUARANTINE.exists():
         print(f"all that was refused, with the reasons: {QUARANTINE}")
     if labels:
         sections = "sections finetune and evaluate of params.yaml"
         print(f"to use these labels: `targets: [{target}]` in the {sections}")
-    for line in labels_against(target if labels else None):
+    for line in label_problems(target if labels else None):
         print(f"before a run: {printable(line)}")
     print(f"data version {digest}: commit data.dvc, then `make repro`")
     return digest
 
 
 @task
-def record(results: dict[str, Any], digest: str) -> None:
+def log_import(results: dict[str, Any], digest: str) -> None:
     """The import as a run in MLflow, with the list of what was refused."""
     from flows.tracking.tracking import single_run
 
@@ -123,13 +123,13 @@ def record(results: dict[str, Any], digest: str) -> None:
             run.files(QUARANTINE)
 
 
-def verify() -> None:
+def verify_data() -> None:
     """Hash all data, shards and square images anew.
 
     ValueError lists each file that is not what was written.
     """
     with progress("verify") as show:
-        count = intact.verify(show)
+        count = intact.verify_files(show)
     print(f"{count} files are what was written")
 
 
@@ -172,7 +172,7 @@ def main() -> None:
     hashes = "hash every file of data/ and out/corpus: is it what was written?"
     commands.add_parser("verify", help=hashes)
     options = vars(parser.parse_args())
-    jobs = {"add": version, "restore": restore, "verify": verify}
+    jobs = {"add": version, "restore": restore_data, "verify": verify_data}
     with user_errors():
         jobs[options.pop("command")](**options)
 

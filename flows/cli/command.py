@@ -14,11 +14,11 @@ from typing import Any
 from corpus.names import printable
 from engine.core.build import options
 from engine.core.environment import value
-from flows.cli.checked import check_once
-from flows.running import environment, faults
-from flows.running.code import held
+from flows.cli.validate_once import validate_once
+from flows.running import environment, error_messages
+from flows.running.code import unchanged_while
 from flows.running.limits import enough_address_space
-from flows.running.settings import load
+from flows.running.settings import load_params
 from flows.tracking.address import HELP
 
 
@@ -33,7 +33,7 @@ def _terminate(*_: Any) -> None:
 
 
 @contextmanager
-def orderly() -> Iterator[None]:
+def sigterm_as_interrupt() -> Iterator[None]:
     """SIGTERM ends the process as Ctrl-C does: every `finally` is reached."""
     if threading.current_thread() is not threading.main_thread():  # where signals cannot be handled
         yield
@@ -67,15 +67,15 @@ def user_errors(warn: bool = True) -> Iterator[None]:
         ):  # a letter that the encoding of a pipe lacks must not end a run
             stream.reconfigure(errors="backslashreplace")
     try:
-        with orderly():
+        with sigterm_as_interrupt():
             enough_address_space()
-            environment.check(warn)
+            environment.check_environment(warn)
             yield
     except Exception as error:
         if _traced():
             raise
-        if (told := faults.told(error)) is None:
-            faults.show_bug(error)
+        if (told := error_messages.error_message(error)) is None:
+            error_messages.show_bug(error)
             raise SystemExit(1) from None
         told = printable(told, keep="\n")  # it may hold names that strangers chose
         print(f"error: {told}\n(TAGDAG_TRACEBACK=1 shows where)", file=sys.stderr)
@@ -90,7 +90,7 @@ def user_errors(warn: bool = True) -> Iterator[None]:
         raise SystemExit(128 + getattr(error, "signal", signal.SIGINT)) from None
 
 
-def keywords(flow: Callable[..., Any], *arguments: str) -> dict[str, Any]:
+def stage_arguments(flow: Callable[..., Any], *arguments: str) -> dict[str, Any]:
     """The keyword arguments of a stage's flow: those given in order, its section of params.yaml,
     its defaults.
     """
@@ -100,23 +100,23 @@ def keywords(flow: Callable[..., Any], *arguments: str) -> dict[str, Any]:
     if len(arguments) > len(given):
         raise ValueError(f"{flow.__name__} takes no argument {arguments[-1]!r}")
     bound = signature.bind(
-        **given, **options(function, load()[flow.__name__], flow.__name__, given)
+        **given, **options(function, load_params()[flow.__name__], flow.__name__, given)
     )
     bound.apply_defaults()
     return bound.arguments
 
 
-def call(flow: Callable[..., Any], *arguments: str) -> Any:
+def run_stage(flow: Callable[..., Any], *arguments: str) -> Any:
     """Run a stage's flow with its section of params.yaml as keyword arguments."""
     stage = flow.__name__
 
     def section() -> dict[str, Any]:
-        params = load()
+        params = load_params()
         kinds = [{"backbone": {"name": params["candidates"].get(name)}} for name in arguments]
         return [params[stage], *kinds]
 
-    with held(stage, section):
-        return flow(**keywords(flow, *arguments))
+    with unchanged_while(stage, section):
+        return flow(**stage_arguments(flow, *arguments))
 
 
 def parser(name: str, about: str | None, after: str | None = None) -> argparse.ArgumentParser:
@@ -146,5 +146,5 @@ def main(flow: Callable[..., Any], argument: str | None = None) -> None:
         command.add_argument(argument)
     values = vars(command.parse_args()).values()
     with user_errors():
-        check_once()
-        call(flow, *values)
+        validate_once()
+        run_stage(flow, *values)

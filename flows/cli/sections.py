@@ -7,7 +7,7 @@ from typing import Any
 from engine.core.build import options
 
 
-def complete(stage: str, section: Any) -> dict[str, Any]:
+def complete_section(stage: str, section: Any) -> dict[str, Any]:
     """The section with its defaults written out; ValueError as engine.core.build.options."""
     function = inspect.unwrap(getattr(importlib.import_module(f"flows.{stage}"), stage))
     given = options(function, section, stage, given=("candidate",))

@@ -40,7 +40,7 @@ def _rows(sources: dict[str, str], images: str | None, show: Any, left: Left) ->
 
 
 @task
-def imported(
+def import_sources(
     sources: dict[str, str],
     images: str | None,
     replace: bool,
@@ -61,14 +61,14 @@ def imported(
         with locked(DATA):
             for name in sources:  # before it is asked whether what is there was drawn
                 recover(place_of(DATA, name))
-        before = intact.noted("importing")
+        before = intact.read_note("importing")
         # until data.dvc names what is in data/: `restore` then leaves that as it is
-        intact.note(importing="yes")
+        intact.write_note(importing="yes")
         try:
             replaced = _replaced(sources, replace)
             results = ingest_all(found, DATA, replaced, update, progress=show)
         except Unusable:
-            intact.note(importing=before)
+            intact.write_note(importing=before)
             raise
     # kept until here, so that a cut import need not download again
     shutil.rmtree(settings.STATE / "spool", ignore_errors=True)
@@ -76,7 +76,7 @@ def imported(
 
 
 @task
-def tried(
+def try_import(
     sources: dict[str, str],
     images: str | None,
     replace: bool,
@@ -102,7 +102,7 @@ def tried(
     write_preview(sheet, trials)
     for name, trial in trials.items():
         result = trial.result._asdict() | {"left": left[name]}
-        print("\n".join(told(name, result, tried=True)))
+        print("\n".join(import_lines(name, result, tried=True)))
         if trial.rows > trial.checked:
             looked = f"{trial.checked:,} images were looked at, chosen at random"
             print(f"  of {trial.rows:,} new rows {looked}")
@@ -113,7 +113,7 @@ def tried(
         raise ValueError("the import would be refused: " + "; ".join(errors))
 
 
-def told(name: str, result: dict[str, Any], tried: bool = False) -> list[str]:
+def import_lines(name: str, result: dict[str, Any], tried: bool = False) -> list[str]:
     """What became of the rows of one source, in lines that any terminal can show."""
     would = "would be " if tried else ""
     counts = [f"{result['kept']} {would}added"]

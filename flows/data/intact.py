@@ -22,7 +22,7 @@ CURE_SQUARES = "the square images are made again by `dvc repro --force corpus`"
 CURE_SHARDS = "`dvc checkout` brings them back, or `dvc repro --force corpus` builds them again"
 
 
-def data(show: Progress | None = None) -> None:
+def check_data(show: Progress | None = None) -> None:
     """ValueError that names the files of data/ that are not what their stores say, with the cure.
 
     What was found sound is noted with the text of data.dvc, and not looked at again while neither
@@ -31,10 +31,10 @@ def data(show: Progress | None = None) -> None:
     tree = _tree()
     if _noted().get("tree") != tree:
         _compared(stores(), show)
-    note(tree=tree, pointer=pointer.text())
+    write_note(tree=tree, pointer=pointer.pointer_text())
 
 
-def data_there(show: Progress | None = None) -> None:
+def check_present_data(show: Progress | None = None) -> None:
     """As `data`, of those files alone that are there: after a pull that was cut others may come
     yet.
     """
@@ -50,7 +50,7 @@ def _compared(pairs: Iterable[tuple[Path, str]], show: Progress | None) -> None:
         raise ValueError(f"{_told(bad)}\n{len(bad)} damaged: {CURE}{back}")
 
 
-def shards(folder: Path) -> Path:
+def checked_shards(folder: Path) -> Path:
     """The folder of training shards, if its files are as they were written.
 
     ValueError names those that are not.
@@ -72,7 +72,7 @@ def folder_of(target: str) -> Path:
         raise ValueError(
             f"targets: no labelled set {target!r}: name one of {', '.join(known)} ({folder})"
         )
-    return shards(folder / target)
+    return checked_shards(folder / target)
 
 
 def named_set(name: str) -> Path:
@@ -83,7 +83,7 @@ def named_set(name: str) -> Path:
     return settings.OUT / "corpus" / checked_set(name, "data")
 
 
-def verify(show: Progress) -> int:
+def verify_files(show: Progress) -> int:
     """Hashes every file of data/, of the training shards and of the square images.
 
     Returns their number.
@@ -109,7 +109,7 @@ def verify(show: Progress) -> int:
         back = pointer.put_back(
             [each.path for each in bad if DATA in each.path.parents], _noted().get("pointer", "")
         )
-        note(tree="")
+        write_note(tree="")
         raise ValueError(
             f"{_told(bad)}\n{len(bad)} of {count} files damaged: {'; '.join(cures)}{back}"
         )
@@ -175,12 +175,12 @@ def _noted() -> dict[str, str]:
     return found if isinstance(found, dict) else {}
 
 
-def noted(name: str) -> str:
+def read_note(name: str) -> str:
     """What was written down under a name; empty where nothing was."""
     return _noted().get(name, "")
 
 
-def note(**new: str) -> None:
+def write_note(**new: str) -> None:
     """Writes down what was found, in one step."""
     known = _noted()
     if known | new != known:
@@ -190,15 +190,15 @@ def note(**new: str) -> None:
         part.replace(NOTE)
 
 
-def named() -> bool:
+def is_named() -> bool:
     """Whether data/ was found to be what data.dvc names, and neither has changed since."""
     return _noted().get("named") == _naming()
 
 
 def note_named() -> None:
     """Notes that data/ is what data.dvc names."""
-    note(named=_naming())
+    write_note(named=_naming())
 
 
 def _naming() -> str:
-    return digest(_tree(), pointer.text())
+    return digest(_tree(), pointer.pointer_text())

@@ -41,13 +41,13 @@ def md5() -> str | None:
         ) from None
 
 
-def text() -> str:
+def pointer_text() -> str:
     """The text of data.dvc, empty where there is none."""
     return POINTER.read_text(encoding="utf-8") if POINTER.exists() else ""
 
 
 @contextmanager
-def opened() -> Iterator[tuple[Any, Any]]:
+def open_output() -> Iterator[tuple[Any, Any]]:
     """DVC's repository and its output data/; None for that without data.dvc."""
     with dvc_private.repository() as repo:
         yield repo, dvc_private.output_of(repo, POINTER)
@@ -74,9 +74,9 @@ def put_back(bad: list[Path], good: str) -> str:
     commit.
     """
     before = good or _committed()
-    if not before or before == text() or md5() is None:
+    if not before or before == pointer_text() or md5() is None:
         return ""
-    with opened() as (_, out):
+    with open_output() as (_, out):
         named = dvc_private.listing(out) or {}
     if not any(
         path.is_file() and named.get(path.relative_to(DATA).as_posix()) == _md5(path)
@@ -89,7 +89,7 @@ def put_back(bad: list[Path], good: str) -> str:
     return f"; DVC had brought {POINTER} up to the damage, it is as before again"
 
 
-def mended() -> None:
+def mend_pointer() -> None:
     """Puts aside what a kill has left half written: data.dvc, and DVC's list of readers.
 
     Both are written anew.

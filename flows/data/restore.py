@@ -16,28 +16,28 @@ from flows.running.orchestrate import progress
 ADVICE = "get the data from whoever made it (dvc remote add -d ..., dvc pull), or take the committed data.dvc back"
 
 
-def restore(cut: bool = False) -> None:
+def restore_data(cut: bool = False) -> None:
     """Bring data/ to what data.dvc names; what is there stays, and is compared.
 
     cut: leave it as it is where an import was cut, since that goes on now. ValueError where data/
     or data.dvc cannot be used, is damaged, or where they belong to different data. An edit of other
     files than the stores' (synonyms.tsv) is told only: the next run takes it in.
     """
-    if cut and intact.noted("importing") and DATA.is_dir():
-        pointer.mended()
+    if cut and intact.read_note("importing") and DATA.is_dir():
+        pointer.mend_pointer()
         return
     md5 = pointer.md5()
     if _there():
-        if intact.named():
+        if intact.is_named():
             return
         with progress("check data/") as show:
-            intact.data_there(show)
+            intact.check_present_data(show)
         if md5 is not None and not _same(md5):
             _bring(md5)
     else:
         _bring(md5)
     with progress("check data/") as show:
-        intact.data(show)
+        intact.check_data(show)
     intact.note_named()
 
 
@@ -82,7 +82,7 @@ def _same(md5: str) -> bool:
 
     ValueError where it is other data.
     """
-    with pointer.opened() as (repo, out):
+    with pointer.open_output() as (repo, out):
         if not dvc_private.differs(out):
             return True
         named = dvc_private.listing(out)
@@ -116,7 +116,7 @@ def _of_store(name: str) -> bool:
 def _bring(md5: str | None) -> None:
     if DATA.exists() and _half_drawn():
         _removed()
-    with pointer.opened() as (repo, out):
+    with pointer.open_output() as (repo, out):
         if md5 is not None and repo.config["core"].get("remote"):
             repo.pull(targets=[str(POINTER)])
         elif md5 is not None and dvc_private.in_cache(out):

@@ -16,9 +16,9 @@ from pyarrow.compute import field
 from engine.core.digest import digest
 from flows.data import intact
 from flows.running import settings
-from flows.running.code import ROOT, code
+from flows.running.code import ROOT, code_files
 from flows.running.orchestrate import progress, task
-from flows.running.pool import current, each
+from flows.running.pool import current_pool, map_in_pool
 
 HASHTAGS = settings.OUT / "corpus" / "hashtags"
 FILE = "duplicates.parquet"
@@ -53,16 +53,16 @@ def known_features(weights: Path) -> list[Path]:
     """
     from flows.measuring import records
 
-    code_of_stage = [*code("evaluate", {}), ROOT / "models"]
+    code_of_stage = [*code_files("evaluate", {}), ROOT / "models"]
     kept = settings.STATE / "features" / digest(weights, HASHTAGS / "index.parquet", *code_of_stage)
     if not kept.exists():
-        intact.shards(HASHTAGS)
-        pool, part = current(), kept.with_suffix(".part")
+        intact.checked_shards(HASHTAGS)
+        pool, part = current_pool(), kept.with_suffix(".part")
         shutil.rmtree(kept.parent, ignore_errors=True)
         parts = records.parts(HASHTAGS, pool.processes if pool else 1)
         files = [part / f"{number:03d}.safetensors" for number in range(len(parts))]
         same = itertools.repeat(weights), itertools.repeat(HASHTAGS)
-        each(records.search_features, list(zip(*same, parts, files, strict=False)))
+        map_in_pool(records.search_features, list(zip(*same, parts, files, strict=False)))
         part.rename(kept)
     return sorted(kept.glob("*.safetensors"))
 
@@ -77,7 +77,7 @@ def learnt(weights: Path, folder: Path) -> list[Pair]:
     some = [(weights, HASHTAGS, known, folder, first, first + records.BATCH) for first in starts]
     with progress("duplicates") as show:
         text = "by the pretrained network"
-        found = each(records.learnt, some, lambda done: show(done, len(some), text))
+        found = map_in_pool(records.learnt, some, lambda done: show(done, len(some), text))
     return [(image, post, LEARNT) for image, post in itertools.chain.from_iterable(found)]
 
 

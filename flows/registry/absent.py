@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from flows.running import settings, sqlite
-from flows.tracking.address import embedded, shown
+from flows.tracking.address import printable_uri, sqlite_file
 from flows.tracking.mlflow_private import DELETED
 from flows.tracking.tracking import connect
 
@@ -12,7 +12,7 @@ def _registered(file: Path | None, name: str) -> bool:
     """Whether the registry has a version of this model."""
     if file is not None:
         query = "SELECT 1 FROM model_versions WHERE name = ? AND current_stage != ? LIMIT 1"
-        return file.is_file() and bool(sqlite.rows(file, query, name, DELETED, wait=5))
+        return file.is_file() and bool(sqlite.query_rows(file, query, name, DELETED, wait=5))
     from mlflow.exceptions import MlflowException
 
     try:
@@ -33,16 +33,16 @@ def missing_registry() -> str | None:
     """
     if not (settings.OUT / "register" / "report.md").exists():
         return None
-    name = str(settings.load()["register"].get("name", "tagdag"))
+    name = str(settings.load_params()["register"].get("name", "tagdag"))
     try:
-        if _registered(embedded(), name):
+        if _registered(sqlite_file(), name):
             return None
     except Exception as error:
         return (
             f"whether the registry has the versions of the report is not known: {str(error)[:200]}"
         )
     return (
-        f"the report names versions of {name!r} that the registry here ({shown()}) does not "
+        f"the report names versions of {name!r} that the registry here ({printable_uri()}) does not "
         "have: set MLFLOW_TRACKING_URI to the MLflow of whoever made the report, or register the "
         "models here: dvc repro --single-item --force register"
     )

@@ -15,12 +15,12 @@ from engine.core.digest import digest
 from flows.registry import modelcard, registry
 from flows.running.orchestrate import task
 from flows.tracking import tracking
-from flows.tracking.outage import away, retry
+from flows.tracking.outage import is_away, retry
 
 Labels = dict[str, str]
 
 
-def number(labels: Labels, key: str) -> float | None:
+def tag_number(labels: Labels, key: str) -> float | None:
     """A tag as a finite number; None where there is none, as on versions of other tools."""
     try:
         value = float(labels.get(f"tagdag.{key}", ""))
@@ -29,13 +29,13 @@ def number(labels: Labels, key: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def accuracy(labels: Labels) -> float | None:
+def version_accuracy(labels: Labels) -> float | None:
     """Top-1 of a version in percent: the mean over its seeds, to which its interval belongs.
 
     Where only its weights were tested, which are of one seed, theirs.
     """
-    mean = number(labels, "top1_mean")
-    return number(labels, "top1") if mean is None else mean  # registered long ago
+    mean = tag_number(labels, "top1_mean")
+    return tag_number(labels, "top1") if mean is None else mean  # registered long ago
 
 
 def better(challenger: Labels, top1: float) -> tuple[bool, str]:
@@ -69,7 +69,7 @@ def _fetched(labels: Labels, folder: Path) -> tuple[Path, dict[str, Any]]:
     return weights[0], json.loads(records[0].read_text())
 
 
-def retested(name: str, version: Any, challenger: Labels) -> float:
+def retest_champion(name: str, version: Any, challenger: Labels) -> float:
     """Test a champion on the challenger's test split and give its version the new numbers.
 
     Its top-1.
@@ -83,32 +83,32 @@ def retested(name: str, version: Any, challenger: Labels) -> float:
             raise ValueError(f"it is a model of {ours!r}, the challenger of {theirs!r}")
         from flows.registry import retest  # torch, which --help and most runs of the stage need not
 
-        numbers = retest.tested(weights, record)
+        numbers = retest.test_again(weights, record)
     labels = {f"tagdag.{key}": f"{numbers[key]:.6g}" for key in modelcard.TESTED}
     labels["tagdag.seeds"] = "1"  # of the others there are no weights
     labels |= {f"tagdag.{key}": challenger[f"tagdag.{key}"] for key in ("target", "test")}
-    registry.renew(name, str(version.version), labels, modelcard.UNKNOWN | numbers)
+    registry.renew_version(name, str(version.version), labels, modelcard.UNKNOWN | numbers)
     return numbers["top1_mean"]
 
 
-def on_same_split(name: str, version: Any, challenger: Labels) -> float:
+def accuracy_on_same_split(name: str, version: Any, challenger: Labels) -> float:
     """The champion's top-1 on the challenger's test split; ValueError says why there is none."""
     from mlflow.exceptions import MlflowException
 
-    known = accuracy(version.tags)
+    known = version_accuracy(version.tags)
     if version.tags.get("tagdag.test") == challenger["tagdag.test"] and known is not None:
         return known
     try:
-        return retested(name, version, challenger)
+        return retest_champion(name, version, challenger)
     except (MlflowException, OSError, KeyError, TypeError) as error:
-        if away(error):
+        if is_away(error):
             raise
         cause = str(error)[:200]
         raise ValueError(f"its weights cannot be had from the registry ({cause})") from error
 
 
 @retry
-def aliased(name: str, alias: str) -> Any | None:
+def version_of_alias(name: str, alias: str) -> Any | None:
     """The version that an alias of a registered model points to."""
     client = tracking.connect()
     version = client.get_registered_model(name).aliases.get(alias)
@@ -116,7 +116,7 @@ def aliased(name: str, alias: str) -> Any | None:
 
 
 @retry
-def point(name: str, alias: str, version: str) -> None:
+def point_alias(name: str, alias: str, version: str) -> None:
     """Let an alias point to a version."""
     tracking.connect().set_registered_model_alias(name, alias, version)
 
@@ -124,22 +124,22 @@ def point(name: str, alias: str, version: str) -> None:
 @task
 def name_champion(name: str, challenger: str) -> str:
     """Set the alias `challenger`, and `champion` when its interval lies above; says why."""
-    point(name, "challenger", challenger)
-    champion = aliased(name, "champion")
+    point_alias(name, "challenger", challenger)
+    champion = version_of_alias(name, "champion")
     if champion is None:
-        point(name, "champion", challenger)
+        point_alias(name, "champion", challenger)
         return f"champion is now version {challenger}: there was no champion"
     if str(champion.version) == challenger:
         return f"champion stays version {challenger}: it is the best candidate again"
     stays = f"champion stays version {champion.version}, challenger is version {challenger}"
-    labels = registry.at(name, challenger).tags
+    labels = registry.version_numbered(name, challenger).tags
     try:
-        takes_over, why = better(labels, on_same_split(name, champion, labels))
+        takes_over, why = better(labels, accuracy_on_same_split(name, champion, labels))
     except ValueError as error:
         cause = str(error).rstrip(".")
         fix = f"to replace it, set the alias champion to version {challenger} in MLflow"
         return f"{stays}: the champion cannot be tested on the same images ({cause}); {fix}"
     if not takes_over:
         return f"{stays}: {why}"
-    point(name, "champion", challenger)
+    point_alias(name, "champion", challenger)
     return f"champion is now version {challenger}: {why}"

@@ -15,7 +15,7 @@ import yaml
 from corpus.pages.markdown import told
 from engine.core.digest import digest
 from flows.measuring.dvcmetrics import compared
-from flows.tracking.refusals import flat
+from flows.tracking.refusals import flat_section
 
 ARM = ("candidate", "target", "init", "mode", "labels", "size")
 DESCRIBED = ("model", "target", "test", "size", "device", "clock", "dtype")
@@ -31,7 +31,7 @@ COST = ("latency_p50_ms", "latency_p95_ms", "images_per_second", "peak_memory_mi
 NO_METRIC = {*ARM, "seed", "pretrainings", "batch", "fit", "held_out"}  # numbers that are settings
 
 
-def tags(record: dict[str, Any], origin: dict[str, str]) -> dict[str, str]:
+def version_tags(record: dict[str, Any], origin: dict[str, str]) -> dict[str, str]:
     """What every model version carries: origin, what it is, what it was tested on, first numbers.
 
     Raises ValueError when the record's weight file is missing.
@@ -49,12 +49,12 @@ def tags(record: dict[str, Any], origin: dict[str, str]) -> dict[str, str]:
     return origin | {f"tagdag.{key}": str(value) for key, value in named.items()}
 
 
-def identity(labels: dict[str, str]) -> tuple[str | None, ...]:
+def version_identity(labels: dict[str, str]) -> tuple[str | None, ...]:
     """What makes two versions the same: weights, the pixels they are given, params and commit."""
     return tuple(labels.get(f"tagdag.{key}") for key in ("weights", "size", "params", "commit"))
 
 
-def numbers(record: dict[str, Any]) -> dict[str, float]:
+def record_numbers(record: dict[str, Any]) -> dict[str, float]:
     """Every finite number of a record, and its costs as cost/<mode>/<batch>/<what>.
 
     Times of a busy machine have names of their own.
@@ -74,14 +74,14 @@ def _finite(value: Any) -> bool:
     return real and math.isfinite(value)
 
 
-def params(record: dict[str, Any]) -> dict[str, str]:
+def record_params(record: dict[str, Any]) -> dict[str, str]:
     """The fine-tuning arm, what was chosen, and the sections that the network is built from."""
     sections = _about(record).get("sections", {})
     arm = {key: record[key] for key in ARM}
     counts = ("fit", "held_out", "seeds", "pretrainings")
     some = {key: record[key] for key in counts if key in record}
     nested = {"chosen": record["chosen"], "network": sections}
-    return {key: str(value) for key, value in flat(arm | some | nested).items()}
+    return {key: str(value) for key, value in flat_section(arm | some | nested).items()}
 
 
 def _about(record: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _tensor(name: str, *shape: int) -> str:
     return json.dumps([{"name": name, "type": "tensor", "tensor-spec": spec}])
 
 
-def write(folder: Path, record: dict[str, Any], model_id: str) -> None:
+def write_model_files(folder: Path, record: dict[str, Any], model_id: str) -> None:
     """Write MLmodel (for MLflow's pages) and the record as JSON.
 
     The schema: in, float32 images (n, 3, size, size), normalised as in training; out, float32

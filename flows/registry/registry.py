@@ -11,13 +11,13 @@ from flows.registry import modelcard, sourcerun
 from flows.running.orchestrate import task
 from flows.tracking import tracking
 from flows.tracking.mlflow_private import VERSIONS
-from flows.tracking.outage import away, retry
+from flows.tracking.outage import is_away, retry
 
 Known = dict[tuple[str | None, ...], str]
 
 
 @retry
-def prepared(name: str) -> None:
+def prepare_registry(name: str) -> None:
     """Make the registered model when there is none; ValueError when the name cannot be used."""
     from mlflow.exceptions import MlflowException
 
@@ -26,7 +26,7 @@ def prepared(name: str) -> None:
     try:
         tracking.connect().create_registered_model(name)
     except MlflowException as error:
-        if away(error):
+        if is_away(error):
             raise
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             why = str(error)[:200]
@@ -36,7 +36,7 @@ def prepared(name: str) -> None:
 
 
 @retry
-def known(name: str) -> Known:
+def known_versions(name: str) -> Known:
     """The versions there are by identity; of equal ones the newest.
 
     Those of other tools are none of ours, nor are those without a run of their own: they were
@@ -45,7 +45,7 @@ def known(name: str) -> Known:
     found = tracking.connect().search_model_versions(f"name = '{name}'")
     ours = [v for v in found if v.status == "READY" and "tagdag.target" in v.tags]
     ours.sort(key=lambda version: int(version.version))
-    return {modelcard.identity(version.tags): str(version.version) for version in ours}
+    return {modelcard.version_identity(version.tags): str(version.version) for version in ours}
 
 
 @retry
@@ -91,49 +91,51 @@ def _retagged(name: str, version: str, before: dict[str, str], labels: dict[str,
 
 
 @retry
-def at(name: str, version: str) -> Any:
+def version_numbered(name: str, version: str) -> Any:
     """A version by its number."""
     return tracking.connect().get_model_version(name, version)
 
 
-def renew(name: str, version: str, labels: dict[str, str], values: dict[str, float]) -> None:
+def renew_version(
+    name: str, version: str, labels: dict[str, str], values: dict[str, float]
+) -> None:
     """Give a version new numbers, where its tags say others; NaN takes back an old one.
 
     labels: tags, among them target and test. values: metrics for its run and its logged model.
     """
-    found = at(name, version)
+    found = version_numbered(name, version)
     own = (
         "tagdag.target" in found.tags
     )  # else its run is that of others too, which keep their numbers
     if not own:
         labels = {key: value for key, value in labels.items() if key != "tagdag.target"}
     changed = any(found.tags.get(key) != value for key, value in labels.items())
-    if own and changed and sourcerun.active(found.run_id):
+    if own and changed and sourcerun.is_active(found.run_id):
         data = f"targets/{labels['tagdag.target']}", labels["tagdag.test"]
         sourcerun.log_numbers(found.run_id, found.tags["tagdag.model_id"], values, data)
     _retagged(name, version, found.tags, labels)
 
 
 @task
-def version(
+def register_version(
     name: str, record: dict[str, Any], versions: Known, run: tracking.Run, more: dict[str, str]
 ) -> str:
     """Register one model; one that is among the `versions` keeps its own, with the new numbers.
 
     more: further tags. Returns the number of the version.
     """
-    labels = modelcard.tags(record, run.origin) | more
-    found = versions.get(modelcard.identity(labels))
+    labels = modelcard.version_tags(record, run.origin) | more
+    found = versions.get(modelcard.version_identity(labels))
     if found is not None:
-        model_id = at(name, found).tags.get("tagdag.model_id")
-        if sourcerun.held(model_id):
+        model_id = version_numbered(name, found).tags.get("tagdag.model_id")
+        if sourcerun.has_logged_model(model_id):
             own = {key: value for key, value in labels.items() if key not in run.origin}
-            renew(name, found, own, modelcard.UNKNOWN | modelcard.numbers(record))
+            renew_version(name, found, own, modelcard.UNKNOWN | modelcard.record_numbers(record))
             _linked(name, found, model_id)
             return found
-    runs = sourcerun.makers(record, labels, run.experiment)
+    runs = sourcerun.maker_runs(record, labels, run.experiment)
     labels |= {f"tagdag.{what}": run_id for what, run_id in runs.items()}
-    source = sourcerun.source(record, labels, run)
+    source = sourcerun.source_run(record, labels, run)
     line = modelcard.description(record, runs, run.experiment)
     found = _version(name, source, labels, line)
     _linked(name, found, source[1])

@@ -9,7 +9,7 @@ from engine.training.accuracy import measure_accuracy
 from flows.running import settings
 
 
-def tested(weights: Path, record: dict[str, Any]) -> dict[str, float]:
+def test_again(weights: Path, record: dict[str, Any]) -> dict[str, float]:
     """Accuracy of a weight file on the test and validation splits of its record's target, in
     percent.
 

@@ -24,7 +24,7 @@ FINETUNED, PRETRAINED = "fine-tuning", "pretraining"
 MOST = 100  # params and tags in one call, MLflow's limit
 
 
-def absent(error: Exception) -> bool:
+def does_not_exist(error: Exception) -> bool:
     """Whether MLflow says that there is no such thing, not that it is away or refuses."""
     return getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
 
@@ -38,7 +38,7 @@ def _writer(weights: str, experiment: str) -> str | None:
     return found[0].info.run_id if found else None
 
 
-def makers(record: dict[str, Any], labels: dict[str, str], experiment: str) -> dict[str, str]:
+def maker_runs(record: dict[str, Any], labels: dict[str, str], experiment: str) -> dict[str, str]:
     """Ids of the runs that made a model, as far as they are in this experiment."""
     first = settings.OUT / "pretrain" / record["candidate"] / "model.safetensors"
     pretrained = Path(record.get("pretraining", first))  # of several, its own
@@ -50,32 +50,32 @@ def makers(record: dict[str, Any], labels: dict[str, str], experiment: str) -> d
 
 
 @retry
-def held(model_id: str | None) -> bool:
+def has_logged_model(model_id: str | None) -> bool:
     """Whether a logged model is there still."""
     from mlflow.exceptions import MlflowException
 
     try:
         return bool(model_id) and bool(tracking.connect().get_logged_model(model_id))
     except MlflowException as error:
-        if not absent(error):
+        if not does_not_exist(error):
             raise
         return False
 
 
 @retry
-def active(run_id: str) -> bool:
+def is_active(run_id: str) -> bool:
     """Whether a run is there and not deleted: others take no metrics."""
     from mlflow.exceptions import MlflowException
 
     try:
         return tracking.connect().get_run(run_id).info.lifecycle_stage == "active"
     except MlflowException as error:
-        if not absent(error):
+        if not does_not_exist(error):
             raise
         return False
 
 
-def plain(record: dict[str, Any]) -> str:
+def plain_name(record: dict[str, Any]) -> str:
     """The model's name without what MLflow refuses in names and in searches."""
     return record["model"].translate(dict.fromkeys(map(ord, "/:.%\"'"), "_"))
 
@@ -87,8 +87,10 @@ def _logged_model(record: dict[str, Any], labels: dict[str, str], run: tracking.
     found = client.search_logged_models([run.experiment], f"source_run_id = '{run.id}'")
     if found:
         return found[0]
-    about = {"params": modelcard.params(record), "model_type": "tagdag"}
-    return client.create_logged_model(run.experiment, plain(record), run.id, tags=labels, **about)
+    about = {"params": modelcard.record_params(record), "model_type": "tagdag"}
+    return client.create_logged_model(
+        run.experiment, plain_name(record), run.id, tags=labels, **about
+    )
 
 
 @retry
@@ -99,7 +101,7 @@ def _filled(model: Any, record: dict[str, Any]) -> None:
     client = tracking.connect()
     client.log_model_artifact(model.model_id, record["weights"])
     with tempfile.TemporaryDirectory() as folder:
-        modelcard.write(Path(folder), record, model.model_id)
+        modelcard.write_model_files(Path(folder), record, model.model_id)
         client.log_model_artifacts(model.model_id, folder)
     client.finalize_logged_model(model.model_id, "READY")
 
@@ -136,14 +138,16 @@ def _described(run_id: str, params: dict[str, str], tags: dict[str, str]) -> Non
         client.log_batch(run_id, params=some, tags=named, synchronous=True)
 
 
-def source(record: dict[str, Any], labels: dict[str, str], run: tracking.Run) -> tuple[str, str]:
+def source_run(
+    record: dict[str, Any], labels: dict[str, str], run: tracking.Run
+) -> tuple[str, str]:
     """Ids of the run and the logged model that a version is made from, with all they say."""
     data = f"targets/{record['target']}", record["test"]
-    with run.child(f"{plain(record)} {labels['tagdag.weights'][:8]}") as child:
-        _described(child.id, modelcard.params(record), labels)
+    with run.child(f"{plain_name(record)} {labels['tagdag.weights'][:8]}") as child:
+        _described(child.id, modelcard.record_params(record), labels)
         size = {key: record[key] for key in ("samples", "duplicates")}
         child.dataset(*data, f"out/corpus/{data[0]}", size, "test")
         model = _logged_model(record, labels, child)
         _filled(model, record)
-        log_numbers(child.id, model.model_id, modelcard.numbers(record), data)
+        log_numbers(child.id, model.model_id, modelcard.record_numbers(record), data)
     return child.id, model.model_id

@@ -143,7 +143,7 @@ def plugins(section: Any, kind: str | None = None) -> Iterator[str]:
         yield from plugins(value, key)
 
 
-def code(stage: str, section: Any, *more: str, aside: Set[str] = frozenset()) -> list[Path]:
+def code_files(stage: str, section: Any, *more: str, aside: Set[str] = frozenset()) -> list[Path]:
     """The files that a stage's result with this section depends on: what its states are keyed by.
 
     more: modules that no import and no name in the section tells of. aside: those that this result
@@ -153,7 +153,7 @@ def code(stage: str, section: Any, *more: str, aside: Set[str] = frozenset()) ->
 
 
 @contextmanager
-def held(stage: str, load: Callable[[], Any]) -> Iterator[None]:
+def unchanged_while(stage: str, load: Callable[[], Any]) -> Iterator[None]:
     """ValueError when the section (`load()`), the code or data.dvc is another when a stage ends
     than when it began.
 
@@ -163,7 +163,9 @@ def held(stage: str, load: Callable[[], Any]) -> Iterator[None]:
 
     def state() -> dict[str, str]:
         section, pointer = load(), Path("data.dvc")
-        found = {file.relative_to(ROOT).as_posix(): digest(file) for file in code(stage, section)}
+        found = {
+            file.relative_to(ROOT).as_posix(): digest(file) for file in code_files(stage, section)
+        }
         found["params.yaml"] = digest(section)
         found["data.dvc"] = digest(pointer) if pointer.exists() else ""
         return found
@@ -214,7 +216,7 @@ def _folded(files: set[Path]) -> set[Path]:
     return found
 
 
-def written(text: str) -> str:
+def with_code_lists(text: str) -> str:
     """dvc.yaml's text with its lists of code made anew: the lines below each `# code of
     <stage>`.
     """
@@ -233,7 +235,7 @@ def main() -> None:
         prog="python -m flows.running.code", description=main.__doc__
     ).parse_args()
     file = ROOT / "dvc.yaml"
-    text = written(file.read_text())
+    text = with_code_lists(file.read_text())
     file.write_text(text)
 
 

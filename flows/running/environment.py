@@ -11,7 +11,7 @@ import sys
 from corpus.names import printable
 from engine.core.cores import cores
 from engine.core.environment import VARIABLES, value, wrong
-from flows.running.processes import gpus
+from flows.running.processes import gpu_count
 
 PREFIX = "TAGDAG_"
 EACH = {  # how many processes a variable asks for, and what each of them is
@@ -22,7 +22,7 @@ EACH = {  # how many processes a variable asks for, and what each of them is
 }
 
 
-def unknown() -> list[str]:
+def unknown_variables() -> list[str]:
     """A warning for each variable that looks like ours and is none, with the nearest that is."""
     told = []
     for name in sorted(os.environ):
@@ -35,20 +35,20 @@ def unknown() -> list[str]:
     return told
 
 
-def asked(name: str) -> int:
+def processes_asked_for(name: str) -> int:
     """Processes times threads that a variable asks for; 0 where it is not set."""
     numbers = [int(digits) for digits in re.findall(r"\d+", str(value(name) or ""))]
     return numbers[0] * numbers[-1] if len(numbers) > 1 else sum(numbers)
 
 
-def crowded() -> list[str]:
+def crowding_variables() -> list[str]:
     """A warning for each variable that asks for more than there are cores; none with GPUs."""
-    if gpus():
+    if gpu_count():
         return []
     told, most = [], cores()
     there = f"{most} {'core' if most == 1 else 'cores'}"
     for name, what in EACH.items():
-        if asked(name) > most:
+        if processes_asked_for(name) > most:
             told.append(
                 f"{name}={value(name)} on {there}: the {what} take turns, "
                 f"slower than with {most}, and each takes memory of its own"
@@ -56,9 +56,9 @@ def crowded() -> list[str]:
     return told
 
 
-def check(warn: bool = True) -> None:
+def check_environment(warn: bool = True) -> None:
     """ValueError that tells all variables that are wrong; warn: print what is odd about others."""
     if told := wrong():
         raise ValueError("\n".join(told))
-    for message in (*unknown(), *crowded()) if warn else ():
+    for message in (*unknown_variables(), *crowding_variables()) if warn else ():
         print(f"warning: {message}", file=sys.stderr)

@@ -17,9 +17,18 @@ from typing import Any
 from corpus.progress import Progress
 from flows.running.prefect_private import heartbeat_off, name_for_processes
 from flows.running.prefectauth import authenticate
-from flows.running.showing import artifact, bar, every, lines, slug
+from flows.running.showing import artifact, bar, log_lines, slug, throttled
 
-__all__ = ["flow", "link", "log", "orchestrated", "progress", "slug", "task", "without_heartbeat"]
+__all__ = [
+    "flow",
+    "link_artifact",
+    "log",
+    "orchestrated",
+    "progress",
+    "slug",
+    "task",
+    "without_heartbeat",
+]
 log = logging.getLogger("tagdag")
 
 
@@ -97,7 +106,7 @@ def without_heartbeat() -> Iterator[None]:
         yield
 
 
-def link(key: str, url: str, text: str) -> None:
+def link_artifact(key: str, url: str, text: str) -> None:
     """A link on the flow run's page; nothing without a server."""
     if orchestrated():
         from prefect.artifacts import create_link_artifact
@@ -142,11 +151,11 @@ def progress(title: str) -> Iterator[Progress]:
     """
     from rich.console import Console
 
-    kinds = [(bar, 0.5) if Console(stderr=True).is_terminal else (lines, 10)]
+    kinds = [(bar, 0.5) if Console(stderr=True).is_terminal else (log_lines, 10)]
     kinds += [(artifact, 10)] if orchestrated() and "TORCHELASTIC_RUN_ID" not in os.environ else []
     steps = _Steps()
     with contextlib.ExitStack() as stack:
-        shown = [every(seconds, stack.enter_context(kind(title))) for kind, seconds in kinds]
+        shown = [throttled(seconds, stack.enter_context(kind(title))) for kind, seconds in kinds]
 
         def show(done: int, total: int | None, text: str = "") -> None:
             state = steps.at(done, total)

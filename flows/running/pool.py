@@ -21,7 +21,7 @@ from typing import Any
 from engine.core.cores import cores
 from engine.core.environment import value
 from engine.core.forkserver import TRAINS
-from flows.running.processes import Worker, gpus, start_server
+from flows.running.processes import Worker, gpu_count, start_server
 
 DEATHS = 3  # of the process that makes a call, before it is given up
 GRACE = 20.0  # seconds that a stopped training has to keep its state
@@ -29,24 +29,24 @@ GRACE = 20.0  # seconds that a stopped training has to keep its state
 _open: contextvars.ContextVar["Pool | None"] = contextvars.ContextVar("pool", default=None)
 
 
-class Ended(KeyboardInterrupt):
+class PoolEnded(KeyboardInterrupt):
     """A call that the end of its pool has cut short; what it trains goes on from its last state."""
 
 
-def said() -> tuple[int, int]:
+def arms_variable() -> tuple[int, int]:
     """(processes, threads of each) that TAGDAG_ARMS names, 0 processes where it names none."""
     many, _, threads = (value("TAGDAG_ARMS") or "").partition(":")
     return int(many or 0), int(threads or 1)
 
 
-def sizes() -> tuple[int, int]:
+def pool_size() -> tuple[int, int]:
     """(processes, threads of each) as TAGDAG_ARMS says, else one process per GPU, or per core
     with one thread.
     """
-    many, threads = said()
+    many, threads = arms_variable()
     if (value("TAGDAG_WORKERS") or 1) > 1:  # one training by several processes has the machine
         many = 1
-    return many or gpus() or cores(), threads
+    return many or gpu_count() or cores(), threads
 
 
 class Pool:
@@ -95,7 +95,7 @@ class Pool:
     def _worker(self, place: int) -> Worker:
         with self._starting:  # also keeps `end` from missing one
             if self._ended:
-                raise Ended("stopped with the others: run the same command again to go on")
+                raise PoolEnded("stopped with the others: run the same command again to go on")
             if place not in self._workers:
                 self._workers[place] = Worker(place, self._threads)
             return self._workers[place]
@@ -123,13 +123,13 @@ class Pool:
 
 
 @contextmanager
-def side_by_side(wanted: bool = True, trains: bool = False) -> Iterator[None]:
-    """Inside, `apart` and `runners.gathered` use processes, where there is more than one core or
+def open_pool(wanted: bool = True, trains: bool = False) -> Iterator[None]:
+    """Inside, `call_in_pool` and `runners.map_task` use processes, where there is more than one core or
     GPU.
 
     trains: what they are to do; it changes only how soon they begin.
     """
-    processes, threads = sizes()
+    processes, threads = pool_size()
     if not wanted or processes == 1:
         yield
         return
@@ -145,47 +145,51 @@ def side_by_side(wanted: bool = True, trains: bool = False) -> Iterator[None]:
         _open.reset(token)
 
 
-def current() -> Pool | None:
-    """The pool that `side_by_side` has opened."""
+def current_pool() -> Pool | None:
+    """The pool that `open_pool` has opened."""
     return _open.get()
 
 
-def apart(function: Callable, *arguments: Any, report: Callable[..., None] | None = None) -> Any:
+def call_in_pool(
+    function: Callable, *arguments: Any, report: Callable[..., None] | None = None
+) -> Any:
     """Call a function of a module in a process of the pool; without one here, with as many threads.
 
     report: what the function calls by that name with plain values.
     """
-    if pool := current():
+    if pool := current_pool():
         return pool.call(function, *arguments, report=report)
     from engine.core.threads import torch_threads
 
-    with torch_threads(None if gpus() else sizes()[1]):
+    with torch_threads(None if gpu_count() else pool_size()[1]):
         return function(*arguments, **({"report": report} if report else {}))
 
 
-def each(
+def map_in_pool(
     function: Callable, many: list[tuple], told: Callable[[int], None] = lambda done: None
 ) -> list[Any]:
-    """`apart` for each tuple of arguments, as many at a time as there are processes.
+    """`call_in_pool` for each tuple of arguments, as many at a time as there are processes.
 
     Results in their order.
     """
-    if not (pool := current()):
-        return [(apart(function, *one), told(done))[0] for done, one in enumerate(many, 1)]
-    return threaded([partial(pool.call, function, *one) for one in many], pool.processes, told)
+    if not (pool := current_pool()):
+        return [(call_in_pool(function, *one), told(done))[0] for done, one in enumerate(many, 1)]
+    return call_in_threads(
+        [partial(pool.call, function, *one) for one in many], pool.processes, told
+    )
 
 
 def _cause(error: BaseException, futures: list[Future]) -> BaseException:
     """The fault for which calls were ended, which may be told later than their end."""
     errors = (
         [future.exception() for future in futures if not future.cancelled()]
-        if isinstance(error, Ended)
+        if isinstance(error, PoolEnded)
         else []
     )
-    return next((other for other in errors if other and not isinstance(other, Ended)), error)
+    return next((other for other in errors if other and not isinstance(other, PoolEnded)), error)
 
 
-def threaded(
+def call_in_threads(
     calls: list[Callable[[], Any]], threads: int, told: Callable[[int], None]
 ) -> list[Any]:
     """Results of calls that wait for others, in threads; `told(how many)` as they end.
@@ -199,7 +203,7 @@ def threaded(
                 future.result()
                 told(done)
         except BaseException as error:
-            if pool := current():
+            if pool := current_pool():
                 pool.end()
             executor.shutdown(cancel_futures=True)
             raise _cause(error, futures) from None

@@ -21,7 +21,7 @@ def profiles_path() -> Path:
     return Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml").expanduser()
 
 
-def profile() -> dict[str, Any]:
+def prefect_profile() -> dict[str, Any]:
     """The settings of our profile: PREFECT_API_URL and PREFECT_API_AUTH_STRING; empty before the
     first `make prefect`. ValueError where the file is not TOML."""
     path = profiles_path()
@@ -48,12 +48,12 @@ def authenticate() -> None:
     server = server_of(os.environ.get("PREFECT_API_URL", ""))
     if server is None or "PREFECT_API_AUTH_STRING" in os.environ:
         return
-    ours = profile()
+    ours = prefect_profile()
     if ours and server_of(ours.get("PREFECT_API_URL", "")) == server:
         os.environ["PREFECT_API_AUTH_STRING"] = ours["PREFECT_API_AUTH_STRING"]
 
 
-def keep(url: str, auth: str) -> None:
+def write_profile(url: str, auth: str) -> None:
     """Write the profile, readable by the user alone; the user's other profiles stay."""
     from prefect.settings import (
         PREFECT_API_AUTH_STRING,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core import forkserver
-from flows.running import faults
+from flows.running import error_messages
 
 DEVICES = (
     "/dev/nvidiactl",
@@ -27,7 +27,7 @@ WARM = ["flows.training.arms", "flows.measuring.records"]  # imported once, for 
 CONTEXT = multiprocessing.get_context("forkserver")
 
 
-def gpus() -> int:
+def gpu_count() -> int:
     """How many GPUs there are; without the import of torch where there is none."""
     if not any(Path(device).exists() for device in DEVICES):
         return 0
@@ -98,7 +98,7 @@ def _portable(error: Exception) -> Exception:
     try:
         error = pickle.loads(pickle.dumps(error))
     except Exception:
-        told = faults.told(error)
+        told = error_messages.error_message(error)
         error = ValueError(told) if told else RuntimeError(repr(error))
     error.add_note(where)
     return error
@@ -111,7 +111,7 @@ class Worker:
         self.pipe, theirs = CONTEXT.Pipe()
         # a training in it is not split again, and has a GPU of its own
         environment = os.environ | {"TAGDAG_WORKERS": "1"}
-        environment |= {"LOCAL_RANK": str(place % gpus())} if gpus() else {}
+        environment |= {"LOCAL_RANK": str(place % gpu_count())} if gpu_count() else {}
         self.process = CONTEXT.Process(
             target=_serve, args=(theirs, dict(environment), threads), daemon=True
         )

@@ -55,11 +55,11 @@ RUNNERS = {
 }
 
 
-def named() -> tuple[str, int] | None:
+def named_runner() -> tuple[str, int] | None:
     """The runner that TAGDAG_RUNNER names, and its number of processes: one for each core if it
     does not say.
     """
-    environment.check(warn=False)  # all of them, as early
+    environment.check_environment(warn=False)  # all of them, as early
     if not (said := value("TAGDAG_RUNNER")):
         return None
     name, _, workers = said.partition(":")
@@ -75,12 +75,12 @@ def named() -> tuple[str, int] | None:
     return name, int(workers) if workers else cores()
 
 
-def runner() -> Any:
-    """Prefect's task runner for a flow that calls `gathered`.
+def task_runner() -> Any:
+    """Prefect's task runner for a flow that calls `map_task`.
 
     None is Prefect's default, which is then not used.
     """
-    if not (found := named()):
+    if not (found := named_runner()):
         return None
     name, workers = found
     # the processes share the cores; what the user says goes before
@@ -88,7 +88,7 @@ def runner() -> Any:
     return RUNNERS[name][0](workers)
 
 
-def gathered(
+def map_task(
     task: Callable[..., Any],
     many: list[tuple[Any, ...]],
     told: Callable[[int, str], None] = lambda done, name: None,
@@ -97,19 +97,19 @@ def gathered(
 
     `told(how many, first argument)` as they end.
 
-    The flow has `task_runner=runner` and calls this inside `side_by_side`: a task is a thread then,
-    which waits for what it calls `apart`. An error or a signal ends all tasks; they go on from
+    The flow has `task_runner=task_runner` and calls this inside `open_pool`: a task is a thread then,
+    which waits for what it calls in the pool. An error or a signal ends all tasks; they go on from
     their last states.
     """
-    if found := named():
+    if found := named_runner():
         return _submitted(task, many, told, kill=found[0] == "processes")
     names = [each[0] for each in many]
     # a context each: Prefect keeps the flow run there to which a task belongs
     calls = [functools.partial(contextvars.copy_context().run, task, *each) for each in many]
-    if opened := pool.current():
+    if opened := pool.current_pool():
         for first in names[:1]:  # the first that ends may take long
             told(0, first)
-        return pool.threaded(
+        return pool.call_in_threads(
             calls, opened.processes, lambda done: told(done, names[min(done, len(names) - 1)])
         )
     results = []

@@ -18,7 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     when.add_argument("--every", type=float, metavar="MINUTES", help=help_)
 
 
-def due(options: argparse.Namespace) -> dict[str, Any]:
+def schedule_of(options: argparse.Namespace) -> dict[str, Any]:
     """The schedule as Prefect's `serve` takes it; empty where none was asked for."""
     if options.every is not None and not options.every > 0:
         raise ValueError(f"--every {options.every:g}: give minutes above 0, for example --every 30")
@@ -27,7 +27,9 @@ def due(options: argparse.Namespace) -> dict[str, Any]:
     return {"cron": options.cron} if options.cron else {}
 
 
-def serve(flow: Callable[..., Any], name: str, schedule: dict[str, Any], **parameters: Any) -> None:
+def serve_flow(
+    flow: Callable[..., Any], name: str, schedule: dict[str, Any], **parameters: Any
+) -> None:
     """Serve a flow until Ctrl-C, one run at a time; ValueError without a server."""
     if not orchestrated():
         fix = "run `make prefect`, then set PREFECT_API_URL"

@@ -36,7 +36,7 @@ for _name, _value in {
     os.environ.setdefault(_name, _value)
 
 
-def load() -> dict[str, Any]:
+def load_params() -> dict[str, Any]:
     """params.yaml as a dictionary of sections.
 
     ValueError when it is missing, broken or has an unknown section.
@@ -72,26 +72,26 @@ def _derived(params: dict[str, Any]) -> dict[str, Any]:
     return params
 
 
-def size() -> int:
+def image_size() -> int:
     """Pixels of the images in all stages."""
-    return load()["corpus"].get("size", SIZE)
+    return load_params()["corpus"].get("size", SIZE)
 
 
-def backbone(candidate: str) -> dict[str, Any]:
+def backbone_section(candidate: str) -> dict[str, Any]:
     """The section of the network that the search has handed on under this name."""
     return yaml.safe_load(
         (OUT / "search" / f"{checked_name(candidate, 'candidate')}.yaml").read_text()
     )
 
 
-def state(name: str, *inputs: Any) -> Path:
+def state_path(name: str, *inputs: Any) -> Path:
     """Where a stage keeps what a kill must not lose: outside outs, which DVC deletes, keyed by
     its inputs.
     """
     return STATE / "state" / f"{name}.{digest(*inputs)}"
 
 
-def forget(name: str) -> None:
+def drop_states(name: str) -> None:
     """Drop the states of a stage that has ended well."""
     for kept in (STATE / "state").glob(f"{name}.*"):
         shutil.rmtree(kept) if kept.is_dir() else kept.unlink(missing_ok=True)

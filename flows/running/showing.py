@@ -23,7 +23,7 @@ def slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def every(seconds: float, tell: Progress) -> Progress:
+def throttled(seconds: float, tell: Progress) -> Progress:
     """`tell` at most so often, at the first call and at the last; others look at the clock."""
     due = 0.0
 
@@ -60,7 +60,7 @@ def bar(title: str) -> Iterator[Progress]:
 
 
 @contextmanager
-def lines(title: str) -> Iterator[Progress]:
+def log_lines(title: str) -> Iterator[Progress]:
     """Lines on standard error, with the time that is left by the pace so far."""
     started, first = time.monotonic(), (0.0, 0, None)
 

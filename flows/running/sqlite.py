@@ -35,7 +35,7 @@ def _remove(file: Path) -> None:
         file.with_name(file.name + part).unlink(missing_ok=True)
 
 
-def whole(file: Path, make: Callable[[Path], None]) -> None:
+def create_whole(file: Path, make: Callable[[Path], None]) -> None:
     """Have `make(partial)` make a file that is not there (or empty), and give it its name when
     whole.
 
@@ -53,22 +53,22 @@ def whole(file: Path, make: Callable[[Path], None]) -> None:
         partial.rename(file)
 
 
-def rows(file: Path, query: str, *values: Any, wait: float = 1.0) -> list[tuple[Any, ...]]:
+def query_rows(file: Path, query: str, *values: Any, wait: float = 1.0) -> list[tuple[Any, ...]]:
     """What a query gives; sqlite3.OperationalError when the file stays locked for `wait` seconds.
 
     It also rolls back what a killed process has left half done, as any reader of the file must.
     """
-    with closing(connected(file, wait)) as base:
+    with closing(connect_file(file, wait)) as base:
         return base.execute(query, values).fetchall()
 
 
-def connected(file: Path, wait: float) -> sqlite3.Connection:
+def connect_file(file: Path, wait: float) -> sqlite3.Connection:
     """A connection to a file that must be there; `isolation_level` None: no BEGIN but our own."""
     address = f"file:{quote(str(file.absolute()))}?mode=rw"
     return sqlite3.connect(address, timeout=wait, isolation_level=None, uri=True)
 
 
-def checked(file: Path, what: str) -> None:
+def check_readable(file: Path, what: str) -> None:
     """ValueError, with the way out, where the file is a folder or damaged; it is never changed.
 
     sqlite3.OperationalError where it is locked. Damage deep inside a file shows when it is read.
@@ -76,14 +76,14 @@ def checked(file: Path, what: str) -> None:
     if file.is_dir():
         raise ValueError(f"{file} is a folder, and {what} must be a file there: move it aside")
     try:
-        rows(file, "SELECT count(*) FROM sqlite_master")
+        query_rows(file, "SELECT count(*) FROM sqlite_master")
     except sqlite3.DatabaseError as error:
-        if told := damage(error, f"{file}, {what},"):
+        if told := damage_of(error, f"{file}, {what},"):
             raise ValueError(told) from None
         raise
 
 
-def damage(error: BaseException, what: str) -> str | None:
+def damage_of(error: BaseException, what: str) -> str | None:
     """The message for an error that tells of a damaged file; None for any other error."""
     if isinstance(error, ValueError) or not any(word in str(error) for word in DAMAGED):
         return None  # a ValueError has said so already
@@ -94,7 +94,7 @@ def damage(error: BaseException, what: str) -> str | None:
     )
 
 
-def put_aside(file: Path, unfinished: Callable[[Path], bool]) -> Path | None:
+def put_aside_unfinished(file: Path, unfinished: Callable[[Path], bool]) -> Path | None:
     """Rename a file that stays unfinished, and say under what name; None where all is well.
 
     Another program may be at work on it just now: that is so while it changes, or is locked

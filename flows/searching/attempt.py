@@ -26,7 +26,13 @@ from flows.searching import deaths
 from flows.searching.storage import retry
 from flows.searching.study import Ended, outcome
 from flows.tracking.tracking import Run
-from flows.training.learning import fit, hit_rate, images, lists, workers
+from flows.training.learning import (
+    fit_network,
+    hit_rate,
+    image_count,
+    training_lists,
+    training_workers,
+)
 
 PATIENCE = 2.0  # seconds for which a latency is measured until quiet repeats agree
 OBJECTIVES = ("error", "error_top5", "params", "flops", "acts", "latency_ms")  # all minimised
@@ -89,7 +95,7 @@ class Watch:
 
     def __init__(self, trial: Trial, data: str) -> None:
         self.trial, self.data, self.curve = trial, data, {}
-        if workers() > 1:
+        if training_workers() > 1:
             raise ValueError(
                 "search.pruner: it cannot end a training by several processes: set TAGDAG_WORKERS=1"
             )
@@ -113,8 +119,10 @@ def largest(section: dict[str, Any]) -> int:
     """
     recipe = Recipe(**options(Recipe, section["recipe"], "search.recipe"))
     training = Training(recipe, section["epochs"], section["seed"])
-    recipe = Schedule.of(training, lists(section), ALONE).recipe  # not more than there are images
-    return recipe.micro or -(-recipe.batch // workers())
+    recipe = Schedule.of(
+        training, training_lists(section), ALONE
+    ).recipe  # not more than there are images
+    return recipe.micro or -(-recipe.batch // training_workers())
 
 
 def fitted(
@@ -133,7 +141,9 @@ def fitted(
         micro = {"micro": max(1, largest(section) >> halving)} if halving else {}
         part = section | {"recipe": section["recipe"] | micro}
         try:
-            return fit(part, folder / f"{halving}", run, f"search {name}", show, watch)[0], micro
+            return fit_network(part, folder / f"{halving}", run, f"search {name}", show, watch)[
+                0
+            ], micro
         except Diverged as error:
             raise Ended("diverged", str(error)) from None
         except WorkersDied as error:  # of several workers; by kills from outside the search ends, and goes on from here
@@ -174,7 +184,9 @@ def attempt(
     key: of the search. space: what counts its members without building them, and has the pixels to
     count at.
     """
-    folder = settings.state("search", key, section["backbone"], section["epochs"], section["seed"])
+    folder = settings.state_path(
+        "search", key, section["backbone"], section["epochs"], section["seed"]
+    )
     began, note = time.monotonic(), retry(trial.set_user_attr)
     note("at", max((int(file.stem) for file in folder.glob("*/*.safetensors")), default=-1))
     pruned = not isinstance(trial.study.pruner, optuna.pruners.NopPruner)
@@ -186,10 +198,10 @@ def attempt(
             row |= latency(section["backbone"], section, space.resolution)
             within(row, section["latency_ms"])
             row |= trained(name, section, folder, child, show, watch)
-            row["images"] = images(section, section["epochs"])
+            row["images"] = image_count(section, section["epochs"])
         except optuna.TrialPruned:
             epoch, error = max(watch.curve.items())
-            row |= {"images": images(section, epoch), "error": error}
+            row |= {"images": image_count(section, epoch), "error": error}
             raise
         except Ended as ended:
             child.tags(outcome=ended.outcome, reason=ended.reason[:500])

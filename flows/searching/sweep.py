@@ -13,14 +13,14 @@ from corpus.progress import Progress
 from engine.core.build import build
 from engine.core.digest import digest
 from flows.running import settings
-from flows.running.code import code
+from flows.running.code import code_files
 from flows.running.orchestrate import task
 from flows.searching.attempt import attempt, log_row, ranked, row_of
 from flows.searching.samplers import PRUNERS, made, sampler, warmed
 from flows.searching.storage import connected, opened, retry
 from flows.searching.study import Plan, StepBack, holders, outcome
 from flows.tracking.tracking import Run
-from flows.training.learning import CORPUS, rows
+from flows.training.learning import CORPUS, split_samples
 from models.blocks.ranges import Count, Positive, Seed
 
 TURNED_DOWN = (
@@ -62,7 +62,7 @@ def key_of(section: dict[str, Any], *backbones: str) -> str:
     if not section.get("latency_ms") and "latency_ms" not in section.get("objectives", ()):
         aside |= {"engine.measure.profile", "engine.measure.timing"}
     named = ("flows.searching.samplers", *(f"models.backbones.{name}" for name in backbones))
-    files = code("searching.attempt", section, *named, aside=aside)
+    files = code_files("searching.attempt", section, *named, aside=aside)
     return digest(section, CORPUS / section["data"] / "index.parquet", *files, *used)
 
 
@@ -87,9 +87,9 @@ class Search:
         """The search of this section, begun if it is new; `run`: of the stage, which leaves it
         for other workers.
         """
-        rows(section["data"], "train")  # says what there is
+        split_samples(section["data"], "train")  # says what there is
         lasting = {name: value for name, value in section.items() if name not in BUDGETS}
-        key = key_of(lasting, *settings.load()["candidates"].values())
+        key = key_of(lasting, *settings.load_params()["candidates"].values())
         space = build("spaces", section["space"], where="search.space")
         size = section["trials"] or 1
         spare = not section["trials"] or bool(section["latency_ms"] or section["warm_start"])

@@ -19,7 +19,7 @@ from corpus.progress import Progress
 from engine.core.build import build
 from engine.core.digest import digest
 from engine.measure.expansion import AXES, Candidate, expand, flops
-from flows.cli.command import keywords
+from flows.cli.command import stage_arguments
 from flows.running import settings
 from flows.running.orchestrate import progress
 from flows.search import search
@@ -90,8 +90,8 @@ def expanded(file: Path, factor: float, axes: list[str], out: Path) -> None:
 
     ValueError with cause and fix.
     """
-    section = checked(keywords(search))
-    base = {"backbone": read(file), "resolution": settings.size()}
+    section = checked(stage_arguments(search))
+    base = {"backbone": read(file), "resolution": settings.image_size()}
     if base["backbone"]["name"] != "anynet":
         raise ValueError(
             f"{file}: a {base['backbone']['name']} has no stages of its own: give an anynet"

@@ -129,7 +129,7 @@ def main() -> None:
     given = command.parse_args()
     with user_errors():
         gc.disable()  # a WordNet is a million small objects, all kept to the end
-        section, out = settings.load()["corpus"], settings.OUT / "corpus"
+        section, out = settings.load_params()["corpus"], settings.OUT / "corpus"
         rules = canon(section, TABLE, given.wordnet)
         if not given.wordnet and changed(out / "forms.parquet", section):
             print(CHANGED)

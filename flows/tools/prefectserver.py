@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from flows.cli.command import user_errors
-from flows.running.prefectauth import LOOPBACK, keep, profile, profiles_path
+from flows.running.prefectauth import LOOPBACK, prefect_profile, profiles_path, write_profile
 
 App = Callable[[dict[str, Any], Callable[..., Awaitable], Callable[..., Awaitable]], Awaitable]
 
@@ -92,12 +92,12 @@ def environment(port: int, auth: str) -> dict[str, str]:
 def serve(port: int) -> None:
     """Serve until Ctrl-C; the auth string is made at the first start and stays the same."""
     listener = bound(port)
-    ours = profile().get("PREFECT_API_AUTH_STRING")
+    ours = prefect_profile().get("PREFECT_API_AUTH_STRING")
     auth = os.environ.get("PREFECT_SERVER_API_AUTH_STRING") or ours or secrets.token_urlsafe(24)
     os.environ.update(environment(port, auth))  # Prefect reads it once, when it is imported
     os.environ.pop("PREFECT_API_URL", None)  # the server asks itself, not what a client asks
     url = f"http://127.0.0.1:{port}"
-    keep(f"{url}/api", auth)
+    write_profile(f"{url}/api", auth)
 
     import uvicorn
     from prefect.server.api.server import create_app

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from flows.cli.command import user_errors
-from flows.running.prefectauth import authenticate, profile
+from flows.running.prefectauth import authenticate, prefect_profile
 
 POOL, TEMPLATE = "tagdag", Path("prefect-job-template.json")  # beside prefect.yaml
 PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
@@ -26,7 +26,7 @@ def prefect(*arguments: str | Path) -> None:
 
 def work(*arguments: str) -> None:
     """Deploy, then become the worker; `arguments` go to `prefect worker start`."""
-    ours = profile().get("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    ours = prefect_profile().get("PREFECT_API_URL", "http://127.0.0.1:4200/api")
     os.environ.setdefault("PREFECT_API_URL", ours)
     authenticate()
     pool = ("work-pool", "create", POOL, "--type", "process", "--overwrite")

@@ -165,7 +165,7 @@ def scale(
     ValueError with cause and fix.
     """
     section = read(file)
-    resolution = settings.size() if resolution is None else resolution
+    resolution = settings.image_size() if resolution is None else resolution
     if min(resolution, batch) < 1:
         raise ValueError("--resolution and --batch: give numbers from 1 on")
     chosen = version(section, resolution, factor, rule)

@@ -11,7 +11,7 @@ import importlib
 import sys
 
 from corpus.progress import unseen
-from flows.cli.command import keywords, parser, user_errors
+from flows.cli.command import parser, stage_arguments, user_errors
 from flows.running.processes import follow_stdin
 
 
@@ -34,7 +34,7 @@ def work(follow: bool) -> None:
         torch.set_num_threads(1)  # as all workers of a search
     if follow:
         _follow()
-    joined = Search.joined(keywords(search))
+    joined = Search.joined(stage_arguments(search))
     sweep(joined, unseen)
     joined.run.flush()
 

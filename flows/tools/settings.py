@@ -106,7 +106,7 @@ def nested() -> list[str]:
     from engine.training.optimizers import FROM, PASSED, RANGES
     from engine.training.recipe import Recipe
     from engine.transfer.finetuning import probe
-    from flows.cli.check import resampling
+    from flows.cli.validate import resampling
     from flows.searching.sweep import Retrain
 
     lines = [
@@ -151,13 +151,13 @@ of [heads/knn](#headsknn), mode `linear`:"""
 
 def chosen_from_optuna() -> list[str]:
     """The names and numbers of Optuna's samplers and pruners."""
-    from flows.cli.checksearch import numbers
+    from flows.cli.validate_search import optuna_numbers
     from flows.searching.samplers import PRUNERS, SAMPLERS
 
-    lines = ["## sampler and pruner", "", summary(numbers), ""]
+    lines = ["## sampler and pruner", "", summary(optuna_numbers), ""]
     lines += [f"`search.sampler`: {', '.join(f'`{name}`' for name in SAMPLERS)}.", ""]
     lines += [f"`search.pruner`: {', '.join(f'`{name}`' for name in PRUNERS)}.", ""]
-    return [*lines, *table(parameters(numbers)), ""]
+    return [*lines, *table(parameters(optuna_numbers)), ""]
 
 
 def plugins() -> list[str]:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from flows.cli.command import parser, user_errors
-from flows.pipeline import only_driver, pipeline, summary
+from flows.data.restore import restore_data
+from flows.pipeline import closing_summary, only_driver, pipeline
 from flows.running.orchestrate import flow, orchestrated, without_heartbeat
-from flows.running.schedule import add_options, due, serve
-from flows.version import restore, version
+from flows.running.schedule import add_options, schedule_of, serve_flow
+from flows.version import version
 
 
 def empty(source: str) -> bool:
@@ -57,7 +58,9 @@ def fresh(posts: str | None, labels: str | None, images: str | None, target: str
         raise ValueError("nothing to watch: give --posts SOURCE (posts=...), --labels, or both")
     sources = {kind: source for kind, source in sources.items() if source and not empty(source)}
     with only_driver():  # data/ must not change under a pipeline that runs
-        restore(cut=True)  # in a new clone the data is what data.dvc names, not the new posts alone
+        restore_data(
+            cut=True
+        )  # in a new clone the data is what data.dvc names, not the new posts alone
         before = data_version()
         if sources:
             version(**sources, images=images, target=target)
@@ -95,13 +98,15 @@ def main() -> None:
     add_options(command)
     options = vars(command.parse_args())
     with user_errors():
-        schedule = due(argparse.Namespace(cron=options.pop("cron"), every=options.pop("every")))
+        schedule = schedule_of(
+            argparse.Namespace(cron=options.pop("cron"), every=options.pop("every"))
+        )
         if schedule:
-            serve(watch, "watched", schedule, **options)
+            serve_flow(watch, "watched", schedule, **options)
             return
         with without_heartbeat():
             watch(**options)
-        print(summary())
+        print(closing_summary())
 
 
 if __name__ == "__main__":

@@ -13,29 +13,31 @@ repro` on one machine finds it.
 import argparse
 from contextlib import nullcontext
 
-from flows.cli.command import keywords, user_errors
+from flows.cli.command import stage_arguments, user_errors
 from flows.running.processes import follow_stdin
 
 
 def train(candidate: str) -> None:
     """Train the candidate together with the other workers."""
     from engine.training.distributed import joined
-    from flows.pretrain import pretrain, state, title, trainings
+    from flows.pretrain import pretrain, state_of, training_title, trainings
     from flows.running import settings
     from flows.tracking.tracking import stage_run
-    from flows.training.learning import own_threads, work
+    from flows.training.learning import own_threads, train_as_worker
 
     with joined() as workers:
-        section = keywords(pretrain, candidate) | {"backbone": settings.backbone(candidate)}
+        section = stage_arguments(pretrain, candidate) | {
+            "backbone": settings.backbone_section(candidate)
+        }
         section.pop("candidate")
         parts = trainings(section)
         about = section if section["seeds"] else parts[0]
         with stage_run(f"pretrain@{candidate}", about) if workers.first else nullcontext() as run:
             for part in parts:
-                name = title(candidate, part, parts)
+                name = training_title(candidate, part, parts)
                 alone = workers.world == 1
                 with own_threads(part, run, name) if alone else nullcontext():
-                    work(part, state(candidate, part), run, name)
+                    train_as_worker(part, state_of(candidate, part), run, name)
 
 
 def main() -> None:

@@ -30,18 +30,18 @@ def _named() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
 
 
-def embedded() -> Path | None:
+def sqlite_file() -> Path | None:
     """The SQLite file, by its whole path; None where MLflow is elsewhere."""
     found = SQLITE.fullmatch(_named())
     return home() / found[2] if found else None
 
 
-def uri() -> str:
+def tracking_uri() -> str:
     """What MLflow is told: without user and password, and with the driver that is installed."""
     if found := SQLITE.fullmatch(_named()):
-        return f"{found[1]}:///{embedded()}{found[3] or ''}"
+        return f"{found[1]}:///{sqlite_file()}{found[3] or ''}"
     if _named().startswith("http"):
-        return shown().rstrip("/")
+        return printable_uri().rstrip("/")
     named = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", _named())
     if named.startswith("postgresql+psycopg:") and "client_encoding" not in named:
         # a base made with the locale C gives psycopg bytes, for which SQLAlchemy is not prepared
@@ -49,31 +49,31 @@ def uri() -> str:
     return named
 
 
-def shown() -> str:
+def printable_uri() -> str:
     """The address as it may be printed: no user, no password, which may stand behind a ? too."""
     return re.sub(r"(?<=://).*@", "", _named()).partition("?")[0]
 
 
-def web() -> str:
+def ui_address() -> str:
     """Where the MLflow UI is, or will be after `make mlflow`, whose port is MLFLOW_PORT."""
     return (
-        uri()
-        if uri().startswith("http")
+        tracking_uri()
+        if tracking_uri().startswith("http")
         else f"http://127.0.0.1:{os.environ.get('MLFLOW_PORT') or 5000}"
     )
 
 
-def page(experiment: str, run: str = "") -> str:
+def runs_address(experiment: str, run: str = "") -> str:
     """The page of an experiment's runs, or of one run.
 
     MLflow's start page is about other things.
     """
-    return f"{web()}/#/experiments/{experiment}/runs" + (f"/{run}" if run else "")
+    return f"{ui_address()}/#/experiments/{experiment}/runs" + (f"/{run}" if run else "")
 
 
-def label() -> str:
+def store_label() -> str:
     """How the store is called in notes of this folder, which may be moved: a file by its name."""
-    return embedded().name if embedded() else shown()
+    return sqlite_file().name if sqlite_file() else printable_uri()
 
 
 def take_credentials() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from flows.running import settings
 from flows.running.orchestrate import log
-from flows.tracking.address import home, label, page
+from flows.tracking.address import home, runs_address, store_label
 
 NOTE = settings.STATE / "store.json"
 
@@ -22,7 +22,7 @@ def _noted(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def tell_deleted(file: Path) -> None:
+def warn_if_deleted(file: Path) -> None:
     """Warn that a SQLite file is about to be made which was there when this folder was last
     used.
     """
@@ -34,7 +34,7 @@ def tell_deleted(file: Path) -> None:
         )
 
 
-def note(store: str, born: int, experiment: str) -> None:
+def remember_store(store: str, born: int, experiment: str) -> None:
     """Remember the store; warn when the one of this name is another than last time.
 
     store: how it is called, without password. born: when its experiment was made, in ms.
@@ -56,4 +56,4 @@ def note(store: str, born: int, experiment: str) -> None:
 def runs_page() -> str | None:
     """The address of the page with this folder's runs; None where it has none yet."""
     known = _noted(home())
-    return page(known["experiment"]) if known.get("store") == label() else None
+    return runs_address(known["experiment"]) if known.get("store") == store_label() else None

@@ -39,7 +39,7 @@ def make_tables(file: Path, artifacts: Path) -> None:
     store.engine.dispose()
 
 
-def quiet() -> None:
+def quiet_loggers() -> None:
     """Silence what MLflow logs of its own affairs.
 
     It logs every step of making tables, and each of its failing tries, which an Outage logs once.

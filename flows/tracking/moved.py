@@ -19,7 +19,7 @@ LOCKED = 20.0  # seconds to wait for another writer, as MLflow itself does
 def _noted(file: Path) -> str | None:
     """The folder that the file says it is in; None where nothing says so."""
     query = "SELECT value FROM experiment_tags WHERE key = ? LIMIT 1"
-    found = sqlite.rows(file, query, TAG, wait=LOCKED)
+    found = sqlite.query_rows(file, query, TAG, wait=LOCKED)
     return found[0][0] if found else None
 
 
@@ -29,7 +29,7 @@ def _guessed(file: Path, experiment: str) -> str | None:
     Only where those are here too, or that place is gone: they may be elsewhere on purpose.
     """
     query = "SELECT artifact_location FROM experiments WHERE name = ?"
-    found = sqlite.rows(file, query, experiment, wait=LOCKED)
+    found = sqlite.query_rows(file, query, experiment, wait=LOCKED)
     place = Path(found[0][0].removeprefix("file://")) if found and found[0][0] else Path()
     here = file.parent / "mlruns" / place.name
     if not place.is_absolute() or place.parent.name != "mlruns":
@@ -47,7 +47,7 @@ def _prefixes(old: str, new: str) -> list[tuple[str, str]]:
 def _rewrite(file: Path, old: str, new: str) -> int:
     """Write the places below `old` anew; returns how many."""
     count = 0
-    with closing(sqlite.connected(file, LOCKED)) as base, base:
+    with closing(sqlite.connect_file(file, LOCKED)) as base, base:
         base.execute("BEGIN IMMEDIATE")
         for table, column in PLACES:
             for before, after in _prefixes(old, new):
@@ -61,7 +61,7 @@ def _rewrite(file: Path, old: str, new: str) -> int:
     return count
 
 
-def settle(file: Path, experiment: str) -> str | None:
+def move_places(file: Path, experiment: str) -> str | None:
     """Have the places follow the file into its present folder; a message where they had to.
 
     sqlite3.OperationalError while the file is locked. A file that was moved without the folder

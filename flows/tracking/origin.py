@@ -89,7 +89,7 @@ def origin() -> dict[str, str]:
     head = _git("rev-parse", "HEAD")
     changed = head and _git("status", "--porcelain", "--untracked-files=no", "--", *RESULTS)
     commit = {None: "unknown", "": "none"}.get(head, head)
-    tags = {"tagdag.data": data_version(), "tagdag.params": digest(settings.load())}
+    tags = {"tagdag.data": data_version(), "tagdag.params": digest(settings.load_params())}
     tags["tagdag.commit"] = f"{commit}+changes" if changed else commit
     if changed:
         tags["tagdag.changes"] = digest(_git("diff", "HEAD", "--", *RESULTS, *PROSE))
@@ -98,7 +98,7 @@ def origin() -> dict[str, str]:
     return tags
 
 
-def title(tags: dict[str, str]) -> str:
+def run_title(tags: dict[str, str]) -> str:
     """The name of a new pipeline run: when it began, how many posts, which commit or experiment."""
     parts = [time.strftime("%Y-%m-%d %H:%M")]
     store = Path("data", "posts", "store.json")

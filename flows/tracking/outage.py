@@ -13,7 +13,7 @@ class Away(ValueError):
     """MLflow cannot be reached, which may pass; says how to help it."""
 
 
-def away(error: Exception) -> bool:
+def is_away(error: Exception) -> bool:
     """Whether a call failed because MLflow is away or overloaded, not because it refused."""
     if isinstance(error, Away):
         return True
@@ -30,7 +30,7 @@ def away(error: Exception) -> bool:
     return isinstance(error, RequestException) and (answer is None or answer.status_code >= 500)
 
 
-def refusal(error: Exception) -> bool:
+def is_refusal(error: Exception) -> bool:
     """Whether MLflow took a call and refused what it said, now and for ever."""
     from mlflow.exceptions import MlflowException
 
@@ -45,11 +45,11 @@ def cause_of(error: Exception) -> str:
 
 def _failure(error: Exception) -> Exception:
     """The error itself, or what is to be done where it tells of a damaged file."""
-    damaged = sqlite.damage(error, "MLflow's data base")
+    damaged = sqlite.damage_of(error, "MLflow's data base")
     return ValueError(damaged) if damaged else error
 
 
 outage = Outage("MLflow")
 retry = Retry(
-    outage, "TAGDAG_MLFLOW_PATIENCE", away, cause_of, failure=_failure, first=1.0, longest=10.0
+    outage, "TAGDAG_MLFLOW_PATIENCE", is_away, cause_of, failure=_failure, first=1.0, longest=10.0
 )

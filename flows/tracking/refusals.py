@@ -20,7 +20,7 @@ OTHER = re.compile(r"[^/\w.\- :]")  # what it takes in none, by mlflow/utils/val
 
 
 @functools.lru_cache(4096)  # it is asked for every metric of every step
-def allowed(name: str) -> str:
+def allowed_name(name: str) -> str:
     """The name of a metric, param or tag as MLflow takes it.
 
     A name that has to change ends in a piece of its own digest: `a+b` and `a(b` stay two names.
@@ -32,24 +32,24 @@ def allowed(name: str) -> str:
     return f"{clean[: LONGEST - 5]}.{digest(name)[:4]}"
 
 
-def quotable(value: str) -> str:
+def quotable_value(value: str) -> str:
     """The value of a tag that runs are looked for by: MLflow's filters know no escape for these."""
     return value.replace("'", "\u2019").replace("\\", "/")
 
 
-def flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_section(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested sections as one level of dotted names, as MLflow takes them."""
     items: dict[str, Any] = {}
     for name, value in section.items():
         items |= (
-            flat(value, f"{prefix}{name}.")
+            flat_section(value, f"{prefix}{name}.")
             if isinstance(value, dict)
             else {f"{prefix}{name}": value}
         )
     return items
 
 
-def put_aside(folder: Path, run: str, values: list[Value], error: Exception) -> None:
+def keep_refused(folder: Path, run: str, values: list[Value], error: Exception) -> None:
     """Keep values of one key that MLflow has refused, and say which and why."""
     reason = " ".join(str(error).split())[:200]
     file = folder / FILE

@@ -15,7 +15,7 @@ from flows.running.orchestrate import log
 from flows.tracking.address import home
 from flows.tracking.mlflow_private import PARAM_CHANGED
 from flows.tracking.outage import retry
-from flows.tracking.refusals import allowed, flat, quotable
+from flows.tracking.refusals import allowed_name, flat_section, quotable_value
 from flows.tracking.sending import BRIEFLY, Sender
 from flows.tracking.spool import Value
 from flows.tracking.store import connect
@@ -24,16 +24,18 @@ PARAMS, LONGEST = 100, 6000  # params that MLflow takes in one call, characters 
 ATTEMPTS = "tagdag.attempts"
 
 
-def found(experiment: str, tags: dict[str, str]) -> list[Any]:
+def find_runs(experiment: str, tags: dict[str, str]) -> list[Any]:
     """The runs with these tags, the latest first."""
     where = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
     return list(connect().search_runs([experiment], where, order_by=["attributes.start_time DESC"]))
 
 
 @retry
-def run_of(experiment: str, key: dict[str, str], tags: dict[str, str], name: str) -> str:
+def find_or_create_run(
+    experiment: str, key: dict[str, str], tags: dict[str, str], name: str
+) -> str:
     """Id of the latest run with the tags `key`, taken up again, whatever its end, or made."""
-    if not (runs := found(experiment, key)):
+    if not (runs := find_runs(experiment, key)):
         return connect().create_run(experiment, tags=tags | key, run_name=name).info.run_id
     if "mlflow.parentRunId" in key:  # a pipeline run is taken up by every stage
         attempts = int(runs[0].data.tags.get(ATTEMPTS, 1)) + 1
@@ -49,7 +51,7 @@ def _log_params(run: str, values: dict[str, str]) -> None:
         connect().log_batch(run, params=params[first : first + PARAMS])
 
 
-def send(run: str, values: list[Value]) -> None:
+def send_metrics(run: str, values: list[Value]) -> None:
     from mlflow.entities import Metric
 
     connect().log_batch(run, metrics=[Metric(*value) for value in values], synchronous=True)
@@ -58,7 +60,7 @@ def send(run: str, values: list[Value]) -> None:
 @functools.cache
 def sender() -> Sender:
     """What brings this process's metrics to MLflow."""
-    return Sender(send, home() / settings.STATE / "metrics")
+    return Sender(send_metrics, home() / settings.STATE / "metrics")
 
 
 os.register_at_fork(after_in_child=sender.cache_clear)  # threads stay with the parent
@@ -93,7 +95,10 @@ class Run:
         """
         from mlflow.exceptions import MlflowException
 
-        values = {allowed(name): str(value)[:LONGEST] for name, value in flat(section).items()}
+        values = {
+            allowed_name(name): str(value)[:LONGEST]
+            for name, value in flat_section(section).items()
+        }
         try:
             _log_params(self.id, values)
         except MlflowException as error:
@@ -110,7 +115,7 @@ class Run:
         """
         now = int(time.time() * 1000)
         sender().put(
-            self.id, [(allowed(key), float(value), now, step) for key, value in values.items()]
+            self.id, [(allowed_name(key), float(value), now, step) for key, value in values.items()]
         )
 
     def flush(self, seconds: float | None = None) -> bool:
@@ -152,13 +157,13 @@ class Run:
     def tags(self, **values: str) -> None:
         """Tag the run."""
         for name, value in values.items():
-            connect().set_tag(self.id, allowed(f"tagdag.{name}"), value)
+            connect().set_tag(self.id, allowed_name(f"tagdag.{name}"), value)
 
     def child(self, name: str) -> AbstractContextManager["Run"]:
         """A run below this one; one of the same name is taken up again, ended or not: its stage
         was cut short.
         """
-        return opened(self, name, self.above, {})
+        return open_child_run(self, name, self.above, {})
 
 
 @retry
@@ -177,12 +182,12 @@ def _status(run_id: str, name: str) -> Iterator[None]:
         yield
     except BaseException as error:
         # not a KeyboardInterrupt alone: Prefect and others stop a flow by exceptions of their own
-        end(run_id, name, "FAILED" if isinstance(error, Exception) else "KILLED")
+        end_run(run_id, name, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
-    end(run_id, name, "FINISHED")
+    end_run(run_id, name, "FINISHED")
 
 
-def end(run_id: str, name: str, status: str) -> None:
+def end_run(run_id: str, name: str, status: str) -> None:
     terminate = connect().set_terminated
     try:
         (retry(terminate) if status == "FINISHED" else terminate)(run_id, status)
@@ -190,7 +195,7 @@ def end(run_id: str, name: str, status: str) -> None:
         log.warning("MLflow did not take the end of %s: %s", name, str(error)[:200])
 
 
-def drained(run: Run) -> None:
+def wait_for_metrics(run: Run) -> None:
     """ValueError unless MLflow has taken all metrics of a run."""
     if not run.flush():
         raise ValueError(
@@ -200,7 +205,7 @@ def drained(run: Run) -> None:
 
 
 @contextmanager
-def logged(run: Run, name: str) -> Iterator[Run]:
+def open_run(run: Run, name: str) -> Iterator[Run]:
     """A run that is open inside: its status follows, its metrics have arrived at the end."""
     sender().adopt(run.id)
     with _status(run.id, f"run {name}"):
@@ -214,12 +219,14 @@ def logged(run: Run, name: str) -> Iterator[Run]:
                     sender().folder,
                 )
             raise
-        drained(run)
+        wait_for_metrics(run)
 
 
 @contextmanager
-def opened(parent: Run, name: str, above: str | None, tags: dict[str, str]) -> Iterator[Run]:
-    key = {"mlflow.parentRunId": parent.id, "tagdag.run": quotable(name)} | tags
-    run_id = run_of(parent.experiment, key, parent.origin, name)
-    with logged(Run(run_id, parent.experiment, parent.origin, above), name) as run:
+def open_child_run(
+    parent: Run, name: str, above: str | None, tags: dict[str, str]
+) -> Iterator[Run]:
+    key = {"mlflow.parentRunId": parent.id, "tagdag.run": quotable_value(name)} | tags
+    run_id = find_or_create_run(parent.experiment, key, parent.origin, name)
+    with open_run(Run(run_id, parent.experiment, parent.origin, above), name) as run:
         yield run

@@ -19,8 +19,8 @@ from queue import SimpleQueue
 from flows.running.orchestrate import log
 from flows.running.retry import backoff
 from flows.tracking import refusals
-from flows.tracking.outage import cause_of, outage, refusal
-from flows.tracking.spool import Spool, Value
+from flows.tracking.outage import cause_of, is_refusal, outage
+from flows.tracking.spool import MetricSpool, Value
 
 BRIEFLY = 5.0  # where a run ends by an error or a signal, which must not wait for MLflow
 PERIOD, LONGEST = 2.0, 10.0  # seconds from one sending to the next, and while MLflow is away
@@ -38,7 +38,7 @@ class Sender:
     def __init__(self, send: Callable[[str, list[Value]], None], folder: Path) -> None:
         self._send, self.folder, self._process = send, folder, os.getpid()
         self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._spools: dict[str, Spool] = {}  # of runs with values that were not taken
+        self._spools: dict[str, MetricSpool] = {}  # of runs with values that were not taken
         self._changed = threading.Condition()  # guards the spools
         self._hurry = threading.Event()
         for loop in (self._keeping, self._sending):
@@ -52,7 +52,7 @@ class Sender:
     def adopt(self, run: str) -> None:
         """Send too what earlier processes that were killed have left of a run."""
         with self._changed:
-            spool = self._spools.get(run) or Spool(self.folder, run)
+            spool = self._spools.get(run) or MetricSpool(self.folder, run)
             spool.adopt()
             if spool:
                 self._spools[run] = spool
@@ -88,7 +88,7 @@ class Sender:
     def _keep(self, run: str, values: list[Value]) -> None:
         with self._changed:
             try:
-                self._spools.setdefault(run, Spool(self.folder, run)).append(values)
+                self._spools.setdefault(run, MetricSpool(self.folder, run)).append(values)
             except OSError as error:
                 log.warning("metrics are kept in memory only, a kill would lose them: %s", error)
 
@@ -130,11 +130,11 @@ class Sender:
         try:
             self._send(run, batch)
         except Exception as error:
-            if not refusal(error):
+            if not is_refusal(error):
                 raise
             keys = dict.fromkeys(key for key, *_ in batch)
             if len(keys) > 1:
                 for key in keys:
                     self._offer(run, [value for value in batch if value[0] == key])
             else:
-                refusals.put_aside(self.folder, run, batch, error)
+                refusals.keep_refused(self.folder, run, batch, error)

@@ -34,7 +34,7 @@ def _unclaimed(path: Path) -> IO[bytes] | None:
     return file
 
 
-class Spool:
+class MetricSpool:
     """The values of one run on their way. Not safe for threads: the sender has a lock."""
 
     def __init__(self, folder: Path, run: str) -> None:

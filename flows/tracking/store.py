@@ -11,8 +11,22 @@ from typing import Any
 from flows.running import sqlite
 from flows.running.orchestrate import log
 from flows.tracking import missing, moved
-from flows.tracking.address import HELP, embedded, label, shown, take_credentials, uri
-from flows.tracking.mlflow_private import EXPERIMENTS, FILLED, KIND, OUTDATED, make_tables, quiet
+from flows.tracking.address import (
+    HELP,
+    printable_uri,
+    sqlite_file,
+    store_label,
+    take_credentials,
+    tracking_uri,
+)
+from flows.tracking.mlflow_private import (
+    EXPERIMENTS,
+    FILLED,
+    KIND,
+    OUTDATED,
+    make_tables,
+    quiet_loggers,
+)
 from flows.tracking.outage import Away, retry
 
 EXPERIMENT = "tagdag"
@@ -37,15 +51,15 @@ def _server(address: str) -> None:
         final = isinstance(error, requests.exceptions.SSLError) or "not known" in cause
         raise (ValueError if final else Away)(f"{told}{cause}): {fix}") from None
     if answer.status_code in (401, 403):
-        raise refused(answer.status_code)
+        raise refused_login(answer.status_code)
     if answer.status_code >= 500:
         raise Away(f"{told}it says {answer.status_code}): {fix}")
 
 
-def refused(status: int) -> ValueError:
+def refused_login(status: int) -> ValueError:
     """The error where a server takes no user, or not this one."""
     return ValueError(
-        f"the MLflow server {shown()} refuses the user or password ({status}): give both in "
+        f"the MLflow server {printable_uri()} refuses the user or password ({status}): give both in "
         "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or as http://user:password@host"
     )
 
@@ -54,7 +68,7 @@ def _database(address: str) -> None:
     from sqlalchemy import create_engine, make_url, pool
     from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-    told = f"the data base named by MLFLOW_TRACKING_URI ({shown()}) "
+    told = f"the data base named by MLFLOW_TRACKING_URI ({printable_uri()}) "
     try:
         if "@" in (make_url(address).host or ""):
             raise ValueError(f"{told}cannot be read: write an @ within the password as %40")
@@ -78,25 +92,25 @@ def _unfinished(file: Path) -> bool:
     """
     if not file.exists():
         return False
-    names = {name for (name,) in sqlite.rows(file, "SELECT name FROM sqlite_master")}
+    names = {name for (name,) in sqlite.query_rows(file, "SELECT name FROM sqlite_master")}
     if names and EXPERIMENTS not in names:
         return False
     found = names.intersection(FILLED)
-    return not any(sqlite.rows(file, f"SELECT 1 FROM {name} LIMIT 1") for name in found)
+    return not any(sqlite.query_rows(file, f"SELECT 1 FROM {name} LIMIT 1") for name in found)
 
 
 def _file(file: Path) -> None:
     try:
         if file.exists():
-            sqlite.checked(file, "MLflow's data base")
-        if aside := sqlite.put_aside(file, _unfinished):
+            sqlite.check_readable(file, "MLflow's data base")
+        if aside := sqlite.put_aside_unfinished(file, _unfinished):
             told = "%s was left unfinished by a process that was killed, and is empty: now %s"
             log.warning(told, file.name, aside.name)
         elif not file.exists():
-            missing.tell_deleted(file)
-        quiet()
-        sqlite.whole(file, functools.partial(make_tables, artifacts=file.parent / "mlruns"))
-        if message := moved.settle(file, EXPERIMENT):
+            missing.warn_if_deleted(file)
+        quiet_loggers()
+        sqlite.create_whole(file, functools.partial(make_tables, artifacts=file.parent / "mlruns"))
+        if message := moved.move_places(file, EXPERIMENT):
             log.warning(message)
     except sqlite3.OperationalError as error:
         if "locked" not in str(error):
@@ -110,15 +124,15 @@ def _file(file: Path) -> None:
 
 
 @retry
-def reach() -> None:
+def reach_store() -> None:
     """ValueError, with cause and fix, unless MLflow can be reached; what may pass is waited out."""
     take_credentials()
-    if file := embedded():
+    if file := sqlite_file():
         _file(file)
-    elif uri().startswith("http"):
-        _server(uri())
-    elif "://" in uri() and not uri().startswith(("file:", "databricks")):
-        _database(uri())
+    elif tracking_uri().startswith("http"):
+        _server(tracking_uri())
+    elif "://" in tracking_uri() and not tracking_uri().startswith(("file:", "databricks")):
+        _database(tracking_uri())
 
 
 @contextmanager
@@ -130,11 +144,11 @@ def _explained() -> Iterator[None]:
         yield
     except MlflowException as error:
         if error.get_http_status_code() in (401, 403):
-            raise refused(error.get_http_status_code()) from None
+            raise refused_login(error.get_http_status_code()) from None
         if OUTDATED in str(error):
             raise ValueError(
-                f"{shown()} was made by another version of MLflow: copy it, then run "
-                f"`mlflow db upgrade {shown()}`; if it is newer, take the MLflow that made it"
+                f"{printable_uri()} was made by another version of MLflow: copy it, then run "
+                f"`mlflow db upgrade {printable_uri()}`; if it is newer, take the MLflow that made it"
             ) from None
         raise
 
@@ -154,11 +168,11 @@ def _experiment(client: Any) -> Any:
     """The project's experiment, made if there is none."""
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is None:
-        place = str(embedded().parent / "mlruns" / EXPERIMENT) if embedded() else None
+        place = str(sqlite_file().parent / "mlruns" / EXPERIMENT) if sqlite_file() else None
         _create(client, place)
         found = client.get_experiment_by_name(EXPERIMENT)
     wanted = {KIND: "custom_model_development"}
-    wanted |= {moved.TAG: str(embedded().resolve().parent)} if embedded() else {}
+    wanted |= {moved.TAG: str(sqlite_file().resolve().parent)} if sqlite_file() else {}
     for name in wanted.keys() - found.tags.keys():
         client.set_experiment_tag(found.experiment_id, name, wanted[name])
     return found
@@ -170,14 +184,14 @@ def connect() -> Any:
 
     ValueError, with the way out, without it.
     """
-    reach()
+    reach_store()
     import mlflow
 
-    quiet()
-    mlflow.set_tracking_uri(uri())
+    quiet_loggers()
+    mlflow.set_tracking_uri(tracking_uri())
     with _explained():
         client = retry(mlflow.MlflowClient)()
         found = _experiment(client)
         mlflow.set_experiment(EXPERIMENT)
-    missing.note(label(), found.creation_time, found.experiment_id)
+    missing.remember_store(store_label(), found.creation_time, found.experiment_id)
     return client

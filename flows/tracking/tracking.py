@@ -15,11 +15,21 @@ from typing import Any
 from engine.core.digest import digest
 from engine.core.environment import value
 from flows.running import settings
-from flows.running.orchestrate import link, slug
-from flows.tracking.address import page
-from flows.tracking.origin import data_version, origin, title
+from flows.running.orchestrate import link_artifact, slug
+from flows.tracking.address import runs_address
+from flows.tracking.origin import data_version, origin, run_title
 from flows.tracking.outage import retry
-from flows.tracking.run import Run, drained, end, found, logged, opened, run_of, sender, set_status
+from flows.tracking.run import (
+    Run,
+    end_run,
+    find_or_create_run,
+    find_runs,
+    open_child_run,
+    open_run,
+    sender,
+    set_status,
+    wait_for_metrics,
+)
 from flows.tracking.store import EXPERIMENT, connect
 
 __all__ = [
@@ -41,8 +51,8 @@ def pipeline_run(experiment: str, tags: dict[str, str]) -> "Run":
     if named := value("TAGDAG_PIPELINE_RUN"):
         return Run(named, experiment, tags)
     key = {"tagdag.pipeline": digest(tags)}
-    run = Run(run_of(experiment, key, tags, title(tags)), experiment, tags)
-    run.params(settings.load())
+    run = Run(find_or_create_run(experiment, key, tags, run_title(tags)), experiment, tags)
+    run.params(settings.load_params())
     return run
 
 
@@ -52,7 +62,7 @@ def _outcome(pipeline: Run) -> str:
     forgotten.
     """
     last: dict[str, str] = {}
-    for run in found(pipeline.experiment, {"mlflow.parentRunId": pipeline.id}):
+    for run in find_runs(pipeline.experiment, {"mlflow.parentRunId": pipeline.id}):
         last.setdefault(run.data.tags.get("tagdag.run", run.info.run_id), run.info.status)
     order = ("FAILED", "KILLED", "RUNNING")
     return next((status for status in order if status in last.values()), "FINISHED")
@@ -64,12 +74,12 @@ def _pipeline(run: Run) -> Iterator[None]:
     set_status(run.id, "RUNNING")
     try:
         yield
-        drained(run)
+        wait_for_metrics(run)
     except BaseException as error:
-        end(run.id, "the pipeline run", "FAILED" if isinstance(error, Exception) else "KILLED")
+        end_run(run.id, "the pipeline run", "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     if (status := _outcome(run)) != "RUNNING":  # another stage runs beside this one
-        end(run.id, "the pipeline run", status)
+        end_run(run.id, "the pipeline run", status)
 
 
 def _experiment() -> str:
@@ -86,9 +96,11 @@ def stage_run(stage: str, section: dict[str, Any]) -> Iterator[Run]:
     experiment, tags = _experiment(), origin()
     parent = pipeline_run(experiment, tags)
     key = {"tagdag.stage": stage, "tagdag.section": digest(section)}
-    with _pipeline(parent), opened(parent, stage, parent.id, key) as run:
+    with _pipeline(parent), open_child_run(parent, stage, parent.id, key) as run:
         run.params(section)
-        link(slug(f"mlflow {stage}"), page(experiment, run.id), f"MLflow run of {stage}")
+        link_artifact(
+            slug(f"mlflow {stage}"), runs_address(experiment, run.id), f"MLflow run of {stage}"
+        )
         yield run
 
 
@@ -104,6 +116,6 @@ def single_run(command: str, about: str, section: dict[str, Any]) -> Iterator[Ru
     """
     experiment, tags = _experiment(), origin() | {"tagdag.command": command}
     name = f"{command}: {about}"
-    with logged(Run(_created(experiment, tags, name), experiment, tags), name) as run:
+    with open_run(Run(_created(experiment, tags, name), experiment, tags), name) as run:
         run.params(section)
         yield run

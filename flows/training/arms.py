@@ -22,7 +22,7 @@ from engine.transfer.tuning import choose_settings, combinations, hold_out
 from flows.running import settings
 
 
-def few(arm: dict[str, Any]) -> Rows:
+def few_labels(arm: dict[str, Any]) -> Rows:
     """The training labels of an arm."""
     # not `folder_of`, which looks whether its files are sound: the flow has done so, for all
     # processes
@@ -30,9 +30,9 @@ def few(arm: dict[str, Any]) -> Rows:
     return few_per_class(open_split(folder, "train"), arm["labels"], seeded(arm["seed"], 3))
 
 
-def state(kind: str, arm: dict[str, Any], *more: Any) -> Path:
+def arm_state(kind: str, arm: dict[str, Any], *more: Any) -> Path:
     """Where something about an arm is kept until the stage has ended."""
-    return settings.state(f"finetune-{arm['candidate']}{kind}", arm, *more)
+    return settings.state_path(f"finetune-{arm['candidate']}{kind}", arm, *more)
 
 
 def from_weights(section: dict[str, Any], arm: dict[str, Any]) -> dict[str, Any]:
@@ -45,25 +45,25 @@ def share_features(arm: dict[str, Any], key: str) -> None:
     frozen.keep_in(settings.STATE / "state" / f"finetune-{arm['candidate']}-features.{key}")
 
 
-def possible(section: dict[str, Any], arm: dict[str, Any]) -> list[dict[str, Any]]:
+def possible_values(section: dict[str, Any], arm: dict[str, Any]) -> list[dict[str, Any]]:
     """The hyper-parameters that an arm has to choose from."""
     return combinations(section["grid"], arm["init"], arm["mode"])
 
 
-def score(
+def score_values(
     arm: dict[str, Any], section: dict[str, Any], key: str, each: dict[str, Any]
 ) -> dict[str, Any]:
     """{"top1"} in percent on the held-out labels with these hyper-parameters, or {"diverged": why}.
 
     Kept.
     """
-    known = state("", arm, each, key) / "score.safetensors"
+    known = arm_state("", arm, each, key) / "score.safetensors"
     if not known.exists():
         share_features(arm, key)
-        fit, held = hold_out(few(arm), section["held_out"], seeded(arm["seed"], 4))
+        fit, held = hold_out(few_labels(arm), section["held_out"], seeded(arm["seed"], 4))
         if not len(held):
             return {}  # no class has a label to spare: `choose` asks for no score
-        training = state("-training", arm, each, key)
+        training = arm_state("-training", arm, each, key)
         try:
             module = fit_arm(fit, from_weights(section, arm), arm, each, state=training)
             found = {"top1": arm_top1(module, held, arm["mode"])}
@@ -74,21 +74,25 @@ def score(
     return checkpoint.load_tensors(known)[1]
 
 
-def choice(arm: dict[str, Any], section: dict[str, Any], key: str) -> dict[str, Any]:
+def best_values(arm: dict[str, Any], section: dict[str, Any], key: str) -> dict[str, Any]:
     """The hyper-parameters of an arm by the scores that are kept, with all of these."""
 
     def kept(each: dict[str, Any], fit: Rows, held: Rows) -> float:
-        found = score(arm, section, key, each)
+        found = score_values(arm, section, key, each)
         if "diverged" in found:
             raise Diverged(found["diverged"])
         return found["top1"]
 
     return choose_settings(
-        possible(section, arm), few(arm), section["held_out"], seeded(arm["seed"], 4), kept
+        possible_values(section, arm),
+        few_labels(arm),
+        section["held_out"],
+        seeded(arm["seed"], 4),
+        kept,
     )
 
 
-def finished(
+def finish_arm(
     name: str,
     arm: dict[str, Any],
     choice: dict[str, Any],
@@ -99,11 +103,11 @@ def finished(
     """The record of an arm and the file of its network: trained on all its labels, validated,
     kept.
     """
-    file = state("", arm, choice, key) / "finished.safetensors"
+    file = arm_state("", arm, choice, key) / "finished.safetensors"
     if not file.exists():
         share_features(arm, key)
-        samples = few(arm)
-        training = state("-training", arm, choice, key)
+        samples = few_labels(arm)
+        training = arm_state("-training", arm, choice, key)
         given = from_weights(section, arm), arm, choice["chosen"], report, training
         module = fit_arm(samples, *given)
         validation = arm_top1(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from engine.core.cores import cores
 from engine.core.environment import value
 from flows.running.dvc_private import would_run
-from flows.running.processes import gpus
+from flows.running.processes import gpu_count
 
 STAGE = "pretrain"
 # what flows/training/learning.py goes by, in this process and in those started
@@ -27,7 +27,7 @@ def _room() -> int:
     """How many trainings may run beside that of a stage."""
     if (value("TAGDAG_WORKERS") or 1) > 1 or cores() == 1:
         return 0
-    return 0 if gpus() else cores() - 1
+    return 0 if gpu_count() else cores() - 1
 
 
 def _started(name: str) -> subprocess.Popen:

@@ -58,7 +58,7 @@ def training_list(rule: str, length: float) -> Callable[[torch.Generator], Tenso
     return lambda generator: epoch_list(factors, generator)
 
 
-def rows(data: str, split: str) -> Rows:
+def split_samples(data: str, split: str) -> Rows:
     """A split of the posts, "hashtags", or of a labelled set, "targets/<name>"."""
     if not intact.named_set(data).is_dir():
         known = [
@@ -69,7 +69,7 @@ def rows(data: str, split: str) -> Rows:
             raise ValueError(f"{CORPUS} is missing: run the stage corpus first (dvc repro corpus)")
         raise ValueError(f"data: {data!r} is not in the corpus: choose {' or '.join(known)}")
     return Rows(
-        open_split(intact.shards(CORPUS / data), split),
+        open_split(intact.checked_shards(CORPUS / data), split),
         "hashtags" if data == "hashtags" else "labels",
     )
 
@@ -79,32 +79,32 @@ def hit_rate(module: nn.Module, data: str = "hashtags") -> dict[str, float]:
 
     A post counts if the prediction is any of its hashtags.
     """
-    return measure_accuracy(module, rows(data, "val")).compute()
+    return measure_accuracy(module, split_samples(data, "val")).compute()
 
 
-def lists(section: dict[str, Any]) -> Callable[[torch.Generator], Tensor]:
+def training_lists(section: dict[str, Any]) -> Callable[[torch.Generator], Tensor]:
     """The training list of an epoch: hashtags resampled, labelled images each once."""
-    samples = rows(section.get("data", "hashtags"), "train")
+    samples = split_samples(section.get("data", "hashtags"), "train")
     if samples.kind == "hashtags":
         return training_list(**section["resampling"])
     return lambda generator: torch.randperm(len(samples), generator=generator)
 
 
-def images(section: dict[str, Any], epochs: float) -> int:
+def image_count(section: dict[str, Any], epochs: float) -> int:
     """How many images so many epochs of this training are."""
     recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
-    plan = Schedule.of(Training(recipe, epochs, section["seed"]), lists(section), ALONE)
+    plan = Schedule.of(Training(recipe, epochs, section["seed"]), training_lists(section), ALONE)
     return plan.total * plan.recipe.batch
 
 
-def learn(
+def train_network(
     section: dict[str, Any], state: Path, run: Run, show: Progress, watch: Watch | None = None
 ) -> tuple[nn.Module, list[str]]:
     """Train section["backbone"], from its last state on, as one of the present workers.
 
     On the hashtags, or on section["data"].
     """
-    samples = rows(section.get("data", "hashtags"), "train")
+    samples = split_samples(section.get("data", "hashtags"), "train")
     shards = samples.shards
     recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
     initialise(section["seed"])
@@ -114,21 +114,21 @@ def learn(
     training = Training(
         recipe, section["epochs"], section["seed"], state, report, show, watch=watch, about=about
     )
-    train(module, samples, training, lists(section))
+    train(module, samples, training, training_lists(section))
     return module, shards.names
 
 
-def work(section: dict[str, Any], state: Path, run: Run, title: str) -> None:
+def train_as_worker(section: dict[str, Any], state: Path, run: Run, title: str) -> None:
     """What each of several workers does; they leave the finished state for `fit`."""
     if not present_workers().first:
-        learn(section, state, run, unseen)
+        train_network(section, state, run, unseen)
         return
     with progress(title) as show:
-        learn(section, state, run, show)
+        train_network(section, state, run, show)
     run.flush()
 
 
-def fit(
+def fit_network(
     section: dict[str, Any],
     state: Path,
     run: Run,
@@ -142,12 +142,12 @@ def fit(
 
     Several processes are not watched.
     """
-    if workers() > 1:
-        launch(workers(), work, section, state, run, title)
-    return learn(section, state, run, show, watch)
+    if training_workers() > 1:
+        launch(training_workers(), train_as_worker, section, state, run, title)
+    return train_network(section, state, run, show, watch)
 
 
-def workers() -> int:
+def training_workers() -> int:
     """How many processes train a network here: TAGDAG_WORKERS, or one for each GPU."""
     return requested_workers() or max(1, torch.cuda.device_count())
 
@@ -163,13 +163,13 @@ def own_threads(section: dict[str, Any], run: Run, title: str) -> Iterator[None]
     """
     if (
         "OMP_NUM_THREADS" in os.environ
-        or workers() > 1
+        or training_workers() > 1
         or torch.cuda.is_available()
         or cores() == 1
     ):
         yield
         return
-    samples = rows(section.get("data", "hashtags"), "train")
+    samples = split_samples(section.get("data", "hashtags"), "train")
     machine = (platform.node(), processor(), cores(), torch.__version__)
     key = digest(network_sections(section), section["recipe"], samples.shards.size, machine)
     kept = settings.STATE / "threads" / key
@@ -189,7 +189,7 @@ def own_threads(section: dict[str, Any], run: Run, title: str) -> Iterator[None]
         yield
 
 
-def weights(
+def write_weights(
     section: dict[str, Any], state: Path, run: Run, title: str, file: Path
 ) -> dict[str, float]:
     """Train, write the weights to a file and the learning curve beside it.
@@ -197,7 +197,7 @@ def weights(
     The held-out hit rates.
     """
     with own_threads(section, run, title), progress(title) as show:
-        module, names = fit(section, state, run, title, show)
+        module, names = fit_network(section, state, run, title, show)
     save_network(file, module, network_sections(section), names)
     _, about = Checkpoints(state).newest()
     curve = file.with_name(file.stem.replace("model", "curve") + ".csv")

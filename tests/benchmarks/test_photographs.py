@@ -19,7 +19,7 @@ from corpus.drawn.sample import OFF_TOPIC
 from corpus.hashtags.canonical import Canon
 from corpus.hashtags.wordnet import read_wordnet
 from engine.core.build import options
-from flows.cli import check
+from flows.cli import validate
 from flows.running import settings
 from tests.conftest import PACKS
 
@@ -157,9 +157,9 @@ def test_overlay_gives_valid_params(tmp_path, monkeypatch, overrides):
     params = yaml.safe_load((photographs.ROOT / "params.yaml").read_text())
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(clone.merged(params, overlay)))
     monkeypatch.chdir(tmp_path)
-    check.check()
-    assert settings.load()["finetune"]["head"] == params["finetune"]["head"]
-    assert settings.load()["finetune"]["labels_per_class"] == [10, 50]
+    validate.validate()
+    assert settings.load_params()["finetune"]["head"] == params["finetune"]["head"]
+    assert settings.load_params()["finetune"]["labels_per_class"] == [10, 50]
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def damaged_winner() -> None:
 
 def params_in_latin_1() -> None:
     written("params.yaml", "corpus:\n  stop: [caf\xe9]\n".encode("latin-1"))
-    settings.load()
+    settings.load_params()
 
 
 def no_json_of_ours() -> None:
@@ -288,7 +288,7 @@ def lost_weights() -> None:
 def no_corpus() -> None:
     from flows.training import learning
 
-    learning.rows("hashtags", "train")
+    learning.split_samples("hashtags", "train")
 
 
 def no_package() -> None:

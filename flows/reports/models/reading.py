@@ -70,13 +70,13 @@ def leader(version: Any) -> Leader:
     """What a version of the registry says of itself."""
     labels = version.tags
     model = labels.get("tagdag.model", "a model of another tool")
-    ends = (champion.number(labels, key) for key in ("top1_low", "top1_high"))
-    return Leader(str(version.version), model, champion.accuracy(labels), *ends)
+    ends = (champion.tag_number(labels, key) for key in ("top1_low", "top1_high"))
+    return Leader(str(version.version), model, champion.version_accuracy(labels), *ends)
 
 
 def sections() -> dict[str, Any]:
     """The sections of params.yaml that the models were made by."""
-    found = settings.load()
+    found = settings.load_params()
     return {name: found[name] for name in SECTIONS if name in found}
 
 

@@ -16,7 +16,7 @@ from corpus.sources.source import source_rows
 from corpus.store.ingest import Import, ingest
 from corpus.store.posts import Label, Post
 from corpus.store.read import read_records
-from flows.version import told
+from flows.data.importing import import_lines
 from tests.support.layouts import Layout, files, images, picture, tar
 from tests.support.layouts_classes import CLASSES
 from tests.support.layouts_parts import PARTS
@@ -42,8 +42,8 @@ def built(root: Path, layout: Layout) -> None:
 
 def test_what_is_left_alone_is_told():
     counts = Import(1, 0, {}, [], "d")._asdict() | {"left": {}}
-    assert len(told("posts", counts)) == 1
-    lines = told("posts", counts | {"left": {"member .npy": 3, "hidden file": 1}})
+    assert len(import_lines("posts", counts)) == 1
+    lines = import_lines("posts", counts | {"left": {"member .npy": 3, "hidden file": 1}})
     assert lines[1:] == ["  left alone: 1 x hidden file, 3 x member .npy"]
 
 

@@ -18,7 +18,7 @@ from engine.core.build import choices, options, plugin
 from engine.training.optimizers import FROM, called
 from engine.training.recipe import Recipe
 from engine.transfer.finetuning import probe
-from flows.cli import check, checksearch
+from flows.cli import validate, validate_search
 from flows.running import settings
 from flows.searching.sweep import Retrain
 
@@ -54,7 +54,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture(scope="module", autouse=True)
 def imported():
     """What the check imports is not what it takes."""
-    check.check()
+    validate.validate()
 
 
 def dotted(path: tuple) -> str:
@@ -68,7 +68,7 @@ def test_a_number_of_params_yaml_out_of_its_range_is_told_with_its_place(folder,
         settings.PARAMS.write_text(yaml.safe_dump(with_value(PARAMS, path, wrong)))
         began = time.process_time()
         with pytest.raises(ValueError) as told:
-            check.check()
+            validate.validate()
         assert time.process_time() - began < 1, "of the processor, whatever runs beside it"
         assert dotted(path) in str(told.value)
         assert str(told.value).count("\n") == 0 and "pydantic" not in str(told.value)
@@ -98,8 +98,13 @@ def signatures() -> dict[str, Any]:
     """Every function whose parameters are keys of params.yaml."""
     modules = {name: import_module(f"flows.{name}") for name in settings.STAGES}
     found = {name: inspect.unwrap(getattr(module, name)) for name, module in modules.items()}
-    found |= {"Recipe": Recipe, "probe": probe, "Retrain": Retrain, "resampling": check.resampling}
-    found |= {"Optuna": checksearch.numbers}
+    found |= {
+        "Recipe": Recipe,
+        "probe": probe,
+        "Retrain": Retrain,
+        "resampling": validate.resampling,
+    }
+    found |= {"Optuna": validate_search.optuna_numbers}
     for kind in ("backbones", "heads", "objectives", "spaces"):
         found |= {name: plugin(kind, name, kind) for name in choices(kind)}
     return found
@@ -168,4 +173,4 @@ def test_every_field_of_a_recipe_is_looked_at_in_a_grid(folder):
         params = with_value(PARAMS, ("finetune", "grid", name), [value])
         settings.PARAMS.write_text(yaml.safe_dump(params))
         with pytest.raises(ValueError, match=rf"^finetune\.grid\.{name}"):
-            check.check()
+            validate.validate()

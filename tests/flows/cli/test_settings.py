@@ -12,7 +12,7 @@ import yaml
 
 from engine.core import checkpoint
 from engine.core.digest import digest
-from flows.cli import check, command, sections
+from flows.cli import command, sections, validate
 from flows.pipeline import only_driver
 from flows.running import settings
 
@@ -45,7 +45,7 @@ def told(capsys: pytest.CaptureFixture, action: Callable[[], object]) -> str:
 
 
 def test_committed_params_are_right():
-    check.check()
+    validate.validate()
 
 
 def changed(path: str, value: object) -> Callable[[], None]:
@@ -259,7 +259,7 @@ def changed(path: str, value: object) -> Callable[[], None]:
 )
 def test_wrong_params_are_told_with_their_fix(capsys, change, message):
     change()
-    assert message in told(capsys, check.check)
+    assert message in told(capsys, validate.validate)
 
 
 @pytest.mark.parametrize("name", ["a", "9", "A.b-c_d", "x" * 64, "a..b"])
@@ -267,9 +267,10 @@ def test_mlflow_takes_every_name_that_the_check_takes(name):
     from mlflow.utils.validation import _validate_model_name
 
     changed("register.name", name)()
-    params = settings.load()
-    check.names(
-        params, {stage: sections.complete(stage, params[stage]) for stage in settings.STAGES}
+    params = settings.load_params()
+    validate.validate_names(
+        params,
+        {stage: sections.complete_section(stage, params[stage]) for stage in settings.STAGES},
     )
     for registered in (name, f"{name}-experiments"):
         _validate_model_name(registered)
@@ -280,14 +281,14 @@ def test_names_that_a_registry_may_refuse_are_told_before_anything(name):
     params = PARAMS | {"register": {"name": name}}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     with pytest.raises(ValueError, match=r"register\.name"):
-        check.check()
+        validate.validate()
 
 
 def test_a_candidate_of_the_command_line_is_no_path():
     (settings.OUT / "search").mkdir(parents=True)
     Path("winner.yaml").write_text("name: regnet")
     with pytest.raises(ValueError, match=r"candidate: '\.\./\.\./winner' is no name"):
-        settings.backbone("../../winner")
+        settings.backbone_section("../../winner")
 
 
 def test_what_strangers_named_is_escaped_in_messages(capsys):
@@ -304,7 +305,7 @@ def _lock() -> None:
 
 
 def _save() -> None:
-    checkpoint.save_tensors(settings.state("search"), {"a": torch.zeros(1)}, {})
+    checkpoint.save_tensors(settings.state_path("search"), {"a": torch.zeros(1)}, {})
 
 
 @pytest.mark.parametrize("action", [_lock, _save])
@@ -365,14 +366,14 @@ def register(candidate: str, name: str, runs: int = 3) -> tuple:
 
 
 def test_section_is_a_call():
-    assert command.call(register, "winner") == ("winner", "tagdag", 3)
+    assert command.run_stage(register, "winner") == ("winner", "tagdag", 3)
     changed("register.runs", 5)()
-    assert command.call(register, "winner") == ("winner", "tagdag", 5)
+    assert command.run_stage(register, "winner") == ("winner", "tagdag", 5)
     with pytest.raises(ValueError, match="register takes no argument 'more'"):
-        command.call(register, "a", "b", "c", "more")
+        command.run_stage(register, "a", "b", "c", "more")
     changed("register.candidate", "x")()
     with pytest.raises(ValueError, match="key 'candidate' is set by the code, remove it"):
-        command.call(register, "winner")
+        command.run_stage(register, "winner")
 
 
 @pytest.mark.parametrize("stage", settings.STAGES)
@@ -389,16 +390,19 @@ def test_state_is_keyed_by_every_input(folder):
     (code / "sub").mkdir(parents=True)
     (code / "a.py").write_text("1")
     (code / "sub" / "b.py").write_text("2")
-    keys = [settings.state("x", {"epochs": 1}, code)]
-    assert settings.state("x", {"epochs": 1}, code) == keys[0]
+    keys = [settings.state_path("x", {"epochs": 1}, code)]
+    assert settings.state_path("x", {"epochs": 1}, code) == keys[0]
     (code / "__pycache__").mkdir()
     (code / "__pycache__" / "a.pyc").write_text("3")
-    assert settings.state("x", {"epochs": 1}, code) == keys[0]
-    keys += [settings.state("x", {"epochs": 2}, code), settings.state("y", {"epochs": 1}, code)]
+    assert settings.state_path("x", {"epochs": 1}, code) == keys[0]
+    keys += [
+        settings.state_path("x", {"epochs": 2}, code),
+        settings.state_path("y", {"epochs": 1}, code),
+    ]
     (code / "a.py").write_text("2")
-    keys.append(settings.state("x", {"epochs": 1}, code))
+    keys.append(settings.state_path("x", {"epochs": 1}, code))
     (code / "sub" / "b.py").rename(code / "b.py")
-    keys.append(settings.state("x", {"epochs": 1}, code))
+    keys.append(settings.state_path("x", {"epochs": 1}, code))
     assert len(set(keys)) == 5
     assert digest(1, 23) != digest(12, 3) and digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     with pytest.raises(OSError, match="nowhere"):
@@ -406,10 +410,12 @@ def test_state_is_keyed_by_every_input(folder):
 
 
 def test_forgetting_a_stage_leaves_the_others():
-    files = [settings.state(name, 1) for name in ("search", "pretrain-winner", "pretrain-baseline")]
+    files = [
+        settings.state_path(name, 1) for name in ("search", "pretrain-winner", "pretrain-baseline")
+    ]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
-    settings.forget("pretrain-winner")
-    settings.forget("finetune")
+    settings.drop_states("pretrain-winner")
+    settings.drop_states("finetune")
     assert [file.exists() for file in files] == [True, False, True]

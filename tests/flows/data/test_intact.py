@@ -18,7 +18,7 @@ from corpus.drawn.sample import draw
 from corpus.store import squares
 from corpus.store.ingest import ingest
 from flows.data import intact, pointer
-from flows.data.restore import restore
+from flows.data.restore import restore_data
 from flows.running import settings
 from tests.corpus.store.test_ingest import post
 from tests.corpus.test_checksums import flip
@@ -60,30 +60,30 @@ def place(made, tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.parametrize("file", [TAR, SECOND])
 def test_a_flip_in_the_data_stops_with_file_and_cure_and_the_cure_helps(place, file):
-    intact.data()
+    intact.check_data()
     good = file.read_bytes()
     flip(file)
     for _ in range(2):
         with pytest.raises(
             ValueError, match=rf"{file}: expected SHA-256 \w{{64}}, found \w{{64}}\n.*`dvc checkout"
         ):
-            intact.data()
+            intact.check_data()
     dvc("checkout", "--force", "data.dvc")
-    intact.data()
+    intact.check_data()
     assert file.read_bytes() == good
 
 
 def test_another_import_in_its_place_is_a_cure(place, tmp_path):
     flip(TAR)
     ingest([post(tmp_path, number) for number in range(3)], Path("data"), "posts", replace=True)
-    intact.data()
+    intact.check_data()
 
 
 def test_a_flip_is_not_taken_into_data_dvc_by_dvc_repro(place):
     """`dvc repro` hashes data/ and writes data.dvc before any stage of ours runs."""
-    command = f"{sys.executable} -c 'from flows.data import intact; intact.data()'"
+    command = f"{sys.executable} -c 'from flows.data import intact; intact.check_data()'"
     Path("dvc.yaml").write_text(f"stages:\n  corpus:\n    cmd: {command}\n    deps: [data]\n")
-    before, good = pointer.text(), TAR.read_bytes()
+    before, good = pointer.pointer_text(), TAR.read_bytes()
     assert "error" not in dvc("repro").lower()
     flip(TAR)
     told = dvc("repro")
@@ -91,8 +91,8 @@ def test_a_flip_is_not_taken_into_data_dvc_by_dvc_repro(place):
         f"{TAR}: expected SHA-256" in told
         and "data.dvc up to the damage, it is as before again" in told
     )
-    assert pointer.text() == before
-    assert "failed to reproduce" in dvc("repro") and pointer.text() == before
+    assert pointer.pointer_text() == before
+    assert "failed to reproduce" in dvc("repro") and pointer.pointer_text() == before
     dvc("checkout", "--force", "data.dvc")
     assert TAR.read_bytes() == good and "failed" not in dvc("repro")
 
@@ -102,13 +102,13 @@ def test_without_a_note_the_committed_data_dvc_is_taken_back(place):
         "git init -q && git add data.dvc && git -c user.name=t -c user.email=t@t commit -qm x",
         shell=True,
     )
-    before = pointer.text()
+    before = pointer.pointer_text()
     flip(TAR)
     dvc("add", "data")
-    assert pointer.text() != before
+    assert pointer.pointer_text() != before
     with pytest.raises(ValueError, match="as before again"):
-        intact.data()
-    assert pointer.text() == before
+        intact.check_data()
+    assert pointer.pointer_text() == before
 
 
 def test_a_damaged_list_of_shards_is_told(place):
@@ -119,19 +119,19 @@ def test_a_damaged_list_of_shards_is_told(place):
     with pytest.raises(
         ValueError, match=r"store\.json is damaged, its digest is not that of its shards"
     ):
-        intact.data()
+        intact.check_data()
 
 
 def test_a_store_with_the_name_of_no_set_is_told(place):
     shutil.copytree("data/targets/scenes", "data/targets/a+b(c)#")
     with pytest.raises(ValueError, match=r"data/targets: a labelled set: 'a\+b\(c\)#' is no name"):
-        intact.data()
+        intact.check_data()
 
 
 def test_nothing_is_hashed_again_where_nothing_has_changed(place, monkeypatch):
-    intact.data()
+    intact.check_data()
     monkeypatch.setattr(intact, "stores", lambda: pytest.fail("looked at again"))
-    intact.data()
+    intact.check_data()
 
 
 @pytest.fixture
@@ -146,15 +146,15 @@ def built(place, monkeypatch) -> Path:
 @pytest.mark.parametrize("name", ["00000.tar", "index.parquet"])
 def test_a_flip_in_the_training_shards_stops_with_file_and_cure(built, name):
     for folder in (built / "hashtags", built / "targets" / "scenes"):
-        assert intact.shards(folder) == folder
+        assert intact.checked_shards(folder) == folder
         flip(folder / name)
         with pytest.raises(
             ValueError, match=rf"{folder / name}: expected SHA-256 .*\n.*dvc repro --force corpus"
         ):
-            intact.shards(folder)
+            intact.checked_shards(folder)
     (folder / "sha256.json").unlink()
     with pytest.raises(ValueError, match=r"sha256\.json is missing: `dvc checkout`"):
-        intact.shards(folder)
+        intact.checked_shards(folder)
 
 
 def test_every_reader_of_training_shards_looks_at_them_first(built):
@@ -163,15 +163,15 @@ def test_every_reader_of_training_shards_looks_at_them_first(built):
     flip(built / "hashtags" / "00000.tar")
     flip(built / "targets" / "scenes" / "00000.tar")
     for read in (
-        lambda: learning.rows("hashtags", "train"),
-        lambda: learning.rows("targets/scenes", "train"),
+        lambda: learning.split_samples("hashtags", "train"),
+        lambda: learning.split_samples("targets/scenes", "train"),
         lambda: intact.folder_of("scenes"),
     ):
         with pytest.raises(ValueError, match="expected SHA-256"):
             read()
     for name in ("../corpus/hashtags", "targets/../hashtags", "posts"):
         with pytest.raises(ValueError, match="data: "):
-            learning.rows(name, "train")
+            learning.split_samples(name, "train")
 
 
 @pytest.mark.parametrize("name", ["images.tar", "index.parquet", "sha256.json"])
@@ -198,16 +198,20 @@ def test_a_flip_in_the_square_images_is_made_good(built, name, caplog):
 
 def test_verify_hashes_all_and_lists_every_bad_file(built):
     shown = []
-    assert intact.verify(lambda done, total, text: shown.append((done, total))) == len(shown) > 10
+    assert (
+        intact.verify_files(lambda done, total, text: shown.append((done, total)))
+        == len(shown)
+        > 10
+    )
     assert shown[-1][0] == shown[-1][1]
     [square] = list(settings.STATE.glob("squares/*/images.tar"))[:1]
     victims = [TAR, SECOND, built / "hashtags" / "index.parquet", square]
-    intact.data()
+    intact.check_data()
     for victim in victims:
         flip(victim, keep_time=True)
-    intact.data()  # nothing tells: that is what `verify` is for
+    intact.check_data()  # nothing tells: that is what `verify` is for
     with pytest.raises(ValueError) as error:
-        intact.verify(lambda *_: None)
+        intact.verify_files(lambda *_: None)
     told = str(error.value)
     assert all(f"{victim}: expected SHA-256" in told for victim in victims)
     assert all(
@@ -215,7 +219,7 @@ def test_verify_hashes_all_and_lists_every_bad_file(built):
         for cure in ("dvc checkout data.dvc", "dvc repro --force corpus", "images are made again")
     )
     with pytest.raises(ValueError, match="expected SHA-256"):  # what was found is not forgotten
-        intact.data()
+        intact.check_data()
 
 
 # ---- restore
@@ -224,7 +228,7 @@ def test_verify_hashes_all_and_lists_every_bad_file(built):
 def other_pointer() -> str:
     """Have data.dvc name other data that nobody has."""
     md5 = pointer.md5()
-    text = pointer.text().replace(md5, f"{'0' * 32}.dir")
+    text = pointer.pointer_text().replace(md5, f"{'0' * 32}.dir")
     pointer.POINTER.write_text(text)
     return text
 
@@ -236,38 +240,38 @@ def test_other_data_without_a_remote_is_refused_each_time_and_nothing_is_left(pl
         with pytest.raises(
             ValueError, match=rf"data\.dvc names other data \(md5 {'0' * 32}\.dir\) than the drawn"
         ):
-            restore()
-        assert pointer.text() == text and not Path("data").exists()
+            restore_data()
+        assert pointer.pointer_text() == text and not Path("data").exists()
 
 
 def test_a_kill_after_the_drawing_is_no_second_chance(place):
     text = other_pointer()  # and data/ is the drawn sample
     for _ in range(2):
         with pytest.raises(ValueError, match=r"data/ is not what data\.dvc names \(md5 0+\.dir\)"):
-            restore()
-        assert pointer.text() == text and TAR.exists()
+            restore_data()
+        assert pointer.pointer_text() == text and TAR.exists()
 
 
 def test_data_that_is_as_named_is_compared_once(place, monkeypatch):
-    restore()
-    monkeypatch.setattr(pointer, "opened", lambda: pytest.fail("compared again"))
-    restore()
+    restore_data()
+    monkeypatch.setattr(pointer, "open_output", lambda: pytest.fail("compared again"))
+    restore_data()
     Path("data/targets/scenes/00000.tar").touch()
     with pytest.raises(pytest.fail.Exception, match="compared again"):
-        restore()
+        restore_data()
 
 
 def test_what_is_not_there_comes_from_the_cache_or_is_drawn(place):
-    before, good = pointer.text(), TAR.read_bytes()
+    before, good = pointer.pointer_text(), TAR.read_bytes()
     shutil.rmtree("data")
-    restore()
-    assert TAR.read_bytes() == good and pointer.text() == before
+    restore_data()
+    assert TAR.read_bytes() == good and pointer.pointer_text() == before
     shutil.rmtree("data")
     shutil.rmtree(".dvc/cache")
-    restore()
-    assert TAR.read_bytes() == good and pointer.text() == before
+    restore_data()
+    assert TAR.read_bytes() == good and pointer.pointer_text() == before
     SECOND.unlink()  # half pulled
-    restore()
+    restore_data()
     assert SECOND.exists()
 
 
@@ -280,13 +284,13 @@ def test_half_of_the_data_without_cache_or_remote_is_told(place):
     with pytest.raises(
         ValueError, match=r"of data/ 1 files lack, such as targets/scenes/00000\.jsonl"
     ):
-        restore()
+        restore_data()
 
 
 def test_an_edit_by_hand_is_told_and_stays(place, capsys):
     table = Path("data/posts/synonyms.tsv")
     table.write_text("seaside\tbeach\n")
-    restore()
+    restore_data()
     assert table.read_text() == "seaside\tbeach\n"
     assert (
         "data/ has changed since data.dvc was written (posts/synonyms.tsv)"
@@ -296,11 +300,11 @@ def test_an_edit_by_hand_is_told_and_stays(place, capsys):
 
 def test_other_data_than_data_dvc_names_is_told(place):
     """As after `git pull` without `dvc checkout`: DVC would write data.dvc back."""
-    text = pointer.text()
+    text = pointer.pointer_text()
     draw(Path("data"), posts=41, labelled=(2, 1, 1))
     with pytest.raises(ValueError, match=r"other data is in posts/00000\.jsonl"):
-        restore()
-    assert pointer.text() == text
+        restore_data()
+    assert pointer.pointer_text() == text
 
 
 @pytest.mark.parametrize(
@@ -322,42 +326,42 @@ def test_other_data_than_data_dvc_names_is_told(place):
 def test_a_damaged_data_dvc_is_told(place, text, message):
     pointer.POINTER.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(ValueError, match=rf"data\.dvc .*{message}.*git checkout data\.dvc"):
-        restore()
+        restore_data()
 
 
 def test_data_that_is_a_file_or_a_link_to_nothing_or_a_cut_import_is_told(place):
     shutil.rmtree("data")
     Path("data").write_text("x")
     with pytest.raises(ValueError, match="data is no folder"):
-        restore()
+        restore_data()
     Path("data").unlink()
     Path("data").symlink_to("nowhere")
     with pytest.raises(ValueError, match="link to nothing"):
-        restore()
+        restore_data()
     Path("data").unlink()
     Path("data/.posts.part").mkdir(parents=True)
     Path("data/.posts.part/plan.sqlite").touch()
     with pytest.raises(ValueError, match="an import was cut"):
-        restore()
+        restore_data()
 
 
 def test_data_may_be_a_link(place):
     Path("data").rename("disk")
     Path("data").symlink_to("disk")
-    intact.data()
+    intact.check_data()
     flip(TAR)
     with pytest.raises(ValueError, match="expected SHA-256"):
-        intact.data()
+        intact.check_data()
 
 
 def test_an_import_that_was_cut_is_left_to_go_on_where_it_is_started_again(place):
     """A schedule restores, then imports: what a kill has left must not stop it for ever."""
     draw(Path("data"), posts=41, labelled=(2, 1, 1))  # stored, and not yet named by data.dvc
     pointer.POINTER.write_text("")
-    intact.note(importing="yes")
-    restore(cut=True)
+    intact.write_note(importing="yes")
+    restore_data(cut=True)
     assert not pointer.POINTER.exists() and Path("data.dvc.damaged").exists() and TAR.exists()
-    intact.note(importing="")
+    intact.write_note(importing="")
     Path("data.dvc.damaged").rename("data.dvc")
     with pytest.raises(ValueError, match=r"data\.dvc is damaged"):
-        restore(cut=True)
+        restore_data(cut=True)

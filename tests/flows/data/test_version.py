@@ -201,7 +201,7 @@ def test_posts_stay_when_the_labels_cannot_be_read(place, own, replace, monkeypa
     with pytest.raises(ValueError, match="one class only, 'a'"):
         version.version(str(own / "posts.jsonl"), str(own / "one.csv"), str(own), "mine", replace)
     assert (all_files(place / "data"), (place / "data.dvc").read_bytes()) == before
-    assert intact.noted("importing") == ""
+    assert intact.read_note("importing") == ""
 
 
 def test_options_that_contradict_are_told(own):

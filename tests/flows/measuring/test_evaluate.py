@@ -184,7 +184,7 @@ def test_a_size_changes_what_the_network_sees(folder, weights):
 def test_cost_is_of_every_batch_and_of_training_where_there_is_any(weights, tmp_path, monkeypatch):
     """Nearest neighbours are not trained."""
     monkeypatch.setattr(records, "PATIENCE", 0.0)
-    found = evaluate.cost(weights, 32, batches=[2, 4], runs=3, seconds=0.1)
+    found = evaluate.measure_cost(weights, 32, batches=[2, 4], runs=3, seconds=0.1)
     rows = [("inference", 1), ("inference", 2), ("inference", 4), ("training", 2), ("training", 4)]
     assert [(row["mode"], row["batch"]) for row in found["costs"]] == rows
     module = load_network(weights)[0]
@@ -195,7 +195,9 @@ def test_cost_is_of_every_batch_and_of_training_where_there_is_any(weights, tmp_
     save_network(
         tmp_path / "knn.safetensors", network(**sections, classes=2), sections, ["sea", "dog"]
     )
-    found = evaluate.cost(tmp_path / "knn.safetensors", 32, batches=[2], runs=3, seconds=0.1)
+    found = evaluate.measure_cost(
+        tmp_path / "knn.safetensors", 32, batches=[2], runs=3, seconds=0.1
+    )
     assert [row["mode"] for row in found["costs"]] == ["inference"] * 2
 
 
@@ -216,7 +218,7 @@ def test_features_of_the_posts_are_computed_in_parts_once_and_kept(tmp_path, mon
     whole = torch.cat([twins.indexed(load_network(weights)[0], split) for split in splits])
     parts = [("train", 0, 6), ("train", 6, 9), ("val", 0, 2)]
     assert records.parts(duplicates.HASHTAGS, 2) == parts
-    monkeypatch.setattr(duplicates, "current", lambda: SimpleNamespace(processes=2))
+    monkeypatch.setattr(duplicates, "current_pool", lambda: SimpleNamespace(processes=2))
     files = duplicates.known_features(weights)
     assert torch.equal(
         torch.cat([checkpoint.load_tensors(file)[0]["features"] for file in files]), whole

@@ -193,4 +193,4 @@ def raised(error: Exception) -> None:
 
 def test_numbers_of_tags():
     labels = {"tagdag.a": "1.5", "tagdag.b": "nan", "tagdag.c": "", "tagdag.d": "text"}
-    assert [champion.number(labels, key) for key in "abcde"] == [1.5, None, None, None, None]
+    assert [champion.tag_number(labels, key) for key in "abcde"] == [1.5, None, None, None, None]

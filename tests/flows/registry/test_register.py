@@ -199,8 +199,8 @@ def test_busy_costs_are_marked(place):
         record("a", 60, 60, 50, busy="load 7.1 of 2 cores"),
         record("b", 50, 50, 40, busy=False),
     )
-    labels = [modelcard.tags(each, {})["tagdag.busy"] for each in (one, calm)]
-    assert labels == ["load 7.1 of 2 cores", "no"] and "tagdag.busy" not in modelcard.tags(
+    labels = [modelcard.version_tags(each, {})["tagdag.busy"] for each in (one, calm)]
+    assert labels == ["load 7.1 of 2 cores", "no"] and "tagdag.busy" not in modelcard.version_tags(
         record("a", 60, 60, 50), {}
     )
 
@@ -214,7 +214,7 @@ def test_a_busy_time_is_compared_with_no_other(place):
     both = {"top1", "top1_low", "top1_high", "lower_bound"}
     assert set(shown["a"]) == both | {"latency_p50_ms_busy"}
     assert set(shown["b"]) == both | {"latency_p50_ms"}
-    marked, plain = (modelcard.numbers(each) for each in (busy, calm))
+    marked, plain = (modelcard.record_numbers(each) for each in (busy, calm))
     assert "latency_p50_ms" not in marked and marked["images_per_second_busy"] == 900
     assert plain["latency_p50_ms"] == 1 and "cost/inference/1/latency_p50_ms" in marked
     assert "cost/inference/1/latency_p50_ms_busy" in plain

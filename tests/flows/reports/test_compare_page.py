@@ -14,7 +14,7 @@ import pytest
 
 from flows.running import settings
 from flows.tracking import tracking
-from flows.tracking.address import web
+from flows.tracking.address import ui_address
 from tests.conftest import free_port
 from tests.support.records import record, registered
 
@@ -87,7 +87,7 @@ def address(title: str, url: str) -> str:
     """A page of MLflow that the report names, on the test's server."""
     report = (settings.OUT / "register/report.md").read_text()
     [line] = [line for line in report.splitlines() if line.startswith(f"- {title}: ")]
-    return line.partition("`")[2].rstrip("`").replace(web(), url)
+    return line.partition("`")[2].rstrip("`").replace(ui_address(), url)
 
 
 def test_mlflow_shows_the_numbers_of_each_version(place, browser):

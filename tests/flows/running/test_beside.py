@@ -28,7 +28,7 @@ def started(monkeypatch) -> dict[str, subprocess.Popen]:
     monkeypatch.setattr(beside, "_started", start)
     monkeypatch.setattr(beside, "would_run", lambda name: name != "pretrain@c")
     monkeypatch.setattr(beside, "cores", lambda: 4)
-    monkeypatch.setattr(beside, "gpus", lambda: 0)
+    monkeypatch.setattr(beside, "gpu_count", lambda: 0)
     monkeypatch.delenv("TAGDAG_WORKERS", raising=False)
     return found
 
@@ -64,7 +64,7 @@ def test_nothing_is_started_where_it_would_be_in_the_way(started, monkeypatch, w
     if where == "one core":
         monkeypatch.setattr(beside, "cores", lambda: 1)
     if where == "a GPU":
-        monkeypatch.setattr(beside, "gpus", lambda: 1)
+        monkeypatch.setattr(beside, "gpu_count", lambda: 1)
     if where == "several workers":
         monkeypatch.setenv("TAGDAG_WORKERS", "2")
     if where == "unchanged":

@@ -77,7 +77,7 @@ def test_an_edit_reruns_the_stages_that_use_it_and_no_other(stages, file):
 
 def test_dvc_yaml_has_the_code_that_is_computed():
     text = (TOP / "dvc.yaml").read_text()
-    assert code.written(text) == text, "run `make dag`"
+    assert code.with_code_lists(text) == text, "run `make dag`"
 
 
 @pytest.fixture
@@ -102,16 +102,16 @@ def edit(file: Path) -> None:
 
 def keys() -> dict[str, str]:
     """Names of the states that a kill must not lose."""
-    from flows.pretrain import state
+    from flows.pretrain import state_of
     from flows.searching.sweep import key_of
 
     section = PARAMS["pretrain"] | {"backbone": {"name": "regnet"}}
-    tuned = code.code(
+    tuned = code.code_files(
         "finetune", PARAMS["finetune"] | {"backbone": {"name": "regnet"}}, "models.heads.knn"
     )
     return {
         "search": key_of(PARAMS["search"], "regnet"),
-        "pretrain": state("winner", section).name,
+        "pretrain": state_of("winner", section).name,
         "finetune": code.digest(*tuned),
     }
 
@@ -181,11 +181,11 @@ def test_imports_of_type_checkers_and_empty_files_are_no_dependencies(tree):
 )
 def test_what_is_edited_while_a_stage_runs_ends_it(tree, edited):
     def section() -> dict:
-        return settings.load()["pretrain"]
+        return settings.load_params()["pretrain"]
 
     with (
         pytest.raises(ValueError, match=f"{edited} changed while the stage pretrain ran"),
-        code.held("pretrain", section),
+        code.unchanged_while("pretrain", section),
     ):
         if edited == "params.yaml":
             text = Path("params.yaml").read_text()
@@ -195,7 +195,7 @@ def test_what_is_edited_while_a_stage_runs_ends_it(tree, edited):
 
 
 def test_what_a_stage_does_not_use_may_be_edited_meanwhile(tree):
-    with code.held("pretrain", lambda: settings.load()["pretrain"]):
+    with code.unchanged_while("pretrain", lambda: settings.load_params()["pretrain"]):
         edit(tree / "flows/reports/report.py")
         edit(tree / "models/objectives/jigsaw.py")
         text = Path("params.yaml").read_text()

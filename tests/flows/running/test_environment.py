@@ -103,11 +103,11 @@ def test_all_wrong_ones_are_told_at_once(monkeypatch):
 )
 def test_an_unknown_one_is_told_with_the_nearest(monkeypatch, capsys, name, near):
     monkeypatch.setenv(name, "1")
-    environment.check()
+    environment.check_environment()
     told = capsys.readouterr().err
     assert told.startswith(f"warning: {name} is no variable of tagdag and does nothing: ")
     assert near in told
-    environment.check(warn=False)  # of a process that another has started
+    environment.check_environment(warn=False)  # of a process that another has started
     assert capsys.readouterr().err == ""
 
 
@@ -125,14 +125,14 @@ def test_an_unknown_one_is_told_with_the_nearest(monkeypatch, capsys, name, near
 )
 def test_more_than_there_are_cores_is_told(monkeypatch, name, given, cores, warned):
     monkeypatch.setattr(environment, "cores", lambda: cores)
-    monkeypatch.setattr(environment, "gpus", lambda: 0)
+    monkeypatch.setattr(environment, "gpu_count", lambda: 0)
     monkeypatch.setenv(name, given)
-    told = environment.crowded()
+    told = environment.crowding_variables()
     assert bool(told) is warned
     assert all(line.startswith(f"{name}={given} on {cores} cores: the ") for line in told)
     assert all("take turns, slower" in line for line in told)
-    monkeypatch.setattr(environment, "gpus", lambda: 8)
-    assert environment.crowded() == []
+    monkeypatch.setattr(environment, "gpu_count", lambda: 8)
+    assert environment.crowding_variables() == []
 
 
 def test_the_table_is_printed_and_a_wrong_value_below_it():

@@ -13,7 +13,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from flows.running import showing
-from flows.running.orchestrate import flow, link, progress, task
+from flows.running.orchestrate import flow, link_artifact, progress, task
 
 ROOT = Path(__file__).parents[3]
 
@@ -74,7 +74,7 @@ def test_pipeline_is_imported_at_once_and_without_the_heavy_ones():
 def test_without_a_server_prefect_is_never_imported():
     code = """if True:
         import sys
-        from flows.running.orchestrate import flow, link, progress, task
+        from flows.running.orchestrate import flow, link_artifact, progress, task
 
         @task(retries=3)
         def half(x): return x / 2
@@ -82,7 +82,7 @@ def test_without_a_server_prefect_is_never_imported():
         @flow
         def both(x, y=4): return half(x), half(y)
 
-        link("key", "http://nowhere", "text")
+        link_artifact("key", "http://nowhere", "text")
         with progress("title") as show:
             show(1, 1)
         print(both(2), "prefect" in sys.modules)"""
@@ -133,7 +133,7 @@ def test_flow_gives_prefects_own_object(prefect):
 
 
 def test_link_is_an_artifact_of_the_run(prefect):
-    link("mlflow", "http://somewhere", "the run")
+    link_artifact("mlflow", "http://somewhere", "the run")
     assert prefect == [{"link": "http://somewhere", "link_text": "the run", "key": "mlflow"}]
 
 

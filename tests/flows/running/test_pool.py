@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.running import pool
-from flows.running import processes as warm
+from flows.running import pool, processes
 
 ROOT = Path(__file__).parents[3]
 
@@ -38,9 +37,9 @@ BUSY = """
 import os, time
 from flows.running import pool
 if __name__ == "__main__":
-    with pool.side_by_side():
-        print(os.getpid(), *pool.each(os.getpid, [(), ()]), flush=True)
-        pool.each(time.sleep, [(60,), (60,)])
+    with pool.open_pool():
+        print(os.getpid(), *pool.map_in_pool(os.getpid, [(), ()]), flush=True)
+        pool.map_in_pool(time.sleep, [(60,), (60,)])
 """
 
 
@@ -75,38 +74,38 @@ def parent(process: Path) -> int:
 )
 def test_sizes(monkeypatch, said, found):
     monkeypatch.setattr(pool, "cores", lambda: 5)
-    monkeypatch.setattr(pool, "gpus", lambda: 0)
+    monkeypatch.setattr(pool, "gpu_count", lambda: 0)
     monkeypatch.delenv("TAGDAG_WORKERS", raising=False)
     monkeypatch.setenv("TAGDAG_ARMS", said)
-    assert pool.sizes() == found
+    assert pool.pool_size() == found
     monkeypatch.setenv("TAGDAG_WORKERS", "2")
-    assert pool.sizes() == (1, found[1])  # that training has the machine
+    assert pool.pool_size() == (1, found[1])  # that training has the machine
 
 
 def test_one_process_for_each_gpu(monkeypatch):
-    monkeypatch.setattr(pool, "gpus", lambda: 4)
+    monkeypatch.setattr(pool, "gpu_count", lambda: 4)
     monkeypatch.delenv("TAGDAG_ARMS", raising=False)
     monkeypatch.delenv("TAGDAG_WORKERS", raising=False)
-    assert pool.sizes() == (4, 1)
+    assert pool.pool_size() == (4, 1)
 
 
 @pytest.mark.parametrize("said", ["0", "-1", "many", "2:", "2:0"])
 def test_what_is_no_size_is_told(monkeypatch, said):
     monkeypatch.setenv("TAGDAG_ARMS", said)
     with pytest.raises(ValueError, match=f"TAGDAG_ARMS={said}: give how many processes"):
-        pool.sizes()
+        pool.pool_size()
 
 
 def test_a_process_that_dies_again_and_again_is_told(monkeypatch):
     monkeypatch.setenv("TAGDAG_ARMS", "2")
-    with pytest.raises(ValueError, match=r"died 3 times.*TAGDAG_ARMS=1"), pool.side_by_side():
-        pool.apart(os._exit, 9)
+    with pytest.raises(ValueError, match=r"died 3 times.*TAGDAG_ARMS=1"), pool.open_pool():
+        pool.call_in_pool(os._exit, 9)
 
 
 def test_an_error_comes_with_the_place_it_was_raised_at(monkeypatch):
     monkeypatch.setenv("TAGDAG_ARMS", "2")
-    with pytest.raises(FileNotFoundError, match="missing") as caught, pool.side_by_side():
-        pool.apart(os.stat, "missing")
+    with pytest.raises(FileNotFoundError, match="missing") as caught, pool.open_pool():
+        pool.call_in_pool(os.stat, "missing")
     assert "processes.py" in caught.value.__notes__[0]
 
 
@@ -114,10 +113,11 @@ def test_without_a_pool_a_call_is_made_here_with_one_thread(monkeypatch):
     import torch
 
     monkeypatch.setenv("TAGDAG_ARMS", "1:3")
-    monkeypatch.setattr(warm, "DEVICES", ())
+    monkeypatch.setattr(processes, "DEVICES", ())
     before = torch.get_num_threads()
     assert (
-        pool.each(torch.get_num_threads, [(), ()]) == [3, 3] and torch.get_num_threads() == before
+        pool.map_in_pool(torch.get_num_threads, [(), ()]) == [3, 3]
+        and torch.get_num_threads() == before
     )
 
 
@@ -127,8 +127,8 @@ from flows.running import pool
 def imported(): return "torch._dynamo" in sys.modules
 if __name__ == "__main__":
     import ready
-    with pool.side_by_side(trains=True):
-        print(pool.each(ready.imported, [(), ()]))
+    with pool.open_pool(trains=True):
+        print(pool.map_in_pool(ready.imported, [(), ()]))
 """
 
 

@@ -20,10 +20,10 @@ def test_there_is_a_heartbeat_that_can_be_turned_off():
 def test_other_processes_find_what_prefect_runs_by_its_name():
     import cloudpickle  # by which Prefect hands tasks to processes
 
-    from flows.pretrain import weights
+    from flows.pretrain import train_weights
 
-    plain = inspect.unwrap(weights)
-    assert plain is not weights
+    plain = inspect.unwrap(train_weights)
+    assert plain is not train_weights
     assert cloudpickle.loads(cloudpickle.dumps(plain)) is plain  # a reference, and no copy
 
 

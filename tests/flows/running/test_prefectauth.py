@@ -67,11 +67,11 @@ def test_a_first_use_of_a_flow_takes_the_auth_string(home, monkeypatch):
 def test_other_profiles_of_the_user_stay(home):
     other = '[profiles.work]\nPREFECT_API_URL = "https://prefect.example/api"\n'
     (home / "profiles.toml").write_text('active = "work"\n' + other)
-    code = "from flows.running.prefectauth import keep; keep('http://127.0.0.1:4300/api', 'new')"
+    code = "from flows.running.prefectauth import write_profile; write_profile('http://127.0.0.1:4300/api', 'new')"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     text = (home / "profiles.toml").read_text()
     assert 'active = "work"' in text and other in text
-    assert prefectauth.profile() == {
+    assert prefectauth.prefect_profile() == {
         "PREFECT_API_URL": "http://127.0.0.1:4300/api",
         "PREFECT_API_AUTH_STRING": "new",
     }
@@ -81,4 +81,4 @@ def test_other_profiles_of_the_user_stay(home):
 def test_a_broken_profiles_file_is_told(home):
     (home / "profiles.toml").write_text("[broken")
     with pytest.raises(ValueError, match="not TOML"):
-        prefectauth.profile()
+        prefectauth.prefect_profile()

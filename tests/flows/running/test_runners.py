@@ -29,7 +29,7 @@ def half(name: str, number: float) -> float:
 )
 def test_runner_and_number_of_processes(say, value, found):
     say(value)
-    assert runners.named() == found
+    assert runners.named_runner() == found
 
 
 @pytest.mark.parametrize(
@@ -38,28 +38,28 @@ def test_runner_and_number_of_processes(say, value, found):
 def test_what_is_no_runner_is_told(say, value):
     say(value)
     with pytest.raises(ValueError, match=f"TAGDAG_RUNNER={value}: give processes, dask or ray"):
-        runners.named()
+        runners.named_runner()
 
 
 def test_a_package_that_is_missing_is_told(say, monkeypatch):
     monkeypatch.setattr(runners.importlib.util, "find_spec", lambda name: None)
     say("ray:2")
     with pytest.raises(ValueError, match="needs prefect-ray: uv pip install"):
-        runners.named()
+        runners.named_runner()
 
 
 def test_without_a_server_a_runner_is_refused(say, monkeypatch):
     say("processes")
     monkeypatch.delenv("PREFECT_API_URL")
     with pytest.raises(ValueError, match="needs a Prefect server"):
-        runners.gathered(half, [("a", 1)])
+        runners.map_task(half, [("a", 1)])
 
 
 def test_without_a_runner_tasks_are_called_in_their_order(say, monkeypatch):
     monkeypatch.delenv("PREFECT_API_URL")
     told = []
     many = [("a", 1), ("b", 4), ("c", 2)]
-    assert runners.gathered(half, many, lambda done, name: told.append((done, name))) == [0.5, 2, 1]
+    assert runners.map_task(half, many, lambda done, name: told.append((done, name))) == [0.5, 2, 1]
     assert told == [(0, "a"), (1, "b"), (2, "c")]
 
 
@@ -67,15 +67,15 @@ def test_processes_share_the_cores_unless_the_user_says_how(say, monkeypatch):
     monkeypatch.setitem(runners.RUNNERS, "processes", (lambda workers: workers, "prefect"))
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     say("processes:2")
-    assert runners.runner() == 2 and runners.os.environ["OMP_NUM_THREADS"] == "5"
+    assert runners.task_runner() == 2 and runners.os.environ["OMP_NUM_THREADS"] == "5"
     monkeypatch.delenv("OMP_NUM_THREADS")
-    assert runners.runner() == 2 and runners.os.environ.pop("OMP_NUM_THREADS") == "3"
+    assert runners.task_runner() == 2 and runners.os.environ.pop("OMP_NUM_THREADS") == "3"
     say("")
-    assert runners.runner() is None and "OMP_NUM_THREADS" not in runners.os.environ
+    assert runners.task_runner() is None and "OMP_NUM_THREADS" not in runners.os.environ
 
 
 def test_nonsense_in_tagdag_arms_is_refused_before_anything_runs(monkeypatch):
     monkeypatch.delenv("TAGDAG_RUNNER", raising=False)
     monkeypatch.setenv("TAGDAG_ARMS", "all")
     with pytest.raises(ValueError, match="TAGDAG_ARMS=all: give how many processes"):
-        runners.named()
+        runners.named_runner()

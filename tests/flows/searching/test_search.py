@@ -18,7 +18,7 @@ from corpus.drawn.sample import draw
 from engine.core.allocator import OutOfMemory
 from engine.core.build import build
 from engine.training import launching
-from flows.cli.command import call
+from flows.cli.command import run_stage
 from flows.corpus import corpus
 from flows.search import search
 from flows.searching import attempt, sweep
@@ -58,7 +58,7 @@ def shards(tmp_path_factory):
         draw(Path("data"), posts=200, labelled=(8, 4, 6))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("flows.corpus.stage_run", lambda *_: contextlib.nullcontext(Silent()))
-            call(corpus)
+            run_stage(corpus)
     return folder
 
 
@@ -91,7 +91,7 @@ def searched(place, shards, one_thread, monkeypatch):
         params = yaml.safe_load((shards / "params.yaml").read_text())
         params["search"] |= changes
         Path("params.yaml").write_text(yaml.safe_dump(params))
-        call(search)
+        run_stage(search)
         return [
             json.loads(line) for line in Path("out/search/trials.jsonl").read_text().splitlines()
         ]
@@ -341,16 +341,18 @@ def test_workers_that_die_of_a_network_end_it_and_by_kills_the_search(
 
     counts = [0]
     monkeypatch.setattr(attempt.deaths, "kills_for_memory", lambda: counts[-1])
-    monkeypatch.setattr(attempt, "fit", died)
+    monkeypatch.setattr(attempt, "fit_network", died)
     with pytest.raises(ValueError, match=told):
         searched(trials=1, epochs=1)
 
 
 def test_latency_bands_leave_networks_out_before_they_are_trained(searched, monkeypatch):
     latencies = iter([5.0, 1.0, 9.0])
-    measured = attempt.profile
+    measured = attempt.profile_network
     monkeypatch.setattr(
-        attempt, "profile", lambda *a, **k: measured(*a, **k) | {"latency_p50_ms": next(latencies)}
+        attempt,
+        "profile_network",
+        lambda *a, **k: measured(*a, **k) | {"latency_p50_ms": next(latencies)},
     )
     rows = searched(trials=1, latency_ms=[0.5, 2], objectives=["error", "latency_ms"])
     assert [row["outcome"] for row in rows] == ["complete", "out of band", "complete"]
@@ -445,10 +447,10 @@ def test_a_worker_without_a_search_is_told(place, shards):
     borrowed(shards)
     params = yaml.safe_load((shards / "params.yaml").read_text())
     Path("params.yaml").write_text(yaml.safe_dump(params))
-    from flows.cli.command import keywords
+    from flows.cli.command import stage_arguments
 
     with pytest.raises(ValueError, match="start the stage search first"):
-        Search.joined(keywords(search))
+        Search.joined(stage_arguments(search))
 
 
 def test_a_network_is_expanded_step_by_step_and_goes_on_where_it_was(searched, monkeypatch, capsys):

@@ -121,19 +121,24 @@ def test_a_worker_runs_the_import_that_the_users_own_command_asks_for(project, g
 def test_an_interval_that_is_none_is_refused(minutes):
     options = SimpleNamespace(cron=None, every=float(minutes))
     with pytest.raises(ValueError, match="above 0"):
-        schedule.due(options)
+        schedule.schedule_of(options)
 
 
 def test_schedules_as_prefect_takes_them():
-    assert schedule.due(SimpleNamespace(cron="0 3 * * *", every=None)) == {"cron": "0 3 * * *"}
-    assert schedule.due(SimpleNamespace(cron=None, every=0.5))["interval"].total_seconds() == 30
-    assert schedule.due(SimpleNamespace(cron=None, every=None)) == {}
+    assert schedule.schedule_of(SimpleNamespace(cron="0 3 * * *", every=None)) == {
+        "cron": "0 3 * * *"
+    }
+    assert (
+        schedule.schedule_of(SimpleNamespace(cron=None, every=0.5))["interval"].total_seconds()
+        == 30
+    )
+    assert schedule.schedule_of(SimpleNamespace(cron=None, every=None)) == {}
 
 
 def test_a_schedule_needs_a_server(monkeypatch):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     with pytest.raises(ValueError, match="make prefect"):
-        schedule.serve(None, "name", {"cron": "* * * * *"})
+        schedule.serve_flow(None, "name", {"cron": "* * * * *"})
 
 
 def test_a_folder_or_pattern_that_is_empty_is_no_fault_and_one_that_is_missing_is(tmp_path, s3):

@@ -18,20 +18,20 @@ def file(tmp_path_factory):
 
 @pytest.mark.parametrize("table", mlflow_private.FILLED)
 def test_tables_by_which_an_empty_store_is_known(file, table):
-    kept = sqlite.rows(file, f"SELECT count(*) FROM {table}")
+    kept = sqlite.query_rows(file, f"SELECT count(*) FROM {table}")
     assert kept == [(1,)] if table == mlflow_private.EXPERIMENTS else kept == [(0,)]
 
 
 @pytest.mark.parametrize(("table", "column"), mlflow_private.PLACES)
 def test_columns_with_paths_of_artifacts(file, table, column):
-    assert column in {row[1] for row in sqlite.rows(file, f"PRAGMA table_info({table})")}
+    assert column in {row[1] for row in sqlite.query_rows(file, f"PRAGMA table_info({table})")}
 
 
 def test_no_other_column_holds_a_path_of_artifacts(file):
-    tables = [name for (name,) in sqlite.rows(file, "SELECT name FROM sqlite_master")]
+    tables = [name for (name,) in sqlite.query_rows(file, "SELECT name FROM sqlite_master")]
     found = set()
     for table in tables:
-        for row in sqlite.rows(file, f"PRAGMA table_info({table})"):
+        for row in sqlite.query_rows(file, f"PRAGMA table_info({table})"):
             if "artifact" in row[1] or "location" in row[1]:
                 found.add((table, row[1]))
     found = {(table, column) for table, column in found if table != "workspaces"}  # of a server
@@ -59,5 +59,5 @@ def test_loggers_that_speak_of_tables_are_there(file, monkeypatch):
 
     assert utils._logger.name == "mlflow.store.db.utils"
     monkeypatch.setattr(utils._logger, "level", logging.INFO)
-    mlflow_private.quiet()
+    mlflow_private.quiet_loggers()
     assert not utils._logger.isEnabledFor(logging.ERROR)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.running.faults import told
+from flows.running.error_messages import error_message
 from flows.tracking import origin
 
 
@@ -46,10 +46,10 @@ def test_states_of_changed_code_are_told_apart(project):
 
 def test_a_name_for_people(project, monkeypatch):
     tags = origin.origin()
-    assert origin.title(tags)[16:] == ": Tidier search and spaces: one function l"
-    assert origin.title(tags | {"tagdag.changes": "x"}).endswith("one function l +changes")
+    assert origin.run_title(tags)[16:] == ": Tidier search and spaces: one function l"
+    assert origin.run_title(tags | {"tagdag.changes": "x"}).endswith("one function l +changes")
     monkeypatch.setenv("DVC_EXP_NAME", "puffy-quail")
-    assert origin.title(origin.origin())[16:] == ": experiment puffy-quail"
+    assert origin.run_title(origin.origin())[16:] == ": experiment puffy-quail"
     assert origin.origin()["tagdag.experiment"] == "puffy-quail"
 
 
@@ -81,4 +81,6 @@ def test_a_machine_without_git_is_told(project, monkeypatch):
     monkeypatch.setenv("PATH", str(project))
     with pytest.raises(ValueError, match="git is not installed") as error:
         origin.origin()
-    assert "free space" not in told(error.value) and "install it" in told(error.value)
+    assert "free space" not in error_message(error.value) and "install it" in error_message(
+        error.value
+    )

@@ -63,7 +63,7 @@ def test_a_kill_while_the_store_is_made_leaves_none(place, monkeypatch, empty_st
     file = place / "new.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
     partial, size = place / "new.db.partial", share * empty_store.stat().st_size
-    killed(store.reach, lambda: partial.exists() and partial.stat().st_size > size)
+    killed(store.reach_store, lambda: partial.exists() and partial.stat().st_size > size)
     assert not file.exists() and (place / "new.db.partial").exists()
     copied = []
 
@@ -86,7 +86,9 @@ def test_a_store_that_another_program_left_unfinished_is_put_aside(
 
     def tables(file: Path) -> int:  # that are committed: a file with bytes may have none yet
         return (
-            len(sqlite.rows(file, "SELECT 1 FROM sqlite_master", wait=60)) if file.exists() else 0
+            len(sqlite.query_rows(file, "SELECT 1 FROM sqlite_master", wait=60))
+            if file.exists()
+            else 0
         )
 
     whole = tables(empty_store)
@@ -114,7 +116,7 @@ def test_two_processes_make_a_file_once(tmp_path):
         partial.write_text("whole")
 
     def both() -> None:
-        sqlite.whole(file, make)
+        sqlite.create_whole(file, make)
         os._exit(0)
 
     children = []
@@ -244,7 +246,10 @@ def test_a_server_that_wants_a_password_gets_it_and_nobody_else_does(
             monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://anna:{secret}@{host}")
             run = logged()
             assert tracking.connect().get_run(run).info.status == "FINISHED"
-            assert address.web() == f"http://{host}" and address.shown() == f"http://{host}"
+            assert (
+                address.ui_address() == f"http://{host}"
+                and address.printable_uri() == f"http://{host}"
+            )
             server.kill()
             fresh()
             with pytest.raises(ValueError, match="does not answer"):
@@ -262,7 +267,10 @@ def test_a_password_given_apart_is_as_good(place, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000/")
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "anna")
     address.take_credentials()
-    assert os.environ["MLFLOW_TRACKING_USERNAME"] == "anna" and address.uri() == "http://host:5000"
+    assert (
+        os.environ["MLFLOW_TRACKING_USERNAME"] == "anna"
+        and address.tracking_uri() == "http://host:5000"
+    )
 
 
 @pytest.mark.parametrize("gone", [True, False])
@@ -327,7 +335,7 @@ def base_text(file: Path) -> list[str]:
     return [
         str(value)
         for table, column in PLACES
-        for (value,) in sqlite.rows(file, f"SELECT {column} FROM {table}")
+        for (value,) in sqlite.query_rows(file, f"SELECT {column} FROM {table}")
     ]
 
 

@@ -20,8 +20,8 @@ import pytest
 from benchmarks.tracking import Lock, Logging, Server
 from flows.running import settings
 from flows.tracking import outage, tracking
-from flows.tracking.run import send
-from flows.tracking.spool import Spool
+from flows.tracking.run import send_metrics
+from flows.tracking.spool import MetricSpool
 
 ROOT = Path(__file__).parents[3]
 VALUES = [("loss", 0.1, 1_700_000_000_000, 1), ("loss", float("inf"), 1_700_000_000_001, 2)]
@@ -142,8 +142,8 @@ def test_a_batch_that_is_sent_again_is_stored_once(place):
         ("infinite", float("inf"), 1_700_000_000_000, 1),
     ]
     with tracking.stage_run("pretrain", {}) as run:
-        send(run.id, values[:200])
-        send(run.id, values)
+        send_metrics(run.id, values[:200])
+        send_metrics(run.id, values)
     assert len(stored(place / "mlflow.db", run.id)) == len(values)
 
 
@@ -220,12 +220,12 @@ def test_mlflow_that_is_away_is_called_again_and_one_that_refuses_is_not(monkeyp
 
 
 def test_a_spool_is_adopted_from_a_dead_process_only_and_goes_with_its_last_value(tmp_path):
-    dead, alive = Spool(tmp_path, "run"), Spool(tmp_path, "run")
+    dead, alive = MetricSpool(tmp_path, "run"), MetricSpool(tmp_path, "run")
     dead.append(VALUES)
     alive.append(VALUES[:1])
     [path] = [path for path, file in dead._files if not file.close()]  # as its end would
     path.write_bytes(path.read_bytes() + json.dumps(VALUES).encode()[:20])  # killed as it wrote
-    heir = Spool(tmp_path, "run")
+    heir = MetricSpool(tmp_path, "run")
     heir.adopt()
     assert heir.first(9) == VALUES and len(list(tmp_path.iterdir())) == 2
     heir.taken(1)

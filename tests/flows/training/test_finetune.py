@@ -19,11 +19,10 @@ from engine.core.network import load_network, network, save_network
 from engine.core.samples import Rows, open_split
 from engine.training.accuracy import measure_accuracy
 from engine.training.loop import predict
-from engine.transfer import finetuning as transfer
-from engine.transfer import frozen
+from engine.transfer import finetuning, frozen
 from engine.transfer.finetuning import arm_top1
 from flows import finetune
-from flows.running import processes as warm
+from flows.running import processes
 from flows.training import arms
 from tests.support.shards import write_shards
 
@@ -112,7 +111,7 @@ def tuned(**changes) -> list[dict]:
 
 
 def test_every_arm_is_tuned_once_on_held_out_labels_and_trained_again_on_all(run, monkeypatch):
-    seen, splits, states, train = [], [], set(), transfer.fit_arm
+    seen, splits, states, train = [], [], set(), finetuning.fit_arm
 
     def trained(samples, section, arm, settings, report=None, state=None):
         seen.append((arm["init"], arm["mode"], arm["seed"], settings, len(samples)))
@@ -262,7 +261,7 @@ def test_probes_are_scored_as_the_network_predicts(run):
         "weights": Path("out/pretrain/tiny/model.safetensors"),
     }
     for mode, settings in (("linear", {"l2": 0.1}), ("knn", {"k": 3})):
-        module = transfer.fit_arm(
+        module = finetuning.fit_arm(
             train, section, {"init": "pretrained", "mode": mode, "seed": 0}, settings
         )
         assert arm_top1(module, val, mode) == pytest.approx(
@@ -273,7 +272,7 @@ def test_probes_are_scored_as_the_network_predicts(run):
 def test_a_killed_stage_goes_on_with_the_same_result(run, monkeypatch):
     whole = tuned(modes=["full"])
     files = {path.name: path.read_bytes() for path in Path("out/finetune/tiny").iterdir()}
-    trained, count = transfer.fit_arm, []
+    trained, count = finetuning.fit_arm, []
 
     def killed(*given, **named):
         count.append(1)
@@ -304,7 +303,7 @@ def test_side_by_side_gives_the_same_bytes_and_a_killed_process_is_replaced(run,
     alone, metrics = written(), sorted(map(str, told))
     told.clear()
     monkeypatch.setenv("TAGDAG_ARMS", "2")
-    killed, ask = [], warm.Worker.ask
+    killed, ask = [], processes.Worker.ask
 
     def kill(worker, call, report):
         if len(killed) < 2:
@@ -312,7 +311,7 @@ def test_side_by_side_gives_the_same_bytes_and_a_killed_process_is_replaced(run,
             worker.process.kill()
         return ask(worker, call, report)
 
-    monkeypatch.setattr(warm.Worker, "ask", kill)
+    monkeypatch.setattr(processes.Worker, "ask", kill)
     tuned()
     assert len(set(killed)) == 2 and written() == alone and sorted(map(str, told)) == metrics
     assert not multiprocessing.active_children()

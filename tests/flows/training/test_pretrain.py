@@ -97,9 +97,9 @@ def test_each_of_several_is_what_it_would_be_alone(run):
     files = [OUT / "model.safetensors", OUT / "seeds/model-2.safetensors"]
     told = zip((7, 2), files, strict=True)
     assert run.told == {f"seed {seed}": {"wrote": digest(file)} for seed, file in told}
-    assert finetune.pretrained("tiny") == files
+    assert finetune.pretrained_weights("tiny") == files
     pretrain.pretrain("tiny", **SECTION, seed=7)
-    assert finetune.pretrained("tiny") == files[:1], "the others are gone"
+    assert finetune.pretrained_weights("tiny") == files[:1], "the others are gone"
 
 
 def test_a_kill_in_the_second_keeps_the_first(run, monkeypatch):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.running.osfaults import stage_of
+from flows.running.os_errors import stage_of
 
 LARGEST = 64 << 20  # bytes; no file of ours that is read whole has as many
 SETTINGS = ("params.yaml", "dvc.yaml", "data.dvc", ".dvc/config", "dvc.lock")
@@ -33,7 +33,7 @@ def _lines(text: str) -> Any:
 READERS = {".json": json.loads, ".jsonl": _lines, ".yaml": _yaml, ".dvc": _yaml, ".lock": _yaml}
 
 
-def fault(file: Path) -> str | None:
+def fault_of(file: Path) -> str | None:
     """What is wrong with a file; None where it is sound, too large to look at or not there."""
     import yaml
 
@@ -56,14 +56,14 @@ def fault(file: Path) -> str | None:
     return None
 
 
-def files() -> Iterator[Path]:
+def project_files() -> Iterator[Path]:
     """Files of the project that are read whole, those that people edit first."""
     yield from map(Path, SETTINGS)
     for pattern in PLACES:
         yield from sorted(Path().glob(pattern))
 
 
-def cure(file: Path) -> str:
+def cure_of(file: Path) -> str:
     """What to do for a damaged file of the project."""
     if stage := stage_of(file.as_posix()):
         return f"run its stage again (dvc repro --force --single-item {stage})"
@@ -76,10 +76,10 @@ def cure(file: Path) -> str:
     return "`make data` brings the files back that data.dvc names"
 
 
-def told() -> str | None:
+def first_damaged() -> str | None:
     """Which file of the project cannot be read, why, and what to do; None where all can."""
-    for file in files():
-        if found := fault(file):
-            fix = "" if "save it" in found else f": {cure(file)}"
+    for file in project_files():
+        if found := fault_of(file):
+            fix = "" if "save it" in found else f": {cure_of(file)}"
             return f"{file} {found}{fix}"
     return None

@@ -11,8 +11,15 @@ import traceback
 from pathlib import Path
 
 from engine.core.exhaustion import SPENT
-from flows.running import osfaults
-from flows.running.libfaults import LIBRARIES, damage, library, package, program, words
+from flows.running import os_errors
+from flows.running.library_errors import (
+    LIBRARIES,
+    damage_message,
+    first_line,
+    import_message,
+    library_of,
+    program_message,
+)
 
 ROOT = Path(__file__).parents[2]
 REPORT = (
@@ -26,7 +33,7 @@ MEMORY = (
 ALSO = ("out of memory", "std::bad_alloc")  # where no training can go on with less
 
 
-def own(error: BaseException) -> bool:
+def raised_here(error: BaseException) -> bool:
     """Whether an exception was raised by this project's code, which knows why, and says so."""
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:
@@ -35,7 +42,7 @@ def own(error: BaseException) -> bool:
     return file.is_relative_to(ROOT) and ".venv" not in file.parts
 
 
-def spent(error: BaseException) -> bool:
+def memory_ran_out(error: BaseException) -> bool:
     """Whether memory ran out, on a CPU or a GPU; torch is not imported to find out."""
     named = type(error).__name__ in (
         "OutOfMemoryError",
@@ -56,35 +63,35 @@ CONVERTED = ("invalid literal for", "could not convert", "Invalid isoformat", "e
 
 def _said(error: ValueError) -> bool:
     """Whether a ValueError is one of ours, with cause and fix in it."""
-    if isinstance(error, UnicodeError) or library(error) in LIBRARIES or not own(error):
+    if isinstance(error, UnicodeError) or library_of(error) in LIBRARIES or not raised_here(error):
         return False
     return not str(error).startswith(CONVERTED)
 
 
-def told(error: BaseException) -> str | None:
+def error_message(error: BaseException) -> str | None:
     """Cause and fix; None for what is a bug."""
     if isinstance(error, ValueError) and SLIPS.search(str(error)):
         return None
     if isinstance(error, ValueError) and _said(error):
         return str(error)
-    if spent(error):
-        return MEMORY.format(words(error))
-    system = isinstance(error, OSError) and library(error) not in LIBRARIES
-    if system and (text := osfaults.told(error)):
+    if memory_ran_out(error):
+        return MEMORY.format(first_line(error))
+    system = isinstance(error, OSError) and library_of(error) not in LIBRARIES
+    if system and (text := os_errors.os_error_message(error)):
         return text
     if isinstance(error, ImportError):
-        return package(error)
+        return import_message(error)
     if isinstance(error, subprocess.SubprocessError) and hasattr(error, "cmd"):
-        return program(error)
+        return program_message(error)
     if isinstance(error, UnicodeDecodeError):
-        return damage("not UTF-8")(error)
-    if tell := LIBRARIES.get(library(error)):
+        return damage_message("not UTF-8")(error)
+    if tell := LIBRARIES.get(library_of(error)):
         return tell(error)
     if isinstance(error, EOFError):
-        return damage("cut short")(error)
+        return damage_message("cut short")(error)
     if isinstance(error, ValueError | OSError):
         where = "said by a library, to what it was given: TAGDAG_TRACEBACK=1 shows where"
-        return f"{words(error)} ({where})"
+        return f"{first_line(error)} ({where})"
     return None
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from corpus.splits import Part, completed
 from corpus.store.read import Shard, total
-from flows.cli import check, checkdata, labelcounts
+from flows.cli import label_counts, validate, validate_labels
 from flows.running import settings
 
 PARAMS = yaml.safe_load(Path("params.yaml").read_text())
@@ -60,13 +60,13 @@ def written(**changes: dict) -> None:
 
 
 def test_labels_that_a_run_can_use_have_nothing_to_tell():
-    assert check.check() == [] == checkdata.labels_against()
-    assert checkdata.labels_against("scenes") == []
+    assert validate.validate() == [] == validate_labels.label_problems()
+    assert validate_labels.label_problems("scenes") == []
 
 
 def test_nothing_is_told_before_dvc_has_brought_the_data():
     Path("data").rename("elsewhere")
-    assert check.check() == []
+    assert validate.validate() == []
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_nothing_is_told_before_dvc_has_brought_the_data():
 def test_what_params_want_and_the_data_lack_is_refused(changes, says):
     written(**changes)
     with pytest.raises(ValueError) as told:
-        check.check()
+        validate.validate()
     assert str(told.value).startswith(says)
-    assert checkdata.labels_against()[0].startswith(says), "and told by an import"
+    assert validate_labels.label_problems()[0].startswith(says), "and told by an import"
 
 
 @pytest.mark.parametrize(
@@ -130,10 +130,10 @@ def test_labels_as_people_bring_them(counts, says):
     fewest = min(_after(counts)[label, "train"] for label in counts)
     if says is None:
         assert fewest >= 20
-        check.check()
+        validate.validate()
         return
     with pytest.raises(ValueError) as told:
-        check.check()
+        validate.validate()
     assert str(told.value).startswith(says.format(fewest, fewest))
 
 
@@ -160,7 +160,7 @@ def test_labels_are_counted_as_the_stage_corpus_leaves_them(splits):
     sizes = {"a": 50, "b": 20, "c": 2, "d": 1, "e": 7}
     counts = {label: dict.fromkeys(splits, number) for label, number in sizes.items()}
     folder = stored(counts)
-    found, held = labelcounts.counted(folder, SHARES)
+    found, held = label_counts.count_labels(folder, SHARES)
     expected = _after(counts)
     for split in ("train", "val", "test"):
         assert found.of(split) == {label: expected[label, split] for label in counts}
@@ -172,20 +172,22 @@ def test_a_share_of_nothing_leaves_no_split():
     written(corpus={"val_share": 0, "test_share": 0})
     fault = r"scenes has no val images: add .* or set corpus\.val_share above 0"
     with pytest.raises(ValueError, match=fault) as told:
-        check.check()
+        validate.validate()
     assert "scenes has no test images" in str(told.value)
 
 
 def test_counts_are_kept_until_the_store_is_another(monkeypatch):
     folder = stored(PLENTY)
-    first = labelcounts.counted(folder, SHARES)[0].counts
+    first = label_counts.count_labels(folder, SHARES)[0].counts
     with monkeypatch.context() as patch:
-        patch.setattr(labelcounts, "read_table", None)
-        patch.setattr(labelcounts, "classes_of", None)
-        assert labelcounts.counted(folder, SHARES)[0].counts == first
+        patch.setattr(label_counts, "read_table", None)
+        patch.setattr(label_counts, "classes_of", None)
+        assert label_counts.count_labels(folder, SHARES)[0].counts == first
     stored(PLENTY | {"cow": {"train": 50, "test": 1}})
-    assert labelcounts.counted(folder, SHARES)[0].counts["cow"]["train"] == 50
-    assert labelcounts.counted(folder, {"val": 0.5, "test": 0.5})[0].counts["cow"]["train"] == 50
+    assert label_counts.count_labels(folder, SHARES)[0].counts["cow"]["train"] == 50
+    assert (
+        label_counts.count_labels(folder, {"val": 0.5, "test": 0.5})[0].counts["cow"]["train"] == 50
+    )
 
 
 def test_what_a_run_does_not_stop_for_is_noted():
@@ -197,8 +199,8 @@ def test_what_a_run_does_not_stop_for_is_noted():
         }
     )
     written(finetune={"labels_per_class": ["all"]})
-    assert check.check() == checkdata.labels_against()
-    tests, never, untested = check.check()
+    assert validate.validate() == validate_labels.label_problems()
+    tests, never, untested = validate.validate()
     assert tests.startswith("scenes has 25 test images: an accuracy of 50 % is then known to 20")
     assert untested == "scenes has 1 of 3 classes without train images, never learnt: 'cow'"
     assert never == "scenes has 1 of 3 classes without test images, never tested: 'c\\x1bt'"
@@ -211,18 +213,18 @@ FEW = [(0.04, 200, "set it to 0.05 or more"), (0.4, 20, "add posts")]
 def test_posts_that_leave_none_to_measure_on_are_told(share, posts, fix):
     listed(Path("data/posts"), [[("", "")] * posts])
     written(corpus={"holdout": share})
-    [line] = checkdata.labels_against()
+    [line] = validate_labels.label_problems()
     what = f"{share} of {posts} posts are 8 to measure the pretraining on, if any"
     assert line == f"corpus.holdout: {what}: {fix}"
     with pytest.raises(ValueError, match=r"^corpus\.holdout"):
-        check.check()
+        validate.validate()
 
 
 def test_posts_and_classes_that_are_not_there_are_told():
     Path("data/posts/store.json").unlink()
     Path("data/targets").rename("gone")
     written(corpus={"vocabulary": "targets"})
-    told = checkdata.labels_against()
+    told = validate_labels.label_problems()
     assert told[0].startswith("data/posts: no posts to pretrain on")
     assert told[1].startswith("corpus.vocabulary: targets are the classes of labelled sets")
     assert told[2].startswith("finetune.targets: no labelled set 'scenes' in data/targets (none)")
@@ -231,19 +233,19 @@ def test_posts_and_classes_that_are_not_there_are_told():
 def test_an_import_looks_at_its_set_as_if_it_were_named_already():
     rest = {"val": 1, "test": 100}
     stored({"a": {"train": 3} | rest, "b": {"train": 9} | rest}, "mine")
-    assert checkdata.labels_against() == []
-    [line] = checkdata.labels_against("mine")
+    assert validate_labels.label_problems() == []
+    [line] = validate_labels.label_problems("mine")
     assert line.startswith("finetune.labels_per_class: 20, and class 'a' of mine has 3 training")
 
 
 def test_a_wrong_params_yaml_or_store_is_a_line_of_an_import():
     settings.PARAMS.write_text("a: 1\na: 2\n")
-    assert "stands twice" in checkdata.labels_against()[0]
+    assert "stands twice" in validate_labels.label_problems()[0]
     written(finetune={"targets": "scenes"})
-    [line] = checkdata.labels_against()
+    [line] = validate_labels.label_problems()
     assert line.startswith("finetune.targets = 'scenes': Input should be a valid list")
     written()
     Path("data/targets/scenes/store.json").write_text("{")
-    assert "store.json is damaged" in checkdata.labels_against()[0]
+    assert "store.json is damaged" in validate_labels.label_problems()[0]
     with pytest.raises(ValueError, match=r"store\.json is damaged"):
-        check.check()
+        validate.validate()

@@ -14,7 +14,7 @@ AFAR = 2.0  # times a band's end, from which on a reference is no longer of abou
 DRAWN = 16  # networks that a space must have; a search of fewer draws fewer
 
 
-def priced(params: dict[str, Any], section: dict[str, Any]) -> None:
+def validate_costs(params: dict[str, Any], section: dict[str, Any]) -> None:
     """ValueError where space, reference and corpus.size do not go together, with values that do.
 
     params: of the whole file. section: search, complete.
@@ -26,7 +26,7 @@ def priced(params: dict[str, Any], section: dict[str, Any]) -> None:
             "be priced at one size and trained at the other: take search.space.resolution away, it "
             "then is corpus.size"
         )
-    compared(section, size)
+    compare_reference(section, size)
     made = build("spaces", space, where="search.space")
     generator = torch.Generator().manual_seed(section["seed"])
     with located("search.space"):
@@ -34,19 +34,19 @@ def priced(params: dict[str, Any], section: dict[str, Any]) -> None:
     searching.fits(params["candidates"], made.section(first)["name"], section["reference"])
 
 
-def cost(reference: dict[str, Any], size: int) -> int:
+def multiply_adds(reference: dict[str, Any], size: int) -> int:
     """Multiply-adds of a backbone for one image of `size` pixels."""
     with torch.device("meta"):
         network = build("backbones", reference, where="search.reference")
         return measure(network, (3, size, size))["flops"]
 
 
-def compared(section: dict[str, Any], size: int) -> None:
+def compare_reference(section: dict[str, Any], size: int) -> None:
     """ValueError where the reference costs far more or less than what it is compared with."""
     space, reference = section["space"], section["reference"]
     if not space.get("flops"):
         return
-    found, (low, high) = cost(reference, size), space["flops"]
+    found, (low, high) = multiply_adds(reference, size), space["flops"]
     if low / AFAR <= found <= high * AFAR:
         return
     factor = 2.0 ** (ceil(log2(found / high)) if found > high else floor(log2(found / low)))
@@ -72,7 +72,7 @@ def _strided(section: dict[str, Any], size: int) -> str:
         stride = times * reference.get("stem_stride", 2)
         if stride > 16:
             break
-        found = cost(reference | {"stem_stride": stride}, size)
+        found = multiply_adds(reference | {"stem_stride": stride}, size)
         if low / AFAR <= found <= high * AFAR:
             own = times * space.get("stem_stride", 2)
             return (

@@ -3,27 +3,27 @@
 import subprocess
 from collections.abc import Callable
 
-from flows.running import damaged
+from flows.running import damaged_files
 
 LONGEST = 300  # characters of a library's own words
 
 
-def words(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """A library's own words: their first line, short."""
     return (str(error).strip().partition("\n")[0] or type(error).__name__)[:LONGEST]
 
 
-def library(error: BaseException) -> str:
+def library_of(error: BaseException) -> str:
     """The package that an exception's type belongs to; "builtins" for Python's own."""
     return type(error).__module__.partition(".")[0]
 
 
-def damage(what: str) -> Callable[[BaseException], str]:
+def damage_message(what: str) -> Callable[[BaseException], str]:
     """A damaged file: of the project where one is, else what the library says of it."""
 
     def tell(error: BaseException) -> str:
         cure = "mend it, or bring it back from a copy"
-        return damaged.told() or f"a file is {what} ({words(error)}): {cure}"
+        return damaged_files.first_damaged() or f"a file is {what} ({first_line(error)}): {cure}"
 
     return tell
 
@@ -31,18 +31,18 @@ def damage(what: str) -> Callable[[BaseException], str]:
 def _mlflow(error: BaseException) -> str:
     from flows.running import sqlite
 
-    if told := sqlite.damage(error, "MLflow's data base"):
+    if told := sqlite.damage_of(error, "MLflow's data base"):
         return told
     fix = "see that its server runs, then repeat the command"
-    return f"MLflow did not do its part ({words(error)}): {fix}"
+    return f"MLflow did not do its part ({first_line(error)}): {fix}"
 
 
 def _database(error: BaseException) -> str:
     from flows.running import sqlite
 
-    if told := sqlite.damage(error, "a data base (mlflow.db, or one in .tagdag/search)"):
+    if told := sqlite.damage_of(error, "a data base (mlflow.db, or one in .tagdag/search)"):
         return told
-    text = words(error)
+    text = first_line(error)
     if "locked" in text:
         fix = "see which program has it open (fuser mlflow.db), and end that"
         return f"a data base is locked ({text}): {fix}"
@@ -68,12 +68,12 @@ def _dvc(error: BaseException) -> str:
     if "Unable to acquire lock" in text or type(error).__name__ == "LockError":
         return "another DVC command runs in this folder: wait for its end, then run this again"
     fix = "mend that, then run the command again"
-    return damaged.told() or f"DVC did not do its part ({text[:LONGEST]}): {fix}"
+    return damaged_files.first_damaged() or f"DVC did not do its part ({text[:LONGEST]}): {fix}"
 
 
 def _s3(error: BaseException) -> str:
     return (
-        f"the object store did not do its part ({words(error)}): see bucket and key, "
+        f"the object store did not do its part ({first_line(error)}): see bucket and key, "
         "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL_S3 if it is not "
         "Amazon's"
     )
@@ -81,12 +81,12 @@ def _s3(error: BaseException) -> str:
 
 def _network(error: BaseException) -> str:
     fix = "see that it runs, and that its address is right"
-    return f"a server did not answer ({words(error)}): {fix}"
+    return f"a server did not answer ({first_line(error)}): {fix}"
 
 
 def _prefect(error: BaseException) -> str:
     return (
-        f"Prefect did not do its part ({words(error)}): see that its server runs (make prefect), "
+        f"Prefect did not do its part ({first_line(error)}): see that its server runs (make prefect), "
         "or unset PREFECT_API_URL to run without one"
     )
 
@@ -96,14 +96,14 @@ def _pydantic(error: BaseException) -> str:
     return f"a setting is not what it must be ({'; '.join(found)}): mend it in params.yaml"
 
 
-def package(error: BaseException) -> str:
+def import_message(error: BaseException) -> str:
     return (
-        f"a package is missing or broken ({words(error)}): `make setup` installs all that tagdag "
+        f"a package is missing or broken ({first_line(error)}): `make setup` installs all that tagdag "
         "needs; run it in its environment (. .venv/bin/activate)"
     )
 
 
-def program(error: BaseException) -> str:
+def program_message(error: BaseException) -> str:
     said = error.stderr or ""
     said = said.decode(errors="replace") if isinstance(said, bytes) else said
     last = (said.strip().splitlines() or [""])[-1][:LONGEST]
@@ -123,12 +123,14 @@ LIBRARIES: dict[str, Callable[[BaseException], str]] = {
     **dict.fromkeys(("socket", "aiohttp", "ssl"), _network),
     **dict.fromkeys(("prefect", "httpx"), _prefect),
     **dict.fromkeys(("pydantic", "pydantic_core"), _pydantic),
-    **dict.fromkeys(("yaml",), damage("not YAML")),
-    **dict.fromkeys(("json",), damage("not JSON")),
-    **dict.fromkeys(("pyarrow",), damage("no table, or damaged")),
-    **dict.fromkeys(("safetensors", "safetensors_rust"), damage("no weight file, or damaged")),
-    **dict.fromkeys(("tarfile", "zipfile", "gzip"), damage("no archive, or cut short")),
-    **dict.fromkeys(("zlib", "_lzma", "lzma"), damage("no archive, or cut short")),
-    **dict.fromkeys(("PIL",), damage("no image, or damaged")),
-    **dict.fromkeys(("csv", "_csv"), damage("no table, or damaged")),
+    **dict.fromkeys(("yaml",), damage_message("not YAML")),
+    **dict.fromkeys(("json",), damage_message("not JSON")),
+    **dict.fromkeys(("pyarrow",), damage_message("no table, or damaged")),
+    **dict.fromkeys(
+        ("safetensors", "safetensors_rust"), damage_message("no weight file, or damaged")
+    ),
+    **dict.fromkeys(("tarfile", "zipfile", "gzip"), damage_message("no archive, or cut short")),
+    **dict.fromkeys(("zlib", "_lzma", "lzma"), damage_message("no archive, or cut short")),
+    **dict.fromkeys(("PIL",), damage_message("no image, or damaged")),
+    **dict.fromkeys(("csv", "_csv"), damage_message("no table, or damaged")),
 }

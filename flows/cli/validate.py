@@ -1,9 +1,9 @@
 """Everything that can be wrong with params.yaml, found before the first stage runs.
 
 The cheap things first: every key and number against the range that its signature has, names, then
-what is made from them. flows/cli/checksearch.py has what is the search's own,
-flows/cli/checkcosts.py the size of the images, flows/cli/checkdata.py the labels;
-flows/cli/checkrecipe.py notes what surprises.
+what is made from them. flows/cli/validate_search.py has what is the search's own,
+flows/cli/validate_costs.py the size of the images, flows/cli/validate_labels.py the labels;
+flows/cli/recipe_notes.py notes what surprises.
 """
 
 import itertools
@@ -21,20 +21,20 @@ from engine.training.optimizers import called, optimizer
 from engine.training.recipe import Recipe
 from engine.transfer.finetuning import probe
 from engine.transfer.tuning import INITS, KEYS, WHERE, combinations
-from flows.cli import checkcosts, checkdata, checkrecipe, checksearch
-from flows.cli.sections import complete
-from flows.running.settings import PARAMS, STAGES, load
+from flows.cli import recipe_notes, validate_costs, validate_labels, validate_search
+from flows.cli.sections import complete_section
+from flows.running.settings import PARAMS, STAGES, load_params
 
 MOST = 10_000  # combinations of a grid's values, each of which is a training
 
 
-def check() -> list[str]:
+def validate() -> list[str]:
     """What is to be noted; ValueError for the first section that is wrong, with cause and fix.
 
     Nested sections, plug-ins and the data are looked at too, before anything runs or is deleted.
     """
-    params = load()
-    for place, number in numbers(params):
+    params = load_params()
+    for place, number in float_settings(params):
         if not math.isfinite(number):
             raise ValueError(f"{place} = {number}: no key takes a number that is not finite")
     if not isinstance(params["candidates"], dict) or not params["candidates"]:
@@ -42,34 +42,34 @@ def check() -> list[str]:
         raise ValueError(f"{PARAMS}: candidates: {wanted}")
     for key, name in params["candidates"].items():
         plugin("backbones", name, f"candidates.{key}")
-    whole = {stage: complete(stage, params[stage]) for stage in STAGES}
-    words(whole["corpus"])
-    for stage in checkrecipe.STAGES:
-        ranges(stage, whole[stage])
-    grid(whole["finetune"])
-    checksearch.searched(whole["search"])
-    names(params, whole)
-    for stage in checkrecipe.STAGES:
-        built(stage, whole[stage], whole["search"]["reference"])
-    checkcosts.priced(params, whole["search"])
-    faults, notes = checkdata.labels(whole)
+    whole = {stage: complete_section(stage, params[stage]) for stage in STAGES}
+    validate_wordnet(whole["corpus"])
+    for stage in recipe_notes.STAGES:
+        validate_nested(stage, whole[stage])
+    validate_grid(whole["finetune"])
+    validate_search.validate_search(whole["search"])
+    validate_names(params, whole)
+    for stage in recipe_notes.STAGES:
+        validate_network(stage, whole[stage], whole["search"]["reference"])
+    validate_costs.validate_costs(params, whole["search"])
+    faults, notes = validate_labels.validate_labels(whole)
     if faults:
         raise ValueError("; ".join(faults))
-    return checkrecipe.notes(whole) + notes
+    return recipe_notes.recipe_notes(whole) + notes
 
 
-def numbers(section: Any, place: str = "") -> list[tuple[str, float]]:
+def float_settings(section: Any, place: str = "") -> list[tuple[str, float]]:
     """(path, number) of each float of a section, at any depth."""
     if isinstance(section, float):
         return [(place, section)]
     steps = section.items() if isinstance(section, dict) else []
     if isinstance(section, list):
         steps = enumerate(section)
-    found = (numbers(value, f"{place}.{key}" if place else str(key)) for key, value in steps)
+    found = (float_settings(value, f"{place}.{key}" if place else str(key)) for key, value in steps)
     return list(itertools.chain.from_iterable(found))
 
 
-def words(section: dict[str, Any]) -> None:
+def validate_wordnet(section: dict[str, Any]) -> None:
     """Check that the WordNet file is there, which comes with the data where it lies in data/."""
     wordnet = section["wordnet"]
     if section["vocabulary"] == "nouns" and not wordnet:
@@ -93,21 +93,21 @@ def resampling(
     """
 
 
-def ranges(stage: str, section: dict[str, Any]) -> None:
+def validate_nested(stage: str, section: dict[str, Any]) -> None:
     """Hold what is nested in a section of a stage that trains to its ranges; nothing is made."""
     resolve("objectives", section["objective"], f"{stage}.objective", ("backbone", "head"))
     resolve("heads", section["head"], f"{stage}.head", ("channels", "classes"))
-    recipe(section["recipe"], f"{stage}.recipe")
+    validate_recipe(section["recipe"], f"{stage}.recipe")
     if "resampling" in section:
         options(resampling, section["resampling"], f"{stage}.resampling")
 
 
-def recipe(section: dict[str, Any], where: str) -> None:
+def validate_recipe(section: dict[str, Any], where: str) -> None:
     """Check a recipe and the settings of its optimizer."""
     called(Recipe(**options(Recipe, section, where)), f"{where}.optimizer")
 
 
-def grid(section: dict[str, Any]) -> None:
+def validate_grid(section: dict[str, Any]) -> None:
     """Check each value that the fine-tuning chooses from, then the combinations that there are."""
     for init in INITS:
         if not isinstance(section["grid"].get(init) or {}, dict):
@@ -123,24 +123,24 @@ def grid(section: dict[str, Any]) -> None:
             raise ValueError(f"{WHERE}: {many}: list fewer values")
         for key, values in listed.items():
             for place, value in enumerate(values):
-                chosen(section, mode, {key: value})
+                validate_choice(section, mode, {key: value})
                 if value in values[:place]:
                     raise ValueError(f"{WHERE}.{key}: {value!r} is listed twice")
         for values in combinations(section["grid"], init, mode):
-            chosen(section, mode, values)
+            validate_choice(section, mode, values)
 
 
-def chosen(section: dict[str, Any], mode: str, values: dict[str, Any]) -> None:
+def validate_choice(section: dict[str, Any], mode: str, values: dict[str, Any]) -> None:
     """Check hyper-parameters of a mode."""
     if mode == "full":
-        recipe(section["recipe"] | values, WHERE)
+        validate_recipe(section["recipe"] | values, WHERE)
     elif mode == "linear":
         options(probe, values, WHERE, ("module", "samples"))
     else:
         resolve("heads", {"name": "knn"} | values, WHERE, ("channels", "classes", "samples"))
 
 
-def names(params: dict[str, Any], whole: dict[str, Any]) -> None:
+def validate_names(params: dict[str, Any], whole: dict[str, Any]) -> None:
     """Check the names that become paths and names in MLflow, and that they go together."""
     for key in params["candidates"]:
         checked_name(key, f"{PARAMS}: candidates")
@@ -157,7 +157,7 @@ def names(params: dict[str, Any], whole: dict[str, Any]) -> None:
         )
 
 
-def built(stage: str, section: dict[str, Any], reference: dict[str, Any]) -> None:
+def validate_network(stage: str, section: dict[str, Any], reference: dict[str, Any]) -> None:
     """Make what a stage that trains makes, without memory; ValueError where parts do not fit."""
     with torch.device("meta"):
         network(reference, section["objective"], section["head"], 2, where=stage)

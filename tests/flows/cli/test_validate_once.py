@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.cli import check, checked, command
+from flows.cli import command, validate, validate_once
 from flows.running import settings
 from tests.flows.test_pipeline import clone, edit, run
 
@@ -23,7 +23,7 @@ def calls(tmp_path, monkeypatch):
         Path(folder).mkdir(parents=True)
     Path("data/targets/mine/store.json").write_text("{}")
     found = []
-    monkeypatch.setattr(check, "check", lambda: found.append(1) or ["look here"])
+    monkeypatch.setattr(validate, "validate", lambda: found.append(1) or ["look here"])
     return found
 
 
@@ -34,8 +34,8 @@ def posts(store: str) -> None:
 
 
 def test_what_has_passed_is_not_checked_again(calls, capsys):
-    checked.check_once()
-    checked.check_once()
+    validate_once.validate_once()
+    validate_once.validate_once()
     assert calls == [1] and capsys.readouterr().err == "note: look here\n"
 
 
@@ -52,9 +52,9 @@ def test_what_has_passed_is_not_checked_again(calls, capsys):
     ],
 )
 def test_what_has_changed_is_checked_again(calls, change):
-    checked.check_once()
+    validate_once.validate_once()
     change()
-    checked.check_once()
+    validate_once.validate_once()
     assert calls == [1, 1]
 
 
@@ -63,19 +63,19 @@ def test_what_was_refused_is_checked_again(calls, monkeypatch):
         raise ValueError("no")
 
     with monkeypatch.context() as patch:
-        patch.setattr(check, "check", refuse)
+        patch.setattr(validate, "validate", refuse)
         for _ in range(2):
             with pytest.raises(ValueError, match="no"):
-                checked.check_once()
-    checked.check_once()
+                validate_once.validate_once()
+    validate_once.validate_once()
     assert calls == [1]
 
 
 @pytest.mark.serial
 def test_what_has_passed_costs_a_stage_no_time():
-    checked._key()
+    validate_once._key()
     began = time.process_time()
-    checked._key()
+    validate_once._key()
     assert time.process_time() - began < 0.3
 
 
@@ -86,7 +86,7 @@ def test_a_stage_checks_all_sections_before_it_begins(calls, monkeypatch, capsys
     def refuse() -> None:
         raise ValueError("finetune.epochs = 0: Input should be greater than 0")
 
-    monkeypatch.setattr(check, "check", refuse)
+    monkeypatch.setattr(validate, "validate", refuse)
     monkeypatch.setattr(sys, "argv", ["corpus"])
     with pytest.raises(SystemExit) as end:
         command.main(corpus)

@@ -12,8 +12,8 @@ from corpus import splits
 from corpus.names import printable
 from corpus.store.classes import Classes, quoted
 from corpus.store.read import shards_of
-from flows.cli.labelcounts import counted
-from flows.cli.sections import complete
+from flows.cli.label_counts import count_labels
+from flows.cli.sections import complete_section
 from flows.running import settings
 
 DATA = Path("data")
@@ -23,25 +23,25 @@ SHOWN = 5  # classes or sets that a line names
 STAGES = ("corpus", "search", "finetune", "evaluate")  # whose sections say what is wanted
 
 
-def labels_against(also: str | None = None) -> list[str]:
+def label_problems(also: str | None = None) -> list[str]:
     """What of params.yaml the labels in data/ would stop, and what is to be noted: lines to print.
 
     also: a set that is looked at as if the section finetune named it. What is wrong with
     params.yaml itself is a line, too: an import is not refused for it.
     """
     try:
-        params = settings.load()
-        whole = {stage: complete(stage, params[stage]) for stage in STAGES}
+        params = settings.load_params()
+        whole = {stage: complete_section(stage, params[stage]) for stage in STAGES}
         targets = whole["finetune"]["targets"]
         if also and also not in targets:
             whole["finetune"]["targets"] = [*targets, also]
-        faults, notes = labels(whole)
+        faults, notes = validate_labels(whole)
     except ValueError as error:
         return [str(error)]
     return [*faults, *notes]
 
 
-def labels(whole: dict[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
+def validate_labels(whole: dict[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
     """(what stops a run, what is to be noted) of the labelled sets that the sections name.
 
     whole: the sections of STAGES, complete. Nothing before data/ is there: DVC brings it, or says
@@ -56,7 +56,7 @@ def labels(whole: dict[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
     for target, places in _wanted(whole).items():
         if target not in known:
             continue
-        classes, held = counted(DATA / "targets" / target, shares)
+        classes, held = count_labels(DATA / "targets" / target, shares)
         found = _unusable(target, classes, places)
         if not found and "finetune.targets" in places:
             found = [_few(target, classes, held, number) for number in numbers]

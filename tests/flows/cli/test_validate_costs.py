@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.cli import check
-from flows.cli.checkcosts import cost
+from flows.cli import validate
+from flows.cli.validate_costs import multiply_adds
 from flows.running import settings
 
 PARAMS = yaml.safe_load(Path("params.yaml").read_text())
@@ -26,15 +26,15 @@ def checked(size: int, space: dict | None = None, reference: dict | None = None)
     params["search"]["space"] |= space or {}
     params["search"]["reference"] |= reference or {}
     settings.PARAMS.write_text(yaml.safe_dump(params))
-    check.check()
+    validate.validate()
 
 
 def test_the_space_has_the_size_of_the_corpus():
     settings.PARAMS.write_text(yaml.safe_dump(PARAMS))
     assert "resolution" not in PARAMS["search"]["space"]
-    assert settings.load()["search"]["space"]["resolution"] == 32
+    assert settings.load_params()["search"]["space"]["resolution"] == 32
     settings.PARAMS.write_text(yaml.safe_dump(PARAMS | {"corpus": {}}))
-    assert settings.load()["search"]["space"]["resolution"] == 32
+    assert settings.load_params()["search"]["space"]["resolution"] == 32
 
 
 def test_another_size_of_the_space_is_refused():
@@ -51,7 +51,7 @@ def test_a_reference_of_another_cost_is_refused_with_the_values_that_go_together
         match=rf"multiply-adds at corpus\.size {size}, and search\.space\.flops is 3 to 5 M",
     ) as told:
         checked(size)
-    found = cost(PARAMS["search"]["reference"], size) / 1e6
+    found = multiply_adds(PARAMS["search"]["reference"], size) / 1e6
     assert str(told.value).startswith(f"search.reference costs {found:.3g} M")
     bands, *stems = re.findall(r"search\.(?:space|reference): (\{[^}]*\})", str(told.value))
     checked(size, space=yaml.safe_load(bands))

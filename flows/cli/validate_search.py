@@ -15,7 +15,7 @@ Whole = Annotated[int, Field(ge=0)]
 Two = Annotated[int, Field(ge=2)]
 
 
-def numbers(
+def optuna_numbers(
     n_startup_trials: Whole = 10,
     n_ei_candidates: Count = 24,
     prior_weight: Positive = 1.0,
@@ -39,15 +39,15 @@ def numbers(
     """The numbers of Optuna's samplers and pruners, which have no ranges; errors are in percent."""
 
 
-KEYS = numbers.__annotations__.keys() - {"return"}
+KEYS = optuna_numbers.__annotations__.keys() - {"return"}
 
 
-def searched(section: dict[str, Any]) -> None:
+def validate_search(section: dict[str, Any]) -> None:
     """ValueError for what no search can begin with; section: search, complete."""
     resolve("spaces", section["space"], "search.space")
-    reference(section["reference"])
-    optuna(SAMPLERS, section["sampler"], "search.sampler", seed=0)
-    optuna(PRUNERS, section["pruner"], "search.pruner")
+    validate_reference(section["reference"])
+    validate_optuna(SAMPLERS, section["sampler"], "search.sampler", seed=0)
+    validate_optuna(PRUNERS, section["pruner"], "search.pruner")
     searching.checked(section)
     for folder in section["warm_start"]:
         if not Path(folder, "trials.jsonl").is_file():
@@ -55,7 +55,7 @@ def searched(section: dict[str, Any]) -> None:
             raise ValueError(f"search.warm_start: {folder} holds no finished search: {fix}")
 
 
-def reference(section: dict[str, Any]) -> None:
+def validate_reference(section: dict[str, Any]) -> None:
     """Make the reference without memory; ValueError where it is none, or larger than any memory."""
     try:
         with torch.device("meta"):
@@ -65,7 +65,9 @@ def reference(section: dict[str, Any]) -> None:
         raise ValueError(f"search.reference: {what}: give smaller numbers") from None
 
 
-def optuna(known: tuple[str, ...], section: dict[str, Any], where: str, **given: Any) -> None:
+def validate_optuna(
+    known: tuple[str, ...], section: dict[str, Any], where: str, **given: Any
+) -> None:
     """Make a class of Optuna's of its section, once its numbers are in their ranges."""
-    options(numbers, {key: value for key, value in section.items() if key in KEYS}, where)
+    options(optuna_numbers, {key: value for key, value in section.items() if key in KEYS}, where)
     made(known, section, where, **given)

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from engine.training.recipe import Recipe, learning_rate
-from flows.cli import check
-from flows.cli.checkrecipe import notes
+from flows.cli import validate
+from flows.cli.recipe_notes import recipe_notes
 
 PARAMS = yaml.safe_load(Path("params.yaml").read_text())
 STAGES = ("search", "pretrain", "finetune")
@@ -16,7 +16,7 @@ STAGES = ("search", "pretrain", "finetune")
 
 def noted(recipe: dict, epochs: float = 10) -> list[str]:
     section = {"recipe": recipe, "epochs": epochs}
-    return notes(
+    return recipe_notes(
         {
             "search": section,
             "pretrain": section | {"recipe": {"warmup": 0}},
@@ -69,8 +69,8 @@ def test_the_committed_params_have_nothing_to_note(tmp_path, monkeypatch):
     text = Path("params.yaml").read_text()
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(text)
-    assert check.check() == []
+    assert validate.validate() == []
     assert text.count("ramp: constant") == 3
     Path("params.yaml").write_text(text.replace("ramp: constant, ", ""))
-    keys = [note.split()[0] for note in check.check()]
+    keys = [note.split()[0] for note in validate.validate()]
     assert keys == [f"{stage}.recipe.warmup" for stage in STAGES]

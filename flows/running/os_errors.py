@@ -20,7 +20,7 @@ def stage_of(path: str) -> str | None:
     return f"{found[1]}@{candidate}" if candidate else found[1]
 
 
-def missing(path: str) -> str:
+def missing_path_message(path: str) -> str:
     """What to do for a file or folder that is not there."""
     if stage := stage_of(path):
         return f"{path} is missing: run the stage {stage} first (dvc repro {stage})"
@@ -34,22 +34,22 @@ def missing(path: str) -> str:
     return f"{path}: there is no such file or folder: see that the path is right"
 
 
-def absent(error: OSError) -> str:
+def file_not_found_message(error: OSError) -> str:
     """The same for an error, which may be about a program that is not installed."""
     name = str(error.filename or "")
     if not name:
         if error.errno is None:  # a library's, that puts the path into words: Rust's, Arrow's
-            return missing(str(error).rpartition(": ")[2].strip("`'\""))
+            return missing_path_message(str(error).rpartition(": ")[2].strip("`'\""))
         if lost := re.search(r"""[`"']([^`"']+)[`"']""", str(error)):
-            return missing(lost[1])
+            return missing_path_message(lost[1])
         return "the folder that this command was started in is gone: change to the project's folder"
-    if "/" not in name and started(error):
+    if "/" not in name and from_program_start(error):
         fix = "install it, then run the command again"
         return f"the program {name} is not installed, or not on the PATH: {fix}"
-    return missing(name)
+    return missing_path_message(name)
 
 
-def started(error: BaseException) -> bool:
+def from_program_start(error: BaseException) -> bool:
     """Whether an error comes from the start of a program."""
     frames = error.__traceback__
     while frames and frames.tb_next:
@@ -57,7 +57,7 @@ def started(error: BaseException) -> bool:
     return bool(frames) and frames.tb_frame.f_code.co_filename.endswith("subprocess.py")
 
 
-def full(path: str) -> str:
+def disk_full_message(path: str) -> str:
     """What to do where no space is left, with how much there is."""
     place = Path(path or ".").absolute()
     with suppress(OSError):
@@ -97,18 +97,18 @@ TOLD: dict[int, str] = {
 NETWORK = (errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 
-def told(error: OSError) -> str | None:
+def os_error_message(error: OSError) -> str | None:
     """Cause and fix in a sentence; None for an error without a number, which is a library's own."""
     number = error.errno
     if isinstance(error, FileNotFoundError):
-        return absent(error)
+        return file_not_found_message(error)
     if isinstance(error, ConnectionError | TimeoutError) and number not in TOLD:
         said = error.strerror or str(error) or "it took too long"
         return f"the network did not answer ({said}): see that the server runs and can be reached"
     if number is None:
         return None
     if number == errno.ENOSPC:
-        return full(str(error.filename or ""))
+        return disk_full_message(str(error.filename or ""))
     if number in TOLD:
         return TOLD[number].format(path=error.filename or "the disk")
     if number in NETWORK:

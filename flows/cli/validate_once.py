@@ -12,7 +12,7 @@ from flows.running import settings
 CODE = tuple(map(Path, ("flows", "engine", "models", "corpus/splits.py")))
 
 
-def check_once() -> None:
+def validate_once() -> None:
     """Check params.yaml against signatures and data, unless these very files have passed it before.
 
     ValueError with cause and fix; what is only to be noted is printed, once. All stages call this
@@ -21,9 +21,9 @@ def check_once() -> None:
     passed, key = settings.STATE / "checked", _key()
     if passed.is_file() and passed.read_text() == key:
         return
-    from flows.cli.check import check
+    from flows.cli.validate import validate
 
-    for note in check():
+    for note in validate():
         print(f"note: {note}", file=sys.stderr)
     settings.STATE.mkdir(exist_ok=True)
     passed.write_text(key)

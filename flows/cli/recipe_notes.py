@@ -11,12 +11,12 @@ ALONE = "batch norm takes its statistics of one image, and errs: set batch and m
 TENTH = 0.1  # of the peak: a start that a warm-up makes sense from
 
 
-def notes(whole: dict[str, dict[str, Any]]) -> list[str]:
+def recipe_notes(whole: dict[str, dict[str, Any]]) -> list[str]:
     """A line for each surprise of a stage's recipe; whole: the sections of all stages, complete."""
     found = []
     for stage in STAGES:
         recipe = Recipe(**options(Recipe, whole[stage]["recipe"], f"{stage}.recipe"))
-        lines = warmed_up(recipe) if recipe.warmup else []
+        lines = warmup_notes(recipe) if recipe.warmup else []
         if recipe.warmup >= whole[stage]["epochs"]:
             epochs = whole[stage]["epochs"]
             length = f"is {recipe.warmup:g} of {epochs:g} epochs"
@@ -27,7 +27,7 @@ def notes(whole: dict[str, dict[str, Any]]) -> list[str]:
     return found
 
 
-def warmed_up(recipe: Recipe) -> list[str]:
+def warmup_notes(recipe: Recipe) -> list[str]:
     """What is not as Goyal et al. 2017 (arXiv 1706.02677), section 2.2, have the warm-up."""
     if recipe.start is not None:
         return []

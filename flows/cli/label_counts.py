@@ -16,7 +16,7 @@ from flows.running import settings
 ROWS = {"id": pa.string(), "label": pa.string(), "split": pa.string()}
 
 
-def counted(folder: Path, shares: dict[str, float]) -> tuple[Classes, list[str]]:
+def count_labels(folder: Path, shares: dict[str, float]) -> tuple[Classes, list[str]]:
     """Images per class and split as the stage corpus leaves them; the splits it holds out of train.
 
     shares: {"val", "test"}. Kept by the store's digest: a million labels take some seconds.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.cli import command
-from flows.running import damaged, faults, osfaults, settings
+from flows.running import damaged_files, error_messages, os_errors, settings
 from tests.support import broken
 
 ROOT = Path(__file__).parents[3]
@@ -41,7 +41,7 @@ def told(capsys: pytest.CaptureFixture, action: Callable[[], object], code: int 
 @pytest.mark.parametrize(
     ("make", "cause", "fix"),
     [
-        (lambda: settings.backbone("winner"), "winner.yaml is missing", "the stage search first"),
+        (lambda: settings.backbone_section("winner"), "winner.yaml is missing", "the stage search first"),
         (lambda: OF_ONE.read_text(), "is missing", "dvc repro finetune@winner"),
         (lambda: RECORDS.read_text(), "is missing", "the stage evaluate first"),
         (lambda: next(Path("data/posts").iterdir()), "data/posts is missing", "`make data`"),
@@ -104,9 +104,9 @@ def test_a_fault_is_told_with_cause_and_fix(capsys, make, cause, fix):
     assert message.count(". ") <= 2 and len(message) < 700
 
 
-@pytest.mark.parametrize("number", sorted(osfaults.TOLD))
+@pytest.mark.parametrize("number", sorted(os_errors.TOLD))
 def test_every_refusal_of_the_system_has_words_of_its_own(number):
-    message = osfaults.told(OSError(number, os.strerror(number), "out/x"))
+    message = os_errors.os_error_message(OSError(number, os.strerror(number), "out/x"))
     about = ("out/x", "port", "head", "processes")
     assert ": " in message and any(word in message for word in about)
 
@@ -121,7 +121,11 @@ def test_a_bug_shows_its_trace_and_where_it_is_to_be_reported(capsys, error):
     with pytest.raises(SystemExit) as end, command.user_errors():
         fail()
     lines = capsys.readouterr().err.splitlines()
-    assert end.value.code == 1 and lines[0].startswith("Traceback") and lines[-1] == faults.REPORT
+    assert (
+        end.value.code == 1
+        and lines[0].startswith("Traceback")
+        and lines[-1] == error_messages.REPORT
+    )
 
 
 def test_a_reader_that_has_ended_is_no_trace():
@@ -140,9 +144,9 @@ def test_what_is_sound_is_not_called_damaged(folder):
     broken.written("out/search/winner.yaml", "name: regnet")
     broken.written("out/search/trials.jsonl", '{"a": 1}\n\n')
     broken.written(".tagdag/data.json", "{}")
-    assert damaged.told() is None
+    assert damaged_files.first_damaged() is None
     broken.written(".tagdag/data.json", "{")
-    message = damaged.told()
+    message = damaged_files.first_damaged()
     assert message.startswith(".tagdag/data.json is damaged (JSON, line 1: Expecting")
     assert message.endswith("): delete it, and it is made anew")
     with suppress(FileNotFoundError):
