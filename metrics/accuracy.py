@@ -32,8 +32,9 @@ class Accuracy:
         self._correct: list[Tensor] = []
 
     def update(self, predictions: Tensor, targets: Tensor) -> None:
-        """predictions: scores (n, classes). targets: classes (n,), or multi-hot (n, classes),
-        any of which is a hit.
+        """Take in scores (n, classes) and targets (n,), or (n, classes), multi-hot.
+
+        Of several true classes any is a hit.
         """
         n, classes = predictions.shape
         if targets.shape not in [(n,), (n, classes)]:
@@ -56,9 +57,7 @@ class Accuracy:
         self._correct += other._correct
 
     def correct(self) -> Tensor:
-        """bool (samples, len(topk)), in the order seen: whether a true class is among the k
-        highest scores.
-        """
+        """bool (samples, len(topk)): whether a true class is among the k highest, as seen."""
         return torch.cat(
             [
                 torch.zeros(0, len(self.topk), dtype=torch.bool),
@@ -86,8 +85,9 @@ class Accuracy:
 
 
 def main(predictions: Path, targets: Path) -> None:
-    """Print the accuracy of scores (n, classes) against classes (n,) or multi-hot (n, classes),
-    both .npy.
+    """Print the accuracy of scores (n, classes) against targets, both .npy.
+
+    Targets are classes (n,) or multi-hot (n, classes).
     """
     metric = Accuracy()
     metric.update(torch.from_numpy(np.load(predictions)), torch.from_numpy(np.load(targets)))

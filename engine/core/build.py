@@ -1,6 +1,4 @@
-"""Params sections become calls: a section's keys are checked against a signature, its name
-against a folder.
-"""
+"""Sections of params.yaml become calls: keys checked against a signature, the name by a folder."""
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -167,9 +165,7 @@ def plugin(kind: str, name: Any, where: str) -> Callable:
 def resolve(
     kind: str, section: dict, where: str, given: Collection[str] = ()
 ) -> tuple[Callable, dict[str, Any]]:
-    """The plug-in `section["name"]` of a folder, and the section's other keys as `options` has
-    them.
-    """
+    """(plug-in `section["name"]` of a folder, the section's other keys as `options` has them)."""
     if not isinstance(section, dict) or "name" not in section:
         raise ValueError(
             f"{where}: found {section!r}, expected a section with a name, one of: {', '.join(choices(kind))}"
@@ -180,8 +176,7 @@ def resolve(
 
 
 def build(kind: str, section: dict, /, where: str = "", **given: Any) -> Any:
-    """The plug-in `section["name"]` of a folder, called with the section's other keys and what
-    the caller gives.
+    """The plug-in `section["name"]` of a folder, called with the other keys and what is `given`.
 
     build("backbones", {"name": "regnet", "depth": 22, ...}, where="pretrain.backbone"). Raises
     ValueError as `options`.

@@ -14,9 +14,7 @@ from torch import Tensor, nn
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, Any]) -> None:
-    """Write a safetensors file atomically: whoever reads `path` finds the old file or the new
-    one, whole.
-    """
+    """Write a safetensors file atomically: `path` is the old file or the new one, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -36,8 +34,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
 
 
 def checksum(tensors: Mapping[str, Tensor], metadata: dict[str, Any]) -> str:
-    """SHA-256 of names, types, shapes and values of tensors, wherever they lie in memory, and of
-    the metadata.
+    """SHA-256 of the metadata and of names, types, shapes and values of tensors.
+
+    Where and in which layout they lie in memory does not matter.
     """
     sum_ = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):

@@ -17,9 +17,7 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """How many cores this process may use: its affinity, or less where its control group has a
-    quota.
-    """
+    """How many cores this process may use: its affinity, or less by its control group's quota."""
     return max(
         1, min(len(os.sched_getaffinity(0)), *map(int, _quotas(CGROUPS, PROC / "self/cgroup")))
     )

@@ -7,9 +7,7 @@ from typing import Any
 
 
 def digest(*parts: Any) -> str:
-    """Hexadecimal key of a run's inputs: files and folders by content, anything else by its
-    JSON.
-    """
+    """Hexadecimal key of a run's inputs: files and folders by content, all else by its JSON."""
     key = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):

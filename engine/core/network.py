@@ -1,5 +1,7 @@
-"""A network from sections of params.yaml: backbone and head inside an objective, which is what
-the loop trains.
+"""A network from sections of params.yaml: backbone and head inside an objective.
+
+The objective is the method that the network is trained by, with its loss and its views. (Nothing to
+do with the `objectives` of a search, the numbers that Optuna compares networks by.)
 """
 
 from pathlib import Path
@@ -39,8 +41,9 @@ def network(
 def save_network(
     path: Path, module: nn.Module, sections: dict[str, Any], names: list[str], **about: Any
 ) -> None:
-    """Write a network with the sections and class names that `restore` needs, and what else is
-    to be known about it.
+    """Write a network with the sections and class names that `load_network` needs.
+
+    `about`: what else is to be known about it.
     """
     checkpoint.save_tensors(path, module.export(), {"sections": sections, "names": names} | about)
 

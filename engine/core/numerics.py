@@ -41,8 +41,9 @@ def restored(kept: dict[str, Any]) -> None:
 
 
 def deterministic(on: bool, warn_only: bool, compiled: bool = False) -> None:
-    """As torch.use_deterministic_algorithms, which imports torch's compiler, more than a second,
-    to tell it too.
+    """As torch.use_deterministic_algorithms, which always imports torch's compiler to tell it too.
+
+    That takes more than a second.
 
     Here it is told where it has been imported, or (`compiled`) is about to be used.
     """

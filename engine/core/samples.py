@@ -32,8 +32,7 @@ def _made(make: Callable[..., Any], folder: Path, _: tuple, *arguments: Any) -> 
 
 
 def open_split(folder: Path, split: str) -> Shards:
-    """A split of a shard folder, shared by all networks of a process, and with it the images
-    that it has decoded.
+    """A split of a shard folder, with the images decoded so far, shared by all of a process.
 
     TAGDAG_CACHE_MB bounds the memory of those images, TAGDAG_THREADS sets how many threads decode.
     """

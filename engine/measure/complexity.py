@@ -1,5 +1,4 @@
-"""Parameters, multiply-adds and activations of a network, counted without allocating it or
-running it.
+"""Parameters, multiply-adds and activations of a network, counted without running it.
 
 Figures of different rules are not to be compared, so that each rule has a name: pycls  of the
 tables of arXiv 2003.13678, and of most papers: flops are multiply-adds of convolutions and linear
@@ -19,8 +18,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def measure(module: nn.Module, input_shape: tuple[int, ...], rule: str = "pycls") -> dict[str, int]:
-    """{"params", "flops", "acts"}, as far as the rule counts them, for one input: (3, h, w) for
-    images.
+    """{"params", "flops", "acts"}, as far as the rule counts them, for one input.
+
+    input_shape: (3, h, w) for images. No weight is copied.
     """
     if rule not in RULES:
         raise ValueError(f"unknown counting rule {rule!r}: choose {' or '.join(RULES)}")

@@ -1,5 +1,4 @@
-"""Stepwise expansion: a small network grown along one axis at a time, each time the one that
-pays most.
+"""Stepwise expansion: a small network grown along one axis at a time, which pays most.
 
 Feichtenhofer 2020, "X3D: Expanding Architectures for Efficient Video Recognition", arXiv
 2004.04730, section 3.2: coordinate descent in steps that double the complexity, then a contraction
@@ -39,8 +38,9 @@ def expand(
     factor: float = 2.0,
     tolerance: float = 0.1,
 ) -> list[list[Candidate]]:
-    """The trials of every step, the best first: that of the last step is the design of about the
-    target's complexity.
+    """The candidates of every step, the best first.
+
+    That of the last step is the design of about the target's complexity.
 
     A step tries each axis that multiplies the complexity by `factor`, and goes on from the best
     score; when it has gone beyond the target, a last step of one trial repeats its axis by less.
@@ -102,8 +102,9 @@ def flops(design: dict[str, Any]) -> int:
 
 
 def depth(design: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """One block more at a time, in the stage that lags most behind a common factor (Webster's
-    apportionment).
+    """One block more at a time, where a stage lags most behind a common factor.
+
+    That is Webster's apportionment.
     """
     depths = list(design["backbone"]["depths"])
     first = tuple(depths)
@@ -139,9 +140,7 @@ AXES: dict[str, Axis] = {
 def _widened(
     design: dict[str, Any], outer: Callable[[int, float], int]
 ) -> Iterator[dict[str, Any]]:
-    """Widths inside of the bottlenecks by a factor that grows, those outside by what `outer`
-    makes of it.
-    """
+    """Widths inside of the bottlenecks by a growing factor, those outside by what `outer` makes."""
     section = last = design["backbone"]
     b = section["bottleneck_ratios"]
     widths, groups = fit_groups(section["widths"], b, section["group_widths"])
@@ -156,8 +155,9 @@ def _widened(
 
 
 def _ratio(w: int, v: float, g: int) -> float:
-    """The bottleneck ratio with which AnyNetX builds width w, and inside the multiple of g
-    nearest to v channels.
+    """The bottleneck ratio of width w with the multiple of g nearest to v channels inside.
+
+    AnyNetX builds that width and that bottleneck with it.
     """
     for inner in sorted(range(g, ceil(2 * v) + g + 1, g), key=lambda each: abs(log(each / v))):
         ratio = (

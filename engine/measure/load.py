@@ -22,9 +22,7 @@ TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds, in which /proc/stat counts
 
 @dataclass(frozen=True)
 class _Moment:
-    """Seconds so far: by the clock, of this process, of all work on all cores, stolen, waited
-    for a core.
-    """
+    """Seconds so far: by the clock, of this process, of all cores' work, stolen, without a core."""
 
     clock: float
     own: float

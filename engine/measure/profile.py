@@ -1,6 +1,4 @@
-"""What a network costs when it runs, per batch size, in use and in training, with device and
-clock named.
-"""
+"""What a network costs when it runs, in use and in training, by batch size, device and clock."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -26,8 +24,9 @@ def device_name(where: torch.device) -> str:
 
 
 def _peak_bytes(call: Callable[[], object], where: torch.device) -> int:
-    """Largest sum of tensor bytes alive during the call: the allocator's on a GPU, the
-    profiler's records on a CPU.
+    """Largest sum of tensor bytes alive during the call.
+
+    By the allocator of a GPU, by the profiler's records on a CPU.
     """
     if where.type == "cuda":
         torch.cuda.reset_peak_memory_stats(where)

@@ -43,8 +43,9 @@ def complexity_bins(
 
 
 def complexity_weights(bins: np.ndarray) -> np.ndarray:
-    """Weights that give every bin that is not empty the same share: 1 / (count in bin) / (number
-    of such bins).
+    """Weights that give every bin that is not empty the same share.
+
+    1 / (count in bin) / (number of such bins).
     """
     _, place, counts = np.unique(bins, return_inverse=True, return_counts=True)
     return 1 / counts[place] / len(counts)
@@ -57,8 +58,9 @@ def good_ranges(
     fraction: float = 0.25,
     repeats: int = 10_000,
 ) -> dict[str, tuple[float, float, float]]:
-    """(low, median, high) of each axis: median and 95 % interval of its value in good networks,
-    by the bootstrap.
+    """(low, median, high) of each axis: median and 95 % interval of its value in good networks.
+
+    By the empirical bootstrap.
 
     Each repeat draws a fraction of the networks with replacement and takes the values of the best
     one.
@@ -78,8 +80,9 @@ def good_ranges(
 def best_of(
     errors: Sequence[float], ks: Sequence[int], generator: torch.Generator, repeats: int = 1000
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(expected, low, high): the least error of k networks drawn without replacement, with
-    bootstrap 95 % interval.
+    """(expected, low, high): the least error of k networks drawn without replacement.
+
+    The interval is of 95 %, by the bootstrap.
 
     Unbiased: the i-th best of n is the best of C(n-i, k-1) among the C(n, k) draws. For k near n
     the interval is of little worth, as the best of all says little of what lies below it.
@@ -100,8 +103,9 @@ def best_of(
 
 
 def pareto_front(objectives: np.ndarray) -> np.ndarray:
-    """Which of the points (n, m) none beats: no point is as good in every objective and better
-    in one (less is better).
+    """Which of the points (n, m) none beats: as good in every objective, better in one.
+
+    Less is better.
 
     Points that are equal in all objectives are on the front together.
     """

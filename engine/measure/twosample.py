@@ -19,8 +19,9 @@ CHUNK = 2**22  # numbers shuffled at a time
 
 
 class KS(NamedTuple):
-    """Greatest distance of two distributions, chance of one as great if both samples were of
-    one, sizes compared.
+    """Greatest distance of two distributions, its p-value, and the sizes that are compared.
+
+    p: the chance of a distance as great if both samples were of one distribution.
     """
 
     distance: float
@@ -40,8 +41,9 @@ def normalised_ks(
     generator: torch.Generator,
     repeats: int = 10_000,
 ) -> KS | None:
-    """The same of distributions normalised by complexity, within the bins that hold networks of
-    both; none: None.
+    """The same of distributions normalised by complexity, in the bins with networks of both.
+
+    None where there is no such bin.
 
     p by permutation within each bin: would it matter which sample a network is of, among networks
     of its complexity?
@@ -88,8 +90,9 @@ def _shuffled(
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
-    """Holm's 1979 correction of the p-values of several tests: each stays below 0.05 with what
-    it says of all.
+    """Holm's 1979 correction of the p-values of several tests.
+
+    What stays below 0.05 does so for all of them together.
     """
     order = np.argsort(p)
     raised = np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1))
@@ -115,8 +118,9 @@ def mean_difference(
 def rank_correlations(
     left: Sequence[float], right: Sequence[float], generator: torch.Generator, repeats: int = 2000
 ) -> dict[str, tuple[float, float, float]]:
-    """(value, low, high) of Spearman's rho and of Kendall's tau-b, with bootstrap 95 % interval
-    over the networks.
+    """(value, low, high) of Spearman's rho and of Kendall's tau-b.
+
+    The 95 % interval is by the bootstrap over the networks.
 
     Not a number where one side is constant; resamples of which that is true are left out.
     """
@@ -149,9 +153,7 @@ def _spearman(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def _kendall(left: np.ndarray, right: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Tau-b of each resample: the signs of all pairs, summed as often as the resample holds both
-    networks.
-    """
+    """Tau-b of each resample: signs of all pairs, as often as the resample holds both networks."""
     times = np.zeros((len(drawn), len(left)))
     np.add.at(times, (np.arange(len(drawn))[:, None], drawn), 1)
     a, b = (np.sign(side[:, None] - side) for side in (left, right))

@@ -18,8 +18,7 @@ BATCH = 512  # images of a forward pass, where memory allows
 def predicted(
     module: nn.Module, samples: Dataset, rows: slice = slice(None), call: str = "predict"
 ) -> Iterator[tuple[Tensor, Any]]:
-    """Yield (outputs, targets) of `predict`, with half as many images in a pass when memory runs
-    out.
+    """Yield (outputs, targets) of `predict`, with half as many images when memory runs out.
 
     It goes on with the images that are still to come, and their test views stay the same.
     OutOfMemory when a single image does not fit.

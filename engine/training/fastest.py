@@ -1,5 +1,4 @@
-"""How many threads a training that has the machine for itself is fastest with: measured, not
-assumed.
+"""How many threads a training is fastest with that has the machine for itself: measured.
 
 Two threads on two quiet cores gain a third to a half on large batches and nothing on small ones;
 beside a neighbour they lose. Sums are rounded in another order with another number, so that a

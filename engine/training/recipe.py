@@ -1,5 +1,6 @@
-"""How a network is optimised, as plain data: Goyal et al. 2017 (arXiv 1706.02677), sections 2
-and 5.
+"""How a network is optimised, as plain data.
+
+Goyal et al. 2017 (arXiv 1706.02677), sections 2 and 5.
 
 The learning rate is given for 256 images and scales with the minibatch (linear scaling rule,
 section 2.1). Gradual warm-up (section 2.2) starts at the reference rate and adds a constant
@@ -107,9 +108,7 @@ class Recipe:
         return min(self.rate, self.peak) if self.start is None else self.start
 
     def __str__(self) -> str:
-        """The learning rate as the paper puts it: 0.1 x 1024/256 = 0.4, gradual warm-up from 0.1
-        over 5 epochs.
-        """
+        """As the paper puts it: 0.1 x 1024/256 = 0.4, gradual warm-up from 0.1 over 5 epochs."""
         ratio = {
             "linear": f" x {self.batch}/{self.per}",
             "sqrt": f" x sqrt({self.batch}/{self.per})",
@@ -131,9 +130,7 @@ def scheduled(schedule: str, progress: float) -> float:
 
 
 def learning_rate(recipe: Recipe, iteration: int, iterations: int, per_epoch: int) -> float:
-    """Learning rate of one iteration: scaling rule, warm-up, then the schedule over all
-    iterations.
-    """
+    """Learning rate of one iteration: scaling rule, warm-up, then the schedule."""
     warmup = round(recipe.warmup * per_epoch)
     if iteration < warmup:
         start = recipe.first

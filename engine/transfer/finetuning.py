@@ -41,9 +41,7 @@ def no_report(values: dict[str, float], iteration: int) -> None:
 def arm_sections(
     section: Mapping[str, Any], mode: str, settings: dict[str, Any], samples: int
 ) -> dict[str, Any]:
-    """The sections of the network that a mode ends with: that of neighbours has a head of its
-    own.
-    """
+    """Sections of the network that a mode ends with: that of neighbours has its own head."""
     head = {"name": "knn", "samples": samples} | settings if mode == "knn" else section["head"]
     return network_sections(section) | {"head": head}
 
@@ -51,9 +49,7 @@ def arm_sections(
 def initial_network(
     built: dict[str, Any], classes: int, weights: Path | None, seed: int
 ) -> nn.Module:
-    """A new network; with weights its backbone is theirs, every key of it, and only the head is
-    new.
-    """
+    """A new network; with weights, every key of its backbone is theirs, and the head is new."""
     initialise(seed)
     module = network(**built, classes=classes)
     if weights is not None:
@@ -89,8 +85,9 @@ def train_arm(
     state: Path | None = None,
     progress: Progress = unseen,
 ) -> nn.Module:
-    """The whole network trained on the samples, from its last state on, as one of the present
-    workers.
+    """The whole network trained on the samples, as one of the present workers.
+
+    It goes on from its last checkpoint.
     """
     built = arm_sections(section, arm["mode"], settings, len(samples))
     weights = section["weights"] if arm["init"] == "pretrained" else None

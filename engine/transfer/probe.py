@@ -1,5 +1,6 @@
-"""Linear probe: L2-regularised logistic regression on frozen features (Mahajan et al. 2018,
-arXiv 1805.00932).
+"""Linear probe: L2-regularised logistic regression on frozen features.
+
+Mahajan et al. 2018 (arXiv 1805.00932), section 3.
 """
 
 import torch
@@ -10,8 +11,9 @@ from torch.nn.functional import cross_entropy
 def logistic_regression(
     features: Tensor, labels: Tensor, classes: int, l2: float
 ) -> tuple[Tensor, Tensor]:
-    """Weight (classes, d) and bias (classes,) that minimise mean cross-entropy + l2/2 *
-    |weight|^2 by L-BFGS.
+    """(weight (classes, d), bias (classes,)) of least cross-entropy + l2/2 * |weight|^2.
+
+    Found by L-BFGS.
 
     Features (n, d) are standardised first and the scaling is folded into the result, so that `l2`
     means the same for every network. The problem is convex: the result does not depend on a seed.

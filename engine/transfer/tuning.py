@@ -74,8 +74,9 @@ def choose_settings(
     generator: torch.Generator,
     score: Callable[[dict[str, Any], Rows, Rows], float],
 ) -> dict[str, Any]:
-    """{"chosen", "scores", "fit", "held_out"}: the settings with the best score(settings, fit,
-    held out).
+    """{"chosen", "scores", "fit", "held_out"}: the settings of the best score on held-out labels.
+
+    score(settings, fit, held out): of the samples to fit on and of those held out.
 
     The first of equals is taken; so is the first of all when no class has a label to spare.
     Settings that raise Diverged come last: their entry of `scores` has a top1 of 0.0 and

@@ -50,9 +50,7 @@ def _starts(length: int, side: int, count: int) -> list[int]:
 
 
 def rmac(maps: Tensor, levels: int = 3) -> Tensor:
-    """Feature maps (n, c, h, w) -> (n, c) of length 1: the sum over all regions of their
-    normalised maxima.
-    """
+    """Feature maps (n, c, h, w) -> (n, c) of length 1: all regions' normalised maxima, summed."""
     total = torch.zeros(maps.shape[:2], dtype=maps.dtype, device=maps.device)
     for y, x, side in regions(*maps.shape[2:], levels):
         total += F.normalize(maps[:, :, y : y + side, x : x + side].amax((2, 3)), dim=1)

@@ -1,5 +1,4 @@
-"""Test images that the posts hold in another form: neighbours by the pretrained network, checked
-in their pixels.
+"""Test images that posts hold in another form: neighbours by features, checked in their pixels.
 
 Mahajan et al. 2018 (arXiv 1805.00932): k = 21 nearest neighbours by R-MAC features, the candidates
 then checked.
@@ -36,9 +35,7 @@ def _batches(objective: nn.Module, shards: Shards, rows: Tensor | None = None) -
 
 @numerics()
 def indexed(objective: nn.Module, shards: Shards, rows: Tensor | None = None) -> Tensor:
-    """R-MAC features (n, channels) of these rows, all when None: what neighbours are searched
-    by.
-    """
+    """R-MAC features (n, channels) of these rows, all when None: for the search of neighbours."""
     # the whole of it: what `plain` normalises with has to be where its images are
     objective.to(device(), memory_format=torch.channels_last).eval()
     return rmac_features(objective.backbone, _batches(objective, shards, rows))

@@ -1,5 +1,4 @@
-"""EfficientNet, inverted bottlenecks with squeeze-and-excitation whose width, depth and
-resolution grow together.
+"""EfficientNet: inverted bottlenecks with squeeze-and-excitation, scaled in width and depth.
 
 Tan & Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", arXiv
 1905.11946: table 1 (B0) and section 4. Padded on both sides alike, as in pycls; the authors' code
@@ -21,8 +20,9 @@ __all__ = ["EfficientNet", "expected"]
 
 
 class MBConv(nn.Module):
-    """1x1 that expands, depthwise kernel x kernel, squeeze-and-excitation to a quarter of the
-    inputs, 1x1.
+    """1x1 that expands, depthwise kernel x kernel, squeeze-and-excitation, 1x1.
+
+    It squeezes to a quarter of the inputs.
 
     Its last gamma starts at 1, as the authors' does: no identity at the start.
     """
@@ -94,9 +94,7 @@ class EfficientNet(AnyNet):
 
 
 def _row(width: float, depth: float, side: int, params: int, flops: int, acts: int) -> dict:
-    """One network of pycls's model_complexity.json at its own resolution, with its 1000-class
-    layer.
-    """
+    """One network of pycls's model_complexity.json at its own resolution, with 1000 classes."""
     found = {"params": params, "flops": flops, "acts": acts}
     options = {"width": width, "depth": depth}
     return {"options": options, "input": (3, side, side), "classes": 1000, "rule": "pycls", **found}

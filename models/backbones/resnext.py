@@ -53,9 +53,7 @@ class ResNeXt(AnyNet):
 
 
 def _row(options: dict, params: int, **complexity: int) -> dict:
-    """One network with its 1000-class layer: complexity from pycls's model_complexity.json, or
-    parameters alone.
-    """
+    """One network with its 1000-class layer: complexity by pycls's table, or parameters alone."""
     found = {"params": params, **complexity}
     return {"options": options, "input": (3, 224, 224), "classes": 1000, "rule": "pycls", **found}
 

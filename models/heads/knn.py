@@ -1,5 +1,4 @@
-"""Weighted k nearest neighbours in the mean of the last feature map: nothing is trained, the
-samples are kept.
+"""Weighted k nearest neighbours in the mean of the last feature map: nothing is trained.
 
 Wu, Xiong, Yu, Lin 2018, "Unsupervised Feature Learning via Non-Parametric Instance Discrimination",
 arXiv 1805.01978, section 3.4: w_c = sum over the k nearest samples i of class c of exp(s_i / tau),
@@ -19,8 +18,7 @@ __all__ = ["KNN"]
 
 
 class KNN(Pooled):
-    """features, the last (n, channels[-1], h, w) -> log of each class's share of the votes (n,
-    classes).
+    """features, the last (n, channels[-1], h, w) -> log of shares of the votes (n, classes).
 
     samples: how many are kept.
     k: neighbours that vote.
@@ -43,9 +41,7 @@ class KNN(Pooled):
 
     @torch.no_grad()
     def keep(self, pooled: Tensor, labels: Tensor) -> None:
-        """Take pooled features (samples, channels[-1]) and their classes (samples,) as the ones
-        that vote.
-        """
+        """Take pooled features (samples, channels[-1]) and their classes (samples,) to vote."""
         self.bank.weight.copy_(F.normalize(pooled, dim=1))
         self.labels.copy_(labels)
 

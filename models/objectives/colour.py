@@ -1,5 +1,6 @@
-"""Colourisation: from the lightness of an image, the colour of every pixel, as one of the bins
-of CIE Lab's ab plane.
+"""Colourisation: from the lightness of an image, the colour of every pixel.
+
+Colours are bins of CIE Lab's ab plane.
 
 Zhang, Isola, Efros 2016, "Colorful Image Colorization", arXiv 1603.08511, section 2. As a proxy for
 labels: Liu et al. 2020, "Are Labels Necessary for Neural Architecture Search?", arXiv 2003.12056,
@@ -32,8 +33,9 @@ STEP, REACH = 10, 11  # width of a bin; bins to either side of grey
 
 
 class Colour(Pretext):
-    """inputs (n, 3, h, w), the normalised lightness thrice; targets (n, h / stride, w / stride):
-    bins.
+    """inputs (n, 3, h, w), the normalised lightness thrice; targets (n, h / stride, w / stride).
+
+    Targets are bins.
 
     stride: side of the square of pixels whose mean colour is predicted.
     scale, ratio, flip: see Views.
@@ -123,8 +125,7 @@ def matrices(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
 
 @cache
 def bins() -> tuple[Tensor, Tensor]:
-    """Centres (bins, 2) on a grid of 10, and the bin of each of the grid's cells (23, 23), the
-    nearest if it has none.
+    """(centres (bins, 2) on a grid of 10, the nearest bin of each of the grid's cells (23, 23)).
 
     A bin is a cell that an 8-bit sRGB colour is in, which is 261. The 313 of Zhang et al. are these
     and 52 more along the border, that no such colour is nearest to: the targets are the same.

@@ -70,8 +70,9 @@ class Jigsaw(Pretext):
         return {"channels": [grid**2 * channels[-1]], "classes": permutations}
 
     def views(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
-        """Puzzles of random training views, some of them grey, so that tiles are not matched by
-        their colours alone.
+        """Puzzles of random training views, some of them grey.
+
+        So that tiles are not matched by their colours alone.
         """
         images = self.augment(batch["inputs"], draws)
         # tiles are normalised, so that any weights of the three channels do for grey
@@ -91,8 +92,9 @@ class Jigsaw(Pretext):
         return self.cut(self.augment.plain(images), cells, torch.full((*cells.shape, 2), 0.5))
 
     def cut(self, images: Tensor, cells: Tensor, places: Tensor) -> Tensor:
-        """Tiles (n, tiles, 3, t, t) of these cells (n, tiles), normalised each, at places (n,
-        tiles, 2) of 0 to 1.
+        """Tiles (n, tiles, 3, t, t) of these cells (n, tiles), each normalised.
+
+        places: (n, tiles, 2) of 0 to 1, each tile's within its cell.
         """
         corners, pixels = [], [side // self.grid for side in images.shape[2:]]
         for cell, side, place in zip(
@@ -119,8 +121,9 @@ class Jigsaw(Pretext):
 
 @cache
 def permutation_set(tiles: int, count: int, seed: int = 0) -> Tensor:
-    """Permutations (count, tiles), each the one of largest mean Hamming distance to those before
-    (algorithm 1).
+    """Permutations (count, tiles), each of largest mean Hamming distance to those before.
+
+    Algorithm 1 of the paper.
     """
     every = np.array(list(orders(range(tiles))), np.int8).T.copy()
     alike = np.zeros(

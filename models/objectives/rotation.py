@@ -21,8 +21,9 @@ __all__ = ["Rotation"]
 
 
 class Rotation(Pretext):
-    """inputs (n, rotations, 3, h, w) of square images, targets (n, rotations): quarter turns,
-    counter-clockwise.
+    """inputs (n, rotations, 3, h, w) of square images, targets (n, rotations): quarter turns.
+
+    They are counter-clockwise.
 
     A batch of n images is one of n * rotations to the backbone: with all four, the code of Liu et
     al. takes a quarter of the images at the same rate.
@@ -49,9 +50,7 @@ class Rotation(Pretext):
         return {"channels": channels, "classes": 4}
 
     def puzzles(self, images: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """The turns follow from an image's place in the step, which is random already: so all
-        are equally frequent.
-        """
+        """Turns follow from an image's place in the step, itself random: all are as frequent."""
         n = len(images)
         turns = (draws.first + torch.arange(n)[:, None] + torch.arange(self.rotations)) % 4
         turns = moved(turns, images.device)

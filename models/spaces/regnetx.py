@@ -10,6 +10,4 @@ __all__ = ["RegNetX"]
 
 
 class RegNetX(RegNetSpace):
-    """Bottleneck ratio 1 and 12 to 28 blocks by default, as in section 4 and the authors'
-    sampler.
-    """
+    """Bottleneck ratio 1 and 12 to 28 blocks by default: section 4 and the authors' sampler."""

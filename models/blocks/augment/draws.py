@@ -1,5 +1,6 @@
-"""Random numbers of one training step: every image's own, whichever worker holds it, and those
-that all images share.
+"""Random numbers of one training step: every image's own, and those that all images share.
+
+An image's are the same whichever worker holds it.
 
 All are drawn on the host: a few numbers per image cost nothing there, give a CPU and a GPU the same
 augmentations, and let the host know what was drawn (an operation, a box) without waiting for the
@@ -45,9 +46,7 @@ class Draws:
         return torch.rand(*shape, generator=self.generator)
 
     def beta(self, alpha: float) -> float:
-        """One number of the distribution Beta(alpha, alpha) that all images share, by its
-        inverse.
-        """
+        """One number of Beta(alpha, alpha) that all images share, by the distribution's inverse."""
         return float(betaincinv(alpha, alpha, self.once(1).item()))
 
     def partners(self, n: int) -> Tensor:

@@ -45,9 +45,7 @@ def mixup(values: Tensor, partners: Tensor, share: float) -> Tensor:
 
 
 def box(h: int, w: int, share: float, x: float, y: float) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of 1 - share of an image's area about the point (x, y), cut at
-    the border.
-    """
+    """(left, top, right, bottom) of 1 - share of the area about (x, y), cut at the border."""
     half = sqrt(1 - share) / 2
     x, y, wide, high = int(x * w), int(y * h), int(half * w), int(half * h)
     return max(x - wide, 0), max(y - high, 0), min(x + wide, w), min(y + high, h)

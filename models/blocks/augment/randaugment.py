@@ -91,8 +91,9 @@ def _eye(images: Tensor) -> Tensor:
 
 
 def _warped(images: Tensor, theta: Tensor) -> Tensor:
-    """Every image at its affine map's places, (n, 2, 3) as F.affine_grid has it, which TF32
-    would round.
+    """Every image at its affine map's places, (n, 2, 3) as F.affine_grid has it.
+
+    F.affine_grid itself would be rounded by TF32.
     """
     h, w = images.shape[-2:]
     x = torch.linspace(1 / w - 1, 1 - 1 / w, w, device=images.device)

@@ -67,9 +67,7 @@ class Views(nn.Module):
         return torch.addcmul(self.offset, planes.float(), self.gain)
 
     def forward(self, images: Tensor, draws: Draws) -> Tensor:
-        """The training view: every image cropped, resized back, maybe flipped and recoloured,
-        each in its own way.
-        """
+        """The training view: every image cropped, resized back, maybe flipped and recoloured."""
         if self.randaugment.N:
             crops = self.crops(images, draws, Tensor.float).round_().to(torch.uint8)
             views = self.normalised(self.randaugment(crops, draws)).contiguous(
@@ -88,8 +86,9 @@ class Views(nn.Module):
         return views
 
     def crops(self, images: Tensor, draws: Draws, prepare: Callable[[Tensor], Tensor]) -> Tensor:
-        """Every image cropped, resized back and maybe flipped, after `prepare`, uint8 (n, 3, h,
-        w) -> float.
+        """Every image cropped, resized back and maybe flipped, after `prepare`.
+
+        prepare: uint8 (n, 3, h, w) -> float.
         """
         n, h, w, _ = images.shape
         theta = moved(self.boxes(n, h / w, draws), images.device)

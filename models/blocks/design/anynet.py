@@ -1,5 +1,6 @@
-"""The family of AnyNetX design spaces: stages free in depth, width, bottleneck ratio and group
-width, less constraints.
+"""The family of AnyNetX design spaces: stages free in their parameters, less constraints.
+
+The parameters of a stage are depth, width, bottleneck ratio and group width.
 
 Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv
 2003.13678, section 3.2.
@@ -106,8 +107,9 @@ class AnyNetSpace(DesignSpace):
         }
 
     def as_anynet(self, section: dict[str, Any]) -> dict[str, Any]:
-        """The network as a complete section of backbones/anynet, groups fitted: equal where the
-        networks are.
+        """The network as a complete section of backbones/anynet, groups fitted.
+
+        Sections are equal where the networks are.
         """
         network = self.defaults | section
         widths, groups = fit_groups(

@@ -97,9 +97,7 @@ class Axis:
         return found + (u >= self.below[found])
 
     def _ordered(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Independent draws on condition that none is below the one before, column by column,
-        without a rejection.
-        """
+        """Independent draws on condition that none is below the one before, without a rejection."""
         places, last = np.empty((len(self.columns), n), np.intp), np.zeros(n, np.intp)
         for row, weights in zip(places, self._conditional(), strict=True):
             mass = np.concatenate([[0], np.cumsum(weights)])

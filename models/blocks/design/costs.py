@@ -1,5 +1,4 @@
-"""Complexity of AnyNets in closed form, of one network or of a million: what counting the built
-module gives.
+"""Complexity of AnyNets in closed form, of one or a million: as counted of the built module.
 
 Rule: multiply-adds of convolutions and linear layers, outputs of these, all parameters (pycls, the
 code of Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv
@@ -39,9 +38,7 @@ def complexity(
     classes: int = 0,
     kinds: Sequence[str] = KINDS,
 ) -> dict[str, np.ndarray]:
-    """{"params", "flops", "acts"}, or some of them, of networks and of a linear head where
-    classes are given.
-    """
+    """{"params", "flops", "acts"}, or some of them, of networks and of a head of `classes`."""
     widths, inner, groups = fit_group_arrays(*stages[1:])
     present = stages.depths > 0
     if not present.all():

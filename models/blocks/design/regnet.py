@@ -103,8 +103,9 @@ class RegNetSpace(DesignSpace):
         return {column: (self.defaults | section)[column] for column in self.columns}
 
     def as_anynet(self, section: dict[str, Any]) -> dict[str, Any]:
-        """The network as a complete section of backbones/anynet, groups fitted: equal where the
-        networks are.
+        """The network as a complete section of backbones/anynet, groups fitted.
+
+        Sections are equal where the networks are.
         """
         network = self.defaults | section
         stages = regnet_stages(
@@ -136,8 +137,9 @@ class RegNetSpace(DesignSpace):
 def quantised(
     depth: np.ndarray, w_0: np.ndarray, w_a: np.ndarray, w_m: np.ndarray, most: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """quantised_stages of many at once: depths and widths (most, n), and whether they skip a
-    power or have more stages.
+    """quantised_stages of many at once: (depths (most, n), widths (most, n), skips (n,)).
+
+    skips: whether they skip a power of w_m, or have more than `most` stages.
 
     Of those that skip, depths and widths mean nothing. Where a rounding is close, quantised_stages
     decides.

@@ -20,9 +20,7 @@ RULES = ("d", "w", "r", "dw", "dr", "wr", "dwr", "d1_w8_g8_r1")
 
 
 def factors(rule: str, s: float) -> tuple[float, float, float, float]:
-    """(d, w, g, r): what a network's depth, width, group width and resolution are multiplied
-    with.
-    """
+    """(d, w, g, r): factors on a network's depth, width, group width and resolution."""
     if not 0 < s < inf:
         raise ValueError(f"scaling factor {s}: give a positive number, 4 for four times the flops")
     one = r"[dwgr]\d+(\.\d+)?"
@@ -42,8 +40,9 @@ def factors(rule: str, s: float) -> tuple[float, float, float, float]:
 
 
 def near_eights(channels: float) -> int:
-    """The nearest multiple of 8 that is not less than 90 % of it: EfficientNet's own rounding
-    (arXiv 1905.11946).
+    """The nearest multiple of 8 that is not less than 90 % of it.
+
+    EfficientNet's own rounding (arXiv 1905.11946).
     """
     nearest = max(8, int(channels + 4) // 8 * 8)
     return nearest if nearest >= 0.9 * channels else nearest + 8
@@ -86,8 +85,9 @@ def scaled_stages(
 
 
 def _explicit(section: dict[str, Any]) -> dict[str, Any]:
-    """A section that lists its stages: a regnet's as that of the anynet it is, an efficientnet's
-    multiplied out.
+    """A section that lists its stages.
+
+    A regnet's as that of the anynet it is, an efficientnet's multiplied out.
     """
     listed = dict(section)
     if section["name"] == "regnet":

@@ -1,5 +1,4 @@
-"""What design spaces share: draws within bands of complexity, membership, neighbours, sizes and
-costs.
+"""What design spaces share: draws within bands of complexity, membership, sizes and costs.
 
 Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv
 2003.13678, sections 3.1 and
@@ -64,8 +63,9 @@ class DesignSpace(ABC):
 
     @abstractmethod
     def as_anynet(self, section: dict[str, Any]) -> dict[str, Any]:
-        """The network as a complete section of backbones/anynet, groups fitted: equal where the
-        networks are.
+        """The network as a complete section of backbones/anynet, groups fitted.
+
+        Sections are equal where the networks are.
         """
 
     @abstractmethod
@@ -121,14 +121,16 @@ class DesignSpace(ABC):
     def scale(
         self, section: dict[str, Any], factor: float, rule: str
     ) -> tuple[dict[str, Any], int]:
-        """A section of backbones/anynet of `factor` times the flops by a rule of blocks/scaling,
-        and its resolution.
+        """(section of backbones/anynet of `factor` times the flops, its resolution).
+
+        rule: one of blocks/design/scaling.
         """
         return scaled(self.as_anynet(section), self.resolution, factor, rule)
 
     def cost(self, section: dict[str, Any], classes: int = 0) -> dict[str, int]:
-        """{"params", "flops", "acts"} of the body and of a linear head if classes are given,
-        without building it.
+        """{"params", "flops", "acts"} of the body and of a linear head if classes are given.
+
+        Without building it.
         """
         network = self.as_anynet(section)
         keys = ("depths", "widths", "bottleneck_ratios", "group_widths")
@@ -138,8 +140,9 @@ class DesignSpace(ABC):
         return {kind: count.item() for kind, count in counted.items()}
 
     def costs(self, values: Values, classes: int = 0) -> Values:
-        """The same of all networks whose values of the axes are given, which must meet the
-        space's constraints.
+        """The same of all networks whose values of the axes are given.
+
+        ValueError where one does not meet the space's constraints.
         """
         kept, stages = self.stages(values, Counter())
         if _number(kept) < _number(values):
@@ -149,9 +152,7 @@ class DesignSpace(ABC):
         return complexity(stages, self.resolution, **self.body, classes=classes)
 
     def draw(self, n: int, generator: torch.Generator) -> list[dict[str, Any]]:
-        """So many different members, as the values of their axes, drawn from the space's
-        distribution.
-        """
+        """So many different members, as the values of their axes, drawn from the distribution."""
         arrays = self.drawn(n, generator)
         return [
             dict(zip(arrays, row, strict=True))

@@ -32,8 +32,9 @@ __all__ = [
 def quantised_stages(
     depth: int, w_0: int, w_a: float, w_m: float
 ) -> tuple[list[int], list[int], bool]:
-    """Stage widths, stage depths and whether the widths skip a power of w_m (equations 2 to 4 of
-    the paper).
+    """(stage widths, stage depths, whether the widths skip a power of w_m).
+
+    Equations 2 to 4 of the paper.
 
     Both roundings are half-to-even, as in the authors' code; torchvision rounds differently and
     gets other networks.
@@ -52,8 +53,9 @@ def quantised_stages(
 def fit_groups(
     widths: Sequence[int], ratios: Sequence[float], group_widths: Sequence[int]
 ) -> tuple[list[int], list[int]]:
-    """Nearest widths, and group widths, such that groups divide each bottleneck (block
-    compatibility of pycls).
+    """Nearest widths, and group widths, such that groups divide each bottleneck.
+
+    The block compatibility of pycls.
 
     ratios: the paper's b, block width over bottleneck width (below 1 the bottleneck is inverted).
     """
@@ -68,8 +70,9 @@ def fit_groups(
 def fit_group_arrays(
     widths: np.ndarray, ratios: np.ndarray, group_widths: np.ndarray
 ) -> tuple[np.ndarray, ...]:
-    """Widths, bottleneck widths and group widths that go together, of any number of stages (see
-    fit_groups).
+    """Widths, bottleneck widths and group widths that go together, as arrays of any shape.
+
+    See fit_groups.
     """
     v = np.maximum(1, (widths / ratios).astype(np.int64))
     g = np.minimum(group_widths, v)
@@ -87,9 +90,7 @@ def fit_group_arrays(
 def regnet_stages(
     depth: int, w_0: int, w_a: float, w_m: float, bottleneck_ratio: float, group_width: int
 ) -> dict[str, list]:
-    """The stages of a RegNet as options of backbones/anynet: depths, widths, bottleneck ratios,
-    fitted group widths.
-    """
+    """The stages of a RegNet as options of backbones/anynet, group widths fitted."""
     widths, depths, _ = quantised_stages(depth, w_0, w_a, w_m)
     ratios, groups = [bottleneck_ratio] * len(widths), [group_width] * len(widths)
     widths, groups = fit_groups(widths, ratios, groups)
@@ -97,9 +98,7 @@ def regnet_stages(
 
 
 def stem(kind: str, width: int, stride: int, activation: type[nn.Module]) -> nn.Sequential:
-    """First layers: `simple` is one 3x3 (RegNet), `imagenet` a 7x7 and a max-pool that halves
-    again (ResNet).
-    """
+    """First layers: `simple` is one 3x3 (RegNet), `imagenet` a 7x7 and a max-pool (ResNet)."""
     if kind == "simple":
         return nn.Sequential(*convolution(3, width, 3, stride), activation(inplace=True))
     if kind == "imagenet":
@@ -132,8 +131,9 @@ class Residual(nn.Module):
 
 
 class Bottleneck(Residual):
-    """1x1, grouped 3x3, 1x1; the 3x3 has the stride, for on the first 1x1 it would skip three
-    quarters of the input.
+    """1x1, grouped 3x3, 1x1; the 3x3 has the stride.
+
+    On the first 1x1 it would skip three quarters of the input.
 
     ratio: outputs over bottleneck width. group_width: channels per group, 0 for a single group.
     se_ratio: squeezed channels of a squeeze-and-excitation after the 3x3 over the block's inputs, 0
@@ -162,8 +162,9 @@ class Bottleneck(Residual):
 
 
 class AnyNet(nn.Module):
-    """images (n, 3, h, w) -> one feature map per stage, map i (n, channels[i], h / strides[i], w
-    / strides[i]).
+    """images (n, 3, h, w) -> a map per stage, the i-th (n, channels[i], h / s, w / s).
+
+    s: strides[i].
 
     widths, depths, strides, blocks: one per stage; blocks[i](inputs, outputs, stride) is a block of
     stage i, whose stride falls on its first one.
@@ -194,9 +195,7 @@ class AnyNet(nn.Module):
         self.strides = list(accumulate(strides, mul, initial=reached))[1:]
 
     def layers(self) -> list[nn.Module]:
-        """The stem and every block, from input to output: the depths that layer-wise rates and
-        freezing count by.
-        """
+        """The stem and every block, from input to output: what layer-wise rates count by."""
         return [self.stem, *(block for stage in self.stages for block in stage)]
 
     def forward(self, images: Tensor) -> list[Tensor]:

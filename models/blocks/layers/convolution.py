@@ -1,6 +1,4 @@
-"""Convolution with batch norm, and squeeze-and-excitation: what the blocks of convolutional
-networks are made of.
-"""
+"""Convolution with batch norm, and squeeze-and-excitation: what blocks are made of."""
 
 from torch import Tensor, nn
 

@@ -18,8 +18,9 @@ Magnitude = Annotated[int, Field(ge=0, le=30)]
 
 
 class Classifier(nn.Module):
-    """An objective but for `forward` and `shares`; its batch is {"inputs": (n, 3, h, w),
-    "targets": ...}.
+    """An objective but for `forward` and `shares`; a batch is {"inputs", "targets"}.
+
+    Inputs are (n, 3, h, w).
 
     scale, ratio, flip, randaugment, lighting: see Views.
     mixup, cutmix: alpha of each method of mixing images in pairs; 0 turns it off.
@@ -46,14 +47,13 @@ class Classifier(nn.Module):
 
     @staticmethod
     def head_sizes(channels: Sequence[int], classes: int, **options: Any) -> dict[str, Any]:
-        """Channels and classes that the head is built for, of the backbone's channels and the
-        data's classes.
-        """
+        """Channels and classes of the head, of the backbone's channels and the data's classes."""
         return {"channels": channels, "classes": classes}
 
     def views(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
-        """The batch with random training views of its uint8 inputs (n, h, w, 3): float (n, 3, h,
-        w), maybe mixed.
+        """The batch with random training views of its inputs, maybe mixed.
+
+        uint8 (n, h, w, 3) -> float (n, 3, h, w).
         """
         inputs, targets = self.augment(batch["inputs"], draws), batch["targets"]
         if self.mixup or self.cutmix:

@@ -1,6 +1,4 @@
-"""What objectives are made of that need no labels: of every image they make a puzzle whose
-answer they know.
-"""
+"""What objectives without labels are made of: images become puzzles whose answers are known."""
 
 from torch import Tensor
 
