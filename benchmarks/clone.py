@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from corpus.drawn.sample import draw
+from corpus.drawn.sample import draw_sample
 
 
 def merged(params: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def overlaid(work: Path, overlay: dict[str, Any]) -> dict[str, Any]:
 
 def sampled(work: Path, posts: int = 300, labelled: tuple[int, int, int] = (8, 4, 6)) -> None:
     """A small drawn sample as the data of the clone, versioned."""
-    draw(work / "data", posts=posts, labelled=labelled)
+    draw_sample(work / "data", posts=posts, labelled=labelled)
     (work / "data.dvc").unlink(missing_ok=True)
     python(work, "dvc", "add", "-q", "data")
 
@@ -64,9 +64,8 @@ def git(folder: Path, *arguments: str, **env: str) -> str:
         ["git", *arguments], cwd=folder, env=os.environ | env, capture_output=True, text=True
     )
     if done.returncode:
-        raise ValueError(
-            f"git {arguments[0]}: {done.stderr.strip()}: mend that, the DAG runs in a clone of this project"
-        )
+        why = done.stderr.strip()
+        raise ValueError(f"git {arguments[0]}: {why}: mend that, the DAG runs in a clone")
     return done.stdout.strip()
 
 

@@ -49,7 +49,7 @@ STATES = Path(".tagdag") / "state"
 
 def placed(folder: Path, small: bool) -> None:
     """A folder that the stages run in: this checkout's code and params, and a drawn sample."""
-    from corpus.drawn.sample import draw
+    from corpus.drawn.sample import draw_sample
 
     top = Path(__file__).resolve().parents[1]
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def placed(folder: Path, small: bool) -> None:
     params["candidates"].pop("winner")  # the reference alone is handed on
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     posts, labelled = (160, (6, 2, 3)) if small else (4000, (20, 10, 40))
-    draw(folder / "data", posts=posts, labelled=labelled)
+    draw_sample(folder / "data", posts=posts, labelled=labelled)
 
 
 def numbered(small: bool) -> dict[str, Any]:

@@ -17,9 +17,9 @@ LONGEST = 200  # letters of a stranger's name or reason that are printed
 
 def _replaced(sources: dict[str, str], replace: bool) -> list[str]:
     """The stores that are put in place of older ones: all on demand, else those that were drawn."""
-    from corpus.drawn.sample import drawn
+    from corpus.drawn.sample import is_drawn
 
-    return [name for name in sources if replace or drawn(DATA / name)]
+    return [name for name in sources if replace or is_drawn(DATA / name)]
 
 
 Left = dict[str, Counter[str]]  # by store: how many of what kind were left alone, as hidden files

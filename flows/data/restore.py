@@ -132,10 +132,10 @@ def _draw(repo: Any, out: Any, md5: str | None) -> None:
     data.dvc is not written before they are known to be the same, so that a kill leaves it as it
     was.
     """
-    from corpus.drawn.sample import draw
+    from corpus.drawn.sample import draw_sample
 
     with progress("draw the sample") as show:
-        draw(DATA, progress=show)
+        draw_sample(DATA, progress=show)
     if out is not None and dvc_private.differs(out):
         _removed()
         raise ValueError(f"data.dvc names other data (md5 {md5}) than the drawn sample: {ADVICE}")

@@ -15,9 +15,9 @@ import yaml
 from PIL import Image
 
 from benchmarks import clone, packs, photographs
-from corpus.drawn.sample import OFF_TOPIC
 from corpus.hashtags.canonical import Canon
 from corpus.hashtags.wordnet import read_wordnet
+from corpus.sources.users import OFF_TOPIC
 from engine.core.build import options
 from flows.cli import validate
 from flows.running import settings

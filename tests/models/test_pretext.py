@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from corpus.drawn.sample import compose, expose
+from corpus.drawn.painting import expose
+from corpus.drawn.scenes import compose
 from engine.core.network import load_network, network, save_network
 from engine.training.accuracy import measure_accuracy
 from engine.training.loop import initialise, predict, train

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from corpus.drawn.sample import compose, expose, stream
+from corpus.drawn.painting import expose
+from corpus.drawn.scenes import compose
 from corpus.media.fingerprint import BITS, fingerprint, mirrored
+from corpus.sources.users import stream
 
 
 def scene(number: int, size: int = 64) -> np.ndarray:

@@ -10,9 +10,9 @@ from math import sqrt
 
 import pytest
 
-from corpus.drawn.sample import OFF_TOPIC, user_of
 from corpus.sources.classes import labelled_rows
 from corpus.sources.labelled import Model, labelled_posts
+from corpus.sources.users import OFF_TOPIC, user_of
 
 FORMS = {"n1": ["dog", "hound", "puppy", "doggo"], "n2": ["cat"], "n3": ["car", "auto"]}
 ABOVE = {"n1": [[["animal"]], [["thing"], ["being", "life"]]], "n2": [[["animal"]]], "n3": []}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import corpus.drawn.sample
-from corpus.drawn.sample import draw
+from corpus.drawn.sample import draw_sample
 from corpus.store import squares
 from corpus.store.ingest import ingest
 from flows.data import intact, pointer
@@ -42,7 +42,7 @@ def made(tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("made") / "project"
     folder.mkdir()
-    draw(folder / "data", posts=40, labelled=(2, 1, 1))
+    draw_sample(folder / "data", posts=40, labelled=(2, 1, 1))
     with Repo.init(str(folder), no_scm=True) as repo:
         (folder / ".dvcignore").write_text((ROOT / ".dvcignore").read_text())
         repo.add(str(folder / "data"))
@@ -54,7 +54,9 @@ def place(made, tmp_path, monkeypatch) -> Path:
     """A copy of it to work in."""
     shutil.copytree(made, tmp_path / "project", symlinks=True)
     monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.setattr(corpus.drawn.sample, "draw", partial(draw, posts=40, labelled=(2, 1, 1)))
+    monkeypatch.setattr(
+        corpus.drawn.sample, "draw", partial(draw_sample, posts=40, labelled=(2, 1, 1))
+    )
     return tmp_path / "project"
 
 
@@ -301,7 +303,7 @@ def test_an_edit_by_hand_is_told_and_stays(place, capsys):
 def test_other_data_than_data_dvc_names_is_told(place):
     """As after `git pull` without `dvc checkout`: DVC would write data.dvc back."""
     text = pointer.pointer_text()
-    draw(Path("data"), posts=41, labelled=(2, 1, 1))
+    draw_sample(Path("data"), posts=41, labelled=(2, 1, 1))
     with pytest.raises(ValueError, match=r"other data is in posts/00000\.jsonl"):
         restore_data()
     assert pointer.pointer_text() == text
@@ -356,7 +358,7 @@ def test_data_may_be_a_link(place):
 
 def test_an_import_that_was_cut_is_left_to_go_on_where_it_is_started_again(place):
     """A schedule restores, then imports: what a kill has left must not stop it for ever."""
-    draw(Path("data"), posts=41, labelled=(2, 1, 1))  # stored, and not yet named by data.dvc
+    draw_sample(Path("data"), posts=41, labelled=(2, 1, 1))  # stored, and not yet named by data.dvc
     pointer.POINTER.write_text("")
     intact.write_note(importing="yes")
     restore_data(cut=True)

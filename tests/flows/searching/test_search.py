@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from benchmarks.clone import merged
-from corpus.drawn.sample import draw
+from corpus.drawn.sample import draw_sample
 from engine.core.allocator import OutOfMemory
 from engine.core.build import build
 from engine.training import launching
@@ -55,7 +55,7 @@ def shards(tmp_path_factory):
     with contextlib.chdir(folder):
         params = merged(yaml.safe_load((top / "params.yaml").read_text()), SMALL)
         Path("params.yaml").write_text(yaml.safe_dump(params))
-        draw(Path("data"), posts=200, labelled=(8, 4, 6))
+        draw_sample(Path("data"), posts=200, labelled=(8, 4, 6))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("flows.corpus.stage_run", lambda *_: contextlib.nullcontext(Silent()))
             run_stage(corpus)
