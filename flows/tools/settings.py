@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flows.cli.command import parser, user_errors
+from flows.running.settings import STAGES
 from flows.tools.signatures import Parameter, parameters
 
 HEAD = """# Settings
@@ -22,13 +23,17 @@ a call.
 `params.yaml` has a section for each stage. A key that has no default has to be given. What is out
 of its range, unknown or missing is refused before anything runs, with its place and the fix.
 """
-STAGES = ("corpus", "search", "pretrain", "finetune", "evaluate", "register")
 CANDIDATES = """## candidates
 
 `{baseline: <backbone>, winner: <backbone>}`: what is pretrained and fine-tuned. `baseline` is the
 reference of the search, `winner` the network that the search found. The values are the kinds of
 backbone of the two (files of `models/backbones/`): dvc.yaml makes a dependency of them.
 """
+OPTIMIZER = "`recipe.optimizer: {name: ...}`; rate and decay are the recipe's."
+GRID = """`finetune.grid`: lists of values to choose from, for all inits or below `pretrained` or
+`scratch`. Mode `full` takes any key of [recipe](#recipe), mode `knn` the keys `k` and `temperature`
+of [heads/knn](#headsknn), mode `linear`:"""
+VARIABLE = "`python -m flows.environment` prints them, and what is wrong with those that are set."
 KINDS = {  # the folder of a nested section's plug-ins, and where such a section stands
     "backbones": "`search.reference`; written by the search: `out/search/<candidate>.yaml`",
     "spaces": "`search.space`",
@@ -54,147 +59,129 @@ GIVEN = {  # parameters of a plug-in that the code sets
 }
 
 
-def table(rows: Iterable[Parameter], keys: str = "key") -> list[str]:
-    """Lines of a table, without the last column where no docstring says anything."""
-    rows = list(rows)
+def _table(rows: list[Parameter], keys: str = "key") -> str:
+    """A table, without its last column where no docstring says anything."""
     head = [keys, "type and range", "default", "what it is"]
     if not any(row.about for row in rows):
         head.pop()
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for row in rows:
-        cells = (f"`{row.name}`", kind(row), default(row), sentence(row.about))[: len(head)]
+        cells = (f"`{row.name}`", _kind(row), _default(row), _sentence(row.about))[: len(head)]
         # a | within a cell would end it
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return lines
+    return "\n".join(lines)
 
 
-def kind(row: Parameter) -> str:
+def _kind(row: Parameter) -> str:
     """The type of a key; where that is a section of its own, with a link to its keys."""
     place = SECTIONS.get(row.name)
     return f"[section](#{place})" if row.kind == "section" and place else row.kind
 
 
-def default(row: Parameter) -> str:
+def _default(row: Parameter) -> str:
     """The default of a key as params.yaml would have it."""
     return f"`{row.default}`" if row.default else "to be given"
 
 
-def sentence(text: str) -> str:
+def _sentence(text: str) -> str:
     """Begun with a capital letter, unless it begins with a path, and without a full stop."""
     first = text.partition(" ")[0]
     begun = text if "/" in first else text[:1].upper() + text[1:]
     return begun.rstrip(".")
 
 
-def summary(described: Any) -> str:
+def _summary(described: Any) -> str:
     """The first paragraph of a docstring, in one line."""
     return " ".join((inspect.getdoc(described) or "").partition("\n\n")[0].split())
 
 
-def stages() -> list[str]:
+def _part(heading: str, *paragraphs: str) -> str:
+    """A heading and what stands below it."""
+    return "\n\n".join([heading, *paragraphs]) + "\n"
+
+
+def stage_parts() -> list[str]:
     """A table of each stage's section."""
-    lines = []
+    parts = []
     for stage in STAGES:
         flow = inspect.unwrap(getattr(importlib.import_module(f"flows.{stage}"), stage))
-        lines += [f"## {stage}", "", summary(flow), ""]
-        lines += [*table(parameters(flow, ("candidate",))), ""]
-    return lines
+        keys = _table(parameters(flow, ("candidate",)))
+        parts.append(_part(f"## {stage}", _summary(flow), keys))
+    return parts
 
 
-def nested() -> list[str]:
+def nested_parts() -> list[str]:
     """Tables of the sections inside of the stages'."""
-    from engine.training.optimizers import FROM, PASSED, RANGES
     from engine.training.recipe import Recipe
     from engine.transfer.finetuning import probe
     from flows.cli.validate import resampling
     from flows.searching.sweep import Retrain
 
-    lines = [
-        "## recipe",
-        "",
-        f"`search.recipe`, `pretrain.recipe`, `finetune.recipe`. {summary(Recipe)}",
-        "",
+    trains = "`search.recipe`, `pretrain.recipe`, `finetune.recipe`."
+    lists = "`search.resampling`, `pretrain.resampling`."
+    fitted = _table(parameters(probe, ("module", "samples")))
+    return [
+        _part("## recipe", f"{trains} {_summary(Recipe)}", _table(parameters(Recipe))),
+        _part("### optimizer", OPTIMIZER, *_optimizers()),
+        _part("## resampling", f"{lists} {_summary(resampling)}", _table(parameters(resampling))),
+        _part("## retrain", f"`search.retrain`. {_summary(Retrain)}", _table(parameters(Retrain))),
+        _part("## grid", GRID, fitted),
     ]
-    lines += [*table(parameters(Recipe)), ""]
-    lines += [
-        "### optimizer",
-        "",
-        "`recipe.optimizer: {name: ...}`; rate and decay are the recipe's.",
-        "",
-    ]
+
+
+def _optimizers() -> list[str]:
+    from engine.training.optimizers import FROM, PASSED, RANGES
+
+    paragraphs = []
     for name, place in FROM.items():
-        found = parameters(pydoc.locate(place), PASSED, RANGES)
-        lines += [f"`{name}`: `{place}`", "", *table(found), ""]
-    lines += [
-        "## resampling",
-        "",
-        f"`search.resampling`, `pretrain.resampling`. {summary(resampling)}",
-        "",
-    ]
-    lines += [*table(parameters(resampling)), ""]
-    lines += [
-        "## retrain",
-        "",
-        f"`search.retrain`. {summary(Retrain)}",
-        "",
-        *table(parameters(Retrain)),
-        "",
-    ]
-    lines += ["## grid", "", GRID, "", *table(parameters(probe, ("module", "samples"))), ""]
-    return lines
+        rows = parameters(pydoc.locate(place), PASSED, RANGES)
+        paragraphs += [f"`{name}`: `{place}`", _table(rows)]
+    return paragraphs
 
 
-GRID = """`finetune.grid`: lists of values to choose from, for all inits or below `pretrained` or
-`scratch`. Mode `full` takes any key of [recipe](#recipe), mode `knn` the keys `k` and `temperature`
-of [heads/knn](#headsknn), mode `linear`:"""
-
-
-def chosen_from_optuna() -> list[str]:
+def _optuna_part() -> str:
     """The names and numbers of Optuna's samplers and pruners."""
     from flows.cli.validate_search import optuna_numbers
     from flows.searching.samplers import PRUNERS, SAMPLERS
 
-    lines = ["## sampler and pruner", "", summary(optuna_numbers), ""]
-    lines += [f"`search.sampler`: {', '.join(f'`{name}`' for name in SAMPLERS)}.", ""]
-    lines += [f"`search.pruner`: {', '.join(f'`{name}`' for name in PRUNERS)}.", ""]
-    return [*lines, *table(parameters(optuna_numbers)), ""]
+    samplers = f"`search.sampler`: {_listed(SAMPLERS)}."
+    pruners = f"`search.pruner`: {_listed(PRUNERS)}."
+    keys = _table(parameters(optuna_numbers))
+    return _part("## sampler and pruner", _summary(optuna_numbers), samplers, pruners, keys)
 
 
-def plugins() -> list[str]:
-    """A table of each plug-in of models/."""
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _plugin_parts() -> list[str]:
+    """A table of each plug-in of models/; spaces of a family share theirs."""
     from engine.core.build import choices, plugin
 
-    lines = []
+    parts = []
     for folder, where in KINDS.items():
-        lines += [f"## {folder}", "", f"{where}. `name` is a file of `models/{folder}/`.", ""]
-        before, shown = "", []
+        parts.append(_part(f"## {folder}", f"{where}. `name` is a file of `models/{folder}/`."))
+        first: dict[str, str] = {}  # the plug-in that has a table's keys first
         for name in choices(folder):
-            found = plugin(folder, name, folder)
-            rows = table(parameters(found, GIVEN.get(folder, ())))
-            about = summary(inspect.getmodule(found))
-            lines += [f"### {folder}/{name}", "", about, ""]
-            if rows == shown:
-                lines += [f"The keys of {before}.", ""]
-                continue
-            before, shown = f"{folder}/{name}", rows
-            lines += [*(rows if len(rows) > 2 else ["No keys."]), ""]
-    return lines
+            made = plugin(folder, name, folder)
+            rows = parameters(made, GIVEN.get(folder, ()))
+            keys = _table(rows) if rows else "No keys."
+            same = first.setdefault(keys, name)
+            shown = keys if same == name else f"The keys of [{folder}/{same}](#{folder}{same})."
+            about = _summary(inspect.getmodule(made))
+            parts.append(_part(f"### {folder}/{name}", about, shown))
+    return parts
 
 
-def variables() -> list[str]:
+def _variable_part() -> str:
     """The environment variables."""
     from engine.core.environment import VARIABLES
 
-    lines = ["## Environment variables", ""]
-    lines += [
-        "`python -m flows.environment` prints them, and what is wrong with those that are set.",
-        "",
-    ]
     rows = [
         Parameter(name, variable.kind.wants, _unset(variable), variable.about)
         for name, variable in VARIABLES.items()
     ]
-    return [*lines, *table(rows, "variable"), ""]
+    return _part("## Environment variables", VARIABLE, _table(rows, "variable"))
 
 
 def _unset(variable: Any) -> str:
@@ -204,25 +191,17 @@ def _unset(variable: Any) -> str:
     return "no" if variable.default is False else f"{variable.default:g}"
 
 
-def page() -> str:
+def settings_page() -> str:
     """docs/settings.md."""
-    lines = [
-        HEAD,
-        CANDIDATES,
-        *stages(),
-        *nested(),
-        *chosen_from_optuna(),
-        *plugins(),
-        *variables(),
-    ]
-    return "\n".join(lines).rstrip() + "\n"
+    parts = [HEAD, CANDIDATES, *stage_parts(), *nested_parts(), _optuna_part()]
+    return "\n".join([*parts, *_plugin_parts(), _variable_part()])
 
 
 def main() -> None:
     """Command line: print the page."""
     parser("settings", __doc__).parse_args()
     with user_errors():
-        print(page(), end="")
+        print(settings_page(), end="")
 
 
 if __name__ == "__main__":
