@@ -145,6 +145,13 @@ def test_the_tree_of_the_design_has_every_folder():
     assert listed == {package.relative_to(TOP).as_posix() for package in packages} | set(ROOMS)
 
 
+def test_the_design_names_every_file_of_private_interfaces():
+    text = (TOP / "docs" / "design.md").read_text()
+    files = [file for room in ROOMS[:5] for file in TOP.glob(f"{room}/**/*_private.py")]
+    assert files
+    assert not [file.name for file in files if file.relative_to(TOP).as_posix() not in text]
+
+
 def test_the_readme_is_short():
     assert len((TOP / "README.md").read_text().splitlines()) <= 110
 
