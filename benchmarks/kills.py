@@ -139,12 +139,17 @@ class Clone:
             if not k.startswith(("PREFECT_", "MLFLOW_", "TAGDAG_"))
         }
         clean |= {"PATH": path, "OMP_NUM_THREADS": "1", "TAGDAG_CHECKPOINT_SECONDS": "0.3"}
+        clean |= {"TAGDAG_WORKERS": str(workers)}
         command = [sys.executable, "-m", *DRIVERS[driver], stage]
         with self.log.open("wb") as log:
             return psutil.Popen(
-                command, cwd=self.folder, env=clean | {"TAGDAG_WORKERS": str(workers)}, stdout=log, stderr=log,
+                command,
+                cwd=self.folder,
+                env=clean,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
-            )  # fmt: skip
+            )
 
     def run(self, stage: str, driver: str = "dvc", workers: int = 1) -> int:
         """The command from its start to its end; its exit code."""
@@ -296,7 +301,8 @@ def struck(clone: Clone, series: Series, wholes: dict[str, Undisturbed], strikes
         run.blows += [blow] if blow else []
         finished += bool(blow) and clone.tree()["", stage, "FINISHED"] > finished
         alive = blow is not None and not series.one
-    if alive and (code := clone.run(stage, driver, series.workers)):
+    code = clone.run(stage, driver, series.workers) if alive else 0
+    if code:
         run.faults.append(f"exit code {code}: {clone.log.read_text()[-1000:]}")
     files, tree, lost = clone.files(stage), clone.tree() - before, whole.metrics - clone.metrics()
     run.faults += [
@@ -327,6 +333,11 @@ def good(series: Series, blow: Blow) -> bool:
     return blow.code == 128 + series.signal and (
         blow.said != "" or blow.phase in ("start-up", "after training")
     )
+
+
+def sound(run: Run) -> bool:
+    """Whether a run came to the undisturbed result, and left each strike as it should."""
+    return not run.faults and all(good(run.series, blow) for blow in run.blows)
 
 
 def shell(code: int) -> int:
@@ -389,19 +400,25 @@ def table(runs: list[Run], wholes: dict[str, Undisturbed], command: str) -> str:
     """The result as Markdown."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "dvc", "mlflow", "optuna"))
     undisturbed = ", ".join(f"{stage} {whole.seconds:.0f} s" for stage, whole in wholes.items())
-    said = Counter(blow.said.split(" after step")[0] or "nothing" for run in runs for blow in run.blows
-                   if run.series.signal != SIGKILL)  # fmt: skip
-    return "\n".join([
-        f"# Kills\n\n{device_name(torch.device('cpu'))}; {packages}; {date.today()}; `{command}`\n",
+    said: Counter[str] = Counter()
+    for run in runs:
+        if run.series.signal != SIGKILL:
+            said.update(blow.said.split(" after step")[0] or "nothing" for blow in run.blows)
+    messages = ", ".join(f"{count} x {text!r}" for text, count in said.items())
+    device = device_name(torch.device("cpu"))
+    lines = [
+        f"# Kills\n\n{device}; {packages}; {date.today()}; `{command}`\n",
         f"Undisturbed: {undisturbed}. A state every 0.3 s.\n",
         *summary(runs),
-        "\nExact: the same bytes in every file below the stage's folder of out/, nothing left over in .tagdag/state,",
+        "\nExact: the same bytes in every file below the stage's folder of out/, nothing left over "
+        "in .tagdag/state,",
         "the same tree of MLflow runs, all finished, with the metrics of the same steps.",
-        f"\nSaid after SIGTERM and SIGINT: {', '.join(f'{n} x {text!r}' for text, n in said.items())}\n",
+        f"\nSaid after SIGTERM and SIGINT: {messages}\n",
         "## Each run: seconds after its start and phase of each strike\n",
         "| stage | signal | command | strikes | end |\n| --- | --- | --- | --- | --- |",
         *map(single, runs),
-    ]) + "\n"  # fmt: skip
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def measured(clone: Clone, plan: list[Series]) -> tuple[list[Run], dict[str, Undisturbed]]:
@@ -459,9 +476,7 @@ def main() -> None:
     print(text)
     if given.out:
         (ROOT / "benchmarks" / "results" / "kills.md").write_text(text, encoding="utf-8")
-    raise SystemExit(
-        any(run.faults or not all(good(run.series, b) for b in run.blows) for run in runs)
-    )
+    raise SystemExit(not all(sound(run) for run in runs))
 
 
 if __name__ == "__main__":

@@ -114,13 +114,15 @@ class State:
         return found
 
 
+def timed(key: str) -> bool:
+    """Whether a number of this name is one that a clock gave."""
+    return any(word in key for word in MEASURED)
+
+
 def timeless(value: Any) -> Any:
     """JSON without the numbers that a clock gave."""
     if isinstance(value, dict):
-        kept = {
-            key: item for key, item in value.items() if not any(word in key for word in MEASURED)
-        }
-        return {key: timeless(item) for key, item in kept.items()}
+        return {key: timeless(item) for key, item in value.items() if not timed(key)}
     return [timeless(item) for item in value] if isinstance(value, list) else value
 
 
@@ -306,7 +308,8 @@ def struck(
         limit = FIRST if number % 2 else seconds
         if not killed(clone, run, draws.uniform(0, min(limit, seconds))):
             break
-    if code := clone.run(run.stage, run.driver, run.storage):
+    code = clone.run(run.stage, run.driver, run.storage)
+    if code:
         run.faults.append(f"exit code {code}: {clone.log.read_text()[-1000:]}")
     run.faults += whole.differences(clone.state(run.stage))
     return run
@@ -365,7 +368,8 @@ def table(runs: list[Run], seconds: dict[str, float], command: str) -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "dvc", "mlflow", "optuna"))
     head = f"# Kills by stage\n\n{os.cpu_count()} cores; {packages}; {date.today()}; `{command}`\n"
     about = [
-        "\nExact: bytes, MLflow runs and registry as undisturbed (of evaluate's records, what no clock gave).\n",
+        "\nExact: bytes, MLflow runs and registry as undisturbed (of evaluate's records, what no "
+        "clock gave).\n",
         "## Each run: seconds from its start to each kill\n",
         "| stage | command | search storage | kills at | end |\n| --- | --- | --- | --- | --- |",
     ]

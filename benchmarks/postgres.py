@@ -38,7 +38,10 @@ class Postgres:
             root,
             f"postgresql://tagdag@127.0.0.1:{port}/tagdag",
         )
-        self.options = f"-c listen_addresses=127.0.0.1 -c unix_socket_directories={root} -p {port} -c fsync=off"
+        self.options = (
+            f"-c listen_addresses=127.0.0.1 -c unix_socket_directories={root} -p {port} "
+            "-c fsync=off"
+        )
         if os.geteuid() == 0:
             os.chown(root, NOBODY, NOBODY)
         self._call(

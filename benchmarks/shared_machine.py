@@ -142,10 +142,11 @@ def step(batch: int) -> None:
     one = Batch(0, images, torch.arange(batch) % 10, 0, batch, 1.0)
     for _ in range(3):
         learner.step(training_views(module, one, 0), 0.01, one)
-    begun, steps = time.perf_counter(), 0
-    while (taken := time.perf_counter() - begun) < SECONDS:
+    begun, steps, taken = time.perf_counter(), 0, 0.0
+    while taken < SECONDS:
         learner.step(training_views(module, one, 0), 0.01, one)
         steps += 1
+        taken = time.perf_counter() - begun
     print(steps * batch / taken)
 
 

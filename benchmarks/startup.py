@@ -88,12 +88,14 @@ def first_steps(told: Iterator[tuple[float, str]]) -> dict[str, tuple[float, flo
     steps: dict[str, float] = {}
     stage = None
     for now, line in told:
-        if found := BEGINS.search(line):
+        found = BEGINS.search(line)
+        if found:
             ended, stage = stage, found["dvc"] or found["ours"]
             begins[stage] = now
             steps.setdefault(ended, now)
         titles = TITLES.get(stage, ((stage or "").replace("@", " "),))
-        if (step := STEP.match(line)) and step["title"] in titles:
+        step = STEP.match(line)
+        if step and step["title"] in titles:
             steps.setdefault(stage, now)
         if not line:
             steps.setdefault(stage, now)

@@ -33,7 +33,12 @@ from flows.running import settings
 from flows.tracking import tracking
 
 RESULTS = Path(__file__).parent / "results"
-LOCK = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('BEGIN EXCLUSIVE'); print(flush=True); input()"
+LOCK = """
+import sqlite3, sys
+sqlite3.connect(sys.argv[1]).execute("BEGIN EXCLUSIVE")
+print(flush=True)
+input()
+"""
 
 
 class Server:
@@ -186,7 +191,10 @@ def row(
 
 def table(folder: Path, away: float) -> Iterator[str]:
     """The rows, one for each way to reach MLflow."""
-    yield "| MLflow | away, s | sent | taken | doubled | lost | end of the run, s | µs: before | away | after |"
+    yield (
+        "| MLflow | away, s | sent | taken | doubled | lost | end of the run, s | µs: before "
+        "| away | after |"
+    )
     yield "|" + " --- |" * 10
     server = Server(folder)
     server.start()
@@ -218,7 +226,8 @@ def main() -> None:
         [
             f"# Metrics through an outage of MLflow\n\n{device}; {packages}; {date.today()}\n",
             *rows,
-            "\nThree metrics a call, a hundred calls a second. µs: what a call took, p50 / p99 / largest.",
+            "\nThree metrics a call, a hundred calls a second. µs: what a call took, p50 / p99 / "
+            "largest.",
         ]
     )
     print(text)

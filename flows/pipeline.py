@@ -28,10 +28,12 @@ from flows.tracking.address import HELP
 from flows.tracking.missing import runs_page
 from flows.training.beside import trained_ahead
 
-ELSEWHERE = """With a Prefect server (`make prefect`) whose address is in PREFECT_API_URL: `make worker` deploys this
-flow to a work pool and works for it (prefect.yaml); TAGDAG_RUNNER=processes, dask or ray trains the arms of the
-fine-tuning side by side, one for each core (or so many: processes:4), to the same bytes given the same threads each.
-`python -m flows.watch` imports new posts from a folder, tars or s3:// first, and has --cron and --every too."""
+ELSEWHERE = """With a Prefect server (`make prefect`) whose address is in PREFECT_API_URL:
+`make worker` deploys this flow to a work pool and works for it (prefect.yaml);
+TAGDAG_RUNNER=processes, dask or ray trains the arms of the fine-tuning side by side, one for each
+core (or so many: processes:4), to the same bytes given the same threads each.
+`python -m flows.watch` imports new posts from a folder, tars or s3:// first, and has --cron and
+--every too."""
 COMMAND = re.compile(r"python -m flows\.([a-z]+)((?: [\w.-]+)*)")
 _called: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("called", default=None)
 
@@ -152,9 +154,11 @@ def closing_summary() -> str:
         else "no report yet: the register stage was not among the targets\n"
     )
     lines = [f"{text}\nreport: {report.with_suffix('.html')} (and {report.name} beside it)"]
-    if runs := runs_page():
+    runs = runs_page()
+    if runs:
         lines.append(f"runs: {runs} (`make mlflow` serves them)")
-    if missing := missing_registry():
+    missing = missing_registry()
+    if missing:
         lines.append(f"note: {missing}")
     return "\n".join(lines)
 
@@ -171,7 +175,8 @@ def main() -> None:
     schedule.add_options(parser)
     options = parser.parse_args()
     with user_errors():
-        if when := schedule.schedule_of(options):
+        when = schedule.schedule_of(options)
+        if when:
             schedule.serve_flow(
                 pipeline, "scheduled", when, targets=options.targets, force=options.force
             )

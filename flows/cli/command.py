@@ -74,7 +74,8 @@ def user_errors(warn: bool = True) -> Iterator[None]:
     except Exception as error:
         if _traced():
             raise
-        if (told := error_messages.error_message(error)) is None:
+        told = error_messages.error_message(error)
+        if told is None:
             error_messages.show_bug(error)
             raise SystemExit(1) from None
         told = printable(told, keep="\n")  # it may hold names that strangers chose

@@ -109,7 +109,8 @@ def try_import(
     print(f"nothing was changed; to look at: {sheet}")
     if (settings.STATE / "spool").exists():
         print(f"what was downloaded is kept in {settings.STATE / 'spool'} for the import")
-    if errors := [trial.error for trial in trials.values() if trial.error]:
+    errors = [trial.error for trial in trials.values() if trial.error]
+    if errors:
         raise ValueError("the import would be refused: " + "; ".join(errors))
 
 
@@ -138,7 +139,8 @@ def import_lines(name: str, result: dict[str, Any], tried: bool = False) -> list
 
 def _differences(result: dict[str, Any]) -> list[str]:
     lines = []
-    if number := result.get("differing"):
+    number = result.get("differing")
+    if number:
         say = "1 of them differs" if number == 1 else f"{number:,} of them differ"
         lines.append(f"  {say} from what is there: --update takes the new ones; the first:")
     elif result.get("differences"):
@@ -146,7 +148,8 @@ def _differences(result: dict[str, Any]) -> list[str]:
     for each in result.get("differences", ()):
         words = (printable(each[key])[:LONGEST] for key in ("where", "id", "change"))
         lines.append("    {}, id {}: {}".format(*words))
-    if number := result.get("repeated"):
+    number = result.get("repeated")
+    if number:
         others = f"  {number:,} of them repeat an id with other content"
         lines.append(f"{others}: the row that says what is stored, or else the first, counts")
     return lines

@@ -17,7 +17,10 @@ from flows.data import pointer
 from flows.running import settings
 
 DATA, MEMORY, NOTE = pointer.DATA, settings.STATE / "sha256.json", settings.STATE / "data.json"
-CURE = "`dvc checkout data.dvc` brings the files back, `dvc pull` where the cache lacks them; or import them again"
+CURE = (
+    "`dvc checkout data.dvc` brings the files back, `dvc pull` where the cache lacks them; or "
+    "import them again"
+)
 CURE_SQUARES = "the square images are made again by `dvc repro --force corpus`"
 CURE_SHARDS = "`dvc checkout` brings them back, or `dvc repro --force corpus` builds them again"
 
@@ -45,7 +48,8 @@ def check_present_data(show: Progress | None = None) -> None:
 def _compared(pairs: Iterable[tuple[Path, str]], show: Progress | None) -> None:
     from corpus.checksums import damaged
 
-    if bad := damaged(pairs, MEMORY, show):
+    bad = damaged(pairs, MEMORY, show)
+    if bad:
         back = pointer.put_back([each.path for each in bad], _noted().get("pointer", ""))
         raise ValueError(f"{_told(bad)}\n{len(bad)} damaged: {CURE}{back}")
 
@@ -57,7 +61,8 @@ def checked_shards(folder: Path) -> Path:
     """
     from corpus.checksums import damaged
 
-    if folder.is_dir() and (bad := damaged(_shards(folder), MEMORY)):
+    bad = damaged(_shards(folder), MEMORY) if folder.is_dir() else []
+    if bad:
         raise ValueError(f"{_told(bad)}\n{len(bad)} damaged: {CURE_SHARDS}")
     return folder
 

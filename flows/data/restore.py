@@ -13,7 +13,10 @@ from flows.data.pointer import DATA, POINTER
 from flows.running import dvc_private
 from flows.running.orchestrate import progress
 
-ADVICE = "get the data from whoever made it (dvc remote add -d ..., dvc pull), or take the committed data.dvc back"
+ADVICE = (
+    "get the data from whoever made it (dvc remote add -d ..., dvc pull), or take the committed "
+    "data.dvc back"
+)
 
 
 def restore_data(cut: bool = False) -> None:
@@ -59,8 +62,8 @@ def _there() -> bool:
     seen = [path.name for path in DATA.iterdir() if not path.name.startswith(".")]
     if not _half_drawn() and not seen:
         raise ValueError(
-            f"an import was cut, what it has done lies in {DATA}/: run the same `version add` again "
-            f"and it goes on, or give it up: rm -r {DATA}/.*.part"
+            f"an import was cut, what it has done lies in {DATA}/: run the same `version add` "
+            f"again and it goes on, or give it up: rm -r {DATA}/.*.part"
         )
     return not _half_drawn()
 
@@ -88,21 +91,25 @@ def _same(md5: str) -> bool:
         named = dvc_private.listing(out)
         others, lacking = ([str(DATA)], []) if named is None else pointer.differing(named)
         found = bool(repo.config["core"].get("remote")) or dvc_private.in_cache(out)
-    if stored := [name for name in others if _of_store(name)]:
+    stored = [name for name in others if _of_store(name)]
+    if stored:
         raise ValueError(
-            f"{DATA}/ is not what {POINTER} names (md5 {md5}): other data is in {', '.join(stored[:3])}. "
-            "`dvc checkout data.dvc` (or `dvc pull`) brings what it names, `dvc add data` makes what is "
-            "there the new version, and an import that was cut ends when it is run again"
+            f"{DATA}/ is not what {POINTER} names (md5 {md5}): other data is in "
+            f"{', '.join(stored[:3])}. `dvc checkout data.dvc` (or `dvc pull`) brings what it "
+            "names, `dvc add data` makes what is there the new version, and an import that was cut "
+            "ends when it is run again"
         )
-    if stored := [name for name in lacking if _of_store(name)]:
+    stored = [name for name in lacking if _of_store(name)]
+    if stored:
         if found:
             return False
         raise ValueError(
-            f"of {DATA}/ {len(stored)} files lack, such as {stored[0]}, and no DVC remote is configured: {ADVICE}"
+            f"of {DATA}/ {len(stored)} files lack, such as {stored[0]}, and no DVC remote is "
+            f"configured: {ADVICE}"
         )
     edited = ", ".join([*others, *lacking][:3])
-    told = f"{DATA}/ has changed since {POINTER} was written ({printable(edited)}): the next run takes that in"
-    print(told, file=sys.stderr)
+    changed = f"{DATA}/ has changed since {POINTER} was written ({printable(edited)})"
+    print(f"{changed}: the next run takes that in", file=sys.stderr)
     return True
 
 

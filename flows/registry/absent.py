@@ -42,7 +42,7 @@ def missing_registry() -> str | None:
             f"whether the registry has the versions of the report is not known: {str(error)[:200]}"
         )
     return (
-        f"the report names versions of {name!r} that the registry here ({printable_uri()}) does not "
-        "have: set MLFLOW_TRACKING_URI to the MLflow of whoever made the report, or register the "
-        "models here: dvc repro --single-item --force register"
+        f"the report names versions of {name!r} that the registry here ({printable_uri()}) "
+        "does not have: set MLFLOW_TRACKING_URI to the MLflow of whoever made the report, or "
+        "register the models here: dvc repro --single-item --force register"
     )

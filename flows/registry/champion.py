@@ -58,7 +58,8 @@ def _download(uri: str, folder: Path) -> None:
 
 def _fetched(labels: Labels, folder: Path) -> tuple[Path, dict[str, Any]]:
     """Weights and record of a version out of the registry; ValueError when they are not its own."""
-    if not (model_id := labels.get("tagdag.model_id")):
+    model_id = labels.get("tagdag.model_id")
+    if not model_id:
         raise ValueError("it names no logged model of tagdag")
     _download(f"models:/{model_id}", folder)
     weights, records = list(folder.rglob("*.safetensors")), list(folder.rglob("*.json"))

@@ -112,9 +112,9 @@ def closure(modules: Iterable[str], aside: Set[str] = ASIDE) -> list[Path]:
         if file is not None:
             waiting += _imported(file, file.stat().st_mtime_ns)
     files = {file for file in found.values() if file is not None and file.stat().st_size}
-    return sorted(
-        files | {data for folder in {file.parent for file in files} for data in _data(folder)}
-    )
+    folders = {file.parent for file in files}
+    tables = {table for folder in folders for table in _data(folder)}
+    return sorted(files | tables)
 
 
 def _data(folder: Path) -> list[Path]:
@@ -173,10 +173,11 @@ def unchanged_while(stage: str, load: Callable[[], Any]) -> Iterator[None]:
     before = state()
     yield
     after = state()
-    if changed := sorted(name for name in before | after if before.get(name) != after.get(name)):
+    changed = sorted(name for name in before | after if before.get(name) != after.get(name))
+    if changed:
         raise ValueError(
-            f"{', '.join(changed[:5])} changed while the stage {stage} ran: what it has made is of neither state, and "
-            "is not recorded; run the same command again"
+            f"{', '.join(changed[:5])} changed while the stage {stage} ran: what it has made is of "
+            "neither state, and is not recorded; run the same command again"
         )
 
 

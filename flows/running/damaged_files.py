@@ -65,7 +65,8 @@ def project_files() -> Iterator[Path]:
 
 def cure_of(file: Path) -> str:
     """What to do for a damaged file of the project."""
-    if stage := stage_of(file.as_posix()):
+    stage = stage_of(file.as_posix())
+    if stage:
         return f"run its stage again (dvc repro --force --single-item {stage})"
     if file.name in ("params.yaml", "dvc.yaml", "data.dvc", "config"):
         return f"mend it, or take the committed one back (git checkout {file})"
@@ -79,7 +80,8 @@ def cure_of(file: Path) -> str:
 def first_damaged() -> str | None:
     """Which file of the project cannot be read, why, and what to do; None where all can."""
     for file in project_files():
-        if found := fault_of(file):
+        found = fault_of(file)
+        if found:
             fix = "" if "save it" in found else f": {cure_of(file)}"
             return f"{file} {found}{fix}"
     return None

@@ -58,7 +58,8 @@ def crowding_variables() -> list[str]:
 
 def check_environment(warn: bool = True) -> None:
     """ValueError that tells all variables that are wrong; warn: print what is odd about others."""
-    if told := wrong():
+    told = wrong()
+    if told:
         raise ValueError("\n".join(told))
     for message in (*unknown_variables(), *crowding_variables()) if warn else ():
         print(f"warning: {message}", file=sys.stderr)

@@ -77,7 +77,8 @@ def error_message(error: BaseException) -> str | None:
     if memory_ran_out(error):
         return MEMORY.format(first_line(error))
     system = isinstance(error, OSError) and library_of(error) not in LIBRARIES
-    if system and (text := os_errors.os_error_message(error)):
+    text = os_errors.os_error_message(error) if system else None
+    if text:
         return text
     if isinstance(error, ImportError):
         return import_message(error)
@@ -85,7 +86,8 @@ def error_message(error: BaseException) -> str | None:
         return program_message(error)
     if isinstance(error, UnicodeDecodeError):
         return damage_message("not UTF-8")(error)
-    if tell := LIBRARIES.get(library_of(error)):
+    tell = LIBRARIES.get(library_of(error))
+    if tell:
         return tell(error)
     if isinstance(error, EOFError):
         return damage_message("cut short")(error)

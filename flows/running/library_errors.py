@@ -31,7 +31,8 @@ def damage_message(what: str) -> Callable[[BaseException], str]:
 def _mlflow(error: BaseException) -> str:
     from flows.running import sqlite
 
-    if told := sqlite.damage_of(error, "MLflow's data base"):
+    told = sqlite.damage_of(error, "MLflow's data base")
+    if told:
         return told
     fix = "see that its server runs, then repeat the command"
     return f"MLflow did not do its part ({first_line(error)}): {fix}"
@@ -40,7 +41,8 @@ def _mlflow(error: BaseException) -> str:
 def _database(error: BaseException) -> str:
     from flows.running import sqlite
 
-    if told := sqlite.damage_of(error, "a data base (mlflow.db, or one in .tagdag/search)"):
+    told = sqlite.damage_of(error, "a data base (mlflow.db, or one in .tagdag/search)")
+    if told:
         return told
     text = first_line(error)
     if "locked" in text:
@@ -86,8 +88,8 @@ def _network(error: BaseException) -> str:
 
 def _prefect(error: BaseException) -> str:
     return (
-        f"Prefect did not do its part ({first_line(error)}): see that its server runs (make prefect), "
-        "or unset PREFECT_API_URL to run without one"
+        f"Prefect did not do its part ({first_line(error)}): see that its server runs (make "
+        "prefect), or unset PREFECT_API_URL to run without one"
     )
 
 
@@ -98,8 +100,8 @@ def _pydantic(error: BaseException) -> str:
 
 def import_message(error: BaseException) -> str:
     return (
-        f"a package is missing or broken ({first_line(error)}): `make setup` installs all that tagdag "
-        "needs; run it in its environment (. .venv/bin/activate)"
+        f"a package is missing or broken ({first_line(error)}): `make setup` installs all that "
+        "tagdag needs; run it in its environment (. .venv/bin/activate)"
     )
 
 

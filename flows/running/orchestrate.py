@@ -163,5 +163,6 @@ def progress(title: str) -> Iterator[Progress]:
                 each(*state, text)
 
         yield show
-        if end := steps.end():
+        end = steps.end()
+        if end:
             show(*end)

@@ -14,7 +14,8 @@ EACH = ("pretrain", "finetune")  # stages of each candidate
 
 def stage_of(path: str) -> str | None:
     """The stage whose output a path is, as DVC names it; None for any other path."""
-    if not (found := STAGE.match(path)):
+    found = STAGE.match(path)
+    if not found:
         return None
     candidate = found[2] if found[1] in EACH else None
     return f"{found[1]}@{candidate}" if candidate else found[1]
@@ -22,7 +23,8 @@ def stage_of(path: str) -> str | None:
 
 def missing_path_message(path: str) -> str:
     """What to do for a file or folder that is not there."""
-    if stage := stage_of(path):
+    stage = stage_of(path)
+    if stage:
         return f"{path} is missing: run the stage {stage} first (dvc repro {stage})"
     first = Path(path).parts[0] if Path(path).parts else ""
     if first == "data":
@@ -40,7 +42,8 @@ def file_not_found_message(error: OSError) -> str:
     if not name:
         if error.errno is None:  # a library's, that puts the path into words: Rust's, Arrow's
             return missing_path_message(str(error).rpartition(": ")[2].strip("`'\""))
-        if lost := re.search(r"""[`"']([^`"']+)[`"']""", str(error)):
+        lost = re.search(r"""[`"']([^`"']+)[`"']""", str(error))
+        if lost:
             return missing_path_message(lost[1])
         return "the folder that this command was started in is gone: change to the project's folder"
     if "/" not in name and from_program_start(error):

@@ -84,7 +84,8 @@ class Pool:
                 EOFError,
                 OSError,
             ):  # its death; the errors of what it was asked come as answers
-                if gone := self._workers.pop(place, None):
+                gone = self._workers.pop(place, None)
+                if gone:
                     gone.pipe.close()
                     gone.process.join()
         raise ValueError(
@@ -124,8 +125,7 @@ class Pool:
 
 @contextmanager
 def open_pool(wanted: bool = True, trains: bool = False) -> Iterator[None]:
-    """Inside, `call_in_pool` and `runners.map_task` use processes, where there is more than one core or
-    GPU.
+    """Inside, calls go to processes, where there is more than one core or GPU.
 
     trains: what they are to do; it changes only how soon they begin.
     """
@@ -157,7 +157,8 @@ def call_in_pool(
 
     report: what the function calls by that name with plain values.
     """
-    if pool := current_pool():
+    pool = current_pool()
+    if pool:
         return pool.call(function, *arguments, report=report)
     from engine.core.threads import torch_threads
 
@@ -172,7 +173,8 @@ def map_in_pool(
 
     Results in their order.
     """
-    if not (pool := current_pool()):
+    pool = current_pool()
+    if not pool:
         return [(call_in_pool(function, *one), told(done))[0] for done, one in enumerate(many, 1)]
     return call_in_threads(
         [partial(pool.call, function, *one) for one in many], pool.processes, told
@@ -203,7 +205,8 @@ def call_in_threads(
                 future.result()
                 told(done)
         except BaseException as error:
-            if pool := current_pool():
+            pool = current_pool()
+            if pool:
                 pool.end()
             executor.shutdown(cancel_futures=True)
             raise _cause(error, futures) from None

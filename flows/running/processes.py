@@ -124,6 +124,8 @@ class Worker:
         EOFError or OSError when the process has died.
         """
         self.pipe.send(call)
-        while (answer := self.pipe.recv())[0] is None:
-            report(*answer[1])
-        return answer
+        while True:
+            kind, content = self.pipe.recv()
+            if kind is not None:
+                return kind, content
+            report(*content)  # it still computes

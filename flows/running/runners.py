@@ -60,14 +60,17 @@ def named_runner() -> tuple[str, int] | None:
     does not say.
     """
     environment.check_environment(warn=False)  # all of them, as early
-    if not (said := value("TAGDAG_RUNNER")):
+    said = value("TAGDAG_RUNNER")
+    if not said:
         return None
     name, _, workers = said.partition(":")
     if not orchestrated():
         raise ValueError(
-            "TAGDAG_RUNNER needs a Prefect server: run `make prefect`, set PREFECT_API_URL, or unset it"
+            "TAGDAG_RUNNER needs a Prefect server: run `make prefect`, set PREFECT_API_URL, or "
+            "unset it"
         )
-    if not importlib.util.find_spec(module := RUNNERS[name][1]):
+    module = RUNNERS[name][1]
+    if not importlib.util.find_spec(module):
         package = module.replace("_", "-")
         raise ValueError(
             f"TAGDAG_RUNNER={name} needs {package}: uv pip install -c requirements.lock {package}"
@@ -80,7 +83,8 @@ def task_runner() -> Any:
 
     None is Prefect's default, which is then not used.
     """
-    if not (found := named_runner()):
+    found = named_runner()
+    if not found:
         return None
     name, workers = found
     # the processes share the cores; what the user says goes before
@@ -97,16 +101,18 @@ def map_task(
 
     `told(how many, first argument)` as they end.
 
-    The flow has `task_runner=task_runner` and calls this inside `open_pool`: a task is a thread then,
-    which waits for what it calls in the pool. An error or a signal ends all tasks; they go on from
-    their last states.
+    The flow has `task_runner=task_runner` and calls this inside `open_pool`: a task is a thread
+    then, which waits for what it calls in the pool. An error or a signal ends all tasks; they go on
+    from their last states.
     """
-    if found := named_runner():
+    found = named_runner()
+    if found:
         return _submitted(task, many, told, kill=found[0] == "processes")
     names = [each[0] for each in many]
     # a context each: Prefect keeps the flow run there to which a task belongs
     calls = [functools.partial(contextvars.copy_context().run, task, *each) for each in many]
-    if opened := pool.current_pool():
+    opened = pool.current_pool()
+    if opened:
         for first in names[:1]:  # the first that ends may take long
             told(0, first)
         return pool.call_in_threads(

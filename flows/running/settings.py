@@ -58,7 +58,8 @@ def load_params() -> dict[str, Any]:
     missing = [name for name in known if name not in params]
     if missing:
         raise ValueError(
-            f"{PARAMS}: section {missing[0]!r} is missing; take it from the committed file (git diff {PARAMS})"
+            f"{PARAMS}: section {missing[0]!r} is missing; take it from the committed file "
+            f"(git diff {PARAMS})"
         )
     return _derived(params)
 
@@ -94,4 +95,7 @@ def state_path(name: str, *inputs: Any) -> Path:
 def drop_states(name: str) -> None:
     """Drop the states of a stage that has ended well."""
     for kept in (STATE / "state").glob(f"{name}.*"):
-        shutil.rmtree(kept) if kept.is_dir() else kept.unlink(missing_ok=True)
+        if kept.is_dir():
+            shutil.rmtree(kept)
+        else:
+            kept.unlink(missing_ok=True)

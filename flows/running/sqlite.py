@@ -78,7 +78,8 @@ def check_readable(file: Path, what: str) -> None:
     try:
         query_rows(file, "SELECT count(*) FROM sqlite_master")
     except sqlite3.DatabaseError as error:
-        if told := damage_of(error, f"{file}, {what},"):
+        told = damage_of(error, f"{file}, {what},")
+        if told:
             raise ValueError(told) from None
         raise
 

@@ -12,10 +12,11 @@ from urllib.parse import unquote, urlsplit
 
 SQLITE = re.compile(r"(sqlite(?:\+\w+)?):///([^?]+)(\?.*)?")
 TEMPORARY = (".dvc", "tmp", "exps")  # where DVC runs experiments in folders of their own
-HELP = """MLFLOW_TRACKING_URI names the MLflow that all is logged and registered to, by default mlflow.db
-in this folder: http://host:5000 (user and password within it, or in MLFLOW_TRACKING_USERNAME and
-MLFLOW_TRACKING_PASSWORD) or postgresql://user@host/base. TAGDAG_MLFLOW_PATIENCE: seconds to wait
-for one that is away or locked (120). `python -m flows.environment` lists all variables of tagdag."""
+HELP = """MLFLOW_TRACKING_URI names the MLflow that all is logged and registered to, by default
+mlflow.db in this folder: http://host:5000 (user and password within it, or in
+MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD) or postgresql://user@host/base.
+TAGDAG_MLFLOW_PATIENCE: seconds to wait for one that is away or locked (120).
+`python -m flows.environment` lists all variables of tagdag."""
 
 
 def home() -> Path:
@@ -38,7 +39,8 @@ def sqlite_file() -> Path | None:
 
 def tracking_uri() -> str:
     """What MLflow is told: without user and password, and with the driver that is installed."""
-    if found := SQLITE.fullmatch(_named()):
+    found = SQLITE.fullmatch(_named())
+    if found:
         return f"{found[1]}:///{sqlite_file()}{found[3] or ''}"
     if _named().startswith("http"):
         return printable_uri().rstrip("/")

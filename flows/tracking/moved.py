@@ -51,8 +51,9 @@ def _rewrite(file: Path, old: str, new: str) -> int:
         base.execute("BEGIN IMMEDIATE")
         for table, column in PLACES:
             for before, after in _prefixes(old, new):
+                beginning = f"substr({column}, 1, ?) = ?"
                 changed = base.execute(
-                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {beginning}",
                     (after, len(before) + 1, len(before), before),
                 )
                 count += changed.rowcount

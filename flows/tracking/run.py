@@ -35,7 +35,8 @@ def find_or_create_run(
     experiment: str, key: dict[str, str], tags: dict[str, str], name: str
 ) -> str:
     """Id of the latest run with the tags `key`, taken up again, whatever its end, or made."""
-    if not (runs := find_runs(experiment, key)):
+    runs = find_runs(experiment, key)
+    if not runs:
         return connect().create_run(experiment, tags=tags | key, run_name=name).info.run_id
     if "mlflow.parentRunId" in key:  # a pipeline run is taken up by every stage
         attempts = int(runs[0].data.tags.get(ATTEMPTS, 1)) + 1
@@ -199,8 +200,8 @@ def wait_for_metrics(run: Run) -> None:
     """ValueError unless MLflow has taken all metrics of a run."""
     if not run.flush():
         raise ValueError(
-            f"MLflow took no more metrics for {retry.seconds:.0f} s, what is left is kept in {sender().folder}: "
-            "start its server again, repeat the command, and it goes on"
+            f"MLflow took no more metrics for {retry.seconds:.0f} s, what is left is kept in "
+            f"{sender().folder}: start its server again, repeat the command, and it goes on"
         )
 
 

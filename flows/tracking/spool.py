@@ -73,7 +73,8 @@ class MetricSpool:
     def adopt(self) -> None:
         """Take over the files that processes left behind which are no more."""
         for path in self._folder.glob(f"{self._run}.*.jsonl"):
-            if file := _unclaimed(path):
+            file = _unclaimed(path)
+            if file:
                 self._files.append((path, file))
                 for line in file:
                     with contextlib.suppress(

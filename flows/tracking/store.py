@@ -59,8 +59,8 @@ def _server(address: str) -> None:
 def refused_login(status: int) -> ValueError:
     """The error where a server takes no user, or not this one."""
     return ValueError(
-        f"the MLflow server {printable_uri()} refuses the user or password ({status}): give both in "
-        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or as http://user:password@host"
+        f"the MLflow server {printable_uri()} refuses the user or password ({status}): give both "
+        "in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or as http://user:password@host"
     )
 
 
@@ -103,14 +103,16 @@ def _file(file: Path) -> None:
     try:
         if file.exists():
             sqlite.check_readable(file, "MLflow's data base")
-        if aside := sqlite.put_aside_unfinished(file, _unfinished):
+        aside = sqlite.put_aside_unfinished(file, _unfinished)
+        if aside:
             told = "%s was left unfinished by a process that was killed, and is empty: now %s"
             log.warning(told, file.name, aside.name)
         elif not file.exists():
             missing.warn_if_deleted(file)
         quiet_loggers()
         sqlite.create_whole(file, functools.partial(make_tables, artifacts=file.parent / "mlruns"))
-        if message := moved.move_places(file, EXPERIMENT):
+        message = moved.move_places(file, EXPERIMENT)
+        if message:
             log.warning(message)
     except sqlite3.OperationalError as error:
         if "locked" not in str(error):
@@ -127,7 +129,8 @@ def _file(file: Path) -> None:
 def reach_store() -> None:
     """ValueError, with cause and fix, unless MLflow can be reached; what may pass is waited out."""
     take_credentials()
-    if file := sqlite_file():
+    file = sqlite_file()
+    if file:
         _file(file)
     elif tracking_uri().startswith("http"):
         _server(tracking_uri())
@@ -148,7 +151,8 @@ def _explained() -> Iterator[None]:
         if OUTDATED in str(error):
             raise ValueError(
                 f"{printable_uri()} was made by another version of MLflow: copy it, then run "
-                f"`mlflow db upgrade {printable_uri()}`; if it is newer, take the MLflow that made it"
+                f"`mlflow db upgrade {printable_uri()}`; if it is newer, take the MLflow that "
+                "made it"
             ) from None
         raise
 

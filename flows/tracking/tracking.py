@@ -48,7 +48,8 @@ def pipeline_run(experiment: str, tags: dict[str, str]) -> "Run":
     """The pipeline run that the present stage belongs to, made when there is none; `tags`: its
     origin.
     """
-    if named := value("TAGDAG_PIPELINE_RUN"):
+    named = value("TAGDAG_PIPELINE_RUN")
+    if named:
         return Run(named, experiment, tags)
     key = {"tagdag.pipeline": digest(tags)}
     run = Run(find_or_create_run(experiment, key, tags, run_title(tags)), experiment, tags)
@@ -78,7 +79,8 @@ def _pipeline(run: Run) -> Iterator[None]:
     except BaseException as error:
         end_run(run.id, "the pipeline run", "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
-    if (status := _outcome(run)) != "RUNNING":  # another stage runs beside this one
+    status = _outcome(run)
+    if status != "RUNNING":  # another stage runs beside this one
         end_run(run.id, "the pipeline run", status)
 
 

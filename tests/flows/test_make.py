@@ -142,10 +142,8 @@ def test_a_port_that_is_taken_ends_with_an_error_that_names_another(place, targe
         taken.listen()
         number = taken.getsockname()[1]
         told = make(place, target, f"{variable}={number}", code=2)
-    assert (
-        f"error: port {number} is taken: end what uses it, or take another: make {target} {variable}="
-        in told
-    )
+    fix = f"end what uses it, or take another: make {target} {variable}="
+    assert f"error: port {number} is taken: {fix}" in told
     assert "is no port: give a number from 1 to 65535" in make(
         place, target, f"{variable}=x", code=2
     )

@@ -142,8 +142,9 @@ def test_dvc_shows_the_test_accuracy_of_every_model_and_its_pictures(done):
     plots = json.loads(run(done.folder, "dvc", "plots", "show", "--json"))["data"]
     assert {"out/evaluate/confusion.csv", "out/pretrain/winner/curve.csv"} <= plots.keys()
     rows = (done.folder / "out/evaluate/confusion.csv").read_text().splitlines()
-    right = sum(actual == guess for actual, guess in (row.split(",") for row in rows[1:]))
-    assert 100 * right / len(rows[1:]) == pytest.approx(best["top1"])
+    pairs = [row.split(",") for row in rows[1:]]
+    right = sum(actual == guess for actual, guess in pairs)
+    assert 100 * right / len(pairs) == pytest.approx(best["top1"])
     assert "challenger.top1" in run(done.folder, "dvc", "exp", "show", "--csv")
 
 

@@ -99,7 +99,9 @@ def healthy(server: Server, process: subprocess.Popen) -> bool:
 def wait_for(condition: Any, seconds: float) -> Any:
     """What the condition returns as soon as that is true; fails after so many seconds."""
     end = time.monotonic() + seconds
-    while not (result := condition()):
+    result = condition()
+    while not result:
         assert time.monotonic() < end, f"nothing after {seconds} s"
         time.sleep(0.2)
+        result = condition()
     return result

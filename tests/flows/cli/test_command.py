@@ -53,8 +53,8 @@ def test_a_stopped_training_says_so_itself(capsys):
 
 HELPED = """
 import contextlib, io, runpy, sys
-heavy = ("torch", "mlflow", "prefect", "optuna", "dvc", "matplotlib", "scipy", "pandas", "torchvision")
-heavy += ("timm", "sqlalchemy", "boto3")
+heavy = ("torch", "mlflow", "prefect", "optuna", "dvc", "matplotlib", "scipy", "pandas")
+heavy += ("torchvision", "timm", "sqlalchemy", "boto3")
 for name in sys.argv[1:]:
     sys.argv, told = [name, "--help"], io.StringIO()
     try:

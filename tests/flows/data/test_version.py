@@ -226,8 +226,10 @@ def on_a_terminal(place: Path, *command: str) -> bytes:
     os.close(theirs)
     shown = b""
     with contextlib.suppress(OSError):  # EIO: the other side is closed
-        while part := os.read(ours, 1 << 16):
+        part = os.read(ours, 1 << 16)
+        while part:
             shown += part
+            part = os.read(ours, 1 << 16)
     os.close(ours)
     assert process.wait() == 0, shown.decode(errors="replace")
     return shown

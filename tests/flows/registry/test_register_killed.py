@@ -72,20 +72,18 @@ def contents() -> dict:
     runs = {run.info.run_id: run for run in client.search_runs([experiment])}
     models = client.search_logged_models([experiment])
     assert {v.tags["tagdag.model_id"] for v in versions} == {m.model_id for m in models}
+    found = {}
+    for version in versions:
+        tags = {key: value for key, value in version.tags.items() if key not in ids}
+        run = runs[version.run_id].data
+        found[version.version] = (tags, run.metrics, run.params)
     return {
         "aliases": client.get_registered_model("models").aliases,
         "models": sorted((m.name, str(m.status), "mlflow.modelVersions" in m.tags) for m in models),
         # as a set: a stage killed between its own end and the pipeline's runs again
         # of the pipeline's own, whose name is the time that it began, the status alone
         "runs": {(r.data.tags.get("tagdag.run"), r.info.status) for r in runs.values()},
-        "versions": {
-            v.version: (
-                {key: value for key, value in v.tags.items() if key not in ids},
-                runs[v.run_id].data.metrics,
-                runs[v.run_id].data.params,
-            )
-            for v in versions
-        },
+        "versions": found,
         "files": sorted(
             file.path for m in models for file in client.list_logged_model_artifacts(m.model_id)
         ),

@@ -54,11 +54,11 @@ def stages() -> dict[str, set[str]]:
     from dvc.repo import Repo
 
     with Repo(str(TOP)) as repo:
-        return {
-            stage.addressing: {dep.def_path for dep in stage.deps}
-            for stage in repo.index.stages
-            if stage.cmd
-        }
+        found = {}
+        for stage in repo.index.stages:
+            if stage.cmd:
+                found[stage.addressing] = {dep.def_path for dep in stage.deps}
+        return found
 
 
 def reruns(stages: dict[str, set[str]], file: str) -> list[str]:

@@ -41,7 +41,7 @@ def told(capsys: pytest.CaptureFixture, action: Callable[[], object], code: int 
 @pytest.mark.parametrize(
     ("make", "cause", "fix"),
     [
-        (lambda: settings.backbone_section("winner"), "winner.yaml is missing", "the stage search first"),
+        (lambda: settings.backbone_section("winner"), "winner.yaml is missing", "search first"),
         (lambda: OF_ONE.read_text(), "is missing", "dvc repro finetune@winner"),
         (lambda: RECORDS.read_text(), "is missing", "the stage evaluate first"),
         (lambda: next(Path("data/posts").iterdir()), "data/posts is missing", "`make data`"),

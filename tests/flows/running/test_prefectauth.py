@@ -67,7 +67,10 @@ def test_a_first_use_of_a_flow_takes_the_auth_string(home, monkeypatch):
 def test_other_profiles_of_the_user_stay(home):
     other = '[profiles.work]\nPREFECT_API_URL = "https://prefect.example/api"\n'
     (home / "profiles.toml").write_text('active = "work"\n' + other)
-    code = "from flows.running.prefectauth import write_profile; write_profile('http://127.0.0.1:4300/api', 'new')"
+    code = (
+        "from flows.running.prefectauth import write_profile; "
+        "write_profile('http://127.0.0.1:4300/api', 'new')"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     text = (home / "profiles.toml").read_text()
     assert 'active = "work"' in text and other in text
