@@ -1,6 +1,8 @@
 """How a network is trained on posts or labels, from its last state on, and measured.
 
-Pretraining and search use it.
+The stage pretrain comes in by `write_weights`, the search by `fit_network`; both lead down to
+`train_network`, and from there to engine/training/loop.py. What a training reads, and on how many
+threads and processes it runs, follows below.
 """
 
 import csv
@@ -8,6 +10,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,88 +47,55 @@ HASHTAGS = CORPUS / "hashtags"
 Watch = Callable[[int, nn.Module], None]  # epochs so far, and the network
 
 
-def repeats(folder: Path, rule: str, length: float) -> np.ndarray:
-    """How often each training image stands in a list `length` times as long as the posts."""
-    shards = open_split(folder, "train")
-    ids, ends = shards.targets.flat, shards.targets.offsets[1:]
-    counts = np.bincount(ids, minlength=len(shards.names))
-    return repeat_factors(ids, ends, counts, rule, round(length * len(shards)))
+@dataclass(frozen=True)
+class Job:
+    """All that a training reads of a section of params.yaml: of pretrain's, or of the search's."""
+
+    sections: dict[str, Any]  # backbone, objective, head
+    recipe: Recipe
+    epochs: float
+    seed: int
+    data: str  # "hashtags" or "targets/<name>"
+    resampling: dict[str, Any]  # of hashtags; labelled images are each seen once an epoch
+
+    @classmethod
+    def of(cls, section: dict[str, Any]) -> "Job":
+        """ValueError, with the nearest key that there is, for one that no recipe has."""
+        return cls(
+            sections=network_sections(section),
+            recipe=Recipe(**options(Recipe, section["recipe"], "recipe")),
+            epochs=section["epochs"],
+            seed=section["seed"],
+            data=section.get("data", "hashtags"),
+            resampling=section.get("resampling", {}),
+        )
+
+    def samples(self) -> Rows:
+        """The images that it learns from."""
+        return split_samples(self.data, "train")
+
+    def new_network(self, classes: int) -> nn.Module:
+        """The network with the weights that its seed gives."""
+        initialise(self.seed)
+        return network(**self.sections, classes=classes)
 
 
-def training_list(rule: str, length: float) -> Callable[[torch.Generator], Tensor]:
-    """The training list of an epoch, images with rare hashtags repeated."""
-    factors = cached_by_files(repeats, HASHTAGS, rule, length)
-    return lambda generator: epoch_list(factors, generator)
+def write_weights(
+    section: dict[str, Any], state: Path, run: Run, title: str, file: Path
+) -> dict[str, float]:
+    """Train, write the weights to a file and the learning curve beside it.
 
-
-def split_samples(data: str, split: str) -> Rows:
-    """A split of the posts, "hashtags", or of a labelled set, "targets/<name>"."""
-    if not intact.named_set(data).is_dir():
-        known = [
-            path.relative_to(CORPUS).as_posix()
-            for path in [HASHTAGS, *sorted(CORPUS.glob("targets/*"))]
-        ]
-        if not HASHTAGS.is_dir():
-            raise ValueError(f"{CORPUS} is missing: run the stage corpus first (dvc repro corpus)")
-        raise ValueError(f"data: {data!r} is not in the corpus: choose {' or '.join(known)}")
-    return Rows(
-        open_split(intact.checked_shards(CORPUS / data), split),
-        "hashtags" if data == "hashtags" else "labels",
-    )
-
-
-def hit_rate(module: nn.Module, data: str = "hashtags") -> dict[str, float]:
-    """Top-1 and top-5 on held-out images in percent.
-
-    A post counts if the prediction is any of its hashtags.
+    Returns the held-out hit rates.
     """
-    return measure_accuracy(module, split_samples(data, "val")).compute()
-
-
-def training_lists(section: dict[str, Any]) -> Callable[[torch.Generator], Tensor]:
-    """The training list of an epoch: hashtags resampled, labelled images each once."""
-    samples = split_samples(section.get("data", "hashtags"), "train")
-    if samples.kind == "hashtags":
-        return training_list(**section["resampling"])
-    return lambda generator: torch.randperm(len(samples), generator=generator)
-
-
-def image_count(section: dict[str, Any], epochs: float) -> int:
-    """How many images so many epochs of this training are."""
-    recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
-    plan = Schedule.of(Training(recipe, epochs, section["seed"]), training_lists(section), ALONE)
-    return plan.total * plan.recipe.batch
-
-
-def train_network(
-    section: dict[str, Any], state: Path, run: Run, show: Progress, watch: Watch | None = None
-) -> tuple[nn.Module, list[str]]:
-    """Train section["backbone"], from its last state on, as one of the present workers.
-
-    On the hashtags, or on section["data"].
-    """
-    samples = split_samples(section.get("data", "hashtags"), "train")
-    shards = samples.shards
-    recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
-    initialise(section["seed"])
-    module = network(**network_sections(section), classes=len(shards.names))
-    about = {"sections": network_sections(section), "names": shards.names}
-    report = run.metrics if present_workers().first else lambda values, step: None
-    training = Training(
-        recipe, section["epochs"], section["seed"], state, report, show, watch=watch, about=about
-    )
-    train(module, samples, training, training_lists(section))
-    return module, shards.names
-
-
-def train_as_worker(section: dict[str, Any], state: Path, run: Run, title: str) -> None:
-    """What each of several workers does; they leave the finished state for `fit`."""
-    if not present_workers().first:
-        train_network(section, state, run, unseen)
-        return
-    with progress(title) as show:
-        train_network(section, state, run, show)
-    run.flush()
+    with own_threads(section, run, title), progress(title) as show:
+        module, names = fit_network(section, state, run, title, show)
+    save_network(file, module, network_sections(section), names)
+    _, about = Checkpoints(state).newest()
+    curve = file.with_name(file.stem.replace("model", "curve") + ".csv")
+    rows = [("step", "loss", "learning_rate"), *about["curve"]]
+    with curve.open("w", newline="") as out:
+        csv.writer(out, lineterminator="\n").writerows(rows)
+    return hit_rate(module)
 
 
 def fit_network(
@@ -136,15 +106,101 @@ def fit_network(
     show: Progress,
     watch: Watch | None = None,
 ) -> tuple[nn.Module, list[str]]:
-    """The trained network and its classes; search uses it too.
+    """The trained network and its classes, by as many processes as `training_workers` says.
 
-    TAGDAG_WORKERS: how many processes train it.
-
-    Several processes are not watched.
+    watch: called after each epoch, if one process trains.
     """
-    if training_workers() > 1:
-        launch(training_workers(), train_as_worker, section, state, run, title)
+    workers = training_workers()
+    if workers > 1:
+        launch(workers, train_as_worker, section, state, run, title)
+    # of several processes, which have kept their finished state, this one only takes it up
     return train_network(section, state, run, show, watch)
+
+
+def train_as_worker(section: dict[str, Any], state: Path, run: Run, title: str) -> None:
+    """What each of several processes does; they leave the finished state for `fit_network`."""
+    if not present_workers().first:
+        train_network(section, state, run, unseen)
+        return
+    with progress(title) as show:
+        train_network(section, state, run, show)
+    run.flush()
+
+
+def train_network(
+    section: dict[str, Any], state: Path, run: Run, show: Progress, watch: Watch | None = None
+) -> tuple[nn.Module, list[str]]:
+    """Train section["backbone"], from its last state on, as one of the present workers.
+
+    Returns the network and the names of its classes.
+    """
+    job = Job.of(section)
+    samples = job.samples()
+    names = samples.shards.names
+    module = job.new_network(len(names))
+    about = {"sections": job.sections, "names": names}
+    report = run.metrics if present_workers().first else lambda values, step: None
+    training = Training(
+        job.recipe, job.epochs, job.seed, state, report, show, watch=watch, about=about
+    )
+    train(module, samples, training, training_lists(section))
+    return module, names
+
+
+def hit_rate(module: nn.Module, data: str = "hashtags") -> dict[str, float]:
+    """Top-1 and top-5 on held-out images in percent.
+
+    A post counts if the prediction is any of its hashtags.
+    """
+    return measure_accuracy(module, split_samples(data, "val")).compute()
+
+
+def image_count(section: dict[str, Any], epochs: float) -> int:
+    """How many images so many epochs of this training are."""
+    job = Job.of(section)
+    schedule = Schedule.of(Training(job.recipe, epochs, job.seed), training_lists(section), ALONE)
+    return schedule.total * schedule.recipe.batch
+
+
+# what a training reads
+
+
+def split_samples(data: str, split: str) -> Rows:
+    """A split of the posts, "hashtags", or of a labelled set, "targets/<name>"."""
+    if not intact.named_set(data).is_dir():
+        if not HASHTAGS.is_dir():
+            raise ValueError(f"{CORPUS} is missing: run the stage corpus first (dvc repro corpus)")
+        folders = [HASHTAGS, *sorted(CORPUS.glob("targets/*"))]
+        known = " or ".join(path.relative_to(CORPUS).as_posix() for path in folders)
+        raise ValueError(f"data: {data!r} is not in the corpus: choose {known}")
+    kind = "hashtags" if data == "hashtags" else "labels"
+    return Rows(open_split(intact.checked_shards(CORPUS / data), split), kind)
+
+
+def training_lists(section: dict[str, Any]) -> Callable[[torch.Generator], Tensor]:
+    """The training list of an epoch: hashtags resampled, labelled images each once."""
+    job = Job.of(section)
+    samples = job.samples()
+    if samples.kind == "hashtags":
+        return training_list(**job.resampling)
+    return lambda generator: torch.randperm(len(samples), generator=generator)
+
+
+def training_list(rule: str, length: float) -> Callable[[torch.Generator], Tensor]:
+    """The training list of an epoch, images with rare hashtags repeated."""
+    factors = cached_by_files(repeats, HASHTAGS, rule, length)
+    return lambda generator: epoch_list(factors, generator)
+
+
+def repeats(folder: Path, rule: str, length: float) -> np.ndarray:
+    """How often each training image stands in a list `length` times as long as the posts."""
+    shards = open_split(folder, "train")
+    ids, ends = shards.targets.flat, shards.targets.offsets[1:]
+    counts = np.bincount(ids, minlength=len(shards.names))
+    return repeat_factors(ids, ends, counts, rule, round(length * len(shards)))
+
+
+# processes and threads
 
 
 def training_workers() -> int:
@@ -157,52 +213,34 @@ def own_threads(section: dict[str, Any], run: Run, title: str) -> Iterator[None]
     """Inside, torch has as many threads as this training is fastest with.
 
     OMP_NUM_THREADS goes before.
-
-    The number is kept for the network, its batch and the machine: a run that is repeated or goes on
-    rounds its sums in the same order, and ends with the same weights.
     """
-    if (
-        "OMP_NUM_THREADS" in os.environ
-        or training_workers() > 1
-        or torch.cuda.is_available()
-        or cores() == 1
-    ):
+    said = "OMP_NUM_THREADS" in os.environ
+    if said or training_workers() > 1 or torch.cuda.is_available() or cores() == 1:
         yield
         return
-    samples = split_samples(section.get("data", "hashtags"), "train")
-    machine = (platform.node(), processor(), cores(), torch.__version__)
-    key = digest(network_sections(section), section["recipe"], samples.shards.size, machine)
-    kept = settings.STATE / "threads" / key
-    if not kept.exists():
-        number = value(THREADS)  # said where others are trained beside it
-        if not number:
-            initialise(section["seed"])
-            module = network(**network_sections(section), classes=len(samples.shards.names))
-            recipe = Recipe(**options(Recipe, section["recipe"], "recipe"))
-            number = fastest(module, samples, recipe, section["seed"], [1, cores()])
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(f"{number}\n")
-    number = int(kept.read_text())
+    number = _thread_count(section)
     print(f"{title}: on {number} of {cores()} threads (OMP_NUM_THREADS sets another number)")
     run.tags(threads=str(number))
     with torch_threads(number):
         yield
 
 
-def write_weights(
-    section: dict[str, Any], state: Path, run: Run, title: str, file: Path
-) -> dict[str, float]:
-    """Train, write the weights to a file and the learning curve beside it.
+def _thread_count(section: dict[str, Any]) -> int:
+    """The number of threads that the training is fastest with, measured once and kept.
 
-    The held-out hit rates.
+    By network, batch and machine: a run that is repeated or goes on rounds its sums in the same
+    order, and ends with the same weights.
     """
-    with own_threads(section, run, title), progress(title) as show:
-        module, names = fit_network(section, state, run, title, show)
-    save_network(file, module, network_sections(section), names)
-    _, about = Checkpoints(state).newest()
-    curve = file.with_name(file.stem.replace("model", "curve") + ".csv")
-    with curve.open("w", newline="") as out:
-        csv.writer(out, lineterminator="\n").writerows(
-            [("step", "loss", "learning_rate"), *about["curve"]]
-        )
-    return hit_rate(module)
+    job = Job.of(section)
+    samples = job.samples()
+    machine = (platform.node(), processor(), cores(), torch.__version__)
+    key = digest(job.sections, section["recipe"], samples.shards.size, machine)
+    kept = settings.STATE / "threads" / key
+    if not kept.exists():
+        number = value(THREADS)  # said where others are trained beside it
+        if not number:
+            module = job.new_network(len(samples.shards.names))
+            number = fastest(module, samples, job.recipe, job.seed, [1, cores()])
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(f"{number}\n")
+    return int(kept.read_text())
