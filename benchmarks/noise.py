@@ -25,7 +25,6 @@ from benchmarks.noise_data import QUICK, Sizes, stores
 from benchmarks.noise_report import write
 from benchmarks.packs import FOLDER, check
 from benchmarks.study import Run, pursue
-from corpus.build import build_corpus
 from corpus.progress import Progress
 from corpus.reading.resampling import epoch_list
 from corpus.reading.sampler import seeded
@@ -41,6 +40,7 @@ from engine.transfer.finetuning import fit_arm
 from flows.cli.command import user_errors
 from flows.running import settings
 from flows.training.learning import repeats
+from tests.support.corpora import build_with
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -83,7 +83,7 @@ def corpus(work: Path, sizes: Sizes, seed: int, condition: dict[str, Any]) -> Pa
         )
         words = {"min_posts": sizes.min_posts, "wordnet": str(data / "nouns.tsv"), "holdout": 0.0}
         # no image of a set is for validation: nothing is chosen by it
-        build_corpus(data, out, work / f"squares-{seed}", **words, **rules, val_share=0)
+        build_with(data, out, work / f"squares-{seed}", **words, **rules, val_share=0)
     return out
 
 

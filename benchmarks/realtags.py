@@ -23,7 +23,6 @@ import torch
 from PIL import Image
 
 from benchmarks.packs import NOUNS, members
-from corpus.build import build_corpus
 from corpus.hashtags.normal import normalise
 from corpus.hashtags.plurals import plurals
 from corpus.hashtags.wordnet import WordNet, read_wordnet
@@ -31,6 +30,7 @@ from corpus.store.posts import Post
 from corpus.store.write import write_store
 from engine.measure.profile import device_name
 from flows.cli.command import user_errors
+from tests.support.corpora import build_with
 
 TAGS = "hashtags.tar.xz"
 SETS = ("harrison", "flickr")
@@ -86,7 +86,7 @@ def posts(packs: Path, name: str, image: Callable = drawn) -> Iterator[tuple[Pos
 def measured(out: Path, data: Path, work: Path, wordnet: str | None, lemmas: bool) -> tuple:
     """Builds one report; the cells of its row after the settings."""
     options = {"min_posts": 20, "max_tags": 8500, "stop": STOP, "duplicates": "ignore", "size": 8}
-    found = build_corpus(data, out, work / "squares", wordnet=wordnet, lemmas=lemmas, **options)
+    found = build_with(data, out, work / "squares", wordnet=wordnet, lemmas=lemmas, **options)
     rows = list(csv.DictReader((out / "vocabulary.csv").open(encoding="utf-8")))
     merged = sum(len(row["merged_forms"].split()) for row in rows)
     known = sum(bool(row["synsets"]) for row in rows)

@@ -25,7 +25,7 @@ def write_shards(data: Path, out: Path, options: dict[str, Any]) -> dict[str, An
 
     with progress("corpus") as show:
         intact.check_data(show)
-        return build_corpus(data, out, CACHE, progress=show, **options)
+        return build_corpus(data, out, CACHE, options, show)
 
 
 @flow

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageFilter
 
-from corpus.build import build_corpus, for_validation
+from corpus.pretraining import for_validation
 from corpus.reading.shards import Shards
 from corpus.report.findings import zipf_exponent
 from corpus.store import squares
@@ -24,6 +24,7 @@ from corpus.store.read import read_table, shards_of
 from corpus.store.write import write_store
 from corpus.tags.tagging import FIELDS, noisy
 from corpus.targets import repeated
+from tests.support.corpora import build_with
 
 WORDS = ["sea", "dog", "city", "sunset", "flower"]
 BAD = (20, 21)
@@ -93,7 +94,7 @@ OPTIONS = {"size": 16, "min_posts": 5, "max_tags": 10, "holdout": 0.2, "stop": [
 
 @pytest.fixture(scope="module")
 def built(data) -> tuple[Path, dict]:
-    return data.parent / "built", build_corpus(
+    return data.parent / "built", build_with(
         data, data.parent / "built", data.parent / "cache", **OPTIONS
     )
 
@@ -175,7 +176,7 @@ def test_duplicates_are_listed_and_dropped_flagged_or_ignored(built, data, tmp_p
     assert pairs(built[0]) == wanted and not {"p30", "p31", "p40"} & set(ids(built[0]))
     assert all(pq.read_table(built[0] / "duplicates.parquet")["dropped"].to_pylist())
     for policy, found in (("flag", wanted), ("ignore", set())):
-        summary = build_corpus(
+        summary = build_with(
             data, tmp_path / policy, data.parent / "cache", **OPTIONS, duplicates=policy
         )
         assert pairs(tmp_path / policy) == found and {"p30", "p31", "p40"} <= set(
@@ -186,7 +187,7 @@ def test_duplicates_are_listed_and_dropped_flagged_or_ignored(built, data, tmp_p
             pq.read_table(tmp_path / policy / "duplicates.parquet")["dropped"].to_pylist()
         )
     with pytest.raises(ValueError, match="choose one of drop, flag, ignore"):
-        build_corpus(data, tmp_path / "x", data.parent / "cache", **OPTIONS, duplicates="no")
+        build_with(data, tmp_path / "x", data.parent / "cache", **OPTIONS, duplicates="no")
 
 
 def test_vocabulary_table_counts_posts_and_lists_forms(built):
@@ -219,7 +220,7 @@ def test_target_classes_are_sorted_and_splits_kept(built):
 def test_two_builds_are_equal_byte_for_byte(built, data, tmp_path):
     (tmp_path / "out" / "targets" / "stale").mkdir(parents=True)
     seen = []
-    build_corpus(
+    build_with(
         data,
         tmp_path / "out",
         tmp_path / "cache",
@@ -239,20 +240,15 @@ def test_two_builds_are_equal_byte_for_byte(built, data, tmp_path):
 def test_settings_reach_the_result(data, tmp_path):
     cache = data.parent / "cache"
     less = {"min_tags": 2, "misspellings": False, "merged": False, "max_tags": 3}
-    summary = build_corpus(data, tmp_path, cache, **OPTIONS | less)
+    summary = build_with(data, tmp_path, cache, **OPTIONS | less)
     assert summary["hashtags"] == 3 and summary["images"]["hashtags"]["train"] < 250
     assert not {"p10", "p11", "p12"} & set(ids(tmp_path))
-    assert (
-        build_corpus(data, tmp_path, cache, **OPTIONS | {"vocabulary": "targets", "min_posts": 1})[
-            "hashtags"
-        ]
-        == 1
-    )
+    named = {"vocabulary": "targets", "min_posts": 1}
+    assert build_with(data, tmp_path, cache, **OPTIONS | named)["hashtags"] == 1
     with pytest.raises(ValueError, match="lower min_posts"):
-        build_corpus(data, tmp_path, cache, **OPTIONS | {"min_posts": 10_000})
-    assert not (
-        tmp_path / "summary.json"
-    ).exists()  # nobody takes the older shards for the result of that build
+        build_with(data, tmp_path, cache, **OPTIONS | {"min_posts": 10_000})
+    # nobody takes the older shards for the result of that build
+    assert not (tmp_path / "summary.json").exists()
 
 
 def test_more_posts_square_only_new_images_and_leave_the_old_tars(data, tmp_path, monkeypatch):
@@ -263,7 +259,7 @@ def test_more_posts_square_only_new_images_and_leave_the_old_tars(data, tmp_path
     )
     folder = tmp_path / "data" / "posts"
     write_store(folder, more[:300], shard_bytes=400_000)
-    build_corpus(tmp_path / "data", tmp_path / "out", tmp_path / "cache", **OPTIONS)
+    build_with(tmp_path / "data", tmp_path / "out", tmp_path / "cache", **OPTIONS)
     assert len(done) == 300
     before = {
         path.name: path.read_bytes() for path in (tmp_path / "out" / "hashtags").glob("*.tar")
@@ -271,7 +267,7 @@ def test_more_posts_square_only_new_images_and_leave_the_old_tars(data, tmp_path
     old, done[:] = shards_of(folder), []
     write_store(folder, more, shard_bytes=400_000)
     same = [new.tar for new in shards_of(folder) if new.tar in {shard.tar for shard in old}]
-    build_corpus(
+    build_with(
         tmp_path / "data", tmp_path / "out", tmp_path / "cache", **OPTIONS | {"min_posts": 7}
     )
     assert len(same) >= 2 and len(done) == 330 - sum(s.records for s in old if s.tar in same)
@@ -296,10 +292,10 @@ def test_a_build_killed_among_the_squares_goes_on(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(squares, "_square", dying)
     with pytest.raises(KeyboardInterrupt):
-        build_corpus(data, tmp_path / "out", tmp_path / "cache", **OPTIONS)
+        build_with(data, tmp_path / "out", tmp_path / "cache", **OPTIONS)
     assert not (tmp_path / "out" / "summary.json").exists()
     count = len(done)
-    build_corpus(data, tmp_path / "out", tmp_path / "cache", **OPTIONS)
+    build_with(data, tmp_path / "out", tmp_path / "cache", **OPTIONS)
     assert 300 + 30 < len(done) < count + 330 - 100 and not list((tmp_path / "out").glob("tmp*"))
 
 
@@ -375,7 +371,7 @@ def test_a_set_without_val_and_test_gets_them_out_of_train(built, data, tmp_path
     write_store(mine / "targets" / "bare", bare)
     write_store(mine / "targets" / "noval", [pair for pair in images if pair[0].split != "val"])
     out, shares = tmp_path / "out", {"val_share": 0.3, "test_share": 0.3}
-    summary = build_corpus(mine, out, data.parent / "cache", **OPTIONS, **shares)
+    summary = build_with(mine, out, data.parent / "cache", **OPTIONS, **shares)
     assert summary["held_out"] == {"targets/bare": ["test", "val"], "targets/noval": ["val"]}
     counts = summary["images"]["targets/bare"]
     assert sum(counts.values()) == 30 and len(counts) == 3

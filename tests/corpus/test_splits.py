@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from corpus.sources.rows import number_of
-from corpus.splits import Part, completed, held_out_note, split_notes
+from corpus.splits import SHARES, Part, completed, held_out_note, split_notes
+from tests.support.corpora import section
 
-SHARES = {"val": 0.15, "test": 0.2}
+
+def test_an_import_tells_the_shares_that_the_stage_takes_by_default():
+    assert {name: section()[f"{name}_share"] for name in ("val", "test")} == SHARES
 
 
 def part(ids: range, classes: int, splits: list[str] | None = None, bad: tuple = ()) -> Part:

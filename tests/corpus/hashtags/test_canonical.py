@@ -2,18 +2,20 @@
 and real hashtags.
 """
 
+import inspect
 import random
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from corpus.hashtags.canonical import Canon
+from corpus.hashtags.canonical import RULES, Canon
 from corpus.hashtags.normal import normalise
 from corpus.hashtags.repairs import one_edit, units
 from corpus.hashtags.story import explain
 from corpus.hashtags.synonyms import EVERYDAY, read_synonyms
 from corpus.hashtags.wordnet import Synset, WordNet
+from tests.support.corpora import section
 
 SYNSETS = [
     Synset("bear", ("brown bear", "Ursus arctos"), ""),
@@ -274,6 +276,13 @@ def test_the_everyday_table_yields_to_the_users():
     assert canonical(Canon({"dog": "hund", "katze": "löwe"}), hund=3, perro=2, katze=1, dog=1, chien=2) == {
         "hund": "hund", "perro": "hund", "katze": "löwe", "dog": "hund", "chien": "hund"
     }  # fmt: skip
+
+
+def test_by_itself_it_has_the_rules_of_the_stage():
+    defaults = {name: each.default for name, each in inspect.signature(Canon).parameters.items()}
+    stage = section()
+    assert len(defaults["stop"]) == len(stage["stop"]) == 0
+    assert all(defaults[rule] == stage[rule] for rule in RULES if rule != "stop")
 
 
 def test_the_everyday_table_can_be_left_out_and_is_told():

@@ -22,6 +22,7 @@ from flows.data.restore import restore_data
 from flows.running import settings
 from tests.corpus.store.test_ingest import post
 from tests.corpus.test_checksums import flip
+from tests.support.corpora import build_with
 
 ROOT = Path(__file__).parents[3]
 TAR, SECOND = Path("data/posts/00000.tar"), Path("data/targets/scenes/00000.jsonl")
@@ -139,9 +140,8 @@ def test_nothing_is_hashed_again_where_nothing_has_changed(place, monkeypatch):
 @pytest.fixture
 def built(place, monkeypatch) -> Path:
     """Training shards and square images of it."""
-    from corpus.build import build_corpus
 
-    build_corpus(Path("data"), settings.OUT / "corpus", settings.STATE / "squares", min_posts=2)
+    build_with(Path("data"), settings.OUT / "corpus", settings.STATE / "squares", min_posts=2)
     return settings.OUT / "corpus"
 
 
@@ -179,7 +179,6 @@ def test_every_reader_of_training_shards_looks_at_them_first(built):
 @pytest.mark.parametrize("name", ["images.tar", "index.parquet", "sha256.json"])
 def test_a_flip_in_the_square_images_is_made_good(built, name, caplog):
     """They are hard links of the training shards: a flip there is one here."""
-    from corpus.build import build_corpus
 
     before = {path.name: path.read_bytes() for path in (built / "hashtags").iterdir()}
     [victim, *_] = sorted((settings.STATE / "squares").glob(f"*/{name}"))
@@ -187,7 +186,7 @@ def test_a_flip_in_the_square_images_is_made_good(built, name, caplog):
         victim.write_text("{")
     else:
         flip(victim)
-    build_corpus(Path("data"), built, settings.STATE / "squares", min_posts=2)
+    build_with(Path("data"), built, settings.STATE / "squares", min_posts=2)
     assert {path.name: path.read_bytes() for path in (built / "hashtags").iterdir()} == before
     assert "the square images are made again" in caplog.text
     caplog.clear()
@@ -195,7 +194,7 @@ def test_a_flip_in_the_square_images_is_made_good(built, name, caplog):
     squares_make = squares.make_squares
     try:
         squares.make_squares = lambda *given: made_again.append(given) or squares_make(*given)
-        build_corpus(Path("data"), built, settings.STATE / "squares", min_posts=2)
+        build_with(Path("data"), built, settings.STATE / "squares", min_posts=2)
     finally:
         squares.make_squares = squares_make
     assert not made_again and not caplog.text

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from corpus.build import build_corpus
 from corpus.drawn import sample
 from corpus.hashtags.canonical import Canon, read_canon
 from corpus.hashtags.story import FormDecision, explain
@@ -17,6 +16,7 @@ from corpus.store.posts import Post
 from corpus.store.write import write_store
 from corpus.tags.tagging import tag_posts
 from flows.tools.explain import CHANGED, canon, changed, explained, lines, read_vocabulary
+from tests.support.corpora import build_with
 
 MORE = {"sunflower": 4, "sunflowers": 3, "city": 9, "cities": 30, "harbour": 2, "Harbours": 2}
 MORE |= {"citis": 1, "gato": 6, "gatos": 5, "unheardofness": 9, "goldenretrievers": 2}
@@ -77,7 +77,7 @@ def run(tmp_path_factory) -> Path:
     write_store(folder / "data" / "posts", [*drawn, *rows])
     table = "".join(f"{tag_}\t{name}\n" for tag_, name in sample.synonyms().items())
     (folder / "data" / "posts" / "synonyms.tsv").write_text(table, encoding="utf-8")
-    build_corpus(folder / "data", folder / "out", folder / "cache", size=8, **OPTIONS)
+    build_with(folder / "data", folder / "out", folder / "cache", size=8, **OPTIONS)
     return folder
 
 
