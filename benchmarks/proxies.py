@@ -40,7 +40,7 @@ from engine.training.recipe import Recipe
 from engine.training.schedule import Training
 from flows.cli.command import user_errors
 from flows.running import settings
-from flows.searching.samplers import pool
+from flows.searching.samplers import draw_pool
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SPACE = {
@@ -92,7 +92,7 @@ QUICK = Sizes(networks=4, images=512, held=300, long=2, short=1)
 def drawn(count: int) -> list[dict[str, Any]]:
     """Different networks of the space; the first ones do not depend on how many are drawn."""
     space = build("spaces", SPACE)
-    return [space.section(values) for values in pool(space, count, seed=0, enough=count)]
+    return [space.section(values) for values in draw_pool(space, count, seed=0, enough=count)]
 
 
 def run(parts: dict[str, Pictures], one: Run, show: Progress) -> Run:

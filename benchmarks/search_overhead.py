@@ -102,33 +102,36 @@ class Clock:
 
 def instrumented(clock: Clock) -> None:
     """Name the calls of a search. A network's time begins where the search looks for it."""
-    from flows.searching import attempt, study
-    from flows.searching.samplers import Members
+    from optuna.storages import RDBStorage
+
+    from flows.searching import trial
+    from flows.searching.samplers import MemberSampler
+    from flows.searching.storage import Storage
+    from flows.searching.study import SlotQueue
     from flows.tracking import tracking
     from flows.training import learning
 
     clock.time(learning, "train", "training")
-    clock.time(attempt, "errors", "evaluation")
-    clock.time(attempt, "counted", "costs")
-    clock.time(attempt, "images", "counting images")
+    clock.time(trial, "errors", "evaluation")
+    clock.time(trial, "costs_of", "costs")
+    clock.time(trial, "image_count", "counting images")
     clock.time(learning, "network", "building")
     for call in ("sample_relative", "before_trial", "after_trial"):
-        clock.time(Members, call, "sampler")
-    for call in [
-        name for name, value in vars(study.RDBStorage).items() if callable(value) and name[0] != "_"
-    ]:
-        clock.time(study.Storage, call, "storage")
+        clock.time(MemberSampler, call, "sampler")
+    for call, value in vars(RDBStorage).items():
+        if callable(value) and not call.startswith("_"):
+            clock.time(Storage, call, "storage")
     for call in ("params", "metrics", "flush"):
         clock.time(tracking.Run, call, "MLflow")
     for call in ("_run_of", "_set_status", "_end"):
         clock.time(tracking, call, "MLflow")
-    before = study.Plan._queue
+    before = SlotQueue._queue
 
-    def queue(self: study.Plan) -> Any:
+    def queue(self: SlotQueue) -> Any:
         clock.next()
         return before(self)
 
-    study.Plan._queue = queue
+    SlotQueue._queue = queue
 
 
 def timed(out: Path) -> None:

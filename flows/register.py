@@ -2,7 +2,7 @@
 
 Read in this order: flows/registry/modelcard.py (what a version says), flows/registry/sourcerun.py
 (the run it comes from), flows/registry/registry.py (the version), flows/registry/champion.py (who
-leads), flows/reports/report.py and flows/reports/models (the page).
+leads), flows/reports/models (the report).
 """
 
 import json
@@ -77,7 +77,7 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
         `<name>-experiments`, without aliases.
     """
     section = dict(locals())
-    from flows.reports.report import write  # tables and plots, which --help need not
+    from flows.reports.models.files import write  # tables and plots, which --help need not
 
     evaluated = settings.OUT / "evaluate"
     records = json.loads((evaluated / "records.json").read_text())

@@ -1,8 +1,11 @@
-"""Stage search: networks of a design space within a band of costs, each trained briefly, and the
-best of them.
+"""Stage search: networks of a design space, each trained briefly, and the best of them.
 
 Radosavovic et al. 2020 (arXiv 2003.13678), sections 3.1 and 3.2: draw networks at random, train
 them in a low-epoch regime, look at the distribution of their errors, keep the best.
+
+To read on, in flows/searching: search.py (what is to be trained, until which budget), worker.py
+(what each worker does), trial.py (one network), study.py (who trains which one, whoever dies),
+samplers.py (which networks are suggested).
 """
 
 from typing import Any
@@ -63,23 +66,25 @@ def search(
         decide.
     """
     section = dict(locals())
-    from flows.searching import searching
-    from flows.searching.crew import others
-    from flows.searching.sweep import Search, sweep
+    from flows.searching import checks
+    from flows.searching.search import Search
+    from flows.searching.worker import train_networks
+    from flows.searching.workers import local_workers
 
-    searching.checked(section)
+    checks.check_search(section)
     out = settings.OUT / "search"
     out.mkdir(parents=True, exist_ok=True)
-    with others(searching.networks(section)) as crew, stage_run("search", section) as run:
-        joined = Search.joined(section, run)
-        searching.fits(settings.load_params()["candidates"], joined.backbone, reference)
-        crew.begin(joined)
+    most = checks.most_workers(section)
+    with local_workers(most) as others, stage_run("search", section) as run:
+        joined = Search.join(section, run)
+        checks.check_kinds(settings.load_params()["candidates"], joined.backbone, reference)
+        others.begin(joined)
         with progress("search") as show:
-            sweep(joined, show, crew.tend)
-        joined.recorded()
-        from flows.reports import searchfiles  # SciPy and matplotlib, which nothing before needs
+            train_networks(joined, show, others.poll)
+        joined.log_reused()
+        from flows.reports.search import files  # SciPy and matplotlib, which nothing before needs
 
-        metrics, line = searchfiles.written(out, joined, section, run.origin)
+        metrics, line = files.write(out, joined, section, run.origin)
         run.metrics(metrics)
         run.files(out)
         settings.drop_states("search")

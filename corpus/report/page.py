@@ -7,7 +7,7 @@ forbids scripts.
 
 from pathlib import Path
 
-from corpus.pages.markup import document, el, tiles
+from corpus.pages.page import Section, sectioned
 from corpus.report import pictures, sections
 from corpus.report.findings import Findings
 
@@ -29,15 +29,5 @@ def write_report(path: Path, findings: Findings) -> None:
 
 def page(findings: Findings) -> str:
     """The whole HTML document."""
-    made = {title: content for title, section in SECTIONS.items() if (content := section(findings))}
-    links = [
-        el("a", title, href=f"#{section.__name__}")
-        for title, section in SECTIONS.items()
-        if title in made
-    ]
-    parts = [
-        el("section", el("h2", title), *made[title], id=SECTIONS[title].__name__) for title in made
-    ]
-    return document(
-        "Corpus report", el("h1", "Corpus"), el("nav", *links), tiles(findings.summary), *parts
-    )
+    made = [Section(title, make(findings), make.__name__) for title, make in SECTIONS.items()]
+    return sectioned("Corpus report", "Corpus", findings.summary, made)

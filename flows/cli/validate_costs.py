@@ -8,7 +8,7 @@ import torch
 from engine.core.build import build, located
 from engine.measure.complexity import measure
 from flows.running.settings import SIZE
-from flows.searching import searching
+from flows.searching import checks
 
 AFAR = 2.0  # times a band's end, from which on a reference is no longer of about the same cost
 DRAWN = 16  # networks that a space must have; a search of fewer draws fewer
@@ -31,7 +31,7 @@ def validate_costs(params: dict[str, Any], section: dict[str, Any]) -> None:
     generator = torch.Generator().manual_seed(section["seed"])
     with located("search.space"):
         [first, *_] = made.draw(min(section["trials"] or 1, DRAWN), generator)
-    searching.fits(params["candidates"], made.section(first)["name"], section["reference"])
+    checks.check_kinds(params["candidates"], made.section(first)["name"], section["reference"])
 
 
 def multiply_adds(reference: dict[str, Any], size: int) -> int:

@@ -7,8 +7,8 @@ import torch
 from pydantic import Field
 
 from engine.core.build import build, options, resolve
-from flows.searching import searching
-from flows.searching.samplers import PRUNERS, SAMPLERS, made
+from flows.searching import checks
+from flows.searching.samplers import PRUNERS, SAMPLERS, from_optuna
 from models.blocks.ranges import Count, Least, Positive, Share
 
 Whole = Annotated[int, Field(ge=0)]
@@ -48,7 +48,7 @@ def validate_search(section: dict[str, Any]) -> None:
     validate_reference(section["reference"])
     validate_optuna(SAMPLERS, section["sampler"], "search.sampler", seed=0)
     validate_optuna(PRUNERS, section["pruner"], "search.pruner")
-    searching.checked(section)
+    checks.check_search(section)
     for folder in section["warm_start"]:
         if not Path(folder, "trials.jsonl").is_file():
             fix = "name folders such as out/search"
@@ -70,4 +70,4 @@ def validate_optuna(
 ) -> None:
     """Make a class of Optuna's of its section, once its numbers are in their ranges."""
     options(optuna_numbers, {key: value for key, value in section.items() if key in KEYS}, where)
-    made(known, section, where, **given)
+    from_optuna(known, section, where, **given)

@@ -39,12 +39,12 @@ PRUNERS = (
     "PercentilePruner",
     "SuccessiveHalvingPruner",
     "HyperbandPruner",
+    "ThresholdPruner",
 )
-PRUNERS += ("ThresholdPruner",)
 Values = dict[str, Any]  # of a space's axes
 
 
-def made(known: tuple[str, ...], section: dict[str, Any], where: str, **given: Any) -> Any:
+def from_optuna(known: tuple[str, ...], section: dict[str, Any], where: str, **given: Any) -> Any:
     """{name: TPESampler, ...} is Optuna's class of that name, called with the rest.
 
     ValueError lists the names.
@@ -52,46 +52,48 @@ def made(known: tuple[str, ...], section: dict[str, Any], where: str, **given: A
     name = section.get("name") if isinstance(section, dict) else None
     if name not in known:
         raise ValueError(
-            f"{where}: {section!r} names none of Optuna's: choose {{name: ...}} of {', '.join(known)}"
+            f"{where}: {section!r} names none of Optuna's: choose {{name: ...}} of "
+            f"{', '.join(known)}"
         )
     settings = {key: value for key, value in section.items() if key != "name"}
+    package = optuna.samplers if known is SAMPLERS else optuna.pruners
     try:
-        return getattr(optuna.samplers if known is SAMPLERS else optuna.pruners, name)(
-            **settings, **given
-        )
+        return getattr(package, name)(**settings, **given)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {name} does not take that: {error}") from None
 
 
-def pool(space: Any, size: int, seed: int, enough: int) -> list[Values]:
+def draw_pool(space: Any, size: int, seed: int, enough: int) -> list[Values]:
     """Up to `size` members of the space that are different networks, in the order of their
-    draws, at least `enough`.
+    draws; ValueError where they are less than `enough`.
     """
     for times in (1, 2, 4, 8):  # other values may be the same network
+        drawn = space.draw(times * size, torch.Generator().manual_seed(seed))
         found: dict[str, Values] = {}
-        for values in (drawn := space.draw(times * size, torch.Generator().manual_seed(seed))):
-            found.setdefault(json.dumps(space.as_anynet(space.section(values))), values)
+        for values in drawn:
+            network = space.as_anynet(space.section(values))
+            found.setdefault(json.dumps(network), values)
         if len(found) >= enough:
             return list(found.values())[:size]
     raise ValueError(
-        f"search.space: {len(found)} different networks in {len(drawn)} draws: widen it, or search fewer"
+        f"search.space: {len(found)} different networks in {len(drawn)} draws: widen it, or search "
+        "fewer"
     )
 
 
-def large_pool(space: Any, enough: int, seed: int) -> list[Values]:
-    """The same, as many as a sampler that learns can choose from.
-
-    Of a thin band about as many as there are.
+def _draw_large_pool(space: Any, enough: int, seed: int) -> list[Values]:
+    """As many members as a sampler that learns can choose from; of a thin band as many as there
+    about are.
     """
     size = POOL
     while size > enough:
         with contextlib.suppress(ValueError):
-            return pool(space, size, seed, enough)
+            return draw_pool(space, size, seed, enough)
         size //= 2
-    return pool(space, enough, seed, enough)
+    return draw_pool(space, enough, seed, enough)
 
 
-class Members(BaseSampler):
+class MemberSampler(BaseSampler):
     """A sampler of members of a pool.
 
     `make(seed)` makes the one that suggests, anew for each slot of the plan.
@@ -144,11 +146,11 @@ class Members(BaseSampler):
         place: list[float] = []
         for name, axis in self.axes.items():
             if isinstance(axis, CategoricalDistribution):
+                # two different choices lie 1 apart, as the two ends of a number's axis do
                 place += [float(values[name] == choice) / 2**0.5 for choice in axis.choices]
             else:
-                low, value, high = (
-                    log(x) if axis.log else x for x in (axis.low, values[name], axis.high)
-                )
+                ends = (axis.low, values[name], axis.high)
+                low, value, high = map(log, ends) if axis.log else ends
                 place.append((value - low) / (high - low) if high > low else 0.0)
         return place
 
@@ -170,13 +172,17 @@ class Members(BaseSampler):
         others = [one for one in others if self._whole(one)]
         mine = [one for one in others if self._keeps(one) and one.user_attrs["slot"] == slot]
         if mine:  # an attempt that was cut short goes on with its network
-            if isinstance(
-                self.inner, GENETIC
-            ):  # they note with the trial which generation it is of
+            if isinstance(self.inner, GENETIC):
+                # they note with the trial which generation it is of
                 self.inner.sample_relative(study, trial, axes)
             return mine[0].params
         wanted = self.inner.sample_relative(study, trial, axes)
-        tried = self._tried(others)
+        return self._untried(slot, wanted, self._tried(others))
+
+    def _untried(self, slot: int, wanted: Values, tried: set[int | None]) -> Values:
+        """The member not yet tried that is nearest to what is wanted; the slot's own where
+        nothing is.
+        """
         if not wanted and slot < len(self.members) and slot not in tried:
             return self.members[slot]
         free = np.array(sorted(set(range(len(self.members))) - tried), dtype=int)
@@ -186,11 +192,10 @@ class Members(BaseSampler):
             )
         if not wanted:
             return self.members[free[0]]
-        return self.members[
-            free[
-                np.square(self.places[free] - self._place(self.members[0] | wanted)).sum(1).argmin()
-            ]
-        ]
+        # an axis that the sampler leaves open has the same value for all that are compared
+        place = self._place(self.members[0] | wanted)
+        distances = np.square(self.places[free] - place).sum(1)
+        return self.members[free[distances.argmin()]]
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, name: str, axis: BaseDistribution
@@ -201,7 +206,7 @@ class Members(BaseSampler):
         self.inner.after_trial(study, trial, state, values)
 
 
-def ordered(section: dict[str, Any]) -> bool:
+def order_matters(section: dict[str, Any]) -> bool:
     """Whether what a search trains depends on the order in which its networks end, or on what
     runs beside them.
 
@@ -213,9 +218,9 @@ def ordered(section: dict[str, Any]) -> bool:
     return bool(learns or pruned or timed or section["images"])
 
 
-def sampler(
+def member_sampler(
     section: dict[str, Any], space: Any, size: int, seed: int, spare: bool = False
-) -> Members:
+) -> MemberSampler:
     """The sampler {name: RandomSampler | TPESampler | ...} over a space; `size`: networks that
     it will be asked for.
 
@@ -224,15 +229,17 @@ def sampler(
     """
 
     def make(seed: int) -> BaseSampler:
-        return made(SAMPLERS, section, "search.sampler", seed=seed)
+        return from_optuna(SAMPLERS, section, "search.sampler", seed=seed)
 
-    make(seed)
-    spare = spare or section["name"] != "RandomSampler"
-    members = large_pool(space, size, seed) if spare else pool(space, size, seed, size)
-    return Members(make, space, members, seed)
+    make(seed)  # a name or setting that is wrong is told before the pool, which takes a while
+    if spare or section["name"] != "RandomSampler":
+        members = _draw_large_pool(space, size, seed)
+    else:
+        members = draw_pool(space, size, seed, size)
+    return MemberSampler(make, space, members, seed)
 
 
-def warmed(study: Study, folders: list[str], space: Any, objectives: list[str]) -> None:
+def add_earlier(study: Study, folders: list[str], space: Any, objectives: list[str]) -> None:
     """Give a study the finished networks of earlier searches (folders with trials.jsonl) that
     are members of the space.
 
@@ -241,19 +248,31 @@ def warmed(study: Study, folders: list[str], space: Any, objectives: list[str]) 
     """
     known = {trial.user_attrs.get("warm") for trial in study.get_trials(deepcopy=False)}
     for folder in folders:
-        rows = [row for row in read_trials(Path(folder)).complete if space.contains(row["network"])]
-        rows = [row for row in rows if all(name in row for name in objectives)]
-        if not rows:
-            raise ValueError(
-                f"search.warm_start: no network of {folder} is a member of this space and its bands and has "
-                f"{', '.join(objectives)}"
-            )
-        for row in rows:
+        for row in _usable_rows(folder, space, objectives):
+            name = f"{folder}, trial {row['trial']}"
+            if name in known:
+                continue
             trial = FixedTrial(space.values(row["network"]))
             space.sample(trial)
-            about = {"params": trial.params, "distributions": trial.distributions}
-            if (name := f"{folder}, trial {row['trial']}") not in known:
-                values = [row[objective] for objective in objectives]
-                study.add_trial(
-                    optuna.create_trial(**about, values=values, user_attrs={"warm": name})
+            study.add_trial(
+                optuna.create_trial(
+                    params=trial.params,
+                    distributions=trial.distributions,
+                    values=[row[objective] for objective in objectives],
+                    user_attrs={"warm": name},
                 )
+            )
+
+
+def _usable_rows(folder: str, space: Any, objectives: list[str]) -> list[dict[str, Any]]:
+    """Finished networks of an earlier search that are members of the space and have all of the
+    objectives; ValueError where there are none.
+    """
+    members = [row for row in read_trials(Path(folder)).complete if space.contains(row["network"])]
+    usable = [row for row in members if all(name in row for name in objectives)]
+    if not usable:
+        raise ValueError(
+            f"search.warm_start: no network of {folder} is a member of this space and its bands "
+            f"and has {', '.join(objectives)}"
+        )
+    return usable

@@ -6,30 +6,27 @@ import contextlib
 import logging
 import os
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import Study, StudyDirection
-from sqlalchemy import event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from engine.core.environment import value
 from flows.running.retry import Outage, Retry
+from flows.searching import optuna_private
+from flows.searching.optuna_private import AWAY
 
 log = logging.getLogger("tagdag")
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-BEAT, GRACE = (
-    20,
-    90,
-)  # seconds between two signs of life of a worker, and without one until it counts as dead
+BEAT = 20  # seconds between two signs of life of a worker
+GRACE = 90  # seconds without a sign of life, until a worker counts as dead
 LOCKED = 30  # seconds that SQLite itself waits for another writer
-AWAY = (DBAPIError, StorageInternalError)  # what a storage that is locked or away raises
 # what no waiting mends; psycopg has no SQLSTATE for a connection that fails, so the words tell
 REFUSED = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|not permitted to log in"
@@ -93,74 +90,71 @@ retry = Retry(
 
 
 @retry
-def _connected(url: str) -> Storage:
+def _connect(url: str) -> Storage:
+    """The storage at a URL as SQLAlchemy writes it."""
     embedded = url.startswith("sqlite")
-    arguments = (
-        {"timeout": LOCKED, "isolation_level": None} if embedded else {"client_encoding": "utf8"}
-    )
+    if embedded:
+        # without an isolation level the driver begins no transaction: `lock_from_begin` does
+        arguments = {"timeout": LOCKED, "isolation_level": None}
+    else:
+        arguments = {"client_encoding": "utf8"}
+    # a server may have closed a connection that lay idle for the training of a network
     options = {"connect_args": arguments, "pool_pre_ping": not embedded}
-    with warnings.catch_warnings(
-        action="ignore", category=ExperimentalWarning
-    ):  # heartbeats have been one since 2021
-        try:
+    try:
+        with optuna_private.heartbeats_allowed():
             storage = Storage(
                 url, engine_kwargs=options, heartbeat_interval=BEAT, grace_period=GRACE
             )
-        except RuntimeError as error:
-            if "table schema" not in str(error):
-                raise
-            raise ValueError(
-                "the storage of the search is a base that another program uses too, such as MLflow (both keep a "
-                "table alembic_version), or another version of Optuna has made it: give it a base of its own"
-            ) from None
-    if (
-        embedded
-    ):  # without a lock from its start, two workers read the same trial as waiting and both take it
-        event.listen(
-            storage.engine,
-            "begin",
-            lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"),
-        )
+    except RuntimeError as error:
+        if not optuna_private.of_other_tables(error):
+            raise
+        raise ValueError(
+            "the storage of the search is a base that another program uses too, such as MLflow "
+            "(both keep a table alembic_version), or another version of Optuna has made it: give "
+            "it a base of its own"
+        ) from None
+    if embedded:
+        optuna_private.lock_from_begin(storage)
     return storage
 
 
-def _made(file: Path) -> None:
-    """Make Optuna's tables beside the file and link it to its name: a kill leaves all of them
-    there, or none.
+def _make_tables(file: Path) -> None:
+    """Make Optuna's tables in a file that is not there: all of them, or none after a kill.
 
-    Of two workers that make them at once the first one's stay.
+    They are made beside it and linked to its name. Of two workers that make them at once the first
+    one's stay.
     """
     if file.exists() and file.stat().st_size:
         return
     file.unlink(missing_ok=True)  # empty: of a SQLite that was killed before its first table
     new = file.with_suffix(f".{os.getpid()}.new")
     new.unlink(missing_ok=True)
-    storage = _connected(f"sqlite:///{new}")
-    storage.remove_session()
-    storage.engine.dispose()
+    optuna_private.disconnect(_connect(f"sqlite:///{new}"))
     with contextlib.suppress(FileExistsError):
         os.link(new, file)
     new.unlink()
 
 
-def connected(file: Path) -> Storage:
-    """The storage that TAGDAG_SEARCH_STORAGE names (postgresql://user@host/base), or SQLite in
-    this file.
+def _with_driver(url: str) -> str:
+    """The URL with psycopg's driver, where it names PostgreSQL without one."""
+    named = make_url(url)
+    if named.drivername != "postgresql":
+        return url
+    if "@" in (named.host or ""):
+        raise ArgumentError("write an @ within the password as %40")
+    return named.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+def connect(file: Path) -> Storage:
+    """The storage that TAGDAG_SEARCH_STORAGE names (postgresql://user@host/base), else SQLite in
+    this file; ValueError with cause and fix, and without the password.
     """
     named = value("TAGDAG_SEARCH_STORAGE")
     if not named:
         file.parent.mkdir(parents=True, exist_ok=True)
-        _made(file)
+        _make_tables(file)
     try:
-        if named and make_url(named).drivername == "postgresql":
-            if "@" in (make_url(named).host or ""):
-                raise ArgumentError("write an @ within the password as %40")
-            named = (
-                make_url(named)
-                .set(drivername="postgresql+psycopg")
-                .render_as_string(hide_password=False)
-            )
-        return _connected(named or f"sqlite:///{file}")
+        return _connect(_with_driver(named) if named else f"sqlite:///{file}")
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         if "storage of the search" in str(error):
             raise
@@ -170,7 +164,7 @@ def connected(file: Path) -> Storage:
 
 
 @retry
-def opened(
+def open_study(
     storage: Storage, name: str, directions: int, sampler: Any = None, pruner: Any = None
 ) -> Study:
     """The study of this name, made if there is none; every objective is minimised."""

@@ -1,10 +1,10 @@
 """Trials in a storage that any number of workers share, on one machine or many: no slot lost,
 none trained twice.
 
-A study is a plan of slots. An Optuna trial is one attempt at a slot; the first attempt that waits,
-runs or has ended with an outcome holds it. Whoever finds a slot without a holder, because the
-worker that had it is dead, queues another attempt; of two that were queued at once the later one
-steps back. So no step needs a lock.
+A study has slots, one for each network. An Optuna trial is one attempt at a slot; the first attempt
+that waits, runs or has ended with an outcome holds it. Whoever finds a slot without a holder,
+because the worker that had it is dead, queues another attempt; of two that were queued at once the
+later one steps back. So no step needs a lock.
 """
 
 import contextlib
@@ -12,7 +12,6 @@ import logging
 import os
 import socket
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +19,19 @@ from typing import Any
 
 import optuna
 import psutil
-from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
-from optuna.storages import fail_stale_trials
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from flows.searching import deaths
-from flows.searching.storage import AWAY, GRACE, retry, told
+from flows.searching.optuna_private import (
+    AWAY,
+    ERRORS_OF_OPTIMIZE,
+    cause_of,
+    ended_meanwhile,
+    fail_stale,
+)
+from flows.searching.storage import GRACE, retry, told
 
 log = logging.getLogger("tagdag")
 
@@ -52,13 +57,11 @@ def host() -> str:
     """Where a process id tells who is alive: a machine, on Linux since it was started and in one
     container of it.
     """
+    name = [socket.gethostname()]
     boot = Path("/proc/sys/kernel/random/boot_id")
-    kernel = (
-        [boot.read_text().strip(), str(Path("/proc/self/ns/pid").readlink())]
-        if boot.exists()
-        else []
-    )
-    return " ".join([socket.gethostname(), *kernel])
+    if boot.exists():
+        name += [boot.read_text().strip(), str(Path("/proc/self/ns/pid").readlink())]
+    return " ".join(name)
 
 
 def _me() -> dict[str, Any]:
@@ -87,27 +90,25 @@ def holders(trials: list[FrozenTrial]) -> dict[Slot, FrozenTrial]:
     """The attempt that holds each slot; slots whose attempts were all cut short are missing."""
     found: dict[Slot, FrozenTrial] = {}
     for trial in sorted(trials, key=lambda trial: trial.number):
-        if (
-            trial.state in (TrialState.WAITING, TrialState.RUNNING) or outcome(trial)
-        ) and "slot" in trial.user_attrs:
+        alive = trial.state in (TrialState.WAITING, TrialState.RUNNING) or outcome(trial)
+        if alive and "slot" in trial.user_attrs:
             found.setdefault(trial.user_attrs["slot"], trial)
     return found
 
 
 @dataclass(frozen=True)
-class Plan:
+class SlotQueue:
     """What workers do with a study: `wanted(trials)` says which slots there are to be, `train`
     fills one.
 
     train(trial, slot) returns the objectives' values, or raises Ended or TrialPruned.
+    unnamed: running trials without a worker's name, and since when this worker knows of them.
     """
 
     study: Study
     wanted: Callable[[list[FrozenTrial]], list[Slot]]
     train: Callable[[Trial, Slot], list[float]]
-    unnamed: dict[int, float] = field(
-        default_factory=dict
-    )  # running trials without a worker's name, and since when
+    unnamed: dict[int, float] = field(default_factory=dict)
 
     def work(self, waiting: Callable[[], None] = lambda: None) -> None:
         """Take slots until all have an outcome.
@@ -116,47 +117,45 @@ class Plan:
         """
         while True:
             try:
-                trials = self._queue()
-                if any(trial.state == TrialState.WAITING for trial in trials):
-                    self.study.optimize(self._attempt, n_trials=1, catch=(Ended, StepBack))
-                elif any(trial.state == TrialState.RUNNING for trial in trials):
-                    waiting()
-                    time.sleep(1)
-                else:
+                if not self._step(waiting):
                     return
-            except (ValueError, *AWAY, AssertionError, UnboundLocalError) as error:
-                # the last two are Optuna's, on its way out with one of the others
-                cause = (
-                    error.__context__
-                    if isinstance(error, AssertionError | UnboundLocalError)
-                    else error
-                )
-                if isinstance(cause, AWAY):  # the slot's state is kept, and it is taken up again
-                    log.warning(
-                        "the storage of the search did not take a result, trying again: %s",
-                        told(cause),
-                    )
-                elif str(cause).startswith(
-                    "Cannot tell"
-                ):  # it counted as dead in an outage, or stood still
-                    log.warning(
-                        "a trial was given to another worker, which had no sign of life from this one"
-                    )
-                else:
-                    raise
+            except ERRORS_OF_OPTIMIZE as error:
+                self._forgive(error)
+
+    def _step(self, waiting: Callable[[], None]) -> bool:
+        """Train one network, or wait for others; whether there is more to do."""
+        trials = self._queue()
+        if any(trial.state == TrialState.WAITING for trial in trials):
+            self.study.optimize(self._attempt, n_trials=1, catch=(Ended, StepBack))
+            return True
+        if any(trial.state == TrialState.RUNNING for trial in trials):
+            waiting()
+            time.sleep(1)
+            return True
+        return False
+
+    def _forgive(self, error: BaseException) -> None:
+        """Go on after what costs no more than one attempt, whose state is kept; raise the rest."""
+        cause = cause_of(error)
+        if isinstance(cause, AWAY):
+            text = "the storage of the search did not take a result, trying again: %s"
+            log.warning(text, told(cause))
+        elif ended_meanwhile(cause):  # it counted as dead in an outage, or stood still
+            text = "a trial was given to another worker, which had no sign of life from this one"
+            log.warning(text)
+        else:
+            raise error
 
     @retry
     def _queue(self) -> list[FrozenTrial]:
-        """Bury the dead, queue an attempt at every slot without a holder.
-
-        The trials as they then are.
+        """End the trials of dead workers, queue an attempt at every slot without a holder; the
+        trials as they then are.
         """
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if self._dead(trial):
-                _bury(self.study, trial)
+                _fail_dead(self.study, trial)
         # those elsewhere; after those here, of whose death there may be a sign
-        with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
-            fail_stale_trials(self.study)
+        fail_stale(self.study)
         trials = self.study.get_trials(deepcopy=False)
         held = holders(trials)
         missing = [slot for slot in self.wanted(trials) if slot not in held]
@@ -169,8 +168,10 @@ class Plan:
 
         Of those elsewhere their heartbeats tell.
         """
-        if worker := trial.user_attrs.get("worker"):  # who looks is between two trials itself
-            return worker["host"] == host() and (worker["pid"] == os.getpid() or not _alive(worker))
+        worker = trial.user_attrs.get("worker")
+        if worker:  # who looks is between two trials itself
+            mine = worker["pid"] == os.getpid()
+            return worker["host"] == host() and (mine or not _alive(worker))
         # died before it could say its name, by this machine's own clock
         return time.monotonic() - self.unnamed.setdefault(trial.number, time.monotonic()) > GRACE
 
@@ -183,7 +184,7 @@ class Plan:
             note("stopped", True)
             raise StepBack
         try:
-            self._spare(trials, slot)
+            self._give_up(trials, slot)
             return self.train(trial, slot)
         except Ended as ended:
             note("outcome", ended.outcome)
@@ -195,51 +196,51 @@ class Plan:
             note("stopped", True)  # not the network's fault
             raise
 
-    def _spare(self, trials: list[FrozenTrial], slot: Slot) -> None:
+    def _give_up(self, trials: list[FrozenTrial], slot: Slot) -> None:
         """Ended where the last workers all died of this slot, at the same step, by a fault of
         their own.
         """
         blamed = retry(lambda: self.study.user_attrs)()
-        cut = (one for one in trials if one.user_attrs.get("slot") == slot and _cut_short(one))
-        died = [one for one in cut if _grave(one.number) in blamed][-LOST:]
+        cut = (one for one in trials if one.user_attrs.get("slot") == slot and _was_cut_short(one))
+        died = [one for one in cut if _death_key(one.number) in blamed][-LOST:]
         if len(died) == LOST and len({one.user_attrs["at"] for one in died}) == 1:
-            step, last = died[-1].user_attrs["at"], blamed[_grave(died[-1].number)]
+            step, last = died[-1].user_attrs["at"], blamed[_death_key(died[-1].number)]
             reason = f"{LOST} workers died in it after step {max(step, 0)}, the last one {last}"
             raise Ended("killed its worker", reason)
 
 
-def _cut_short(trial: FrozenTrial) -> bool:
+def _was_cut_short(trial: FrozenTrial) -> bool:
     """Whether the worker of this attempt died in it, after it had begun with the network."""
     known = trial.user_attrs.keys()
     ended = trial.state == TrialState.FAIL and {"worker", "at"} <= known
     return ended and not {"outcome", "stopped"} & known
 
 
-def _grave(number: int) -> str:
+def _death_key(number: int) -> str:
     """Under which name a study knows that the worker of a trial died of it: a trial that has
     ended takes no more.
     """
     return f"died in trial {number}"
 
 
-def blame(study: Study, pid: int, reason: str) -> None:
+def record_death(study: Study, pid: int, reason: str) -> None:
     """Note that a process of this machine died by a fault of its own, with the attempt that it
     was at.
     """
-    mine = [
-        one
-        for one in retry(study.get_trials)(deepcopy=False)
-        if (worker := one.user_attrs.get("worker"))
-        and (worker["host"], worker["pid"]) == (host(), pid)
-    ]
+    mine = []
+    for trial in retry(study.get_trials)(deepcopy=False):
+        worker = trial.user_attrs.get("worker")
+        if worker and (worker["host"], worker["pid"]) == (host(), pid):
+            mine.append(trial)
     # only its last one, of a process whose id was that of an earlier one too
-    if mine and (mine[-1].state == TrialState.RUNNING or _cut_short(mine[-1])):
-        retry(study.set_user_attr)(_grave(mine[-1].number), reason)
+    if mine and (mine[-1].state == TrialState.RUNNING or _was_cut_short(mine[-1])):
+        retry(study.set_user_attr)(_death_key(mine[-1].number), reason)
 
 
-def _bury(study: Study, trial: FrozenTrial) -> None:
+def _fail_dead(study: Study, trial: FrozenTrial) -> None:
     worker = trial.user_attrs.get("worker", {})
-    if "kills" in worker and (reason := deaths.since(worker["kills"])):
-        study.set_user_attr(_grave(trial.number), reason)
+    reason = deaths.since(worker["kills"]) if "kills" in worker else None
+    if reason:
+        study.set_user_attr(_death_key(trial.number), reason)
     with contextlib.suppress(UpdateFinishedTrialError, ValueError):  # another worker was faster
         study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)

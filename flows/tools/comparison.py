@@ -16,11 +16,13 @@ import numpy as np
 import torch
 
 from corpus.names import printable
-from corpus.pages.markup import document, el, image, table, tiles
+from corpus.pages.figures import panels, save_png
+from corpus.pages.markup import el, image, table
+from corpus.pages.page import Section, sectioned
 from engine.measure.enough import LEAST, enough
 from engine.measure.statistics import complexity_bins, complexity_weights
 from engine.measure.twosample import holm, ks, mean_difference, normalised_ks, rank_correlations
-from flows.reports.searchplots import ERROR, draw_edf, panels, save
+from flows.reports.search.plots import ERROR, draw_edf
 from flows.searching.trials import Trials, is_number, read_trials
 
 Searches = dict[str, Trials]
@@ -28,8 +30,8 @@ FEW = f"withheld: fewer than {LEAST}"
 TABLES = {  # head of each, and what it says
     "Searches": (
         ["search", "n", "not complete", "least", "median", "mean", "reference", "images each"],
-        "A trial that is not complete has no error and is left out of all but the counts; where many were pruned, the "
-        "survivors look better than their space.",
+        "A trial that is not complete has no error and is left out of all but the counts; where "
+        "many were pruned, the survivors look better than their space.",
     ),
     "Differences": (
         [
@@ -42,10 +44,11 @@ TABLES = {  # head of each, and what it says
             "p (Holm)",
             "n compared",
         ],
-        "Mean difference: of the second less the first, with Welch's 95 % interval. KS: greatest distance of two error "
-        "distributions; p: chance of one as great if the spaces were alike, after Holm's correction for the number of "
-        "pairs. Normalised: every bin of {by} counts the same, among the bins that hold networks of both spaces; p by "
-        "permutation within these bins.",
+        "Mean difference: of the second less the first, with Welch's 95 % interval. KS: greatest "
+        "distance of two error distributions; p: chance of one as great if the spaces were alike, "
+        "after Holm's correction for the number of pairs. Normalised: every bin of {by} counts the "
+        "same, among the bins that hold networks of both spaces; p by permutation within these "
+        "bins.",
     ),
     "Networks in common": (
         ["first", "second", "n", "Spearman (95 %)", "Kendall (95 %)"],
@@ -65,15 +68,16 @@ def read(folders: Sequence[str], names: Sequence[str] | None, by: str) -> Search
     names = names or (ends if len(set(ends)) == len(ends) else folders)
     if len(set(names)) != len(folders) or len(names) != len(folders):
         raise ValueError(
-            f"{len(folders)} searches, but the names {', '.join(names)}: give each its own by --names"
+            f"{len(folders)} searches, but the names {', '.join(names)}: give each its own by "
+            "--names"
         )
-    searches = {
-        name: read_trials(Path(folder)) for name, folder in zip(names, folders, strict=True)
-    }
-    for name, trials in searches.items():
+    searches = {}
+    for name, folder in zip(names, folders, strict=True):
+        searches[name] = trials = read_trials(Path(folder))
         if not trials.complete:
             raise ValueError(
-                f"{name}: {trials.count()} complete ({trials.reasons()}): there is nothing to compare"
+                f"{name}: {trials.count()} complete ({trials.reasons()}): there is nothing to "
+                "compare"
             )
         if by not in trials.costs:
             raise ValueError(f"{name}: not all trials know their {by}: choose another cost by --by")
@@ -99,44 +103,47 @@ def differences(searches: Searches, by: str) -> list[list[str]]:
     """A row per pair: mean difference, KS plain and normalised, p corrected for the number of
     pairs.
     """
-    pairs, generator = list(combinations(searches, 2)), torch.Generator().manual_seed(0)
-    both = [(searches[a], searches[b]) for a, b in pairs]
-    plain = [ks(a.of("error"), b.of("error")) for a, b in both]
-    normalised = [
-        normalised_ks(*(tuple(t.of(k) for t in pair) for k in ("error", by)), generator)
-        for pair in both
-    ]
-    p = iter(holm([test.p for test in normalised if test]))
+    generator = torch.Generator().manual_seed(0)
+    pairs = list(combinations(searches, 2))
+    plain, normalised = [], []
+    for first, second in pairs:
+        errors = searches[first].of("error"), searches[second].of("error")
+        costs = searches[first].of(by), searches[second].of(by)
+        plain.append(ks(*errors))
+        normalised.append(normalised_ks(errors, costs, generator))
+    plain_p = holm([test.p for test in plain])
+    # in the order of the pairs that have such a test
+    normalised_p = iter(holm([test.p for test in normalised if test]))
     rows = []
-    for pair, (a, b), test, raised, other in zip(
-        pairs, both, plain, holm([t.p for t in plain]), normalised, strict=True
-    ):
-        mean, low, high = mean_difference(a.of("error"), b.of("error"))
+    for (first, second), test, p, by_bins in zip(pairs, plain, plain_p, normalised, strict=True):
+        mean, low, high = mean_difference(searches[first].of("error"), searches[second].of("error"))
         few = low is None or not enough(min(test.sizes))
         interval = "" if few else f" ({low:+.2f} to {high:+.2f})"
-        told = (
-            [f"{other.distance:.3f}", f"{next(p):.2g}", "{} and {}".format(*other.sizes)]
-            if other
-            else ["", "", "0"]
-        )
-        rows.append(
-            [*pair, f"{mean:+.2f}{interval}", f"{test.distance:.3f}", f"{raised:.2g}", *told]
-        )
+        row = [first, second, f"{mean:+.2f}{interval}", f"{test.distance:.3f}", f"{p:.2g}"]
+        if by_bins:
+            sizes = "{} and {}".format(*by_bins.sizes)
+            row += [f"{by_bins.distance:.3f}", f"{next(normalised_p):.2g}", sizes]
+        else:
+            row += ["", "", "0"]
+        rows.append(row)
     return rows
 
 
 def in_common(searches: Searches) -> dict[tuple[str, str], np.ndarray]:
     """Of each pair of searches that share networks: the errors (2, n) of these."""
-    errors = {
-        name: {_key(row): row["error"] for row in trials.complete}
-        for name, trials in searches.items()
-    }
+    by_network = {name: _errors_by_network(trials) for name, trials in searches.items()}
     found = {}
-    for a, b in combinations(searches, 2):
-        shared = [key for key in errors[a] if key in errors[b]]
+    for first, second in combinations(searches, 2):
+        one, other = by_network[first], by_network[second]
+        shared = [key for key in one if key in other]
         if len(shared) > 1:
-            found[a, b] = np.array([[errors[side][key] for key in shared] for side in (a, b)])
+            sides = [one[key] for key in shared], [other[key] for key in shared]
+            found[first, second] = np.array(sides)
     return found
+
+
+def _errors_by_network(trials: Trials) -> dict[str, float]:
+    return {_key(row): row["error"] for row in trials.complete}
 
 
 def _key(row: dict[str, Any]) -> str:
@@ -182,7 +189,7 @@ def draw(
         plot.set_xlabel(f"{a}: {ERROR}", parse_math=False)
         plot.set_ylabel(f"{b}: {ERROR}", parse_math=False)
         plot.set_title(f"{errors.shape[1]} networks in common", fontsize=10)
-    save(figure, path)
+    save_png(figure, path)
 
 
 def compare(folders: Sequence[str], names: Sequence[str] | None, out: Path, by: str) -> None:
@@ -191,20 +198,20 @@ def compare(folders: Sequence[str], names: Sequence[str] | None, out: Path, by: 
     shared = in_common(searches)
     out.parent.mkdir(parents=True, exist_ok=True)
     draw(out.with_suffix(".png"), searches, by, shared)
-    parts = [
-        el("figure", image(out.with_suffix(".png").read_bytes(), "error distributions", "png"))
-    ]
+    picture = image(out.with_suffix(".png").read_bytes(), "error distributions", "png")
+    sections = [Section("Distributions", [el("figure", picture)])]
     made = overview(searches), differences(searches, by), agreements(shared)
     for (title, (head, note)), rows in zip(TABLES.items(), made, strict=True):
         if rows:
             print(f"{title}\n{printable(_aligned([head, *rows]), keep=chr(10))}\n")
-            numeric = (i for i, name in enumerate(head) if name not in WORDS)
-            parts += [el("h2", title), table(head, rows, numeric), el("p", note.format(by=by))]
+            numeric = [i for i, name in enumerate(head) if name not in WORDS]
+            told = [table(head, rows, numeric), el("p", note.format(by=by))]
+            sections.append(Section(title, told))
     summary = {
         "searches": len(searches),
         "networks": sum(len(trials.complete) for trials in searches.values()),
     }
-    page = document("Searches compared", el("h1", "Searches compared"), tiles(summary), *parts)
+    page = sectioned("Searches compared", "Searches compared", summary, sections)
     out.write_text(page, encoding="utf-8", newline="\n")
     print(f"written: {out}, {out.with_suffix('.png')}")
 

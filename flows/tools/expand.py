@@ -27,9 +27,9 @@ def main() -> None:
     command.add_argument("--out", type=Path, default=Path("expanded.yaml"), help=out)
     given = command.parse_args()
     with user_errors():
-        from flows.tools.expansion import expanded
+        from flows.tools.expansion import grow
 
-        expanded(given.section, given.factor, given.axes, given.out)
+        grow(given.section, given.factor, given.axes, given.out)
 
 
 if __name__ == "__main__":

@@ -28,14 +28,15 @@ def work(follow: bool) -> None:
     import torch
 
     from flows.search import search
-    from flows.searching.sweep import Search, sweep
+    from flows.searching.search import Search
+    from flows.searching.worker import train_networks
 
     if not torch.cuda.is_available():
         torch.set_num_threads(1)  # as all workers of a search
     if follow:
         _follow()
-    joined = Search.joined(stage_arguments(search))
-    sweep(joined, unseen)
+    joined = Search.join(stage_arguments(search))
+    train_networks(joined, unseen)
     joined.run.flush()
 
 

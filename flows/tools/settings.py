@@ -115,7 +115,7 @@ def nested_parts() -> list[str]:
     from engine.training.recipe import Recipe
     from engine.transfer.finetuning import probe
     from flows.cli.validate import resampling
-    from flows.searching.sweep import Retrain
+    from flows.searching.search import Retrain
 
     trains = "`search.recipe`, `pretrain.recipe`, `finetune.recipe`."
     lists = "`search.resampling`, `pretrain.resampling`."

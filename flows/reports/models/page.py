@@ -6,7 +6,8 @@ it, and the page forbids scripts.
 
 from typing import Any
 
-from corpus.pages.markup import Markup, cautions_box, document, el, join, tag, tiles
+from corpus.pages.markup import Markup, el, join, tag
+from corpus.pages.page import Section, sectioned
 from flows.reports.models import (
     calibration,
     cautions,
@@ -48,7 +49,8 @@ def headline(findings: Findings) -> dict[str, Any]:
     found = {alias: _tile(tag(str(record["candidate"]), 30), tag(words.how(record)), version)}
     ends = words.interval(record["top1_low"], record["top1_high"])
     found["top-1 on the test split"] = _tile(f"{record['top1_mean']:.1f} %", ends)
-    if gain := findings.gain_of(record):
+    gain = findings.gain_of(record)
+    if gain:
         ends = words.interval(gain["gain_low"], gain["gain_high"], "+")
         found["points that pretraining gave"] = _tile(f"{gain['gain']:+.1f}", ends)
     loud = ["measured on a busy machine"] if record.get("busy") else []
@@ -67,12 +69,8 @@ def page(findings: Findings) -> str:
     made = {title: section(findings) for title, section in SECTIONS.items()}
     made |= others.sections(findings)
     made["Settings and origin"] = origin.section(findings)
-    made = {title: parts for title, parts in made.items() if parts}
-    links = [el("a", tag(title), href=f"#s{i}") for i, title in enumerate(made)]
-    parts = []
-    for i, (title, body) in enumerate(made.items()):
-        parts.append(el("section", el("h2", tag(title)), *body, id=f"s{i}"))
-    head = [el("h1", "Models"), el("p", "On the labelled set ", el("b", tag(findings.targets[0])))]
-    warned = cautions_box(cautions.all_of(findings))
-    top = [*head, el("nav", *links), tiles(headline(findings)), *warned]
-    return document("tagdag: models compared", *top, *parts)
+    sections = [Section(tag(title), parts) for title, parts in made.items()]
+    target = el("p", "On the labelled set ", el("b", tag(findings.targets[0])))
+    title, numbers = "tagdag: models compared", headline(findings)
+    warnings = cautions.all_of(findings)
+    return sectioned(title, "Models", numbers, sections, warnings, intro=[target])

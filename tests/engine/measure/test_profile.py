@@ -9,8 +9,8 @@ from torch import nn
 
 from engine.measure import repeats as repeats_
 from engine.measure.profile import device_name, profile_network
-from flows.reports import searchplots
-from flows.searching import attempt
+from flows.reports.search import plots
+from flows.searching import trial
 from flows.searching.trials import Trials
 
 CPU = torch.device("cpu")
@@ -66,17 +66,17 @@ def test_times_that_stay_unsteady_or_busy_are_marked(monkeypatch):
 @pytest.mark.parametrize("busy", [False, "others"])
 def test_a_search_marks_a_busy_latency_and_puts_it_on_no_front(monkeypatch, busy):
     given = []
-    monkeypatch.setattr(attempt, "build", lambda *_, **__: None)
+    monkeypatch.setattr(trial, "build", lambda *_, **__: None)
     found = {"latency_p50_ms": 1.0, "busy": busy}
-    monkeypatch.setattr(attempt, "profile_network", lambda *_, **more: given.append(more) or found)
-    row = attempt.latency({}, {"latency_ms": None, "objectives": ["error", "latency_ms"]}, 32)
+    monkeypatch.setattr(trial, "profile_network", lambda *_, **more: given.append(more) or found)
+    row = trial.latency({}, {"latency_ms": None, "objectives": ["error", "latency_ms"]}, 32)
     marked = {"latency_busy": "others"} if busy else {}
     assert row == {"latency_ms": 1.0} | marked and given[0]["patience"] > 0
     about = {"outcome": "complete", "latency_ms": 2.0}
     slow = about | {"trial": 0, "error": 10.0, "flops": 2}
     trials = Trials([slow, about | {"trial": 1, "error": 11.0, "flops": 1} | row])
-    assert searchplots.front(trials, "latency_ms").tolist() == [True, not busy]
-    assert searchplots.front(trials, "flops").tolist() == [True, True]
+    assert plots.front(trials, "latency_ms").tolist() == [True, not busy]
+    assert plots.front(trials, "flops").tolist() == [True, True]
 
 
 def test_without_patience_it_is_measured_once(monkeypatch):

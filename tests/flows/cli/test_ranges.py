@@ -20,7 +20,7 @@ from engine.training.recipe import Recipe
 from engine.transfer.finetuning import probe
 from flows.cli import validate, validate_search
 from flows.running import settings
-from flows.searching.sweep import Retrain
+from flows.searching.search import Retrain
 
 PARAMS = yaml.safe_load(Path("params.yaml").read_text())
 WRONG = {"-1e9": -1e9, "nan": math.nan, "inf": math.inf, "a word": "a word", "true": True}

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from flows.reports import report
+from flows.reports.models import files
 from flows.tracking import tracking
 from tests.support.records import record, registered
 
@@ -41,7 +41,7 @@ class Client:
 @pytest.fixture
 def store(place, empty_store, monkeypatch):
     """`store(name)`: a fresh store in the place of the one before."""
-    monkeypatch.setattr(report, "plot", lambda path, _: path.write_bytes(b"picture"))
+    monkeypatch.setattr(files, "plot", lambda path, _: path.write_bytes(b"picture"))
 
     def fresh(name: str) -> None:
         shutil.copyfile(empty_store, place / f"{name}.db")

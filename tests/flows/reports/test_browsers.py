@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from corpus.report.page import write_report
-from flows.reports import report, searchreport
+from flows.reports.models import files
+from flows.reports.search.page import write_page
 from tests.flows.reports.test_report import NASTY, findings
 from tests.support.modelreports import CLASSES, Made
 from tests.support.searches import search
@@ -100,14 +101,14 @@ def models_page() -> Path:
     versions = {record["model"]: "1" for record in made.records}
     links = {"all versions": "http://127.0.0.1:5000/#/models/" + "long" * 30}
     origin = {"tagdag.data": "0123456789abcdef" * 3}
-    report.write(Path("models"), made.records, made.gains(), versions, "done", origin, links)
+    files.write(Path("models"), made.records, made.gains(), versions, "done", origin, links)
     return Path("models/report.html")
 
 
 def search_page() -> Path:
     about = {"space": {"name": "regnetx", "flops": [3e6, 5e6]}, "versions": "x" * 90}
     Path("search").mkdir()
-    searchreport.write(Path("search"), search(16), [], about)
+    write_page(Path("search"), search(16), [], about)
     return Path("search/report.html")
 
 

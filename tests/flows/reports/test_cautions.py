@@ -5,9 +5,9 @@ import re
 import pytest
 
 from engine.measure.enough import LEAST
-from flows.reports import report
 from flows.reports.models import cautions
 from flows.reports.models.page import page
+from flows.reports.models.text import markdown
 from flows.running import settings
 from tests.support.modelreports import Made, found, plain, quiet, remade
 from tests.support.searches import search
@@ -97,7 +97,7 @@ def test_each_warning_comes_when_it_should_and_alone(place, change, expected):
     told = cautions.all_of(findings := found(made))
     assert len(told) == 1 and re.search(expected, told[0])
     box = page(findings).partition('class="cautions"')[2].partition("</aside>")[0]
-    assert re.search(expected, plain(box)) and "- Warning: " in report.markdown(findings)
+    assert re.search(expected, plain(box)) and "- Warning: " in markdown(findings)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from flows.reports import report, reportplot
-from flows.reports.models import cautions, scatter, words
+from flows.reports.models import cautions, files, plots, scatter, words
 from flows.reports.models.calibration import reliability
 from flows.reports.models.costs import networks
 from flows.reports.models.mistakes import MISTAKES, worst
 from flows.reports.models.page import page
 from flows.reports.models.reading import curves, read
+from flows.reports.models.text import markdown
 from flows.reports.models.tradeoff import points
 from flows.running import settings
 from tests.flows.reports.test_report import Page
@@ -51,7 +51,7 @@ def test_a_champion_of_an_earlier_run_is_told_with_its_numbers(place):
 
 def test_the_text_is_short_and_says_where_the_rest_is(place):
     made = quiet()
-    text = report.markdown(found(made, {"champion": version("1", made.records[0])}))
+    text = markdown(found(made, {"champion": version("1", made.records[0])}))
     assert "| champion | winner, pretrained on hashtags, fine-tuned |" in text
     assert "over seeds and test images together" in text and "report.html beside this text" in text
     gain = made.gains()[0]
@@ -66,7 +66,7 @@ def test_targets_sizes_and_labels_are_told_where_there_are_several(place):
     made.models.append(one | {"model": "larger", "size": 40, "labels": "all"})
     made.models.append(one | {"model": "other", "target": "birds"})
     findings = found(made)
-    text = report.markdown(findings)
+    text = markdown(findings)
     assert "|  | model | labels | px | top-1" in text and "| all labels | 40 |" in text
     assert "## scenes" in text and "## birds" in text
     shown = section(page(findings), "Target birds")
@@ -95,7 +95,7 @@ def test_one_seed_has_the_interval_of_its_test_images(place):
     ends = f"({record['top1_low']:.1f} to {record['top1_high']:.1f})"
     assert ends in plain(section(page(findings), "Models"))
     assert not re.search(r"\bnan\b", plain(page(findings)))
-    reportplot.plot(place / "plot.png", findings.first)
+    plots.plot(place / "plot.png", findings.first)
     assert (place / "plot.png").stat().st_size > 1000
 
 
@@ -235,7 +235,7 @@ def test_costs_stand_once_per_network_and_busy_ones_are_marked(place):
     assert shown.count("winner, fine-tuned, 32 px") == 2  # once in the table, once by batch
     assert "1.1 / 1.5 / 1.9 (busy)" in shown and "(load 7.1 of 2 cores)" in shown
     assert "training 32 (memory ran out at 64) 1.1 / 1.5 / 1.9 700 3.0" in shown
-    assert report.markdown(findings).count("| winner, fine-tuned, 32 px |") == 1
+    assert markdown(findings).count("| winner, fine-tuned, 32 px |") == 1
     for place_, model in enumerate(made.models[:2]):
         model["network"] = f"winner, head knn samples {place_}"
     shown = plain(section(page(found(made)), "Costs"))  # two that would be called the same
@@ -321,7 +321,7 @@ def test_the_same_findings_give_the_same_bytes(place):
     made.write()
     versions = {record["model"]: "1" for record in made.records}
     for name in ("a", "b"):
-        report.write(Path(name), made.records, made.gains(), versions, "done", {})
+        files.write(Path(name), made.records, made.gains(), versions, "done", {})
     for file in ("report.html", "report.md", "comparison.png"):
         assert Path("a", file).read_bytes() == Path("b", file).read_bytes()
     assert json.loads(Path("out/evaluate/records.json").read_text()) == made.records

@@ -11,7 +11,8 @@ from markdown_it import MarkdownIt
 
 from corpus.names import printable
 from corpus.pages.markdown import code, table, told
-from flows.reports import report, reportplot, searchreport
+from flows.reports.models import files, plots
+from flows.reports.search.page import write_page
 from flows.tools import comparison
 from tests.flows.reports.test_report import NASTY, Page
 from tests.support.modelreports import Made
@@ -77,7 +78,7 @@ def test_names_stay_readable():
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_report_of_models_is_safe(place, text, monkeypatch):
-    monkeypatch.setattr(report, "plot", lambda path, _: path.write_bytes(b"picture"))
+    monkeypatch.setattr(files, "plot", lambda path, _: path.write_bytes(b"picture"))
     cost = TIMES | {"mode": text, "batch": 8, "asked": 9, "images_per_second": 7.0}
     cost["peak_memory_mib"] = 3.0
     fields = ("candidate", "target", "init", "mode", "labels", "device", "dtype", "clock")
@@ -90,7 +91,7 @@ def test_the_report_of_models_is_safe(place, text, monkeypatch):
     gain |= dict.fromkeys(("gain", "gain_low", "gain_high", "pretrained", "scratch"), 1.0)
     origin, links = {"tagdag.data": text, text: text}, {text: f"http://127.0.0.1/{text}"}
     links["x" + text] = text
-    report.write(place, [one], [gain], {text: text}, text, origin, links)
+    files.write(place, [one], [gain], {text: text}, text, origin, links)
     seen = safe((place / "report.html").read_text(encoding="utf-8"))
     assert set(seen.tags) <= {*KNOWN.split(), *TAGS.split()}
     assert "img" not in seen.tags  # but in svg
@@ -111,7 +112,7 @@ def test_names_of_classes_and_images_are_safe_in_the_report_of_models(place):
         folder = Path("out/pretrain") / text.replace("/", "")
         folder.mkdir(exist_ok=True)
         (folder / "curve.csv").write_text("step,loss,learning_rate\n1,2,3\n")
-    report.write(place, made.records, [], {made.records[0]["model"]: "1"}, "done", {})
+    files.write(place, made.records, [], {made.records[0]["model"]: "1"}, "done", {})
     text = (place / "report.html").read_text(encoding="utf-8")
     seen = safe(text)
     assert set(seen.tags) <= {*KNOWN.split(), *TAGS.split()}
@@ -123,7 +124,7 @@ def test_names_of_classes_and_images_are_safe_in_the_report_of_models(place):
 def test_the_picture_takes_any_name(tmp_path):
     for text in ("$\\frac{$", "_private", "<b>", "nul\x00\ud800"):
         one = record("a", 60, 60, 50) | {"candidate": text, "target": text, "mode": text}
-        reportplot.plot(tmp_path / "picture.png", [one])
+        plots.plot(tmp_path / "picture.png", [one])
     assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -149,7 +150,7 @@ TAGS += " svg g line polyline path rect text"
 def test_the_report_of_a_search_is_safe(tmp_path):
     about = {text: {text: text} for text in HOSTILE} | {"seed": HOSTILE[0]}
     texts = [text for text in HOSTILE if text.isprintable()]  # as names of axes, which code gives
-    searchreport.write(tmp_path, trials(*texts), [{"trial": HOSTILE[0], "error": 3.0}], about)
+    write_page(tmp_path, trials(*texts), [{"trial": HOSTILE[0], "error": 3.0}], about)
     seen = safe((tmp_path / "report.html").read_text())
     assert set(seen.tags) <= {*KNOWN.split(), *TAGS.split()}
 

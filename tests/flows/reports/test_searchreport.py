@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flows.reports import searchplots
-from flows.reports.searchreport import write
+from flows.reports.search import plots
+from flows.reports.search.page import write_page
 from flows.searching.trials import Trials
 from tests.support.searches import search
 
@@ -55,7 +55,7 @@ class Text(HTMLParser):
 
 def told(out: Path, rows: list, again: list = AGAIN) -> dict[str, str]:
     out.mkdir(exist_ok=True)
-    write(out, rows, again, ABOUT)
+    write_page(out, rows, again, ABOUT)
     return Text((out / "report.html").read_text()).sections
 
 
@@ -173,9 +173,9 @@ def test_report_of_little(tmp_path, rows, complete, figures):
 def test_latency_is_a_cost_where_it_was_measured(tmp_path):
     rows = [row | {"latency_ms": 3 + i % 5} for i, row in enumerate(search(12))]
     assert "latency (ms)" in told(tmp_path, rows)["All trials"]
-    assert len(searchplots.costs(Trials(rows))[0].axes) == 4
+    assert len(plots.costs(Trials(rows))[0].axes) == 4
     del rows[1]["latency_ms"]
-    assert len(searchplots.costs(Trials(rows))[0].axes) == 3
+    assert len(plots.costs(Trials(rows))[0].axes) == 3
 
 
 def test_error_of_a_pruned_network_does_not_count():

@@ -27,7 +27,7 @@ EDITS = {
         "evaluate",
     ],  # search trains nothing anew: its networks are known by another key
     "corpus/report/page.py": ["corpus"],
-    "flows/reports/report.py": ["register"],
+    "flows/reports/models/text.py": ["register"],
     "flows/reports/models/page.py": ["register"],
     "corpus/pages/charts.py": ["corpus", "register"],
     "models/objectives/hashtags.py": ["search", "pretrain@baseline", "pretrain@winner", "evaluate"],
@@ -103,14 +103,14 @@ def edit(file: Path) -> None:
 def keys() -> dict[str, str]:
     """Names of the states that a kill must not lose."""
     from flows.pretrain import state_of
-    from flows.searching.sweep import key_of
+    from flows.searching.search import search_key
 
     section = PARAMS["pretrain"] | {"backbone": {"name": "regnet"}}
     tuned = code.code_files(
         "finetune", PARAMS["finetune"] | {"backbone": {"name": "regnet"}}, "models.heads.knn"
     )
     return {
-        "search": key_of(PARAMS["search"], "regnet"),
+        "search": search_key(PARAMS["search"], "regnet"),
         "pretrain": state_of("winner", section).name,
         "finetune": code.digest(*tuned),
     }
@@ -142,13 +142,13 @@ def changed(tree: Path, file: str) -> list[str]:
         "engine/transfer/finetuning.py": ["finetune"],
         "flows/training/learning.py": ["search", "pretrain"],
         "flows/finetune.py": ["finetune"],
-        "flows/searching/attempt.py": ["search"],
+        "flows/searching/trial.py": ["search"],
         "engine/measure/profile.py": [],
         "engine/measure/load.py": [],
         "engine/twins/learnt.py": [],
-        "flows/reports/report.py": [],
+        "flows/reports/models/text.py": [],
         "flows/reports/models/page.py": [],
-        "flows/reports/searchreport.py": [],
+        "flows/reports/search/page.py": [],
         "flows/tracking/tracking.py": [],
         "models/backbones/efficientnet.py": [],
         "models/objectives/jigsaw.py": [],
@@ -159,12 +159,12 @@ def test_a_kept_state_is_left_for_an_edit_of_what_made_it_and_for_no_other(tree,
 
 
 def test_a_latency_that_is_asked_for_depends_on_the_profiler(tree):
-    from flows.searching.sweep import key_of
+    from flows.searching.search import search_key
 
     section = PARAMS["search"] | {"objectives": ["error", "latency_ms"]}
-    before = key_of(section)
+    before = search_key(section)
     edit(tree / "engine/measure/profile.py")
-    assert key_of(section) != before
+    assert search_key(section) != before
 
 
 def test_imports_of_type_checkers_and_empty_files_are_no_dependencies(tree):
@@ -196,7 +196,7 @@ def test_what_is_edited_while_a_stage_runs_ends_it(tree, edited):
 
 def test_what_a_stage_does_not_use_may_be_edited_meanwhile(tree):
     with code.unchanged_while("pretrain", lambda: settings.load_params()["pretrain"]):
-        edit(tree / "flows/reports/report.py")
+        edit(tree / "flows/reports/models/text.py")
         edit(tree / "models/objectives/jigsaw.py")
         text = Path("params.yaml").read_text()
         Path("params.yaml").write_text(text.replace("runs: 50", "runs: 51"))

@@ -21,10 +21,11 @@ from engine.training import launching
 from flows.cli.command import run_stage
 from flows.corpus import corpus
 from flows.search import search
-from flows.searching import attempt, sweep
-from flows.searching.samplers import sampler
-from flows.searching.study import Plan, StepBack, holders
-from flows.searching.sweep import Search
+from flows.searching import search as search_module
+from flows.searching import trial as trial_module
+from flows.searching.samplers import member_sampler
+from flows.searching.search import Search
+from flows.searching.study import SlotQueue, StepBack, holders
 from flows.training import learning
 
 SPACE = {
@@ -105,8 +106,9 @@ def suggestions(section, evaluate, slots=40, objectives=1, seed=0):
     """
     space = build("spaces", SPACE)
     directions = ["minimize"] * objectives
-    study = optuna.create_study(sampler=sampler(section, space, slots, seed), directions=directions)
-    Plan(
+    sampler = member_sampler(section, space, slots, seed)
+    study = optuna.create_study(sampler=sampler, directions=directions)
+    SlotQueue(
         study, lambda trials: list(range(slots)), lambda trial, slot: evaluate(space.sample(trial))
     ).work()
     return space, [
@@ -271,7 +273,7 @@ def test_a_recipe_without_a_batch_is_halved_from_that_of_the_recipe(searched, mo
     hungry(monkeypatch, 64, MemoryError())
     rows = searched(trials=1, epochs=1, recipe={"rate": 0.4, "warmup": 0})
     recipe = yaml.safe_load(Path("params.yaml").read_text())["search"] | {"recipe": {"rate": 0.4}}
-    images = attempt.largest(recipe)  # 256, or the training list if it is shorter
+    images = trial_module.images_in_a_pass(recipe)  # 256, or the training list if it is shorter
     assert 128 < images <= 256
     assert rows[1]["outcome"] == "complete" and rows[1]["micro"] == images >> 2
 
@@ -340,20 +342,20 @@ def test_workers_that_die_of_a_network_end_it_and_by_kills_the_search(
         raise launching.WorkersDied("the workers died 4 times", exitcode)
 
     counts = [0]
-    monkeypatch.setattr(attempt.deaths, "kills_for_memory", lambda: counts[-1])
-    monkeypatch.setattr(attempt, "fit_network", died)
+    monkeypatch.setattr(trial_module.deaths, "kills_for_memory", lambda: counts[-1])
+    monkeypatch.setattr(trial_module, "fit_network", died)
     with pytest.raises(ValueError, match=told):
         searched(trials=1, epochs=1)
 
 
 def test_latency_bands_leave_networks_out_before_they_are_trained(searched, monkeypatch):
     latencies = iter([5.0, 1.0, 9.0])
-    measured = attempt.profile_network
-    monkeypatch.setattr(
-        attempt,
-        "profile_network",
-        lambda *a, **k: measured(*a, **k) | {"latency_p50_ms": next(latencies)},
-    )
+    measured = trial_module.profile_network
+
+    def told(*args, **kwargs):
+        return measured(*args, **kwargs) | {"latency_p50_ms": next(latencies)}
+
+    monkeypatch.setattr(trial_module, "profile_network", told)
     rows = searched(trials=1, latency_ms=[0.5, 2], objectives=["error", "latency_ms"])
     assert [row["outcome"] for row in rows] == ["complete", "out of band", "complete"]
     assert [row.get("latency_ms") for row in rows] == [9, 5, 1], (
@@ -363,7 +365,7 @@ def test_latency_bands_leave_networks_out_before_they_are_trained(searched, monk
 
 
 def test_an_impossible_latency_band_is_told(searched, monkeypatch):
-    monkeypatch.setattr(sweep, "TURNED_DOWN", 2)
+    monkeypatch.setattr(search_module, "TURNED_DOWN", 2)
     with pytest.raises(
         ValueError, match=r"search.latency_ms: 3 of 3 networks measured lie outside"
     ):
@@ -450,7 +452,7 @@ def test_a_worker_without_a_search_is_told(place, shards):
     from flows.cli.command import stage_arguments
 
     with pytest.raises(ValueError, match="start the stage search first"):
-        Search.joined(stage_arguments(search))
+        Search.join(stage_arguments(search))
 
 
 def test_a_network_is_expanded_step_by_step_and_goes_on_where_it_was(searched, monkeypatch, capsys):
@@ -496,19 +498,20 @@ def test_a_network_is_expanded_step_by_step_and_goes_on_where_it_was(searched, m
 
 def test_a_search_of_more_networks_begins_with_those_of_fewer():
     space = build("spaces", SPACE)
-    few, many = (sampler({"name": "RandomSampler"}, space, size, 0).members for size in (16, 64))
+    random = {"name": "RandomSampler"}
+    few, many = (member_sampler(random, space, size, 0).members for size in (16, 64))
     assert many[:16] == few and len({json.dumps(values) for values in many}) == 64
 
 
 def test_values_that_are_stored_one_by_one_are_no_network_yet(tmp_path):
     space = build("spaces", SPACE)
-    draws = sampler({"name": "TPESampler", "n_startup_trials": 1}, space, 4, 0)
+    draws = member_sampler({"name": "TPESampler", "n_startup_trials": 1}, space, 4, 0)
     study = optuna.create_study(sampler=draws)
     study.enqueue_trial({}, user_attrs={"slot": 0})
     cut = study.ask()
     cut.suggest_int("depth", *SPACE["depth"])  # killed here
     study.tell(cut, state=optuna.trial.TrialState.FAIL)
-    Plan(
+    SlotQueue(
         study, lambda trials: [0, 1], lambda trial, slot: [float(space.sample(trial)["depth"])]
     ).work()
     assert [trial.state.name for trial in study.get_trials()] == ["FAIL", "COMPLETE", "COMPLETE"]
@@ -534,12 +537,12 @@ def network_of(draws, killed: int | None, budget: dict) -> dict[int, dict]:
         if slot == killed and not [t for t in study.get_trials() if t.state.name == "FAIL"]:
             study.tell(
                 trial.number, state=optuna.trial.TrialState.FAIL
-            )  # as whoever buries the dead
+            )  # as whoever finds it dead
             raise StepBack
         trial.set_user_attr("row", {"images": 10})
         return [float(network["w_0"] + network["depth"])]
 
-    plan = Plan(study, run.slots, fill)
+    plan = SlotQueue(study, run.slots, fill)
     while True:
         try:
             return plan.work() or {
@@ -554,7 +557,7 @@ def network_of(draws, killed: int | None, budget: dict) -> dict[int, dict]:
 @pytest.mark.parametrize("spare", [False, True], ids=["pool", "spare"])
 @pytest.mark.parametrize("killed", [1, 4], ids=["second", "last"])
 def test_a_kill_costs_a_search_no_network(section, budget, spare, killed):
-    draws = [sampler(section, build("spaces", SPACE), 5, 0, spare) for _ in range(2)]
+    draws = [member_sampler(section, build("spaces", SPACE), 5, 0, spare) for _ in range(2)]
     whole, found = (
         network_of(draw, at, budget) for draw, at in zip(draws, (None, killed), strict=True)
     )

@@ -13,11 +13,10 @@ import psutil
 import pytest
 import torch
 
-from flows.searching import crew as crews
-from flows.searching import deaths
-from flows.searching.crew import Crew, count, others, threads
-from flows.searching.searching import networks
-from flows.searching.sweep import Search
+from flows.searching import deaths, workers
+from flows.searching.checks import most_workers
+from flows.searching.search import Search
+from flows.searching.workers import LocalWorkers, local_workers, threads_each, worker_count
 from tests.flows.searching.test_search import searched, shards  # noqa: F401 - fixtures
 
 
@@ -28,7 +27,7 @@ def machine(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
     def seems(cores: int, gpus: int = 0, gib: int = 64) -> None:
-        monkeypatch.setattr(crews, "cores", lambda: cores)
+        monkeypatch.setattr(workers, "cores", lambda: cores)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
         memory = SimpleNamespace(available=gib << 30, total=gib << 30)
@@ -60,7 +59,7 @@ def test_the_number_of_workers_follows_the_machine(
     machine(*there)
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    assert count(most) == expected
+    assert worker_count(most) == expected
 
 
 PLAIN = {
@@ -87,7 +86,7 @@ PLAIN = {
     ],
 )
 def test_networks_whose_order_matters_are_trained_one_after_another(changes, expected):
-    assert networks(PLAIN | changes) == expected
+    assert most_workers(PLAIN | changes) == expected
 
 
 @pytest.mark.parametrize("said", ["two", "0", "-1"])
@@ -96,23 +95,24 @@ def test_a_number_of_workers_that_is_none_is_told(monkeypatch, said):
     with pytest.raises(
         ValueError, match=f"TAGDAG_SEARCHERS={said}: give a whole number from 1 to 256"
     ):
-        count()
+        worker_count()
 
 
 def test_threads_are_one_on_a_cpu_and_shared_beside_gpus(machine):
     machine(8)
-    assert [threads(n) for n in (1, 2, 8)] == [1, 1, 1]
+    assert [threads_each(n) for n in (1, 2, 8)] == [1, 1, 1]
     machine(8, 2)
-    assert [threads(n) for n in (1, 2, 16)] == [8, 4, 1]
+    assert [threads_each(n) for n in (1, 2, 16)] == [8, 4, 1]
 
 
 def test_one_core_starts_no_other_worker(machine, monkeypatch):
     machine(1)
-    monkeypatch.setattr(Crew, "start", lambda *_: pytest.fail("it would only share the core"))
+    shared = "it would only share the core"
+    monkeypatch.setattr(LocalWorkers, "start", lambda *_: pytest.fail(shared))
     before = torch.get_num_threads()
-    with others(7) as crew:
-        crew.begin(None)
-        crew.tend()
+    with local_workers(7) as others:
+        others.begin(None)
+        others.poll()
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before and "TAGDAG_WORKERS" not in os.environ
 
@@ -130,7 +130,7 @@ def test_side_by_side_writes_the_bytes_of_one_after_another(searched, monkeypatc
     for used in (".tagdag", "out/search"):
         Path(used).rename(Path(used).name + ".before")
     monkeypatch.delenv("TAGDAG_SEARCHERS")
-    monkeypatch.setattr(crews, "cores", lambda: 2)
+    monkeypatch.setattr(workers, "cores", lambda: 2)
     rows_of = Search.rows
 
     def seen(search):
@@ -163,18 +163,22 @@ class Blamed:
 )
 def test_a_worker_that_a_signal_ends_is_started_again(place, monkeypatch, number, share, blamed):
     told = []
-    monkeypatch.setattr(crews, "blame", lambda study, pid, reason: told.append((study, pid)))
+
+    def record(study, pid, reason):
+        told.append((study, pid))
+
+    monkeypatch.setattr(workers, "record_death", record)
     monkeypatch.setattr(deaths, "memory", lambda: share)
     monkeypatch.setenv("TAGDAG_SEARCHERS", "2")
-    with pytest.raises(ZeroDivisionError), others() as crew:
-        [first] = crew.children
-        crew.search = Blamed()
+    with pytest.raises(ZeroDivisionError), local_workers() as others:
+        [first] = others.children
+        others.search = Blamed()
         first.send_signal(number)
         until = time.monotonic() + 60
-        while crew.children[0] is first and time.monotonic() < until:
-            crew.tend()
+        while others.children[0] is first and time.monotonic() < until:
+            others.poll()
             time.sleep(0.02)
-        [second] = crew.children
+        [second] = others.children
         assert psutil.Process(second.pid).is_running() and second.pid != first.pid
         assert [pid for _, pid in told] == [first.pid] * blamed
         raise ZeroDivisionError

@@ -20,8 +20,8 @@ from optuna.trial import TrialState
 
 from flows.searching import deaths, storage
 from flows.searching import study as studies
-from flows.searching.storage import connected, opened
-from flows.searching.study import Ended, Plan, blame, holders, outcome
+from flows.searching.storage import connect, open_study
+from flows.searching.study import Ended, SlotQueue, holders, outcome, record_death
 
 ODD = [
     "postgresql://tagdag:hun@secret@127.0.0.1:1/base",
@@ -40,8 +40,8 @@ def work(folder: Path, name: str, slots: int, seconds: float, gate=None) -> None
             file.write(f"{os.getpid()}\n")
         return [float(slot)]
 
-    plan = Plan(
-        opened(connected(folder / "search.db"), name, 1), lambda trials: list(range(slots)), fill
+    plan = SlotQueue(
+        open_study(connect(folder / "search.db"), name, 1), lambda trials: list(range(slots)), fill
     )
     if gate:
         gate.wait(60)  # all begin at once
@@ -69,7 +69,7 @@ def test_workers_fill_every_slot_once(tmp_path, kind, workers=4):
     filled = {slot: (tmp_path / f"{slot}").read_text().split() for slot in range(SLOTS)}
     assert all(len(pids) == 1 for pids in filled.values())
     assert len(set(itertools.chain(*filled.values()))) > 1, "one worker did it all"
-    trials = opened(connected(tmp_path / "search.db"), name, 1).get_trials()
+    trials = open_study(connect(tmp_path / "search.db"), name, 1).get_trials()
     assert {slot: outcome(trial) for slot, trial in holders(trials).items()} == dict.fromkeys(
         range(SLOTS), "complete"
     )
@@ -78,7 +78,7 @@ def test_workers_fill_every_slot_once(tmp_path, kind, workers=4):
 def test_a_worker_killed_again_and_again_loses_no_slot(tmp_path, kind, monkeypatch):
     monkeypatch.setattr(studies, "GRACE", 5)  # of one that was killed before it could say its name
     name, draws = f"kills {tmp_path}", random.Random(0)
-    study = opened(connected(tmp_path / "search.db"), name, 1)
+    study = open_study(connect(tmp_path / "search.db"), name, 1)
     for _ in range(3):
         victim = spawn.Process(target=work, args=(tmp_path, name, 8, 0.5))
         victim.start()
@@ -118,11 +118,12 @@ def test_a_base_of_another_program_is_told(postgres_server, monkeypatch, tmp_pat
     with pytest.raises(
         ValueError, match=r"another program uses too, such as MLflow.* a base of its own"
     ):
-        connected(tmp_path / "unused")
+        connect(tmp_path / "unused")
 
 
 def plan(folder, fill, slots=(0,), name="plan"):
-    return Plan(opened(connected(folder / "search.db"), name, 1), lambda trials: list(slots), fill)
+    study = open_study(connect(folder / "search.db"), name, 1)
+    return SlotQueue(study, lambda trials: list(slots), fill)
 
 
 def test_a_network_that_ends_otherwise_holds_its_slot(tmp_path):
@@ -163,7 +164,7 @@ def die(folder: Path, number: int) -> None:
 
 
 def deaths_of(folder: Path, count: int, number: int) -> Iterator[spawn.Process]:
-    """Workers that die in slot 0 one after the other, each looked at before anyone buries it."""
+    """Workers that die in slot 0 one after the other, seen before anyone ends their trials."""
     for _ in range(count):
         process = spawn.Process(target=die, args=(folder, number))
         process.start()
@@ -189,7 +190,7 @@ def test_kills_from_outside_cost_no_healthy_network(tmp_path, number):
 def told_by_parent(folder: Path, process: spawn.Process) -> None:
     """As the stage that started the worker, and saw how it ended."""
     reason = deaths.own_fault(process.exitcode, peak=900 << 20, share=1 << 30)
-    blame(plan(folder, None).study, process.pid, reason)
+    record_death(plan(folder, None).study, process.pid, reason)
 
 
 def told_by_kernel(folder: Path, process: spawn.Process) -> None:
@@ -217,7 +218,7 @@ def test_a_network_that_kills_its_workers_is_given_up(tmp_path, monkeypatch, num
         "2 workers died in it after step 7, the last one"
         in holders(study.get_trials())[0].user_attrs["reason"]
     )
-    from flows.searching.sweep import Search  # not above: it takes torch into every worker here
+    from flows.searching.search import Search  # not above: it takes torch into every worker here
 
     study.sampler.left = lambda trials: 1
     study.sampler.drawn = lambda trials: {0}
@@ -233,7 +234,7 @@ def test_a_network_that_gets_on_between_deaths_is_not_given_up(tmp_path, monkeyp
         trial = one.study.ask()
         trial.set_user_attr("worker", studies._me() | {"pid": step})
         trial.set_user_attr("at", step)
-        blame(one.study, step, "broke down (SIGSEGV)")
+        record_death(one.study, step, "broke down (SIGSEGV)")
         one.study.tell(trial, state=TrialState.FAIL)
     assert last_outcome(tmp_path) == "complete"
 
@@ -266,13 +267,13 @@ def test_of_two_attempts_at_a_slot_the_later_steps_back(tmp_path):
 
 
 def test_a_worker_elsewhere_counts_as_dead_without_heartbeats(tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "GRACE", 1)
+    monkeypatch.setattr(storage, "GRACE", 4)  # longer than a busy machine takes to begin
     monkeypatch.setattr(studies, "host", lambda: "elsewhere")
     one = plan(tmp_path, lambda trial, slot: [1.0])
     one.study.enqueue_trial({}, user_attrs={"slot": 0})
     gone = one.study.ask()
     gone.set_user_attr("worker", studies._me())
-    connected(tmp_path / "search.db").record_heartbeat(gone._trial_id)
+    connect(tmp_path / "search.db").record_heartbeat(gone._trial_id)
     monkeypatch.setattr(studies, "host", lambda: "here")
     waited = []
     plan(tmp_path, lambda trial, slot: [2.0]).work(lambda: waited.append(time.monotonic()))
@@ -362,7 +363,7 @@ def test_a_storage_that_is_none_is_told_without_its_password(tmp_path, url, monk
     monkeypatch.setenv("TAGDAG_SEARCH_STORAGE", url)
     monkeypatch.setenv("TAGDAG_STORAGE_PATIENCE", "0")
     with pytest.raises(ValueError, match=r"storage of the search|TAGDAG_SEARCH_STORAGE") as told:
-        connected(tmp_path / "search.db")
+        connect(tmp_path / "search.db")
     assert "secret" not in str(told.value)
 
 
@@ -378,7 +379,7 @@ def test_a_storage_that_refuses_is_told_at_once(tmp_path, postgres_server, monke
     with pytest.raises(
         ValueError, match=r"does not let us in \(.*does not exist\): mend TAGDAG_SEARCH"
     ) as told:
-        connected(tmp_path / "search.db")
+        connect(tmp_path / "search.db")
     assert "hunsecret" not in str(told.value) and time.monotonic() - begun < 20
 
 
@@ -406,13 +407,13 @@ import os, sys
 from pathlib import Path
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from flows.searching.storage import connected
+from flows.searching.storage import connect
 left = [int(sys.argv[2])]
 @event.listens_for(Engine, "before_cursor_execute")
 def count(*_):
     left[0] -= 1
     left[0] or os.kill(os.getpid(), 9)
-connected(Path(sys.argv[1]))
+connect(Path(sys.argv[1]))
 """
 
 

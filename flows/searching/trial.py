@@ -37,6 +37,7 @@ from flows.training.learning import (
 PATIENCE = 2.0  # seconds for which a latency is measured until quiet repeats agree
 OBJECTIVES = ("error", "error_top5", "params", "flops", "acts", "latency_ms")  # all minimised
 HALVINGS = 3  # of the images in a forward pass, when memory is short
+Row = dict[str, Any]  # of trials.jsonl
 
 
 def errors(module: nn.Module, data: str) -> dict[str, float]:
@@ -45,9 +46,9 @@ def errors(module: nn.Module, data: str) -> dict[str, float]:
     return {"error": 100 - rates["top1"], "error_top5": 100 - rates["top5"]}
 
 
-def measured(module: nn.Module, data: str) -> dict[str, float]:
-    """The same; Ended where a single image does not fit into memory: to train it again would not
-    help.
+def _held_out_errors(module: nn.Module, data: str) -> dict[str, float]:
+    """The same; Ended where memory runs out: predictions go in parts as small as one image, so to
+    train the network again with fewer images in a pass would not help.
     """
     try:
         return errors(module, data)
@@ -55,32 +56,35 @@ def measured(module: nn.Module, data: str) -> dict[str, float]:
         raise Ended("out of memory", f"while it was measured: {error}") from None
 
 
-def counted(network: dict[str, Any], space: Any) -> dict[str, int]:
+def costs_of(network: dict[str, Any], space: Any) -> dict[str, int]:
     """params, flops and acts of a backbone."""
     if space.contains(network):
         return space.cost(network)
-    return measure(
-        build("backbones", network, where="search.reference"),
-        (3, space.resolution, space.resolution),
-    )
+    backbone = build("backbones", network, where="search.reference")
+    return measure(backbone, (3, space.resolution, space.resolution))
 
 
-def latency(network: dict[str, Any], section: dict[str, Any], size: int) -> dict[str, Any]:
-    """Latency of one image on this device, where the search asks for it."""
+def latency(network: dict[str, Any], section: dict[str, Any], size: int) -> Row:
+    """Latency of one image on this device, where the search asks for it.
+
+    `latency_busy` where other work had the machine: the latency may be less than that, so the
+    network is on no Pareto front.
+    """
     if not section["latency_ms"] and "latency_ms" not in section["objectives"]:
         return {}
     module = build("backbones", network, where="search.network")
     about = {"training": False, "patience": PATIENCE}
     try:
         found = profile_network(module, size, device(), (1,), **about)
-        # by which it is on no front: it may be less
-        busy = {"latency_busy": found["busy"]} if found["busy"] else {}
-        return {"latency_ms": found["latency_p50_ms"]} | busy
     except OutOfMemory as error:
         raise Ended("out of memory", str(error)) from None
+    row = {"latency_ms": found["latency_p50_ms"]}
+    if found["busy"]:
+        row["latency_busy"] = found["busy"]
+    return row
 
 
-def within(row: dict[str, Any], band: tuple[float, float] | None) -> None:
+def _check_band(row: Row, band: tuple[float, float] | None) -> None:
     """Ended if the latency is out of band."""
     if band and not band[0] <= row["latency_ms"] <= band[1]:
         raise Ended(
@@ -88,13 +92,16 @@ def within(row: dict[str, Any], band: tuple[float, float] | None) -> None:
         )
 
 
-class Watch:
-    """Notes a trial's error after each epoch, from where an attempt that was cut short left off,
-    and prunes it.
+class EpochReports:
+    """Reports a trial's error after each epoch, and prunes it: where an attempt at the same slot
+    was cut short, from where that left off.
+
+    curve: errors in percent on held-out images, by epoch.
     """
 
     def __init__(self, trial: Trial, data: str) -> None:
-        self.trial, self.data, self.curve = trial, data, {}
+        self.trial, self.data = trial, data
+        self.curve: dict[int, float] = {}
         if training_workers() > 1:
             raise ValueError(
                 "search.pruner: it cannot end a training by several processes: set TAGDAG_WORKERS=1"
@@ -107,49 +114,49 @@ class Watch:
             trial.report(error, epoch)
 
     def __call__(self, epoch: int, module: nn.Module) -> None:
-        self.curve[epoch] = measured(module, self.data)["error"]
+        self.curve[epoch] = _held_out_errors(module, self.data)["error"]
         retry(self.trial.report)(self.curve[epoch], epoch)
         if retry(self.trial.should_prune)():
             raise optuna.TrialPruned
 
 
-def largest(section: dict[str, Any]) -> int:
+def images_in_a_pass(section: dict[str, Any]) -> int:
     """Images of a forward pass that the recipe asks for: of a micro-batch, or of a worker's part
     of a batch.
     """
     recipe = Recipe(**options(Recipe, section["recipe"], "search.recipe"))
     training = Training(recipe, section["epochs"], section["seed"])
-    recipe = Schedule.of(
-        training, training_lists(section), ALONE
-    ).recipe  # not more than there are images
+    # not more than there are images
+    recipe = Schedule.of(training, training_lists(section), ALONE).recipe
     return recipe.micro or -(-recipe.batch // training_workers())
 
 
-def fitted(
+def _fit_in_memory(
     name: str,
     section: dict[str, Any],
     folder: Path,
     run: Run,
     show: Progress,
-    watch: Callable[..., None] | None,
+    reports: Callable[..., None] | None,
 ) -> tuple[nn.Module, dict[str, int]]:
     """section["backbone"] after its training, and {"micro": images in a pass} if memory asked
     for fewer.
     """
     kills = deaths.kills_for_memory()
     for halving in range(HALVINGS + 1):
-        micro = {"micro": max(1, largest(section) >> halving)} if halving else {}
+        micro = {"micro": max(1, images_in_a_pass(section) >> halving)} if halving else {}
         part = section | {"recipe": section["recipe"] | micro}
+        # a folder of its own: a state of larger passes is none of smaller ones
+        states = folder / f"{halving}"
         try:
-            return fit_network(part, folder / f"{halving}", run, f"search {name}", show, watch)[
-                0
-            ], micro
+            return fit_network(part, states, run, f"search {name}", show, reports)[0], micro
         except Diverged as error:
             raise Ended("diverged", str(error)) from None
-        except WorkersDied as error:  # of several workers; by kills from outside the search ends, and goes on from here
-            if reason := deaths.own_fault(error.exitcode) or deaths.since(kills):
-                raise Ended("killed its worker", f"{error}: it {reason}") from None
-            raise
+        except WorkersDied as error:  # one of several workers
+            fault = deaths.own_fault(error.exitcode) or deaths.since(kills)
+            if not fault:  # killed from outside: the search ends, and goes on from here
+                raise
+            raise Ended("killed its worker", f"{error}: it {fault}") from None
         except (RuntimeError, MemoryError, OutOfMemory) as error:
             if not isinstance(error, OutOfMemory) and not out_of_memory(error):
                 raise
@@ -164,59 +171,57 @@ def trained(
     folder: Path,
     run: Run,
     show: Progress,
-    watch: Callable[..., None] | None,
+    reports: Callable[..., None] | None,
 ) -> dict[str, float]:
     """Errors of section["backbone"] after its training.
 
     With `micro` images in a pass, if memory asked for that.
     """
-    module, micro = fitted(name, section, folder, run, show, watch)
-    return measured(module, section["data"]) | micro
+    module, micro = _fit_in_memory(name, section, folder, run, show, reports)
+    return _held_out_errors(module, section["data"]) | micro
 
 
-def attempt(
+def run_trial(
     trial: Trial, key: str, name: str, section: dict[str, Any], space: Any, run: Run, show: Progress
-) -> dict[str, Any]:
-    """Measure and train section["backbone"], a child of the run.
+) -> Row:
+    """Measure and train section["backbone"], in a child of the run; its row of trials.jsonl.
 
-    Its row, which the trial keeps whatever the end.
-
-    key: of the search. space: what counts its members without building them, and has the pixels to
-    count at.
+    The trial keeps the row whatever the end. key: of the search. space: what counts its members
+    without building them, and has the pixels to count at. Raises Ended and TrialPruned.
     """
     folder = settings.state_path(
         "search", key, section["backbone"], section["epochs"], section["seed"]
     )
     began, note = time.monotonic(), retry(trial.set_user_attr)
+    # the last step that was saved: workers that die here one after the other, and get no further,
+    # die of the network
     note("at", max((int(file.stem) for file in folder.glob("*/*.safetensors")), default=-1))
-    pruned = not isinstance(trial.study.pruner, optuna.pruners.NopPruner)
-    watch = Watch(trial, section["data"]) if pruned else None
-    row: dict[str, Any] = {"network": section["backbone"]} | counted(section["backbone"], space)
+    prunes = not isinstance(trial.study.pruner, optuna.pruners.NopPruner)
+    reports = EpochReports(trial, section["data"]) if prunes else None
+    row: Row = {"network": section["backbone"]} | costs_of(section["backbone"], space)
     note("run", run.id)
     with run.child(name) as child:
         try:
             row |= latency(section["backbone"], section, space.resolution)
-            within(row, section["latency_ms"])
-            row |= trained(name, section, folder, child, show, watch)
+            _check_band(row, section["latency_ms"])
+            row |= trained(name, section, folder, child, show, reports)
             row["images"] = image_count(section, section["epochs"])
         except optuna.TrialPruned:
-            epoch, error = max(watch.curve.items())
+            epoch, error = max(reports.curve.items())
             row |= {"images": image_count(section, epoch), "error": error}
             raise
         except Ended as ended:
             child.tags(outcome=ended.outcome, reason=ended.reason[:500])
             raise
         finally:
-            row |= {
-                "seconds": time.monotonic() - began,
-                "curve": sorted(watch.curve.items()) if watch else [],
-            }
+            row["seconds"] = time.monotonic() - began
+            row["curve"] = sorted(reports.curve.items()) if reports else []
             log_row(child, row)
             note("row", row)
     return row
 
 
-def log_row(run: Run, row: dict[str, Any]) -> None:
+def log_row(run: Run, row: Row) -> None:
     """What a network is, what it came to, and its error after each epoch."""
     run.params(row["network"])
     run.metrics({key: value for key, value in row.items() if isinstance(value, int | float)})
@@ -224,19 +229,12 @@ def log_row(run: Run, row: dict[str, Any]) -> None:
         run.metrics({"error_held_out": error}, epoch)
 
 
-def row_of(trial: FrozenTrial) -> dict[str, Any]:
+def row_of(trial: FrozenTrial) -> Row:
     """What a trial came to: outcome, errors in percent, costs, values of the axes, network,
     [epoch, error] pairs.
     """
-    row = {"outcome": outcome(trial), "error": None, "error_top5": None} | trial.user_attrs.get(
-        "row", {}
-    )
-    reason = {"reason": trial.user_attrs["reason"]} if "reason" in trial.user_attrs else {}
-    return row | reason | {"values": trial.params}
-
-
-def ranked(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those that were trained to the end, the best first."""
-    return sorted(
-        (row for row in rows if row["outcome"] == "complete"), key=lambda row: row["error"]
-    )
+    row = {"outcome": outcome(trial), "error": None, "error_top5": None}
+    row |= trial.user_attrs.get("row", {})
+    if "reason" in trial.user_attrs:
+        row["reason"] = trial.user_attrs["reason"]
+    return row | {"values": trial.params}

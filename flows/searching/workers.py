@@ -1,4 +1,4 @@
-"""The workers of a search on one machine: how many, on what, started with the stage and again
+"""The workers of a search on one machine: how many, on what, started with the stage, restarted
 where one dies.
 
 Each is a process of flows/tools/searcher.py, which other machines may start too.
@@ -18,43 +18,43 @@ import torch
 
 from engine.core.cores import cores
 from engine.core.environment import value
-from engine.core.threads import torch_threads as limited
+from engine.core.threads import torch_threads
 from engine.training.splitting import requested_workers
 from flows.running.orchestrate import log
 from flows.searching import deaths
-from flows.searching.storage import retry
-from flows.searching.study import blame
-from flows.searching.sweep import Search
+from flows.searching.search import Search, trials_of
+from flows.searching.study import record_death
 
-ROOM = (
-    3 << 29
-)  # bytes of memory for each worker that nobody asked for: a small search was seen to take 1.2 GiB
+# bytes of memory for each worker that nobody asked for: a small search was seen to take 1.2 GiB
+ROOM = 3 << 29
 PATIENCE = 3  # seconds for a worker to see that nothing is left
 
 
-def gpus() -> list[str]:
-    """Names of the GPUs, as CUDA_VISIBLE_DEVICES has them."""
+def _gpu_names() -> list[str]:
+    """The GPUs, as CUDA_VISIBLE_DEVICES has them."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     found = torch.cuda.device_count()
     return named.split(",")[:found] if named else [str(i) for i in range(found)]
 
 
-def count(most: int | None = None) -> int:
+def worker_count(most: int | None = None) -> int:
     """How many workers the stage search has here: TAGDAG_SEARCHERS, or at most `most`.
 
     Unless it is set: one where TAGDAG_WORKERS has several processes train a network, one for each
     GPU, or without a GPU one for each core that memory allows.
     """
-    if asked := value("TAGDAG_SEARCHERS"):
+    asked = value("TAGDAG_SEARCHERS")
+    if asked:
         return asked
     if (requested_workers() or 1) > 1:
         return 1
-    usable = len(gpus()) or min(cores(), max(1, psutil.virtual_memory().available // ROOM))
+    in_memory = max(1, psutil.virtual_memory().available // ROOM)
+    usable = len(_gpu_names()) or min(cores(), in_memory)
     return min(usable, most or usable)
 
 
 @dataclass
-class Crew:
+class LocalWorkers:
     """The other workers of a search on this machine: processes that wait until it has begun."""
 
     workers: int  # with the stage itself
@@ -62,63 +62,64 @@ class Crew:
     children: list[subprocess.Popen] = field(default_factory=list)
 
     def begin(self, search: Search) -> None:
-        """Let them work on a search.
-
-        The last one of a machine that dies of a network is told to it.
-        """
+        """Let them work on a search, whose studies are told where one dies of a network."""
         self.search = search
         for child in self.children:
-            self._let(child)
+            self._release(child)
 
     def start(self, i: int) -> subprocess.Popen:
         """Worker i, counted from 0: on its own GPU, or on a CPU with one thread."""
+        # without the stage's Prefect run, of which only the stage tells
         env = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
-        env |= {
-            "OMP_NUM_THREADS": str(threads(self.workers)),
-            "TAGDAG_WORKERS": str(requested_workers() or 1),
-        }
-        env["PYTHONPATH"] = str(
-            Path(__file__).parents[2]
-        )  # the code that runs here, in whatever folder
-        if named := gpus():  # the stage has the first
+        env["OMP_NUM_THREADS"] = str(threads_each(self.workers))
+        env["TAGDAG_WORKERS"] = str(requested_workers() or 1)
+        # the code that runs here, in whatever folder
+        env["PYTHONPATH"] = str(Path(__file__).parents[2])
+        named = _gpu_names()
+        if named:  # the stage has the first
             env["CUDA_VISIBLE_DEVICES"] = named[(i + 1) % len(named)]
         command = [sys.executable, "-m", "flows.searcher", "--follow"]
         child = subprocess.Popen(command, env=env, stdin=subprocess.PIPE)
         if self.search:
-            self._let(child)
+            self._release(child)
         return child
 
-    def _let(self, child: subprocess.Popen) -> None:
-        with contextlib.suppress(BrokenPipeError):  # it has died; `tend` sees that
+    def _release(self, child: subprocess.Popen) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it has died; `poll` sees that
             os.write(child.stdin.fileno(), b"\n")
 
-    def tend(self) -> None:
-        """Called now and then: starts those again that a signal has ended, and notes whether it
-        was a network.
+    def poll(self) -> None:
+        """Called now and then: restarts those that a signal has ended, and notes whether it was a
+        network.
         """
         for i, child in enumerate(self.children):
-            if child.returncode is not None or not (ended := deaths.reaped(child.pid)):
+            if child.returncode is not None:
                 continue
-            child.returncode = ended[0]
+            ended = deaths.reaped(child.pid)
+            if ended is None:
+                continue
+            child.returncode, peak = ended
             if child.returncode < 0:
-                self._mourn(child, peak=ended[1])
+                self._record_death(child, peak)
                 self.children[i] = self.start(i)
 
-    def _mourn(self, child: subprocess.Popen, peak: int) -> None:
+    def _record_death(self, child: subprocess.Popen, peak: int) -> None:
+        """Note that a network killed its worker, if it did; peak: bytes that the worker had."""
         log.warning(
             "a worker of the search died of signal %d: it is started again", -child.returncode
         )
         reason = deaths.own_fault(child.returncode, peak, deaths.memory() // self.workers)
-        for study in (self.search.networks, self.search.finals) if reason else ():
-            blame(study, child.pid, reason)
+        if reason:
+            for study in (self.search.networks, self.search.finals):
+                record_death(study, child.pid, reason)
 
-    def part(self) -> None:
+    def wait(self) -> None:
         """At the end of a search: those that took part see it, one that is only starting has
         nothing to lose.
         """
         for child in self.children:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(PATIENCE if took_part(self.search, child.pid) else 0)
+                child.wait(PATIENCE if _took_part(self.search, child.pid) else 0)
             child.kill()
 
     def stop(self) -> None:
@@ -133,14 +134,14 @@ class Crew:
             child.stdin.close()
 
 
-def took_part(search: Search, pid: int) -> bool:
+def _took_part(search: Search, pid: int) -> bool:
     """Whether a process of this machine has had a network of the search."""
-    both = [retry(study.get_trials)(deepcopy=False) for study in (search.networks, search.finals)]
-    return any(one.user_attrs.get("worker", {}).get("pid") == pid for one in itertools.chain(*both))
+    trials = itertools.chain(trials_of(search.networks), trials_of(search.finals))
+    return any(one.user_attrs.get("worker", {}).get("pid") == pid for one in trials)
 
 
-def threads(workers: int) -> int:
-    """Of each worker: one on a CPU, for the same results whatever their number.
+def threads_each(workers: int) -> int:
+    """Threads of each worker: one on a CPU, for the same results whatever their number.
 
     Two threads of one network lose to one on a machine that does other work, and gain little else.
     """
@@ -148,26 +149,24 @@ def threads(workers: int) -> int:
 
 
 @contextlib.contextmanager
-def others(most: int | None = None) -> Iterator[Crew]:
+def local_workers(most: int | None = None) -> Iterator[LocalWorkers]:
     """The other workers on this machine, started at once: what they import is imported beside
     the stage's own start.
 
     most: networks that may be trained at once. Inside, this process has threads and a GPU as they
     have.
     """
-    crew = Crew(count(most))
-    asked, shared = (
-        os.environ.get("TAGDAG_WORKERS"),
-        crew.workers > 1 or not torch.cuda.is_available(),
-    )
+    found = LocalWorkers(worker_count(most))
+    asked = os.environ.get("TAGDAG_WORKERS")
+    alike = found.workers > 1 or not torch.cuda.is_available()
     try:
-        if crew.workers > 1:
-            crew.children += [crew.start(i) for i in range(crew.workers - 1)]
+        if found.workers > 1:
+            found.children += [found.start(i) for i in range(found.workers - 1)]
             os.environ["TAGDAG_WORKERS"] = asked or "1"
-        with limited(threads(crew.workers) if shared else None):
-            yield crew
-            crew.part()
+        with torch_threads(threads_each(found.workers) if alike else None):
+            yield found
+            found.wait()
     finally:
-        if crew.workers > 1 and asked is None:
+        if found.workers > 1 and asked is None:
             del os.environ["TAGDAG_WORKERS"]
-        crew.stop()
+        found.stop()

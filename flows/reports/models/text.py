@@ -1,15 +1,9 @@
-"""The report of models: a page (report.html), and a short text that `make repro` prints."""
-
-from pathlib import Path
-from typing import Any
+"""The report of models as a short text, which `make repro` prints."""
 
 from corpus.pages.markdown import code, table, told
 from flows.reports.models import cautions, costs, models, words
 from flows.reports.models.findings import Findings
 from flows.reports.models.origin import UIS
-from flows.reports.models.page import page
-from flows.reports.models.reading import read
-from flows.reports.reportplot import plot
 
 REST = (
     "report.html beside this text has the rest: accuracy by class, confusion, calibration, the "
@@ -63,25 +57,3 @@ def markdown(findings: Findings) -> str:
         links_lines(findings.links),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
-
-
-def write(
-    out: Path,
-    records: list[dict[str, Any]],
-    gains: list[dict[str, Any]],
-    versions: dict[str, str],
-    decision: str,
-    origin: dict[str, str],
-    links: dict[str, str] | None = None,
-    leaders: dict[str, Any] | None = None,
-) -> None:
-    """Write report.md, report.html and comparison.png.
-
-    leaders: versions of MLflow's registry by alias. What else the page shows is read from the
-    stages' outputs.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    findings = read(records, gains, versions, decision, origin, links, leaders)
-    plot(out / "comparison.png", findings.first)
-    (out / "report.md").write_text(markdown(findings), encoding="utf-8", newline="\n")
-    (out / "report.html").write_text(page(findings), encoding="utf-8", newline="\n")

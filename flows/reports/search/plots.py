@@ -1,12 +1,12 @@
 """The figures of a search, each with what to read from it: the same bytes for the same trials."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from corpus.pages.figures import panels
 from engine.measure.enough import LEAST
 from engine.measure.statistics import (
     best_of,
@@ -27,29 +27,6 @@ def cost_name(key: str) -> str:
     return COSTS[key][0].partition(" (")[0]
 
 
-def panels(
-    count: int, columns: int = 3, size: tuple[float, float] = (4.2, 3.4)
-) -> tuple[Any, list[Any]]:
-    """A figure of so many plots, at most `columns` side by side."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    columns = min(count, columns)
-    rows = -(-count // columns)
-    figure = Figure(figsize=(max(columns, 1.5) * size[0], rows * size[1]), layout="constrained")
-    FigureCanvasAgg(figure)
-    plots = [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
-    for plot in plots:
-        plot.grid(alpha=0.25)
-        plot.set_axisbelow(True)
-    return figure, plots
-
-
-def save(figure: Any, path: Path) -> None:
-    """As PNG, without the version of the software."""
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-
-
 def draw_edf(
     plot: Any, errors: Sequence[float], weights: Sequence[float] | None = None, **style: Any
 ) -> None:
@@ -66,8 +43,8 @@ def _reference(plot: Any, trials: Trials, across: bool = False) -> None:
 
 
 def distribution(trials: Trials) -> tuple[Any, str]:
-    """EDF, and normalised by the first cost that is known; of no complete trial: the reference
-    alone.
+    """EDF, and normalised by the first cost that is known; the reference alone where no trial is
+    complete.
     """
     costs = trials.costs[:1] if trials.complete else []
     figure, plots = panels(1 + len(costs), size=(5, 3.7))
@@ -76,22 +53,26 @@ def distribution(trials: Trials) -> tuple[Any, str]:
     if trials.complete:
         draw_edf(plots[0], trials.of("error"), color=BLUE, label="networks of the space")
     for key, plot in zip(costs, plots[1:], strict=True):
-        weights = complexity_weights(complexity_bins(trials.of(key)))
-        draw_edf(
-            plot, trials.of("error"), color=GREY, linewidth=1, label="each network counts the same"
-        )
-        each = f"each bin of {cost_name(key)} counts the same"
-        draw_edf(plot, trials.of("error"), weights, color=BLUE, label=each)
-        plot.set_title(f"normalised, of {trials.count()}", fontsize=10)
+        _normalised_edf(plot, trials, key)
     for plot in plots:
         _reference(plot, trials)
         if plot.get_legend_handles_labels()[0]:
             plot.legend(fontsize=8)
     lost = f"Left out: {trials.reasons()}. " if trials.failed else ""
     return figure, lost + (
-        "The further left, the better the space; the lower end shows the best networks. Normalised: as if the space "
-        "held as many networks of every complexity, so that it is not the larger ones that make the difference."
+        "The further left, the better the space; the lower end shows the best networks. "
+        "Normalised: as if the space held as many networks of every complexity, so that it is not "
+        "the larger ones that make the difference."
     )
+
+
+def _normalised_edf(plot: Any, trials: Trials, key: str) -> None:
+    errors = trials.of("error")
+    weights = complexity_weights(complexity_bins(trials.of(key)))
+    draw_edf(plot, errors, color=GREY, linewidth=1, label="each network counts the same")
+    each = f"each bin of {cost_name(key)} counts the same"
+    draw_edf(plot, errors, weights, color=BLUE, label=each)
+    plot.set_title(f"normalised, of {trials.count()}", fontsize=10)
 
 
 def front(trials: Trials, key: str) -> np.ndarray:
@@ -115,38 +96,32 @@ def costs(trials: Trials) -> tuple[Any, str] | None:
         return None
     figure, plots = panels(len(trials.costs))
     for key, plot in zip(trials.costs, plots, strict=True):
-        label, unit = COSTS[key]
-        cost, errors = trials.of(key) / unit, trials.of("error")
-        plot.scatter(cost, errors, s=18, color=BLUE, alpha=0.6, linewidths=0, label="networks")
-        best = np.flatnonzero(front(trials, key))
-        best = best[np.argsort(cost[best], kind="stable")]
-        style = {"color": GREEN, "marker": "o", "markersize": 4, "drawstyle": "steps-post"}
-        plot.plot(cost[best], errors[best], label="Pareto front", **style)
-        lost = [row[key] / unit for row in trials.failed if is_number(row.get(key))]
-        if lost:
-            edge = {
-                "transform": plot.get_xaxis_transform(),
-                "color": RED,
-                "alpha": 0.7,
-                "clip_on": False,
-            }
-            plot.plot(lost, np.ones(len(lost)), "|", markersize=9, label="not complete", **edge)
-        if trials.reference and is_number(trials.reference.get(key)):
-            plot.plot(
-                trials.reference[key] / unit,
-                trials.reference["error"],
-                "X",
-                color=RED,
-                label="reference",
-            )
-        plot.set(xlabel=label, ylabel=ERROR)
-    figure.legend(
-        *plots[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8
+        _cost(plot, trials, key)
+    keys = plots[0].get_legend_handles_labels()
+    figure.legend(*keys, loc="outside upper center", ncols=4, fontsize=8)
+    return figure, (
+        "On the front are networks that no other beats in both; they are the ones to choose from."
     )
-    return (
-        figure,
-        "On the front are networks that no other beats in both; they are the ones to choose from.",
-    )
+
+
+def _cost(plot: Any, trials: Trials, key: str) -> None:
+    label, unit = COSTS[key]
+    cost, errors = trials.of(key) / unit, trials.of("error")
+    plot.scatter(cost, errors, s=18, color=BLUE, alpha=0.6, linewidths=0, label="networks")
+    best = np.flatnonzero(front(trials, key))
+    best = best[np.argsort(cost[best], kind="stable")]
+    style = {"color": GREEN, "marker": "o", "markersize": 4, "drawstyle": "steps-post"}
+    plot.plot(cost[best], errors[best], label="Pareto front", **style)
+    lost = [row[key] / unit for row in trials.failed if is_number(row.get(key))]
+    if lost:
+        edge = plot.get_xaxis_transform()  # x in the plot's unit, y from 0 to 1
+        style = {"color": RED, "alpha": 0.7, "clip_on": False, "transform": edge}
+        plot.plot(lost, np.ones(len(lost)), "|", markersize=9, label="not complete", **style)
+    reference = trials.reference
+    if reference and is_number(reference.get(key)):
+        place = reference[key] / unit, reference["error"]
+        plot.plot(*place, "X", color=RED, label="reference")
+    plot.set(xlabel=label, ylabel=ERROR)
 
 
 def axes(trials: Trials, ranges: Ranges) -> tuple[Any, str] | None:
@@ -169,39 +144,35 @@ def axes(trials: Trials, ranges: Ranges) -> tuple[Any, str] | None:
     if not ranges:
         return figure, f"Of fewer than {LEAST} networks, what values are good is not told."
     return figure, (
-        "Green: median and 95 % interval of the value in good networks (empirical bootstrap: the best of a quarter of "
-        "the networks, 10,000 times). An interval as wide as the points says that the axis does not matter here."
+        "Green: median and 95 % interval of the value in good networks (empirical bootstrap: the "
+        "best of a quarter of the networks, 10,000 times). An interval as wide as the points says "
+        "that the axis does not matter here."
     )
 
 
 def curves(trials: Trials) -> tuple[Any, str] | None:
     """Error on held-out posts while the networks were trained."""
-    best = trials.complete[:1]
-    kinds = [
+    reference = [trials.reference] if trials.reference else []
+    kinds = [  # the best last: it lies above the others
         (trials.complete[1:], {"color": BLUE, "alpha": 0.3, "linewidth": 1, "label": "complete"}),
         (trials.failed, {"color": GREY, "linestyle": ":", "marker": ".", "label": "not complete"}),
-        (
-            [trials.reference] if trials.reference else [],
-            {"color": RED, "linestyle": "--", "label": "reference"},
-        ),
-        (best, {"color": GREEN, "linewidth": 2, "label": "best"}),
+        (reference, {"color": RED, "linestyle": "--", "label": "reference"}),
+        (trials.complete[:1], {"color": GREEN, "linewidth": 2, "label": "best"}),
     ]
-    drawn = [(points, style) for rows, style in kinds for row in rows if (points := _curve(row))]
-    if not drawn:
-        return None
     figure, (plot,) = panels(1, size=(5.4, 3.9))
     named = set()
-    for points, style in drawn:
-        plot.plot(
-            *zip(*points, strict=True),
-            **style | {"label": None if style["label"] in named else style["label"]},
-        )
-        named.add(style["label"])
+    for rows, style in kinds:
+        for points in filter(None, map(_curve, rows)):
+            label = None if style["label"] in named else style["label"]  # once in the legend
+            plot.plot(*zip(*points, strict=True), **style | {"label": label})
+            named.add(style["label"])
+    if not named:
+        return None
     plot.set(xlabel="epoch", ylabel=ERROR)
     plot.legend(fontsize=8)
-    return (
-        figure,
-        "If the curves cross often, the regime is too short to tell the networks apart, or to prune early.",
+    return figure, (
+        "If the curves cross often, the regime is too short to tell the networks apart, or to "
+        "prune early."
     )
 
 

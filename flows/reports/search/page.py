@@ -11,17 +11,19 @@ from typing import Any
 
 import torch
 
-from corpus.pages.markup import Markup, cautions_box, document, el, flow_style, image, table, tiles
+from corpus.pages.figures import save_png
+from corpus.pages.markup import Markup, el, flow_style, image, table
+from corpus.pages.page import Section, sectioned
 from engine.measure.enough import LEAST
 from engine.measure.statistics import good_ranges
-from flows.reports import searchplots, searchtables
-from flows.reports.searchtables import error_of
+from flows.reports.search import plots, tables
+from flows.reports.search.tables import error_of
 from flows.searching.trials import Trials
 
 Parts = list[Markup]
 
 
-def write(
+def write_page(
     out: Path, rows: list[dict[str, Any]], retrained: list[dict[str, Any]], about: dict[str, Any]
 ) -> None:
     """Write report.html, edf.png, and costs, axes, curves and best_of_k.png where there is
@@ -33,29 +35,29 @@ def write(
     trials = Trials(rows)
     ranges = _ranges(trials)
     figures = {
-        "edf": searchplots.distribution(trials),
-        "costs": searchplots.costs(trials),
-        "axes": searchplots.axes(trials, ranges),
-        "curves": searchplots.curves(trials),
-        "best_of_k": searchplots.best_of_k(trials),
+        "edf": plots.distribution(trials),
+        "costs": plots.costs(trials),
+        "axes": plots.axes(trials, ranges),
+        "curves": plots.curves(trials),
+        "best_of_k": plots.best_of_k(trials),
     }
     shown = {name: _figure(out / f"{name}.png", *found) for name, found in figures.items() if found}
     sections = {
         "What was searched": [_about(about)],
         "Outcomes": _outcomes(trials),
-        "Best network": searchtables.best(trials),
+        "Best network": tables.best(trials),
         "Distribution of errors": [shown["edf"]],
         "Error against cost": [shown.get("costs")],
-        "Axes of the space": [shown.get("axes"), *searchtables.axes(trials, ranges)],
+        "Axes of the space": [shown.get("axes"), *tables.axes(trials, ranges)],
         "Learning curves": [shown.get("curves")],
         "Best of k": [shown.get("best_of_k")],
-        "Trained again": searchtables.retrained(trials, retrained),
-        "All trials": searchtables.trials_table(trials),
+        "Trained again": tables.retrained(trials, retrained),
+        "All trials": tables.trials_table(trials),
     }
     (out / "report.html").write_text(_page(trials, sections), encoding="utf-8", newline="\n")
 
 
-def _ranges(trials: Trials) -> searchplots.Ranges:
+def _ranges(trials: Trials) -> plots.Ranges:
     """Where the good values of each axis lie; none of too few networks."""
     if len(trials.complete) < LEAST:
         return {}
@@ -63,25 +65,21 @@ def _ranges(trials: Trials) -> searchplots.Ranges:
 
 
 def _page(trials: Trials, sections: dict[str, list[Markup | None]]) -> str:
-    best, reference = trials.complete[0] if trials.complete else None, trials.reference
+    best = trials.complete[0] if trials.complete else None
     summary = {
         "networks drawn": len(trials.drawn),
         "complete": len(trials.complete),
         "not complete": len(trials.failed),
+        "best error": error_of(best),
+        "reference error": error_of(trials.reference),
     }
-    summary |= {"best error": error_of(best), "reference error": error_of(reference)}
-    made = {title: [part for part in parts if part] for title, parts in sections.items()}
-    made = {title: parts for title, parts in made.items() if parts}
-    links = [el("a", title, href=f"#s{i}") for i, title in enumerate(made)]
-    parts = [
-        el("section", el("h2", title), *body, id=f"s{i}")
-        for i, (title, body) in enumerate(made.items())
-    ]
-    top = [el("h1", "Search"), el("nav", *links), tiles(summary), *cautions_box(warned(trials))]
-    return document("Search report", *top, *parts)
+    made = []
+    for title, parts in sections.items():
+        made.append(Section(title, [part for part in parts if part]))
+    return sectioned("Search report", "Search", summary, made, _cautions(trials))
 
 
-def warned(trials: Trials) -> list[str]:
+def _cautions(trials: Trials) -> list[str]:
     """What a reader should know first: one sentence each, with what to do."""
     told, number, reference = [], len(trials.complete), trials.reference
     if number < LEAST:
@@ -100,7 +98,7 @@ def warned(trials: Trials) -> list[str]:
 
 
 def _figure(path: Path, figure: Any, caption: str) -> Markup:
-    searchplots.save(figure, path)
+    save_png(figure, path)
     picture = image(path.read_bytes(), f"figure {path.stem}", "png")
     return el("figure", el("div", picture, class_="scroll"), el("figcaption", caption))
 
@@ -120,10 +118,13 @@ def _outcomes(trials: Trials) -> Parts:
         for outcome, count in counts.most_common()
     ]
     words = (
-        f"All statistics are of {trials.count()}. A trial that is not complete has no error to compare: it is left out "
-        "of the distributions, ranges, fronts and best of k, and counted here, in the titles and at the upper edge of "
-        "the plots of cost."
+        f"All statistics are of {trials.count()}. A trial that is not complete has no error to "
+        "compare: it is left out of the distributions, ranges, fronts and best of k, and counted "
+        "here, in the titles and at the upper edge of the plots of cost."
     )
     if counts["pruned"]:
-        words += " Pruned trials were the worse ones: the distribution of the others is better than that of the space."
+        words += (
+            " Pruned trials were the worse ones: the distribution of the others is better than "
+            "that of the space."
+        )
     return [table(["outcome", "trials", "share"], rows, (1, 2)), el("p", words)]

@@ -1,5 +1,6 @@
 """The tables of a search's report: best network, axes, what was trained again, all trials."""
 
+import itertools
 from collections import defaultdict
 from typing import Any
 
@@ -10,7 +11,7 @@ from corpus.pages.markup import Markup, el, flow_style, short, table
 from engine.measure.enough import LEAST
 from engine.measure.statistics import spread
 from engine.measure.twosample import rank_correlations
-from flows.reports import searchplots
+from flows.reports.search import plots
 from flows.searching.trials import COSTS, Trials, is_number
 
 Parts = list[Markup]
@@ -48,15 +49,15 @@ def best(trials: Trials) -> Parts:
     named = [(f"best (trial {row['trial']})", row) for row in trials.complete[:1]]
     if trials.reference:
         named.append(("reference", trials.reference))
-    rows = [
-        [name, *_cells(row, known), el("code", flow_style(row.get("network")))]
-        for name, row in named
-    ]
+    rows = []
+    for name, row in named:
+        network = el("code", flow_style(row.get("network")))
+        rows.append([name, *_cells(row, known), network])
     right = range(1, len(HEAD + heads) + 1)
     return [table(["", *HEAD, *heads, "network"], rows, right)] if rows else []
 
 
-def axes(trials: Trials, ranges: searchplots.Ranges) -> Parts:
+def axes(trials: Trials, ranges: plots.Ranges) -> Parts:
     """Each axis: what was drawn, where the good networks lie, how it goes with the error."""
     if not trials.axes:
         return []
@@ -103,13 +104,14 @@ def trials_table(trials: Trials) -> Parts:
     """Every trial: the best first, the failed last, by what became of them."""
     known, heads = _costs(trials)
     costs = trials.costs if trials.complete else []
-    fronts = {key: searchplots.front(trials, key) for key in costs}
-    axes = list(dict.fromkeys(axis for row in trials.drawn for axis in row.get("values") or {}))
+    fronts = {key: plots.front(trials, key) for key in costs}
+    values_of = [row.get("values") or {} for row in trials.drawn]
+    axes = list(dict.fromkeys(itertools.chain.from_iterable(values_of)))
     rows = []
     failed = sorted(trials.failed, key=lambda row: row["outcome"])
     for i, row in enumerate([*trials.complete, *failed]):
         best_of = [key for key, mask in fronts.items() if i < len(mask) and mask[i]]
-        on = ", ".join(searchplots.cost_name(key) for key in best_of)
+        on = ", ".join(plots.cost_name(key) for key in best_of)
         values = [_value((row.get("values") or {}).get(axis)) for axis in axes]
         told = short(str(row.get("reason") or ""), 300)
         rows.append([str(row["trial"]), row["outcome"], *_cells(row, known), on, *values, told])
