@@ -39,7 +39,8 @@ class Accuracy:
         n, classes = predictions.shape
         if targets.shape not in [(n,), (n, classes)]:
             raise ValueError(
-                f"targets of shape {tuple(targets.shape)} do not fit predictions of shape {(n, classes)}: "
+                f"targets of shape {tuple(targets.shape)} do not fit predictions of shape "
+                f"{(n, classes)}: "
                 f"give classes ({n},) or multi-hot ({n}, {classes})"
             )
         top = predictions.topk(min(max(self.topk), classes)).indices
@@ -58,12 +59,8 @@ class Accuracy:
 
     def correct(self) -> Tensor:
         """bool (samples, len(topk)): whether a true class is among the k highest, as seen."""
-        return torch.cat(
-            [
-                torch.zeros(0, len(self.topk), dtype=torch.bool),
-                *(part.cpu() for part in self._correct),
-            ]
-        )
+        none = torch.zeros(0, len(self.topk), dtype=torch.bool)
+        return torch.cat([none, *(part.cpu() for part in self._correct)])
 
     def compute(self) -> dict[str, float]:
         """{"top1", "top1_low", "top1_high", ...} in percent, and "samples"."""

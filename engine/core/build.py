@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import reduce
 from importlib import import_module
 from operator import or_
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_or
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic refuses typing's own before Python 3.12
 
-LONGEST = 100  # letters of a wrong value that a message repeats
+from engine.core.refusals import nearest_text, refusal_text
 
 
 def options(
@@ -47,7 +46,7 @@ def options(
     try:
         return TypeAdapter(schema).validate_python(section)
     except ValidationError as error:
-        raise ValueError(_told(error.errors(), section, where, fields, given)) from None
+        raise ValueError(refusal_text(error.errors(), section, where, fields, given)) from None
 
 
 def _fields(
@@ -85,52 +84,6 @@ def _exact(kind: Any) -> Any:
     return reduce(or_, exact) if origin in (Union, UnionType) else origin[exact]
 
 
-def _told(faults: list, section: dict, where: str, fields: dict, given: Collection[str]) -> str:
-    """What pydantic found, one sentence for each key."""
-    keys, values = [], {}
-    for fault in faults:
-        if sentence := _key_fault(fault, fields, given):
-            keys.append(sentence)
-            continue
-        place = ".".join([where, *_place(section, fault["loc"])])
-        found = f"{place} = {repr(fault['input'])[:LONGEST]}"
-        values.setdefault(found, []).append(fault["msg"].removeprefix("Value error, "))
-    told = [f"{found}: {', or '.join(dict.fromkeys(reasons))}" for found, reasons in values.items()]
-    if keys:
-        told.insert(0, f"{where}: {'; '.join(keys)} (keys: {', '.join(fields) or 'none'})")
-    return "; ".join(told)
-
-
-def _key_fault(fault: dict, fields: dict, given: Collection[str]) -> str:
-    """One sentence on a key that is missing or too many; nothing for a wrong value."""
-    key = str(fault["loc"][0])
-    if fault["type"] == "missing":
-        return f"missing key '{key}', add it"
-    if fault["type"] != "extra_forbidden" or len(fault["loc"]) > 1:
-        return ""
-    if key in given:
-        return f"key '{key}' is set by the code, remove it"
-    return f"unknown key '{key}'{_nearest(key, fields)}"
-
-
-def _place(section: Any, location: tuple) -> list[str]:
-    """Keys and indices on the way to a wrong value, without the types that pydantic tried there."""
-    place = []
-    for step in location:
-        keys = section if isinstance(section, dict) else ()
-        if isinstance(section, list | tuple):
-            keys = range(len(section))
-        if step in keys:
-            section = section[step]
-            place.append(str(step))
-    return place
-
-
-def _nearest(word: str, known: Collection[str]) -> str:
-    close = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f", did you mean '{close[0]}'?" if close else ", remove it"
-
-
 def choices(kind: str) -> list[str]:
     """Names that a section of this kind may carry: the files of models/<kind>, or of metrics."""
     folder = Path(import_module(_package(kind)).__file__).parent
@@ -156,7 +109,8 @@ def plugin(kind: str, name: Any, where: str) -> Callable:
     known = choices(kind)
     if name not in known:
         raise ValueError(
-            f"{where}: unknown name {name!r}{_nearest(str(name), known)} (names: {', '.join(known)})"
+            f"{where}: unknown name {name!r}{nearest_text(str(name), known)} "
+            f"(names: {', '.join(known)})"
         )
     module = import_module(f"{_package(kind)}.{name}")
     return getattr(module, module.__all__[0])
@@ -168,7 +122,8 @@ def resolve(
     """(plug-in `section["name"]` of a folder, the section's other keys as `options` has them)."""
     if not isinstance(section, dict) or "name" not in section:
         raise ValueError(
-            f"{where}: found {section!r}, expected a section with a name, one of: {', '.join(choices(kind))}"
+            f"{where}: found {section!r}, expected a section with a name, one of: "
+            f"{', '.join(choices(kind))}"
         )
     found = plugin(kind, section["name"], where)
     settings = {key: value for key, value in section.items() if key != "name"}

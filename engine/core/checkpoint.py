@@ -58,7 +58,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             raise KeyError("its checksum is another")
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(
-            f"{path} is not a weight file of tagdag, or damaged ({error}): delete it and run the stage again"
+            f"{path} is not a weight file of tagdag, or damaged ({error}): "
+            "delete it and run the stage again"
         ) from error
     return tensors, head["about"]
 

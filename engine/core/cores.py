@@ -18,9 +18,8 @@ def processor() -> str:
 
 def cores() -> int:
     """How many cores this process may use: its affinity, or less by its control group's quota."""
-    return max(
-        1, min(len(os.sched_getaffinity(0)), *map(int, _quotas(CGROUPS, PROC / "self/cgroup")))
-    )
+    granted = [int(quota) for quota in _quotas(CGROUPS, PROC / "self/cgroup")]
+    return max(1, min(len(os.sched_getaffinity(0)), *granted))
 
 
 def _quotas(root: Path, own: Path) -> Iterator[float]:
@@ -30,20 +29,24 @@ def _quotas(root: Path, own: Path) -> Iterator[float]:
     """
     yield float(1 << 20)  # no machine has as many
     lines = own.read_text().splitlines() if own.exists() else []
-    paths = {
-        line.split(":", 2)[1]: line.split(":", 2)[2].lstrip("/")
-        for line in lines
-        if line.count(":") >= 2
-    }
-    group = root / paths.get("", "")  # version 2
+    # the groups by the controllers that they have, none of them in version 2
+    paths = {}
+    for line in lines:
+        _, _, named = line.partition(":")
+        controllers, colon, path = named.partition(":")
+        if colon:
+            paths[controllers] = path.lstrip("/")
+    group = root / paths.get("", "")
     for folder in (group, *group.parents):
-        if folder.is_relative_to(root) and (file := folder / "cpu.max").exists():
-            quota, _, period = file.read_text().partition(" ")
+        limit = folder / "cpu.max"
+        if folder.is_relative_to(root) and limit.exists():
+            quota, _, period = limit.read_text().partition(" ")
             if quota != "max":
                 yield int(quota) / int(period)
-    old = next(
-        (path for names, path in paths.items() if "cpu" in names.split(",")), ""
-    )  # version 1
+    # version 1; inside a container the root itself is the group
+    old = next((path for names, path in paths.items() if "cpu" in names.split(",")), "")
     for folder in (root / "cpu" / old, root / "cpu"):
-        if (file := folder / "cpu.cfs_quota_us").exists() and (quota := int(file.read_text())) > 0:
+        limit = folder / "cpu.cfs_quota_us"
+        quota = int(limit.read_text()) if limit.exists() else -1
+        if quota > 0:
             yield quota / int((folder / "cpu.cfs_period_us").read_text())

@@ -48,7 +48,8 @@ def _number(low: float, high: float, unit: str) -> Kind:
     """A number of a range, both ends in it; not nan."""
 
     def read(text: str) -> float:
-        if not low <= (found := float(text)) <= high:
+        found = float(text)
+        if not low <= found <= high:
             raise ValueError
         return found
 

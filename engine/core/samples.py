@@ -24,9 +24,8 @@ def cached_by_files(make: Callable[..., Any], folder: Path, *arguments: Any) -> 
     return _made(make, folder.absolute(), key, *arguments)
 
 
-@functools.lru_cache(
-    maxsize=3
-)  # a stage's training images, what is reckoned from them, and its held-out images
+# a stage's training images, what is reckoned from them, and its held-out images
+@functools.lru_cache(maxsize=3)
 def _made(make: Callable[..., Any], folder: Path, _: tuple, *arguments: Any) -> Any:
     return make(folder, *arguments)
 
@@ -103,7 +102,8 @@ def few_per_class(shards: Shards, count: int | Literal["all"], generator: torch.
         rows = torch.nonzero(labels == index).flatten()
         if len(rows) < count:
             raise ValueError(
-                f"class {name!r} has {len(rows)} training images, fewer than labels_per_class={count}"
+                f"class {name!r} has {len(rows)} training images, "
+                f"fewer than labels_per_class={count}"
             )
         chosen.append(rows[torch.randperm(len(rows), generator=generator)[:count]])
     return Rows(shards, "labels", torch.cat(chosen))

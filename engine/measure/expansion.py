@@ -50,7 +50,8 @@ def expand(
     """
     if not 0 < complexity(base) < target or factor <= 1:
         raise ValueError(
-            f"a design of complexity {complexity(base):g} is not expanded to {target:g} by {factor:g}"
+            f"a design of complexity {complexity(base):g} is not expanded to {target:g} "
+            f"by {factor:g}"
         )
 
     def tried(design: Any, names: Mapping[str, Axis], goal: float) -> list[Candidate]:
@@ -62,15 +63,18 @@ def expand(
         }
         if not close:
             raise ValueError(
-                f"{', '.join(names)}: none expands {design} to a complexity of {goal:g}, give or take "
-                f"{100 * tolerance:g} %: allow a larger tolerance, or start from a larger design"
+                f"{', '.join(names)}: none expands {design} to a complexity of {goal:g}, give or "
+                f"take {100 * tolerance:g} %: allow a larger tolerance, or start from a larger "
+                "design"
             )
         trials = [Candidate(name, *each, score(each[0])) for name, each in close.items()]
         return sorted(trials, key=lambda trial: -trial.score)
 
     steps, before, now = [], base, complexity(base)
     while now < target * (1 - tolerance):
-        steps.append(tried(before := steps[-1][0].design if steps else base, axes, factor * now))
+        if steps:
+            before = steps[-1][0].design
+        steps.append(tried(before, axes, factor * now))
         now = steps[-1][0].complexity
     if now > target * (1 + tolerance):
         last = steps[-1][0].axis
@@ -151,7 +155,8 @@ def _widened(
         ratios = [_ratio(*stage) for stage in zip(scaled, wanted, groups, strict=True)]
         grown = section | {"widths": scaled, "bottleneck_ratios": ratios, "group_widths": groups}
         if grown != last:
-            yield design | {"backbone": (last := grown)}
+            last = grown
+            yield design | {"backbone": grown}
 
 
 def _ratio(w: int, v: float, g: int) -> float:
@@ -160,9 +165,8 @@ def _ratio(w: int, v: float, g: int) -> float:
     AnyNetX builds that width and that bottleneck with it.
     """
     for inner in sorted(range(g, ceil(2 * v) + g + 1, g), key=lambda each: abs(log(each / v))):
-        ratio = (
-            ceil(1e6 * w / inner) / 1e6
-        )  # never too small for `w`, which is cut to a whole number
+        # never too small for `w`, which is cut to a whole number
+        ratio = ceil(1e6 * w / inner) / 1e6
         try:
             if fit_groups([w], [ratio], [g]) == ([w], [g]):
                 return ratio

@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 PROC = Path("/proc")
-STOLEN, WAITED, LOAD = (
-    0.02,
-    0.03,
-    0.25,
-)  # from these shares of the time, and cores used by others, on it is busy
+# from these on a machine is busy: shares of the time, and cores used by others
+STOLEN, WAITED, LOAD = 0.02, 0.03, 0.25
 TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds, in which /proc/stat counts
 
 
@@ -41,9 +38,9 @@ def _work(stat: Path) -> tuple[float, float]:
     """Seconds of work on all cores, and those that the host of a virtual machine took away."""
     if not stat.exists():
         return 0.0, 0.0
-    user, nice, system, _, _, irq, softirq, steal, *_ = map(
-        int, stat.read_text().split("\n", 1)[0].split()[1:]
-    )
+    # the first line is of all cores together; idle time and time that waits for a disk is no work
+    first = stat.read_text().partition("\n")[0]
+    user, nice, system, _, _, irq, softirq, steal, *_ = map(int, first.split()[1:])
     return (user + nice + system + irq + softirq) * TICK, steal * TICK
 
 
@@ -69,10 +66,9 @@ def watched() -> Iterator[dict[str, Any]]:
     yield found
     ended, count = _Moment.now(), os.cpu_count() or 1
     seconds = max(ended.clock - begun.clock, 1e-9)
-    others = (
-        ended.busy - begun.busy - (ended.own - begun.own) - 2 * TICK * count
-    )  # as much may be a rounding
-    found["load"] = max(0.0, others) / seconds
+    others = ended.busy - begun.busy - (ended.own - begun.own)
+    # as many ticks may be a rounding
+    found["load"] = max(0.0, others - 2 * TICK * count) / seconds
     found["stolen"] = max(0.0, ended.stolen - begun.stolen - TICK * count) / seconds / count
     found["waited"] = max(0.0, ended.waited - begun.waited) / seconds
     found["busy"] = _reason(**found)
@@ -83,4 +79,6 @@ def _reason(load: float, stolen: float, waited: float) -> str | Literal[False]:
         return f"the host took {100 * stolen:.0f} % of the time"
     if waited > WAITED:
         return f"waited {100 * waited:.0f} % of the time for a core"
-    return f"other programs used {load:.1f} cores" if load > LOAD else False
+    if load > LOAD:
+        return f"other programs used {load:.1f} cores"
+    return False

@@ -70,10 +70,8 @@ def _training(network: nn.Module, inputs: Tensor) -> tuple[Callable[[], object],
     return step, _bytes([*learner.parameters(), *learner.buffers(), *weights])
 
 
-MODES = {
-    "inference": (_inference, 1),
-    "training": (_training, 2),
-}  # batch norm cannot learn from a single value
+# what a mode calls, and its least batch: batch norm cannot learn from a single value
+MODES = {"inference": (_inference, 1), "training": (_training, 2)}
 
 
 def _row(
@@ -117,9 +115,8 @@ def _fitting(measured: Callable[[int], dict[str, Any]], asked: int, least: int) 
                 raise OutOfMemory(
                     f"even with a batch of {batch}: take a smaller network or size"
                 ) from None
-        batch = max(
-            least, batch // 2
-        )  # out of the handler, which keeps the tensors of the failed call alive
+        # out of the handler, which keeps the tensors of the failed call alive
+        batch = max(least, batch // 2)
         torch.cuda.empty_cache()
 
 
@@ -158,15 +155,19 @@ def profile_network(
         rows += [
             _fitting(measured, asked, least) for asked in sorted({1, *batches}) if asked >= least
         ]
+    return _record(rows, where)
+
+
+def _record(rows: list[dict[str, Any]], where: torch.device) -> dict[str, Any]:
+    """Latency at the smallest batch of inference, throughput and memory at the largest."""
     used = [row for row in rows if row["mode"] == "inference"]
-    return {
-        **{f"latency_p{p}_ms": used[0][f"latency_p{p}_ms"] for p in (50, 95, 99)},
-        "latency_spread": used[0]["latency_spread"],
-        **{key: used[-1][key] for key in ("images_per_second", "peak_memory_mib", "batch")},
-        "device": device_name(where),
-        "clock": CLOCKS[where.type],
-        "dtype": "float32",
-        "busy": used[0]["busy"] or used[-1]["busy"],  # of the times above; each row has its own
-        **{key: max(row[key] for row in rows) for key in ("load", "stolen", "waited")},
-        "costs": rows,
-    }
+    one, many = used[0], used[-1]
+    record: dict[str, Any] = {f"latency_p{p}_ms": one[f"latency_p{p}_ms"] for p in (50, 95, 99)}
+    record["latency_spread"] = one["latency_spread"]
+    for key in ("images_per_second", "peak_memory_mib", "batch"):
+        record[key] = many[key]
+    record |= {"device": device_name(where), "clock": CLOCKS[where.type], "dtype": "float32"}
+    record["busy"] = one["busy"] or many["busy"]  # of the times above; each row has its own
+    for key in ("load", "stolen", "waited"):
+        record[key] = max(row[key] for row in rows)
+    return record | {"costs": rows}

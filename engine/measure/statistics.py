@@ -28,9 +28,8 @@ def edf(
     """
     errors = finite(errors)
     order = np.argsort(errors, kind="stable")
-    risen = np.cumsum(
-        np.ones(len(errors)) if weights is None else np.asarray(weights, float)[order]
-    )
+    steps = np.ones(len(errors)) if weights is None else np.asarray(weights, float)[order]
+    risen = np.cumsum(steps)
     return errors[order], risen / risen[-1]
 
 
@@ -66,7 +65,8 @@ def good_ranges(
     one.
     """
     ranked, n = torch.from_numpy(finite(errors)), len(errors)
-    if wrong := {axis: len(values) for axis, values in axes.items() if len(values) != n}:
+    wrong = {axis: len(values) for axis, values in axes.items() if len(values) != n}
+    if wrong:
         raise ValueError(f"{n} errors, but values of axes {wrong}: give one of each per network")
     drawn = torch.randint(n, (repeats, max(1, round(n * fraction))), generator=generator)
     best = drawn.gather(1, ranked[drawn].argmin(1, keepdim=True))[:, 0].numpy()

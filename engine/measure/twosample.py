@@ -56,26 +56,22 @@ def normalised_ks(
         return None
     second, bins, pooled = second[order], bins[order], pooled[order]
     weights = np.empty(len(order))
-    weights[second], weights[~second] = (
-        -complexity_weights(bins[second]),
-        complexity_weights(bins[~second]),
-    )
+    weights[second] = -complexity_weights(bins[second])
+    weights[~second] = complexity_weights(bins[~second])
     last = np.append(pooled[1:] != pooled[:-1], True)  # of equal errors
 
     def distances(weights: np.ndarray) -> np.ndarray:
         return np.abs(np.cumsum(weights, axis=-1)[..., last]).max(-1)
 
     found = distances(weights)
-    chunks = [
-        min(CHUNK // len(order) + 1, repeats - at)
-        for at in range(0, repeats, CHUNK // len(order) + 1)
-    ]
-    as_far = sum(
-        (distances(_shuffled(weights, bins, n, generator)) >= found - 1e-12).sum() for n in chunks
-    )
-    return KS(
-        float(found), (1 + int(as_far)) / (1 + repeats), (int((~second).sum()), int(second.sum()))
-    )
+    as_far = 0
+    rows = CHUNK // len(order) + 1
+    for start in range(0, repeats, rows):
+        shuffled = _shuffled(weights, bins, min(rows, repeats - start), generator)
+        # equal distances differ by the rounding of their sums
+        as_far += int((distances(shuffled) >= found - 1e-12).sum())
+    sizes = int((~second).sum()), int(second.sum())
+    return KS(float(found), (1 + as_far) / (1 + repeats), sizes)
 
 
 def _shuffled(
@@ -137,11 +133,12 @@ def rank_correlations(
             "spearman": _spearman(left[None], right[None])[0],
             "kendall": stats.kendalltau(left, right).statistic,
         }
-    intervals = {
-        name: [x for x in found if x == x] or [np.nan] for name, found in resampled.items()
-    }
-    ends = {name: np.quantile(found, (0.025, 0.975)).tolist() for name, found in intervals.items()}
-    return {name: (float(value), *ends[name]) for name, value in values.items()}
+    correlations = {}
+    for name, value in values.items():
+        found = resampled[name][~np.isnan(resampled[name])]
+        ends = np.quantile(found if len(found) else [np.nan], (0.025, 0.975))
+        correlations[name] = (float(value), *ends.tolist())
+    return correlations
 
 
 def _spearman(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -117,7 +117,8 @@ class Recipe:
         start = f", {self.ramp} warm-up from {self.first:g} over {self.warmup:g} epochs"
         held = f", held for {self.warmup:g} epochs" if self.warmup else ", no warm-up"
         warmup = start if self.warmup and self.first != self.peak else held
-        return f"learning rate {self.rate:g}{ratio[self.scaling]} = {self.peak:g}{warmup}, then {self.schedule}"
+        rate = f"{self.rate:g}{ratio[self.scaling]} = {self.peak:g}"
+        return f"learning rate {rate}{warmup}, then {self.schedule}"
 
 
 def scheduled(schedule: str, progress: float) -> float:
@@ -125,18 +126,18 @@ def scheduled(schedule: str, progress: float) -> float:
     if schedule == "cosine":
         return 0.5 * (1 + cos(pi * progress))
     if schedule == "steps":
-        return 0.1 ** sum(progress >= milestone for milestone in (30 / 90, 60 / 90, 80 / 90))
-    return 0.5 ** int(progress * 11) if schedule == "halving" else 1.0
+        passed = [progress >= milestone for milestone in (30 / 90, 60 / 90, 80 / 90)]
+        return 0.1 ** sum(passed)
+    if schedule == "halving":
+        return 0.5 ** int(progress * 11)
+    return 1.0
 
 
 def learning_rate(recipe: Recipe, iteration: int, iterations: int, per_epoch: int) -> float:
     """Learning rate of one iteration: scaling rule, warm-up, then the schedule."""
     warmup = round(recipe.warmup * per_epoch)
     if iteration < warmup:
-        start = recipe.first
-        return (
-            start
-            if recipe.ramp == "constant"
-            else start + (recipe.peak - start) * iteration / warmup
-        )
+        if recipe.ramp == "constant":
+            return recipe.first
+        return recipe.first + (recipe.peak - recipe.first) * iteration / warmup
     return recipe.peak * scheduled(recipe.schedule, iteration / iterations)

@@ -90,7 +90,8 @@ def choose_settings(
     if scores[best].get("diverged"):
         raise ValueError(
             f"{WHERE}: training diverged with each of its {len(settings)} combinations "
-            f"({settings_text(settings[0])} and on): list lower rates, or set recipe.clip or a longer recipe.warmup"
+            f"({settings_text(settings[0])} and on): list lower rates, or set recipe.clip or a "
+            "longer recipe.warmup"
         )
     return {"chosen": settings[best], "scores": scores, "fit": len(fit), "held_out": len(held)}
 

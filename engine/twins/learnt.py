@@ -20,9 +20,8 @@ from engine.core.numerics import numerics
 from engine.twins.features import rmac_features
 
 BATCH = 256
-ENLARGED = (
-    64  # px at least, so that the last map of a network for small images has regions to pool over
-)
+# px at least, so that the last map of a network for small images has regions to pool over
+ENLARGED = 64
 
 
 def _batches(objective: nn.Module, shards: Shards, rows: Tensor | None = None) -> Iterator[Tensor]:

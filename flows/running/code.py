@@ -29,6 +29,7 @@ ASIDE = frozenset(
         *("flows.cli", "flows.data", "flows.pipeline", "flows.running", "flows.tracking"),
         # they start workers and stop them, and word what went wrong
         *(f"engine.training.{name}" for name in ("launching", "nonfinite", "stopping")),
+        "engine.core.refusals",
         "flows.training.beside",
         # of a champion, by code that evaluate, whose outputs register needs, runs again for
         "flows.registry.retest",

@@ -39,7 +39,8 @@ class AnyNetX(AnyNet):
     ) -> None:
         if not len(depths) == len(widths) == len(bottleneck_ratios) == len(group_widths):
             raise ValueError(
-                "depths, widths, bottleneck_ratios, group_widths: give each the same number of stages"
+                "depths, widths, bottleneck_ratios, group_widths: give each the same number of "
+                "stages"
             )
         widths, groups = fit_groups(widths, bottleneck_ratios, group_widths)
         blocks = [

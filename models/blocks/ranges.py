@@ -36,7 +36,8 @@ def _rising(pair: tuple[Any, Any]) -> tuple[Any, Any]:
 
 def _different(values: list[Any]) -> list[Any]:
     """None of them twice."""
-    if twice := [value for place, value in enumerate(values) if value in values[:place]]:
+    twice = [value for place, value in enumerate(values) if value in values[:place]]
+    if twice:
         raise ValueError(f"{twice[0]!r} is listed twice")
     return values
 

@@ -53,7 +53,8 @@ class Jigsaw(Pretext):
         super().__init__(backbone, head, scale, ratio, flip)
         if permutations > factorial(grid**2):
             raise ValueError(
-                f"grid={grid}, permutations={permutations}: a grid of 2 has up to 24, of 3 up to 362880"
+                f"grid={grid}, permutations={permutations}: a grid of 2 has up to 24, "
+                "of 3 up to 362880"
             )
         self.grid, self.tile, self.grey = grid, tile, grey
         self.permutations = permutation_set(grid**2, permutations)  # on the host, where draws are
@@ -126,9 +127,8 @@ def permutation_set(tiles: int, count: int, seed: int = 0) -> Tensor:
     Algorithm 1 of the paper.
     """
     every = np.array(list(orders(range(tiles))), np.int8).T.copy()
-    alike = np.zeros(
-        every.shape[1], np.int32
-    )  # places in which a permutation agrees with those chosen, added up
+    # places in which a permutation agrees with those chosen, added up
+    alike = np.zeros(every.shape[1], np.int32)
     pick, chosen = np.random.default_rng(seed).integers(len(alike)), []
     for _ in range(count):
         chosen.append(pick)

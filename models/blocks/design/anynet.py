@@ -7,7 +7,7 @@ Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spa
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -73,10 +73,11 @@ class AnyNetSpace(DesignSpace):
         se_ratio: Share = 0.0,
     ) -> None:
         self.number = stages
-        names = {
-            key: [one] if key in self.shared else [f"{one}_{i + 1}" for i in range(stages)]
-            for key, one in COLUMNS.items()
-        }
+        names = {}
+        for key, one in COLUMNS.items():
+            names[key] = [f"{one}_{number}" for number in range(1, stages + 1)]
+            if key in self.shared:
+                names[key] = [one]
         axes = [
             Axis.steps(names["depths"], depths, 1, "log", ordered="depths" in self.ordered),
             Axis.steps(names["widths"], widths, 8, "log", ordered="widths" in self.ordered),
@@ -89,14 +90,14 @@ class AnyNetSpace(DesignSpace):
 
     def section(self, values: dict[str, Any]) -> dict[str, Any]:
         """The section of params.yaml for the backbone with these values of the axes."""
-        listed = {
-            key: [values[column] for column in columns] for key, columns in self.names.items()
-        }
-        lists = {
-            key: row if len(row) == self.number else row * self.number
-            for key, row in listed.items()
-        }
+        lists = dict(zip(self.names, self._by_stage(values), strict=True))
         return {"name": "anynet", **lists, **self.body}
+
+    def _by_stage(self, values: dict[str, Any]) -> Iterator[list[Any]]:
+        """A list with an entry for each stage, for each of COLUMNS."""
+        for columns in self.names.values():
+            row = [values[column] for column in columns]
+            yield row if len(row) == self.number else row * self.number
 
     def values(self, section: dict[str, Any]) -> dict[str, Any]:
         """The values of the axes of a section; LookupError or TypeError if it has none."""
@@ -119,7 +120,4 @@ class AnyNetSpace(DesignSpace):
 
     def stages(self, values: Values, rejected: Counter) -> tuple[Values, Stages]:
         """All values, for the axes leave nothing to reject, and their stages."""
-        rows = [[values[column] for column in columns] for columns in self.names.values()]
-        return values, Stages(
-            *(np.stack(row if len(row) == self.number else row * self.number) for row in rows)
-        )
+        return values, Stages(*(np.stack(row) for row in self._by_stage(values)))

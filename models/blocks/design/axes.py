@@ -31,9 +31,9 @@ class Axis:
             )
         weights = np.ones(len(self.values))
         if scale == "log":
-            first = self.values[0] - min(
-                np.diff(self.values[:2]).sum() or np.inf, self.values[0] / 2
-            )
+            # the step up to the first value is as long as the next one, if that stays above 0
+            step = np.diff(self.values[:2]).sum() or np.inf
+            first = self.values[0] - min(step, self.values[0] / 2)
             weights = np.diff(np.log(self.values), prepend=np.log(first))
         self.chances = weights / weights.sum()
         self.below = np.cumsum(self.chances).clip(max=1)
@@ -49,12 +49,12 @@ class Axis:
     ) -> "Axis":
         """All multiples of step within the limits, both included."""
         low, high = limits
-        per = (
-            round(1 / step) if step < 1 else 1 / step
-        )  # a division by an integer gives the float that is written
+        # below 1 an integer, a division by which gives the float that is written: 0.3, not 3 * 0.1
+        per = round(1 / step) if step < 1 else 1 / step
         if not 0 < low <= high < np.inf:
             raise ValueError(
-                f"{columns[0]}: [{low}, {high}] is no range: give two positive numbers, the lower first"
+                f"{columns[0]}: [{low}, {high}] is no range: give two positive numbers, "
+                "the lower first"
             )
         ends = [round(limit * per) for limit in limits]
         if any(abs(limit * per - end) > 1e-6 for limit, end in zip(limits, ends, strict=True)):
@@ -122,9 +122,8 @@ class Axis:
             return trial.suggest_categorical(column, self.values.tolist())
         if self.scale == "linear":
             return trial.suggest_int(column, low, high)
-        return self.values[
-            np.abs(self.values - trial.suggest_float(column, low, high, log=True)).argmin()
-        ].item()
+        suggested = trial.suggest_float(column, low, high, log=True)
+        return self.values[np.abs(self.values - suggested).argmin()].item()
 
     def places(self, values: np.ndarray) -> np.ndarray:
         """Where values are on the grid; -1 for what is not."""

@@ -88,11 +88,10 @@ class RegNetSpace(DesignSpace):
         levels: so many values of depth, w_0, w_a and w_m each, whatever their steps; 64 in the
         paper.
         """
-        return (
-            super().size()
-            if not levels
-            else float(levels**4 * len(self.axes[4]) * len(self.axes[5]))
-        )
+        if not levels:
+            return super().size()
+        *_, group_widths, ratios = self.axes
+        return float(levels**4 * len(group_widths) * len(ratios))
 
     def section(self, values: dict[str, Any]) -> dict[str, Any]:
         """The section of params.yaml for the backbone with these values of the axes."""
@@ -150,9 +149,8 @@ def quantised(
     reached = w_0 * (powers * np.sqrt(w_m) - 1) / w_a
     ends = np.minimum(np.ceil(reached), depth).astype(np.int64)
     close = (np.abs(reached - np.rint(reached)) < 1e-6) & (reached < depth)
-    close[2:] |= (
-        np.abs(widths - np.floor(widths) - 0.5)[2:] < 1e-6
-    )  # w_0 and w_0 w_m are the same to the last bit
+    # the first two, w_0 and w_0 w_m, are the same to the last bit
+    close[2:] |= np.abs(widths - np.floor(widths) - 0.5)[2:] < 1e-6
     widths = 8 * np.rint(widths).astype(np.int64)
     depths = np.diff(ends, axis=0, prepend=0)
     begun = np.concatenate([np.zeros_like(ends[:1]), ends[:-1]]) < depth

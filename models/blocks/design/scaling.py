@@ -33,7 +33,8 @@ def factors(rule: str, s: float) -> tuple[float, float, float, float]:
     d, w, g, r = (shares.get(letter, 0.0) for letter in "dwgr")
     if len(shares) != len(re.findall("[dwgr]", rule)) or not d + w + r:
         raise ValueError(
-            f"unknown scaling rule {rule!r}: choose {', '.join(RULES)}, or other shares of d, w, g and r"
+            f"unknown scaling rule {rule!r}: choose {', '.join(RULES)}, or other shares of d, w, g "
+            "and r"
         )
     total = d + w + r
     return s ** (d / total), s ** (w / total / 2), s ** (g / total / 2), s ** (r / total / 2)
@@ -58,7 +59,9 @@ def _eights(widths: Sequence[int], w: float) -> list[int]:
 
 def _group_width(width: float) -> int:
     g = max(1, round(width))
-    return g if g <= 2 else 4 if g <= 5 else 8 * round(g / 8)
+    if g <= 2:
+        return g
+    return 4 if g <= 5 else 8 * round(g / 8)
 
 
 def _resolution(pixels: int, r: float) -> int:
@@ -98,11 +101,8 @@ def _explicit(section: dict[str, Any]) -> dict[str, Any]:
         width, depth = section["width"], section["depth"]
         listed |= {key: near_eights(width * section[key]) for key in ("stem_width", "head_width")}
         listed["widths"] = [near_eights(width * w) for w in section["widths"]]
-        return listed | {
-            "depths": [ceil(depth * d) for d in section["depths"]],
-            "width": 1.0,
-            "depth": 1.0,
-        }
+        listed["depths"] = [ceil(depth * d) for d in section["depths"]]
+        return listed | {"width": 1.0, "depth": 1.0}
     if section["name"] != "anynet" or not section["depths"]:
         raise ValueError(
             f"{section['name']} has no stages to scale: give a regnet, anynet or efficientnet"

@@ -17,7 +17,6 @@ import torch
 
 from models.blocks.design.axes import Axis
 from models.blocks.design.costs import Stages, complexity
-from models.blocks.design.scaling import scaled
 from models.blocks.ranges import Positive, Rising
 
 __all__ = ["Band", "DesignSpace", "Values"]
@@ -26,13 +25,10 @@ Band = Rising[Positive] | None
 Values = dict[str, np.ndarray]  # one array per column of the axes, a network at each place
 
 CHUNK = 2**14  # networks at once: what they need stays in the cache
-PATIENCE = (
-    2**22
-)  # draws, made within a second or so, after which a space without a new network counts as exhausted
-EFFORT = (
-    2**28,
-    4000,
-)  # draws in all, or per network if that is more, beyond which the band is too thin
+# draws, made within a second or so, after which a space without a new network counts as exhausted
+PATIENCE = 2**22
+# draws in all, or per network if that is more, beyond which the band is too thin
+EFFORT = 2**28, 4000
 
 
 class DesignSpace(ABC):
@@ -118,15 +114,6 @@ class DesignSpace(ABC):
         counts = [(len(axis), len(axis.columns), axis.ordered) for axis in self.axes]
         return float(prod(n**k / (factorial(k) if ordered else 1) for n, k, ordered in counts))
 
-    def scale(
-        self, section: dict[str, Any], factor: float, rule: str
-    ) -> tuple[dict[str, Any], int]:
-        """(section of backbones/anynet of `factor` times the flops, its resolution).
-
-        rule: one of blocks/design/scaling.
-        """
-        return scaled(self.as_anynet(section), self.resolution, factor, rule)
-
     def cost(self, section: dict[str, Any], classes: int = 0) -> dict[str, int]:
         """{"params", "flops", "acts"} of the body and of a linear head if classes are given.
 
@@ -139,25 +126,11 @@ class DesignSpace(ABC):
         counted = complexity(stages, self.resolution, **body, classes=classes)
         return {kind: count.item() for kind, count in counted.items()}
 
-    def costs(self, values: Values, classes: int = 0) -> Values:
-        """The same of all networks whose values of the axes are given.
-
-        ValueError where one does not meet the space's constraints.
-        """
-        kept, stages = self.stages(values, Counter())
-        if _number(kept) < _number(values):
-            raise ValueError(
-                "costs: some of these values are of no network of this space: take them from draw"
-            )
-        return complexity(stages, self.resolution, **self.body, classes=classes)
-
     def draw(self, n: int, generator: torch.Generator) -> list[dict[str, Any]]:
         """So many different members, as the values of their axes, drawn from the distribution."""
         arrays = self.drawn(n, generator)
-        return [
-            dict(zip(arrays, row, strict=True))
-            for row in zip(*(a.tolist() for a in arrays.values()), strict=True)
-        ]
+        columns = [array.tolist() for array in arrays.values()]
+        return [dict(zip(arrays, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def drawn(self, n: int, generator: torch.Generator) -> Values:
         """What `draw` gives, as arrays.
@@ -167,21 +140,22 @@ class DesignSpace(ABC):
         seed = torch.randint(2**62, (), generator=generator, device=generator.device).item()
         rng, rejected = np.random.default_rng(seed), Counter()
         found = {column: axis.values[:0] for column, axis in self.columns.items()}
-        tried = grown = 0
-        while (have := _number(found)) < n:
+        tried = grown = have = 0
+        while have < n:
             thin = tried >= PATIENCE and tried * n > have * max(EFFORT[0], EFFORT[1] * n)
             if thin or tried - grown >= PATIENCE:
                 raise ValueError(self._failure(have, n, tried, rejected, rng))
+            # not fewer than a quarter of what is there: to find repetitions costs as much as that
             batches, wanted, until = [found], max(n - have, have // 4), tried + PATIENCE
             while wanted > 0 and tried < until:
                 batches.append(self._members(self._proposed(rng), rejected))
                 wanted, tried = wanted - _number(batches[-1]), tried + CHUNK
-            together = {
-                column: np.concatenate([batch[column] for batch in batches]) for column in found
-            }
+            together = _joined(batches)
             found = self._distinct(together)
             rejected["drawn before"] += _number(together) - _number(found)
-            grown = tried if _number(found) > have else grown
+            if _number(found) > have:
+                grown = tried
+            have = _number(found)
         return {column: values[:n] for column, values in found.items()}
 
     def _proposed(self, rng: np.random.Generator) -> Values:
@@ -206,13 +180,11 @@ class DesignSpace(ABC):
 
         Networks are told apart by 64 bits of their values' places.
         """
-        factors = (
-            np.random.default_rng(0).integers(2**63, size=len(values), dtype=np.uint64) * 2 + 1
-        )
-        keys = sum(
-            f * axis.places(values[column]).astype(np.uint64)
-            for f, (column, axis) in zip(factors, self.columns.items(), strict=True)
-        )
+        drawn = np.random.default_rng(0).integers(2**63, size=len(values), dtype=np.uint64)
+        factors = drawn * 2 + 1  # odd, so that a product with one keeps all bits
+        keys = np.zeros(_number(values), np.uint64)
+        for factor, (column, axis) in zip(factors, self.columns.items(), strict=True):
+            keys += factor * axis.places(values[column]).astype(np.uint64)
         first = np.sort(np.unique(keys, return_index=True)[1])
         return {column: array[first] for column, array in values.items()}
 
@@ -225,26 +197,29 @@ class DesignSpace(ABC):
         values, stages = self.stages(self._proposed(rng), Counter())
         seen = "no network meets the constraints"
         if _number(values):
-            counts = complexity(stages, self.resolution, **self.body)
-            quartiles = {
-                kind: np.quantile(count, (0, 0.25, 0.5, 0.75, 1)) for kind, count in counts.items()
-            }
-            rows = (
-                f"{kind} " + " ".join(f"{q:.1e}" for q in row) for kind, row in quartiles.items()
-            )
+            rows = []
+            for kind, count in complexity(stages, self.resolution, **self.body).items():
+                quartiles = np.quantile(count, (0, 0.25, 0.5, 0.75, 1))
+                rows.append(f"{kind} " + " ".join(f"{quartile:.1e}" for quartile in quartiles))
             seen = f"least, quartiles and most without the bands: {', '.join(rows)}"
         return (
-            f"found {found} of {n} different networks in {tried:,} draws from the space; rejected: {reasons}; {seen}: "
-            "widen what rejects most, or ask for fewer"
+            f"found {found} of {n} different networks in {tried:,} draws from the space; "
+            f"rejected: {reasons}; {seen}: widen what rejects most, or ask for fewer"
         )
 
 
 def select(keep: np.ndarray, values: Values, stages: Stages) -> tuple[Values, Stages]:
     """Networks whose place is true."""
     places = np.flatnonzero(keep)
-    return {column: array[places] for column, array in values.items()}, Stages(
-        *(rows[:, places] for rows in stages)
-    )
+    kept = {column: array[places] for column, array in values.items()}
+    return kept, Stages(*(rows[:, places] for rows in stages))
+
+
+def _joined(batches: Sequence[Values]) -> Values:
+    joined = {}
+    for column in batches[0]:
+        joined[column] = np.concatenate([batch[column] for batch in batches])
+    return joined
 
 
 def _number(values: Values) -> int:

@@ -44,10 +44,13 @@ def quantised_stages(
             f"no RegNet has depth={depth}, w_0={w_0}, w_a={w_a}, w_m={w_m}: "
             "give depth >= 1, w_0 a positive multiple of 8, w_a >= 0 and w_m > 1"
         )
-    s = [round(log((w_0 + w_a * j) / w_0) / log(w_m)) for j in range(depth)]
-    runs = [(w, len(list(run))) for w, run in groupby(8 * round(w_0 * w_m**k / 8) for k in s)]
-    widths, depths = zip(*runs, strict=True)
-    return list(widths), list(depths), len(widths) != s[-1] + 1
+    powers = [round(log((w_0 + w_a * j) / w_0) / log(w_m)) for j in range(depth)]
+    blocks = [8 * round(w_0 * w_m**power / 8) for power in powers]
+    widths, depths = [], []
+    for width, run in groupby(blocks):
+        widths.append(width)
+        depths.append(len(list(run)))
+    return widths, depths, len(widths) != powers[-1] + 1
 
 
 def fit_groups(
@@ -77,11 +80,9 @@ def fit_group_arrays(
     v = np.maximum(1, (widths / ratios).astype(np.int64))
     g = np.minimum(group_widths, v)
     inverted = ratios < 1
-    m = (
-        np.where(inverted, np.lcm(g, np.rint(1 / ratios).astype(np.int64)), g)
-        if inverted.any()
-        else g
-    )
+    m = g
+    if inverted.any():
+        m = np.where(inverted, np.lcm(g, np.rint(1 / ratios).astype(np.int64)), g)
     v = np.maximum(m, np.rint(v / m).astype(np.int64) * m)
     w = (v * ratios).astype(np.int64)
     return w, np.rint(w / ratios).astype(np.int64), g
@@ -184,12 +185,10 @@ class AnyNet(nn.Module):
         super().__init__()
         self.stem = stem(stem_kind, stem_width, stem_stride, activation)
         self.stages = nn.ModuleList()
-        for (inputs, w), d, stride, block in zip(
-            pairwise([stem_width, *widths]), depths, strides, blocks, strict=True
-        ):
-            self.stages.append(
-                nn.Sequential(block(inputs, w, stride), *(block(w, w, 1) for _ in range(d - 1)))
-            )
+        changes = pairwise([stem_width, *widths])
+        for (inputs, w), d, stride, block in zip(changes, depths, strides, blocks, strict=True):
+            first, others = block(inputs, w, stride), [block(w, w, 1) for _ in range(d - 1)]
+            self.stages.append(nn.Sequential(first, *others))
         self.channels = list(widths)
         reached = stem_stride * (2 if stem_kind == "imagenet" else 1)
         self.strides = list(accumulate(strides, mul, initial=reached))[1:]
