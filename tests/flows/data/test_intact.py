@@ -55,9 +55,8 @@ def place(made, tmp_path, monkeypatch) -> Path:
     """A copy of it to work in."""
     shutil.copytree(made, tmp_path / "project", symlinks=True)
     monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.setattr(
-        corpus.drawn.sample, "draw", partial(draw_sample, posts=40, labelled=(2, 1, 1))
-    )
+    few = partial(draw_sample, posts=40, labelled=(2, 1, 1))
+    monkeypatch.setattr(corpus.drawn.sample, "draw_sample", few)
     return tmp_path / "project"
 
 
@@ -140,7 +139,6 @@ def test_nothing_is_hashed_again_where_nothing_has_changed(place, monkeypatch):
 @pytest.fixture
 def built(place, monkeypatch) -> Path:
     """Training shards and square images of it."""
-
     build_with(Path("data"), settings.OUT / "corpus", settings.STATE / "squares", min_posts=2)
     return settings.OUT / "corpus"
 
@@ -179,7 +177,6 @@ def test_every_reader_of_training_shards_looks_at_them_first(built):
 @pytest.mark.parametrize("name", ["images.tar", "index.parquet", "sha256.json"])
 def test_a_flip_in_the_square_images_is_made_good(built, name, caplog):
     """They are hard links of the training shards: a flip there is one here."""
-
     before = {path.name: path.read_bytes() for path in (built / "hashtags").iterdir()}
     [victim, *_] = sorted((settings.STATE / "squares").glob(f"*/{name}"))
     if name == "sha256.json":
