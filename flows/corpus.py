@@ -1,4 +1,14 @@
-"""Stage corpus: posts in, training shards out."""
+"""Stage corpus: posts in, training shards out.
+
+Read in this order:
+
+- corpus/build.py: the stage from top to bottom,
+- corpus/store/squares.py: every image once, square and small,
+- corpus/tags/tagging.py: hashtags counted, brought to classes and chosen,
+- corpus/duplicates/dedupe.py: which posts repeat others, or images of the labelled sets,
+- corpus/pretraining.py, corpus/targets.py: the shards of the posts, and of a labelled set,
+- corpus/reading/shards.py: how a training reads them.
+"""
 
 import json
 from pathlib import Path

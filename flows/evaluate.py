@@ -1,8 +1,15 @@
-"""Stage evaluate: one record per model with its accuracy on the test split and what it costs to
-run.
+"""Stage evaluate: one record per model, its accuracy on the test split and what it costs to run.
 
 Mahajan et al. 2018 (arXiv 1805.00932) on duplicates: test images that the training corpus holds too
 count as wrong in a lower bound of the accuracy, reported beside it.
+
+Read in this order:
+
+- flows/measuring/records.py: what is measured of one network,
+- engine/measure/profile.py: how its costs are,
+- flows/measuring/duplicates.py: which test images the posts hold too,
+- flows/measuring/summary.py: one record per model out of its seeds, and what pretraining adds,
+- flows/measuring/dvcmetrics.py: what DVC shows of them.
 """
 
 import itertools

@@ -1,10 +1,16 @@
-"""Stage finetune: a candidate's backbone, pretrained and from scratch, on few labels of every
-target set.
+"""Stage finetune: a candidate's backbone on few labels of every target set.
 
-Hyper-parameters are chosen as in Mahajan et al. 2018 (arXiv 1805.00932), section 3: on a held-out
-part of the training labels; the network is then trained again on all of them.
-engine/transfer/finetuning.py says what the modes do, flows/training/arms.py what an arm computes,
-flows/running/pool.py where.
+Pretrained and from scratch. Hyper-parameters are chosen as in Mahajan et al. 2018 (arXiv
+1805.00932), section 3: on a held-out part of the training labels; the network is then trained again
+on all of them.
+
+Read in this order:
+
+- flows/training/arms.py: what an arm computes, and what of it is kept,
+- engine/transfer/tuning.py: how values are chosen,
+- engine/transfer/finetuning.py: what the modes do,
+- engine/transfer/frozen.py: the features that linear probes and nearest neighbours rest on,
+- flows/running/pool.py: the processes that arms are computed in.
 """
 
 import itertools
@@ -89,9 +95,8 @@ def finetune_arm(
         shutil.copyfile(file, out / f"{name}.safetensors")
         child.metrics({"val_top1": record["val_top1"]})
         child.files(out / f"{name}.safetensors")
-        child.tags(
-            wrote=digest(out / f"{name}.safetensors")
-        )  # by which a registered version finds it
+        # by this digest a registered version finds the run that wrote its weights
+        child.tags(wrote=digest(out / f"{name}.safetensors"))
     return record
 
 
@@ -137,30 +142,33 @@ def finetune(
     weights = pretrained_weights(candidate)
     section["weights"] = weights[0]
     section["backbone"] = settings.backbone_section(candidate)
-    out, groups = (
-        settings.OUT / "finetune" / candidate,
-        itertools.product(targets, inits, modes, labels_per_class),
-    )
-    groups = [{"candidate": candidate} | dict(zip(GROUP, values, strict=True)) for values in groups]
     shared = {name: section[name] for name in SHARED}
     indices = [folder_of(target) / "index.parquet" for target in targets]
+    # no section names the head of the mode knn: engine/transfer/finetuning.py puts it in
     used = code_files("finetune", section, "models.heads.knn")
-    key = digest(shared, *weights, *indices, *used)
+    given = shared, digest(shared, *weights, *indices, *used)
+    groups = []
+    for values in itertools.product(targets, inits, modes, labels_per_class):
+        groups.append({"candidate": candidate} | dict(zip(GROUP, values, strict=True)))
+    out = settings.OUT / "finetune" / candidate
     out.mkdir(parents=True, exist_ok=True)
     with (
         open_pool(not named_runner(), trains=True),
         stage_run(f"finetune@{candidate}", section) as run,
         progress(f"finetune {candidate}") as show,
     ):
-        first = [(group, arm_of(group, 0, seeds[0], weights)) for group in groups]
-        first = [(arm_run_name(group), arm, shared, key) for group, arm in first]
         total = len(groups) * (1 + len(seeds))
+        first = [(arm_run_name(group), arm_of(group, 0, seeds[0], weights)) for group in groups]
         choices = map_task(
-            choose_values, first, lambda done, name: show(done, total, f"choose for {name}")
+            choose_values,
+            [(*each, *given) for each in first],
+            lambda done, name: show(done, total, f"choose for {name}"),
         )
-        pairs = itertools.product(zip(groups, choices, strict=True), enumerate(seeds))
-        arms = [(arm_of(group, *seed, weights), choice) for (group, choice), seed in pairs]
-        arms = [(arm_run_name(arm), arm, choice, shared, key, out, run) for arm, choice in arms]
+        arms = []
+        for group, choice in zip(groups, choices, strict=True):
+            for place, seed in enumerate(seeds):
+                arm = arm_of(group, place, seed, weights)
+                arms.append((arm_run_name(arm), arm, choice, *given, out, run))
         records = map_task(
             finetune_arm, arms, lambda done, name: show(len(groups) + done, total, name)
         )

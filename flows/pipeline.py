@@ -1,10 +1,17 @@
-"""The whole DAG as one Prefect flow: dvc.yaml's stages, run by DVC's own `reproduce` in this
-process.
+"""The whole DAG as one Prefect flow: dvc.yaml's stages, run by DVC's `reproduce` in this process.
 
 DVC decides what has changed, removes, records and commits outputs exactly as `dvc repro` does; only
 the command of a stage is replaced by a call of its flow, which makes it a sub-flow here. Afterwards
 `dvc repro` has nothing to do, and the other way round. Without PREFECT_API_URL no server is started
 and all of this is plain Python.
+
+Read in this order:
+
+- flows/running/dvc_private.py: how DVC is asked, and how it calls a stage here,
+- flows/cli/command.py: a stage called with its section of params.yaml, and how a fault is told,
+- flows/cli/validate.py: what may be wrong with params.yaml,
+- flows/running/orchestrate.py: flows and tasks with and without a Prefect server,
+- flows/tracking/tracking.py: the MLflow runs that a stage has.
 """
 
 import argparse
@@ -167,7 +174,7 @@ def main() -> None:
     """Command line of the pipeline."""
     parser = argparse.ArgumentParser(
         prog="python -m flows.pipeline",
-        description=__doc__.replace("\n\n", "\n"),
+        description=__doc__.partition("\n\nRead")[0].replace("\n\n", "\n"),
         epilog=f"{ELSEWHERE}\n\n{HELP}",
     )
     parser.add_argument("targets", nargs="*", help="stages, with what they need (default: all)")

@@ -1,6 +1,13 @@
 """Stage pretrain: one candidate network on the hashtags (Mahajan et al. 2018, arXiv 1805.00932).
 
-flows/training/learning.py says how it is trained.
+Read in this order, each from top to bottom:
+
+- flows/training/learning.py: a network trained, from its last state on, and measured,
+- engine/core/network.py: the network out of its sections of params.yaml,
+- engine/training/schedule.py: what the recipe comes to on the data: steps, order and rates,
+- engine/training/loop.py: the training loop,
+- engine/training/step.py: one step of it,
+- engine/training/loader.py: the batches that it takes.
 """
 
 import json

@@ -1,8 +1,12 @@
 """Stage register: a version per model in MLflow's registry, the champion, the report of them all.
 
-Read in this order: flows/registry/modelcard.py (what a version says), flows/registry/sourcerun.py
-(the run it comes from), flows/registry/registry.py (the version), flows/registry/champion.py (who
-leads), flows/reports/models (the report).
+Read in this order:
+
+- flows/registry/modelcard.py: what a version says of itself,
+- flows/registry/sourcerun.py: the run that it comes from,
+- flows/registry/registry.py: the version,
+- flows/registry/champion.py: who leads,
+- flows/reports/models: the report.
 """
 
 import json

@@ -3,9 +3,14 @@
 Radosavovic et al. 2020 (arXiv 2003.13678), sections 3.1 and 3.2: draw networks at random, train
 them in a low-epoch regime, look at the distribution of their errors, keep the best.
 
-To read on, in flows/searching: search.py (what is to be trained, until which budget), worker.py
-(what each worker does), trial.py (one network), study.py (who trains which one, whoever dies),
-samplers.py (which networks are suggested).
+Read in this order:
+
+- flows/searching/search.py: what is to be trained, until which budget,
+- flows/searching/worker.py: what each worker does,
+- flows/searching/trial.py: one network, measured and trained (flows/training/learning.py),
+- flows/searching/study.py: who trains which one, whoever dies,
+- flows/searching/samplers.py: which networks are suggested,
+- flows/searching/ranking.py: who wins.
 """
 
 from typing import Any

@@ -1,6 +1,14 @@
 """Data versioning: one's own posts validated, put into data/, versioned by DVC.
 
 Or what data.dvc names brought back.
+
+Read in this order:
+
+- flows/data/importing.py: what an import does, or would do,
+- corpus/sources/source.py: tables, tars and folders as one stream of rows,
+- corpus/store/ingest.py: rows checked and written, in whole shards,
+- flows/data/restore.py: data/ as data.dvc names it,
+- flows/data/intact.py: whether a file is what was written.
 """
 
 import argparse
@@ -156,7 +164,9 @@ def main() -> None:
     """Command line: `add` one's own posts and labels, `restore` what data.dvc names, `verify`
     all of it.
     """
-    parser = argparse.ArgumentParser(prog="python -m flows.version", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.version", description=__doc__.partition("\n\nRead")[0]
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     _add_options(
         commands.add_parser(
