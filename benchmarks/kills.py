@@ -455,9 +455,8 @@ def main() -> None:
     names = ["SIGKILL", "SIGTERM", "SIGINT"]
     parser.add_argument("--only", nargs="+", default=names, choices=names, help="these signals")
     given = parser.parse_args()
-    signal.signal(
-        SIGINT, signal.default_int_handler
-    )  # else a shell's background job, and what it starts, ignores it
+    # else a shell's background job, and what it starts, ignores it
+    signal.signal(SIGINT, signal.default_int_handler)
     fifth, training = -(-given.kills // 5), ("pretrain@winner",)
     plan = [Series(SIGKILL, given.kills), Series(SIGTERM, fifth), Series(SIGINT, fifth)]
     plan += [

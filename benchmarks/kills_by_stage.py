@@ -44,10 +44,8 @@ from benchmarks.postgres import Postgres, postgres
 RESULT = ROOT / "benchmarks" / "results" / "kills_by_stage.md"
 IMPORT = "version add"
 STAGES = ("corpus", "search", "pretrain@winner", "finetune@winner", "evaluate", "register", IMPORT)
-BEFORE = (
-    "pretrain@baseline",
-    "finetune@baseline",
-)  # made once, so that what comes after has what it needs
+# made once, so that what comes after has what it needs
+BEFORE = ("pretrain@baseline", "finetune@baseline")
 PARAMS = SMALL | {
     "finetune": {"labels_per_class": [4], "seeds": [0, 1], "epochs": 6, "recipe": {"batch": 16}},
     "evaluate": {"runs": 3, "batches": [8], "seconds": 0.05},
@@ -144,11 +142,8 @@ def photographs(folder: Path) -> None:
         Image.fromarray(pixels).save(folder / f"{number}.jpg")
         lines.append(f"{number}.jpg,#sunset #beach{number % 7},{number}")
     (folder / "damaged.jpg").write_bytes((folder / "0.jpg").read_bytes()[:200])
-    lines += [
-        "damaged.jpg,#x,damaged",
-        "gone.jpg,#x,gone",
-        "1.jpg,#again,2",
-    ]  # what is refused is compared too
+    # what is refused is compared too
+    lines += ["damaged.jpg,#x,damaged", "gone.jpg,#x,gone", "1.jpg,#again,2"]
     (folder / "posts.csv").write_text("\n".join(lines) + "\n")
 
 

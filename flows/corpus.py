@@ -28,9 +28,7 @@ CACHE = settings.STATE / "squares"
 
 @task
 def write_shards(data: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Canonicalise hashtags, choose the classes, find duplicates, write shards, index and
-    report.
-    """
+    """Canonicalise hashtags, choose classes, find duplicates, write shards, index and report."""
     from corpus.build import build_corpus
 
     with progress("corpus") as show:

@@ -94,8 +94,10 @@ def labels_seen(labels: int | str, available: dict[str, int]) -> dict[str, int]:
 def arms_to_evaluate(
     target: str, sizes: list[int]
 ) -> tuple[list[tuple], Examined, Record, list[Pair]]:
-    """The arguments of `tested` for all arms of a target set, at every size; the test images; what
-    its records have in common; the duplicates."""
+    """What `evaluate_arm` is called with for all arms of a target set, at every size.
+
+    Also the test images, what the records have in common, and the duplicates.
+    """
     from flows.measuring import records
 
     folder, candidates = folder_of(target), settings.load_params()["candidates"]

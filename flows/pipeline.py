@@ -73,8 +73,9 @@ def only_driver() -> Iterator[None]:
 
 
 def mend_lock(file: Path = Path("dvc.lock")) -> None:
-    """Put aside a dvc.lock that a kill or a power cut left empty or broken: DVC's run cache
-    brings its stages back.
+    """Put aside a dvc.lock that a kill or a power cut left empty or broken.
+
+    DVC's run cache brings its stages back.
 
     DVC writes it in place, and refuses to start with a broken one.
     """

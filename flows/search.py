@@ -43,8 +43,7 @@ def search(
     warm_start: list[str] = [],  # noqa: B006
     retrain: dict[str, Any] = {},  # noqa: B006
 ) -> None:
-    """Sample a design space, train each network briefly, write trials, report and the winner's
-    section.
+    """Sample a design space, train each network briefly, write trials, report and winner.
 
     It ends with the first budget that is used up: `trials`, `hours` or `images`. A search that is
     run again with a larger one goes on. More workers: flows/tools/searcher.py.

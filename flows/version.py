@@ -71,13 +71,12 @@ def version(
     dry_run: bool = False,
     sheet: str | None = None,
 ) -> str:
-    """Add posts (image, hashtags, user, time) and labels (image, label, split) to data/ and
-    version it.
+    """Add posts and labels to data/ and version it.
 
-    Rows that cannot be used are left out, counted, and listed with the reason in
-    data/quarantine.jsonl. A row whose id is there already leaves that as it is, or with `update`
-    takes its place. `dry_run` says what would happen and changes nothing; `sheet` is the page that
-    it writes.
+    Posts have image, hashtags, user and time, labels have image, label and split. Rows that cannot
+    be used are left out, counted, and listed with the reason in data/quarantine.jsonl. A row whose
+    id is there already leaves that as it is, or with `update` takes its place. `dry_run` says what
+    would happen and changes nothing; `sheet` is the page that it writes.
     """
     from flows.cli.validate_labels import label_problems
     from flows.tracking.tracking import connect
@@ -161,9 +160,7 @@ data/quarantine.jsonl. All sources are read and checked before any of data/ chan
 
 
 def main() -> None:
-    """Command line: `add` one's own posts and labels, `restore` what data.dvc names, `verify`
-    all of it.
-    """
+    """Command line: `add` one's own data, `restore` what data.dvc names, `verify` all of it."""
     parser = argparse.ArgumentParser(
         prog="python -m flows.version", description=__doc__.partition("\n\nRead")[0]
     )

@@ -62,9 +62,8 @@ def user_errors(warn: bool = True) -> Iterator[None]:
     `.signal`): 128 + signal, as in a shell; so does a command whose reader has ended.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, TextIOWrapper
-        ):  # a letter that the encoding of a pipe lacks must not end a run
+        # a letter that the encoding of a pipe lacks must not end a run
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         with sigterm_as_interrupt():
@@ -92,9 +91,7 @@ def user_errors(warn: bool = True) -> Iterator[None]:
 
 
 def stage_arguments(flow: Callable[..., Any], *arguments: str) -> dict[str, Any]:
-    """The keyword arguments of a stage's flow: those given in order, its section of params.yaml,
-    its defaults.
-    """
+    """The keyword arguments of a stage's flow: those given, its section, its defaults."""
     function = inspect.unwrap(flow)
     signature = inspect.signature(function)
     given = dict(zip(signature.parameters, arguments, strict=False))
@@ -131,9 +128,7 @@ def parser(name: str, about: str | None, after: str | None = None) -> argparse.A
 
 
 def main(flow: Callable[..., Any], argument: str | None = None) -> None:
-    """Command line of a stage: `python -m flows.<stage> [argument]`, numbers from params.yaml,
-    `--help` says which.
-    """
+    """Command line of a stage: `python -m flows.<stage> [argument]`; --help lists settings."""
     signature = inspect.signature(inspect.unwrap(flow))
     numbers = [
         str(p.replace(annotation=p.empty))

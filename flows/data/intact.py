@@ -1,5 +1,4 @@
-"""Whether what a stage is about to read is what was written: by SHA-256, each file hashed once
-while it stays the same.
+"""Whether what a stage reads is what was written: by SHA-256, each unchanged file hashed once.
 
 Data stores have the SHA-256s of their shards in store.json, training shards in sha256.json.
 """
@@ -38,9 +37,7 @@ def check_data(show: Progress | None = None) -> None:
 
 
 def check_present_data(show: Progress | None = None) -> None:
-    """As `data`, of those files alone that are there: after a pull that was cut others may come
-    yet.
-    """
+    """As `check_data`, of the files that are there: after a pull that was cut others may come."""
     if _noted().get("tree") != _tree():
         _compared((pair for pair in stores(lacking=True) if pair[0].exists()), show)
 

@@ -1,5 +1,4 @@
-"""data.dvc: what it names, whether data/ is that, and how it is taken back where DVC has
-followed damage.
+"""data.dvc: what it names, whether data/ is that, how it is taken back after damage.
 
 `dvc repro` brings data.dvc up to whatever data/ holds (also one that is `frozen`), damage too, and
 the next `dvc checkout` would then bring the damage back. So the text that was found good is kept.

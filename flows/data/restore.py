@@ -1,6 +1,4 @@
-"""data/ as data.dvc names it: pulled, or taken out of DVC's cache, or, without either, the
-sample drawn again.
-"""
+"""data/ as data.dvc names it: pulled, or out of DVC's cache, or else the sample drawn again."""
 
 import shutil
 import sys
@@ -133,8 +131,7 @@ def _bring(md5: str | None) -> None:
 
 
 def _draw(repo: Any, out: Any, md5: str | None) -> None:
-    """Draws the sample; where data.dvc names other data it is removed again, and ValueError says
-    so.
+    """Draws the sample; ValueError where data.dvc names other data, and it is removed again.
 
     data.dvc is not written before they are known to be the same, so that a kill leaves it as it
     was.

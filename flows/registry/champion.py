@@ -1,5 +1,4 @@
-"""Who is champion: the challenger, when its interval lies above the champion on the same test
-split.
+"""Who is champion: the challenger, when its interval lies above it on the same test split.
 
 A champion that was tested on another split is tested again first, with the weights that the
 registry keeps. One that cannot be tested stays: to put another in its place is a person's decision.

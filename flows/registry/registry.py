@@ -53,9 +53,8 @@ def _version(name: str, source: tuple[str, str], labels: dict[str, str], line: s
     """The version of a source run: found, or made."""
     client, (run_id, model_id) = tracking.connect(), source
     found = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-    whole = [
-        one for one in found if one.tags.get("tagdag.model_id") == model_id
-    ]  # else its files were deleted
+    # of a version with another logged model that one, and its files, were deleted
+    whole = [one for one in found if one.tags.get("tagdag.model_id") == model_id]
     if whole:
         return str(whole[0].version)
     labels = labels | {"tagdag.model_id": model_id}
@@ -104,9 +103,8 @@ def renew_version(
     labels: tags, among them target and test. values: metrics for its run and its logged model.
     """
     found = version_numbered(name, version)
-    own = (
-        "tagdag.target" in found.tags
-    )  # else its run is that of others too, which keep their numbers
+    # else its run is that of others too, which keep their numbers
+    own = "tagdag.target" in found.tags
     if not own:
         labels = {key: value for key, value in labels.items() if key != "tagdag.target"}
     changed = any(found.tags.get(key) != value for key, value in labels.items())

@@ -10,8 +10,7 @@ from flows.running import settings
 
 
 def test_again(weights: Path, record: dict[str, Any]) -> dict[str, float]:
-    """Accuracy of a weight file on the test and validation splits of its record's target, in
-    percent.
+    """Accuracy of a weight file on test and validation split of its target, in percent.
 
     Images are resized to the record's size. Raises ValueError when there is no such target, or it
     has other classes.

@@ -1,5 +1,4 @@
-"""Which code a result depends on: the import closure of its stage's module and of the plug-ins
-that its section names.
+"""Which code a result depends on: the import closure of its stage and of its section's plug-ins.
 
 It keys all states that outlive a kill: an edited loss never goes on from a state of the old one,
 and the edit of something else discards nothing. dvc.yaml has the same files as dependencies:
@@ -98,8 +97,7 @@ def _packages(module: str) -> list[str]:
 
 
 def closure(modules: Iterable[str], aside: Set[str] = ASIDE) -> list[Path]:
-    """Files of the project that the modules are made of: their own, and of what they import,
-    directly or not.
+    """Files of the project that modules are made of: their own, and all that they import.
 
     The walk goes around the modules `aside` and those below them, and leaves out empty files.
     """
@@ -119,9 +117,7 @@ def closure(modules: Iterable[str], aside: Set[str] = ASIDE) -> list[Path]:
 
 
 def _data(folder: Path) -> list[Path]:
-    """What lies beside modules of a sub-folder and is none, such as a table of words: it belongs
-    to all of them.
-    """
+    """What lies beside modules of a sub-folder, such as a table of words: all of them use it."""
     if folder.parent == ROOT:
         return []
     return [
@@ -155,11 +151,10 @@ def code_files(stage: str, section: Any, *more: str, aside: Set[str] = frozenset
 
 @contextmanager
 def unchanged_while(stage: str, load: Callable[[], Any]) -> Iterator[None]:
-    """ValueError when the section (`load()`), the code or data.dvc is another when a stage ends
-    than when it began.
+    """ValueError when section, code or data.dvc have changed while the stage ran.
 
     DVC hashes dependencies when a stage has ended: what was edited meanwhile would be recorded as
-    its origin.
+    its origin. load: gives the section.
     """
 
     def state() -> dict[str, str]:
@@ -183,8 +178,7 @@ def unchanged_while(stage: str, load: Callable[[], Any]) -> Iterator[None]:
 
 
 def dependencies(stage: str) -> list[str]:
-    """The code that dvc.yaml names as dependencies of a stage: what it imports, and what any of
-    its plug-ins rest on.
+    """The code that dvc.yaml names as dependencies of a stage: imports, also of its plug-ins.
 
     The plug-ins themselves are left to dvc.yaml's templates. A folder stands for all of its files.
     """
@@ -204,10 +198,8 @@ def dependencies(stage: str) -> list[str]:
 def _folded(files: set[Path]) -> set[Path]:
     """The same, with a folder in the place of its files where all of them are among these."""
     found = set(files)
-    plugged = {
-        Path("metrics"),
-        *(Path("models", kind) for kind in KINDS.values()),
-    }  # one more there is no change
+    # of plug-ins a folder would be too much: one more of them changes no result
+    plugged = {Path("metrics"), *(Path("models", kind) for kind in KINDS.values())}
     folders = {parent for file in files for parent in file.parents if parent.name}
     for folder in sorted(folders - plugged):
         inside = (
@@ -219,9 +211,7 @@ def _folded(files: set[Path]) -> set[Path]:
 
 
 def with_code_lists(text: str) -> str:
-    """dvc.yaml's text with its lists of code made anew: the lines below each `# code of
-    <stage>`.
-    """
+    """dvc.yaml's text with the lines below each `# code of <stage>` made anew."""
 
     def listed(found: re.Match) -> str:
         indent, stage = found[1], found[2]

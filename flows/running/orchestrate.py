@@ -1,5 +1,4 @@
-"""Flows and tasks that are Prefect's when PREFECT_API_URL is set, and plain functions when it is
-not.
+"""Flows and tasks: Prefect's when PREFECT_API_URL is set, and plain functions when it is not.
 
 Prefect has no engine without a server: it would start one in every process (12 to 26 s). So `flow`
 and `task` keep the plain function and hand it to Prefect, imported on first use, only where a
@@ -115,9 +114,7 @@ def link_artifact(key: str, url: str, text: str) -> None:
 
 
 class _Steps:
-    """How far some work is: loops one after another count together, so that the whole only
-    grows.
-    """
+    """How far some work is: loops one after another count together, and the whole only grows."""
 
     def __init__(self) -> None:
         self.before, self.last = 0, (0, None)

@@ -40,9 +40,7 @@ def arms_variable() -> tuple[int, int]:
 
 
 def pool_size() -> tuple[int, int]:
-    """(processes, threads of each) as TAGDAG_ARMS says, else one process per GPU, or per core
-    with one thread.
-    """
+    """(processes, threads of each): as TAGDAG_ARMS says, else one per GPU, or per core."""
     many, threads = arms_variable()
     if (value("TAGDAG_WORKERS") or 1) > 1:  # one training by several processes has the machine
         many = 1
@@ -80,10 +78,8 @@ class Pool:
         for _ in range(DEATHS):
             try:
                 return self._worker(place).ask(call, report)
-            except (
-                EOFError,
-                OSError,
-            ):  # its death; the errors of what it was asked come as answers
+            except (EOFError, OSError):
+                # its death: the errors of what it was asked come as answers
                 gone = self._workers.pop(place, None)
                 if gone:
                     gone.pipe.close()
@@ -102,9 +98,7 @@ class Pool:
             return self._workers[place]
 
     def end(self) -> None:
-        """Stop all calls: trainings keep their states, and what takes longer than GRACE is
-        killed.
-        """
+        """Stop all calls: trainings keep their states; after GRACE processes are killed."""
         with self._starting:
             self._ended = True
             workers = list(self._workers.values())

@@ -22,8 +22,10 @@ def profiles_path() -> Path:
 
 
 def prefect_profile() -> dict[str, Any]:
-    """The settings of our profile: PREFECT_API_URL and PREFECT_API_AUTH_STRING; empty before the
-    first `make prefect`. ValueError where the file is not TOML."""
+    """PREFECT_API_URL and PREFECT_API_AUTH_STRING of our profile.
+
+    Empty before the first `make prefect`. ValueError where the file is not TOML.
+    """
     path = profiles_path()
     try:
         kept = tomllib.loads(path.read_text())

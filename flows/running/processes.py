@@ -1,5 +1,4 @@
-"""The processes of flows/running/pool.py: forked from a server that has imported torch and has
-never run it.
+"""The processes of flows/running/pool.py: forked from a server that has torch and never ran it.
 
 What runs torch's threads must not fork: a child would wait for threads that it does not have.
 """
@@ -18,11 +17,8 @@ from typing import Any
 from engine.core import forkserver
 from flows.running import error_messages
 
-DEVICES = (
-    "/dev/nvidiactl",
-    "/dev/kfd",
-    "/dev/dxg",
-)  # without one of these there is no GPU to ask torch for
+# without one of these there is no GPU to ask torch for
+DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 WARM = ["flows.training.arms", "flows.measuring.records"]  # imported once, for all processes
 CONTEXT = multiprocessing.get_context("forkserver")
 
@@ -42,8 +38,9 @@ def start_server(more: Sequence[str] = ()) -> None:
 
 
 def follow_parent() -> None:
-    """End this process with the one that started it: after a kill -9 it would go on beside the
-    next run's workers.
+    """End this process with the one that started it.
+
+    After a kill -9 of that one it would go on beside the next run's workers.
     """
     parent = multiprocessing.parent_process()
     threading.Thread(
@@ -52,9 +49,7 @@ def follow_parent() -> None:
 
 
 def follow_stdin() -> None:
-    """Stop in order when standard input is closed: the process that holds its other end is gone,
-    or says so.
-    """
+    """Stop in order when standard input is closed: who holds its other end is gone, or says so."""
 
     def watch() -> None:
         # not sys.stdin, whose lock a thread that waits would hold while Python ends: a fatal error
@@ -66,12 +61,9 @@ def follow_stdin() -> None:
 
 
 def _serve(pipe: Connection, environment: dict[str, str], threads: int) -> None:
-    """A process of the pool: makes the calls that come, until the pipe is closed or a signal
-    ends it.
-    """
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches all of a terminal; the parent tells by SIGTERM
+    """A process of the pool: makes the calls that come, until pipe or signal end it."""
+    # Ctrl-C reaches all of a terminal; the parent tells by SIGTERM
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(environment)
     follow_parent()
     import torch

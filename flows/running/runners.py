@@ -1,5 +1,4 @@
-"""Tasks of a flow side by side: what they compute runs in the processes of
-flows/running/pool.py, or where TAGDAG_RUNNER says.
+"""Tasks of a flow side by side: in the processes of flows/running/pool.py, or by TAGDAG_RUNNER.
 
 `TAGDAG_RUNNER=processes` (or dask, ray; `processes:4` says how many) needs a Prefect server, whose
 task runner then runs whole tasks elsewhere. No task computes in a thread: torch's random generator
@@ -56,9 +55,7 @@ RUNNERS = {
 
 
 def named_runner() -> tuple[str, int] | None:
-    """The runner that TAGDAG_RUNNER names, and its number of processes: one for each core if it
-    does not say.
-    """
+    """The runner that TAGDAG_RUNNER names, and its number of processes (default: cores)."""
     environment.check_environment(warn=False)  # all of them, as early
     said = value("TAGDAG_RUNNER")
     if not said:

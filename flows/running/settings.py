@@ -86,8 +86,9 @@ def backbone_section(candidate: str) -> dict[str, Any]:
 
 
 def state_path(name: str, *inputs: Any) -> Path:
-    """Where a stage keeps what a kill must not lose: outside outs, which DVC deletes, keyed by
-    its inputs.
+    """Where a stage keeps what a kill must not lose, keyed by its inputs.
+
+    Outside of its outs, which DVC deletes before it runs a stage.
     """
     return STATE / "state" / f"{name}.{digest(*inputs)}"
 

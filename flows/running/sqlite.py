@@ -36,8 +36,7 @@ def _remove(file: Path) -> None:
 
 
 def create_whole(file: Path, make: Callable[[Path], None]) -> None:
-    """Have `make(partial)` make a file that is not there (or empty), and give it its name when
-    whole.
+    """Have `make(partial)` make a file that is not there (or empty), and name it when whole.
 
     Of several processes at once one makes it and the others take what it made. `make` must have
     closed the file when it returns. OSError where the folder cannot be written to.

@@ -23,9 +23,7 @@ def _noted(folder: Path) -> dict[str, Any]:
 
 
 def warn_if_deleted(file: Path) -> None:
-    """Warn that a SQLite file is about to be made which was there when this folder was last
-    used.
-    """
+    """Warn that a SQLite file is about to be made that was there at the last use."""
     if _noted(home()).get("store") == file.name:
         log.warning(
             "%s is gone, and with it all runs, registered versions and the champion: a new one is "

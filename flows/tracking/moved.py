@@ -1,5 +1,4 @@
-"""The places of artifacts in MLflow's SQLite file, which are absolute paths, after its folder
-moved.
+"""The absolute paths of artifacts in MLflow's SQLite file, after its folder moved.
 
 The file says in a tag of the experiment in which folder it is. When it finds itself in another one,
 every place below the old folder is written anew, in one transaction.

@@ -111,9 +111,7 @@ class Run:
             self.tags(**{f"param.{name}": value for name, value in changed.items()})
 
     def metrics(self, values: dict[str, float], step: int = 0) -> None:
-        """Log metrics: returns in microseconds, and what MLflow does not take at present is kept
-        and sent later.
-        """
+        """Log metrics: returns in microseconds; what MLflow does not take is sent later."""
         now = int(time.time() * 1000)
         sender().put(
             self.id, [(allowed_name(key), float(value), now, step) for key, value in values.items()]
@@ -138,8 +136,9 @@ class Run:
     def dataset(
         self, name: str, digest: str, source: str, profile: dict[str, Any], context: str
     ) -> None:
-        """Log a data set as an input of this run; `context`: "pretraining" or the like,
-        `source`: a path or s3:// URL.
+        """Log a data set as an input of this run.
+
+        context: "pretraining" or the like. source: a path or s3:// URL.
 
         MLflow keeps 36 characters of a digest, and source and profile of the first run with this
         name and digest.
@@ -161,9 +160,7 @@ class Run:
             connect().set_tag(self.id, allowed_name(f"tagdag.{name}"), value)
 
     def child(self, name: str) -> AbstractContextManager["Run"]:
-        """A run below this one; one of the same name is taken up again, ended or not: its stage
-        was cut short.
-        """
+        """A run below this one; one of the same name, whose stage was cut, is taken up again."""
         return open_child_run(self, name, self.above, {})
 
 

@@ -1,5 +1,4 @@
-"""Metrics to MLflow without a wait: what is logged is kept at once and sent every few seconds,
-through any outage.
+"""Metrics to MLflow without a wait: kept at once, sent every few seconds, through any outage.
 
 MLflow's own asynchronous logging drops a batch that fails. Here a batch that may not have arrived
 is sent again, which doubles nothing: MLflow takes a batch in one transaction, and (run, key, time
@@ -70,9 +69,7 @@ class Sender:
             return self._changed.wait_for(lambda: run not in self._spools, until - time.monotonic())
 
     def _close(self) -> None:
-        """At the end of a process: what it put comes into the spool, from which the end of the
-        run takes it.
-        """
+        """At the end of a process: what it put comes into the spool, for the end of the run."""
         if os.getpid() == self._process:  # a forked child has no part in these threads
             self._kept(BRIEFLY)
 

@@ -1,5 +1,4 @@
-"""Metrics that MLflow has not taken yet, kept in memory and in a file, so that a killed process
-loses none.
+"""Metrics that MLflow has not taken yet, in memory and in a file: a killed process loses none.
 
 One file for each run and process: lines of JSON, appended without fsync (it outlives the process,
 not the machine). Its process holds a lock on it, which the kernel drops when the process ends:
@@ -15,9 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-Value = tuple[
-    str, float, int, int
-]  # key, value, time stamp in ms, step: as mlflow.entities.Metric takes them
+# key, value, time stamp in ms, step: as mlflow.entities.Metric takes them
+Value = tuple[str, float, int, int]
 
 
 def _unclaimed(path: Path) -> IO[bytes] | None:
@@ -77,9 +75,8 @@ class MetricSpool:
             if file:
                 self._files.append((path, file))
                 for line in file:
-                    with contextlib.suppress(
-                        ValueError
-                    ):  # the last line of a process that was killed as it wrote
+                    # the last line of a process that was killed as it wrote
+                    with contextlib.suppress(ValueError):
                         self._values += map(tuple, json.loads(line))
         self.taken(0)
 

@@ -1,5 +1,4 @@
-"""One MLflow run tree, the same for both drivers: pipeline > stage > trial or seed, every run
-tagged with its origin.
+"""One MLflow run tree for both drivers: pipeline > stage > trial or seed, tagged with its origin.
 
 The pipeline run is found by its key (data version, git commit and changes, params digest), so the
 stages of one `dvc repro`, which are processes of their own, and those of the Prefect flow, which
@@ -45,9 +44,7 @@ __all__ = [
 
 
 def pipeline_run(experiment: str, tags: dict[str, str]) -> "Run":
-    """The pipeline run that the present stage belongs to, made when there is none; `tags`: its
-    origin.
-    """
+    """The pipeline run of the present stage, made when there is none; `tags`: its origin."""
     named = value("TAGDAG_PIPELINE_RUN")
     if named:
         return Run(named, experiment, tags)
@@ -59,9 +56,7 @@ def pipeline_run(experiment: str, tags: dict[str, str]) -> "Run":
 
 @retry
 def _outcome(pipeline: Run) -> str:
-    """The status of a pipeline run by the last run of each stage: one that failed is not
-    forgotten.
-    """
+    """The status of a pipeline run by the last run of each stage: none that failed is lost."""
     last: dict[str, str] = {}
     for run in find_runs(pipeline.experiment, {"mlflow.parentRunId": pipeline.id}):
         last.setdefault(run.data.tags.get("tagdag.run", run.info.run_id), run.info.status)
@@ -113,9 +108,7 @@ def _created(experiment: str, tags: dict[str, str], name: str) -> str:
 
 @contextmanager
 def single_run(command: str, about: str, section: dict[str, Any]) -> Iterator[Run]:
-    """A new run below no pipeline, called "command: about": of what is no stage, such as an
-    import.
-    """
+    """A new run below no pipeline, "command: about", of what is no stage, as an import."""
     experiment, tags = _experiment(), origin() | {"tagdag.command": command}
     name = f"{command}: {about}"
     with open_run(Run(_created(experiment, tags, name), experiment, tags), name) as run:

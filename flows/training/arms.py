@@ -1,5 +1,4 @@
-"""What an arm of the fine-tuning computes: the scores of its hyper-parameters, its network, its
-record.
+"""What an arm of the fine-tuning computes: scores of its values, its network, its record.
 
 An arm is {candidate, target, init, mode, labels, seed}. All of this runs in the processes of
 flows/running/pool.py: functions of plain values, whose results are kept in files that a killed run
@@ -100,9 +99,7 @@ def finish_arm(
     key: str,
     report: Callable[[dict[str, float], int], None],
 ) -> tuple[dict[str, Any], Path]:
-    """The record of an arm and the file of its network: trained on all its labels, validated,
-    kept.
-    """
+    """Record and file of an arm's network: trained on all its labels, validated, kept."""
     file = arm_state("", arm, choice, key) / "finished.safetensors"
     if not file.exists():
         share_features(arm, key)

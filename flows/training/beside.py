@@ -43,8 +43,7 @@ def _started(name: str) -> subprocess.Popen:
 
 @contextlib.contextmanager
 def trained_ahead(names: list[str], force: bool) -> Iterator[Callable[[str], None]]:
-    """Yields what is to be called before each of these stages: it starts trainings, or waits for
-    that of the stage.
+    """Yields what is called before each stage: it starts trainings, or waits for the stage's own.
 
     One that fails says why, and is left to its stage.
     """

@@ -247,11 +247,8 @@ def test_changed_finetune_params_rerun_finetune_and_what_follows(done):
     edit(done.folder, "finetune", held_out=0.5)
     assert pipeline(done.folder) == STAGES[4:]
     edit(done.folder, "finetune", held_out=0.25)
-    assert pipeline(done.folder) in (
-        [],
-        ["register"],
-        ["evaluate", "register"],
-    )  # restored from DVC's run cache
+    # restored from DVC's run cache
+    assert pipeline(done.folder) in ([], ["register"], ["evaluate", "register"])
     assert "up to date" in run(done.folder, "dvc", "status")
 
 
@@ -366,10 +363,8 @@ def test_killed_pretraining_goes_on_to_the_same_weights(done, tmp_path):
     weights = "out/pretrain/winner/model.safetensors"
     assert (folder / weights).read_bytes() == (undisturbed / weights).read_bytes()
     assert not list(folder.glob(".tagdag/state/pretrain-winner.*"))
-    for place in (
-        undisturbed,
-        folder,
-    ):  # `dvc repro` gives the same tree, and the killed run is taken up, not doubled
+    # `dvc repro` gives the same tree, and the killed run is taken up, not doubled
+    for place in (undisturbed, folder):
         client = mlflow.MlflowClient(f"sqlite:///{place}/mlflow.db")
         experiment = client.get_experiment_by_name("tagdag").experiment_id
         wanted = "params.epochs = '12.0' and tags.`tagdag.stage` = 'pretrain@winner'"
@@ -477,9 +472,8 @@ def test_a_worker_of_a_work_pool_runs_the_deployed_flow_side_by_side_to_the_same
         "never",
     )
     printed = run(tmp_path, *worker, **env, PREFECT_LOGGING_LEVEL="DEBUG")
-    assert printed.count("to process pool executor") == 6 * (
-        1 + 2
-    )  # arms to choose for, and of two seeds
+    # arms to choose for, and of two seeds
+    assert printed.count("to process pool executor") == 6 * (1 + 2)
     made = {path.name: path.read_bytes() for path in (folder / "out/finetune/winner").iterdir()}
     assert made == {
         path.name: path.read_bytes() for path in (done.folder / "out/finetune/winner").iterdir()

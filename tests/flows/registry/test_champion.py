@@ -80,9 +80,8 @@ def test_a_better_model_wins_on_the_new_split(first):
 
 def test_the_champion_is_tested_at_its_own_size(first):
     test = images(39, seed=1)
-    registered(
-        record("b", top1=99, val=99, low=98, test=first["test"])
-    )  # whatever leads, has no network
+    # whatever leads, has no network
+    registered(record("b", top1=99, val=99, low=98, test=first["test"]))
     made = trained("c", seed=1, size=48, test="older")
     best = {"top1": 99.9, "top1_mean": 99.9, "top1_low": 99.8, "top1_high": 100}
     registered(made | best | {"val_top1": 100})

@@ -22,10 +22,8 @@ TRAININGS = [
 
 # what is edited, and the stages that run again for it, whatever then becomes of their outputs
 EDITS = {
-    "engine/measure/profile.py": [
-        "search",
-        "evaluate",
-    ],  # search trains nothing anew: its networks are known by another key
+    # search trains nothing anew: its networks are known by another key
+    "engine/measure/profile.py": ["search", "evaluate"],
     "corpus/report/page.py": ["corpus"],
     "flows/reports/models/text.py": ["register"],
     "flows/reports/models/page.py": ["register"],

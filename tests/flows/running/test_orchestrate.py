@@ -147,9 +147,8 @@ def clock(monkeypatch):
 
 def test_progress_speaks_first_last_and_every_ten_seconds_between(clock, capsys):
     with progress("pretrain") as show:
-        for done in range(
-            100, 131
-        ):  # a training that had done a hundred steps before it was killed
+        # a training that had done a hundred steps before it was killed
+        for done in range(100, 131):
             clock.now += 1
             show(done, 130, f"loss {done / 100}, loader wait 3 %")
     lines = capsys.readouterr().err.splitlines()

@@ -127,17 +127,14 @@ def test_every_arm_is_tuned_once_on_held_out_labels_and_trained_again_on_all(run
     monkeypatch.setattr(arms, "open_split", noted)
     records = tuned()
     assert len(records) == 2 * 3 * 2 and set(splits) == {"train", "val"}
-    assert (
-        len(states) == len(seen) == 24 and None not in states
-    )  # each training goes on from a state of its own
+    # each training goes on from a state of its own
+    assert len(states) == len(seen) == 24 and None not in states
     for first in records[::2]:
         arm = (first["init"], first["mode"])
         scores = [score.pop("top1") for score in first["scores"]]
         assert len(scores) == 2 and first["chosen"] == first["scores"][scores.index(max(scores))]
-        assert (first["fit"], first["held_out"]) == (
-            12,
-            6,
-        )  # of 18 labels: round(0.25 x 6) = 2 of a class
+        # of 18 labels: round(0.25 x 6) = 2 of a class
+        assert (first["fit"], first["held_out"]) == (12, 6)
         rows = [row for row in seen if row[:2] == arm]
         assert rows[:2] == [(*arm, 0, settings, 12) for settings in first["scores"]]
         assert rows[2:] == [(*arm, seed, first["chosen"], 18) for seed in (0, 1)]
@@ -156,9 +153,8 @@ def test_what_is_written_predicts_as_what_was_validated(run):
             module, Rows(open_split(Path("out/corpus/targets/hues"), "val"), "labels")
         ).compute()
         assert measured["top1"] == pytest.approx(record["val_top1"])
-        assert (
-            record["mode"] == "full" or record["val_top1"] > 60
-        )  # hues are told even by random features
+        # hues are told even by random features
+        assert record["mode"] == "full" or record["val_top1"] > 60
 
 
 def test_pretrained_backbones_are_taken_whole_under_a_new_head(run):
@@ -276,9 +272,8 @@ def test_a_killed_stage_goes_on_with_the_same_result(run, monkeypatch):
 
     def killed(*given, **named):
         count.append(1)
-        if (
-            len(count) == 6
-        ):  # both settings tried and both seeds done for one init; one setting for the other
+        # both settings tried and both seeds done for one init; one setting for the other
+        if len(count) == 6:
             raise KeyboardInterrupt
         return trained(*given, **named)
 
