@@ -26,22 +26,26 @@ EXPECTED = [
     ("the small minibatch's rate errs more than the scaled one", "1024, no scaling", LARGE),
     ("square-root scaling errs more than linear", "1024, square-root scaling", LARGE),
 ]
-ABOUT = """Error: of a run the median top-1 error (%) on CIFAR-10's 10,000 test images after each of the last {tested}
-epochs; mean ± standard deviation over seeds, as in the paper. Differences are paired by seed, mean ± half of the 95 %
-interval. An expectation `shows` where that interval lies above 0; one in twenty such intervals misses the true
-difference by chance. Training loss: mean over the images of an epoch, in training mode, ± standard deviation.
+ABOUT = """Error: of a run the median top-1 error (%) on CIFAR-10's 10,000 test images after each of
+the last {tested} epochs; mean ± standard deviation over seeds, as in the paper. Differences are
+paired by seed, mean ± half of the 95 % interval. An expectation `shows` where that interval lies
+above 0; one in twenty such intervals misses the true difference by chance. Training loss: mean over
+the images of an epoch, in training mode, ± standard deviation.
 
-Batch norm sees 64 images at a time, so that a minibatch of 1,024 has the gradient of 16 workers of 64 images each (only
-the running averages for testing see all 16 parts rather than the first worker's). Warm-up starts at the rate of 64
-images and takes {warmup:g} of {epochs} epochs; as in the paper the rate is divided by 10 at 1/3, 2/3 and 8/9 of the
-run, SGD has Nesterov momentum 0.9 and weight decay 1e-4, and the last gamma of each block is 0 at first.
+Batch norm sees 64 images at a time, so that a minibatch of 1,024 has the gradient of 16 workers of
+64 images each (only the running averages for testing see all 16 parts rather than the first
+worker's). Warm-up starts at the rate of 64 images and takes {warmup:g} of {epochs} epochs; as in
+the paper the rate is divided by 10 at 1/3, 2/3 and 8/9 of the run, SGD has Nesterov momentum 0.9
+and weight decay 1e-4, and the last gamma of each block is 0 at first.
 
-The rate for 64 images is the best of those below, by one run each on training images held out of the study, with
-a seed that the study does not use; nothing else was searched. The only pilots were runs with `--quick` (2,048 images, 3
-epochs); in the first the largest rate then tried, 0.2, was the best, hence 0.4 took the place of 0.025."""
-PAPER = """In the paper 256 images err 23.60 ± .12 %, 8k with gradual warm-up 23.74 ± .09, without 24.84 ± .37, with a
-constant one 25.88 ± .56. Beyond 8k the error rises there too: 16k 24.79, 32k 27.55, 64k 33.96. There 8k images
-are trained on for 14,040 iterations; here 1,024 are for {steps}."""
+The rate for 64 images is the best of those below, by one run each on training images held out of
+the study, with a seed that the study does not use; nothing else was searched. The only pilots were
+runs with `--quick` (2,048 images, 3 epochs); in the first the largest rate then tried, 0.2, was the
+best, hence 0.4 took the place of 0.025."""
+PAPER = """In the paper 256 images err 23.60 ± .12 %, 8k with gradual warm-up 23.74 ± .09, without
+24.84 ± .37, with a constant one 25.88 ± .56. Beyond 8k the error rises there too: 16k 24.79, 32k
+27.55, 64k 33.96. There 8k images are trained on for 14,040 iterations; here 1,024 are for
+{steps}."""
 
 
 def collected(rows: Sequence[Run], measure: str) -> dict[str, list[Any]]:
@@ -78,12 +82,10 @@ def conditions(rows: Sequence[Run]) -> list[str]:
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     for name in sorted(errors, key=lambda name: int(name.partition(",")[0])):
         more = "" if name == SMALL else cell(differences(errors, name, SMALL), "+")
-        told = [deviating([curve[epoch] for curve in losses[name]], 2) for epoch in shown]
-        lines.append(
-            "| "
-            + " | ".join([name, f"{recipes[name].peak:g}", deviating(errors[name]), more, *told])
-            + " |"
-        )
+        cells = [name, f"{recipes[name].peak:g}", deviating(errors[name]), more]
+        for epoch in shown:
+            cells.append(deviating([curve[epoch] for curve in losses[name]], 2))
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

@@ -91,7 +91,8 @@ def throughput(options: argparse.Namespace) -> Iterator[str]:
     yield from ("--networks", "RegNetX-200MF")
     yield from ("--cores", str(len(os.sched_getaffinity(0))))
     for name in ("timm", "torchvision"):
-        if folder := getattr(options, name):
+        folder = getattr(options, name)
+        if folder:
             yield from (f"--{name}", str(folder.resolve()))
 
 

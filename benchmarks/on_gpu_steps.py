@@ -138,10 +138,12 @@ def killed(candidate: str = "baseline") -> None:
     subprocess.run(stage, check=True)
     whole = digest(weights / candidate / "model.safetensors")
     process = subprocess.Popen(stage, env=os.environ | {"TAGDAG_CHECKPOINT_SECONDS": "0"})
-    while not (kept := newest(candidate)):
+    kept = None
+    while not kept:
         if process.poll() is not None:
             raise SystemExit("the training ended before it could be killed: give it more epochs")
         time.sleep(0.01)
+        kept = newest(candidate)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     subprocess.run(stage, check=True)

@@ -135,9 +135,11 @@ def main() -> None:
     ]
     lines = [
         "# What the engine adds to a step\n",
-        f"Steps of {RECIPE.batch} images of 32 px, {STEPS - COLD - 1} in each of {options.rounds} turns of both sides;",
+        f"Steps of {RECIPE.batch} images of 32 px, {STEPS - COLD - 1} in each of",
+        f"{options.rounds} turns of both sides;",
         f"a report every 10 steps, a state every second, MLflow in SQLite. {date.today()},",
-        f"{device_name(torch.device('cpu'))}; torch {version('torch')}, mlflow {version('mlflow')}\n",
+        f"{device_name(torch.device('cpu'))};",
+        f"torch {version('torch')}, mlflow {version('mlflow')}\n",
         "| | median over turns | least | most |",
         "| --- | --- | --- | --- |",
     ]

@@ -68,10 +68,11 @@ TASKS = {  # objective, and which of the sizes its epochs are
     "jigsaw": ({"name": "jigsaw"}, "short"),
 }
 VIEWS = {"scale": [0.5, 1.0]}
-ABOUT = """Accuracy: top-1 (%) on {held} training images of CIFAR-10 that no network was trained on; of turned images,
-puzzles or squares of 4 x 4 pixels where those are the task. Rank correlations over the {networks} networks are with
-`labels, long`: {long} epochs of {images} images, all others {short}. Intervals: 95 %, bootstrap over the networks.
-`multiply-adds` is no training at all: what a proxy that only sees how large a network is would say."""
+ABOUT = """Accuracy: top-1 (%) on {held} training images of CIFAR-10 that no network was trained
+on; of turned images, puzzles or squares of 4 x 4 pixels where those are the task. Rank correlations
+over the {networks} networks are with `labels, long`: {long} epochs of {images} images, all others
+{short}. Intervals: 95 %, bootstrap over the networks. `multiply-adds` is no training at all: what a
+proxy that only sees how large a network is would say."""
 
 
 class Sizes(NamedTuple):
@@ -134,14 +135,12 @@ def study(packs: Path, work: Path, sizes: Sizes) -> list[Run]:
 def measured(rows: Sequence[Run]) -> dict[str, np.ndarray]:
     """What every proxy says of the networks, in their order: accuracies, and multiply-adds."""
     space = build("spaces", SPACE)
-    found = {
-        task: np.array([row["accuracy"] for row in rows if row["task"] == task]) for task in TASKS
-    }
-    return found | {
-        FLOPS: np.array(
-            [space.cost(row["backbone"])["flops"] for row in rows if row["task"] == LONG]
-        )
-    }
+    found = {}
+    for task in TASKS:
+        found[task] = np.array([row["accuracy"] for row in rows if row["task"] == task])
+    backbones = [row["backbone"] for row in rows if row["task"] == LONG]
+    found[FLOPS] = np.array([space.cost(backbone)["flops"] for backbone in backbones])
+    return found
 
 
 def text(rows: Sequence[Run], sizes: Sizes, command: str) -> str:

@@ -133,9 +133,9 @@ def table(timings: Sequence[Timing]) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- |"
     for family in ("all", *dict.fromkeys(timing.family for timing in timings)):
         chosen = [timing for timing in timings if family in ("all", timing.family)]
-        cells = [
-            " / ".join(f"{value:.2f}" for value in correlations(chosen, key)) for key in MEASURES
-        ]
+        cells = []
+        for key in MEASURES:
+            cells.append(" / ".join(f"{value:.2f}" for value in correlations(chosen, key)))
         yield f"| {family} | {len(chosen)} | " + " | ".join(cells) + " |"
 
 
@@ -237,10 +237,12 @@ def main() -> None:
     found = networks(options.size, options.limit)
     built = [(build("backbones", one.section), one.resolution) for _, one in found]
     lines = [
-        f"# Runtime against complexity\n\n{len(found)} networks without classifier at {options.size} px, scaled",
+        "# Runtime against complexity\n",
+        f"{len(found)} networks without classifier at {options.size} px, scaled",
         "ones at their own size; medians of forward passes in",
         f"{options.rounds} interleaved turns of 0.1 s by {CLOCKS[where.type]}.",
-        f"{date.today()}, {device_name(where)}, load {os.getloadavg()[0]:.1f} before; torch {torch.__version__}.",
+        f"{date.today()}, {device_name(where)}, load {os.getloadavg()[0]:.1f} before;",
+        f"torch {torch.__version__}.",
         "Correlations: Pearson's of values (linear) and of logarithms (log), Spearman's (rank).",
     ]
     sides: dict[str, list[Timing]] = {}

@@ -56,18 +56,20 @@ class Peer:
     def draw(self, seed: int) -> tuple[float, list[dict[str, Any]]]:
         """Seconds that it took, and the networks as sections of ours."""
         print(seed, file=self.process.stdin, flush=True)
-        if not (line := self.process.stdout.readline()):
+        line = self.process.stdout.readline()
+        if not line:
             raise ValueError(
                 "pycls ended: give a checkout as --pycls, and as --python one with its requirements"
             )
         seconds, found = json.loads(line)
         keys = {"REGNET.DEPTH": "depth", "REGNET.W0": "w_0", "REGNET.WA": "w_a", "REGNET.WM": "w_m"}
         keys |= {"REGNET.GROUP_W": "group_width"}
-        rows = [dict(zip(row[::2], row[1::2], strict=True)) for row in found]
-        return seconds, [
-            {"name": "regnet"} | {k: json.loads(row[key]) for key, k in keys.items()}
-            for row in rows
-        ]
+        sections = []
+        for row in found:
+            values = dict(zip(row[::2], row[1::2], strict=True))
+            ours = {name: json.loads(values[key]) for key, name in keys.items()}
+            sections.append({"name": "regnet", **ours})
+        return seconds, sections
 
 
 def timed(space: Any, n: int, seed: int) -> float:
@@ -85,7 +87,8 @@ def against(peer: Peer, rounds: int) -> list[str]:
     space, ours, theirs, members = build("spaces", {"name": "regnetx", "flops": BAND}), [], [], 0
     for seed in range(-1, rounds):  # the first warms up
         seconds, found = peer.draw(seed + 1)
-        if strangers := [section for section in found if not space.contains(section)]:
+        strangers = [section for section in found if not space.contains(section)]
+        if strangers:
             raise ValueError(f"networks of pycls that the space lacks: {strangers[:3]}")
         if seed >= 0:
             members += len(found)
@@ -138,7 +141,8 @@ def main() -> None:
     ).strip()
     versions = f"numpy {version('numpy')}, torch {torch.__version__}, pycls {commit}"
     device = f"{device_name(torch.device('cpu'))}; {versions}; {datetime.now(UTC):%Y-%m-%d}"
-    command = f"`python -m benchmarks.sampling --pycls DIR --rounds {arguments.rounds} --draws {arguments.draws}`"
+    flags = f"--pycls DIR --rounds {arguments.rounds} --draws {arguments.draws}"
+    command = f"`python -m benchmarks.sampling {flags}`"
     compared = against(Peer(arguments.pycls, arguments.python, arguments.draws), arguments.rounds)
     text = "\n".join([command, "", device, "", *compared, *a_million(arguments.members)])
     print(text)

@@ -89,10 +89,12 @@ def main() -> None:
         if k.startswith("module.") and "running" not in k and "tracked" not in k
     ]
     weights = max((alone["state"][k] - both["state"][k]).abs().max().item() for k in trained)
+    middle, least, most = (100 * f(efficiency) for f in (median, min, max))
     text = "\n".join(
         [
             "# From one worker to two\n",
-            f"{EACH} images of 32 px a step and worker, one thread each; {options.rounds} turns. {date.today()},",
+            f"{EACH} images of 32 px a step and worker, one thread each;",
+            f"{options.rounds} turns. {date.today()},",
             f"{device_name(torch.device('cpu'))}; torch {version('torch')}, gloo\n",
             "| workers | images/s, median (least to most) |",
             "| --- | --- |",
@@ -101,11 +103,11 @@ def main() -> None:
                 for k, v in speeds.items()
             ),
             "",
-            "Efficiency {:.0f} % ({:.0f} to {:.0f}): images/s of two over twice those of one.".format(
-                *(100 * f(efficiency) for f in (median, min, max))
-            ),
-            f"The same {STEPS} steps of {2 * EACH} images by one worker (two micro-batches) and by two: the losses of",
-            f"every ten steps differ by {losses:.1e} of their value at most, weights at the end by {weights:.1e}.",
+            f"Efficiency {middle:.0f} % ({least:.0f} to {most:.0f}):",
+            "images/s of two over twice those of one.",
+            f"The same {STEPS} steps of {2 * EACH} images by one worker (two micro-batches) and",
+            f"by two: the losses of every ten steps differ by {losses:.1e} of their value at most,",
+            f"weights at the end by {weights:.1e}.",
         ]
     )
     print(text)

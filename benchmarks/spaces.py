@@ -29,9 +29,10 @@ from flows.tools.comparison import TABLES, Searches, differences, draw, overview
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-ABOUT = """Radosavovic et al. 2020 (arXiv 2003.13678), section 3.2: each space of AnyNetXA to E is part of the one
-before, and none is worse: sharing bottleneck ratios (B) and group widths (C) costs nothing, widths that grow (D) and
-depths that grow (E) help much; RegNetX is better still. There: 500 networks of 360 MF each, 10 epochs of ImageNet."""
+ABOUT = """Radosavovic et al. 2020 (arXiv 2003.13678), section 3.2: each space of AnyNetXA to E is
+part of the one before, and none is worse: sharing bottleneck ratios (B) and group widths (C) costs
+nothing, widths that grow (D) and depths that grow (E) help much; RegNetX is better still. There:
+500 networks of 360 MF each, 10 epochs of ImageNet."""
 BODY = {"flops": [1.0e6, 1.5e6], "resolution": 32, "stem_width": 16, "stem_stride": 2}
 SMALL = {
     "depth": [4, 16],
@@ -94,10 +95,13 @@ def verdict(searches: Searches) -> list[str]:
     lines, names = [], list(searches)
     for worse, better in [*pairwise(names), (names[0], names[-1])]:
         mean, low, high = mean_difference(searches[worse].of("error"), searches[better].of("error"))
-        said = "shows" if high < 0 else "the opposite shows" if low > 0 else "does not show"
-        lines.append(
-            f"- {better} better than {worse}: {said} ({mean:+.2f} points, {low:+.2f} to {high:+.2f})"
-        )
+        said = "does not show"
+        if high < 0:
+            said = "shows"
+        elif low > 0:
+            said = "the opposite shows"
+        points = f"{mean:+.2f} points, {low:+.2f} to {high:+.2f}"
+        lines.append(f"- {better} better than {worse}: {said} ({points})")
     return lines
 
 

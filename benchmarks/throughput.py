@@ -151,20 +151,23 @@ def spread(values: list[float]) -> str:
 
 def table(timings: dict[Setting, list[Timing]]) -> Iterator[str]:
     """One line per side: ratios are those of the runs of a round, tagdag's rate over the side's."""
-    rates = {setting: [timing.rate for timing in runs] for setting, runs in timings.items()}
+    rates = {}
+    for setting, runs in timings.items():
+        rates[setting] = [timing.rate for timing in runs]
     ours = next(values for setting, values in rates.items() if setting.side == OURS)
     bare = next(values for setting, values in rates.items() if setting.side == SYNTHETIC)
-    yield "| side | settings | images/s | tagdag is as fast, times | share of the bare step's rate | not in the step |"
+    heads = ["side", "settings", "images/s", "tagdag is as fast, times"]
+    heads += ["share of the bare step's rate", "not in the step"]
+    yield f"| {' | '.join(heads)} |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for setting, values in rates.items():
-        ratios, shares = (
-            [a / b for a, b in zip(*pair, strict=True)] for pair in ((ours, values), (values, bare))
-        )
+        ratios = [a / b for a, b in zip(ours, values, strict=True)]
+        shares = [a / b for a, b in zip(values, bare, strict=True)]
         outside = median(timing.outside for timing in timings[setting])
         name = "tagdag's step on one batch in memory" if setting.side == SYNTHETIC else setting.side
-        yield (
-            f"| {name} | {setting} | {median(values):.0f} | {spread(ratios)} | {median(shares):.2f} | {outside:.0%} |"
-        )
+        cells = [name, str(setting), f"{median(values):.0f}", spread(ratios)]
+        cells += [f"{median(shares):.2f}", f"{outside:.0%}"]
+        yield f"| {' | '.join(cells)} |"
 
 
 def on_gpu(timings: dict[Setting, list[Timing]], flops: float, peak: float) -> Iterator[str]:
@@ -285,7 +288,8 @@ def main() -> None:
     )
     kind = "" if (options.packs / PACKS[options.size]).is_file() else "drawn "
     lines = [
-        f"# Throughput of training\n\n{options.count} {kind}JPEGs of {options.size} px, batches of {options.batch};",
+        "# Throughput of training\n",
+        f"{options.count} {kind}JPEGs of {options.size} px, batches of {options.batch};",
         f"medians of {options.rounds} runs of {options.steps} steps, interleaved. {date.today()},",
         f"{device_name(torch.device(options.device))}; {packages}; scripts: {options.commits}.",
     ]

@@ -146,11 +146,14 @@ def timm(side: dict[str, Any], clock: Clock) -> None:
 
     register_model(peer)
     size, data = side["size"], Path(side["data"])
-    flags = f"""--model peer --num-classes {side["classes"]} --input-size 3 {size} {size} --device {side["device"]}
-        --batch-size {side["batch"]} --data-dir {data} --val-split= --eval-metric loss --output {data / "timm"}
-        --opt sgd --momentum {MOMENTUM} --weight-decay {DECAY} --lr {RATE} --epochs 1000 --warmup-epochs 0 --smoothing 0
-        --scale {SCALE[0]} {SCALE[1]} --train-interpolation bilinear --color-jitter 0 --color-jitter-prob 0
-        --channels-last --workers {side["workers"]} {"--amp --amp-dtype bfloat16" if side["amp"] else ""}"""
+    flags = f"""--model peer --num-classes {side["classes"]} --input-size 3 {size} {size}
+        --device {side["device"]} --batch-size {side["batch"]} --data-dir {data} --val-split=
+        --eval-metric loss --output {data / "timm"} --opt sgd --momentum {MOMENTUM}
+        --weight-decay {DECAY} --lr {RATE} --epochs 1000 --warmup-epochs 0 --smoothing 0
+        --scale {SCALE[0]} {SCALE[1]} --train-interpolation bilinear
+        --color-jitter 0 --color-jitter-prob 0 --channels-last --workers {side["workers"]}"""
+    if side["amp"]:
+        flags += " --amp --amp-dtype bfloat16"
     run_script(Path(side["script"]), flags.split() + side["flags"])
 
 
@@ -160,10 +163,12 @@ def torchvision(side: dict[str, Any], clock: Clock) -> None:
 
     register_model("peer")(lambda weights=None, num_classes=0: peer_network(side, clock))
     size, data = side["size"], Path(side["data"])
-    flags = f"""--model peer --device {side["device"]} --batch-size {side["batch"]} --data-path {data} --epochs 1000
-        --opt sgd_nesterov --momentum {MOMENTUM} --weight-decay {DECAY} --lr {RATE} --train-crop-size {size}
-        --val-resize-size {size} --val-crop-size {size} --output-dir {data / "torchvision"}
-        --workers {side["workers"]} {"--amp" if side["amp"] else ""}"""
+    flags = f"""--model peer --device {side["device"]} --batch-size {side["batch"]}
+        --data-path {data} --epochs 1000 --opt sgd_nesterov --momentum {MOMENTUM}
+        --weight-decay {DECAY} --lr {RATE} --train-crop-size {size} --val-resize-size {size}
+        --val-crop-size {size} --output-dir {data / "torchvision"} --workers {side["workers"]}"""
+    if side["amp"]:
+        flags += " --amp"
     run_script(Path(side["script"]), flags.split() + side["flags"])
 
 

@@ -189,20 +189,18 @@ def test_tables_are_real_where_networks_are_only_sketched(scenes):
         table.cache_clear()
     with torch.device("meta"):
         assert all(task(name).head.fc.weight.is_meta for name in CLASSES)
-    assert all(
-        torch.cat([t for _, t in predict(task(name), scenes)]).unique().numel() > 3
-        for name in CLASSES
-    )
+    for name in CLASSES:
+        targets = torch.cat([targets for _, targets in predict(task(name), scenes)])
+        assert targets.unique().numel() > 3
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_mean_loss_of_equal_parts_is_that_of_the_batch(name, scenes):
     method = task(name).eval()
     batch = method.views({"inputs": scenes.pixels[:16], "targets": torch.zeros(16)}, draws())
-    parts = [
-        {key: values[first : first + 4] for key, values in batch.items()}
-        for first in range(0, 16, 4)
-    ]
+    parts = []
+    for first in range(0, 16, 4):
+        parts.append({key: values[first : first + 4] for key, values in batch.items()})
     torch.testing.assert_close(
         torch.stack([method(part)["loss"] for part in parts]).mean(), method(batch)["loss"]
     )

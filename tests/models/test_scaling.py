@@ -180,10 +180,10 @@ def test_activations_grow_as_the_paper_says(rule):
     }
     large = {"name": "anynet", "group_widths": [64] * 4, **large}
     counts = [complexity(*scaled_from(large, s, rule)) for s in (1, 3, 9)]
-    slopes = {
-        k: np.polyfit(np.log([1, 3, 9]), np.log([count[k] for count in counts]), 1)[0]
-        for k in counts[0]
-    }
+    slopes = {}
+    for kind in counts[0]:
+        found = [count[kind] for count in counts]
+        slopes[kind] = np.polyfit(np.log([1, 3, 9]), np.log(found), 1)[0]
     assert slopes["acts"] == pytest.approx(EXPONENTS[rule], abs=0.07)
     if (
         "w" not in rule or "g" in rule

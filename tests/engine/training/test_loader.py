@@ -2,6 +2,7 @@
 
 import logging
 import time
+from itertools import accumulate
 
 import pytest
 import torch
@@ -70,9 +71,7 @@ def test_parts_of_a_step_are_its_images_once_and_shares_add_up(batch, world):
         real = [part for part in parts if part.share]
         assert torch.equal(torch.cat([part.inputs for part in real]), step.inputs)
         assert sum(part.share for part in parts) == pytest.approx(world) and step.share == 1
-        assert [part.first for part in real] == [
-            sum(len(p.inputs) for p in real[:i]) for i in range(len(real))
-        ]
-        assert all(len(part.inputs) for part in parts) and {part.total for part in parts} == {
-            len(step.inputs)
-        }
+        starts = accumulate((len(part.inputs) for part in real), initial=0)
+        assert [part.first for part in real] == list(starts)[:-1]
+        assert all(len(part.inputs) for part in parts)
+        assert {part.total for part in parts} == {len(step.inputs)}

@@ -272,10 +272,9 @@ def test_prediction_keeps_the_order_and_the_network():
     module, samples = tiny(), Toy()
     train(module, samples, Training(RECIPE, 1))
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    small, large = (zip(*predict(module, samples, batch=n), strict=True) for n in (10, 512))
-    (scores, classes), (expected, _) = (
-        [torch.cat(part) for part in parts] for parts in (small, large)
-    )
+    small = list(predict(module, samples, batch=10))
+    scores, classes = torch.cat([out for out, _ in small]), torch.cat([of for _, of in small])
+    expected = torch.cat([out for out, _ in predict(module, samples, batch=512)])
     assert torch.equal(classes, samples.classes)
     torch.testing.assert_close(scores, expected, atol=1e-5, rtol=1e-5)
     features = torch.cat([f for f, _ in predict(module, samples, "features")])
