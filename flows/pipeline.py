@@ -127,9 +127,9 @@ def _cause(error: BaseException) -> BaseException:
     while isinstance(error, DvcException) and error.__cause__ is not None:
         reasons.append(str(error))
         error = error.__cause__
-    return (
-        ValueError(": ".join([*reasons, str(error)])) if isinstance(error, DvcException) else error
-    )
+    if isinstance(error, DvcException):
+        return ValueError(": ".join([*reasons, str(error)]))
+    return error
 
 
 @flow
@@ -156,11 +156,9 @@ def pipeline(targets: list[str] | None = None, force: bool = False) -> list[str]
 def closing_summary() -> str:
     """The last report, with where the rest is to be found."""
     report = settings.OUT / "register" / "report.md"
-    text = (
-        report.read_text()
-        if report.exists()
-        else "no report yet: the register stage was not among the targets\n"
-    )
+    text = "no report yet: the register stage was not among the targets\n"
+    if report.exists():
+        text = report.read_text()
     lines = [f"{text}\nreport: {report.with_suffix('.html')} (and {report.name} beside it)"]
     runs = runs_page()
     if runs:

@@ -119,16 +119,17 @@ def pretrain(
     section["backbone"] = settings.backbone_section(section.pop("candidate"))
     parts, out = trainings(section), settings.OUT / "pretrain" / candidate
     shutil.rmtree(out / "seeds", ignore_errors=True)
-    (out / "seeds").mkdir(parents=True)  # an output, also where there are no others
-    # DVC warns of an empty one, again and again
+    # an output, also where there is one seed; with a file, as DVC warns of an empty one every time
+    (out / "seeds").mkdir(parents=True)
     listed = [part["seed"] for part in parts]
     (out / "seeds" / "seeds.json").write_text(json.dumps(listed) + "\n")
     with stage_run(f"pretrain@{candidate}", section if seeds else parts[0]) as run:
         print(f"pretrain@{candidate}: {Recipe(**options(Recipe, recipe, 'pretrain.recipe'))}")
         found = train_all(candidate, parts, run)
-        more = {f"seed {p['seed']}": each for p, each in zip(parts, found, strict=True)}
-        told = found[0] | (more if len(parts) > 1 else {})
-        (out / "metrics.json").write_text(json.dumps(told, indent=1) + "\n")
+        metrics = dict(found[0])
+        if len(parts) > 1:
+            metrics |= {f"seed {seed}": rates for seed, rates in zip(listed, found, strict=True)}
+        (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
         run.files(out)
         settings.drop_states(f"pretrain-{candidate}")
 

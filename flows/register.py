@@ -46,9 +46,8 @@ def _headline(run: tracking.Run, name: str, found: dict[str, Any]) -> None:
     from mlflow.entities import Metric, RunTag
 
     client, values, tags = tracking.connect(), [], []
-    now = client.get_run(
-        run.id
-    ).info.start_time  # not the present: what is logged again is then the same
+    # not the present: what is logged once more by a repeated stage is then the same
+    now = client.get_run(run.id).info.start_time
     for alias, version in found.items():
         tags.append(RunTag(f"tagdag.{alias}", f"{name} version {version.version}"))
         numbers = {key: champion.tag_number(version.tags, key) for key in HEADLINE}

@@ -61,5 +61,6 @@ def check_environment(warn: bool = True) -> None:
     told = wrong()
     if told:
         raise ValueError("\n".join(told))
-    for message in (*unknown_variables(), *crowding_variables()) if warn else ():
-        print(f"warning: {message}", file=sys.stderr)
+    if warn:
+        for message in (*unknown_variables(), *crowding_variables()):
+            print(f"warning: {message}", file=sys.stderr)

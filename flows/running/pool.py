@@ -168,21 +168,25 @@ def map_in_pool(
     Results in their order.
     """
     pool = current_pool()
-    if not pool:
-        return [(call_in_pool(function, *one), told(done))[0] for done, one in enumerate(many, 1)]
-    return call_in_threads(
-        [partial(pool.call, function, *one) for one in many], pool.processes, told
-    )
+    if pool:
+        calls = [partial(pool.call, function, *one) for one in many]
+        return call_in_threads(calls, pool.processes, told)
+    results = []
+    for one in many:
+        results.append(call_in_pool(function, *one))
+        told(len(results))
+    return results
 
 
 def _cause(error: BaseException, futures: list[Future]) -> BaseException:
     """The fault for which calls were ended, which may be told later than their end."""
-    errors = (
-        [future.exception() for future in futures if not future.cancelled()]
-        if isinstance(error, PoolEnded)
-        else []
-    )
-    return next((other for other in errors if other and not isinstance(other, PoolEnded)), error)
+    if not isinstance(error, PoolEnded):
+        return error
+    for future in futures:
+        other = None if future.cancelled() else future.exception()
+        if other and not isinstance(other, PoolEnded):
+            return other
+    return error
 
 
 def call_in_threads(

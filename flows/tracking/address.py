@@ -58,11 +58,9 @@ def printable_uri() -> str:
 
 def ui_address() -> str:
     """Where the MLflow UI is, or will be after `make mlflow`, whose port is MLFLOW_PORT."""
-    return (
-        tracking_uri()
-        if tracking_uri().startswith("http")
-        else f"http://127.0.0.1:{os.environ.get('MLFLOW_PORT') or 5000}"
-    )
+    if tracking_uri().startswith("http"):
+        return tracking_uri()
+    return f"http://127.0.0.1:{os.environ.get('MLFLOW_PORT') or 5000}"
 
 
 def runs_address(experiment: str, run: str = "") -> str:

@@ -41,11 +41,10 @@ def flat_section(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested sections as one level of dotted names, as MLflow takes them."""
     items: dict[str, Any] = {}
     for name, value in section.items():
-        items |= (
-            flat_section(value, f"{prefix}{name}.")
-            if isinstance(value, dict)
-            else {f"{prefix}{name}": value}
-        )
+        if isinstance(value, dict):
+            items |= flat_section(value, f"{prefix}{name}.")
+        else:
+            items[f"{prefix}{name}"] = value
     return items
 
 

@@ -128,9 +128,10 @@ class Run:
     def files(self, *paths: Path) -> None:
         """Log files and folders as artifacts."""
         for path in paths:
-            (connect().log_artifacts if path.is_dir() else connect().log_artifact)(
-                self.id, str(path), *([path.name] if path.is_dir() else [])
-            )
+            if path.is_dir():
+                connect().log_artifacts(self.id, str(path), path.name)
+            else:
+                connect().log_artifact(self.id, str(path))
 
     @retry
     def dataset(
@@ -187,8 +188,10 @@ def _status(run_id: str, name: str) -> Iterator[None]:
 
 def end_run(run_id: str, name: str, status: str) -> None:
     terminate = connect().set_terminated
+    if status == "FINISHED":  # an error or a signal must not wait for MLflow
+        terminate = retry(terminate)
     try:
-        (retry(terminate) if status == "FINISHED" else terminate)(run_id, status)
+        terminate(run_id, status)
     except Exception as error:
         log.warning("MLflow did not take the end of %s: %s", name, str(error)[:200])
 

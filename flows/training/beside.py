@@ -53,15 +53,16 @@ def trained_ahead(names: list[str], force: bool) -> Iterator[Callable[[str], Non
         if name in children:
             children.pop(name).wait()
         elif name.startswith(f"{STAGE}@") and not children and (force or would_run(name)):
-            later = [
-                other for other in names[names.index(name) + 1 :] if other.startswith(f"{STAGE}@")
-            ]
-            wanted = [other for other in later if force or would_run(other)][
-                : _room() if later else 0
-            ]
-            if wanted:
+            later = names[names.index(name) + 1 :]
+            others = [other for other in later if other.startswith(f"{STAGE}@")]
+            wanted = [other for other in others if force or would_run(other)]
+            if not wanted:
+                return
+            started = wanted[: _room()]
+            if started:
+                # also of the stage's own training, which would else take all cores
                 os.environ[THREADS] = "1"
-            children.update({other: _started(other) for other in wanted})
+            children.update({other: _started(other) for other in started})
 
     try:
         yield before

@@ -62,8 +62,8 @@ def test_nobody_reads_one_by_hand():
     for folder in ("flows", "engine", "corpus", "models", "benchmarks"):
         for file in (ROOT / folder).rglob("*.py"):
             lines = [line for line in file.read_text().splitlines() if re.search(pattern, line)]
-            # the crew sets it for a while, and puts back what the user had set
-            assert not lines or file.name == "crew.py", (file, lines)
+            # the search sets it for its workers for a while, and puts back what the user had set
+            assert not lines or file.name == "workers.py", (file, lines)
 
 
 @pytest.mark.parametrize("name", WRONG)
