@@ -52,7 +52,9 @@ dag: setup ## compute anew which code each stage of dvc.yaml depends on
 	@python -m flows.running.code
 
 docs: setup ## make the pages of docs/ that are computed
-	@mkdir -p .tagdag && python -m flows.settings > .tagdag/page.md && mv .tagdag/page.md docs/settings.md
+	@mkdir -p .tagdag
+	@python -m flows.settings > .tagdag/page.md && mv .tagdag/page.md docs/settings.md
+	@python -m flows.plugins --markdown > .tagdag/page.md && mv .tagdag/page.md docs/plugins.md
 
 lint: setup ## ruff, the import contracts, one thought a line
 	@ruff check . && ruff format --check . && lint-imports --no-logo --no-cache && python -m benchmarks.readability --check

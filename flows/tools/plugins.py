@@ -1,4 +1,4 @@
-"""What can be chosen by name: `python -m flows.plugins [KIND]`.
+"""What can be chosen by name: `python -m flows.plugins [KIND]`, as a page with `--markdown`.
 
 Of each plug-in: what it is, the papers that it follows, and the tests that name it, which are its
 evidence (docs/evidence.md says what they found). docs/settings.md has its keys, and what else is
@@ -59,12 +59,42 @@ def list_plugins(kind: str) -> list[Plugin]:
     return [read_plugin(file, tests) for file in files]
 
 
+PAGE = """# Plug-ins
+
+Made by `make docs` from the files themselves; a test holds this page to them. `python -m
+flows.plugins` prints the same. Their contracts are in [design.md](design.md#plug-ins), their keys
+in [settings.md](settings.md).
+"""
+
+
+def plugins_page() -> str:
+    """docs/plugins.md."""
+    lines = [PAGE]
+    for kind, (folder, *_) in KINDS.items():
+        lines += [f"## {kind}", "", f"`{folder}/`", ""]
+        lines += [
+            "| name | what it is | papers | tests that name it |",
+            "| --- | --- | --- | --- |",
+        ]
+        for plugin in list_plugins(kind):
+            tests = ", ".join(f"`{path}`" for path in plugin.tests)
+            cells = (f"`{plugin.name}`", plugin.about, "; ".join(plugin.papers), tests)
+            # a | within a cell would end it
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Command line."""
     command = parser("plugins", __doc__)
     command.add_argument("kind", nargs="?", choices=KINDS, help="one kind (default: all)")
+    command.add_argument("--markdown", action="store_true", help="print docs/plugins.md")
     given = command.parse_args()
     with user_errors():
+        if given.markdown:
+            print(plugins_page(), end="")
+            return
         for kind in [given.kind] if given.kind else KINDS:
             print(f"{kind} ({KINDS[kind][0]}/)")
             for plugin in list_plugins(kind):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.tools import settings
+from flows.tools import plugins, settings
 
 TOP = Path(__file__).parents[2]
 PAGES = [TOP / "README.md", *sorted(TOP.glob("docs/*.md")), *sorted(TOP.glob("recipes/*.md"))]
@@ -158,6 +158,10 @@ def test_the_readme_is_short():
 
 def test_settings_are_what_the_command_prints():
     assert (TOP / "docs" / "settings.md").read_text() == settings.settings_page(), "run `make docs`"
+
+
+def test_plugins_are_what_the_command_prints():
+    assert (TOP / "docs" / "plugins.md").read_text() == plugins.plugins_page(), "run `make docs`"
 
 
 def test_every_key_of_params_yaml_is_listed_and_described():
