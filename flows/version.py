@@ -78,7 +78,6 @@ def version(
     id is there already leaves that as it is, or with `update` takes its place. `dry_run` says what
     would happen and changes nothing; `sheet` is the page that it writes.
     """
-    from flows.cli.validate_labels import label_problems
     from flows.tracking.tracking import connect
 
     jobs = {"posts": posts, f"targets/{target}": labels}
@@ -100,17 +99,24 @@ def version(
     if digest != known:  # a watched source is asked every night, and most nights have nothing new
         log_import(results, digest)
         intact.write_note(recorded=digest)
+    _print_import(results, target if labels else None)
+    print(f"data version {digest}: commit data.dvc, then `make repro`")
+    return digest
+
+
+def _print_import(results: dict[str, Any], target: str | None) -> None:
+    """What became of the rows, and what a run would say of the labelled set that was imported."""
+    from flows.cli.validate_labels import label_problems
+
     for name, result in results.items():
         print("\n".join(import_lines(name, result)))
     if QUARANTINE.exists():
         print(f"all that was refused, with the reasons: {QUARANTINE}")
-    if labels:
+    if target:
         sections = "sections finetune and evaluate of params.yaml"
         print(f"to use these labels: `targets: [{target}]` in the {sections}")
-    for line in label_problems(target if labels else None):
+    for line in label_problems(target):
         print(f"before a run: {printable(line)}")
-    print(f"data version {digest}: commit data.dvc, then `make repro`")
-    return digest
 
 
 @task
@@ -123,9 +129,8 @@ def log_import(results: dict[str, Any], digest: str) -> None:
             refused = sum(result["refused"].values())
             counts = {"added": result["kept"], "already": result["already"], "refused": refused}
             counts |= {"changed": result["changed"]} if result["changed"] else {}
-            run.metrics(
-                {f"{name.replace('/', '_')}_{what}": count for what, count in counts.items()}
-            )
+            store = name.replace("/", "_")
+            run.metrics({f"{store}_{what}": count for what, count in counts.items()})
         if QUARANTINE.exists():
             run.files(QUARANTINE)
 

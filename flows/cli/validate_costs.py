@@ -63,11 +63,8 @@ def compare_reference(section: dict[str, Any], size: int) -> None:
 
 def _strided(section: dict[str, Any], size: int) -> str:
     """The other way: coarser stems, by which larger images cost what smaller ones did."""
-    (low, high), reference, space = (
-        section["space"]["flops"],
-        section["reference"],
-        section["space"],
-    )
+    space, reference = section["space"], section["reference"]
+    low, high = space["flops"]
     for times in (2, 4):
         stride = times * reference.get("stem_stride", 2)
         if stride > 16:

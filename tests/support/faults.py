@@ -24,12 +24,10 @@ class Proxy:
     """
 
     def __init__(self, endpoint: str):
-        self.target, self.requests, self.sent, self.lock = (
-            urlsplit(endpoint).netloc,
-            [],
-            0,
-            threading.Lock(),
-        )
+        self.target = urlsplit(endpoint).netloc
+        self.requests: list[Request] = []
+        self.sent = 0
+        self.lock = threading.Lock()
         self.fault: Callable[[Request], int | str | None] = lambda request: None
 
     def handle(self, handler: BaseHTTPRequestHandler) -> None:
@@ -50,9 +48,8 @@ class Proxy:
 
     def forward(self, handler: BaseHTTPRequestHandler, body: bytes, cut: bool) -> None:
         connection = http.client.HTTPConnection(self.target, timeout=30)
-        connection.request(
-            handler.command, handler.path, body, dict(handler.headers)
-        )  # Host too: it is signed
+        # with the client's Host header too, which is part of what it has signed
+        connection.request(handler.command, handler.path, body, dict(handler.headers))
         answer = connection.getresponse()
         data, kept = answer.read(), ("transfer-encoding", "connection")
         headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in kept]
