@@ -22,7 +22,7 @@ from engine.core.allocator import OutOfMemory, out_of_memory
 from engine.core.torch_private import MEET_IN_FILE, failure_text
 from engine.training.distributed import joined
 from engine.training.meter import Diverged
-from engine.training.splitting import threads_each
+from engine.training.splitting import threads_per_worker
 from engine.training.stopping import Stopped
 
 RESTARTS = 3  # of all workers, when one of them dies
@@ -65,7 +65,7 @@ def launch(workers: int, function: Callable[..., None], *arguments: Any) -> None
         forkserver.start(["engine.training.loop", forkserver.TRAINS])
         try:
             with _own_signals():
-                start(folder, threads_each(workers), function, arguments)
+                start(folder, threads_per_worker(workers), function, arguments)
         except SignalException as error:
             name = error.sigval.name
             raise Stopped(

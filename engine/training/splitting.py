@@ -10,15 +10,7 @@ PAYS = 1_000_000  # images of a training, minutes on a GPU; to start workers tak
 NORM = 16
 
 
-def requested_workers() -> int | None:
-    """How many processes are to train one network: TAGDAG_WORKERS, None where it is not set.
-
-    ValueError for what is no number of processes.
-    """
-    return value("TAGDAG_WORKERS")
-
-
-def worker_count(recipe: Recipe, images: int, epochs: float) -> int:
+def workers_that_pay(recipe: Recipe, images: int, epochs: float) -> int:
     """How many workers one of many trainings, of so many images and epochs, is split among.
 
     TAGDAG_WORKERS, or one for each GPU where the training has PAYS images or more: below that their
@@ -30,7 +22,7 @@ def worker_count(recipe: Recipe, images: int, epochs: float) -> int:
     """
     gpus = torch.cuda.device_count()
     pays = gpus > 1 and images * epochs >= PAYS
-    most = requested_workers() or (gpus if pays else 1)
+    most = value("TAGDAG_WORKERS") or (gpus if pays else 1)
     batch = min(recipe.batch, images)
     if recipe.batch_norm == "sync":
         return max(1, min(most, batch))
@@ -40,6 +32,6 @@ def worker_count(recipe: Recipe, images: int, epochs: float) -> int:
     return max(whole, default=1)
 
 
-def threads_each(workers: int) -> int:
+def threads_per_worker(workers: int) -> int:
     """Threads of each worker: what this process has, divided among them."""
     return max(1, torch.get_num_threads() // workers)

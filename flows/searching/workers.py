@@ -19,7 +19,6 @@ import torch
 from engine.core.cores import cores
 from engine.core.environment import value
 from engine.core.threads import torch_threads
-from engine.training.splitting import requested_workers
 from flows.running.orchestrate import log
 from flows.searching import deaths
 from flows.searching.search import Search, trials_of
@@ -46,7 +45,7 @@ def worker_count(most: int | None = None) -> int:
     asked = value("TAGDAG_SEARCHERS")
     if asked:
         return asked
-    if (requested_workers() or 1) > 1:
+    if (value("TAGDAG_WORKERS") or 1) > 1:
         return 1
     in_memory = max(1, psutil.virtual_memory().available // ROOM)
     usable = len(_gpu_names()) or min(cores(), in_memory)
@@ -72,7 +71,7 @@ class LocalWorkers:
         # without the stage's Prefect run, of which only the stage tells
         env = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
         env["OMP_NUM_THREADS"] = str(threads_each(self.workers))
-        env["TAGDAG_WORKERS"] = str(requested_workers() or 1)
+        env["TAGDAG_WORKERS"] = str(value("TAGDAG_WORKERS") or 1)
         # the code that runs here, in whatever folder
         env["PYTHONPATH"] = str(Path(__file__).parents[2])
         named = _gpu_names()

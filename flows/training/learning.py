@@ -35,7 +35,6 @@ from engine.training.launching import launch
 from engine.training.loop import initialise, train
 from engine.training.recipe import Recipe
 from engine.training.schedule import Schedule, Training
-from engine.training.splitting import requested_workers
 from flows.data import intact
 from flows.running import settings
 from flows.running.orchestrate import progress
@@ -205,7 +204,7 @@ def repeats(folder: Path, rule: str, length: float) -> np.ndarray:
 
 def training_workers() -> int:
     """How many processes train a network here: TAGDAG_WORKERS, or one for each GPU."""
-    return requested_workers() or max(1, torch.cuda.device_count())
+    return value("TAGDAG_WORKERS") or max(1, torch.cuda.device_count())
 
 
 @contextmanager

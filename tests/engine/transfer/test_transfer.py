@@ -14,7 +14,7 @@ from engine.core import checkpoint
 from engine.core.samples import Rows, open_split
 from engine.training.meter import Diverged
 from engine.training.recipe import Recipe
-from engine.training.splitting import requested_workers, worker_count
+from engine.training.splitting import workers_that_pay
 from engine.transfer import finetuning as transfer
 from engine.transfer.finetuning import arm_top1, fit_arm
 from tests.support.shards import write_shards
@@ -93,14 +93,14 @@ def test_trainings_are_split_where_batch_norm_lets_them(
     monkeypatch.delenv("TAGDAG_WORKERS", raising=False)
     if workers:
         monkeypatch.setenv("TAGDAG_WORKERS", workers)
-    assert worker_count(recipe, images, 60) == expected
+    assert workers_that_pay(recipe, images, 60) == expected
 
 
 @pytest.mark.parametrize(("images", "expected"), [(160, 1), (100_000, 8)])
 def test_on_several_gpus_only_large_sets_are_split(images, expected, monkeypatch):
     monkeypatch.delenv("TAGDAG_WORKERS", raising=False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
-    assert worker_count(Recipe(batch=256), images, 60) == expected
+    assert workers_that_pay(Recipe(batch=256), images, 60) == expected
 
 
 @pytest.mark.parametrize("text", ["two", "0", "-1", "1.5"])
@@ -109,7 +109,7 @@ def test_a_number_of_workers_that_is_none_is_told(text, monkeypatch):
     with pytest.raises(
         ValueError, match=f"TAGDAG_WORKERS={text}: give a whole number from 1 to 256"
     ):
-        requested_workers()
+        workers_that_pay(Recipe(), 1000, 1)
 
 
 def test_an_arm_that_diverges_is_named_and_its_step_repeated_by_the_command_told(
