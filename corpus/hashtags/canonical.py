@@ -132,9 +132,8 @@ class Canon(Known):
             if parts and form not in foreign():
                 classes = (pair for part in parts for pair in self.meaning(part).classes)
                 return Meaning("words", tuple(dict.fromkeys(classes)), parts)
-        if self.misspellings and (other := self._speller(form, posts)):
-            return Meaning("spelling", self.meaning(other).classes, (other,))
-        return None
+        other = self._speller(form, posts) if self.misspellings else ""
+        return Meaning("spelling", self.meaning(other).classes, (other,)) if other else None
 
     def _repair(
         self,
@@ -148,10 +147,12 @@ class Canon(Known):
             if not self.undecided(meanings[i]):
                 continue
             several = self.together.get(meanings[i].through[0], n)
-            if repaired := self._repaired(form, typed.get(form, form), several):
-                meanings[i] = repaired
-                if form in self.together:
-                    mended[form] = repaired.classes
+            repaired = self._repaired(form, typed.get(form, form), several)
+            if repaired is None:
+                continue
+            meanings[i] = repaired
+            if form in self.together:
+                mended[form] = repaired.classes
         if mended:
             for i, meaning in enumerate(meanings):
                 if meaning.rule == "plural" and meaning.through[0] in mended:

@@ -45,8 +45,11 @@ class Known:
 
     def _meant(self, form: str) -> tuple[str, Classes]:
         """(the form or its singular, the classes of the synsets with its letters: () if none)."""
-        noun, found = form, self.wordnet.find(form) if self.wordnet else ()
-        if self.wordnet and not found and self.lemmas and (singular := self.wordnet.singular(form)):
+        if self.wordnet is None:
+            return form, ()
+        noun, found = form, self.wordnet.find(form)
+        singular = self.wordnet.singular(form) if self.lemmas and not found else None
+        if singular:
             noun, found = singular, self.wordnet.find(singular)
         if not found:
             return form, ()

@@ -1,8 +1,10 @@
-"""Nouns out of GWN-LMF XML, the format of Open English WordNet
-(globalwordnet.github.io/schemas), read as a stream.
+"""Nouns out of GWN-LMF XML (globalwordnet.github.io/schemas), read as a stream.
+
+It is the format of Open English WordNet.
 """
 
 import gzip
+from functools import partial
 from pathlib import Path
 from xml.parsers import expat
 
@@ -11,9 +13,7 @@ BLOCK = 1 << 20
 
 
 class Nouns:
-    """What the parser has met: synsets (id, lemmas, gloss), senses (lemma, rank, synset id),
-    (plural, noun) pairs.
-    """
+    """What the parser has met: synsets, senses (lemma, rank, synset id), (plural, noun) pairs."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -36,17 +36,15 @@ class Nouns:
         return parser
 
     def _entity(self, name: str, *_: object) -> None:
-        raise ValueError(
-            f"{self.path}: declares the entity {name!r}, which no WordNet needs; fetch the file again"
-        )
+        fault = f"declares the entity {name!r}, which no WordNet needs"
+        raise ValueError(f"{self.path}: {fault}; fetch the file again")
 
     def _start(self, tag: str, given: dict[str, str]) -> None:
         if not self._root:
             self._root = tag
             if tag != "LexicalResource":
-                raise ValueError(
-                    f"{self.path}: XML of <{tag}>, not GWN-LMF's <LexicalResource>; name a WordNet file"
-                )
+                fault = f"XML of <{tag}>, not GWN-LMF's <LexicalResource>"
+                raise ValueError(f"{self.path}: {fault}; name a WordNet file")
         elif tag == "Lemma":
             self._lemma = given.get("writtenForm", "") if given.get("partOfSpeech") == "n" else ""
             self._rank = 0
@@ -86,7 +84,7 @@ def read_nouns(path: Path) -> Nouns:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         with gzip.open(raw) if packed else raw as file:
-            while block := file.read(BLOCK):
+            for block in iter(partial(file.read, BLOCK), b""):
                 size += len(block)
                 if size > MAX_BYTES:
                     raise ValueError(
@@ -96,7 +94,6 @@ def read_nouns(path: Path) -> Nouns:
     parser.Parse(b"", True)
     lost = next((synset for _, _, synset in nouns.senses if synset not in nouns.synsets), None)
     if lost is not None:
-        raise ValueError(
-            f"{path}: a noun's sense names synset {lost!r}, which is not there; fetch the file again"
-        )
+        fault = f"a noun's sense names synset {lost!r}, which is not there"
+        raise ValueError(f"{path}: {fault}; fetch the file again")
     return nouns

@@ -101,8 +101,9 @@ def letters(text: str) -> str:
     """Letters, their marks and digits of a text, caseless; all else goes: signs, blanks, emoji."""
     if text.isascii():
         return text.lower().translate(_ASCII)
-    while (again := _folded(text)) != text:
-        text = again
+    folded = _folded(text)
+    while folded != text:
+        text, folded = folded, _folded(folded)
     return text
 
 
@@ -130,7 +131,8 @@ def normalise(tag: str) -> str | None:
 def hash_words(text: str) -> list[str]:
     """The words after hash signs, as typed; those of links are none."""
     words = _MARKED.findall(_LINK.sub(" ", text))
-    return [tag for word in words if (tag := SEPARATORS.split(word, 1)[0])]
+    tags = (SEPARATORS.split(word, 1)[0] for word in words)
+    return [tag for tag in tags if tag]
 
 
 def split_tags(text: str) -> list[str]:

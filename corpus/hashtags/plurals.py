@@ -104,7 +104,8 @@ def plurals(
     if not pairs:
         return {}
     judge = Judge(pairs, _often(posts))
-    found = {form: plural for form, rows in pairs.items() if (plural := judge(form, rows))}
+    judged = {form: judge(form, rows) for form, rows in pairs.items()}
+    found = {form: plural for form, plural in judged.items() if plural}
     singulars = {plural.singular for plural in found.values()}
     return {form: plural for form, plural in found.items() if form not in singulars}
 

@@ -1,5 +1,4 @@
-"""What a rare hashtag that nothing knows may stand for: several known words typed as one, or a
-known word misspelt.
+"""What a rare unknown hashtag may stand for: known words typed as one, or a misspelt one.
 
 Ours, not from a paper: Mahajan et al. 2018 drop such tags.
 """
@@ -10,36 +9,26 @@ from functools import cache
 
 from corpus.hashtags.words import frequencies
 
-SHORTEST = (
-    5  # letters of a word that is repaired: shorter ones have too many real words one edit away
-)
+# letters of a word that is repaired: shorter ones have too many real words one edit away
+SHORTEST = 5
 RATIO = 10  # a misspelling is at least this many times rarer than the word it stands for
 # a form that English text has at most this many times rarer than the other is a word of its own
 WORD = 100
 PART = 3  # letters of each word of a merged one
 COMPOUND = 4  # words of the longest compound that is looked up
-LANGUAGES = (
-    "de",
-    "es",
-    "fr",
-    "id",
-    "it",
-    "nl",
-    "pl",
-    "pt",
-    "sv",
-    "tr",
-)  # whose common words are no misspellings
-FUNCTION_WORDS = (
-    frozenset(  # left out of merged words, whatever WordNet has under `in`, `as`; no negations
-        """a about after all am an and any are as at be been before being between but by can could did do does doing down
-    during each every few for from get got had has have having he her here hers him his how i if im in into is it
-    its just let lets like may me might mine more most much must my new now of off on once only or other our
-    ours out over own same shall she should so some such than that the their theirs them then there these they this
-    those through to too under until up upon us very was we were what when where which while who whom whose why will
-    with within would you your youre yours de la le el los las der die das""".split()  # noqa: SIM905
-    )
-)
+# whose common words are no misspellings
+LANGUAGES = ("de", "es", "fr", "id", "it", "nl", "pl", "pt", "sv", "tr")
+_FUNCTION = """
+    a about after all am an and any are as at be been before being between but by can could did do
+    does doing down during each every few for from get got had has have having he her here hers him
+    his how i if im in into is it its just let lets like may me might mine more most much must my
+    new now of off on once only or other our ours out over own same shall she should so some such
+    than that the their theirs them then there these they this those through to too under until up
+    upon us very was we were what when where which while who whom whose why will with within would
+    you your youre yours de la le el los las der die das
+"""
+# left out of merged words, whatever WordNet has under `in`, `as`; no negations
+FUNCTION_WORDS = frozenset(_FUNCTION.split())
 
 
 def units(words: Sequence[str], known: Callable[[str], bool]) -> tuple[str, ...]:
@@ -74,23 +63,21 @@ def foreign() -> frozenset[str]:
 
 
 def is_word(form: str, other: str) -> bool:
-    """Whether a form is a word itself rather than `other` misspelt: as usual in English, or
-    common elsewhere.
-    """
+    """Whether a form is a word itself, not `other` misspelt: usual in English, common elsewhere."""
     shares = frequencies()
     return WORD * shares.get(form, 0.0) > shares.get(other, 0.0) or form in foreign()
 
 
 class Speller:
-    """`sunest` -> sunset: the most frequent form one edit away (Damerau 1964: insert, drop,
-    change, swap).
+    """`sunest` -> sunset: the most frequent form one edit away.
+
+    Damerau 1964: insert, drop, change, swap.
     """
 
     def __init__(self, posts: Mapping[str, int]):
         self._posts = {form: n for form, n in posts.items() if len(form) >= SHORTEST and n >= RATIO}
-        self._near = defaultdict(
-            list
-        )  # two words one edit apart share a form with one letter dropped, or one is it
+        # two words one edit apart share a form with one letter dropped, or one is it
+        self._near = defaultdict(list)
         for form in self._posts:
             for shorter in dropped(form):
                 self._near[shorter].append(form)

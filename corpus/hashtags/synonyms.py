@@ -1,15 +1,12 @@
-"""The mapping table of synonyms and languages: the user's, and a small one of ours for want of a
-WordNet.
-"""
+"""The mapping table of synonyms and languages: the user's, and ours for want of a WordNet."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from corpus.hashtags.normal import normalise
 
-EVERYDAY = Path(__file__).with_name(
-    "everyday.tsv"
-)  # a few dozen synonyms and translations of common motifs
+# a few dozen synonyms and translations of common motifs
+EVERYDAY = Path(__file__).with_name("everyday.tsv")
 
 
 def read_synonyms(path: Path) -> dict[str, str]:
@@ -29,9 +26,8 @@ def read_synonyms(path: Path) -> dict[str, str]:
         if len(others) != 1 or not tag or not others[0]:
             raise ValueError(f"{path} line {number}: expected `tag<TAB>canonical`, found {line!r}")
         if table.setdefault(tag, others[0]) != others[0]:
-            raise ValueError(
-                f"{path} line {number}: {tag!r} already means {table[tag]!r}; keep one of its senses"
-            )
+            fault = f"{tag!r} already means {table[tag]!r}"
+            raise ValueError(f"{path} line {number}: {fault}; keep one of its senses")
     for tag in table:
         seen, end = {tag}, table[tag]
         while end in table and table[end] != end:

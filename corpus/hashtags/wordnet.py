@@ -31,13 +31,17 @@ DETACH = (
 )
 DETACH = (*DETACH, ("ies", "y"))  # morphy's, in its order
 SHORTEST = 3  # letters of a noun that a plural may stand for: #has, #his are no plurals
-IRREGULAR = dict(  # for files without exceptions of their own
-    pair.split("-")
-    for pair in """calves-calf children-child dice-die elves-elf feet-foot fungi-fungus geese-goose halves-half
-    knives-knife leaves-leaf lice-louse lives-life loaves-loaf mice-mouse oxen-ox scarves-scarf shelves-shelf
-    hooves-hoof teeth-tooth thieves-thief wives-wife wolves-wolf cacti-cactus octopi-octopus""".split()  # noqa: SIM905
+_PAIRS = """
+    calves-calf children-child dice-die elves-elf feet-foot fungi-fungus geese-goose halves-half
+    knives-knife leaves-leaf lice-louse lives-life loaves-loaf mice-mouse oxen-ox scarves-scarf
+    shelves-shelf hooves-hoof teeth-tooth thieves-thief wives-wife wolves-wolf cacti-cactus
+    octopi-octopus
+"""
+IRREGULAR = dict(pair.split("-") for pair in _PAIRS.split())  # for files without exceptions
+FORMATS = (
+    "Princeton's data.noun (or its dict folder), GWN-LMF XML (.xml, .xml.gz), "
+    "or a table with synset<TAB>members"
 )
-FORMATS = "Princeton's data.noun (or its dict folder), GWN-LMF XML (.xml, .xml.gz), or a table with synset<TAB>members"
 
 
 class Synset(NamedTuple):
@@ -73,9 +77,9 @@ class WordNet:
             if key:
                 found.setdefault(key, []).append((rank, synset))
         self.strings = len({lemma.lower() for lemma in keys})
-        self._found = {
-            key: tuple(dict.fromkeys(i for _, i in sorted(ranked))) for key, ranked in found.items()
-        }
+        self._found: dict[str, tuple[int, ...]] = {}
+        for key, ranked in found.items():
+            self._found[key] = tuple(dict.fromkeys(synset for _, synset in sorted(ranked)))
         pairs = ((normalise(plural), normalise(noun)) for plural, noun in exceptions)
         self._exceptions = IRREGULAR | {plural: noun for plural, noun in pairs if plural and noun}
 

@@ -134,7 +134,8 @@ class Splitter:
         for word, share in shares.items():
             key = (share, len(word), word if len(word) == 1 or not word.isalpha() else "")
             self._known[word] = alike.get(key) or alike.setdefault(key, self._score(word, share))
-            if len(word) > self._reach.get(stem := word[:STEM], STEM):
+            stem = word[:STEM]
+            if len(word) > self._reach.get(stem, STEM):
                 self._reach[stem] = len(word)
         self._unknown = [self._score("x" * size, None) for size in range(LONGEST + 1)]
 
@@ -149,9 +150,10 @@ class Splitter:
     def __call__(self, tag: str) -> tuple[str, ...]:
         """The words, normalised: joined they are the normalised tag."""
         words = [word for typed, low in chunks(tag) for word in self._words(typed, low)]
-        return (
-            tuple(words) if "".join(words) == (whole := letters(tag)) else (whole,) if whole else ()
-        )
+        whole = letters(tag)
+        if "".join(words) == whole:
+            return tuple(words)
+        return (whole,) if whole else ()
 
     def _words(self, typed: str, low: str) -> list[str]:
         """The best split of one chunk: best[j] is the best score of its first j letters, back[j]

@@ -20,9 +20,7 @@ SCALE = 2**17  # of the integrals: luminance below 2**16, two rounds of sums bel
 
 
 def _lowest() -> np.ndarray:
-    """Flat indices of the `BITS` lowest frequencies of a SIDE x SIDE transform but the mean,
-    lowest first.
-    """
+    """Flat indices of the BITS lowest frequencies of SIDE x SIDE but the mean, lowest first."""
     v, u = np.mgrid[:SIDE, :SIDE]
     return np.lexsort((u.ravel(), (u * u + v * v).ravel()))[1 : BITS + 1]
 
@@ -34,9 +32,9 @@ ODD = np.packbits(LOWEST % SIDE % 2).view(np.uint64)  # bits of frequencies that
 @lru_cache(256)
 def _cosines(n: int) -> np.ndarray:
     """(SIDE, n): the integral of cos(pi k t) over each n-th of [0, 1], in whole 1/SCALE."""
-    ends = [
-        [sin(pi * k * i / n) / (pi * k) if k else i / n for i in range(n + 1)] for k in range(SIDE)
-    ]
+    ends = [[i / n for i in range(n + 1)]]  # frequency 0
+    for k in range(1, SIDE):
+        ends.append([sin(pi * k * i / n) / (pi * k) for i in range(n + 1)])
     return np.rint(SCALE * np.diff(ends))
 
 
@@ -45,14 +43,11 @@ def fingerprint(pixels: np.ndarray) -> np.ndarray:
 
     A flat image has code 0.
     """
-    assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3, (
-        pixels.dtype,
-        pixels.shape,
-    )
+    rgb = pixels.ndim == 3 and pixels.shape[2] == 3
+    assert rgb and pixels.dtype == np.uint8, (pixels.dtype, pixels.shape)
     grey = (pixels.astype(np.float32) @ LUMINANCE).astype(np.float64)
-    grey -= np.rint(
-        grey.mean()
-    )  # what rounding leaves of the mean in the cosines must not give a flat image bits
+    # what rounding leaves of the mean in the cosines must not give a flat image bits
+    grey -= np.rint(grey.mean())
     frequencies = _cosines(len(grey)) @ grey @ _cosines(grey.shape[1]).T
     return np.packbits(frequencies.ravel()[LOWEST] > 0).view(np.uint64)
 

@@ -52,8 +52,9 @@ class BadImage(ValueError):
 
 
 class DecodedImage(NamedTuple):
-    """Upright RGB pixels, uint8 (h, w, 3); size (upright) and format of the bytes; `plain`: an
-    upright RGB JPEG.
+    """Upright RGB pixels, uint8 (h, w, 3); size (upright) and format of the bytes.
+
+    `plain`: an upright RGB JPEG.
     """
 
     pixels: np.ndarray
@@ -64,22 +65,22 @@ class DecodedImage(NamedTuple):
 
 
 def checked_image(data: bytes, least: int = 0) -> DecodedImage:
-    """Decodes one image whole; with `least`, a JPEG comes reduced to 1/2, 1/4 or 1/8 while both
-    sides stay >= `least`.
+    """Decodes one image whole.
 
-    Raises BadImage for bytes that are empty, no image, truncated, damaged or out of bounds.
+    With `least`, a JPEG comes reduced to 1/2, 1/4 or 1/8 while both sides stay >= `least`. Raises
+    BadImage for bytes that are empty, no image, truncated, damaged or out of bounds.
     """
     if not data:
         raise BadImage("empty", "not decodable, 0 bytes")
-    if data.startswith(MAGIC[0]) and (picture := _jpeg(data, least)):
+    picture = _jpeg(data, least) if data.startswith(MAGIC[0]) else None
+    if picture:
         return picture
     try:
         return _other(data, least)
     except BadImage:
         raise
-    except (
-        Exception
-    ) as error:  # Pillow's decoders raise a dozen kinds, SyntaxError and struct.error among them
+    # Pillow's decoders raise a dozen kinds, SyntaxError and struct.error among them
+    except Exception as error:
         raise BadImage(*_reason(data, error)) from error
 
 
@@ -97,22 +98,23 @@ def _reduction(width: int, height: int, least: int) -> int:
 def _orientation(image: Image.Image) -> int:
     try:
         return image.getexif().get(ORIENTATION, 1)
-    except (
-        Exception
-    ):  # broken EXIF says nothing about the pixels; it raises as many kinds as broken pixels
+    # broken EXIF says nothing about the pixels; it raises as many kinds as broken pixels
+    except Exception:
         return 1
 
 
 def _jpeg(data: bytes, least: int) -> DecodedImage | None:
-    """A JPEG in colours or grey; None where Pillow is to judge: CMYK, and what libjpeg-turbo
-    says of a header.
+    """A JPEG in colours or grey; None where Pillow is to judge.
+
+    That is CMYK, and what libjpeg-turbo says of a header.
     """
     try:
         height, width, space, _ = decode_jpeg_header(data)
     except ValueError:
         return None
     _bounded(width, height)
-    if (count := scans(data)) > MAX_SCANS:
+    count = scans(data)
+    if count > MAX_SCANS:
         raise BadImage("too many scans", f"{count} scans in one JPEG, allowed are {MAX_SCANS}")
     if space not in ("YCbCr", "RGB", "Gray"):
         return None
@@ -120,7 +122,8 @@ def _jpeg(data: bytes, least: int) -> DecodedImage | None:
     try:
         pixels = decode_jpeg(data, min_height=-(-height // by), min_width=-(-width // by))
     except ValueError as error:
-        if kind := jpeg_fault(str(error), data):
+        kind = jpeg_fault(str(error), data)
+        if kind:
             raise BadImage(kind, f"not decodable as JPEG: {error}") from None
         return None
     turn = 1
@@ -155,9 +158,8 @@ def _pillow(data: bytes, least: int) -> DecodedImage:
     _bounded(width, height)
     if least:
         by = _reduction(width, height, least)
-        image.draft(
-            "RGB" if image.mode == "RGB" else None, (width // by, height // by)
-        )  # JPEGs only
+        mode = "RGB" if image.mode == "RGB" else None
+        image.draft(mode, (width // by, height // by))  # JPEGs only
     image.load()
     turn = _orientation(image)
     kind, rgb = image.format, _rgb(image)
@@ -171,8 +173,9 @@ def _pillow(data: bytes, least: int) -> DecodedImage:
 def _rgb(image: Image.Image) -> Image.Image:
     """Alpha flattened on white, 16 bits scaled to 8 (Pillow's own conversion would clip them)."""
     if image.mode in ("I", "F"):
-        detail = f"pixels of mode {image.mode} have no known range; save them with 8 or 16 bits per channel"
-        raise BadImage("unsupported pixels", detail)
+        detail = f"pixels of mode {image.mode} have no known range"
+        cure = "save them with 8 or 16 bits per channel"
+        raise BadImage("unsupported pixels", f"{detail}; {cure}")
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
@@ -215,7 +218,6 @@ def squared(pixels: np.ndarray, size: int, quality: int = 92) -> bytes:
         (size, size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0
     )
     out = BytesIO()
-    image.save(
-        out, "JPEG", quality=quality, subsampling=0
-    )  # half the colour resolution would show at 32 px
+    # without subsampling: half the colour resolution would show at 32 px
+    image.save(out, "JPEG", quality=quality, subsampling=0)
     return out.getvalue()

@@ -4,9 +4,8 @@ import re
 
 import numpy as np
 
-MAX_SCANS = (
-    500  # each scan of a progressive JPEG is a pass over all pixels, even one of a few bytes
-)
+# each scan of a progressive JPEG is a pass over all pixels, even one of a few bytes
+MAX_SCANS = 500
 
 
 def scans(data: bytes) -> int:
@@ -25,7 +24,8 @@ def jpeg_fault(complaint: str, data: bytes) -> str | None:
     """
     if "remature end" in complaint:
         return "truncated"
-    if extra := re.search(r"(\d+) extraneous bytes before marker (\w+)", complaint):
+    extra = re.search(r"(\d+) extraneous bytes before marker (\w+)", complaint)
+    if extra:
         at_end = extra[2] == "0xd9"
         # some cameras pad with zeros
         padded = data[: data.rfind(b"\xff\xd9")].endswith(bytes(int(extra[1])))

@@ -37,8 +37,9 @@ def rarest_class(ids: np.ndarray, ends: np.ndarray, counts: np.ndarray) -> np.nd
 def class_factors(
     counts: Sequence[int], images: Sequence[int], rule: str, length: int
 ) -> np.ndarray:
-    """r as float32 (classes,) of an image whose rarest class is c: phi rises, so r(I) hangs on
-    that class alone.
+    """r as float32 (classes,) of an image whose rarest class is c.
+
+    phi rises, so r(I) hangs on that class alone.
 
     `counts` are the images per class, `images` those whose rarest class it is; the sum of images *
     r is `length` under "sqrt" and "uniform". ValueError for an unknown rule or a length below the
@@ -50,12 +51,10 @@ def class_factors(
     if power == 0:
         return np.ones(len(images), np.float32)
     if length < images.sum():
-        raise ValueError(
-            f"a list of {length} cannot hold {images.sum():.0f} images at least once; raise the length"
-        )
-    f = np.maximum(
-        np.asarray(counts, np.float64), 1
-    )  # a class that no image has is the rarest of none
+        fault = f"a list of {length} cannot hold {images.sum():.0f} images at least once"
+        raise ValueError(f"{fault}; raise the length")
+    # at least 1: a class that no image has is the rarest of none
+    f = np.maximum(np.asarray(counts, np.float64), 1)
 
     def repeats(t: float) -> np.ndarray:
         return np.maximum(1.0, (t / f) ** power)
@@ -65,7 +64,10 @@ def class_factors(
         low, high = high, 2 * high
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if repeats(middle) @ images < length else (low, middle)
+        if repeats(middle) @ images < length:
+            low = middle
+        else:
+            high = middle
     return repeats(high).astype(np.float32)
 
 
@@ -84,8 +86,9 @@ def repeat_factors(
 
 
 def epoch_list(repeats: np.ndarray | torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """One shuffled training list, int64: image i is in it floor(r) or ceil(r) times, r(i) on
-    average.
+    """One shuffled training list, int64: image i is in it floor(r) or ceil(r) times.
+
+    On average r(i) times.
 
     Systematic sampling of the fractions, so that every list is as long as the sum of the factors
     where that is whole. Needs at most 24 bytes per image at a time, then 16 per entry of the list
@@ -95,9 +98,8 @@ def epoch_list(repeats: np.ndarray | torch.Tensor, generator: torch.Generator) -
 
     times = torch.as_tensor(repeats, dtype=torch.float64).floor()
     ends = torch.as_tensor(repeats, dtype=torch.float64).sub(times).cumsum_(0)
-    ends[-1] = (
-        ends[-1].round() if (ends[-1] - ends[-1].round()).abs() < 0.1 else ends[-1]
-    )  # float32 factors
+    if (ends[-1] - ends[-1].round()).abs() < 0.1:
+        ends[-1] = ends[-1].round()  # a whole sum that float32 factors have missed
     ends.add_(torch.rand((), generator=generator, dtype=torch.float64)).floor_()
     times.add_(ends)[1:].sub_(ends[:-1])
     del ends

@@ -1,6 +1,4 @@
-"""Training shards: square JPEGs in tars that webdataset reads too, and index.parquet to reach
-any of them at once.
-"""
+"""Training shards: square JPEGs in tars (webdataset reads them too), reached by index.parquet."""
 
 import mmap
 import os
@@ -74,21 +72,17 @@ class Shards:
 
     def _ask(self, indices: np.ndarray) -> None:
         """Has the kernel load these images' pages without waiting for them."""
-        for shard, offset, size in zip(
-            *(column[indices].tolist() for column in self._where), strict=True
-        ):
+        places = [column[indices].tolist() for column in self._where]
+        for shard, offset, size in zip(*places, strict=True):
             start = offset - offset % mmap.PAGESIZE
             self._map(shard).obj.madvise(mmap.MADV_WILLNEED, start, offset + size - start)
 
     def _decode(self, pixels: np.ndarray, indices: np.ndarray, rows: np.ndarray) -> None:
-        """Fills these rows of `pixels` with the images `indices[rows]`, straight from the mapped
-        files.
-        """
+        """Fills these rows of `pixels` with `indices[rows]`, straight from the mapped files."""
         indices = indices[rows]
-        places = (column[indices].tolist() for column in self._where)
-        for row, index, shard, offset, size in zip(
-            rows.tolist(), indices.tolist(), *places, strict=True
-        ):
+        places = [column[indices].tolist() for column in self._where]
+        each = zip(rows.tolist(), indices.tolist(), *places, strict=True)
+        for row, index, shard, offset, size in each:
             data = self._map(shard)[offset : offset + size]
             try:
                 shape = decode(data, pixels[row]).shape
@@ -109,11 +103,8 @@ class Shards:
             return pixels
         if self._pid != os.getpid():  # threads do not survive a fork
             self._pool, self._pid = ThreadPoolExecutor(self.threads), os.getpid()
-        list(
-            self._pool.map(
-                partial(self._decode, pixels, indices), np.array_split(rows, self.threads)
-            )
-        )
+        parts = np.array_split(rows, self.threads)
+        list(self._pool.map(partial(self._decode, pixels, indices), parts))  # raises what they do
         return pixels
 
     def images(self, indices: Sequence[int] | np.ndarray | torch.Tensor) -> torch.Tensor:
@@ -143,9 +134,7 @@ class Shards:
         ValueError unless every image of the split has exactly one.
         """
         if not self.targets.single:
-            raise ValueError(
-                f"{self.folder} has images of several tags; use multi_hot, or a folder under targets/"
-            )
-        return torch.from_numpy(
-            self.targets.flat[np.asarray(indices, dtype=np.int64)].astype(np.int64)
-        )
+            cure = "use multi_hot, or a folder under targets/"
+            raise ValueError(f"{self.folder} has images of several tags; {cure}")
+        found = self.targets.flat[np.asarray(indices, dtype=np.int64)]
+        return torch.from_numpy(found.astype(np.int64))

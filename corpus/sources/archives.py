@@ -10,6 +10,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -126,7 +127,7 @@ def _unpacked(packed: Path, spool: Path) -> Path:
     try:
         spool.mkdir(parents=True, exist_ok=True)
         with gzip.open(packed) as source, part.open("wb") as file:
-            while data := _chunk(source):
+            for data in iter(partial(_chunk, source), b""):
                 file.write(data)
                 if file.tell() > MAX_UNPACKED * facts.st_size:
                     raise Refused(f"unpacks to more than {MAX_UNPACKED} times its size")

@@ -80,7 +80,8 @@ class Tree:
             self.left["empty folder"] += 1
         for name in names:
             here = f"{self.root}/./{inside}{name}" if linked is None else f"{linked}/{name}"
-            if why := nobodys(name):
+            why = nobodys(name)
+            if why:
                 self.left[why] += 1
             elif name in others:
                 yield from self._other(inside + name, others[name], linked is not None, here)

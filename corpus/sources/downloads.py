@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -75,7 +76,7 @@ def _fetch(target: Target, number: int, out: int) -> int:
     def copy() -> None:
         at, body = first, s3.part(target.url, target.etag, first, last)
         with body:
-            while data := body.read(s3.CHUNK):
+            for data in iter(partial(body.read, s3.CHUNK), b""):
                 at += os.pwrite(out, data, at)
         if at != last + 1:
             raise ConnectionError("the part ended early")

@@ -41,7 +41,8 @@ def below(root: Path, left: Counter[str], depth: int = DEEPEST) -> Iterator[str]
     except OSError as error:
         raise ValueError(f"folder {root} cannot be read ({error.strerror})") from None
     for entry in entries:
-        if why := nobodys(entry.name):
+        why = nobodys(entry.name)
+        if why:
             left[why] += 1
         elif not is_folder(entry) or is_archive(entry.name):
             yield entry.name

@@ -70,21 +70,16 @@ class Model:
         """
         rates = {"missing": missing, "noise": noise, "synonym": synonym, "hypernym": hypernym}
         rates |= {"again": again, "off_topic": off_topic}
-        if (
-            not all(0 <= rate <= 1 for rate in rates.values())
-            or max(again, off_topic) == 1
-            or users < 1
-        ):
-            raise ValueError(
-                f"{rates}, users {users}: give rates from 0 to 1, again and off_topic below 1, users >= 1"
-            )
+        possible = all(0 <= rate <= 1 for rate in rates.values())
+        if not possible or max(again, off_topic) == 1 or users < 1:
+            cure = "give rates from 0 to 1, again and off_topic below 1, users >= 1"
+            raise ValueError(f"{rates}, users {users}: {cure}")
         self.missing, self.noise, self.synonym, self.hypernym = missing, noise, synonym, hypernym
         self.again, self.off_topic, self.users, self.seed = again, off_topic, users, seed
         self.images = images
-        self.forms = {name: list((forms or {}).get(name, ())) or _usual(name) for name in images}
-        self.above = {
-            name: [level for level in (hypernyms or {}).get(name, ()) if level] for name in images
-        }
+        forms, hypernyms = forms or {}, hypernyms or {}
+        self.forms = {name: list(forms.get(name, ())) or _usual(name) for name in images}
+        self.above = {name: list(filter(None, hypernyms.get(name, ()))) for name in images}
 
     def weights(self, forms: Forms) -> Iterator[tuple[str, float]]:
         """Each form with its probability in step 3."""

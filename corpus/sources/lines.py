@@ -93,10 +93,12 @@ def lower(names: Iterable[str]) -> list[str]:
 
 def check_columns(names: list[str], needed: Needed) -> None:
     """ValueError where a column lacks, or stands there twice."""
-    if lacking := [either[0] for either in needed if not {*either} & {*names}]:
+    lacking = [either[0] for either in needed if not {*either} & {*names}]
+    if lacking:
         found = ", ".join(sorted(names)) or "none"
         raise ValueError(f"lacks column {', '.join(lacking)} (found: {found})")
-    if twice := [name for either in needed for name in either if names.count(name) > 1]:
+    twice = [name for either in needed for name in either if names.count(name) > 1]
+    if twice:
         raise ValueError(f"has column {', '.join(twice)} twice")
 
 
@@ -176,10 +178,8 @@ def _object(line: Line) -> Found:
     if not reason:
         try:
             row = json.loads(line.text)
-        except (
-            ValueError,
-            RecursionError,
-        ) as error:  # a number of 5,000 digits is a ValueError too
+        # a number of 5,000 digits is a ValueError too
+        except (ValueError, RecursionError) as error:
             reason = f"no JSON ({error})"
     if not isinstance(row, dict):
         row, reason = {}, "no JSON object"

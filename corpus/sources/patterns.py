@@ -52,7 +52,8 @@ def name_within(source: str, path: str) -> str:
 
     `shards/{train,test}/0.tar` -> `train/0.tar`; `shards/0.tar`, which is no pattern, -> `0.tar`.
     """
-    found = [match.start() for sign in (SPECIAL, BRACES) if (match := sign.search(source))]
+    matches = (sign.search(source) for sign in (SPECIAL, BRACES))
+    found = [match.start() for match in matches if match]
     folder = source[: min(found, default=0)].rpartition("/")[0]
     if not found or not path.startswith(folder):
         return path.rpartition("/")[2]

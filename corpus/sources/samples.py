@@ -73,10 +73,12 @@ class TarSamples:
                 if self.last:
                     self.last.told.append(DAMAGE)
                 yield member
-            elif not member.reason and (why := self._left_alone(member)):
-                self.left[why] += 1
             else:
-                yield from self._taken(member)
+                why = "" if member.reason else self._left_alone(member)
+                if why:
+                    self.left[why] += 1
+                else:
+                    yield from self._taken(member)
         yield from self._ended()
 
     def _left_alone(self, member: Member) -> str | None:
@@ -108,7 +110,9 @@ class TarSamples:
             yield from self._room(_key(stem))
             self.run[stem] = Sample(stem, {}, [], [])
         self.last = sample = self.run[stem]
-        if reason := member.reason or (not_read(ending) if kind == "foreign" else ""):
+        foreign = not_read(ending) if kind == "foreign" else ""
+        reason = member.reason or foreign
+        if reason:
             sample.told.append(kind)
             yield member._replace(reason=reason)
         elif kind in sample.files:
@@ -168,7 +172,8 @@ def _shorter(stem: str, run: dict[str, Sample]) -> Sample | None:
     folder, slash, last = stem.rpartition("/")
     parts = last.split(".")
     for count in range(len(parts) - 1, max(0, len(parts) - 1 - DOTS), -1):
-        if found := run.get(folder + slash + ".".join(parts[:count])):
+        found = run.get(folder + slash + ".".join(parts[:count]))
+        if found:
             return found
     return None
 

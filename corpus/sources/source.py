@@ -123,9 +123,8 @@ def fetch(locator: str) -> bytes:
     except OSError as error:
         raise Refused(f"file cannot be read: {error.strerror}") from None
     except UnicodeEncodeError as error:
-        raise Refused(
-            f"file name does not exist in {error.encoding}, this system's encoding; set LC_ALL=C.UTF-8"
-        ) from None
+        fault = f"file name does not exist in {error.encoding}, this system's encoding"
+        raise Refused(f"{fault}; set LC_ALL=C.UTF-8") from None
 
 
 def _allowed(size: int) -> None:

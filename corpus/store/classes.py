@@ -74,7 +74,8 @@ class Classes:
         """Classes that are one when normalised as hashtags are, beside the most frequent one."""
         alike = defaultdict(list)
         for label in self.counts:
-            if form := normalise(label):
+            form = normalise(label)
+            if form:
                 alike[form].append((-sum(self.counts[label].values()), label))
         found = []
         for group in alike.values():

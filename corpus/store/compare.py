@@ -49,7 +49,8 @@ def stored_records(
 
 def size_of(locator: str) -> int | None:
     """Bytes of the image there, where that can be told without reading it."""
-    if part := IN_TAR.fullmatch(locator):
+    part = IN_TAR.fullmatch(locator)
+    if part:
         return int(part[2])
     try:
         about = Path(locator).stat()

@@ -62,7 +62,9 @@ def _classes(found: Tried) -> list[Markup]:
     if not counts:
         return []
     order = sorted(counts, key=lambda label: (-sum(counts[label].values()), label))[:CLASSES]
-    rows = [[tag(label), *(number(counts[label][split]) for split in SPLITS)] for label in order]
+    rows = []
+    for label in order:
+        rows.append([tag(label), *(number(counts[label][split]) for split in SPLITS)])
     largest = f", the largest {CLASSES}" if len(counts) > CLASSES else ""
     return [
         el("h3", f"{len(counts):,} classes{largest}"),
@@ -81,6 +83,9 @@ def _refused(found: Tried) -> list[Markup]:
     reasons = sorted(found.result.refused.items(), key=lambda item: (-item[1], item[0]))
     lines = [[tag(reason, 120), number(count)] for reason, count in reasons]
     counts = table(["reason", "rows"], lines, (1,))
-    rows = [[tag(row[key], 200) for key in ("where", "image", "reason")] for row in found.refused]
-    shown = table(["where", "image", "reason"], rows)
+    names = ["where", "image", "reason"]
+    rows = []
+    for row in found.refused:
+        rows.append([tag(row[name], 200) for name in names])
+    shown = table(names, rows)
     return [el("h3", "Refused"), counts, el("h3", "Some of the refused rows"), shown]

@@ -96,8 +96,9 @@ def read_lines(folder: Path, shard: Shard, model: type[R]) -> Iterator[tuple[R, 
             try:
                 yield model.model_validate_json(line), line
             except ValidationError as error:
-                what = f"{folder / shard.name}.jsonl line {number} is no {model.__name__} ({faults(error)})"
-                raise ValueError(f"{what}; {REPAIR}") from None
+                line = f"{folder / shard.name}.jsonl line {number}"
+                fault = f"is no {model.__name__} ({faults(error)})"
+                raise ValueError(f"{line} {fault}; {REPAIR}") from None
     if number != shard.records:
         raise ValueError(
             f"{folder / shard.name}.jsonl has {number} lines, not {shard.records}; {REPAIR}"

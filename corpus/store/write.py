@@ -1,5 +1,6 @@
-"""Writing the data store: append-only shards of the same bytes for the same input, replaced or
-extended as a whole.
+"""Writing the data store: append-only shards, replaced or extended as a whole.
+
+The same input gives the same bytes.
 """
 
 import errno
@@ -42,15 +43,15 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 def _older(folder: Path) -> Path:
     """Where the folder that is replaced stands in the meantime."""
-    assert folder.name not in ("", ".."), (
-        folder
-    )  # else siblings' names would be those of its parent
+    # else siblings' names would be those of its parent
+    assert folder.name not in ("", ".."), folder
     return folder.with_name(f".{folder.name}.old")
 
 
 def recover(folder: Path) -> None:
-    """Ends a `swap` that was killed: before its second step the older folder is taken back, then
-    it is removed.
+    """Ends a `swap` that was killed.
+
+    Before its second step the older folder is taken back; else it is removed.
     """
     old = _older(folder)
     if old.is_dir() and not folder.exists():
@@ -116,9 +117,7 @@ def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> int:
 
 
 def record_digest(record: Record, sha256: str) -> int:
-    """SHA-256 over what was posted: the record without its place in the store, and the SHA-256
-    of its image.
-    """
+    """SHA-256 of what was posted: the record without its place in the store, its image's SHA."""
     text = json_line(record.model_dump(exclude={"image"}) | {"sha256": sha256})
     return int.from_bytes(hashlib.sha256(text.encode()).digest())
 
@@ -136,7 +135,8 @@ class StoreWriter:
         """Writes one pair; the record may name any member, it must be unique in its shard."""
         if self._tar is None:
             path = self.folder / f"{len(self.shards):05d}"
-            self._tar = tarfile.open(path.with_suffix(".tar"), "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+            tar = path.with_suffix(".tar")
+            self._tar = tarfile.open(tar, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
             self._lines = path.with_suffix(".jsonl").open("w", encoding="utf-8", newline="\n")
             self._count = self._digest = 0
         offset = add_member(self._tar, record.image, image)

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -66,16 +66,23 @@ def _by_user(table: TagTable, names: Names, folder: Path, counts: np.ndarray) ->
     return paths
 
 
+def _parts(file: BinaryIO) -> Iterator[np.ndarray]:
+    """PART pairs at a time, to the end of the file."""
+    pairs = np.fromfile(file, PAIR, PART)
+    while len(pairs):
+        yield pairs
+        pairs = np.fromfile(file, PAIR, PART)
+
+
 def _add_capped(counts: np.ndarray, path: Path, user_cap: int) -> None:
     users, ids, posts = np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0, np.int64)
     with path.open("rb") as file:
-        while len(pairs := np.fromfile(file, PAIR, PART)):
+        for pairs in _parts(file):
             known, user = np.unique(np.concatenate([users, pairs["user"]]), return_inverse=True)
             keys = user << 32 | np.concatenate([ids, pairs["name"]])
             keys, key = np.unique(keys, return_inverse=True)
-            posts = np.bincount(key, np.concatenate([posts, np.ones(len(pairs), np.int64)])).astype(
-                np.int64
-            )
+            each = np.concatenate([posts, np.ones(len(pairs), np.int64)])
+            posts = np.bincount(key, each).astype(np.int64)
             users, ids = known[keys >> 32], keys & 0xFFFFFFFF
     np.add.at(counts, ids, np.minimum(posts, user_cap))
 

@@ -53,13 +53,13 @@ def read_decisions(path: Path, wanted: Collection[str]) -> dict[str, FormDecisio
     """
     found: dict[str, FormDecision] = {}
     with _readable(path):
-        while new := sorted(set(wanted) - set(found)):
-            rows = pq.read_table(path, filters=[("form", "in", new)]).to_pylist()
-            told = {row.pop("form"): FormDecision(**row | _tuples(row)) for row in rows}
-            found |= told
-            wanted = {form for one in told.values() for form in one.through}
-            if not told:
-                break
+        new = set(wanted)
+        while new:
+            rows = pq.read_table(path, filters=[("form", "in", sorted(new))]).to_pylist()
+            read = {row.pop("form"): FormDecision(**row | _tuples(row)) for row in rows}
+            found |= read
+            led_to = {form for decision in read.values() for form in decision.through}
+            new = led_to - found.keys()
     return found
 
 

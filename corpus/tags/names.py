@@ -45,11 +45,11 @@ class Names:
         """From the names of form 0, 1, ...; no names: the form is left out."""
         intern, ids, sizes = Interner(), [np.empty(0, np.int32)], [np.empty(0, np.int64)]
         rest = iter(names_per_form)
-        while chunk := list(islice(rest, CHUNK)):
+        chunks = iter(lambda: list(islice(rest, CHUNK)), [])
+        for chunk in chunks:
             sizes.append(np.fromiter(map(len, chunk), np.int64, len(chunk)))
-            ids.append(
-                intern(pa.array([name for names in chunk for name in names], pa.large_string()))
-            )
+            flat = [name for names in chunk for name in names]
+            ids.append(intern(pa.array(flat, pa.large_string())))
         return cls(intern.strings(), np.concatenate(ids), np.concatenate(sizes))
 
     def only(self, wanted: Sequence[int]) -> "Names":

@@ -23,25 +23,25 @@ T = TypeVar("T")
 PIECE = 1 << 20  # tags that are worked on at once
 LISTED = 1000  # posts of too many tags that are listed; all are counted
 LOW = np.int64(0xFFFFFFFF)
-REASONS = (
-    16  # codes below are reasons why a typed tag has no form, the last of them that it is null
-)
+# codes below are reasons why a typed tag has no form, the last of them that it is null
+REASONS = 16
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:
     """The same items, the next one being made in a thread while one is worked on."""
     items, end = iter(items), object()
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, items, end)
-        while (item := coming.result()) is not end:
+        item = pool.submit(next, items, end).result()
+        while item is not end:
             coming = pool.submit(next, items, end)
             yield item
+            item = coming.result()
 
 
 def distinct(keys: np.ndarray, posts: int) -> tuple[np.ndarray, np.ndarray]:
-    """Keys (post << 32 | id) in any order -> (int32 ids, sorted and distinct within a post.
+    """Of keys (post << 32 | id) in any order: (ids, their number per post).
 
-    Their number per post).
+    The ids, int32, are sorted and distinct within a post.
     """
     keys = np.sort(keys)
     first = np.empty(len(keys), bool)
@@ -52,9 +52,8 @@ def distinct(keys: np.ndarray, posts: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def add_counts(counts: np.ndarray, ids: np.ndarray) -> None:
-    """counts[i] += how often i is in `ids`, without an array of the length of `counts` when ids
-    are few.
-    """
+    """counts[i] += how often i is in `ids`."""
+    # without an array of the length of `counts` when ids are few
     if len(ids) > len(counts):
         counts += np.bincount(ids, minlength=len(counts))
     else:
@@ -80,10 +79,8 @@ class TagTable:
         self.forms: pa.Array = pa.array([], pa.large_string())
         self.counts = np.zeros(1024, np.int64)
         self._pieces: list[list[int]] = []  # [posts, kept tags] of each block on disk
-        self._typed_forms, self._forms = (
-            HashIndex(),
-            Interner(),
-        )  # of a typed tag: id of its form + REASONS
+        self._typed_forms = HashIndex()  # of a typed tag: id of its form + REASONS
+        self._forms = Interner()
 
     @classmethod
     def build(
@@ -112,9 +109,8 @@ class TagTable:
                     ids.tofile(forms)
                     lengths.astype(np.int32).tofile(sizes)
                 known = "user" in batch.schema.names
-                (hash_known(batch["user"]) if known else np.zeros(len(batch), np.uint64)).tofile(
-                    users
-                )
+                who = hash_known(batch["user"]) if known else np.zeros(len(batch), np.uint64)
+                who.tofile(users)
                 if progress:
                     progress(table.posts, None, "hashtags")
         table.forms, table.counts = table._forms.strings(), table.counts[: len(table._forms)].copy()
@@ -122,20 +118,17 @@ class TagTable:
         return table
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Streams (number of the first post, form ids int32 sorted within each post, forms per
-        post int32).
+        """Streams (number of the first post, form ids, forms per post), both int32.
+
+        Ids are sorted within each post.
         """
         first = 0
         with (
             (self.folder / "forms.i32").open("rb") as forms,
             (self.folder / "sizes.i32").open("rb") as sizes,
         ):
-            for (
-                posts,
-                kept,
-            ) in (
-                self._pieces
-            ):  # read, not mapped: mapped pages would count as this process's memory
+            # read, not mapped: mapped pages would count as this process's memory
+            for posts, kept in self._pieces:
                 yield first, np.fromfile(forms, np.int32, kept), np.fromfile(sizes, np.int32, posts)
                 first += posts
 
@@ -148,20 +141,14 @@ class TagTable:
 
     def _read(self, batch: pa.RecordBatch) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if "hashtags" not in batch.schema.names:
-            raise ValueError(
-                f"posts have no column hashtags, only {', '.join(batch.schema.names)}; import them again"
-            )
+            names = ", ".join(batch.schema.names)
+            raise ValueError(f"posts have no column hashtags, only {names}; import them again")
         column = batch["hashtags"]
         if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
-            raise ValueError(
-                f"the column hashtags holds {column.type}, not lists of strings; import the posts again"
-            )
-        sizes = (
-            pc.list_value_length(column)
-            .fill_null(0)
-            .to_numpy(zero_copy_only=False)
-            .astype(np.int64)
-        )
+            fault = f"the column hashtags holds {column.type}, not lists of strings"
+            raise ValueError(f"{fault}; import the posts again")
+        lengths = pc.list_value_length(column).fill_null(0)
+        sizes = lengths.to_numpy(zero_copy_only=False).astype(np.int64)
         flat = column.flatten()
         self.typed += len(flat)
         if sizes.max(initial=0) > self.max_tags:
@@ -187,19 +174,16 @@ class TagTable:
         ids = self._ids(tags)
         usable = ids >= 0
         numbers = np.bincount(ids[~usable] + REASONS, minlength=REASONS)
-        self.unusable.update(
-            {reason: int(numbers[code]) for reason, code in self._reasons.items() if numbers[code]}
-        )
+        for reason, code in self._reasons.items():
+            if numbers[code]:
+                self.unusable[reason] += int(numbers[code])
         posts = np.repeat(np.arange(len(sizes), dtype=np.int64) << 32, sizes)
         ids, sizes = distinct((posts | ids)[usable], len(sizes))
         while len(self.counts) < len(self._forms):
             self.counts = np.concatenate([self.counts, np.zeros_like(self.counts)])
         add_counts(self.counts, ids)
-        if (
-            not self._pieces
-            or self._pieces[-1][0] + len(sizes) > PIECE
-            or self._pieces[-1][1] + len(ids) > PIECE
-        ):
+        before = self._pieces[-1] if self._pieces else (PIECE, PIECE)
+        if before[0] + len(sizes) > PIECE or before[1] + len(ids) > PIECE:
             self._pieces.append([0, 0])
         self._pieces[-1][0] += len(sizes)
         self._pieces[-1][1] += len(ids)
@@ -213,18 +197,16 @@ class TagTable:
         """
         coded = tags if pa.types.is_dictionary(tags.type) else tags.dictionary_encode()
         where = coded.indices.fill_null(-1).to_numpy().astype(np.int64)
-        seen = (
-            np.bincount(where + 1, minlength=len(coded.dictionary) + 1)[1:] > 0
-        )  # a file's dictionary may hold more
+        # a file's dictionary may hold more than these tags
+        seen = np.bincount(where + 1, minlength=len(coded.dictionary) + 1)[1:] > 0
         typed = coded.dictionary.filter(pa.array(seen)).cast(pa.large_string())
         hashes = hash64(typed)
         codes = self._typed_forms.find(hashes)
         new = np.flatnonzero(codes < 0)
         tags = typed.take(pa.array(new)).to_pylist()
         answers = list(map(normalise_or_why, tags))
-        codes[new] = (
-            self._forms(pa.array([form for form, _ in answers], pa.large_string())) + REASONS
-        )
+        forms = pa.array([form for form, _ in answers], pa.large_string())
+        codes[new] = self._forms(forms) + REASONS
         for i, tag, (form, reason) in zip(new, tags, answers, strict=True):
             if form is None:
                 codes[i] = self._reasons.setdefault(reason, len(self._reasons) - 1)

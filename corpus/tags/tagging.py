@@ -72,7 +72,7 @@ def tag_posts(
     `target_names`, classes as people named them, go through the same rules as hashtags.
     """
     table = TagTable.build(batches(store), folder, progress=progress)
-    more = sorted({form for name in target_names if (form := normalise(name))})
+    more = sorted({normalise(name) for name in target_names} - {None})
     names = Names.of(canon.names(table.forms.to_pylist(), table.counts, table.cased, more))
     counts = count_names(table, names, user_cap)
     synsets = {"synsets_of": canon.synsets_of, "target_synsets": meant(canon.wordnet, target_names)}

@@ -21,9 +21,7 @@ Synsets = Callable[[str], Collection[str]]
 
 
 class Vocabulary(NamedTuple):
-    """Names in the order of their class index, posts per name, and the number that each had
-    among all names.
-    """
+    """Names in the order of their class index, posts per name, its number among all names."""
 
     names: list[str]
     counts: list[int]
@@ -40,35 +38,32 @@ def choose_classes(
     target_synsets: Collection[str] = (),
     target_names: Collection[str] = (),
 ) -> Vocabulary:
-    """The `max_size` most frequent names that the rule admits and `min_posts` posts have, most
-    frequent first.
+    """The `max_size` most frequent names that the rule admits, most frequent first.
 
-    Ties are ordered by name. `targets` admits a name equal to a normalised target name, or with one
-    of the target synsets. ValueError for an unknown rule, one that lacks what it needs, or when
-    nothing is left.
+    Each is in `min_posts` posts. Ties are ordered by name. `targets` admits a name equal to a
+    normalised target name, or with one of the target synsets. ValueError for an unknown rule, one
+    that lacks what it needs, or when nothing is left.
     """
     admits = _admission(rule, synsets_of, target_synsets, target_names)
     enough = np.flatnonzero(counts >= min_posts)
     if len(enough) == 0:
         top = counts.max(initial=0)
-        raise ValueError(
-            f"no hashtag is in min_posts = {min_posts} posts (the top one is in {top}); lower min_posts"
-        )
+        fault = f"no hashtag is in min_posts = {min_posts} posts (the top one is in {top})"
+        raise ValueError(f"{fault}; lower min_posts")
     table = pa.table({"name": names.take(pa.array(enough)), "posts": counts[enough], "id": enough})
     chosen = list(islice((row for row in _ranked(table) if admits(row[0])), max_size))
     if not chosen:
         raise ValueError(
-            f"none of the {len(enough)} hashtags with min_posts = {min_posts} posts is admitted by the rule {rule!r}; "
-            "lower min_posts, or choose the rule 'frequent'"
+            f"none of the {len(enough)} hashtags with min_posts = {min_posts} posts is admitted "
+            f"by the rule {rule!r}; lower min_posts, or choose the rule 'frequent'"
         )
     return Vocabulary(*map(list, zip(*chosen, strict=True)))
 
 
 def _ranked(table: pa.Table) -> Iterator[tuple[str, int, int]]:
     order = pc.sort_indices(table, [("posts", "descending"), ("name", "ascending")])
-    for rows in table.take(order).to_batches(
-        max_chunksize=1 << 16
-    ):  # few of millions may become Python's
+    # batch by batch: few of millions may become Python's
+    for rows in table.take(order).to_batches(max_chunksize=1 << 16):
         yield from zip(*(column.to_pylist() for column in rows.columns), strict=True)
 
 
@@ -83,7 +78,8 @@ def _admission(
     if rule == "nouns":
         if synsets_of is None:
             raise ValueError(
-                "the vocabulary rule 'nouns' asks WordNet; give one, or choose 'frequent' or 'targets'"
+                "the vocabulary rule 'nouns' asks WordNet; "
+                "give one, or choose 'frequent' or 'targets'"
             )
         return lambda name: bool(synsets_of(name))
     if rule == "targets":
