@@ -123,9 +123,8 @@ def _draw(series: Series, number: int, x: Axis, y: Axis) -> Markup:
 def axes(chart: Chart) -> tuple[Axis, Axis]:
     """The axes that hold all series."""
     bars = any(series.style == "bars" for series in chart.series)
-    xs, ys = (
-        np.concatenate([np.asarray(getattr(s, k), float) for s in chart.series]) for k in "xy"
-    )
+    xs = np.concatenate([np.asarray(series.x, float) for series in chart.series])
+    ys = np.concatenate([np.asarray(series.y, float) for series in chart.series])
     x = Axis(xs, LEFT, WIDTH - RIGHT, chart.log, half=0.6 if bars else 0)
     y = Axis(ys if chart.log else ys * 1.05, HEIGHT - BOTTOM, TOP, chart.log)
     return x, y

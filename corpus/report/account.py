@@ -178,6 +178,7 @@ def account(
         for name, found in dropped.found.items()
         for kind in found.kinds.tolist()
     )
+    synsets = {name: ", ".join(tagging.canon.synsets_of(name)) for name in names}
     return Findings(
         summary=summary(tagging, masks, sizes, dropped, total(shards_of(stores[0].folder))),
         names=names,
@@ -187,7 +188,7 @@ def account(
         tags_per_post=np.bincount(sizes[masks.usable]),
         images={name: dict(sorted(found.items())) for name, found in images.items()},
         forms=forms_of(tagging),
-        synsets={name: ", ".join(ids) for name in names if (ids := tagging.canon.synsets_of(name))},
+        synsets={name: ids for name, ids in synsets.items() if ids},
         typed_counts=tagging.table.counts,
         resampled=resampled(flat[np.repeat(masks.keep, sizes)], kept, len(names)),
         cooccurrence=Cooccurrence(names[:TOP], stats.cooccurrence, tagging.table.posts),

@@ -21,9 +21,9 @@ FEW = "no class of the vocabulary"
 STOP, RARE, OUTSIDE = "stop tag", "too rare for a class", "not among the classes"
 REPEATED = "repeated in its post"
 EVERYDAY = (
-    "The built-in table everyday.tsv: synonyms and translations of a few dozen common motifs, where "
-    "synonyms.tsv says nothing else. Used without a WordNet only; the setting everyday: false leaves "
-    "it out. Ours."
+    "The built-in table everyday.tsv: synonyms and translations of a few dozen common motifs, "
+    "where synonyms.tsv says nothing else. Used without a WordNet only; the setting everyday: "
+    "false leaves it out. Ours."
 )
 OFF = " Here it was not used."
 AGAIN, TWIN = "duplicate of another post", "duplicate of an image of {}"
@@ -44,23 +44,30 @@ def rules(settings: dict[str, Any], names: list[str]) -> dict[str, str]:
     report uses for them.
     """
     found = {
-        FEW: "A post is kept with at least min_tags classes, and trained on those (Mahajan et al. 2018, section 2.1).",
-        STOP: "Off-topic tags, listed in the setting `stop`, are no class, and neither is what means the same.",
+        FEW: "A post is kept with at least min_tags classes, and trained on those (Mahajan et al. "
+        "2018, section 2.1).",
+        STOP: "Off-topic tags, listed in the setting `stop`, are no class, and neither is what "
+        "means the same.",
         RARE: f"A name is a class with at least min_posts = {settings['min_posts']} posts.",
-        OUTSIDE: f"The vocabulary is {settings['vocabulary']!r}: at most max_tags = {settings['max_tags']} classes.",
+        OUTSIDE: f"The vocabulary is {settings['vocabulary']!r}: at most max_tags = "
+        f"{settings['max_tags']} classes.",
         REPEATED: "A post counts once for a hashtag, however often it has it.",
-        AGAIN: "Posts that show one image, found by equal bytes, or by like fingerprints with edges that agree once "
-        "aligned (mirrored ones too), are one: the first in the order of the store stays.",
+        AGAIN: "Posts that show one image, found by equal bytes, or by like fingerprints with "
+        "edges that agree once aligned (mirrored ones too), are one: the first in the order of the "
+        "store stays.",
         "table": "What data/posts/synonyms.tsv says.",
         "everyday": EVERYDAY + (OFF if settings["wordnet"] or not settings["everyday"] else ""),
-        "wordnet": "Hashtags whose letters, with blanks at any place, name the same set of WordNet synsets are one "
-        "class (Mahajan et al. 2018, section 2.1; the rule for several senses as readers of the paper report it).",
+        "wordnet": "Hashtags whose letters, with blanks at any place, name the same set of WordNet "
+        "synsets are one class (Mahajan et al. 2018, section 2.1; the rule for several senses as "
+        "readers of the paper report it).",
         "lemma": "The plural of a noun that WordNet knows means its singular.",
         "plural": "Else, where a hashtag is the plural of another by the rules of English, Spanish, "
         "German, French, Portuguese or Italian, and word frequencies bear it out, both are one "
         "class, called after the more frequent one. Ours.",
-        "words": "A rare hashtag is split into words all of which are known or are frequent hashtags. Ours.",
-        "spelling": "A rare hashtag one edit away from a far more frequent one is a misspelling of it. Ours.",
+        "words": "A rare hashtag is split into words all of which are known or are frequent "
+        "hashtags. Ours.",
+        "spelling": "A rare hashtag one edit away from a far more frequent one is a misspelling of "
+        "it. Ours.",
     }
     return found | {
         TWIN.format(name): f"The labelled set {name} shows the same image: {AGAIN}."

@@ -17,7 +17,10 @@ def duplicates(findings: Findings) -> Parts:
     for sets in sorted({sets for sets, _ in findings.duplicates}):
         counts = [findings.duplicates.get((sets, kind), 0) for kind in kinds]
         rows.append([tag(sets), *map(number, counts), number(sum(counts))])
-    words = "Pairs of images taken for the same, by the sets that the two lie in and by how they were found."
+    words = (
+        "Pairs of images taken for the same, by the sets that the two lie in and by how they were "
+        "found."
+    )
     parts = [
         el("p", words),
         table(

@@ -31,7 +31,10 @@ def funnels(findings: Findings) -> Parts:
     ):
         if steps:
             first, last = steps[0].count, steps[-1].count
-            read = f"Of {first:,} {what}, {last:,} ({_share(last, first)}) reach training; orange is what left at a step."
+            read = (
+                f"Of {first:,} {what}, {last:,} ({_share(last, first)}) reach training; orange is "
+                "what left at a step."
+            )
             parts.append(
                 el("figure", el("h3", title), _funnel(steps, findings), el("figcaption", read))
             )
@@ -182,8 +185,9 @@ def cooccurrence(findings: Findings) -> Parts:
     if pairs is None or len(pairs.names) < 2:
         return []
     caption = (
-        f"Normalised pointwise mutual information of the {len(pairs.names)} most frequent names, similar names side by "
-        "side: blue blocks along the diagonal are themes, orange pairs shun each other, blank ones never meet."
+        f"Normalised pointwise mutual information of the {len(pairs.names)} most frequent names, "
+        "similar names side by side: blue blocks along the diagonal are themes, orange pairs shun "
+        "each other, blank ones never meet."
     )
     picture = el(
         "figure",
@@ -212,11 +216,12 @@ def _top_pairs(pairs: Cooccurrence) -> list[list[Any]]:
         if counts[i, j] >= TOGETHER and value[i, j] > 0
     ]
     found = sorted(found, key=lambda pair: (-round(value[pair], 9), pair))[:PAIRS]
-    return [
-        [tag(pairs.names[i]), tag(pairs.names[j]), number(int(counts[i, j])), f"{value[i, j]:.2f}"]
-        + [_share(counts[i, j], counts[k, k]) for k in (i, j)]
-        for i, j in found
-    ]
+    rows = []
+    for i, j in found:
+        names = tag(pairs.names[i]), tag(pairs.names[j])
+        given = _share(counts[i, j], counts[i, i]), _share(counts[i, j], counts[j, j])
+        rows.append([*names, number(int(counts[i, j])), f"{value[i, j]:.2f}", *given])
+    return rows
 
 
 def rules(findings: Findings) -> Parts:

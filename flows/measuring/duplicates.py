@@ -91,6 +91,9 @@ def of(target: str, weights: Path, folder: Path, ids: Iterable[str]) -> list[Pai
 
 def write(out: Path, found: dict[str, list[Pair]]) -> None:
     """Write the pairs of all targets as a table."""
-    rows = [(*pair, target) for target, pairs in found.items() for pair in pairs]
-    columns = [[row[place] for row in rows] for place in range(len(SCHEMA))]
+    columns: dict[str, list[str]] = {name: [] for name in SCHEMA.names}
+    for target, pairs in found.items():
+        for row in pairs:
+            for name, value in zip(SCHEMA.names, (*row, target), strict=True):
+                columns[name].append(value)
     pq.write_table(pa.table(columns, schema=SCHEMA), out / FILE)

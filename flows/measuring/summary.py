@@ -6,6 +6,7 @@ and means duplicates that count as wrong, nothing else.
 """
 
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -51,9 +52,10 @@ def model_record(
 
     best, right = best_seed(seeds), hits(images, predicted)
     mean, low, high = accuracy_interval(right)
+    kept = (*ARM, *OWN, *CHOICE, "pretraining")
     return {
         "model": named(best),
-        **{key: best[key] for key in (*ARM, *OWN, *CHOICE, "pretraining") if key in best},
+        **{key: best[key] for key in kept if key in best},
         "top1_mean": mean,
         "top1_low": low,
         "top1_high": high,
@@ -71,11 +73,11 @@ def _pairs(models: list[Model], key: str, other: str) -> Iterator[tuple[Record, 
 
     Paired: seed by seed, which have the same labels, and test image by test image.
     """
-    by = {tuple(record[name] for name in ARM): each for record, *each in models}
+    arm_of = itemgetter(*ARM)
+    by_arm = {arm_of(record): answers for record, *answers in models}
     for record, *ours in models:
-        arm = {name: record[name] for name in ARM}
-        theirs = by.get(tuple((arm | {key: other}).values()))
-        if arm[key] != other and theirs and len(theirs[1]) == len(ours[1]):
+        theirs = by_arm.get(arm_of(record | {key: other}))
+        if record[key] != other and theirs and len(theirs[1]) == len(ours[1]):
             yield record, (hits(*ours), hits(*theirs))
 
 

@@ -111,9 +111,12 @@ class MemberSampler(BaseSampler):
         space.sample(first)
         self.axes: dict[str, BaseDistribution] = first.distributions
         # a column of one value is no axis of Optuna's
-        self.members = [{name: values[name] for name in self.axes} for values in members]
+        self.members = list(map(self._on_axes, members))
         self.places = np.array([self._place(values) for values in self.members])
         self.known = {self._key(values): i for i, values in enumerate(self.members)}
+
+    def _on_axes(self, values: Values) -> Values:
+        return {name: values[name] for name in self.axes}
 
     def _whole(self, trial: FrozenTrial) -> bool:
         """Whether a trial has all its values: Optuna stores them one by one."""
@@ -268,8 +271,9 @@ def _usable_rows(folder: str, space: Any, objectives: list[str]) -> list[dict[st
     """Finished networks of an earlier search that are members of the space and have all of the
     objectives; ValueError where there are none.
     """
-    members = [row for row in read_trials(Path(folder)).complete if space.contains(row["network"])]
-    usable = [row for row in members if all(name in row for name in objectives)]
+    complete = read_trials(Path(folder)).complete
+    members = [row for row in complete if space.contains(row["network"])]
+    usable = [row for row in members if row.keys() >= set(objectives)]
     if not usable:
         raise ValueError(
             f"search.warm_start: no network of {folder} is a member of this space and its bands "

@@ -5,6 +5,7 @@ Only complete trials have an error that counts. The others are left out of every
 named beside it; where trials were pruned, the distribution is that of the survivors.
 """
 
+import itertools
 import json
 import math
 from collections import Counter
@@ -27,6 +28,10 @@ COSTS = {  # what a network may cost: name, size of the unit it is shown in
 def is_number(value: Any) -> bool:
     """A finite number, which null, NaN, True and words are not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _all_numbers(rows: Sequence[dict[str, Any]], key: str) -> bool:
+    return all(is_number(row.get(key)) for row in rows)
 
 
 @dataclass(frozen=True)
@@ -65,20 +70,24 @@ class Trials:
     @cached_property
     def failed(self) -> list[dict[str, Any]]:
         """The others."""
-        return [row for row in self.drawn if not any(row is kept for kept in self.complete)]
+        complete = {id(row) for row in self.complete}
+        return [row for row in self.drawn if id(row) not in complete]
 
     @cached_property
     def costs(self) -> list[str]:
         """The costs that all complete trials know."""
-        return [key for key in COSTS if all(is_number(row.get(key)) for row in self.complete)]
+        return [key for key in COSTS if _all_numbers(self.complete, key)]
 
     @cached_property
     def axes(self) -> dict[str, np.ndarray]:
         """Of each numeric axis of the space that all complete trials have: their values."""
         found = [row.get("values") or {} for row in self.complete]
-        names = dict.fromkeys(name for values in found for name in values)
-        shared = (name for name in names if all(is_number(values.get(name)) for values in found))
-        return {name: np.array([values[name] for values in found], float) for name in shared}
+        names = dict.fromkeys(itertools.chain.from_iterable(found))
+        axes = {}
+        for name in names:
+            if _all_numbers(found, name):
+                axes[name] = np.array([values[name] for values in found], float)
+        return axes
 
     def of(self, key: str) -> np.ndarray:
         """One number of each complete trial."""
@@ -108,7 +117,8 @@ def read_trials(folder: Path) -> Trials:
         )
     if not path.is_file():
         raise ValueError(
-            f"{folder}: no finished search (it holds no trials.jsonl): let `dvc repro search` end there"
+            f"{folder}: no finished search (it holds no trials.jsonl): let `dvc repro search` end "
+            "there"
         )
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):

@@ -108,7 +108,7 @@ def _fate(name: str, classes: Mapping[str, int], posts: int | None, min_posts: i
 
 def explained(rules: Canon, tags: Collection[str], out: Path, as_run: bool = True) -> list[str]:
     """The stories of tags, by the run whose files are in `out`, or by the rules alone."""
-    forms = {form for tag in tags if (form := normalise(tag))}
+    forms = set(filter(None, map(normalise, tags)))
     classes, table = read_vocabulary(out / "vocabulary.csv"), out / "forms.parquet"
     as_run = as_run and table.is_file()
     run = run_of(table, forms) if as_run else {}

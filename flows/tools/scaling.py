@@ -1,6 +1,5 @@
-"""What each rule of scaling makes of a found network, and how long that runs.
-
-Flows/tools/scale.py is its command line.
+"""What each rule of scaling makes of a found network, and how long that runs: what
+flows/tools/scale.py prints.
 
 Dollár, Singh, Girshick 2021, "Fast and Accurate Model Scaling", arXiv 2103.06877. Shows what each
 rule makes of a backbone's section, and how long that runs on this device beside what linear
@@ -142,9 +141,10 @@ def table(
     return [
         *lines,
         "",
-        f"Forward passes of {batch} images without a classifier on {device_name(where)} by {CLOCKS[where.type]}.",
-        f"Predicted: {', or '.join(told)} of an image, fitted on {len(members)} members of the family, the network "
-        f"times {SMALL[0]:g} to {SMALL[-1]:g}.",
+        f"Forward passes of {batch} images without a classifier on {device_name(where)} by "
+        f"{CLOCKS[where.type]}.",
+        f"Predicted: {', or '.join(told)} of an image, fitted on {len(members)} members of the "
+        f"family, the network times {SMALL[0]:g} to {SMALL[-1]:g}.",
     ]
 
 

@@ -115,7 +115,8 @@ def duplicates(findings: Findings) -> Iterator[str]:
     """Test images that the posts show too."""
     for target in findings.targets:
         record = findings.of(target)[0]
-        if number := record["duplicates"]:
+        number = record["duplicates"]
+        if number:
             share = f"{100 * number / record['samples']:.1f} %"
             images = words.counted(number, "test image")
             yield (

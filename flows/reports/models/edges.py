@@ -33,7 +33,8 @@ def told(findings: Findings) -> Iterator[str]:
     found: dict[tuple[str, Any, str], list[str]] = {}
     for record in findings.first:
         for key, value in words.values(record["chosen"]).items():
-            if which := edge(record["scores"], value, key):
+            which = edge(record["scores"], value, key)
+            if which:
                 found.setdefault((key, value, which), []).append(words.model(record))
     for (key, value, which), models in found.items():
         named = words.listed(list(dict.fromkeys(models)), 3, "; ")

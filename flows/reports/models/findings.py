@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -143,9 +144,8 @@ class Findings:
 
     def gain_of(self, record: Record) -> Record | None:
         """The gain of pretraining of a model, where there is one without."""
-        keys = ("candidate", "target", "mode", "labels", "size")
-        same = [gain for gain in self.gains if all(gain[key] == record[key] for key in keys)]
-        return same[0] if same else None
+        arm = itemgetter("candidate", "target", "mode", "labels", "size")
+        return next((gain for gain in self.gains if arm(gain) == arm(record)), None)
 
 
 def shown(records: Sequence[Record], aliases: Sequence[str]) -> Record:

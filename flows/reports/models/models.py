@@ -56,8 +56,11 @@ def rows(findings: Findings, target: str) -> tuple[list[str], list[list[str]]]:
     """(titles, cells) of the models of a target, as plain text."""
     records = findings.of(target)
     shown = columns(records)
-    made = [cells(findings, record) for record in records]
-    return list(shown.values()), [[row[key] for key in shown] for row in made]
+    found = []
+    for record in records:
+        row = cells(findings, record)
+        found.append([row[key] for key in shown])
+    return list(shown.values()), found
 
 
 def of_target(findings: Findings, target: str) -> Markup:
@@ -90,7 +93,8 @@ def section(findings: Findings) -> list[Markup]:
     """What was decided, and the table of the target that decides."""
     decision = findings.decision[:1].upper() + findings.decision[1:]
     parts = [el("p", el("b", tag(decision.rstrip(".") + ".", 400)))]
-    if told := elsewhere(findings):
+    told = elsewhere(findings)
+    if told:
         parts.append(el("p", tag(told, 300)))
     parts.append(of_target(findings, findings.targets[0]))
     bound = f" {BOUND}" if any(r["duplicates"] for r in findings.first) else ""

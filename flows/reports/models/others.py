@@ -24,9 +24,11 @@ def sections(findings: Findings) -> dict[str, list[Markup]]:
     found = {}
     for target in findings.targets[1:]:
         parts = [models.of_target(findings, target), *gains.of_target(findings, target)]
-        if answers := findings.answers.get(target):
+        answers = findings.answers.get(target)
+        if answers:
             parts.append(el("p", tag(worst_classes(answers), 600)))
-        if pairs := findings.duplicates.get(target):
+        pairs = findings.duplicates.get(target)
+        if pairs:
             number = words.counted(len({pair.id for pair in pairs}), "test image")
             parts.append(el("p", f"Seen in the posts too: {number}."))
         found[f"Target {target}"] = parts

@@ -58,7 +58,8 @@ def looked_into(found: Findings) -> None:
     for target in found.targets:
         its = found.of(target)
         looked = shown(its, [found.alias(record) for record in its])
-        if answers := answered(looked["model"], target):
+        answers = answered(looked["model"], target)
+        if answers:
             found.answers[target] = answers
     first = found.targets[0]
     if first in found.answers:

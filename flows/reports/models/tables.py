@@ -96,7 +96,8 @@ def labelled(targets: Sequence[str]) -> dict[str, Labels]:
     held_out = summary.get("held_out", {})
     found = {}
     for target in targets:
-        if labels := labels_of(target, tuple(held_out.get(f"targets/{target}", ()))):
+        labels = labels_of(target, tuple(held_out.get(f"targets/{target}", ())))
+        if labels:
             found[target] = labels
     return found
 

@@ -38,7 +38,11 @@ def _flat(row: Row) -> Row:
 
 def _without_seconds(rows: list[Row]) -> list[Row]:
     """Rows that are the same for the same search; MLflow has their seconds."""
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+    return list(map(_timeless, rows))
+
+
+def _timeless(row: Row) -> Row:
+    return {key: value for key, value in row.items() if key != "seconds"}
 
 
 def _about(section: dict[str, Any], origin: dict[str, str]) -> dict[str, Any]:

@@ -39,7 +39,10 @@ def _cells(row: dict[str, Any], costs: list[str]) -> list[str]:
 
 def _costs(trials: Trials) -> tuple[list[str], list[str]]:
     """The costs that any row has, and their headings."""
-    known = [key for key in COSTS if any(is_number(row.get(key)) for row in trials.rows)]
+    known = []
+    for key in COSTS:
+        if any(is_number(row.get(key)) for row in trials.rows):
+            known.append(key)
     return known, [COSTS[key][0].replace("millions", "M") for key in known]
 
 

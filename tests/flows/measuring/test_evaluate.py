@@ -48,7 +48,8 @@ IDS = [f"test-{n}" for n in range(40)]
 def table(path: Path, *rows: tuple[str, str, str, str, str, bool]) -> Path:
     """A table of duplicates with rows of (store_a, id_a, store_b, id_b, kind, dropped)."""
     names = ("store_a", "id_a", "store_b", "id_b", "kind", "dropped")
-    pq.write_table(pa.table({name: [row[i] for row in rows] for i, name in enumerate(names)}), path)
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    pq.write_table(pa.table(columns), path)
     return path
 
 
@@ -114,7 +115,10 @@ def test_duplicates_are_listed_with_their_posts_and_how_they_were_found(tmp_path
 @pytest.mark.parametrize("other", [b"", b"text", None])
 def test_another_file_is_no_table_of_duplicates(tmp_path, other):
     file = tmp_path / "duplicates.parquet"
-    pq.write_table(pa.table({"id": ["a"]}), file) if other is None else file.write_bytes(other)
+    if other is None:
+        pq.write_table(pa.table({"id": ["a"]}), file)
+    else:
+        file.write_bytes(other)
     with pytest.raises(
         ValueError,
         match=r"duplicates\.parquet is no table of duplicates.*run the stage corpus again",
@@ -129,10 +133,8 @@ def test_duplicates_count_as_wrong(folder, weights):
         .tolist()
     )
     assert 5 < sum(right) < 35
-    hits, misses = (
-        [key for key, hit in zip(IDS, right, strict=True) if hit == wanted]
-        for wanted in (True, False)
-    )
+    hits = [key for key, hit in zip(IDS, right, strict=True) if hit]
+    misses = [key for key in IDS if key not in hits]
     plain, table_ = records.tested(weights, folder, 32, set())
     assert (table_.guess == np.arange(40) % 2).tolist() == right and table_.guess.dtype == np.int16
     assert plain["top1"] == plain["top1_lower_bound"] == 100 * len(hits) / 40

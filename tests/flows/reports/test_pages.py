@@ -35,7 +35,10 @@ MARKDOWN = [
     "$\\frac{$",
 ]
 HOSTILE = [text for text in NASTY if len(text) < 100] + MARKDOWN
-KNOWN = "html head meta title style body h1 h2 p div table thead tbody tr th td ul li strong code figure img"
+KNOWN = (
+    "html head meta title style body h1 h2 p div table thead tbody tr th td ul li strong code "
+    "figure img"
+)
 PLAIN = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 
 

@@ -69,6 +69,7 @@ def cooccurrence(names: list[str], posts: int = 500) -> Cooccurrence:
 
 def findings(names: list[str] = NASTY, **changes) -> Findings:
     counts = (1000 / np.arange(1, len(names) + 1)).astype(np.int64)
+    forms = [Form(other, "synset" if i % 2 else "") for i, other in enumerate(names)]
     whole = {
         "summary": {
             "posts": 1200,
@@ -85,10 +86,7 @@ def findings(names: list[str] = NASTY, **changes) -> Findings:
             "sqrt": counts**0.5 * 40,
             "uniform": counts * 0 + 70.0,
         },
-        "forms": {
-            name: [Form(other, "synset" if i % 2 else "") for i, other in enumerate(names)]
-            for name in names[:3]
-        },
+        "forms": dict.fromkeys(names[:3], forms),
         "synsets": {name: name for name in names[1:3]},
         "cooccurrence": cooccurrence(names[:50]),
         "tags_per_post": np.array([100, 500, 300, 80]),
@@ -161,8 +159,9 @@ def test_strangers_text_stays_text():
     text = page(findings())
     seen = Page(text)
     known = (
-        "html head meta title style body nav a h1 h2 h3 section div dl dt dd figure figcaption p b i "
-        "br small code span bdi img ul li table thead tbody tr th td details summary svg line path polyline text rect"
+        "html head meta title style body nav a h1 h2 h3 section div dl dt dd figure figcaption p b "
+        "i br small code span bdi img ul li table thead tbody tr th td details summary svg line "
+        "path polyline text rect"
     )
     assert set(seen.tags) <= set(known.split())
     assert not [key for key, _ in seen.attributes if key.startswith("on")]
@@ -294,11 +293,12 @@ def test_broken_and_large_pictures():
 
 
 def test_the_same_findings_give_the_same_bytes(tmp_path):
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        write_report(tmp_path / name / "report.html", findings())
-        write_plots(tmp_path / name, findings())
-    files = [{p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("a", "b")]
+    files = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        write_report(folder / "report.html", findings())
+        write_plots(folder, findings())
+        files.append({path.name: path.read_bytes() for path in folder.iterdir()})
     names = {
         "zipf.png",
         "resampling.png",
@@ -390,7 +390,9 @@ def test_real_tags(pack, tmp_path):
     names, counts = np.unique([name for tags in posts for name in tags if name], return_counts=True)
     order = np.lexsort((names, -counts))[:500]
     top = [str(name) for name in names[order][:50]]
-    hot = np.array([[name in tags for name in top] for tags in posts]).astype(np.int64)
+    hot = np.zeros((len(posts), len(top)), np.int64)
+    for row, tags in enumerate(posts):
+        hot[row] = [name in tags for name in top]
     pairs = Cooccurrence(top, hot.T @ hot, len(posts))
     some = findings(
         [str(name) for name in names[order]],

@@ -5,6 +5,7 @@ is taken up again.
 import contextlib
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import mlflow
@@ -185,10 +186,10 @@ def test_the_best_trained_again_decide_by_their_means(searched):
     assert [row["seed"] for row in rows] == [0, 1, 0, 1] and len(
         {row["trial"] for row in rows}
     ) == 2
-    mean = {
-        row["trial"]: sum(r["error"] for r in rows if r["trial"] == row["trial"]) for row in rows
-    }
-    best = next(row["network"] for row in rows if row["trial"] == min(mean, key=mean.get))
+    errors = Counter()
+    for row in rows:
+        errors[row["trial"]] += row["error"]
+    best = next(row["network"] for row in rows if row["trial"] == min(errors, key=errors.get))
     assert yaml.safe_load(Path("out/search/winner.yaml").read_text()) == best
 
 

@@ -243,8 +243,10 @@ def test_a_child_tells_how_it_ended():
     use = "b = bytearray(64 << 20); b[::4096] = b'1' * len(b[::4096])"
     child = subprocess.Popen([sys.executable, "-c", f"import os; {use}; os.abort()"])
     until = time.monotonic() + 60
-    while not (ended := deaths.reaped(child.pid)) and time.monotonic() < until:
+    ended = None
+    while ended is None and time.monotonic() < until:
         time.sleep(0.05)
+        ended = deaths.reaped(child.pid)
     code, peak = ended
     assert (
         code == -signal.SIGABRT

@@ -35,7 +35,8 @@ def complete(rows: list) -> list:
 def test_better_space_is_seen(tmp_path, capsys):
     a, b, c = search(60), search(60, seed=1, gain=3), search(60, seed=2)
     told = compared(tmp_path, capsys, a, b, c, names="A,<b>,$C")
-    left, right = ([row["error"] for row in complete(rows)] for rows in (a, b))
+    left = [row["error"] for row in complete(a)]
+    right = [row["error"] for row in complete(b)]
     line = next(line for line in told.splitlines() if re.match(r"A +<b>", line)).split()
     assert (
         float(line[2]) == pytest.approx(np.mean(right) - np.mean(left), abs=0.01) and "52" in told

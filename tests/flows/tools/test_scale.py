@@ -95,7 +95,8 @@ def test_a_written_section_is_a_network_that_scales_on(winner, monkeypatch, caps
         (
             None,
             [],
-            r"no file .*missing\.yaml: name one with a backbone's section, such as out/search/winner\.yaml",
+            r"no file .*missing\.yaml: name one with a backbone's section, such as "
+            r"out/search/winner\.yaml",
         ),
         ("name: [", [], "is not YAML"),
         ("", [], "expected a section with a name"),
