@@ -56,6 +56,7 @@ def _fields(
 ) -> dict[str, Any]:
     """Parameter names and types that a section may set."""
     fields = {}
+    # eval_str: annotations of a library may be texts
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
         if name in given or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue

@@ -24,11 +24,11 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
         {"about": metadata, "sha256": checksum(contiguous, metadata)}, sort_keys=True
     )
     data = safetensors.torch.save(contiguous, metadata={"tagdag": about})
-    with partial.open(
-        "wb"
-    ) as file:  # not save_file: its errors are no OSError, even on a full disk
+    # not save_file: its errors are no OSError, even on a full disk
+    with partial.open("wb") as file:
         file.write(data)
         file.flush()
+        # or a power cut could leave the new name with nothing in it
         os.fsync(file.fileno())
     partial.replace(path)
 

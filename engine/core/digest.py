@@ -13,6 +13,7 @@ def digest(*parts: Any) -> str:
         if isinstance(part, Path):
             files = sorted(f for f in part.rglob("*") if f.is_file()) if part.is_dir() else [part]
             for file in files:
+                # which changes with each interpreter that imports
                 if "__pycache__" not in file.parts:
                     name = file.relative_to(part).as_posix()
                     key.update(name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())

@@ -8,6 +8,7 @@ meaning for images; the other four are those of `AXES`.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from math import ceil, log
 from typing import Any
@@ -54,32 +55,39 @@ def expand(
             f"by {factor:g}"
         )
 
-    def tried(design: Any, names: Mapping[str, Axis], goal: float) -> list[Candidate]:
-        found = {name: nearest(axis(design), complexity, goal) for name, axis in names.items()}
-        close = {
-            name: each
-            for name, each in found.items()
-            if each and abs(each[1] / goal - 1) <= tolerance
-        }
-        if not close:
-            raise ValueError(
-                f"{', '.join(names)}: none expands {design} to a complexity of {goal:g}, give or "
-                f"take {100 * tolerance:g} %: allow a larger tolerance, or start from a larger "
-                "design"
-            )
-        trials = [Candidate(name, *each, score(each[0])) for name, each in close.items()]
-        return sorted(trials, key=lambda trial: -trial.score)
-
+    expanded = partial(_candidates, complexity=complexity, score=score, tolerance=tolerance)
     steps, before, now = [], base, complexity(base)
     while now < target * (1 - tolerance):
         if steps:
             before = steps[-1][0].design
-        steps.append(tried(before, axes, factor * now))
+        steps.append(expanded(before, axes, factor * now))
         now = steps[-1][0].complexity
     if now > target * (1 + tolerance):
         last = steps[-1][0].axis
-        steps.append(tried(before, {last: axes[last]}, target))
+        steps.append(expanded(before, {last: axes[last]}, target))
     return steps
+
+
+def _candidates(
+    design: Any,
+    axes: Mapping[str, Axis],
+    goal: float,
+    complexity: Callable[[Any], float],
+    score: Callable[[Any], float],
+    tolerance: float,
+) -> list[Candidate]:
+    """The design expanded along each axis to a complexity of about the goal, the best first."""
+    found = {name: nearest(axis(design), complexity, goal) for name, axis in axes.items()}
+    candidates = []
+    for name, reached in found.items():
+        if reached and abs(reached[1] / goal - 1) <= tolerance:
+            candidates.append(Candidate(name, *reached, score(reached[0])))
+    if not candidates:
+        raise ValueError(
+            f"{', '.join(axes)}: none expands {design} to a complexity of {goal:g}, give or take "
+            f"{100 * tolerance:g} %: allow a larger tolerance, or start from a larger design"
+        )
+    return sorted(candidates, key=lambda candidate: -candidate.score)
 
 
 def nearest(

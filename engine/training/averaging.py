@@ -50,7 +50,7 @@ def precise_statistics(
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # a plain average
+        norm.momentum = None  # a plain average, not an exponential one
     objective.train()
     for batch in batches:
         objective(batch)

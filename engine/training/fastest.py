@@ -33,11 +33,13 @@ def fastest(
     rows = torch.arange(min(recipe.batch, len(samples)))
     step = Batch(0, samples.images(rows), samples.targets(rows), 0, len(rows), 1.0)
     taken: dict[int, list[float]] = {number: [] for number in numbers}
+    # views seed the process's generator anew at each step
     with torch.random.fork_rng(devices=[]):
         learner = Learner(copy.deepcopy(objective), recipe, ALONE)
         for number in ROUNDS * numbers:
             with torch_threads(number):
                 begun = time.perf_counter()
+                # a rate of 0: what is timed is the same work, and weights cannot diverge
                 learner.step(training_views(learner.objective, step, seed), 0.0, step).item()
                 taken[number].append(time.perf_counter() - begun)
     best = numbers[0]

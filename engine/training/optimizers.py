@@ -86,6 +86,7 @@ def optimizer(recipe: Recipe, objective: nn.Module, where: str = "recipe") -> to
     """
     make, settings = called(recipe, f"{where}.optimizer")
     trained = [p for p in objective.parameters() if p.requires_grad]
+    # one kernel for all parameters; timm's have none, and with sharded weights it is left to torch
     if make.__module__.startswith("torch.") and not recipe.sharded:
         settings["fused"] = True
     above, free = depths(objective) if recipe.layer_decay != 1 else {}, undecayed(recipe, objective)

@@ -38,13 +38,12 @@ def frozen_features(module: nn.Module, samples: Rows) -> tuple[Tensor, Tensor]:
     Whole, so that they do not depend, in their last bits, on who asked first.
     """
     shards = samples.shards
-    key = (
-        checksum(module.backbone.state_dict(), {}),
-        type(module.head).pool,
-        digest(shards.folder / "index.parquet"),
-    )
-    key += (shards.split, samples.size)
+    # what the features depend on: weights, pooling, images and their size
+    weights = checksum(module.backbone.state_dict(), {})
+    images = digest(shards.folder / "index.parquet")
+    key = (weights, type(module.head).pool, images, shards.split, samples.size)
     if key not in _kept:
+        # the oldest goes: dictionaries keep the order of insertion
         if len(_kept) == KEPT:
             del _kept[next(iter(_kept))]
         _kept[key] = _shared(module, samples, key)

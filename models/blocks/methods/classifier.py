@@ -1,4 +1,4 @@
-"""What every objective that classifies single images is made of: views, a backbone and a head."""
+"""What objectives, the methods of training, are made of: views, a backbone and a head."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
