@@ -146,7 +146,7 @@ def cycles(tree: Path, files: list[Source]) -> int:
     for file in files:
         parts = file.path.relative_to(tree).with_suffix("").parts
         named[".".join(parts).removesuffix(".__init__")] = file
-    edges = {name: {to for to in file.imported() if to in named} for name, file in named.items()}
+    edges = {name: named.keys() & file.imported() for name, file in named.items()}
     reach: dict[str, set[str]] = {}
     for name in named:
         seen: set[str] = set()
@@ -157,7 +157,9 @@ def cycles(tree: Path, files: list[Source]) -> int:
                 seen.add(other)
                 waiting += edges[other]
         reach[name] = seen
-    groups = {frozenset(other for other in reach[name] if name in reach[other]) for name in named}
+    groups = set()
+    for name in named:
+        groups.add(frozenset(other for other in reach[name] if name in reach[other]))
     return sum(len(group) > 1 for group in groups)
 
 

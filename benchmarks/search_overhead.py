@@ -188,18 +188,19 @@ def searched(place: Place) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def line(name: str, times: dict[str, Any], trials: int) -> str:
     """One search: medians over its networks, in milliseconds where they are small."""
-    startup, networks, after = (
-        times["rows"][0],
-        times["rows"][1 : 1 + trials],
-        times["rows"][1 + trials :],
-    )
-    beside = [sum(row.get(part, 0) for part in PARTS) for row in networks]
-    apart = [
-        sum(row.values()) - row.get("training", 0) - row.get("evaluation", 0) for row in networks
-    ]
-    assert max(abs(a - b) for a, b in zip(beside, apart, strict=True)) < 1e-6, "a call of no column"
-    whole = [f"{median(row[key] for row in networks):.2f}" for key in ("training", "evaluation")]
-    parts = [f"{1e3 * median(row.get(part, 0) for row in networks):.0f}" for part in PARTS]
+    startup, *rows = times["rows"]
+    networks, after = rows[:trials], rows[trials:]
+
+    def middle(key: str) -> float:
+        return median(row.get(key, 0) for row in networks)
+
+    beside = []
+    for row in networks:
+        beside.append(sum(row.get(part, 0) for part in PARTS))
+        apart = sum(row.values()) - row.get("training", 0) - row.get("evaluation", 0)
+        assert abs(beside[-1] - apart) < 1e-6, "a call of no column"
+    whole = [f"{middle(key):.2f}" for key in ("training", "evaluation")]
+    parts = [f"{1e3 * middle(part):.0f}" for part in PARTS]
     last = sum(after[-1].values())
     cells = [
         name,
@@ -244,11 +245,14 @@ def main() -> None:
     heads = ("search", "training, s", "evaluation, s", "everything else, s", "mean, s", "of 60 s")
     heads += (*(f"{part}, ms" for part in PARTS), "imports, s", "opening, s", "report, s")
     text = "\n".join([
-        f"# What a search costs beside training\n\n{device_name(torch.device('cpu'))}; {packages}; {date.today()};",
-        f"`python -m benchmarks.search_overhead --trials {given.trials}`; one thread, {os.cpu_count()} cores, load "
-        f"{mean(loads):.1f}\n",
-        f"Medians over the {given.trials} networks of a search; in the mean is the first, which opens the corpus.",
-        f"Goal: {GOAL} s, which is 2 % of a minute of training. Imports, opening and report are paid once.\n",
+        f"# What a search costs beside training\n\n{device_name(torch.device('cpu'))}; "
+        f"{packages}; {date.today()};",
+        f"`python -m benchmarks.search_overhead --trials {given.trials}`; one thread, "
+        f"{os.cpu_count()} cores, load {mean(loads):.1f}\n",
+        f"Medians over the {given.trials} networks of a search; in the mean is the first, which "
+        "opens the corpus.",
+        f"Goal: {GOAL} s, which is 2 % of a minute of training. Imports, opening and report are "
+        "paid once.\n",
         "| " + " | ".join(heads) + " |\n" + "|" + " --- |" * len(heads),
         *lines,
     ]) + "\n"  # fmt: skip

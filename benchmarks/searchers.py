@@ -71,7 +71,9 @@ COLUMNS = (
 )
 ENDS = """
     SELECT name, count(*) FROM metrics JOIN runs USING (run_uuid)
-    WHERE key = 'loss' AND step = (SELECT max(step) FROM metrics all_of WHERE all_of.run_uuid = metrics.run_uuid)
+    WHERE key = 'loss' AND step = (
+        SELECT max(step) FROM metrics all_of WHERE all_of.run_uuid = metrics.run_uuid
+    )
     GROUP BY run_uuid
 """
 
@@ -422,18 +424,26 @@ def table(runs: list[Run], command: str, load: float) -> str:
     )
     late = [run.waited for run in runs if run.waited]
     trained = [one.user_attrs["row"]["seconds"] for one in whole.networks]
+    missed = f"A worker elsewhere that died was missed after {{:.0f}} s ({GRACE} s without a sign"
+    missed += " of life)."
     return "\n".join([
-        f"# Workers of one search\n\n{device_name(torch.device('cpu'))}; {packages}; {date.today()}; `{command}`\n",
-        f"{SMALL['search']['trials']} networks and the reference, {median(trained):.1f} s each with one worker, "
-        f"one thread a worker, {os.cpu_count()} cores,\nmean load {load:.1f}; a state every 0.3 s.\n",
+        f"# Workers of one search\n\n{device_name(torch.device('cpu'))}; {packages}; "
+        f"{date.today()}; `{command}`\n",
+        f"{SMALL['search']['trials']} networks and the reference, {median(trained):.1f} s each "
+        f"with one worker, one thread a worker, {os.cpu_count()} cores,\n"
+        f"mean load {load:.1f}; a state every 0.3 s.\n",
         "| " + " | ".join(COLUMNS) + " |\n" + "|" + " --- |" * len(COLUMNS),
         *(line(run, whole) for run in runs),
-        "\nThe same: every file of out/search has the bytes that one worker leaves, every network its outcome, MLflow",
-        "the same tree of runs, each finished. Trained twice: networks with two results, or two last steps in MLflow.",
-        "Cut short: attempts that a kill ended, and the training done again for it, since the last state.\n",
-        f"{len(kills)} kills, {sum(kill.stage for kill in kills)} of them of the stage itself; {len(lost)} hit",
+        "\nThe same: every file of out/search has the bytes that one worker leaves, every network "
+        "its outcome, MLflow",
+        "the same tree of runs, each finished. Trained twice: networks with two results, or two "
+        "last steps in MLflow.",
+        "Cut short: attempts that a kill ended, and the training done again for it, since the last "
+        "state.\n",
+        f"{len(kills)} kills, {sum(kill.stage for kill in kills)} of them of the stage itself; "
+        f"{len(lost)} hit",
         "a network in training, the others a process that started, waited or ended.",
-        *(f"A worker elsewhere that died was missed after {s:.0f} s ({GRACE} s without a sign of life)." for s in late),
+        *(missed.format(seconds) for seconds in late),
     ]) + "\n"  # fmt: skip
 
 

@@ -273,8 +273,9 @@ def hungry(monkeypatch, limit, error, training=True) -> list[int]:
 def test_a_recipe_without_a_batch_is_halved_from_that_of_the_recipe(searched, monkeypatch):
     hungry(monkeypatch, 64, MemoryError())
     rows = searched(trials=1, epochs=1, recipe={"rate": 0.4, "warmup": 0})
-    recipe = yaml.safe_load(Path("params.yaml").read_text())["search"] | {"recipe": {"rate": 0.4}}
-    images = trial_module.images_in_a_pass(recipe)  # 256, or the training list if it is shorter
+    section = yaml.safe_load(Path("params.yaml").read_text())["search"]
+    section |= {"recipe": {"rate": 0.4}, "backbone": section["reference"]}
+    images = trial_module.images_in_a_pass(section)  # 256, or the training list if it is shorter
     assert 128 < images <= 256
     assert rows[1]["outcome"] == "complete" and rows[1]["micro"] == images >> 2
 
