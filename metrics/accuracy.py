@@ -44,6 +44,7 @@ class Accuracy:
                 f"give classes ({n},) or multi-hot ({n}, {classes})"
             )
         top = predictions.topk(min(max(self.topk), classes)).indices
+        # multi-hot: a share above 0 is a true class
         match = targets.gather(1, top) > 0 if targets.ndim == 2 else top == targets[:, None]
         # what was right stays on the device, so an update never waits for it
         self._correct.append(torch.stack([match[:, :k].any(1) for k in self.topk], 1))

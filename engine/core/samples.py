@@ -19,6 +19,7 @@ def cached_by_files(make: Callable[..., Any], folder: Path, *arguments: Any) -> 
 
     Three are kept.
     """
+    # a stage that ran meanwhile has written others under the same names
     files = sorted((file, file.stat()) for file in folder.glob("*"))
     key = tuple((file.name, stat.st_ino, stat.st_size, stat.st_mtime_ns) for file, stat in files)
     return _made(make, folder.absolute(), key, *arguments)

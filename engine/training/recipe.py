@@ -136,6 +136,7 @@ def scheduled(schedule: str, progress: float) -> float:
 def learning_rate(recipe: Recipe, iteration: int, iterations: int, per_epoch: int) -> float:
     """Learning rate of one iteration: scaling rule, warm-up, then the schedule."""
     warmup = round(recipe.warmup * per_epoch)
+    # the schedule below counts from 0 all the same, so that its milestones stay where they are
     if iteration < warmup:
         if recipe.ramp == "constant":
             return recipe.first

@@ -62,6 +62,7 @@ def hold_out(samples: Rows, share: float, generator: torch.Generator) -> tuple[R
         rows = torch.nonzero(labels == label).flatten()
         rows = rows[torch.randperm(len(rows), generator=generator)]
         count = min(max(round(share * len(rows)), 1), len(rows) - 1)
+        # one label at least is fitted on: of a class without one nothing is learnt
         held.append(rows[:count])
         fit.append(rows[count:])
     return samples.some(torch.cat(fit)), samples.some(torch.cat(held))
@@ -86,6 +87,7 @@ def choose_settings(
     if len(settings) == 1 or not len(held):
         return {"chosen": settings[0], "scores": [], "fit": len(samples), "held_out": 0}
     scores = [each | _scored(each, partial(score, each, fit, held)) for each in settings]
+    # max takes the first of equals: the order of the grid decides
     best = max(range(len(scores)), key=lambda i: (not scores[i].get("diverged"), scores[i]["top1"]))
     if scores[best].get("diverged"):
         raise ValueError(

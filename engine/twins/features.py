@@ -40,6 +40,7 @@ def _extra(height: int, width: int) -> int:
     short, long = sorted((height, width))
     if short == long:
         return 0
+    # squares of level 1 have the shorter side; neighbouring ones are (long - short) / m apart
     overlaps = {m: 1 - (long - short) / (m * short) for m in range(1, 7)}
     return min(overlaps, key=lambda m: abs(overlaps[m] - 0.4))
 

@@ -45,7 +45,7 @@ def test_the_reader_copies_every_batch_as_it_is():
     data = Toy(480)
     training = Training(replace(RECIPE, batch=48), 4)
     plan = Schedule.of(training, lambda g: torch.randperm(len(data), generator=g), Workers())
-    for step in plan.reader(data, range(plan.total), device()):
+    for step in plan.loader(data, range(plan.total), device()):
         busy = torch.rand(2000, 2000, device=device())
         for _ in range(5):
             busy = busy @ busy / 1000  # keeps the stream of the steps behind that of the copies

@@ -78,7 +78,7 @@ def fit_group_arrays(
     See fit_groups.
     """
     v = np.maximum(1, (widths / ratios).astype(np.int64))
-    g = np.minimum(group_widths, v)
+    g = np.minimum(group_widths, v)  # a group is no wider than its bottleneck
     inverted = ratios < 1
     m = g
     if inverted.any():
