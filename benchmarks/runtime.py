@@ -89,7 +89,8 @@ def networks(size: int, limit: float) -> list[tuple[str, scaling.Version]]:
             cost = measure(build("backbones", section), (3, size, size))
         found.append((family, scaling.Version("", section, size, cost)))
     for (family, section), rule in product(BASES.items(), ("d", "w", "r", scaling.FAST)):
-        found.append((family, scaling.version(with_defaults("backbones", section), size, 4, rule)))
+        whole = with_defaults("backbones", section)
+        found.append((family, scaling.scaled_version(whole, size, 4, rule)))
     return found
 
 
@@ -152,8 +153,8 @@ def predictions(size: int, where: torch.device, batch: int, rounds: int) -> Iter
     for family, section in BASES.items():
         whole = with_defaults("backbones", section)
         small = scaling.family(whole, size)
-        large = [scaling.version(whole, size, factor, scaling.FAST) for factor in (4, 8)]
-        times = scaling.measured([*small, *large], where, batch, rounds)
+        large = [scaling.scaled_version(whole, size, factor, scaling.FAST) for factor in (4, 8)]
+        times = scaling.measure_runtimes([*small, *large], where, batch, rounds)
         fits = {key: scaling.predictor(small, times[: len(small)], key) for key in MEASURES}
         for factor, one, taken in zip((4, 8), large, times[len(small) :], strict=True):
             ratios = [f"{fits[key](one.cost[key]) / taken:.2f}" for key in MEASURES]

@@ -25,7 +25,7 @@ from benchmarks.study import preamble
 from engine.measure.twosample import mean_difference
 from flows.cli.command import user_errors
 from flows.running import settings
-from flows.tools.comparison import TABLES, Searches, differences, draw, overview, read
+from flows.tools.comparison import TABLES, Searches, differences, draw, overview, read_searches
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -163,7 +163,8 @@ def main() -> None:
             if sys.argv[1:]
             else "make repro RECIPE=spaces"
         )
-        write(read(folders, list(SPACES), "flops"), shown, git(work, "rev-parse", "HEAD~1"))
+        searches = read_searches(folders, list(SPACES), "flops")
+        write(searches, shown, git(work, "rev-parse", "HEAD~1"))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ OTHER_TABLES = "table schema"
 ERRORS_OF_OPTIMIZE = (ValueError, *AWAY, *ON_THE_WAY_OUT)
 
 
-def cause_of(error: BaseException) -> BaseException | None:
+def hidden_cause(error: BaseException) -> BaseException | None:
     """The error that ended `Study.optimize`, where another one hides it."""
     return error.__context__ if isinstance(error, ON_THE_WAY_OUT) else error
 

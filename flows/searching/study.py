@@ -27,9 +27,9 @@ from flows.searching import deaths
 from flows.searching.optuna_private import (
     AWAY,
     ERRORS_OF_OPTIMIZE,
-    cause_of,
     ended_meanwhile,
     fail_stale,
+    hidden_cause,
 )
 from flows.searching.storage import GRACE, retry, told
 
@@ -136,7 +136,7 @@ class SlotQueue:
 
     def _forgive(self, error: BaseException) -> None:
         """Go on after what costs no more than one attempt, whose state is kept; raise the rest."""
-        cause = cause_of(error)
+        cause = hidden_cause(error)
         if isinstance(cause, AWAY):
             text = "the storage of the search did not take a result, trying again: %s"
             log.warning(text, told(cause))

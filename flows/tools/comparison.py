@@ -60,7 +60,7 @@ TABLES = {  # head of each, and what it says
 WORDS = ("search", "not complete", "first", "second")
 
 
-def read(folders: Sequence[str], names: Sequence[str] | None, by: str) -> Searches:
+def read_searches(folders: Sequence[str], names: Sequence[str] | None, by: str) -> Searches:
     """The searches by name: the given ones, else the folders', as short as they differ."""
     if len(folders) < 2:
         raise ValueError(f"{len(folders)} search to compare: name two folders or more")
@@ -194,7 +194,7 @@ def draw(
 
 def compare(folders: Sequence[str], names: Sequence[str] | None, out: Path, by: str) -> None:
     """Print the tables; write them with the figure as one page, and the figure beside it."""
-    searches = read(folders, names, by)
+    searches = read_searches(folders, names, by)
     shared = in_common(searches)
     out.parent.mkdir(parents=True, exist_ok=True)
     draw(out.with_suffix(".png"), searches, by, shared)

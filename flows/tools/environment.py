@@ -7,7 +7,7 @@ from engine.core.environment import VARIABLES
 from flows.cli.command import parser, user_errors
 
 
-def table() -> str:
+def variable_table() -> str:
     """All variables: name, value when unset, what it may be, what it is for."""
     lines = []
     for name, variable in VARIABLES.items():
@@ -18,9 +18,9 @@ def table() -> str:
 
 def main() -> None:
     """Command line: the table; exit code 2 where a variable that is set is wrong."""
-    parser("environment", __doc__, table()).parse_args()
+    parser("environment", __doc__, variable_table()).parse_args()
     with user_errors():
-        print(table())
+        print(variable_table())
 
 
 if __name__ == "__main__":

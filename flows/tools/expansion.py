@@ -27,7 +27,7 @@ from flows.searching.search import search_key, trials_of
 from flows.searching.storage import connect, open_study
 from flows.searching.study import SlotQueue, holders
 from flows.searching.trial import row_of, run_trial
-from flows.tools.scaling import read
+from flows.tools.scaling import read_backbone
 from flows.tracking.tracking import Run, stage_run
 
 # the keys of `search` that an error depends on
@@ -85,7 +85,7 @@ def grow(file: Path, factor: float, axes: list[str], out: Path) -> None:
     ValueError with cause and fix.
     """
     section = check_search(stage_arguments(search))
-    base = {"backbone": read(file), "resolution": settings.image_size()}
+    base = {"backbone": read_backbone(file), "resolution": settings.image_size()}
     if base["backbone"]["name"] != "anynet":
         raise ValueError(
             f"{file}: a {base['backbone']['name']} has no stages of its own: give an anynet"

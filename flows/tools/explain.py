@@ -73,7 +73,7 @@ def learn(
     rules.names(list(posts), list(posts.values()))
 
 
-def lines(
+def story_of(
     explanation: Explanation,
     classes: Mapping[str, int],
     told: FormDecision | None = None,
@@ -106,7 +106,7 @@ def _fate(name: str, classes: Mapping[str, int], posts: int | None, min_posts: i
     return f": not among the classes, {posts:,} posts"
 
 
-def explained(rules: Canon, tags: Collection[str], out: Path, as_run: bool = True) -> list[str]:
+def stories_of(rules: Canon, tags: Collection[str], out: Path, as_run: bool = True) -> list[str]:
     """The stories of tags, by the run whose files are in `out`, or by the rules alone."""
     forms = set(filter(None, map(normalise, tags)))
     classes, table = read_vocabulary(out / "vocabulary.csv"), out / "forms.parquet"
@@ -116,7 +116,7 @@ def explained(rules: Canon, tags: Collection[str], out: Path, as_run: bool = Tru
     text = []
     for tag in tags:
         told = run.get(normalise(tag) or "")
-        text += lines(explain(rules, tag, run), classes, told, rules.min_posts * as_run)
+        text += story_of(explain(rules, tag, run), classes, told, rules.min_posts * as_run)
     return text
 
 
@@ -133,7 +133,7 @@ def main() -> None:
         rules = canon(section, TABLE, given.wordnet)
         if not given.wordnet and changed(out / "forms.parquet", section):
             print(CHANGED)
-        text = explained(rules, given.tags, out, as_run=not given.wordnet)
+        text = stories_of(rules, given.tags, out, as_run=not given.wordnet)
         print("\n".join(map(printable, text)))
 
 

@@ -38,7 +38,7 @@ class Version:
     cost: dict[str, int]
 
 
-def version(section: dict[str, Any], resolution: int, factor: float, rule: str) -> Version:
+def scaled_version(section: dict[str, Any], resolution: int, factor: float, rule: str) -> Version:
     """One scaled version of a complete section."""
     larger, pixels = scaled(section, resolution, factor, rule)
     with torch.device("meta"):
@@ -51,14 +51,14 @@ def family(section: dict[str, Any], resolution: int) -> list[Version]:
     compound.
     """
     members = [
-        version(section, resolution, factor, rule)
+        scaled_version(section, resolution, factor, rule)
         for rule in ("d", "w", "r", FAST)
         for factor in SMALL
     ]
     return list({(str(member.section), member.resolution): member for member in members}.values())
 
 
-def measured(
+def measure_runtimes(
     versions: list[Version], where: torch.device, batch: int, rounds: int = 5
 ) -> list[float]:
     """Milliseconds of a forward pass of each, side by side; nan where memory runs out."""
@@ -79,7 +79,7 @@ def predictor(members: list[Version], times: list[float], measure: str = "acts")
     return np.poly1d(np.polyfit(complexity, taken, 1, w=1 / taken))
 
 
-def row(name: str, one: Version, predicted: list[float], taken: float) -> str:
+def _row(name: str, one: Version, predicted: list[float], taken: float) -> str:
     """A line of the table."""
     shape = [",".join(map(str, one.section[key])) for key in ("depths", "widths")]
     groups = ",".join(map(str, dict.fromkeys(one.section.get("group_widths", ["-"]))))
@@ -101,16 +101,16 @@ def row(name: str, one: Version, predicted: list[float], taken: float) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def table(
+def _table(
     section: dict[str, Any], resolution: int, factor: float, rules: list[str], batch: int
 ) -> list[str]:
     """The network and its scaled versions, with predicted and measured runtime."""
     versions = [
-        version(section, resolution, 1, FAST),
-        *(version(section, resolution, factor, rule) for rule in rules),
+        scaled_version(section, resolution, 1, FAST),
+        *(scaled_version(section, resolution, factor, rule) for rule in rules),
     ]
     where, members = device(), family(section, resolution)
-    times = measured([*versions, *members], where, batch)
+    times = measure_runtimes([*versions, *members], where, batch)
     fits = {
         measure: predictor(members, times[len(versions) :], measure)
         for measure in ("acts", "flops")
@@ -132,7 +132,7 @@ def table(
     lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
     for name, one, taken in zip(names, versions, times, strict=False):
         lines.append(
-            row(name, one, [fit(one.cost[measure]) for measure, fit in fits.items()], taken)
+            _row(name, one, [fit(one.cost[measure]) for measure, fit in fits.items()], taken)
         )
     told = [
         f"{fit[0]:.3g} ms + {1e6 * fit[1]:.3g} ms per million {measure}"
@@ -148,7 +148,7 @@ def table(
     ]
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_backbone(path: Path) -> dict[str, Any]:
     """The complete section of a backbone in a file; ValueError with cause and fix."""
     if not path.is_file():
         raise ValueError(
@@ -164,13 +164,13 @@ def scale(
 
     ValueError with cause and fix.
     """
-    section = read(file)
+    section = read_backbone(file)
     resolution = settings.image_size() if resolution is None else resolution
     if min(resolution, batch) < 1:
         raise ValueError("--resolution and --batch: give numbers from 1 on")
-    chosen = version(section, resolution, factor, rule)
+    chosen = scaled_version(section, resolution, factor, rule)
     rules = list(dict.fromkeys([*RULES, rule]))
-    print("\n".join(table(section, resolution, factor, rules, batch)))
+    print("\n".join(_table(section, resolution, factor, rules, batch)))
     if out:
         note = f"# {file} times {factor:g} by {rule}, for images of {chosen.resolution} pixels\n"
         out.write_text(

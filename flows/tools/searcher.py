@@ -23,7 +23,7 @@ def _follow() -> None:
     follow_stdin()
 
 
-def work(follow: bool) -> None:
+def train_until_done(follow: bool) -> None:
     """Train networks of the search until none is left."""
     import torch
 
@@ -47,7 +47,7 @@ def main() -> None:
     command.add_argument("--follow", action="store_true", help=follow)
     given = command.parse_args()
     with user_errors(warn=not given.follow):
-        work(given.follow)
+        train_until_done(given.follow)
 
 
 if __name__ == "__main__":

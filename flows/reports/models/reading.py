@@ -45,15 +45,15 @@ def read(
         leaders=known,
         curves=curves(settings.OUT / "pretrain"),
         labels=labelled(targets),
-        search=searched(settings.OUT / "search"),
-        settings=sections(),
+        search=_searched(settings.OUT / "search"),
+        settings=_sections(),
     )
     found.duplicates.update(duplicated(targets))
-    looked_into(found)
+    _look_into(found)
     return found
 
 
-def looked_into(found: Findings) -> None:
+def _look_into(found: Findings) -> None:
     """Adds the answers of each target's leading model, and the first target's worst mistakes."""
     for target in found.targets:
         its = found.of(target)
@@ -75,7 +75,7 @@ def leader(version: Any) -> Leader:
     return Leader(str(version.version), model, champion.version_accuracy(labels), *ends)
 
 
-def sections() -> dict[str, Any]:
+def _sections() -> dict[str, Any]:
     """The sections of params.yaml that the models were made by."""
     found = settings.load_params()
     return {name: found[name] for name in SECTIONS if name in found}
@@ -89,16 +89,16 @@ def curves(folder: Path) -> dict[str, Curve]:
         with file.open(newline="", encoding="utf-8") as lines:
             rows = [(float(row["step"]), float(row["loss"])) for row in csv.DictReader(lines)]
         if rows:
-            found[f"{name}, seed {seed}" if seed else name] = thinned(np.array(rows))
+            found[f"{name}, seed {seed}" if seed else name] = _thinned(np.array(rows))
     return found
 
 
-def thinned(rows: np.ndarray, points: int = POINTS) -> Curve:
+def _thinned(rows: np.ndarray, points: int = POINTS) -> Curve:
     """At most so many points of (n, 2) steps and losses: each the mean of its neighbours."""
     parts = np.array_split(rows, min(points, len(rows)))
     return Curve(*np.array([part.mean(0) for part in parts]).T)
 
 
-def searched(folder: Path) -> Trials | None:
+def _searched(folder: Path) -> Trials | None:
     """The trials of the search, where there was one."""
     return read_trials(folder) if (folder / "trials.jsonl").is_file() else None

@@ -37,7 +37,7 @@ def test_a_result_of_a_trial_that_has_ended_is_refused_in_known_words(study, sta
 
     with pytest.raises(optuna_private.ERRORS_OF_OPTIMIZE) as raised:
         study.optimize(ended_elsewhere, n_trials=1)
-    assert optuna_private.ended_meanwhile(optuna_private.cause_of(raised.value)), CHANGED
+    assert optuna_private.ended_meanwhile(optuna_private.hidden_cause(raised.value)), CHANGED
 
 
 def test_other_errors_are_no_trials_that_have_ended():
@@ -64,7 +64,7 @@ def test_a_storage_that_goes_away_is_the_cause_of_what_optimize_raises(
 
     with pytest.raises(optuna_private.ERRORS_OF_OPTIMIZE) as raised:
         study.optimize(objective, n_trials=1)
-    assert isinstance(optuna_private.cause_of(raised.value), optuna_private.AWAY), CHANGED
+    assert isinstance(optuna_private.hidden_cause(raised.value), optuna_private.AWAY), CHANGED
 
 
 def test_tables_of_another_program_are_refused_in_known_words(tmp_path, storage):

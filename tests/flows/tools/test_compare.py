@@ -150,4 +150,4 @@ def test_faults_are_told_apart(tmp_path, monkeypatch, capsys, arguments, fault):
 def test_folders_of_one_name_are_told_apart_by_their_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folders = [str(leave(Path(name) / "search", search(3))) for name in "ab"]
-    assert list(comparison.read(folders, None, "flops")) == folders
+    assert list(comparison.read_searches(folders, None, "flops")) == folders

@@ -15,7 +15,7 @@ from corpus.hashtags.story import FormDecision, explain
 from corpus.store.posts import Post
 from corpus.store.write import write_store
 from corpus.tags.tagging import tag_posts
-from flows.tools.explain import CHANGED, canon, changed, explained, lines, read_vocabulary
+from flows.tools.explain import CHANGED, canon, changed, read_vocabulary, stories_of, story_of
 from tests.support.corpora import build_with
 
 MORE = {"sunflower": 4, "sunflowers": 3, "city": 9, "cities": 30, "harbour": 2, "Harbours": 2}
@@ -51,10 +51,10 @@ def test_lines_tell_the_class(tmp_path):
     assert read_vocabulary(path) == {}
     path.write_text("hashtag,posts,merged_forms\nsun,1200,\ndog,9,hund\n")
     classes = read_vocabulary(path)
-    text = "\n".join(lines(explain(Canon({"hund": "dog"}), "#Hund"), classes))
+    text = "\n".join(story_of(explain(Canon({"hund": "dog"}), "#Hund"), classes))
     assert "table      hund -> dog" in text and text.endswith("= dog: class 1, 9 posts")
-    assert lines(explain(Canon(), "xyzzyq"), classes)[-1] == "  = xyzzyq: not in the vocabulary"
-    assert lines(explain(Canon(), "42"), {})[-2:] == [
+    assert story_of(explain(Canon(), "xyzzyq"), classes)[-1] == "  = xyzzyq: not in the vocabulary"
+    assert story_of(explain(Canon(), "42"), {})[-2:] == [
         "  normalise  42 -> dropped  (digits only)",
         "  = dropped",
     ]
@@ -85,7 +85,7 @@ def told(run: Path, tags: list[str]) -> dict[str, list[str]]:
     """The lines of each tag."""
     rules = canon(OPTIONS, run / "data" / "posts" / "synonyms.tsv", None)
     found: list[list[str]] = []
-    for line in explained(rules, tags, run / "out"):
+    for line in stories_of(rules, tags, run / "out"):
         if not line.startswith("  "):
             found.append([])
         found[-1].append(line)
@@ -153,14 +153,14 @@ def test_a_run_of_other_settings_or_a_damaged_one_is_told(run, tmp_path):
     assert not changed(tmp_path / "none.parquet", section) and "other settings" in CHANGED
     (tmp_path / "forms.parquet").write_bytes(b"PAR1 no table")
     with pytest.raises(ValueError, match="run the stage again"):
-        explained(Canon(), ["sea"], tmp_path)
+        stories_of(Canon(), ["sea"], tmp_path)
     with pytest.raises(ValueError, match="run the stage again"):
         changed(tmp_path / "forms.parquet", section)
 
 
 def test_lines_of_a_run():
     one = FormDecision(7, "itself", ("sea",), None, ("sea",), (7,))
-    text = lines(explain(Canon(), "sea", {"sea": one}), {"dog": 9}, one, 5)
+    text = story_of(explain(Canon(), "sea", {"sea": one}), {"dog": 9}, one, 5)
     assert text[-2:] == ["  typed in 7 posts", "  = sea: not among the classes, 7 posts"]
 
 

@@ -66,12 +66,12 @@ def test_the_table_holds_every_rule_and_the_file_the_chosen_one(winner, monkeypa
     rows = [line.split(" | ") for line in printed.splitlines() if line.startswith("| ")][2:]
     names = ["as it is", *(f"{rule} x 2" for rule in (*scaling.RULES, "d1_w2_g2_r0"))]
     assert [cells[0].removeprefix("| ") for cells in rows] == names
-    section, pixels = scaling.scaled(scaling.read(winner), 32, 2, "d1_w2_g2_r0")
+    section, pixels = scaling.scaled(scaling.read_backbone(winner), 32, 2, "d1_w2_g2_r0")
     assert yaml.safe_load(out.read_text()) == section and section["name"] == "anynet"
     assert out.read_text().startswith(
         f"# {winner} times 2 by d1_w2_g2_r0, for images of {pixels} pixels"
     )
-    costs = scaling.version(scaling.read(winner), 32, 2, "d1_w2_g2_r0").cost
+    costs = scaling.scaled_version(scaling.read_backbone(winner), 32, 2, "d1_w2_g2_r0").cost
     assert rows[-1][5:8] == [
         f"{costs['params'] / 1e6:.2f}",
         f"{costs['flops'] / 1e6:.1f}",
@@ -83,7 +83,7 @@ def test_the_table_holds_every_rule_and_the_file_the_chosen_one(winner, monkeypa
 
 def test_a_written_section_is_a_network_that_scales_on(winner, monkeypatch, capsys):
     out = winner.with_name("scaled.yaml")
-    monkeypatch.setattr(scaling, "table", lambda *_: [])
+    monkeypatch.setattr(scaling, "_table", lambda *_: [])
     assert command(monkeypatch, capsys, winner, "--resolution", 32, "--out", out)[0] == 0
     assert command(monkeypatch, capsys, out, "--resolution", 36, "--out", out)[0] == 0
     assert build("backbones", yaml.safe_load(out.read_text())).channels[-1] > 64
