@@ -311,7 +311,8 @@ def speed_table(tiny: Set, sizes: list[int], runs: int) -> list[str]:
 
 def against_itself(tiny: Set, equal: np.ndarray) -> Iterator[str]:
     """The pairs of equal files, and whether the hash finds just these."""
-    yield f"\n## Tiny ImageNet against itself: {len(equal)} pairs of equal files in {len(tiny.names):,}\n"
+    pairs = f"{len(equal)} pairs of equal files in {len(tiny.names):,}"
+    yield f"\n## Tiny ImageNet against itself: {pairs}\n"
     yield from (f"- {tiny.names[i]} = {tiny.names[j]}" for i, j in equal)
     alike = near(tiny.codes).pairs
     both = len({(int(i), int(j)) for i, j in alike} & {(int(i), int(j)) for i, j in equal})
@@ -322,7 +323,8 @@ def learnt(options: argparse.Namespace, tiny: Set, cifar: Set, equal: np.ndarray
     """Planted copies, then CIFAR-10, by every search."""
     started = time.monotonic()
     embed = trained(tiny, options.epochs)
-    yield f"\nfeatures: RegNet of 0.28 M parameters, {options.epochs:g} epochs, {time.monotonic() - started:.0f} s"
+    seconds = time.monotonic() - started
+    yield f"\nfeatures: RegNet of 0.28 M parameters, {options.epochs:g} epochs, {seconds:.0f} s"
     vectors = embed(tiny.pixels)
     copies, sources = planted(tiny, options.planted)
     yield f"\n## {options.planted} planted copies of each kind: recall / precision, %\n"

@@ -96,9 +96,10 @@ def stores(folder: Path, data: Path, sizes: Sizes, seed: int) -> None:
         test,
     )
     cifar = list(photographs(folder, CIFAR))
-    parts_of = {
-        part: [photo for photo in cifar if photo.part == part] for part in ("train", "test")
-    }
+    parts_of = {part: [] for part in ("train", "test")}
+    for photo in cifar:
+        if photo.part in parts_of:
+            parts_of[photo.part].append(photo)
     classes = {photo.label for photo in cifar}
     few = first(
         parts_of["train"], dict.fromkeys(classes, 4 * sizes.labels)

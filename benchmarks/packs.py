@@ -29,9 +29,8 @@ def check(packs: Path, needed: Sequence[str] = (PHOTOS, NOUNS, CIFAR)) -> None:
     """ValueError that names the packs that lack."""
     lacking = [pack for pack in needed if not (packs / pack).is_file()]
     if lacking:
-        raise ValueError(
-            f"{', '.join(lacking)} not found in {packs}: name the folder that holds the packs with --packs"
-        )
+        cure = "name the folder that holds the packs with --packs"
+        raise ValueError(f"{', '.join(lacking)} not found in {packs}: {cure}")
 
 
 def members(packs: Path, pack: str, below: str | None = None) -> Iterator[tuple[str, bytes]]:
@@ -74,9 +73,8 @@ def tag_forms(nouns: Path, wnids: Sequence[str], levels: int = 3) -> dict[str, d
     synsets, known = {row["synset"]: row for row in rows}, {row["pwn30_wnid"]: row for row in rows}
 
     def forms(row: dict[str, str]) -> list[str]:
-        return list(
-            dict.fromkeys(form for lemma in row["members"].split("|") if (form := normalise(lemma)))
-        )
+        found = map(normalise, row["members"].split("|"))
+        return list(dict.fromkeys(filter(None, found)))
 
     def above(row: dict[str, str]) -> Iterator[list[list[str]]]:
         level = [row]

@@ -74,7 +74,7 @@ def posts(packs: Path, name: str, image: Callable = drawn) -> Iterator[tuple[Pos
     else:
         found = table(packs, "flickr_dresden_tags.tsv")
         rows = (
-            (r["post"], r["user"], r["date"] or None, [t for t in r["tags"].split(";") if t])
+            (r["post"], r["user"], r["date"] or None, list(filter(None, r["tags"].split(";"))))
             for r in found
         )
     for number, (key, user, time, tags) in enumerate(rows):
@@ -164,7 +164,8 @@ def main() -> None:
                 print(f"look at {out / 'report.html'}", file=sys.stderr)
         lines += ["", "## Plurals by rule, judged by WordNet", ""]
         lines += judged(forms_of(given.packs), read_wordnet(nouns))
-    about = f"{device_name(torch.device('cpu'))}; pyarrow {pyarrow.__version__}; {datetime.now(UTC):%Y-%m-%d}"
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    about = f"{device_name(torch.device('cpu'))}; pyarrow {pyarrow.__version__}; {today}"
     text = "\n".join(["# Real hashtags through the corpus stage", "", about, "", *lines, ""])
     print(text)
     if given.out:

@@ -124,11 +124,13 @@ def table(
     runs: Runs, notes: dict[tuple[int, str], str], sizes: list[int], sides: list[str]
 ) -> Iterator[str]:
     """Markdown rows; a ratio is the side's seconds over ours of the same round."""
-    yield f"| posts | side | us per post | of CPU time | peak memory, MiB | seconds / {sides[0]}'s (min to max) |"
+    ours = f"seconds / {sides[0]}'s (min to max)"
+    yield f"| posts | side | us per post | of CPU time | peak memory, MiB | {ours} |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for posts in sizes:
         for side in sides:
-            if not (found := runs.get((posts, side))):
+            found = runs.get((posts, side))
+            if not found:
                 yield f"| {posts:,} | {side} | {notes.get((posts, side), 'not run')} | | | |"
                 continue
             ratios = [
@@ -138,9 +140,8 @@ def table(
             ratio = (
                 f"{median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})" if ratios else ""
             )
-            wall, cpu = (
-                median(run[key] for run in found) / posts * 1e6 for key in ("seconds", "cpu")
-            )
+            wall = median(run["seconds"] for run in found) / posts * 1e6
+            cpu = median(run["cpu"] for run in found) / posts * 1e6
             peak = max(run["peak"] for run in found) / 2**20
             yield f"| {posts:,} | {side} | {wall:.2f} | {cpu:.2f} | {peak:.0f} | {ratio} |"
 
@@ -181,7 +182,8 @@ def report(args: argparse.Namespace, runs: Runs, notes: dict) -> str:
         f"{date.today()}; {device_name(torch.device('cpu'))}, {os.cpu_count()} cores; {versions};"
     ]
     lines += [
-        f"medians of {args.runs} runs, interleaved (one from {args.once_from:,} posts on); results of all equal.\n"
+        f"medians of {args.runs} runs, interleaved (one from {args.once_from:,} posts on); "
+        "results of all equal.\n"
     ]
     return "\n".join([*lines, *table(runs, notes, args.posts, args.sides)])
 
@@ -212,9 +214,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for scale.md and scale.png")
     args = parser.parse_args()
     if not (args.packs / "hashtags.tar.xz").is_file():
-        sys.exit(
-            f"error: no hashtags.tar.xz in {args.packs}: give the folder of the real packs with --packs"
-        )
+        cure = "give the folder of the real packs with --packs"
+        sys.exit(f"error: no hashtags.tar.xz in {args.packs}: {cure}")
     law, runs, notes = Law(args.packs), defaultdict(list), {}
     for posts in args.posts:
         with tempfile.TemporaryDirectory(dir=args.folder) as folder:

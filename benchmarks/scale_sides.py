@@ -71,7 +71,8 @@ def _vocabulary(out: Path, names: list[str], counts: list[int]) -> None:
 
 def _mapping(law: Law, typed: list[str]) -> pa.Table:
     """Rows (tag, name) for the distinct typed tags."""
-    names = [law.names(form) if (form := normalise(tag)) else () for tag in typed]
+    forms = map(normalise, typed)
+    names = [law.names(form) if form else () for form in forms]
     sizes = np.fromiter(map(len, names), np.int64, len(names))
     tags = pa.array(typed).take(pa.array(np.repeat(np.arange(len(typed)), sizes)))
     return pa.table(
@@ -156,7 +157,8 @@ def polars(law: Law, source: Path, out: Path) -> None:
     _vocabulary(out, counts["name"].to_list(), counts["posts"].to_list())
 
 
-DUCKDB_LISTS = """create table lists as select row, list_sort(list(class::integer)) as targets, max(class) as rarest
+DUCKDB_LISTS = """create table lists as
+    select row, list_sort(list(class::integer)) as targets, max(class) as rarest
     from pairs join classes using (number) group by row"""
 
 
@@ -172,27 +174,31 @@ def duckdb(law: Law, source: Path, out: Path) -> None:
     typed = run("select distinct tag from tags where tag is not null").fetchnumpy()["tag"].tolist()
     base.register("tag_names", _mapping(law, typed))
     run(
-        "create table names as select row_number() over () as number, name from (select distinct name from tag_names)"
+        "create table names as select row_number() over () as number, name "
+        "from (select distinct name from tag_names)"
     )
     run("create table mapping as select tag, number from tag_names join names using (name)")
     run("create table pairs as select distinct row, number from tags join mapping using (tag)")
     run(
         f"""create table classes as select number, name, posts,
         row_number() over (order by posts desc, name) - 1 as class
-        from (select number, count(*) as posts from pairs group by number having count(*) >= {MIN_POSTS})
+        from (select number, count(*) as posts from pairs group by number
+            having count(*) >= {MIN_POSTS})
         join names using (number) order by class limit {MAX_SIZE}"""
     )
     run(DUCKDB_LISTS)
     vocabulary = run("select name, posts from classes order by class").fetchnumpy()
     images = run(
-        "select count(lists.row) as n from classes left join lists on rarest = class group by class order by class"
+        "select count(lists.row) as n from classes left join lists on rarest = class "
+        "group by class order by class"
     )
     images = images.fetchnumpy()["n"]
     factors = class_factors(vocabulary["posts"], images, RULE, LENGTH * images.sum())
     base.register("factors", pa.table({"rarest": np.arange(len(factors)), "repeats": factors}))
     run(
         f"""copy (select id, row, targets, repeats from lists join factors using (rarest)
-        join {posts} as posts on posts.file_row_number = lists.row) to '{out / "index.parquet"}' (compression zstd)"""
+        join {posts} as posts on posts.file_row_number = lists.row)
+        to '{out / "index.parquet"}' (compression zstd)"""
     )
     _vocabulary(out, vocabulary["name"].tolist(), vocabulary["posts"].tolist())
 

@@ -141,7 +141,8 @@ def main() -> None:
         lines[-1] += f" {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) |"
     sizes = ", ".join(f"{len(parts[part]):,} {part}" for part in ("train", "dev", "test"))
     peers = ", ".join(f"{name} {version(name)}" for name in ("wordninja", "ekphrasis", "wordfreq"))
-    head = f"Exact matches with gold splits ({sizes}; fitted on train only); {peers}; {arguments.runs} runs, medians"
+    head = f"Exact matches with gold splits ({sizes}; fitted on train only); {peers}; "
+    head += f"{arguments.runs} runs, medians"
     write("Splitting merged hashtags", head, lines, arguments.out)
 
 

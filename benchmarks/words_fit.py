@@ -80,7 +80,10 @@ def _examples(
     examples = []
     for tag, golds in rows:
         runs = list(chunks(tag))
-        if len(runs) != 1 or not (golds := {gold for gold in golds if "".join(gold) == runs[0][1]}):
+        if len(runs) != 1:
+            continue
+        golds = {gold for gold in golds if "".join(gold) == runs[0][1]}
+        if not golds:
             continue
         candidates = dict.fromkeys([*best_splits(*runs[0], weights), *sorted(golds)])
         examples.append(

@@ -127,20 +127,19 @@ def test_every_post_is_accounted_for(built):
 def test_targets_are_the_canonical_tags(built):
     out, summary = built
     shards = [Shards(out / "hashtags", split) for split in ("train", "val")]
-    found = {
-        key: {s.names[t] for t in tags}
-        for s in shards
-        for key, tags in zip(s.ids, s.targets, strict=True)
-    }
+    found = {}
+    for one in shards:
+        for key, targets in zip(one.ids, one.targets, strict=True):
+            found[key] = {one.names[target] for target in targets}
     assert (
         found["p10"] == {"sunset"}
         and found["p11"] == {"sunset", "city"}
         and found["p12"] == found["p13"] == {"sea"}
     )
     assert not {"p7", "p8", "p9", "p20"} & set(found)
-    plain = {
-        post.id: {t.strip("#").lower() for t in post.hashtags} - {"love"} for post, _ in posts()
-    }
+    plain = {}
+    for post, _ in posts():
+        plain[post.id] = {tag.strip("#").lower() for tag in post.hashtags} - {"love"}
     odd = {"p10", "p11", "p12", "p13"}
     assert all(plain[key] == tags for key, tags in found.items() if key not in odd)
     assert summary["mean_hashtags"] == pytest.approx(
@@ -217,6 +216,10 @@ def test_target_classes_are_sorted_and_splits_kept(built):
     assert shards.labels(range(10)).tolist() == [1 - int(key[1:]) % 2 for key in shards.ids]
 
 
+def contents(top: Path) -> dict[Path, bytes]:
+    return {p.relative_to(top): p.read_bytes() for p in sorted(top.rglob("*")) if p.is_file()}
+
+
 def test_two_builds_are_equal_byte_for_byte(built, data, tmp_path):
     (tmp_path / "out" / "targets" / "stale").mkdir(parents=True)
     seen = []
@@ -227,10 +230,7 @@ def test_two_builds_are_equal_byte_for_byte(built, data, tmp_path):
         **OPTIONS,
         progress=lambda *step: seen.append(step),
     )
-    files = [
-        {p.relative_to(top): p.read_bytes() for p in sorted(top.rglob("*")) if p.is_file()}
-        for top in (built[0], tmp_path / "out")
-    ]
+    files = [contents(built[0]), contents(tmp_path / "out")]
     assert files[0].keys() == files[1].keys() and len(files[0]) > 9
     assert [name for name in files[0] if files[0][name] != files[1][name]] == []
     assert not (tmp_path / "out" / "targets" / "stale").exists()
@@ -266,7 +266,7 @@ def test_more_posts_square_only_new_images_and_leave_the_old_tars(data, tmp_path
     }
     old, done[:] = shards_of(folder), []
     write_store(folder, more, shard_bytes=400_000)
-    same = [new.tar for new in shards_of(folder) if new.tar in {shard.tar for shard in old}]
+    same = {new.tar for new in shards_of(folder)} & {shard.tar for shard in old}
     build_with(
         tmp_path / "data", tmp_path / "out", tmp_path / "cache", **OPTIONS | {"min_posts": 7}
     )

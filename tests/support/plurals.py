@@ -135,7 +135,8 @@ LATER_NO_PAIRS = {
     "fr": """
     parfoi-parfois autrefoi-autrefois maï-maïs bordeau-bordeaux doux-dou heureu-heureux
     nerveu-nerveux croi-croix pai-paix chois-choix gaulo-gaulois brebi-brebis françai-français
-    mar-mars chao-chaos loup-loupx matela-matelas velour-velours parcour-parcours discour-discours""",
+    mar-mars chao-chaos loup-loupx matela-matelas velour-velours parcour-parcours
+    discour-discours""",
     "pt": """
     ali-alis gái-gás crei-crés luí-luís lapis-lapi tori-tóris viru-virus atla-atlas adeu-adeus
     campu-campus matheu-matheus tomá-tomás ananá-ananás cai-cais gri-gris ma-mais""",

@@ -34,8 +34,10 @@ ROWS = [
 
 def table(path, rows, delimiter=",", encoding="utf-8"):
     cells = [list(rows[0]), *(row.values() for row in rows)]
-    text = "\n".join(delimiter.join(f'"{cell}"' for cell in line) for line in cells)
-    path.write_text(text, encoding=encoding)
+    lines = []
+    for line in cells:
+        lines.append(delimiter.join(f'"{cell}"' for cell in line))
+    path.write_text("\n".join(lines), encoding=encoding)
     return path
 
 

@@ -121,10 +121,10 @@ def unreadable():
 def test_nothing_changes_where_one_of_two_sources_cannot_be_used(source, tmp_path, replaced):
     data = tmp_path / "data"
     kinds = {"posts": post, "targets/pets": label}
-    old, good = (
-        {name: [make(source, i) for i in numbers] for name, make in kinds.items()}
-        for numbers in (range(5), range(10, 20))
-    )
+    old, good = {}, {}
+    for name, make in kinds.items():
+        old[name] = [make(source, i) for i in range(5)]
+        good[name] = [make(source, i) for i in range(10, 20)]
     ingest_all(old, data)
     before = files(data)
     wrong = {
