@@ -63,8 +63,8 @@ def search(
     seed: of the draws, the weights and the order.
     sampler: a class of Optuna's that proposes networks.
     pruner: a class of Optuna's that stops poor networks early.
-    objectives: what is minimised: error first of all, and costs or latency beside it. (Nothing to
-        do with `objective`, the method that each network is trained by.)
+    objectives: what is minimised, error first of all, and costs or latency beside it; `objective`,
+        the method that each network is trained by, is another thing.
     latency_ms: band of the latency of one image on this device, in milliseconds.
     warm_start: folders of earlier searches, whose results the sampler learns from.
     retrain: how many of the best are trained again, longer, for each of some seeds; means then
