@@ -226,12 +226,8 @@ def planted_table(
     planted ones.
     """
     twin = {int(i): int(i) for i in sources} | {int(j): int(i) for i, j in equal}
-    first = np.array(
-        [
-            twin.get(i, i)
-            for i in range(max(sources.max(), *(p[:, 0].max() for p in found.values())) + 1)
-        ]
-    )
+    last = max(sources.max(), *(pairs[:, 0].max() for pairs in found.values()))
+    first = np.array([twin.get(i, i) for i in range(last + 1)])
     lines = ["| planted | " + " | ".join(found) + " |", "|" + " --- |" * (len(found) + 1)]
     for k, kind in enumerate(KINDS):
         cells = []

@@ -154,7 +154,8 @@ def table(folder: Path, size: int, runs: int) -> Iterator[str]:
             value = rate(epoch)
             rates[name] += [value] if run else []
     yield f"\n{size} px\n"
-    yield "| side | threads | images/s | ratio to ImageFolder of as many (min to max) | share of bare decode |"
+    ratio, share = "ratio to ImageFolder of as many (min to max)", "share of bare decode"
+    yield f"| side | threads | images/s | {ratio} | {share} |"
     yield "| --- | --- | --- | --- | --- |"
     for name, values in rates.items():
         threads = epochs[name][0]
@@ -178,9 +179,12 @@ def profile(folder: Path, runs: int) -> str:
         ),
         "normalise alone": lambda: (views.plain(part) for _ in order.split(len(part))),
     }
-    spent = {name: min(1e6 / rate(stage) for _ in range(runs)) for name, stage in stages.items()}
+    spent = {}
+    for name, stage in stages.items():
+        spent[name] = min(1e6 / rate(stage) for _ in range(runs))
     spent["decode"] = spent.pop("read and decode") - spent["read"]
-    return f"\nµs per image: {', '.join(f'{name} {value:.1f}' for name, value in sorted(spent.items()))}"
+    parts = ", ".join(f"{name} {value:.1f}" for name, value in sorted(spent.items()))
+    return f"\nµs per image: {parts}"
 
 
 def main() -> None:
@@ -202,9 +206,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     packages = ("torch", "torchvision", "webdataset", "simplejpeg", "pillow")
+    about = f"Batches of {BATCH}, {options.runs} epochs each, interleaved; medians."
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
     lines = [
-        f"# Loading\n\nBatches of {BATCH}, {options.runs} epochs each, interleaved; medians. {date.today()},",
-        f"{device_name(torch.device('cpu'))}; {', '.join(f'{name} {version(name)}' for name in packages)}",
+        f"# Loading\n\n{about} {date.today()},",
+        f"{device_name(torch.device('cpu'))}; {versions}",
     ]
     for size in options.sizes:
         with tempfile.TemporaryDirectory() as name:

@@ -21,9 +21,11 @@ EXPECTED = [  # of Mahajan et al. 2018: what is above what
     ("vocabulary of the targets above frequent", "targets", "frequent"),
     ("hashtags above no pretraining", "base", "scratch"),
 ]
-ABOUT = """Top-1 %, mean ± half of the 95 % interval over seeds; in brackets the difference to the base, paired by seed,
-likewise. An expectation `shows` where the interval of the paired difference lies above 0; one in twenty such intervals
-misses the true difference by chance."""
+ABOUT = (
+    "Top-1 %, mean ± half of the 95 % interval over seeds; in brackets the difference to the base, "
+    "paired by seed,\nlikewise. An expectation `shows` where the interval of the paired difference "
+    "lies above 0; one in twenty such intervals\nmisses the true difference by chance."
+)
 ABLATIONS = ("natural", "uniform", "targets", "frequent")
 
 

@@ -187,12 +187,14 @@ def facts(work: Path, commit: str, minutes: float) -> dict[str, str]:
     counts = json.loads((work / settings.OUT / "corpus" / "summary.json").read_text())
     spent = ", ".join(f"{stage} {value:.1f}" for stage, value in stage_minutes(data).items())
     search, pretrain, finetune = (params[name] for name in ("search", "pretrain", "finetune"))
+    python, size = platform.python_version(), params["corpus"]["size"]
+    seeds = f"search {search['seed']}, pretrain {pretrain['seed']}, finetune {finetune['seeds']}"
     return {
-        "versions": f"tagdag {commit[:12]}, torch {torch.__version__}, Python {platform.python_version()}",
+        "versions": f"tagdag {commit[:12]}, torch {torch.__version__}, Python {python}",
         "data version": data,
         "minutes": f"{minutes:.1f} in this run; each stage when it last ran: {spent}",
-        "seeds": f"search {search['seed']}, pretrain {pretrain['seed']}, finetune {finetune['seeds']}",
-        "corpus": f"{counts['posts']} posts, {counts['hashtags']} hashtags, {params['corpus']['size']} px",
+        "seeds": seeds,
+        "corpus": f"{counts['posts']} posts, {counts['hashtags']} hashtags, {size} px",
         "search": f"{search['trials']} networks, {search['epochs']} epochs each",
         "pretrain": f"{pretrain['epochs']} epochs",
     }

@@ -160,14 +160,11 @@ def plot(runs: Runs, sides: list[str], path: Path) -> None:
             1, 2, number, xscale="log", yscale="log", xlabel="posts", ylabel=label
         )
         for side in sides:
-            points = sorted(
-                (n, median(run[key] for run in found))
-                for (n, s), found in runs.items()
-                if s == side
-            )
-            axes.plot(
-                [n for n, _ in points], [value / unit for _, value in points], "o-", label=side
-            )
+            points = {}
+            for (posts, own), found in sorted(runs.items()):
+                if own == side:
+                    points[posts] = median(run[key] for run in found) / unit
+            axes.plot(list(points), list(points.values()), "o-", label=side)
         axes.grid(alpha=0.3, which="both")
         axes.legend()
     figure.savefig(path, dpi=120, metadata={"Software": None})

@@ -15,6 +15,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from io import TextIOWrapper
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 ROWS = 1 << 17
-TAIL, HEAPS_FACTOR, HEAPS_EXPONENT = (
-    0.25,
-    5,
-    0.7,
-)  # distinct tags of the tail = 5 (tags of the tail)^0.7
+TAIL = 0.25  # of the tags
+HEAPS_FACTOR, HEAPS_EXPONENT = 5, 0.7  # distinct tags of the tail = 5 (tags of the tail)^0.7
 UNKNOWN = 0.1  # posts without user
 
 
@@ -45,15 +43,16 @@ class Law:
                 )
                 for text in [TextIOWrapper(archive.extractfile(f"hashtags/{name}.tsv"), "utf-8")]
             }
-        posts = [[row["hashtags"].split() for row in table["harrison_instagram_tags"]]]
-        posts.append(
-            [list(filter(None, row["tags"].split(";"))) for row in table["flickr_dresden_tags"]]
-        )
-        counts = [Counter(tag for tags in pack for tag in tags) for pack in posts]
+        instagram = [row["hashtags"].split() for row in table["harrison_instagram_tags"]]
+        flickr = [row["tags"].split(";") for row in table["flickr_dresden_tags"]]
+        posts = [instagram, [list(filter(None, tags)) for tags in flickr]]
+        counts = [Counter(chain.from_iterable(pack)) for pack in posts]
         self.tags = sorted(set().union(*counts))
-        weights = [np.array([count[tag] for tag in self.tags], np.float64) for count in counts]
-        self.levels = [np.cumsum(weight) / weight.sum() for weight in weights]
-        self.lengths = [np.array([len(tags) for tags in pack]) for pack in posts]
+        self.levels, self.lengths = [], []
+        for pack, count in zip(posts, counts, strict=True):
+            weight = np.array([count[tag] for tag in self.tags], np.float64)
+            self.levels.append(np.cumsum(weight) / weight.sum())
+            self.lengths.append(np.array(list(map(len, pack))))
         users = np.array(
             list(Counter(row["user"] for row in table["flickr_dresden_tags"]).values()), np.float64
         )

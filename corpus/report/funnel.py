@@ -61,9 +61,9 @@ def rules(settings: dict[str, Any], names: list[str]) -> dict[str, str]:
         "synsets are one class (Mahajan et al. 2018, section 2.1; the rule for several senses as "
         "readers of the paper report it).",
         "lemma": "The plural of a noun that WordNet knows means its singular.",
-        "plural": "Else, where a hashtag is the plural of another by the rules of English, Spanish, "
-        "German, French, Portuguese or Italian, and word frequencies bear it out, both are one "
-        "class, called after the more frequent one. Ours.",
+        "plural": "Else, where a hashtag is the plural of another by the rules of English, "
+        "Spanish, German, French, Portuguese or Italian, and word frequencies bear it out, both "
+        "are one class, called after the more frequent one. Ours.",
         "words": "A rare hashtag is split into words all of which are known or are frequent "
         "hashtags. Ours.",
         "spelling": "A rare hashtag one edit away from a far more frequent one is a misspelling of "

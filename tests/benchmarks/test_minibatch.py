@@ -20,7 +20,9 @@ def test_the_rate_is_chosen_on_photographs_that_are_neither_trained_on_nor_teste
     every = list(minibatch.photographs(PACKS, CIFAR))[::150]
     monkeypatch.setattr(minibatch, "photographs", lambda *_: every)
     parts = minibatch.pictures(PACKS, SMALL)
-    seen = {name: {row.numpy().tobytes() for row in part.pixels} for name, part in parts.items()}
+    seen = {}
+    for name, part in parts.items():
+        seen[name] = {row.numpy().tobytes() for row in part.pixels}
     assert [len(parts[name]) for name in ("train", "held")] == [SMALL.images, SMALL.held]
     assert not seen["train"] & seen["held"] and not (seen["train"] | seen["held"]) & seen["test"]
     assert all(part.classes.unique().numel() == 10 for part in (parts["train"], parts["test"]))

@@ -27,7 +27,8 @@ def test_vocabulary_and_index_equal_plain_python(seed, tmp_path):
     vocabulary = pq.read_table(tmp_path / "vocabulary.parquet").to_pylist()
     assert vocabulary == [{"name": name, "posts": posts_of[name]} for name in classes]
 
-    targets = [sorted(classes.index(name) for name in names & {*classes}) for names in every]
+    number = {name: place for place, name in enumerate(classes)}
+    targets = [sorted(map(number.get, names & number.keys())) for names in every]
     with_class = [row for row, found in enumerate(targets) if found]
     index = pq.read_table(tmp_path / "index.parquet").to_pylist()
     assert [row["row"] for row in index] == with_class

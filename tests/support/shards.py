@@ -27,7 +27,10 @@ def write_shards(
         with IndexWriter(part, names, size) as index:
             shard = count = 0
             stream = iter(records)
-            while rows := _write_tar(part / f"{shard:05d}.tar", stream, shard_bytes):
+            while True:
+                rows = _write_tar(part / f"{shard:05d}.tar", stream, shard_bytes)
+                if not rows:
+                    break
                 keys, splits, offsets, sizes, targets = zip(*rows, strict=True)
                 images = pa.table({"id": keys, "split": splits, "offset": offsets, "size": sizes})
                 flat = np.array([target for each in targets for target in each], np.int32)

@@ -22,8 +22,8 @@ __all__ = [
     "AnyNet",
     "Bottleneck",
     "Residual",
-    "fit_groups",
     "fit_group_arrays",
+    "fit_groups",
     "quantised_stages",
     "regnet_stages",
 ]

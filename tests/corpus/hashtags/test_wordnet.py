@@ -16,7 +16,7 @@ DATA = """  1 This software and database is being provided to you, the LICENSEE,
 02132136 05 n 03 brown_bear 0 bruin 0 Ursus_arctos 0 001 @ 02131653 n 0000 | large ferocious bear of Eurasia
 03126707 06 n 01 crane 0 001 @ 03966206 n 0000 | lifts and moves heavy objects
 09886220 18 n 0a cad 0 bounder 0 blackguard 0 dog 1 hound 0 heel 0 a'b 0 c-d 0 e.f. 0 g 0 001 @ x n 0000 | a scoundrel
-"""
+"""  # noqa: E501 - lines of the real file
 INDEX = """  1 This software and database is being provided to you, the LICENSEE, by
 brown_bear n 1 1 @ 1 0 02132136
 bruin n 1 1 @ 1 0 02132136
@@ -28,7 +28,8 @@ ursus_arctos n 1 1 @ 1 0 02132136
 """
 LMF = """<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE LexicalResource SYSTEM "http://globalwordnet.github.io/schemas/WN-LMF-1.1.dtd">
-<LexicalResource xmlns:dc="https://globalwordnet.github.io/schemas/dc/"><Lexicon id="t" label="t" language="en">
+<LexicalResource xmlns:dc="https://globalwordnet.github.io/schemas/dc/">
+<Lexicon id="t" label="t" language="en">
 <LexicalEntry id="t-crane-n"><Lemma writtenForm="crane" partOfSpeech="n"/>
   <Sense id="t-1" synset="t-03126707-n"/><Sense id="t-2" synset="t-02012849-n"/></LexicalEntry>
 <LexicalEntry id="t-crane-v"><Lemma writtenForm="crane" partOfSpeech="v"/>

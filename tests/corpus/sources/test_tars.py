@@ -176,9 +176,11 @@ def test_each_strange_member_costs_itself_alone(tmp_path):
         "007.jpg": "a sparse file",
         "008.jpg": "a member of unknown type b'V'",
         "README": "a name without an ending",
-        "009": "no image: the members of one key must follow each other (pack with tar --sort=name)",
+        "009": "no image: the members of one key must follow each other "
+        "(pack with tar --sort=name)",
         "010": "no hashtag",
-        "011": "011.json is no JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))",
+        "011": "011.json is no JSON (Expecting property name enclosed in double quotes: "
+        "line 1 column 2 (char 1))",
         "012": "012.json is no JSON object",
         "013": "013.txt is not UTF-8",
         "014.png": "a second image of its key",

@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[3]
 COMMAND = """
 import contextlib, os, sys, time
 from pathlib import Path
-import dvc.repo, dvc.repo.add, mlflow, sqlalchemy, corpus.drawn.sample, corpus.store.ingest, corpus.sources.source
+import dvc.repo, dvc.repo.add, mlflow, sqlalchemy
+import corpus.drawn.sample, corpus.store.ingest, corpus.sources.source
 from flows import version
 from flows.tracking import tracking
 
@@ -55,7 +56,8 @@ def posts_stored(): return (data / "posts/store.json").exists()
 def labels_stored(): return (data / "targets/mine/store.json").exists()
 def in_cache(): return any(Path(".dvc/cache/files").rglob("*.dir"))
 def named():
-    with contextlib.suppress(FileNotFoundError):  # it is put aside meanwhile: the kill before left it broken
+    # it is put aside meanwhile: the kill before left it broken
+    with contextlib.suppress(FileNotFoundError):
         return Path("data.dvc").stat().st_size > 0
 prepared = [labels_planned, labels_written, posts_planned, posts_written]  # no store has changed
 steps = [first_second, *prepared, posts_stored, labels_stored, in_cache, named]

@@ -210,7 +210,8 @@ from corpus.store import ingest
 from tests.corpus.store.test_ingest import SHARD, stored_rows
 fetch = ingest.fetch
 ingest.fetch = lambda locator: (time.sleep(0.02), fetch(locator))[1]
-ingest.ingest(stored_rows(Path(sys.argv[1])), Path(sys.argv[2]), "posts", shard_bytes=SHARD, threads=1)
+rows, data = stored_rows(Path(sys.argv[1])), Path(sys.argv[2])
+ingest.ingest(rows, data, "posts", shard_bytes=SHARD, threads=1)
 """
 
 
@@ -342,10 +343,12 @@ def test_an_import_killed_before_any_of_its_steps_ends_as_the_undisturbed_one(
 
     run(begun(tmp_path / "whole"))
     whole, step = files(tmp_path / "whole"), 0
-    while killed_at(monkeypatch, step, partial(run, data := begun(tmp_path / str(step)))):
+    data = begun(tmp_path / "0")
+    while killed_at(monkeypatch, step, partial(run, data)):
         run(data)
         assert files(data) == whole, f"killed before step {step}"
         step += 1
+        data = begun(tmp_path / str(step))
     assert step > 6 and any(name.endswith("quarantine.jsonl") for name in whole)
 
 

@@ -2,6 +2,7 @@
 does not grow.
 """
 
+import itertools
 import random
 import subprocess
 import sys
@@ -189,16 +190,15 @@ def test_statistics_equal_plain_python(seed, piece, tmp_path):
         names.only(vocabulary.ids),
         {name: i for i, name in enumerate(vocabulary.names)},
     )
-    wanted = [
-        sorted(number[name] for name in some if name in number) for some in plain_names(posts)
-    ]
+    wanted = []
+    for some in plain_names(posts):
+        wanted.append(sorted(number[name] for name in some if name in number))
     found = statistics(table, classes, top=3)
     assert found.counts.tolist() == vocabulary.counts
     assert found.tags_per_post.tolist() == np.bincount([len(some) for some in wanted]).tolist()
-    together = [
-        [sum(a in some and b in some for some in wanted) for b in range(3)] for a in range(3)
-    ]
-    assert found.cooccurrence.tolist() == together
+    for a, b in itertools.product(range(3), range(3)):
+        together = sum(a in some and b in some for some in wanted)
+        assert found.cooccurrence[a, b] == together
     users = sorted(Counter(post["user"] for post in posts if post["user"]).values(), reverse=True)
     assert found.users.posts.tolist() == users and found.users.ranks.tolist() == [1, 2, 3]
     assert found.users.number == 3 and found.users.top_share == pytest.approx(users[0] / sum(users))

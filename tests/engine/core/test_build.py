@@ -111,8 +111,10 @@ def test_faults_inside_a_value_are_located():
 
 
 def labelled(
-    count: Count | Literal["all"], pair: Rising[Positive] | None = None, seeds: Listed[Seed] = [0]
-) -> None:  # noqa: B006
+    count: Count | Literal["all"],
+    pair: Rising[Positive] | None = None,
+    seeds: Listed[Seed] = [0],  # noqa: B006
+) -> None:
     """Ranges, of which a fault names neither a type nor a library."""
 
 

@@ -135,14 +135,17 @@ def test_after_step_follows_every_step(monkeypatch):
 
 
 def test_nothing_waits_for_the_device_between_reports(monkeypatch):
+    def counted(name, original):
+        def call(self, *args, **kwargs):
+            waits.append(name)
+            return original(self, *args, **kwargs)
+
+        return call
+
     waits, shown, samples = [], [], Toy()
     samples.images = lambda indices: samples.pixels[indices]
     for name in ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__", "__index__"):
-        original = getattr(torch.Tensor, name)
-        counted = lambda self, *a, _n=name, _f=original, **k: (waits.append(_n), _f(self, *a, **k))[
-            1
-        ]
-        monkeypatch.setattr(torch.Tensor, name, counted)
+        monkeypatch.setattr(torch.Tensor, name, counted(name, getattr(torch.Tensor, name)))
     progress = lambda done, total, _: shown.append((done, total))  # noqa: E731
     train(tiny(), samples, Training(RECIPE, 4, progress=progress, per_report=5))
     assert waits == ["tolist"] * 3  # after 5, 10 and 12 steps

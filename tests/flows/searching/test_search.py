@@ -537,9 +537,7 @@ def network_of(draws, killed: int | None, budget: dict) -> dict[int, dict]:
     def fill(trial, slot):
         network = space.sample(trial)
         if slot == killed and not [t for t in study.get_trials() if t.state.name == "FAIL"]:
-            study.tell(
-                trial.number, state=optuna.trial.TrialState.FAIL
-            )  # as whoever finds it dead
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # as whoever finds it dead
             raise StepBack
         trial.set_user_attr("row", {"images": 10})
         return [float(network["w_0"] + network["depth"])]

@@ -28,7 +28,6 @@ from models.blocks.ranges import Count, Listed, Part, Rising
         (tuple[int, float], "[whole number, number]"),
         (dict[str, Any], "section"),
     ],
-    ids=str,
 )
 def test_a_type_is_told_with_its_range(annotation, words):
     assert kind_in_words(annotation) == words
