@@ -4,6 +4,7 @@ Read in this order, each from top to bottom:
 
 - flows/training/learning.py: a network trained, from its last state on, and measured,
 - engine/core/network.py: the network out of its sections of params.yaml,
+- engine/training/recipe.py: the learning-rate rule and its schedules,
 - engine/training/schedule.py: what the recipe comes to on the data: steps, order and rates,
 - engine/training/loop.py: the training loop,
 - engine/training/step.py: one step of it,

@@ -1,9 +1,9 @@
 """The training loop, which is the heart of the project, and the loop of prediction.
 
 Read it from top to bottom: `train` prepares a `_Run`, whose methods stand in the order in which
-they happen. Then read step.py (what one step does with a batch), schedule.py (how many steps there
-are, and at which rates), loader.py (where batches come from), meter.py (what is reported) and
-checkpoints.py (what a killed run goes on from).
+they happen. Before it read recipe.py (the learning-rate rule) and schedule.py (how many steps there
+are, and at which rates); after it step.py (what one step does with a batch), loader.py (where
+batches come from), meter.py (what is reported) and checkpoints.py (what a killed run goes on from).
 
 The loop knows nothing of a task: `loss = objective(batch)["loss"]`.
 """

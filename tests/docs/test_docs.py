@@ -1,5 +1,6 @@
 """README.md, docs/ and recipes/: links lead somewhere, files and commands that they name exist."""
 
+import ast
 import importlib.util
 import json
 import re
@@ -150,6 +151,23 @@ def test_the_design_names_every_file_of_private_interfaces():
     files = [file for room in ROOMS[:5] for file in TOP.glob(f"{room}/**/*_private.py")]
     assert files
     assert not [file.name for file in files if file.relative_to(TOP).as_posix() not in text]
+
+
+def test_the_design_and_the_stage_name_one_reading_order():
+    text = (TOP / "docs" / "design.md").read_text()
+    listed = re.findall(r"^\d\. `([\w/]+\.py)`", text, re.MULTILINE)
+    docstring = ast.get_docstring(ast.parse((TOP / "flows" / "pretrain.py").read_text()))
+    assert len(listed) > 5
+    assert listed == re.findall(r"^- ([\w/]+\.py):", docstring, re.MULTILINE)
+
+
+def test_the_printed_learning_rate_is_the_shipped_one():
+    text = (TOP / "docs" / "training.md").read_text()
+    command = re.search(r"```\npython -c '(.*?)'\n```", text, re.DOTALL)[1]
+    options = {"capture_output": True, "text": True, "cwd": TOP}
+    done = subprocess.run([sys.executable, "-c", command], **options)
+    assert done.stdout.startswith("learning rate "), done.stderr
+    assert f"`{done.stdout.strip()}`" in " ".join(text.split())
 
 
 def test_the_readme_is_short():

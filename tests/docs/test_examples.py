@@ -96,6 +96,22 @@ assert abs(whole.compute()["balanced"] - by_hand) < 1e-4
 """
 
 
+SMOOTHED = """
+import torch
+from engine.core.network import network
+sections = {"name": "patches"}, {"name": "supervised", "label_smoothing": 0.1}, {"name": "cosine"}
+module = network(*sections, classes=4)
+batch = {"inputs": torch.rand(8, 3, 32, 32), "targets": torch.arange(8) % 4}
+logits = module.predict(batch["inputs"])
+by_hand = torch.nn.functional.cross_entropy(logits, batch["targets"], label_smoothing=0.1)
+torch.testing.assert_close(module(batch)["loss"], by_hand)
+"""
+
+
+def test_the_head_is_trained_by_the_supervised_objective(tree):
+    ran(tree, "-c", SMOOTHED)
+
+
 def test_the_metric_adds_up(tree):
     ran(tree, "-c", METRIC)
 
