@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from corpus.progress import Progress
 from engine.core.digest import digest
 from flows.cli.command import main
 from flows.data.intact import folder_of
@@ -100,6 +101,43 @@ def finetune_arm(
     return record
 
 
+def train_groups(
+    groups: list[dict[str, Any]],
+    seeds: list[int],
+    weights: list[Path],
+    given: tuple[dict[str, Any], str],
+    out: Path,
+    run: Run,
+    show: Progress,
+) -> list[dict[str, Any]]:
+    """The records of all arms: values are chosen for every group, then its seeds are trained.
+
+    given: what all arms share, and the key of their states.
+    """
+    total = len(groups) * (1 + len(seeds))
+    first = [(arm_run_name(group), arm_of(group, 0, seeds[0], weights)) for group in groups]
+    choices = map_task(
+        choose_values,
+        [(*each, *given) for each in first],
+        lambda done, name: show(done, total, f"choose for {name}"),
+    )
+    arms = []
+    for group, choice in zip(groups, choices, strict=True):
+        for place, seed in enumerate(seeds):
+            arm = arm_of(group, place, seed, weights)
+            arms.append((arm_run_name(arm), arm, choice, *given, out, run))
+    records = map_task(finetune_arm, arms, lambda done, name: show(len(groups) + done, total, name))
+    show(total, total)
+    return records
+
+
+def drop_arm_states(candidate: str) -> None:
+    """Drop all states of a candidate's arms, also those of killed runs with other settings."""
+    settings.drop_states(f"finetune-{candidate}")
+    settings.drop_states(f"finetune-{candidate}-training")
+    settings.drop_states(f"finetune-{candidate}-features")
+
+
 @flow(flow_run_name="finetune@{candidate}", task_runner=task_runner)
 def finetune(
     candidate: str,
@@ -138,10 +176,13 @@ def finetune(
         `knn` lets the nearest labelled images vote.
     seeds: of the draw of labels, the new weights, the order and the views.
     """
+    # before any other name is bound here: only the arguments
     section = dict(locals())
     weights = pretrained_weights(candidate)
     section["weights"] = weights[0]
     section["backbone"] = settings.backbone_section(candidate)
+    # without inits, modes, seeds and numbers of labels, which each arm names for itself: one more
+    # of them leaves the states of the other arms as they are
     shared = {name: section[name] for name in SHARED}
     indices = [folder_of(target) / "index.parquet" for target in targets]
     # no section names the head of the mode knn: engine/transfer/finetuning.py puts it in
@@ -157,27 +198,10 @@ def finetune(
         stage_run(f"finetune@{candidate}", section) as run,
         progress(f"finetune {candidate}") as show,
     ):
-        total = len(groups) * (1 + len(seeds))
-        first = [(arm_run_name(group), arm_of(group, 0, seeds[0], weights)) for group in groups]
-        choices = map_task(
-            choose_values,
-            [(*each, *given) for each in first],
-            lambda done, name: show(done, total, f"choose for {name}"),
-        )
-        arms = []
-        for group, choice in zip(groups, choices, strict=True):
-            for place, seed in enumerate(seeds):
-                arm = arm_of(group, place, seed, weights)
-                arms.append((arm_run_name(arm), arm, choice, *given, out, run))
-        records = map_task(
-            finetune_arm, arms, lambda done, name: show(len(groups) + done, total, name)
-        )
-        show(total, total)
+        records = train_groups(groups, seeds, weights, given, out, run, show)
         (out / "records.json").write_text(json.dumps(records, indent=1) + "\n")
         run.files(out / "records.json")
-    settings.drop_states(f"finetune-{candidate}")
-    settings.drop_states(f"finetune-{candidate}-training")  # of killed runs with other settings
-    settings.drop_states(f"finetune-{candidate}-features")
+    drop_arm_states(candidate)
 
 
 if __name__ == "__main__":

@@ -41,13 +41,9 @@ def state_of(candidate: str, section: dict[str, Any]) -> Path:
 
 
 def trainings(section: dict[str, Any]) -> list[dict[str, Any]]:
-    """A section for each seed of a stage's: `seeds` where it lists any, else `seed`.
-
-    Raises ValueError when a seed is listed twice: it would be the same network again.
-    """
+    """A section for each seed of a stage's: `seeds` where it lists any, else `seed`."""
     seeds = section["seeds"] or [section["seed"]]
-    if len(set(seeds)) < len(seeds):
-        raise ValueError(f"pretrain.seeds: {seeds} names a seed twice: list each once")
+    # without the list: one more seed leaves the states and weights of the others as they are
     own = {key: value for key, value in section.items() if key != "seeds"}
     return [own | {"seed": seed} for seed in seeds]
 
@@ -61,7 +57,12 @@ def weight_files(candidate: str, parts: list[dict[str, Any]]) -> list[Path]:
 
 def training_title(candidate: str, section: dict[str, Any], parts: list[dict[str, Any]]) -> str:
     """What a training is called where it is shown."""
-    return f"pretrain {candidate}" + (f", seed {section['seed']}" if len(parts) > 1 else "")
+    return f"pretrain {candidate}{_which_seed(section, parts)}"
+
+
+def _which_seed(section: dict[str, Any], parts: list[dict[str, Any]]) -> str:
+    """What tells a training from the others of its stage; empty where it is the only one."""
+    return f", seed {section['seed']}" if len(parts) > 1 else ""
 
 
 @task(task_run_name="train {name}", retries=1, retry_delay_seconds=5)
@@ -87,9 +88,10 @@ def train_all(candidate: str, parts: list[dict[str, Any]], run: Run) -> list[dic
             name = training_title(candidate, section, parts)
             measured = train_weights(name, candidate, section, file, own)
             own.metrics({f"val_{key}": value for key, value in measured.items()})
-            own.tags(wrote=digest(file))  # by which a registered version finds it
+            # flows/registry/sourcerun.py finds the run that wrote a version's weights by this
+            own.tags(wrote=digest(file))
         rates = f"{measured['top1']:.1f} % (top-5 {measured['top5']:.1f} %)"
-        print(f"{name.replace(' ', '@', 1)}: held-out hit rate {rates}")
+        print(f"pretrain@{candidate}{_which_seed(section, parts)}: held-out hit rate {rates}")
         found.append(measured)
     return found
 
@@ -116,7 +118,9 @@ def pretrain(
     seeds: several pretrainings in the place of one with `seed`. The fine-tuning takes them in turn,
         and its intervals then hold what another pretraining would have given.
     """
+    # before any other name is bound here: only the arguments
     section = dict(locals())
+    # the candidate is the name of files and runs, and not what the weights follow from
     section["backbone"] = settings.backbone_section(section.pop("candidate"))
     parts, out = trainings(section), settings.OUT / "pretrain" / candidate
     shutil.rmtree(out / "seeds", ignore_errors=True)

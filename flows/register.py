@@ -68,6 +68,21 @@ def _apart(name: str, versions: dict[str, str], best: str, exp: str) -> str:
     )
 
 
+def _decide(
+    name: str, versions: dict[str, str], best: str, apart: str | None
+) -> tuple[str, dict[str, Any]]:
+    """(what was decided, the version of each alias); apart: the experiment that names no champion.
+
+    Of an experiment its best version stands for a challenger, which has no alias.
+    """
+    if apart:
+        challenger = registry.version_numbered(name, versions[best])
+        return _apart(name, versions, best, apart), {"challenger": challenger}
+    decision = champion.name_champion(name, versions[best])
+    aliases = ("champion", "challenger")
+    return decision, {alias: champion.version_of_alias(name, alias) for alias in aliases}
+
+
 @flow
 def register(name: str = "tagdag", experiments: bool = False) -> None:
     """Register every evaluated model, name champion and challenger, write the report.
@@ -94,14 +109,7 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
         versions = {
             r["model"]: registry.register_version(name, r, known, run, more) for r in ordered
         }
-        best = ordered[-1]["model"]
-        if apart:
-            decision = _apart(name, versions, best, exp)
-            found = {"challenger": registry.version_numbered(name, versions[best])}
-        else:
-            decision = champion.name_champion(name, versions[best])
-            aliases = ("champion", "challenger")
-            found = {alias: champion.version_of_alias(name, alias) for alias in aliases}
+        decision, found = _decide(name, versions, ordered[-1]["model"], exp if apart else None)
         ahead = reference_ahead(ordered)
         decision += f"; {ahead}" if ahead else ""
         _headline(run, name, found)

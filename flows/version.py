@@ -84,11 +84,7 @@ def version(
     sources = {name: source for name, source in jobs.items() if source}
     if not sources:
         raise ValueError("nothing to add: give --posts SOURCE, --labels SOURCE, or both")
-    if sheet and not dry_run:
-        raise ValueError("--sheet is the page of a dry run: give --dry-run too, or leave it out")
-    if replace and update:
-        raise ValueError("--replace drops what is there, --update corrects it: give one of them")
-    checked_name(target, "--target")
+    _check_options(target, replace, update, dry_run, sheet)
     if dry_run:
         try_import(sources, images, replace, update, Path(sheet or SHEET))
         return pointer.md5() or "unversioned"
@@ -102,6 +98,18 @@ def version(
     _print_import(results, target if labels else None)
     print(f"data version {digest}: commit data.dvc, then `make repro`")
     return digest
+
+
+def _check_options(
+    target: str, replace: bool, update: bool, dry_run: bool, sheet: str | None
+) -> None:
+    if sheet and not dry_run:
+        raise ValueError("--sheet is the page of a dry run: give --dry-run too, or leave it out")
+    if replace and update:
+        raise ValueError("--replace drops what is there, --update corrects it: give one of them")
+    # it becomes a folder of data/: `..` or nothing at all, as of an unset variable of a shell,
+    # would be another one
+    checked_name(target, "--target")
 
 
 def _print_import(results: dict[str, Any], target: str | None) -> None:

@@ -11,14 +11,13 @@ from torch import nn
 
 from corpus.progress import Progress
 from engine.core.allocator import OutOfMemory, out_of_memory
-from engine.core.build import build, options
+from engine.core.build import build
 from engine.core.device import device
 from engine.measure.complexity import measure
 from engine.measure.profile import profile_network
 from engine.training.distributed import ALONE
 from engine.training.launching import WorkersDied
 from engine.training.meter import Diverged
-from engine.training.recipe import Recipe
 from engine.training.schedule import Schedule, Training
 from flows.running import settings
 from flows.running.orchestrate import task
@@ -27,10 +26,11 @@ from flows.searching.storage import retry
 from flows.searching.study import Ended, outcome
 from flows.tracking.tracking import Run
 from flows.training.learning import (
+    Job,
     fit_network,
     hit_rate,
     image_count,
-    training_lists,
+    list_drawer,
     training_workers,
 )
 
@@ -124,10 +124,10 @@ def images_in_a_pass(section: dict[str, Any]) -> int:
     """Images of a forward pass that the recipe asks for: of a micro-batch, or of a worker's part
     of a batch.
     """
-    recipe = Recipe(**options(Recipe, section["recipe"], "search.recipe"))
-    training = Training(recipe, section["epochs"], section["seed"])
+    job = Job.of(section)
+    training = Training(job.recipe, job.epochs, job.seed)
     # not more than there are images
-    recipe = Schedule.of(training, training_lists(section), ALONE).recipe
+    recipe = Schedule.of(training, list_drawer(job, job.samples()), ALONE).recipe
     return recipe.micro or -(-recipe.batch // training_workers())
 
 

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from corpus.progress import Progress, unseen
 from corpus.reading.resampling import epoch_list, repeat_factors
+from corpus.reading.sampler import Lists
 from engine.core.build import options
 from engine.core.cores import cores, processor
 from engine.core.digest import digest
@@ -89,6 +90,8 @@ def write_weights(
     with own_threads(section, run, title), progress(title) as show:
         module, names = fit_network(section, state, run, title, show)
     save_network(file, module, network_sections(section), names)
+    # the last checkpoint has the curve of the whole training: of the steps before a kill too, and
+    # of those that other processes took
     _, about = Checkpoints(state).newest()
     curve = file.with_name(file.stem.replace("model", "curve") + ".csv")
     rows = [("step", "loss", "learning_rate"), *about["curve"]]
@@ -142,7 +145,7 @@ def train_network(
     training = Training(
         job.recipe, job.epochs, job.seed, state, report, show, watch=watch, about=about
     )
-    train(module, samples, training, training_lists(section))
+    train(module, samples, training, list_drawer(job, samples))
     return module, names
 
 
@@ -157,7 +160,8 @@ def hit_rate(module: nn.Module, data: str = "hashtags") -> dict[str, float]:
 def image_count(section: dict[str, Any], epochs: float) -> int:
     """How many images so many epochs of this training are."""
     job = Job.of(section)
-    schedule = Schedule.of(Training(job.recipe, epochs, job.seed), training_lists(section), ALONE)
+    lists = list_drawer(job, job.samples())
+    schedule = Schedule.of(Training(job.recipe, epochs, job.seed), lists, ALONE)
     return schedule.total * schedule.recipe.batch
 
 
@@ -176,17 +180,16 @@ def split_samples(data: str, split: str) -> Rows:
     return Rows(open_split(intact.checked_shards(CORPUS / data), split), kind)
 
 
-def training_lists(section: dict[str, Any]) -> Callable[[torch.Generator], Tensor]:
-    """The training list of an epoch: hashtags resampled, labelled images each once."""
-    job = Job.of(section)
-    samples = job.samples()
+def list_drawer(job: Job, samples: Rows) -> Lists:
+    """What draws an epoch's list of images: hashtags resampled, labelled images each once."""
     if samples.kind == "hashtags":
-        return training_list(**job.resampling)
+        return resampled_list_drawer(**job.resampling)
     return lambda generator: torch.randperm(len(samples), generator=generator)
 
 
-def training_list(rule: str, length: float) -> Callable[[torch.Generator], Tensor]:
-    """The training list of an epoch, images with rare hashtags repeated."""
+def resampled_list_drawer(rule: str, length: float) -> Lists:
+    """What draws an epoch's list of posts, images with rare hashtags repeated."""
+    # each network of a search draws from the same posts: the factors are computed once
     factors = cached_by_files(repeats, HASHTAGS, rule, length)
     return lambda generator: epoch_list(factors, generator)
 

@@ -68,7 +68,7 @@ def test_repeat_factors_are_reckoned_once_for_all_networks(tmp_path, monkeypatch
         lambda *given, reckon=learning.repeat_factors: reckoned.append(given[3:]) or reckon(*given),
     )
     for rule, length in (("sqrt", 2), ("sqrt", 2), ("natural", 1)):
-        listed = learning.training_list(rule, length)(torch.Generator())
+        listed = learning.resampled_list_drawer(rule, length)(torch.Generator())
         assert len(listed) == 6 * length
     assert reckoned == [("sqrt", 12), ("natural", 6)]
 

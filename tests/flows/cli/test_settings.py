@@ -223,6 +223,7 @@ def changed(path: str, value: object) -> Callable[[], None]:
             "finetune.objective: hashtags learns from hashtags",
         ),
         (changed("finetune.seeds", [1, 0, 1]), "finetune.seeds = [1, 0, 1]: 1 is listed twice"),
+        (changed("pretrain.seeds", [1, 1]), "pretrain.seeds = [1, 1]: 1 is listed twice"),
         (changed("finetune.grid.l2", [0.1, 1, 0.1]), "finetune.grid.l2: 0.1 is listed twice"),
         (
             changed("finetune.grid.scratch", [1]),

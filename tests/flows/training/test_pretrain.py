@@ -118,8 +118,3 @@ def test_a_kill_in_the_second_keeps_the_first(run, monkeypatch):
     assert len(list(Path(".tagdag/state").glob("pretrain-tiny.*"))) >= 1, "the first has its state"
     pretrain.pretrain("tiny", **SECTION, seeds=[7, 2])
     assert written() == whole and not list(Path(".tagdag/state").glob("pretrain-tiny.*"))
-
-
-def test_a_seed_that_is_listed_twice_is_refused(run):
-    with pytest.raises(ValueError, match="names a seed twice"):
-        pretrain.pretrain("tiny", **SECTION, seeds=[1, 1])
