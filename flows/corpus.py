@@ -23,15 +23,19 @@ from flows.running.orchestrate import flow, progress, task
 from flows.tracking.tracking import stage_run
 from models.blocks.ranges import Count, Pixels, Share
 
+# not below out/, which DVC deletes before the stage runs: more posts square only the new images
 CACHE = settings.STATE / "squares"
 
 
 @task
 def write_shards(data: Path, out: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Canonicalise hashtags, choose classes, find duplicates, write shards, index and report."""
+    # here, and not above: --help must not wait for what the stage computes with
     from corpus.build import build_corpus
 
     with progress("corpus") as show:
+        # `dvc repro` has hashed data/ and written data.dvc by now, and compares neither with the
+        # stores: damage is told here
         intact.check_data(show)
         return build_corpus(data, out, CACHE, options, show)
 
@@ -88,6 +92,7 @@ def corpus(
         none.
     test_share: likewise of its test split.
     """
+    # before any other name is bound here: only the arguments
     options = dict(locals())
     out = settings.OUT / "corpus"
     with stage_run("corpus", options) as run:

@@ -51,6 +51,7 @@ class Group(NamedTuple):
 @task
 def measure_cost(weights: Path, size: int, **measured: Any) -> Record:
     """What one network costs on this device. Nothing else of the stage runs meanwhile."""
+    # torch, which --help need not wait for
     from flows.measuring import records
 
     return records.cost(weights, size, **measured)
@@ -105,6 +106,7 @@ def arms_to_evaluate(
     arms = [arm for file in files for arm in json.loads(file.read_text())]
     arms = [arm for arm in arms if arm["target"] == target]
     images = records.images(folder)
+    # one network tells all models' duplicates, so that they count alike in each
     pretrained = settings.OUT / "pretrain" / arms[0]["candidate"] / "model.safetensors"
     pairs = duplicates.of(target, pretrained, folder, images.ids)
     found = {image for image, _, _ in pairs}
@@ -123,6 +125,7 @@ def costs_by_network(
     groups: list[Group], measured: Record, show: Callable[..., None]
 ) -> dict[str, Record]:
     """What each network of these models costs, by its name: measured once."""
+    # reversed, so that of several models of one network the first is left
     first = {group.network: group.seeds[0] for group in reversed(groups)}
     found = {}
     for done, (network, record) in enumerate(first.items()):
@@ -136,6 +139,7 @@ def group_models(
 ) -> list[Group]:
     """The models of a target out of its networks, one after the other."""
     groups = []
+    # groupby joins neighbours only: the fine-tuning writes the seeds of a model one after another
     for _, some in itertools.groupby(found, key=lambda each: [each[0][key] for key in ARM]):
         seeds, predicted = zip(*some, strict=True)
         seen = labels_seen(seeds[0]["labels"], about["train"])
@@ -151,6 +155,7 @@ def write_models(out: Path, groups: list[Group], priced: dict[str, Record]) -> l
     for seeds, predicted, images, about, network in groups:
         more = {"network": network} | priced[network] | about
         models.append((model_record(seeds, images, predicted, more), images, predicted))
+    # before they are written: it adds to the records
     over_reference(models)
     records = [record for record, _, _ in models]
     (out / "records.json").write_text(json.dumps(records, indent=1) + "\n")
@@ -191,6 +196,7 @@ def evaluate(
     seconds: of each measurement at most; seven times as long again where the machine is busy, less
         where memory runs out.
     """
+    # before any other name is bound here: only the arguments
     section = dict(locals())
     out = settings.OUT / "evaluate"
     out.mkdir(parents=True, exist_ok=True)
@@ -201,6 +207,7 @@ def evaluate(
                 many, images, about, pairs[target] = arms_to_evaluate(target, sizes)
                 found = map_task(evaluate_arm, many, partial(_told, show, len(many)))
                 groups += group_models(found, images, about)
+        # after the pool has gone, whose processes would take the cores that are timed
         measured = {"batches": batches, "runs": runs, "seconds": seconds}
         priced = costs_by_network(groups, measured, show)
         duplicates.write(out, pairs)

@@ -46,6 +46,7 @@ def pretrained_weights(candidate: str) -> list[Path]:
     """The weights of every pretraining of a candidate, the first of pretrain.seeds first."""
     out = settings.OUT / "pretrain" / candidate
     others = (out / "seeds").glob("model-*.safetensors")
+    # by number: as text, seed 10 comes before seed 2
     ordered = sorted(others, key=lambda file: int(file.stem.removeprefix("model-")))
     return [out / "model.safetensors", *ordered]
 
@@ -69,11 +70,14 @@ def choose_values(
     from flows.training import arms
 
     found = arms.possible_values(section, arm)
+    # a single combination is taken without a score
     if len(found) > 1:
         map_in_pool(arms.score_values, [(arm, section, key, values) for values in found])
+    # the scores are in files by now, from which the choice reads them
     return call_in_pool(arms.best_values, arm, section, key)
 
 
+# only a Prefect server tries again; the second try goes on from the state of the first
 @task(task_run_name="{name}", retries=1, retry_delay_seconds=5)
 def finetune_arm(
     name: str,
@@ -93,6 +97,7 @@ def finetune_arm(
         record, file = call_in_pool(
             arms.finish_arm, name, arm, choice, section, key, report=child.metrics
         )
+        # the kept file stays until the stage has ended: a killed stage trains no arm twice
         shutil.copyfile(file, out / f"{name}.safetensors")
         child.metrics({"val_top1": record["val_top1"]})
         child.files(out / f"{name}.safetensors")
@@ -201,6 +206,8 @@ def finetune(
         records = train_groups(groups, seeds, weights, given, out, run, show)
         (out / "records.json").write_text(json.dumps(records, indent=1) + "\n")
         run.files(out / "records.json")
+    # after the end of the run, for which MLflow may be too long away: a repeat then takes all arms
+    # as they are
     drop_arm_states(candidate)
 
 

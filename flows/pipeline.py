@@ -42,6 +42,7 @@ core (or so many: processes:4), to the same bytes given the same threads each.
 `python -m flows.watch` imports new posts from a folder, tars or s3:// first, and has --cron and
 --every too."""
 COMMAND = re.compile(r"python -m flows\.([a-z]+)((?: [\w.-]+)*)")
+# of the context, which Prefect takes along where it runs a task in another thread
 _called: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("called", default=None)
 
 
@@ -49,6 +50,8 @@ def _run_here(stage: Any) -> bool:
     """Call a stage's flow where its command is one of ours; any other is left to DVC."""
     ours = COMMAND.fullmatch(stage.cmd) if isinstance(stage.cmd, str) else None
     called = _called.get()
+    # a stage of a dvc.yaml further down runs in its own folder, and ours read paths of the
+    # project's
     if called is None or ours is None or stage.wdir != stage.repo.root_dir:
         return False
     name, arguments = ours.groups()
@@ -82,6 +85,7 @@ def mend_lock(file: Path = Path("dvc.lock")) -> None:
     import yaml
 
     try:
+        # of 0 bytes, as a kill leaves it, it is sound YAML: DVC writes the key into every whole one
         whole = not file.exists() or "schema" in (yaml.safe_load(file.read_text()) or {})
     except (yaml.YAMLError, UnicodeDecodeError, TypeError):
         whole = False
@@ -105,8 +109,10 @@ def stage(name: str, force: bool = False) -> Any:
     token = _called.set([])
     try:
         with dvc_private.repository() as repo:
+            # else DVC says after each stage which files to `git add`
             repo.scm_context.quiet = True
             repo.reproduce(name, single_item=True, force=force)
+        # `reproduce` answers alike where it has run a stage and where its run cache had the outputs
         ran = bool(_called.get())
     except DvcException as error:
         raise _cause(error) from error
@@ -141,6 +147,7 @@ def pipeline(targets: list[str] | None = None, force: bool = False) -> list[str]
     with only_driver():
         intact.check_data()  # before DVC, which would bring data.dvc up to the damage
         dvc_private.run_in_process(_run_here)
+        # not before the lock is ours: another pipeline may be writing the file
         mend_lock()
         names = dvc_private.execution_order(targets or [])
         with trained_ahead(names, force) as before:

@@ -65,6 +65,7 @@ def _which_seed(section: dict[str, Any], parts: list[dict[str, Any]]) -> str:
     return f", seed {section['seed']}" if len(parts) > 1 else ""
 
 
+# only a Prefect server tries again; the second try goes on from the state of the first
 @task(task_run_name="train {name}", retries=1, retry_delay_seconds=5)
 def train_weights(
     name: str,
@@ -123,11 +124,13 @@ def pretrain(
     # the candidate is the name of files and runs, and not what the weights follow from
     section["backbone"] = settings.backbone_section(section.pop("candidate"))
     parts, out = trainings(section), settings.OUT / "pretrain" / candidate
+    # DVC has done so, `python -m flows.pretrain` has not: the fine-tuning takes all that lie there
     shutil.rmtree(out / "seeds", ignore_errors=True)
     # an output, also where there is one seed; with a file, as DVC warns of an empty one every time
     (out / "seeds").mkdir(parents=True)
     listed = [part["seed"] for part in parts]
     (out / "seeds" / "seeds.json").write_text(json.dumps(listed) + "\n")
+    # named as flows/tools/worker.py names it: what that logs is of the same run
     with stage_run(f"pretrain@{candidate}", section if seeds else parts[0]) as run:
         print(f"pretrain@{candidate}: {Recipe(**options(Recipe, recipe, 'pretrain.recipe'))}")
         found = train_all(candidate, parts, run)

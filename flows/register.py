@@ -27,12 +27,13 @@ HEADLINE = ("top1", "top1_mean", "top1_low", "top1_high", "latency_p50_ms")
 
 
 def _compared(name: str, found: dict[str, Any], experiment_id: str) -> dict[str, str]:
-    """Addresses in MLflow's UI; it opens in a view for language models unless told otherwise."""
+    """Addresses in MLflow's UI."""
     base = address.ui_address().rstrip("/") + "/#"
     runs = {str(version.version): version.run_id for version in found.values()}
     asked = f"name={quote(json.dumps(name))}&runs={quote(json.dumps(runs))}"
     shown = {
         "all versions": f"{base}/models/{quote(name)}",
+        # without the workflow MLflow's UI opens in its view for language models
         "all runs": f"{address.runs_address(experiment_id)}?workflowType=machine_learning",
     }
     if len(runs) > 1:
@@ -80,6 +81,7 @@ def _decide(
         return _apart(name, versions, best, apart), {"challenger": challenger}
     decision = champion.name_champion(name, versions[best])
     aliases = ("champion", "challenger")
+    # read again: a champion that was tested again has other numbers
     return decision, {alias: champion.version_of_alias(name, alias) for alias in aliases}
 
 
@@ -94,6 +96,7 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
     experiments: whether those of `dvc exp run` compete; else their models are registered under
         `<name>-experiments`, without aliases.
     """
+    # before any other name is bound here: only the arguments
     section = dict(locals())
     from flows.reports.models.files import write  # tables and plots, which --help need not
 
@@ -105,6 +108,7 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
     name = f"{name}-experiments" if apart else name
     registry.prepare_registry(name)  # before a run begins whose params could not be mended
     with tracking.stage_run("register", section) as run:
+        # the best last: the newest version, which people take for the best, then is it
         known, ordered = registry.known_versions(name), ranked(records)
         versions = {
             r["model"]: registry.register_version(name, r, known, run, more) for r in ordered

@@ -70,6 +70,7 @@ def search(
     retrain: how many of the best are trained again, longer, for each of some seeds; means then
         decide.
     """
+    # before any other name is bound here: only the arguments
     section = dict(locals())
     from flows.searching import checks
     from flows.searching.search import Search
@@ -92,6 +93,7 @@ def search(
         metrics, line = files.write(out, joined, section, run.origin)
         run.metrics(metrics)
         run.files(out)
+        # last: a stage that is cut before has nothing to train again
         settings.drop_states("search")
         print(line)
 

@@ -36,11 +36,15 @@ def add_to_dvc() -> str:
     """
     from flows.tracking.tracking import data_version
 
+    # before `add`: whatever data/ holds then, DVC will bring back
     with progress("check data/") as show:
         intact.check_data(show)
     with repository() as repo:
+        # checked once more although the import has just written them: what DVC has taken in it
+        # brings back
         repo.add(str(DATA))
         intact.note_named()
+        # from here on `restore` may bring back what data.dvc names
         intact.write_note(importing="")
         remote = repo.config["core"].get("remote")
         if remote:
@@ -54,6 +58,7 @@ def _recorded() -> str:
 
     One that was cut before that is recorded when it runs again.
     """
+    # a kill may have left data.dvc half written, which `pointer.md5` refuses
     pointer.mend_pointer()
     if not intact.read_note("recorded"):
         intact.write_note(recorded=pointer.md5() or "unversioned")

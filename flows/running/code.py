@@ -79,10 +79,12 @@ class _Imports(ast.NodeVisitor):
         self.names.update(alias.name for alias in node.names)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        # the name may be a module or what one defines: `_file` finds out which
         self.names.add(node.module or "")
         self.names.update(f"{node.module}.{alias.name}" for alias in node.names)
 
 
+# by the time of the last change too: `unchanged_while` asks twice in one process
 @functools.cache
 def _imported(file: Path, _modified: int) -> frozenset[str]:
     found = _Imports()
@@ -162,6 +164,7 @@ def unchanged_while(stage: str, load: Callable[[], Any]) -> Iterator[None]:
         found = {
             file.relative_to(ROOT).as_posix(): digest(file) for file in code_files(stage, section)
         }
+        # of params.yaml the own section alone: others may be edited while the stage runs
         found["params.yaml"] = digest(section)
         found["data.dvc"] = digest(pointer) if pointer.exists() else ""
         return found

@@ -48,6 +48,7 @@ def fault_of(file: Path) -> str | None:
     except json.JSONDecodeError as error:
         return f"is damaged (JSON, line {error.lineno}: {error.msg})"
     except yaml.YAMLError as error:
+        # the error of a character that YAML does not allow has no mark
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         return f"is not YAML{where}: {getattr(error, 'problem', None) or error}"

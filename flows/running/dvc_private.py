@@ -31,6 +31,7 @@ def run_in_process(run: Callable[[Any], bool]) -> None:
     """
     import dvc.stage.run as runner
 
+    # of a second pipeline in this process: a replacement must not call another
     original = getattr(runner.cmd_run, "original", runner.cmd_run)
 
     def cmd_run(stage: Any, dry: bool = False, run_env: dict[str, str] | None = None) -> None:

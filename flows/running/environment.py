@@ -27,6 +27,7 @@ def unknown_variables() -> list[str]:
     told = []
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in VARIABLES:
+            # with the prefix, which all share, any two names look alike
             ends = [known.removeprefix(PREFIX) for known in VARIABLES]
             near = difflib.get_close_matches(name.removeprefix(PREFIX), ends, 1)
             others = "`python -m flows.environment` lists those that are"
@@ -37,6 +38,7 @@ def unknown_variables() -> list[str]:
 
 def processes_asked_for(name: str) -> int:
     """Processes times threads that a variable asks for; 0 where it is not set."""
+    # the forms are 4, 2:4 (processes:threads) and ray:4
     numbers = [int(digits) for digits in re.findall(r"\d+", str(value(name) or ""))]
     return numbers[0] * numbers[-1] if len(numbers) > 1 else sum(numbers)
 

@@ -76,6 +76,7 @@ def error_message(error: BaseException) -> str | None:
         return str(error)
     if memory_ran_out(error):
         return MEMORY.format(first_line(error))
+    # errors of requests and others are OSErrors too, with causes that their own messages tell
     system = isinstance(error, OSError) and library_of(error) not in LIBRARIES
     text = os_errors.os_error_message(error) if system else None
     if text:

@@ -31,6 +31,7 @@ def damage_message(what: str) -> Callable[[BaseException], str]:
 def _mlflow(error: BaseException) -> str:
     from flows.running import sqlite
 
+    # MLflow wraps the errors of its data base: only SQLite's words are left of the cause
     told = sqlite.damage_of(error, "MLflow's data base")
     if told:
         return told
@@ -116,6 +117,7 @@ def program_message(error: BaseException) -> str:
     return f"`{name[:80]}` ended with {error.returncode} ({cause}): mend what it says"
 
 
+# by the name of the package: none of them has to be imported to know its errors
 LIBRARIES: dict[str, Callable[[BaseException], str]] = {
     **dict.fromkeys(("mlflow",), _mlflow),
     **dict.fromkeys(("sqlalchemy", "sqlite3", "psycopg", "optuna", "alembic"), _database),

@@ -33,6 +33,7 @@ log = logging.getLogger("tagdag")
 
 def orchestrated() -> bool:
     """Whether a Prefect server was named."""
+    # not Prefect's profiles as well: to ask for them is to import its settings, which takes 1.6 s
     return bool(os.environ.get("PREFECT_API_URL"))
 
 
@@ -41,6 +42,7 @@ def _dispatched(
 ) -> Callable[..., Any]:
     @functools.cache
     def prefect_object() -> Any:
+        # before Prefect is imported, which reads the environment once
         authenticate()
         import prefect
 
@@ -67,10 +69,13 @@ def flow(
     """
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
+        # the command line has held the arguments to the signature, whoever drives; without a name
+        # Prefect invents one
         named = {"validate_parameters": False, "flow_run_name": function.__name__} | settings
         return _dispatched(
             "flow",
             function,
+            # called as late as Prefect itself is imported, which a task runner needs
             lambda: named | ({"task_runner": task_runner()} if task_runner else {}),
         )
 
@@ -141,7 +146,6 @@ class _Steps:
 def progress(title: str) -> Iterator[Progress]:
     """Yield `show(done, total, text="")`: a bar with ETA on a terminal, else lines; and in Prefect.
 
-    The workers of a distributed training are in no flow run, and have no artifact.
     It may be called at every step; what it shows is the state of some call in the last seconds, and
     the end: when the block is left without an error, all is done, and that is the last state. After
     an error the last one stays. Where one loop follows another, their steps are counted together.
@@ -149,6 +153,7 @@ def progress(title: str) -> Iterator[Progress]:
     from rich.console import Console
 
     kinds = [(bar, 0.5) if Console(stderr=True).is_terminal else (log_lines, 10)]
+    # the workers of a distributed training are in no flow run, to which an artifact could belong
     kinds += [(artifact, 10)] if orchestrated() and "TORCHELASTIC_RUN_ID" not in os.environ else []
     steps = _Steps()
     with contextlib.ExitStack() as stack:

@@ -46,6 +46,7 @@ def file_not_found_message(error: OSError) -> str:
         if lost:
             return missing_path_message(lost[1])
         return "the folder that this command was started in is gone: change to the project's folder"
+    # Python raises the same error for a program that is not there as for a file
     if "/" not in name and from_program_start(error):
         fix = "install it, then run the command again"
         return f"the program {name} is not installed, or not on the PATH: {fix}"
@@ -105,6 +106,7 @@ def os_error_message(error: OSError) -> str | None:
     number = error.errno
     if isinstance(error, FileNotFoundError):
         return file_not_found_message(error)
+    # a pipe that was closed is a ConnectionError too, and has words of its own
     if isinstance(error, ConnectionError | TimeoutError) and number not in TOLD:
         said = error.strerror or str(error) or "it took too long"
         return f"the network did not answer ({said}): see that the server runs and can be reached"

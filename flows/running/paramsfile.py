@@ -32,6 +32,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456
 def parsed(path: Path) -> Any:
     """What a YAML file holds; ValueError says where it is no YAML, no UTF-8, or has a key twice."""
     try:
+        # utf-8-sig: editors on Windows put a byte order mark first
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1

@@ -26,6 +26,7 @@ from flows.running.processes import Worker, gpu_count, start_server
 DEATHS = 3  # of the process that makes a call, before it is given up
 GRACE = 20.0  # seconds that a stopped training has to keep its state
 
+# of the context, of which every task of the flow has a copy
 _open: contextvars.ContextVar["Pool | None"] = contextvars.ContextVar("pool", default=None)
 
 
@@ -53,10 +54,12 @@ class Pool:
     def __init__(self, processes: int, threads: int, trains: bool = False) -> None:
         self.processes, self._threads, self._ended = processes, threads, False
         self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
+        # the number of a place is that of its GPU: no two calls share one
         for place in range(processes):
             self._free.put(place)
         self._workers: dict[int, Worker] = {}
         self._starting = threading.Lock()
+        # at once: its imports take seconds, which pass while the first calls are prepared
         start_server([TRAINS] if trains else ())
 
     def call(
@@ -156,6 +159,7 @@ def call_in_pool(
         return pool.call(function, *arguments, report=report)
     from engine.core.threads import torch_threads
 
+    # as many as a process of a pool has: a result has the same bytes with and without one
     with torch_threads(None if gpu_count() else pool_size()[1]):
         return function(*arguments, **({"report": report} if report else {}))
 
@@ -206,6 +210,7 @@ def call_in_threads(
             pool = current_pool()
             if pool:
                 pool.end()
+            # calls that wait for a place must not take those that are free now
             executor.shutdown(cancel_futures=True)
             raise _cause(error, futures) from None
     return [future.result() for future in futures]

@@ -42,6 +42,7 @@ def follow_parent() -> None:
 
     After a kill -9 of that one it would go on beside the next run's workers.
     """
+    # _exit: sys.exit would end the thread only
     parent = multiprocessing.parent_process()
     threading.Thread(
         target=lambda: (parent.join(), os._exit(1)), name="parent", daemon=True
@@ -88,6 +89,8 @@ def _portable(error: Exception) -> Exception:
     """The error, as it can be sent, with where it was raised."""
     where = traceback.format_exc()
     try:
+        # read back as well: an exception whose class takes other arguments than it was given is
+        # pickled without a word, and fails when it is read
         error = pickle.loads(pickle.dumps(error))
     except Exception:
         told = error_messages.error_message(error)
@@ -108,6 +111,7 @@ class Worker:
             target=_serve, args=(theirs, dict(environment), threads), daemon=True
         )
         self.process.start()
+        # while this process holds the child's end too, `recv` does not see that the child has died
         theirs.close()
 
     def ask(self, call: tuple, report: Callable[..., None] | None) -> tuple[bool, Any]:

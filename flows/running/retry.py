@@ -80,6 +80,7 @@ class Retry:
                 try:
                     result = function(*args, **kwargs)
                 except Exception as error:
+                    # not once more where the next try would begin after the deadline
                     if self.passing(error) and time.monotonic() + pause <= deadline:
                         self.outage.begins(self.cause(error), self._meanwhile())
                     else:

@@ -32,7 +32,9 @@ def _dask(workers: int) -> Any:
 
     local = {
         "n_workers": workers,
+        # torch's random generator is the process's: two tasks in one would share it
         "threads_per_worker": 1,
+        # neither the scheduler nor its page is for other machines
         "host": "127.0.0.1",
         "dashboard_address": None,
     }
@@ -40,6 +42,7 @@ def _dask(workers: int) -> Any:
 
 
 def _ray(workers: int) -> Any:
+    # Ray would report its use to its makers; it reads this when it is imported
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     from prefect_ray import RayTaskRunner
 

@@ -20,6 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def schedule_of(options: argparse.Namespace) -> dict[str, Any]:
     """The schedule as Prefect's `serve` takes it; empty where none was asked for."""
+    # `not ... > 0`: nan is refused too
     if options.every is not None and not options.every > 0:
         raise ValueError(f"--every {options.every:g}: give minutes above 0, for example --every 30")
     if options.every:
@@ -35,4 +36,5 @@ def serve_flow(
         fix = "run `make prefect`, then set PREFECT_API_URL"
         raise ValueError(f"a schedule needs a Prefect server: {fix}")
     authenticate()
+    # limit: a second pipeline in this folder would be refused
     flow.prefect().serve(name=name, parameters=parameters, limit=1, **schedule)

@@ -29,6 +29,7 @@ for _name, _value in {
     "DVC_NO_ANALYTICS": "1",
     "DVC_STUDIO_OFFLINE": "1",
     "ITERATIVE_DO_NOT_TRACK": "1",
+    # a machine without git is told of by flows/tracking/origin.py, not by an import
     "GIT_PYTHON_REFRESH": "quiet",
     "KINETO_LOG_LEVEL": "99",  # the profiler's own notes
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # deterministic matrix products on a GPU
@@ -69,6 +70,7 @@ def _derived(params: dict[str, Any]) -> dict[str, Any]:
     corpus, search = params["corpus"], params["search"]
     space = search.get("space") if isinstance(search, dict) else None
     if isinstance(corpus, dict) and isinstance(space, dict):
+        # one that params.yaml has stays: flows/cli/validate_costs.py refuses it if it differs
         space.setdefault("resolution", corpus.get("size", SIZE))
     return params
 

@@ -21,6 +21,7 @@ from engine.transfer.tuning import choose_settings, combinations, hold_out
 from flows.running import settings
 
 
+# 3 and 4, below, are streams of the seed of their own: 1 and 2 are the training's order and views
 def few_labels(arm: dict[str, Any]) -> Rows:
     """The training labels of an arm."""
     # not `folder_of`, which looks whether its files are sound: the flow has done so, for all
@@ -67,6 +68,7 @@ def score_values(
             module = fit_arm(fit, from_weights(section, arm), arm, each, state=training)
             found = {"top1": arm_top1(module, held, arm["mode"])}
         except Diverged as error:
+            # kept as a score is: a repeat would only diverge again
             found = {"diverged": str(error)}
         checkpoint.save_tensors(known, {}, found)
         shutil.rmtree(training, ignore_errors=True)
@@ -112,6 +114,7 @@ def finish_arm(
         )
         built = arm_sections(section, arm["mode"], choice["chosen"], len(samples))
         record = arm | choice | {"name": name, "head": built["head"], "val_top1": validation}
+        # the record in the file of the weights: a kill leaves both or neither
         save_network(file, module, built, samples.shards.names, record=record)
         shutil.rmtree(training, ignore_errors=True)  # others may be in training at the same time
     return checkpoint.load_tensors(file)[1]["record"], file

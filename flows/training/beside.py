@@ -31,13 +31,12 @@ def _room() -> int:
 
 
 def _started(name: str) -> subprocess.Popen:
-    """The pretraining of a stage on its way.
-
-    It ends with this process, whose end closes the pipe.
-    """
+    """The pretraining of a stage on its way."""
+    # the worker is in no flow run, to which its links and its progress could belong
     env = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
     command = [sys.executable, "-m", "flows.worker", name.partition("@")[2], "--follow"]
     print(f"[{name}] is trained meanwhile", file=sys.stderr)
+    # a pipe, which --follow reads: it is closed when this process ends, even by a kill
     return subprocess.Popen(command, env=env, stdin=subprocess.PIPE)
 
 
@@ -55,6 +54,8 @@ def trained_ahead(names: list[str], force: bool) -> Iterator[Callable[[str], Non
         elif name.startswith(f"{STAGE}@") and not children and (force or would_run(name)):
             later = names[names.index(name) + 1 :]
             others = [other for other in later if other.startswith(f"{STAGE}@")]
+            # not what DVC would restore from its run cache: nobody would take that state up, and it
+            # would be in another's place later
             wanted = [other for other in others if force or would_run(other)]
             if not wanted:
                 return
@@ -68,6 +69,7 @@ def trained_ahead(names: list[str], force: bool) -> Iterator[Callable[[str], Non
         yield before
     finally:
         os.environ.pop(THREADS, None)
+        # all of them before any is waited for: they keep their states side by side
         for child in children.values():
             child.stdin.close()
         for child in children.values():

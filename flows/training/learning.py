@@ -126,6 +126,7 @@ def train_as_worker(section: dict[str, Any], state: Path, run: Run, title: str) 
         return
     with progress(title) as show:
         train_network(section, state, run, show)
+    # this process may end now, and with it the thread that sends
     run.flush()
 
 
@@ -141,6 +142,7 @@ def train_network(
     names = samples.shards.names
     module = job.new_network(len(names))
     about = {"sections": job.sections, "names": names}
+    # the numbers are those of all workers: one of them logs
     report = run.metrics if present_workers().first else lambda values, step: None
     training = Training(
         job.recipe, job.epochs, job.seed, state, report, show, watch=watch, about=about
@@ -160,6 +162,7 @@ def hit_rate(module: nn.Module, data: str = "hashtags") -> dict[str, float]:
 def image_count(section: dict[str, Any], epochs: float) -> int:
     """How many images so many epochs of this training are."""
     job = Job.of(section)
+    # ALONE: however many workers share an epoch, they see the same images
     lists = list_drawer(job, job.samples())
     schedule = Schedule.of(Training(job.recipe, epochs, job.seed), lists, ALONE)
     return schedule.total * schedule.recipe.batch
@@ -222,6 +225,7 @@ def own_threads(section: dict[str, Any], run: Run, title: str) -> Iterator[None]
         return
     number = _thread_count(section)
     print(f"{title}: on {number} of {cores()} threads (OMP_NUM_THREADS sets another number)")
+    # sums are rounded by it: who repeats the run elsewhere needs the number
     run.tags(threads=str(number))
     with torch_threads(number):
         yield
@@ -237,11 +241,13 @@ def _thread_count(section: dict[str, Any]) -> int:
     samples = job.samples()
     machine = (platform.node(), processor(), cores(), torch.__version__)
     key = digest(job.sections, section["recipe"], samples.shards.size, machine)
+    # not in state/, which a stage empties when it ends
     kept = settings.STATE / "threads" / key
     if not kept.exists():
         number = value(THREADS)  # said where others are trained beside it
         if not number:
             module = job.new_network(len(samples.shards.names))
+            # all cores or one: for a small network, or beside other work, more threads are slower
             number = fastest(module, samples, job.recipe, job.seed, [1, cores()])
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(f"{number}\n")
