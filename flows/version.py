@@ -40,8 +40,6 @@ def add_to_dvc() -> str:
     with progress("check data/") as show:
         intact.check_data(show)
     with repository() as repo:
-        # checked once more although the import has just written them: what DVC has taken in it
-        # brings back
         repo.add(str(DATA))
         intact.note_named()
         # from here on `restore` may bring back what data.dvc names
