@@ -78,8 +78,6 @@ def only_driver() -> Iterator[None]:
 def mend_lock(file: Path = Path("dvc.lock")) -> None:
     """Put aside a dvc.lock that a kill or a power cut left empty or broken.
 
-    DVC's run cache brings its stages back.
-
     DVC writes it in place, and refuses to start with a broken one.
     """
     import yaml
@@ -90,6 +88,7 @@ def mend_lock(file: Path = Path("dvc.lock")) -> None:
     except (yaml.YAMLError, UnicodeDecodeError, TypeError):
         whole = False
     if not whole:
+        # nothing is lost: DVC's run cache brings back what its stages had made
         aside = file.replace(file.with_name("dvc.lock.damaged"))
         log.warning(
             "%s was broken, and is now %s: what it recorded is restored from DVC's cache",

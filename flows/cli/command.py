@@ -94,6 +94,7 @@ def stage_arguments(flow: Callable[..., Any], *arguments: str) -> dict[str, Any]
     """The keyword arguments of a stage's flow: those given, its section, its defaults."""
     function = inspect.unwrap(flow)
     signature = inspect.signature(function)
+    # not strict: the parameters that no argument names are in the section
     given = dict(zip(signature.parameters, arguments, strict=False))
     if len(arguments) > len(given):
         raise ValueError(f"{flow.__name__} takes no argument {arguments[-1]!r}")
@@ -110,6 +111,7 @@ def run_stage(flow: Callable[..., Any], *arguments: str) -> Any:
 
     def section() -> dict[str, Any]:
         params = load_params()
+        # the candidate's backbone, which only the section `candidates` names: its code counts too
         kinds = [{"backbone": {"name": params["candidates"].get(name)}} for name in arguments]
         return [params[stage], *kinds]
 
@@ -131,6 +133,7 @@ def main(flow: Callable[..., Any], argument: str | None = None) -> None:
     """Command line of a stage: `python -m flows.<stage> [argument]`; --help lists settings."""
     signature = inspect.signature(inspect.unwrap(flow))
     numbers = [
+        # without the ranges, which fill a page: a wrong value is told with its own
         str(p.replace(annotation=p.empty))
         for p in signature.parameters.values()
         if p.name != argument

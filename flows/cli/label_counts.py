@@ -19,9 +19,11 @@ ROWS = {"id": pa.string(), "label": pa.string(), "split": pa.string()}
 def count_labels(folder: Path, shares: dict[str, float]) -> tuple[Classes, list[str]]:
     """Images per class and split as the stage corpus leaves them; the splits it holds out of train.
 
-    shares: {"val", "test"}. Kept by the store's digest: a million labels take some seconds.
+    shares: {"val", "test"}.
     """
+    # the code as well: by it images are held out
     key = digest(folder / "store.json", shares, Path(splits.__file__))
+    # kept: a million labels take some seconds
     kept = settings.STATE / "labels" / f"{folder.name}.json"
     about = _known(kept)
     if about.get("key") == key:

@@ -117,6 +117,7 @@ def validate_grid(section: dict[str, Any]) -> None:
         own = {key: values for key, values in section["grid"].items() if key not in INITS}
         own |= section["grid"].get(init) or {}
         listed = {key: own[key] for key in KEYS[mode] if isinstance(own.get(key), list)}
+        # counted before they are made: a product may be larger than memory
         count = math.prod(map(len, listed.values()))
         if count > MOST:
             many = f"{count:,} combinations for {mode}, each a training"
@@ -160,8 +161,10 @@ def validate_names(params: dict[str, Any], whole: dict[str, Any]) -> None:
 def validate_network(stage: str, section: dict[str, Any], reference: dict[str, Any]) -> None:
     """Make what a stage that trains makes, without memory; ValueError where parts do not fit."""
     with torch.device("meta"):
+        # two classes: how many there will be is known once there is data
         network(reference, section["objective"], section["head"], 2, where=stage)
     where = f"{stage}.recipe"
+    # a layer of any size: an optimizer refuses an empty list of parameters
     optimizer(Recipe(**options(Recipe, section["recipe"], where)), torch.nn.Linear(1, 1), where)
     labelled = stage == "finetune" or section.get("data", "hashtags") != "hashtags"
     name = section["objective"]["name"]

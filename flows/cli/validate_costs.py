@@ -67,6 +67,7 @@ def _strided(section: dict[str, Any], size: int) -> str:
     low, high = space["flops"]
     for times in (2, 4):
         stride = times * reference.get("stem_stride", 2)
+        # the largest that a stem takes (Stride in models/blocks/ranges.py)
         if stride > 16:
             break
         found = multiply_adds(reference | {"stem_stride": stride}, size)

@@ -26,8 +26,7 @@ STAGES = ("corpus", "search", "finetune", "evaluate")  # whose sections say what
 def label_problems(also: str | None = None) -> list[str]:
     """What of params.yaml the labels in data/ would stop, and what is to be noted: lines to print.
 
-    also: a set that is looked at as if the section finetune named it. What is wrong with
-    params.yaml itself is a line, too: an import is not refused for it.
+    also: a set that is looked at as if the section finetune named it.
     """
     try:
         params = settings.load_params()
@@ -36,6 +35,7 @@ def label_problems(also: str | None = None) -> list[str]:
         if also and also not in targets:
             whole["finetune"]["targets"] = [*targets, also]
         faults, notes = validate_labels(whole)
+    # a line too: an import is not refused for what is wrong in params.yaml
     except ValueError as error:
         return [str(error)]
     return [*faults, *notes]
@@ -44,9 +44,9 @@ def label_problems(also: str | None = None) -> list[str]:
 def validate_labels(whole: dict[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
     """(what stops a run, what is to be noted) of the labelled sets that the sections name.
 
-    whole: the sections of STAGES, complete. Nothing before data/ is there: DVC brings it, or says
-    that it cannot. ValueError for a damaged store.
+    whole: the sections of STAGES, complete. ValueError for a damaged store.
     """
+    # DVC brings it, or says that it cannot
     if not DATA.is_dir():
         return [], []
     known = sorted(path.parent.name for path in DATA.glob("targets/*/store.json"))

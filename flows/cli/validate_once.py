@@ -26,13 +26,17 @@ def validate_once() -> None:
     for note in validate():
         print(f"note: {note}", file=sys.stderr)
     settings.STATE.mkdir(exist_ok=True)
+    # after the check: what was refused is checked again
     passed.write_text(key)
 
 
 def _key() -> str:
     """Of params.yaml, of the data's records, and of the code that says what may be in them."""
     data = Path("data")
+    # their records only: the files of data/ are compared with these elsewhere
+    # (flows/data/intact.py)
     stores = [data / "posts" / "store.json", *sorted(data.glob("targets/*/store.json"))]
     files = [settings.PARAMS, *stores, *CODE]
     missing = [path.as_posix() for path in files if not path.exists()]
+    # missing ones by name: a store that comes or goes is another state
     return digest(missing, *map(str, stores), *(path for path in files if path.exists()))

@@ -59,6 +59,7 @@ def import_sources(
     with progress("import") as show:
         found = _rows(sources, images, show, left)
         with locked(DATA):
+            # a cut import may have left a store between its old and its new files
             for name in sources:  # before it is asked whether what is there was drawn
                 recover(place_of(DATA, name))
         before = intact.read_note("importing")
@@ -67,6 +68,7 @@ def import_sources(
         try:
             replaced = _replaced(sources, replace)
             results = ingest_all(found, DATA, replaced, update, progress=show)
+        # nothing has changed: an import that was cut before this one is still under way
         except Unusable:
             intact.write_note(importing=before)
             raise
@@ -91,6 +93,7 @@ def try_import(
     from corpus.store.trial import try_all
 
     scratch, left = settings.STATE / "trial", {name: Counter() for name in sources}
+    # of a dry run that was killed
     shutil.rmtree(scratch, ignore_errors=True)
     try:
         with progress("dry run") as show:

@@ -33,6 +33,8 @@ def check_data(show: Progress | None = None) -> None:
     tree = _tree()
     if _noted().get("tree") != tree:
         _compared(stores(), show)
+    # with the text of data.dvc, which is right at this moment: `put_back` takes it back after
+    # damage
     write_note(tree=tree, pointer=pointer.pointer_text())
 
 
@@ -103,6 +105,7 @@ def verify_files(show: Progress) -> int:
     }
     bad, cures = [], []
     for cure, (pairs, memory) in work.items():
+        # again: a decaying disk changes neither time nor size of a file
         found = damaged(pairs, memory, show, again=True)
         bad += found
         cures += [cure] if found else []
@@ -111,6 +114,7 @@ def verify_files(show: Progress) -> int:
         back = pointer.put_back(
             [each.path for each in bad if DATA in each.path.parents], _noted().get("pointer", "")
         )
+        # what was noted before says that all is sound, and would be believed
         write_note(tree="")
         raise ValueError(
             f"{_told(bad)}\n{len(bad)} of {count} files damaged: {'; '.join(cures)}{back}"
@@ -127,6 +131,7 @@ def stores(lacking: bool = False) -> Iterator[tuple[Path, str]]:
     """
     from corpus.store.read import STORE, checksums
 
+    # not the hidden ones, in which an import has its unfinished stores
     for folder in (DATA / "posts", *sorted((DATA / "targets").glob("[!.]*"))):
         if folder.is_dir() and ((folder / STORE).exists() or not lacking):
             if folder.name != "posts":
@@ -165,6 +170,7 @@ def _tree() -> str:
     for folder, _, names in os.walk(DATA):
         for path in (Path(folder, name) for name in names):
             facts = path.stat() if path.exists() else path.lstat()  # a link to nothing
+            # the inode: a file that was put in the place of another may have its size and its time
             found.append((str(path), facts.st_size, facts.st_mtime_ns, facts.st_ino))
     return digest(sorted(found))
 
@@ -172,6 +178,7 @@ def _tree() -> str:
 def _noted() -> dict[str, str]:
     try:
         found = json.loads(NOTE.read_text(encoding="utf-8"))
+    # a note that is broken is as good as none: all is hashed again
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

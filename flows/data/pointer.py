@@ -75,6 +75,8 @@ def put_back(bad: list[Path], good: str) -> str:
     before = good or _committed()
     if not before or before == pointer_text() or md5() is None:
         return ""
+    # only where data.dvc names the damaged bytes: else it is still right, and `dvc checkout` mends
+    # data/
     with open_output() as (_, out):
         named = dvc_private.listing(out) or {}
     if not any(
@@ -117,6 +119,7 @@ def _json(path: Path) -> bool:
 
 
 def _committed() -> str:
+    # ./: the project may be a folder of a larger repository
     done = subprocess.run(
         ["git", "show", f"HEAD:./{POINTER}"], capture_output=True, text=True, check=False
     )
@@ -124,5 +127,6 @@ def _committed() -> str:
 
 
 def _md5(path: Path) -> str:
+    # MD5, by which DVC names files
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()

@@ -32,12 +32,14 @@ def restore_data(cut: bool = False) -> None:
         if intact.is_named():
             return
         with progress("check data/") as show:
+            # before the comparison, to which a damaged file is other data
             intact.check_present_data(show)
         if md5 is not None and not _same(md5):
             _bring(md5)
     else:
         _bring(md5)
     with progress("check data/") as show:
+        # all of it, now that nothing may lack
         intact.check_data(show)
     intact.note_named()
 
@@ -71,6 +73,7 @@ def _empty() -> bool:
 
 
 def _half_drawn() -> bool:
+    # written last
     if (DATA / "posts" / "store.json").exists():
         return False
     from corpus.drawn.sample import is_sample
@@ -114,6 +117,7 @@ def _same(md5: str) -> bool:
 def _of_store(name: str) -> bool:
     """Whether a file of data/ is one of a store's, which no person edits."""
     path = Path(name)
+    # `_same` names data/ itself where there is no list of its files
     listed = path.suffix in (".tar", ".jsonl") and len(path.parts) > 1
     return listed or path.name == "store.json" or path == DATA
 
@@ -131,27 +135,26 @@ def _bring(md5: str | None) -> None:
 
 
 def _draw(repo: Any, out: Any, md5: str | None) -> None:
-    """Draws the sample; ValueError where data.dvc names other data, and it is removed again.
-
-    data.dvc is not written before they are known to be the same, so that a kill leaves it as it
-    was.
-    """
+    """Draws the sample; ValueError where data.dvc names other data, and it is removed again."""
     from corpus.drawn.sample import draw_sample
 
     with progress("draw the sample") as show:
         draw_sample(DATA, progress=show)
     if out is not None and dvc_private.differs(out):
+        # or the next call would find data/, and leave it there
         _removed()
         raise ValueError(f"data.dvc names other data (md5 {md5}) than the drawn sample: {ADVICE}")
+    # not before the data is known to be what data.dvc names: a kill leaves that as it was
     repo.add(str(DATA))
 
 
 def _removed() -> None:
-    """Takes the drawn sample away; data/ itself may be a link, and stays one."""
+    """Takes the drawn sample away."""
     for path in DATA.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()
+    # a link to another disk stays, and what is drawn next lies there again
     if not DATA.is_symlink():
         DATA.rmdir()

@@ -58,10 +58,12 @@ def known_features(weights: Path) -> list[Path]:
     if not kept.exists():
         intact.checked_shards(HASHTAGS)
         pool, part = current_pool(), kept.with_suffix(".part")
+        # those of another network, other posts or other code, and what a kill left
         shutil.rmtree(kept.parent, ignore_errors=True)
         parts = records.parts(HASHTAGS, pool.processes if pool else 1)
         files = [part / f"{number:03d}.safetensors" for number in range(len(parts))]
         same = itertools.repeat(weights), itertools.repeat(HASHTAGS)
+        # not strict: the first two of them have no end
         map_in_pool(records.search_features, list(zip(*same, parts, files, strict=False)))
         part.rename(kept)
     return sorted(kept.glob("*.safetensors"))
@@ -85,6 +87,7 @@ def of(target: str, weights: Path, folder: Path, ids: Iterable[str]) -> list[Pai
     """Every pair of a test image and a post that shows it; of one found twice, the first way."""
     test = set(ids)
     pairs = by_pixels(settings.OUT / "corpus" / FILE, target) + learnt(weights, folder)
+    # reversed, so that of two ways the first one stays
     first = {(image, post): how for image, post, how in reversed(pairs) if image in test}
     return sorted((*pair, how) for pair, how in first.items())
 

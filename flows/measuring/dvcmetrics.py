@@ -1,6 +1,4 @@
-"""What DVC shows of a run: `dvc metrics show` and `diff`, `dvc exp show`, `dvc plots show` and
-`diff`.
-"""
+"""What DVC shows of a run, in `dvc metrics`, `dvc exp show` and `dvc plots`."""
 
 import csv
 import json
@@ -41,9 +39,7 @@ def ranked(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def challenger(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The model that the stage register proposes: the best validation accuracy on the first
-    target.
-    """
+    """What the stage register proposes: the best validation accuracy on the first target."""
     return ranked(records)[-1]
 
 
@@ -64,8 +60,9 @@ def numbers(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
 def write(
     out: Path, records: Sequence[dict[str, Any]], predicted: Iterable[tuple[str, str]]
 ) -> None:
-    """metrics.json, and confusion.csv of (class, class predicted) for each test image of the
-    challenger.
+    """metrics.json, and confusion.csv: a row for each test image of the challenger.
+
+    predicted: (class, class predicted) of each.
     """
     (out / "metrics.json").write_text(json.dumps(numbers(records), indent=1) + "\n")
     with (out / "confusion.csv").open("w", newline="", encoding="utf-8") as file:

@@ -74,6 +74,7 @@ Model = tuple[Mapping[str, Any], Examined, Sequence[Predicted]]
 
 def write(out: Path, models: Iterable[Model]) -> None:
     """Write the table of all models: the record, the test images, what the seeds predicted."""
+    # gone through twice: for the names of classes, then for the rows
     models = list(models)
     classes = {record["target"]: list(images.classes) for record, images, _ in models}
     schema = SCHEMA.with_metadata({b"classes": json.dumps(classes).encode()})

@@ -32,15 +32,16 @@ SPLITS = ("train", "val")  # of the posts
 
 
 def cost(weights: Path, size: int, seconds: float = 0.3, **measured: Any) -> dict[str, Any]:
-    """Params, flops, activations, latency, images/s and peak memory of one network: its seeds
-    share them.
+    """Params, flops, activations, latency, images/s and peak memory of a network and all its seeds.
 
-    On a CPU by one thread, as a search measures latency: a small network gains nothing by more, and
-    several threads tell more of what else the machine does than of the network.
+    On a CPU by one thread, as a search measures latency.
     """
     module, _ = load_network(weights)
+    # without the objective, which only trains
     deployed = nn.Sequential(module.backbone, module.head)
     trained = any(p.requires_grad for p in module.head.parameters())  # nearest neighbours are not
+    # a small network gains nothing by more threads, and several tell more of what else the machine
+    # does than of the network
     with torch_threads(1):
         limits = {"seconds": seconds, "patience": PATIENCE * seconds}
         found = profile_network(deployed, size, device(), training=trained, **limits, **measured)
@@ -71,6 +72,7 @@ def tested(
     if validated is None or size != shards.size:
         val = Rows(open_split(folder, "val"), "labels", size=size)
         validated = measure_accuracy(module, val).compute()["top1"]
+    # in the order of the test split, which is that of the predictions
     alone = torch.tensor([key not in duplicates for key in shards.ids])
     bound = 100 * int((metric.correct()[:, 0] & alone).sum()) / len(alone)
     numbers = metric.compute()
@@ -107,6 +109,7 @@ def parts(posts: Path, count: int) -> list[tuple[str, int, int]]:
     found = []
     for split in SPLITS:
         total = len(open_split(posts, split))
+        # whole batches: a feature has the same bits however the posts are parted
         each = BATCH * max(1, -(-total // (count * BATCH)))
         found += [(split, first, min(first + each, total)) for first in range(0, total, each)]
     return found

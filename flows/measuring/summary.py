@@ -77,6 +77,7 @@ def _pairs(models: list[Model], key: str, other: str) -> Iterator[tuple[Record, 
     by_arm = {arm_of(record): answers for record, *answers in models}
     for record, *ours in models:
         theirs = by_arm.get(arm_of(record | {key: other}))
+        # seeds are paired by their place: with another number of them there is nothing to pair
         if record[key] != other and theirs and len(theirs[1]) == len(ours[1]):
             yield record, (hits(*ours), hits(*theirs))
 

@@ -11,6 +11,7 @@ from flows.tracking.tracking import connect
 def _registered(file: Path | None, name: str) -> bool:
     """Whether the registry has a version of this model."""
     if file is not None:
+        # without MLflow, whose import takes seconds: this is the end of every pipeline
         query = "SELECT 1 FROM model_versions WHERE name = ? AND current_stage != ? LIMIT 1"
         return file.is_file() and bool(sqlite.query_rows(file, query, name, DELETED, wait=5))
     from mlflow.exceptions import MlflowException
@@ -26,10 +27,7 @@ def _registered(file: Path | None, name: str) -> bool:
 def missing_registry() -> str | None:
     """What to tell a person whose report names versions that are not in the registry.
 
-    None if they are.
-
-    So it is in a clone after `dvc pull`: DVC brings the report, not the registry. A registry that
-    does not answer is told by the stages.
+    None if they are. So it is in a clone after `dvc pull`: DVC brings the report, not the registry.
     """
     if not (settings.OUT / "register" / "report.md").exists():
         return None
@@ -37,6 +35,7 @@ def missing_registry() -> str | None:
     try:
         if _registered(sqlite_file(), name):
             return None
+    # of whatever kind: the pipeline has ended well, and this is a note below its report
     except Exception as error:
         return (
             f"whether the registry has the versions of the report is not known: {str(error)[:200]}"

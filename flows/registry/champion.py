@@ -101,6 +101,7 @@ def accuracy_on_same_split(name: str, version: Any, challenger: Labels) -> float
     try:
         return retest_champion(name, version, challenger)
     except (MlflowException, OSError, KeyError, TypeError) as error:
+        # an outage says nothing of the champion: the stage ends, and is run again
         if is_away(error):
             raise
         cause = str(error)[:200]

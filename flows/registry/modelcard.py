@@ -101,8 +101,7 @@ def write_model_files(folder: Path, record: dict[str, Any], model_id: str) -> No
     """Write MLmodel (for MLflow's pages) and the record as JSON.
 
     The schema: in, float32 images (n, 3, size, size), normalised as in training; out, float32
-    scores (n, classes). There is no Python flavor: the weights are safetensors, rebuilt by
-    engine.core.network.load_network, and nothing is unpickled.
+    scores (n, classes).
     """
     classes, size = len(_about(record).get("names", ())), record["size"]
     files = {"weights": Path(record["weights"]).name, "record": "record.json"}
@@ -111,6 +110,8 @@ def write_model_files(folder: Path, record: dict[str, Any], model_id: str) -> No
         "outputs": _tensor("scores", -1, classes or -1),
         "params": None,
     }
+    # no Python flavor, which would unpickle: engine.core.network.load_network rebuilds the network
+    # of its safetensors
     model = {"flavors": {"tagdag": files}, "model_id": model_id, "signature": signature}
     (folder / "MLmodel").write_text(yaml.safe_dump(model))
     (folder / "record.json").write_text(json.dumps(record, indent=1) + "\n")

@@ -26,6 +26,7 @@ def prepare_registry(name: str) -> None:
     try:
         tracking.connect().create_registered_model(name)
     except MlflowException as error:
+        # `retry` waits for that
         if is_away(error):
             raise
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
@@ -37,12 +38,10 @@ def prepare_registry(name: str) -> None:
 
 @retry
 def known_versions(name: str) -> Known:
-    """The versions there are by identity; of equal ones the newest.
-
-    Those of other tools are none of ours, nor are those without a run of their own: they were
-    registered before versions had one, and carry no target.
-    """
+    """The versions there are by identity; of equal ones the newest."""
     found = tracking.connect().search_model_versions(f"name = '{name}'")
+    # neither those of other tools nor those that were registered before versions had a run of their
+    # own: they carry no target
     ours = [v for v in found if v.status == "READY" and "tagdag.target" in v.tags]
     ours.sort(key=lambda version: int(version.version))
     return {modelcard.version_identity(version.tags): str(version.version) for version in ours}
@@ -64,7 +63,8 @@ def _version(name: str, source: tuple[str, str], labels: dict[str, str], line: s
 
 @retry
 def _linked(name: str, version: str, model_id: str) -> None:
-    """Tell the logged model of its version: a server does so itself, a data base does not."""
+    """Tell the logged model of its version."""
+    # a server does so itself; a data base, asked directly, does not
     client, link = tracking.connect(), {"name": name, "version": int(version)}
     links = json.loads(client.get_logged_model(model_id).tags.get(VERSIONS, "[]"))
     if any((each["name"], int(each["version"])) == (name, int(version)) for each in links):
@@ -74,14 +74,13 @@ def _linked(name: str, version: str, model_id: str) -> None:
 
 @retry
 def _retagged(name: str, version: str, before: dict[str, str], labels: dict[str, str]) -> None:
-    """Put new tags on a version; its accuracy on an earlier test split is kept under that digest.
-
-    The old ones first and `tagdag.test` last: what a kill leaves is told apart when it is repeated.
-    """
+    """Put new tags on a version; its accuracy on an earlier split is kept under that digest."""
     client, test = tracking.connect(), before.get("tagdag.test")
     older = {}
     if test and test != labels["tagdag.test"]:
         older = {f"tagdag.{key}.{test}": before.get(f"tagdag.{key}") for key in modelcard.TESTED}
+    # the old numbers first and `tagdag.test` last: by that a repeat after a kill sees what is
+    # undone
     ordered = {key: value for key, value in older.items() if value and key not in before}
     ordered |= dict(sorted(labels.items(), key=lambda item: item[0] == "tagdag.test"))
     for key, value in ordered.items():
@@ -126,6 +125,7 @@ def register_version(
     found = versions.get(modelcard.version_identity(labels))
     if found is not None:
         model_id = version_numbered(name, found).tags.get("tagdag.model_id")
+        # else its files were deleted, and it is registered once more
         if sourcerun.has_logged_model(model_id):
             own = {key: value for key, value in labels.items() if key not in run.origin}
             renew_version(name, found, own, modelcard.UNKNOWN | modelcard.record_numbers(record))

@@ -26,5 +26,6 @@ def test_again(weights: Path, record: dict[str, Any]) -> dict[str, float]:
         split: measure_accuracy(module, Rows(shards, "labels", size=record["size"])).compute()
         for split, shards in splits.items()
     }
-    test = found["test"] | {"top1_mean": found["test"]["top1"]}  # one seed's weights: its interval
-    return test | {"val_top1": found["val"]["top1"]}  # is of the test images, Wilson's
+    # one seed's weights: the interval is Wilson's, of the test images alone
+    test = found["test"] | {"top1_mean": found["test"]["top1"]}
+    return test | {"val_top1": found["val"]["top1"]}

@@ -103,6 +103,7 @@ def _filled(model: Any, record: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         modelcard.write_model_files(Path(folder), record, model.model_id)
         client.log_model_artifacts(model.model_id, folder)
+    # last: one that is not READY is filled anew
     client.finalize_logged_model(model.model_id, "READY")
 
 
@@ -118,6 +119,7 @@ def log_numbers(
 
     client, now, (name, key) = tracking.connect(), int(time.time() * 1000), data
     known = client.get_run(run_id).data.metrics
+    # MLflow keeps 36 characters of a digest
     about = {"model_id": model_id, "dataset_name": name, "dataset_digest": key[:36]}
     metrics = [
         Metric(number, value, now, 0, run_id=run_id, **about)

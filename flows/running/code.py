@@ -155,8 +155,7 @@ def code_files(stage: str, section: Any, *more: str, aside: Set[str] = frozenset
 def unchanged_while(stage: str, load: Callable[[], Any]) -> Iterator[None]:
     """ValueError when section, code or data.dvc have changed while the stage ran.
 
-    DVC hashes dependencies when a stage has ended: what was edited meanwhile would be recorded as
-    its origin. load: gives the section.
+    load: gives the section.
     """
 
     def state() -> dict[str, str]:
@@ -169,6 +168,8 @@ def unchanged_while(stage: str, load: Callable[[], Any]) -> Iterator[None]:
         found["data.dvc"] = digest(pointer) if pointer.exists() else ""
         return found
 
+    # DVC hashes dependencies when a stage has ended: what was edited meanwhile it would record as
+    # the origin
     before = state()
     yield
     after = state()

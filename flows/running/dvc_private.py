@@ -11,13 +11,11 @@ from typing import Any
 
 @contextmanager
 def repository() -> Iterator[Any]:
-    """DVC's repository of the present folder.
-
-    By itself DVC gives up at once where another of its commands holds the lock: so would a stage
-    that begins while somebody looks at `dvc status`. With `_wait_for_lock` it waits.
-    """
+    """DVC's repository of the present folder, whose lock is waited for."""
     from dvc.repo import Repo
 
+    # by itself DVC gives up at once where another of its commands holds the lock: so would a stage
+    # that begins while somebody looks at `dvc status`
     with Repo(_wait_for_lock=True) as repo:
         yield repo
 
@@ -26,8 +24,7 @@ def run_in_process(run: Callable[[Any], bool]) -> None:
     """Have DVC ask `run(stage)` before it starts a stage's command: True where that has done it.
 
     `Repo.reproduce` removes outputs before a command and hashes, commits and records them after it,
-    but starts commands in a shell only. DVC looks `cmd_run` up in its module at every call, so the
-    function is replaced there, for the rest of the process.
+    but starts commands in a shell only. It is so for the rest of the process.
     """
     import dvc.stage.run as runner
 
@@ -39,6 +36,7 @@ def run_in_process(run: Callable[[Any], bool]) -> None:
             original(stage, dry=dry, run_env=run_env)
 
     cmd_run.original = original
+    # DVC looks the function up in its module at every call
     runner.cmd_run = cmd_run
 
 

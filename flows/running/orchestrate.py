@@ -69,8 +69,8 @@ def flow(
     """
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
-        # the command line has held the arguments to the signature, whoever drives; without a name
-        # Prefect invents one
+        # flows/cli/command.py has held the arguments to the signature; without a name Prefect
+        # invents one
         named = {"validate_parameters": False, "flow_run_name": function.__name__} | settings
         return _dispatched(
             "flow",

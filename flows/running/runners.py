@@ -42,7 +42,7 @@ def _dask(workers: int) -> Any:
 
 
 def _ray(workers: int) -> Any:
-    # Ray would report its use to its makers; it reads this when it is imported
+    # Ray would report its use to its makers
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     from prefect_ray import RayTaskRunner
 

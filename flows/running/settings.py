@@ -88,10 +88,8 @@ def backbone_section(candidate: str) -> dict[str, Any]:
 
 
 def state_path(name: str, *inputs: Any) -> Path:
-    """Where a stage keeps what a kill must not lose, keyed by its inputs.
-
-    Outside of its outs, which DVC deletes before it runs a stage.
-    """
+    """Where a stage keeps what a kill must not lose, keyed by its inputs."""
+    # not among the outputs, which DVC deletes before it runs a stage
     return STATE / "state" / f"{name}.{digest(*inputs)}"
 
 

@@ -81,7 +81,8 @@ def log_lines(title: str) -> Iterator[Progress]:
 
 @contextmanager
 def artifact(title: str) -> Iterator[Progress]:
-    """A progress artifact in Prefect, from a thread: a call takes 0.1 s, or fails for a while."""
+    """A progress artifact in Prefect, written by a thread."""
+    # by a thread: a call takes 0.1 s, and fails where the server is away
     updates: SimpleQueue[tuple[float, str] | None] = SimpleQueue()
     # in the context of the flow run, to which the artifact belongs
     run, given = contextvars.copy_context().run, (_keep, title, updates)
@@ -100,10 +101,11 @@ def artifact(title: str) -> Iterator[Progress]:
 
 
 def _keep(title: str, updates: "SimpleQueue[tuple[float, str] | None]") -> None:
-    """Bring the newest state to Prefect until there is no more; it is too slow for some."""
+    """Bring the newest state to Prefect until there is no more."""
     made, failed = None, False
     update, more = updates.get(), True
     while update:
+        # those that came during the last call are skipped but for the newest
         while more and not updates.empty():
             newer = updates.get()
             update, more = newer or update, newer is not None

@@ -62,8 +62,9 @@ def query_rows(file: Path, query: str, *values: Any, wait: float = 1.0) -> list[
 
 
 def connect_file(file: Path, wait: float) -> sqlite3.Connection:
-    """A connection to a file that must be there; `isolation_level` None: no BEGIN but our own."""
+    """A connection to a file that must be there; transactions begin by `BEGIN` only."""
     address = f"file:{quote(str(file.absolute()))}?mode=rw"
+    # isolation_level None: else Python begins transactions too, and as a reader
     return sqlite3.connect(address, timeout=wait, isolation_level=None, uri=True)
 
 

@@ -77,11 +77,9 @@ def store_label() -> str:
 
 
 def take_credentials() -> None:
-    """Put user and password of the address where MLflow looks for them.
-
-    Left in the address they would stand in every message of MLflow's that quotes it.
-    """
+    """Put user and password of the address where MLflow looks for them."""
     parts = urlsplit(_named())
     if parts.scheme.startswith("http") and parts.username:
+        # left in the address they would stand in every message of MLflow's that quotes it
         os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username)
         os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password or "")

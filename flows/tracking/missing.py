@@ -40,6 +40,7 @@ def remember_store(store: str, born: int, experiment: str) -> None:
     before, now = _noted(home()), {"store": store, "born": born, "experiment": experiment}
     if before == now:
         return
+    # the same name, and an experiment that was made at another time
     if before.get("store") == store:
         log.warning(
             "%s is not the one that this folder last logged to: earlier runs and registered "

@@ -23,10 +23,7 @@ def _noted(file: Path) -> str | None:
 
 
 def _guessed(file: Path, experiment: str) -> str | None:
-    """The same of a file without the note, from where its experiment has its artifacts.
-
-    Only where those are here too, or that place is gone: they may be elsewhere on purpose.
-    """
+    """The same of a file without the note, from where its experiment has its artifacts."""
     query = "SELECT artifact_location FROM experiments WHERE name = ?"
     found = sqlite.query_rows(file, query, experiment, wait=LOCKED)
     place = Path(found[0][0].removeprefix("file://")) if found and found[0][0] else Path()
@@ -34,6 +31,7 @@ def _guessed(file: Path, experiment: str) -> str | None:
     if not place.is_absolute() or place.parent.name != "mlruns":
         return None
     old = place.parent.parent
+    # where they are neither here nor gone there they may be elsewhere on purpose
     return str(old) if here.is_dir() or not old.exists() else None
 
 
@@ -47,9 +45,12 @@ def _rewrite(file: Path, old: str, new: str) -> int:
     """Write the places below `old` anew; returns how many."""
     count = 0
     with closing(sqlite.connect_file(file, LOCKED)) as base, base:
+        # locked from the beginning: a reader that becomes a writer beside another writer fails at
+        # once
         base.execute("BEGIN IMMEDIATE")
         for table, column in PLACES:
             for before, after in _prefixes(old, new):
+                # `LIKE` would take a _ or % in a folder's name for any letters
                 beginning = f"substr({column}, 1, ?) = ?"
                 changed = base.execute(
                     f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {beginning}",
@@ -64,13 +65,13 @@ def _rewrite(file: Path, old: str, new: str) -> int:
 def move_places(file: Path, experiment: str) -> str | None:
     """Have the places follow the file into its present folder; a message where they had to.
 
-    sqlite3.OperationalError while the file is locked. A file that was moved without the folder
-    `mlruns` beside it keeps its places, which are still right.
+    sqlite3.OperationalError while the file is locked.
     """
     new = str(file.resolve().parent)
     old = _noted(file) or _guessed(file, experiment)
     if old in (None, new):
         return None
+    # moved without the folder beside it: the places are still right
     if (Path(old) / "mlruns").is_dir() and not (Path(new) / "mlruns").is_dir():
         return None
     count = _rewrite(file, old, new)

@@ -25,6 +25,7 @@ def is_away(error: Exception) -> bool:
     if any(words in str(error) for words in (*LASTING, *sqlite.DAMAGED)):
         return False
     if isinstance(error, MlflowException):
+        # 429: too many requests, which passes
         return error.get_http_status_code() >= 500 or error.get_http_status_code() == 429
     answer = getattr(error, "response", None)
     return isinstance(error, RequestException) and (answer is None or answer.status_code >= 500)

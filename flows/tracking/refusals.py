@@ -33,7 +33,8 @@ def allowed_name(name: str) -> str:
 
 
 def quotable_value(value: str) -> str:
-    """The value of a tag that runs are looked for by: MLflow's filters know no escape for these."""
+    """The value of a tag that runs are looked for by."""
+    # MLflow's filters know no escape for these
     return value.replace("'", "\u2019").replace("\\", "/")
 
 

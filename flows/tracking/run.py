@@ -55,6 +55,7 @@ def _log_params(run: str, values: dict[str, str]) -> None:
 def send_metrics(run: str, values: list[Value]) -> None:
     from mlflow.entities import Metric
 
+    # synchronous whatever MLFLOW_ENABLE_ASYNC_LOGGING says: then MLflow drops a batch that fails
     connect().log_batch(run, metrics=[Metric(*value) for value in values], synchronous=True)
 
 
@@ -91,8 +92,8 @@ class Run:
     def params(self, section: dict[str, Any]) -> None:
         """Log a section, nested names dotted.
 
-        MLflow keeps the first value of a param for ever: where a run that is taken up again has
-        another one than before, it goes into the tag `tagdag.param.<name>`.
+        Where a run that is taken up again has another value than before, that goes into the tag
+        `tagdag.param.<name>`.
         """
         from mlflow.exceptions import MlflowException
 
@@ -103,8 +104,10 @@ class Run:
         try:
             _log_params(self.id, values)
         except MlflowException as error:
+            # MLflow keeps the first value of a param for ever, and its error has no code of its own
             if PARAM_CHANGED not in str(error):
                 raise
+            # params go in several calls: those before the refused one have logged theirs
             known = connect().get_run(self.id).data.params
             _log_params(self.id, {k: v for k, v in values.items() if k not in known})
             changed = {k: v for k, v in values.items() if known.get(k, v) != v}
@@ -112,6 +115,8 @@ class Run:
 
     def metrics(self, values: dict[str, float], step: int = 0) -> None:
         """Log metrics: returns in microseconds; what MLflow does not take is sent later."""
+        # the time of the step: it may be sent minutes later, and again, which must not make two of
+        # it
         now = int(time.time() * 1000)
         sender().put(
             self.id, [(allowed_name(key), float(value), now, step) for key, value in values.items()]
@@ -139,14 +144,13 @@ class Run:
     ) -> None:
         """Log a data set as an input of this run.
 
-        context: "pretraining" or the like. source: a path or s3:// URL.
-
-        MLflow keeps 36 characters of a digest, and source and profile of the first run with this
-        name and digest.
+        context: "pretraining" or the like. source: a path or s3:// URL; MLflow keeps source and
+        profile of the first run with this name and digest.
         """
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         kind = "s3" if source.startswith("s3://") else "local"
+        # MLflow keeps 36 characters of a digest
         data = Dataset(
             name, digest[:36], kind, json.dumps({"uri": source}), profile=json.dumps(profile)
         )

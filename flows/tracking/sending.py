@@ -28,11 +28,7 @@ LATER = "it is kept and sent later"
 
 
 class Sender:
-    """Brings values to MLflow by `send(run, values)`.
-
-    One thread keeps them and another sends them: a `send` that hangs for its 20 s must not hold up
-    the keeping.
-    """
+    """Brings values to MLflow by `send(run, values)`; one thread keeps them, another sends them."""
 
     def __init__(self, send: Callable[[str, list[Value]], None], folder: Path) -> None:
         self._send, self.folder, self._process = send, folder, os.getpid()
@@ -40,6 +36,7 @@ class Sender:
         self._spools: dict[str, MetricSpool] = {}  # of runs with values that were not taken
         self._changed = threading.Condition()  # guards the spools
         self._hurry = threading.Event()
+        # two: a `send` that hangs for its 20 s must not hold up the keeping
         for loop in (self._keeping, self._sending):
             threading.Thread(target=loop, name=f"metrics {loop.__name__}", daemon=True).start()
         atexit.register(self._close)
@@ -94,6 +91,7 @@ class Sender:
         while True:
             self._hurry.wait(next(pauses))
             self._hurry.clear()
+            # a copy: the other thread adds runs meanwhile
             answers = [self._sent(run) for run in list(self._spools)]
             errors = [error for error in answers if error is not None]
             if errors:

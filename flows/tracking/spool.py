@@ -38,9 +38,8 @@ class MetricSpool:
     def __init__(self, folder: Path, run: str) -> None:
         self._folder, self._run = folder.absolute(), run
         self._values: deque[Value] = deque()
-        self._files: list[
-            tuple[Path, IO[bytes]]
-        ] = []  # locked; of this process and of those adopted
+        # locked; of this process and of those adopted
+        self._files: list[tuple[Path, IO[bytes]]] = []
         self._own: IO[bytes] | None = None
 
     def __len__(self) -> int:
@@ -78,12 +77,14 @@ class MetricSpool:
                     # the last line of a process that was killed as it wrote
                     with contextlib.suppress(ValueError):
                         self._values += map(tuple, json.loads(line))
+        # files in which no line was whole go at once
         self.taken(0)
 
     def _created(self) -> IO[bytes]:
         """A new file, locked before it has the name under which others would adopt it."""
         self._folder.mkdir(parents=True, exist_ok=True)
         partial = self._folder / f"{self._run}.{uuid.uuid4().hex}.partial"
+        # unbuffered: a kill takes what a buffer holds
         file = partial.open("ab", buffering=0)
         fcntl.flock(file, fcntl.LOCK_EX)
         self._files.append((partial.rename(partial.with_suffix(".jsonl")), file))

@@ -39,6 +39,7 @@ def _server(address: str) -> None:
     import requests
 
     name, word = (os.environ.get(f"MLFLOW_TRACKING_{part}") for part in ("USERNAME", "PASSWORD"))
+    # as MLflow's own client reads these, so that both reach the same server or neither does
     insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
     verify = not insecure and os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH", True)
     told = f"the MLflow server named by MLFLOW_TRACKING_URI does not answer ({address}: "
@@ -48,6 +49,7 @@ def _server(address: str) -> None:
         answer = requests.get(f"{address}/health", auth=auth, verify=verify, timeout=ANSWER)
     except requests.RequestException as error:
         cause = str(error).rpartition(": ")[2].strip("()'\"") or type(error).__name__
+        # a certificate or a name that is wrong is so after any wait
         final = isinstance(error, requests.exceptions.SSLError) or "not known" in cause
         raise (ValueError if final else Away)(f"{told}{cause}): {fix}") from None
     if answer.status_code in (401, 403):
@@ -72,6 +74,7 @@ def _database(address: str) -> None:
     try:
         if "@" in (make_url(address).host or ""):
             raise ValueError(f"{told}cannot be read: write an @ within the password as %40")
+        # MLflow's own first call says nothing for 100 s where nobody answers
         options = {"connect_timeout": ANSWER}
         engine = create_engine(address, poolclass=pool.NullPool, connect_args=options)
         engine.connect().close()
@@ -86,13 +89,11 @@ def _database(address: str) -> None:
 
 
 def _unfinished(file: Path) -> bool:
-    """Whether MLflow, killed as it made its tables, left a file in which nothing ever was.
-
-    A file with other tables only is another program's: MLflow adds its own.
-    """
+    """Whether MLflow, killed as it made its tables, left a file in which nothing ever was."""
     if not file.exists():
         return False
     names = {name for (name,) in sqlite.query_rows(file, "SELECT name FROM sqlite_master")}
+    # with other tables only it is another program's, beside which MLflow makes its own
     if names and EXPERIMENTS not in names:
         return False
     found = names.intersection(FILLED)
@@ -172,6 +173,8 @@ def _experiment(client: Any) -> Any:
     """The project's experiment, made if there is none."""
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is None:
+        # beside the file, which may not be this folder: an experiment of DVC has one that is
+        # removed
         place = str(sqlite_file().parent / "mlruns" / EXPERIMENT) if sqlite_file() else None
         _create(client, place)
         found = client.get_experiment_by_name(EXPERIMENT)
@@ -191,6 +194,7 @@ def connect() -> Any:
     reach_store()
     import mlflow
 
+    # after the import, which sets the levels of MLflow's loggers
     quiet_loggers()
     mlflow.set_tracking_uri(tracking_uri())
     with _explained():

@@ -59,6 +59,7 @@ def _outcome(pipeline: Run) -> str:
     """The status of a pipeline run by the last run of each stage: none that failed is lost."""
     last: dict[str, str] = {}
     for run in find_runs(pipeline.experiment, {"mlflow.parentRunId": pipeline.id}):
+        # the runs come latest first
         last.setdefault(run.data.tags.get("tagdag.run", run.info.run_id), run.info.status)
     order = ("FAILED", "KILLED", "RUNNING")
     return next((status for status in order if status in last.values()), "FINISHED")
@@ -74,6 +75,7 @@ def _pipeline(run: Run) -> Iterator[None]:
     except BaseException as error:
         end_run(run.id, "the pipeline run", "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
+    # of all stages, not of this one: one that failed earlier has still failed
     status = _outcome(run)
     if status != "RUNNING":  # another stage runs beside this one
         end_run(run.id, "the pipeline run", status)

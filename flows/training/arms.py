@@ -21,7 +21,8 @@ from engine.transfer.tuning import choose_settings, combinations, hold_out
 from flows.running import settings
 
 
-# 3 and 4, below, are streams of the seed of their own: 1 and 2 are the training's order and views
+# 3 and, below, 4: streams of the seed apart from those of the training, whose order is (seed, 1,
+# ...) and whose views are (seed, 2, ...)
 def few_labels(arm: dict[str, Any]) -> Rows:
     """The training labels of an arm."""
     # not `folder_of`, which looks whether its files are sound: the flow has done so, for all

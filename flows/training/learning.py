@@ -241,7 +241,7 @@ def _thread_count(section: dict[str, Any]) -> int:
     samples = job.samples()
     machine = (platform.node(), processor(), cores(), torch.__version__)
     key = digest(job.sections, section["recipe"], samples.shards.size, machine)
-    # not in state/, which a stage empties when it ends
+    # kept beyond the end of the stage, as its states are not: a repeat is to round its sums alike
     kept = settings.STATE / "threads" / key
     if not kept.exists():
         number = value(THREADS)  # said where others are trained beside it
