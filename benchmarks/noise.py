@@ -27,7 +27,7 @@ from benchmarks.packs import FOLDER, check
 from benchmarks.study import Run, pursue
 from corpus.progress import Progress
 from corpus.reading.resampling import epoch_list
-from corpus.reading.sampler import seeded
+from corpus.reading.sampler import FEW_LABELS, seeded
 from engine.core.build import options
 from engine.core.digest import digest
 from engine.core.network import network, network_sections, save_network
@@ -123,7 +123,7 @@ def run(
     accuracies = {}
     for name, (target, mode) in MEASURES.items():
         folder = corpus(work, sizes, seed, BASE) / "targets" / target
-        samples = few_per_class(open_split(folder, "train"), sizes.labels, seeded(seed, 3))
+        samples = few_per_class(open_split(folder, "train"), sizes.labels, seeded(seed, FEW_LABELS))
         module = fit_arm(samples, section, arm | {"mode": mode}, TUNED[mode, init])
         accuracies[name] = measure_accuracy(
             module, Rows(open_split(folder, "test"), "labels")

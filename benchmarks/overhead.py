@@ -21,7 +21,7 @@ from statistics import median
 import torch
 
 from corpus.progress import Progress
-from corpus.reading.sampler import seeded
+from corpus.reading.sampler import VIEWS, seeded
 from engine.core.network import network
 from engine.measure.profile import device_name
 from engine.training.loop import initialise, train
@@ -69,7 +69,7 @@ def bare(samples: Pixels) -> list[float]:
     for step in range(STEPS):
         rows = order[step * RECIPE.batch :][: RECIPE.batch]
         batch = {"inputs": samples.images(rows), "targets": samples.targets(rows)}
-        loss = objective(objective.views(batch, Draws(seeded(0, 2, step))))["loss"]
+        loss = objective(objective.views(batch, Draws(seeded(0, VIEWS, step))))["loss"]
         loss.backward()
         solver.step()
         solver.zero_grad(set_to_none=True)

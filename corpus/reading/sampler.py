@@ -10,7 +10,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Lists = Callable[[torch.Generator], Tensor]
+ListDrawer = Callable[[torch.Generator], Tensor]  # gives the list of an epoch, int64
+
+# Random streams: what follows the seed in `seeded`. Each kind of draw has a number of its own, lest
+# two of them share their random numbers. A number that changed would change results.
+ORDER = 1  # (seed, ORDER, epoch): the list of an epoch
+VIEWS = 2  # (seed, VIEWS, iteration): random views of a step's images
+FEW_LABELS = 3  # (seed, FEW_LABELS): the labelled images that an arm of fine-tuning learns from
+LAYERS = 4  # (seed, LAYERS, iteration, image): what layers draw themselves, such as dropout
+# (seed, HELD_OUT): labels that hyper-parameters are chosen on. Two numbers and not four, so that it
+# never meets LAYERS all the same
+HELD_OUT = 4
+TEST_VIEWS = 5  # (0, TEST_VIEWS): views that networks are measured on, the same for every seed
 
 
 def seeded(*numbers: int) -> torch.Generator:
@@ -28,7 +39,7 @@ def seeded(*numbers: int) -> torch.Generator:
 class Sampler:
     """Batches of image indices for one rank of `world`.
 
-    `lists` draws the whole epoch's list from a generator.
+    `draw_list` draws the whole epoch's list from a generator.
 
     `batch` counts the images of a step over all ranks. The end of a list that fills no batch is
     left out, since it would change the normaliser of the loss; with `drop_last=False` it is a last,
@@ -39,7 +50,7 @@ class Sampler:
 
     def __init__(
         self,
-        lists: Lists,
+        draw_list: ListDrawer,
         batch: int,
         seed: int,
         world: int = 1,
@@ -51,7 +62,8 @@ class Sampler:
                 f"batch {batch} cannot be dealt to rank {rank} of {world}: "
                 "make it at least one for each"
             )
-        self.lists, self.batch, self.seed, self.drop_last = lists, batch, seed, drop_last
+        self.draw_list, self.batch, self.seed = draw_list, batch, seed
+        self.drop_last = drop_last
         self.world, self.rank = world, rank
         self._epoch: tuple[int, Tensor] = (-1, torch.empty(0))
 
@@ -60,7 +72,7 @@ class Sampler:
         # one read, one write: the thread that reads ahead may be in the next epoch already
         kept = self._epoch
         if kept[0] != number:
-            kept = number, self.lists(seeded(self.seed, 1, number))
+            kept = number, self.draw_list(seeded(self.seed, ORDER, number))
             self._epoch = kept
         return kept[1]
 

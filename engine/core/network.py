@@ -31,11 +31,15 @@ def network(
 
     classes: those of the data; an objective that makes its own targets has its own.
     """
-    trunk = build("backbones", backbone, where=f"{where}.backbone")
-    method, settings = resolve("objectives", objective, f"{where}.objective", ("backbone", "head"))
-    sizes = method.head_sizes(trunk.channels, classes, **settings)
-    top = build("heads", head, where=f"{where}.head", **sizes)
-    return method(**settings, backbone=trunk, head=top)
+    backbone_module = build("backbones", backbone, where=f"{where}.backbone")
+    objective_class, settings = resolve(
+        "objectives", objective, f"{where}.objective", ("backbone", "head")
+    )
+    # the class is asked, for there is no objective before it has its head: a pretext task knows
+    # the number of its own targets
+    sizes = objective_class.head_sizes(backbone_module.channels, classes, **settings)
+    head_module = build("heads", head, where=f"{where}.head", **sizes)
+    return objective_class(**settings, backbone=backbone_module, head=head_module)
 
 
 def save_network(

@@ -25,8 +25,8 @@ class Dataset(Protocol):
 class Batch(NamedTuple):
     """This worker's part of a step: images `first .. first + len(inputs)` of `total`.
 
-    share: its number of images times the workers over `total`, 1 where all have as many; a worker
-    that has none reads one that does not count.
+    share: factor on its mean loss, 1 where all workers have as many images, more for one that has
+    more of them. 0 for a worker without images: its `inputs` then hold one that does not count.
     """
 
     iteration: int
@@ -77,7 +77,10 @@ class Loader:
         """One batch, and on a GPU the event that its copy has ended."""
         epoch, step = divmod(iteration, self.per_epoch)
         rows, first, total = self.sampler.part(epoch, step)
+        # Gradients are averaged over the workers, each with a mean over its own images: with this
+        # factor the average is the mean over all images of the step, also where parts differ.
         share = len(rows) * self.sampler.world / max(total, 1)
+        # workers meet in every backward pass, so that one without images has to make it too
         if not len(rows):
             rows, first = self.sampler.epoch(epoch)[:1], 0
         images, targets = self.samples.images(rows), self.samples.targets(rows)

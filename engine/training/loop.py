@@ -11,13 +11,14 @@ The loop knows nothing of a task: `loss = objective(batch)["loss"]`.
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from signal import Signals
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
-from corpus.reading.sampler import Lists, seeded
+from corpus.reading.sampler import TEST_VIEWS, ListDrawer, seeded
 from engine.core.allocator import keep_freed_memory
 from engine.core.checkpoint import load_weights
 from engine.core.device import device
@@ -42,33 +43,41 @@ def initialise(seed: int) -> None:
 
 
 def train(
-    objective: nn.Module, samples: Dataset, training: Training, lists: Lists | None = None
+    objective: nn.Module,
+    samples: Dataset,
+    training: Training,
+    draw_list: ListDrawer | None = None,
 ) -> None:
     """Train in place for `epochs`.
 
     With `state`, a killed run goes on and ends with the same weights, bit for bit.
 
-    `lists` draws an epoch's list of images, a permutation of all by default. Inside a process group
-    every worker calls this, with the same arguments. ValueError when there are no images, Diverged
-    (one too) when the loss stops being finite; Stopped (a KeyboardInterrupt) after SIGINT or
-    SIGTERM, the state kept. Side by side in threads it is not reproducible: what layers draw comes
-    from the process's one generator.
+    `draw_list` gives an epoch's list of images, a permutation of all by default. Inside a process
+    group every worker calls this, with the same arguments. ValueError when there are no images,
+    Diverged (one too) when the loss stops being finite; Stopped (a KeyboardInterrupt) after SIGINT
+    or SIGTERM, the state kept. Side by side in threads it is not reproducible: what layers draw
+    comes from the process's one generator.
     """
     workers = present_workers()
-    lists = lists or (lambda generator: torch.randperm(len(samples), generator=generator))
+    if draw_list is None:
+        draw_list = partial(_permutation, len(samples))
     checkpoints = Checkpoints(training.state, training.keep)
     try:
         kept = checkpoints.newest(workers)
         if kept and kept[1]["finished"]:
             load_weights(objective, kept[0], "module.")
             return
-        schedule = Schedule.of(training, lists, workers)
+        schedule = Schedule.of(training, draw_list, workers)
         with numerics(schedule.recipe.precision, schedule.recipe.exact):
             learner = Learner(objective, schedule.recipe, workers)
             meter = Meter(training.report, workers)
             _Run(learner, schedule, samples, training, checkpoints, meter).learn(kept)
     finally:
         checkpoints.close()
+
+
+def _permutation(images: int, generator: torch.Generator) -> Tensor:
+    return torch.randperm(images, generator=generator)
 
 
 @dataclass
@@ -128,33 +137,40 @@ class _Run:
                 if training.watch and done % schedule.per_epoch == 0 and done < schedule.total:
                     training.watch(done // schedule.per_epoch, learner.objective)
                     learner.objective.train()
-                self.look_up(done, signal)
+                self.after_step(done, signal)
 
-    def look_up(self, done: int, signal: StopSignal) -> None:
-        """After a step: wait for the device where that is due, to report, save or stop."""
-        total = self.schedule.total
-        due = time.monotonic() - self.saved > self.every and not self.checkpoints.busy()
-        reported = done % self.training.per_report == 0 or done == total
-        if self.learner.workers.world == 1:
-            waits = reported or due or signal.number
-        else:
-            # several workers wait for each other: at steps that all of them know beforehand
-            waits = reported or done >= self.meter.meeting
-        if not waits:
+    def after_step(self, done: int, signal: StopSignal) -> None:
+        """Report, save or stop where it is time to; the device is waited for only then."""
+        report_due = done % self.training.per_report == 0 or done == self.schedule.total
+        # a state that is still being written is waited for by the next one, and steps with it
+        save_due = time.monotonic() - self.saved > self.every and not self.checkpoints.busy()
+        if not self.must_sync(done, report_due, save_due or signal.number > 0):
             return
-        number, due = self.meter.sync(done - 1, signal.number, due)
-        if reported:
+        # before the report and the save: a loss that is not finite raises here
+        agreed_signal, agreed_save = self.meter.sync(done - 1, signal.number, save_due)
+        if report_due:
             self.meter.report(done, self.schedule.rate(done - 1))
-        if due or number:
+        if agreed_save or agreed_signal:
             self.save(done)
             self.saved = time.monotonic()
-        if number:
-            self.checkpoints.wait()
-            kept = "nothing of it is kept"
-            if self.checkpoints.folder:
-                kept = "its state is kept, the same command goes on from there"
-            name = Signals(number).name
-            raise Stopped(f"stopped by {name} after step {done} of {total}; {kept}", number)
+        if agreed_signal:
+            self.stop(done, agreed_signal)
+
+    def must_sync(self, done: int, report_due: bool, wanted: bool) -> bool:
+        """Whether losses are read after this step; `wanted`: this worker is to save or stop."""
+        if self.learner.workers.world == 1:
+            return report_due or wanted
+        # several workers wait for each other: at steps that all of them know beforehand
+        return report_due or done >= self.meter.next_sync
+
+    def stop(self, done: int, number: int) -> NoReturn:
+        """End the training by a signal, once its state is on disk."""
+        self.checkpoints.wait()
+        kept = "nothing of it is kept"
+        if self.checkpoints.folder:
+            kept = "its state is kept, the same command goes on from there"
+        place = f"after step {done} of {self.schedule.total}"
+        raise Stopped(f"stopped by {Signals(number).name} {place}; {kept}", number)
 
     def renew_statistics(self) -> None:
         """Batch norm's statistics anew, from the images of the steps that would come next."""
@@ -206,7 +222,7 @@ def predict(
     first = rows.indices(len(samples))[0]
     for indices in torch.arange(len(samples))[rows].split(batch):
         images, targets = samples.images(indices).to(where), samples.targets(indices).to(where)
-        draws = Draws(seeded(0, 5), first, len(samples))
+        draws = Draws(seeded(0, TEST_VIEWS), first, len(samples))
         # not around the yield: what the caller does in between has flags of its own
         with numerics():
             tested = objective.test_views({"inputs": images, "targets": targets}, draws)

@@ -14,7 +14,7 @@ from engine.training.loader import Loader
 
 log = logging.getLogger("tagdag")
 Report = Callable[[dict[str, float], int], None]
-MEETING = 5  # seconds from one agreement of several workers to the next
+SYNC_SECONDS = 5  # from one exchange of several workers to the next
 STARVED = 10  # percent of the time that training may wait for images
 
 
@@ -47,7 +47,10 @@ class Meter:
         """The batches of a loader begin, the first with this iteration."""
         self.loader, self.waited = loader, loader.waited
         self.images, self.since = 0, time.perf_counter()
-        self.meeting, self.met = first + 1, self.since  # steps done when workers next meet
+        # How many steps are done when several workers next exchange. After the first step, whose
+        # time is all that is known of how many steps SYNC_SECONDS are.
+        self.next_sync = first + 1
+        self.synced = self.since
 
     def state(self) -> dict[str, Any]:
         """What a resumed training needs to report what an undisturbed one would."""
@@ -67,22 +70,23 @@ class Meter:
 
         The largest signal, and whether a checkpoint is due, of all workers.
 
-        Several workers meet again MEETING seconds later, by the first one's clock. Raises
+        Several workers exchange again SYNC_SECONDS later, by the first one's clock. Raises
         NonFinite, in every worker, that says which step's loss was the first not to be finite.
         """
         now = time.perf_counter()
         if self.workers.world > 1:
             # one exchange for all that they have to agree on
-            steps = MEETING * len(self.pending) / max(now - self.met, 1e-9)
+            steps = SYNC_SECONDS * len(self.pending) / max(now - self.synced, 1e-9)
             mine = torch.tensor([float(signal), float(due), steps])
             own = torch.stack([*self.pending, *mine.to(self.pending[0].device)])
             every = self.workers.gather(own)
             losses = every[:, :-3].mean(0).tolist()
             signal, due = int(every[:, -3].max()), bool(every[0, -2])
-            self.meeting = iteration + 1 + max(1, int(every[0, -1]))
+            # a count of steps, that all workers reach: their clocks differ
+            self.next_sync = iteration + 1 + max(1, int(every[0, -1]))
         else:
             losses = torch.stack(self.pending).tolist()
-        self.pending, self.met = [], now
+        self.pending, self.synced = [], now
         for offset, loss in enumerate(losses):
             if not isfinite(loss):
                 raise NonFinite(iteration - len(losses) + 1 + offset, loss)

@@ -79,6 +79,8 @@ class Recipe:
     exact: bool = True
 
     def __post_init__(self) -> None:
+        # Annotations are checked where a section is read (engine/core/build.py). Recipes that code
+        # makes itself, as benchmarks do, pass here only, so that these ranges stand twice.
         if self.batch < 1 or self.rate <= 0 or self.warmup < 0 or self.per < 1:
             raise ValueError(
                 f"recipe: batch >= 1, rate > 0, per >= 1 and warmup >= 0 are needed, not {self}"
@@ -136,9 +138,11 @@ def scheduled(schedule: str, progress: float) -> float:
 def learning_rate(recipe: Recipe, iteration: int, iterations: int, per_epoch: int) -> float:
     """Learning rate of one iteration: scaling rule, warm-up, then the schedule."""
     warmup = round(recipe.warmup * per_epoch)
-    # the schedule below counts from 0 all the same, so that its milestones stay where they are
     if iteration < warmup:
         if recipe.ramp == "constant":
             return recipe.first
         return recipe.first + (recipe.peak - recipe.first) * iteration / warmup
+    # Warm-up counts in the progress: milestones are epochs of the whole training (Goyal et al.
+    # 2017, section 5.1: the 30th, 60th and 80th of 90, of which the first five warm up). A cosine
+    # has fallen a little by the end of the warm-up, so that the rate steps down from the peak.
     return recipe.peak * scheduled(recipe.schedule, iteration / iterations)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from corpus.progress import Progress, unseen
-from corpus.reading.sampler import Lists, Sampler, seeded
+from corpus.reading.sampler import ORDER, ListDrawer, Sampler, seeded
 from engine.training.distributed import Workers
 from engine.training.loader import Dataset, Loader
 from engine.training.meter import Report
@@ -47,9 +47,10 @@ class Schedule:
     sampler: Sampler
 
     @classmethod
-    def of(cls, training: Training, lists: Lists, workers: Workers) -> "Schedule":
+    def of(cls, training: Training, draw_list: ListDrawer, workers: Workers) -> "Schedule":
         """ValueError when there are no images, or the batch cannot be split among the workers."""
-        images = len(lists(seeded(training.seed, 1, 0)))
+        # counted in the list, not in the data: a list may hold an image more than once
+        images = len(draw_list(seeded(training.seed, ORDER, 0)))
         if images < workers.world:
             raise ValueError(
                 f"{images} training images: look at the splits in the report of the corpus stage"
@@ -57,7 +58,8 @@ class Schedule:
         # A batch larger than the data becomes the data, and its learning rate that of its own size.
         recipe = replace(training.recipe, batch=min(training.recipe.batch, images))
         drop = recipe.last == "drop"
-        sampler = Sampler(lists, recipe.batch, training.seed, workers.world, workers.rank, drop)
+        place = (workers.world, workers.rank)
+        sampler = Sampler(draw_list, recipe.batch, training.seed, *place, drop)
         per_epoch = sampler.steps_of(images)
         # epochs may be a fraction, of which at least one step is taken
         return cls(recipe, per_epoch, max(1, round(training.epochs * per_epoch)), sampler)

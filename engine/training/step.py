@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from corpus.reading.sampler import seeded
+from corpus.reading.sampler import LAYERS, VIEWS, seeded
 from engine.core.device import device
 from engine.core.numerics import deterministic
 from engine.training.averaging import Average, normalisable, precise_statistics
@@ -27,11 +27,11 @@ GRAPHS = ("reduce-overhead", "max-autotune")  # modes of torch.compile that reco
 def training_views(objective: nn.Module, batch: Batch, seed: int) -> dict[str, Tensor]:
     """What the objective is trained on: random views of (seed, iteration, image's place) alone."""
     # What layers draw themselves (dropout) depends on the step too: no generator need be kept.
-    own = seeded(seed, 4, batch.iteration, batch.first).initial_seed()
+    own = seeded(seed, LAYERS, batch.iteration, batch.first).initial_seed()
     torch.default_generator.manual_seed(own)
     if batch.inputs.is_cuda:
         torch.cuda.manual_seed(own)
-    draws = Draws(seeded(seed, 2, batch.iteration), batch.first, batch.total)
+    draws = Draws(seeded(seed, VIEWS, batch.iteration), batch.first, batch.total)
     return objective.views({"inputs": batch.inputs, "targets": batch.targets}, draws)
 
 
@@ -59,7 +59,8 @@ class Learner:
         self.optimizer = optimizer(recipe, objective)
         self.scaler = torch.amp.GradScaler(self.where.type, enabled=recipe.precision == "float16")
         if self.scaler.is_enabled() and self.optimizer.defaults.get("momentum"):
-            # the fused optimizer leaves them unwritten if it skips its first step
+            # fused SGD makes momentum buffers at its first step without writing them where float16
+            # overflows and the step is skipped: the next step would read what memory held before
             for parameter in objective.parameters():
                 self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         # What a CUDA graph gives lies where its next replay writes: passes add to gradients of
@@ -93,6 +94,7 @@ class Learner:
         total = torch.zeros((), device=self.where)
         for part, weight, last in self.passes(views, batch):
             with self._synchronised(last):
+                # batch norm's fault over a single value per channel comes with cause and remedy
                 with self._autocast(), normalisable():
                     loss = self.module(part)["loss"]
                 self.scaler.scale(loss if weight == 1 else loss * weight).backward()
@@ -120,24 +122,26 @@ class Learner:
         """
         if self.recipe.compile in GRAPHS:
             torch.compiler.cudagraph_mark_step_begin()
-        n = len(views["inputs"])
-        # images of the workers that have the fewest and the most of them
+        images = len(views["inputs"])
+        # Of all workers, not of this one: each has to come to the same number of passes.
         fewest = batch.total // self.workers.world
-        largest = max(1, -(-batch.total // self.workers.world))
-        size = min(self.recipe.micro or largest, largest)
-        count = -(-largest // size)
+        most = max(1, -(-batch.total // self.workers.world))
+        size = min(self.recipe.micro or most, most)
+        count = -(-most // size)
+        # the worker with the fewest images would have one or none left for the last pass
         if count > 1 and size > 1 and fewest - (count - 1) * size < 2:
             count -= 1
         for number in range(count):
             last = number + 1 == count
-            start, stop = min(number * size, n), min((number + 1) * size, n)
+            start, stop = min(number * size, images), min((number + 1) * size, images)
             if last:
-                stop = n
-            weight = (stop - start) / n * batch.share
+                stop = images
+            weight = (stop - start) / images * batch.share
+            # no image is left here, but the others wait for this worker's pass
             if stop == start:
                 start, stop = 0, 1
             part = views
-            if weight != batch.share:
+            if stop - start < images:
                 part = {name: tensor[start:stop] for name, tensor in views.items()}
             yield part, weight, last
 

@@ -5,6 +5,7 @@ then checked.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from corpus.duplicates.overlap import SAME, verify_pairs
 from corpus.duplicates.search import NEIGHBOURS, knn, neighbour_pairs
-from corpus.progress import Progress
+from corpus.progress import Progress, unseen
 from corpus.reading.shards import Shards
 from engine.core.device import device
 from engine.core.numerics import numerics
@@ -59,28 +60,42 @@ def learnt_twins(
     when None.
     """
     rows = torch.arange(len(test)) if rows is None else rows
-    show = progress or (lambda *_: None)
     if index is None:
         index = torch.cat([indexed(objective, split) for split in posts])
     pairs = neighbour_pairs(*knn(index, indexed(objective, test, rows), k), least=0.0)
-    starts = np.cumsum([0, *(len(split) for split in posts)])
-
-    def load(rows: np.ndarray) -> np.ndarray:
-        split = np.searchsorted(starts, rows, "right") - 1
-        pixels = np.empty((len(rows), test.size, test.size, 3), np.uint8)
-        for number in np.unique(split):
-            mine = split == number
-            pixels[mine] = posts[number].images(rows[mine] - starts[number]).numpy()
-        return pixels
 
     found, best = np.full(len(rows), -1, np.int64), np.full(len(rows), SAME, np.float32)
-    parts = np.array_split(pairs, max(1, len(pairs) // 4096))
-    for done, part in enumerate(parts):
-        show(done, len(parts), "duplicates by the pretrained network")
-        scores = verify_pairs(
-            load, lambda some: test.images(rows[some]).numpy(), part[:, 0], part[:, 1]
-        )
+    for part, scores in _verified(pairs, posts, test, rows, progress or unseen):
         for (post, image), score in zip(part.tolist(), scores.tolist(), strict=True):
+            # the first pair may have just the score that `best` begins with
             if score > best[image] or (found[image] < 0 and score >= SAME):
                 found[image], best[image] = post, score
     return found
+
+
+def _verified(
+    pairs: np.ndarray, posts: Sequence[Shards], test: Shards, rows: Tensor, show: Progress
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Parts of the pairs (post, test image) with the scores of their pixels."""
+    post_pixels = partial(_post_pixels, posts, test.size)
+    # in parts, for the progress only
+    parts = np.array_split(pairs, max(1, len(pairs) // 4096))
+    for done, part in enumerate(parts):
+        show(done, len(parts), "duplicates by the pretrained network")
+        yield (
+            part,
+            verify_pairs(
+                post_pixels, lambda some: test.images(rows[some]).numpy(), part[:, 0], part[:, 1]
+            ),
+        )
+
+
+def _post_pixels(posts: Sequence[Shards], size: int, rows: np.ndarray) -> np.ndarray:
+    """uint8 (rows, size, size, 3): images of posts by their rows in all splits together."""
+    starts = np.cumsum([0, *(len(split) for split in posts)])
+    split = np.searchsorted(starts, rows, "right") - 1
+    pixels = np.empty((len(rows), size, size, 3), np.uint8)
+    for number in np.unique(split):
+        mine = split == number
+        pixels[mine] = posts[number].images(rows[mine] - starts[number]).numpy()
+    return pixels

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from corpus.reading.sampler import seeded
+from corpus.reading.sampler import FEW_LABELS, HELD_OUT, seeded
 from engine.core import checkpoint
 from engine.core.network import save_network
 from engine.core.samples import Rows, few_per_class, open_split
@@ -28,7 +28,8 @@ def few_labels(arm: dict[str, Any]) -> Rows:
     # not `folder_of`, which looks whether its files are sound: the flow has done so, for all
     # processes
     folder = settings.OUT / "corpus" / "targets" / arm["target"]
-    return few_per_class(open_split(folder, "train"), arm["labels"], seeded(arm["seed"], 3))
+    generator = seeded(arm["seed"], FEW_LABELS)
+    return few_per_class(open_split(folder, "train"), arm["labels"], generator)
 
 
 def arm_state(kind: str, arm: dict[str, Any], *more: Any) -> Path:
@@ -61,7 +62,7 @@ def score_values(
     known = arm_state("", arm, each, key) / "score.safetensors"
     if not known.exists():
         share_features(arm, key)
-        fit, held = hold_out(few_labels(arm), section["held_out"], seeded(arm["seed"], 4))
+        fit, held = hold_out(few_labels(arm), section["held_out"], seeded(arm["seed"], HELD_OUT))
         if not len(held):
             return {}  # no class has a label to spare: `choose` asks for no score
         training = arm_state("-training", arm, each, key)
@@ -89,7 +90,7 @@ def best_values(arm: dict[str, Any], section: dict[str, Any], key: str) -> dict[
         possible_values(section, arm),
         few_labels(arm),
         section["held_out"],
-        seeded(arm["seed"], 4),
+        seeded(arm["seed"], HELD_OUT),
         kept,
     )
 

@@ -20,7 +20,7 @@ from torch import nn
 
 from corpus.progress import Progress, unseen
 from corpus.reading.resampling import epoch_list, repeat_factors
-from corpus.reading.sampler import Lists
+from corpus.reading.sampler import ListDrawer
 from engine.core.build import options
 from engine.core.cores import cores, processor
 from engine.core.digest import digest
@@ -183,14 +183,14 @@ def split_samples(data: str, split: str) -> Rows:
     return Rows(open_split(intact.checked_shards(CORPUS / data), split), kind)
 
 
-def list_drawer(job: Job, samples: Rows) -> Lists:
+def list_drawer(job: Job, samples: Rows) -> ListDrawer:
     """What draws an epoch's list of images: hashtags resampled, labelled images each once."""
     if samples.kind == "hashtags":
         return resampled_list_drawer(**job.resampling)
     return lambda generator: torch.randperm(len(samples), generator=generator)
 
 
-def resampled_list_drawer(rule: str, length: float) -> Lists:
+def resampled_list_drawer(rule: str, length: float) -> ListDrawer:
     """What draws an epoch's list of posts, images with rare hashtags repeated."""
     # each network of a search draws from the same posts: the factors are computed once
     factors = cached_by_files(repeats, HASHTAGS, rule, length)

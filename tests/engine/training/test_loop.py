@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from corpus.reading import sampler as streams
 from corpus.reading.sampler import Sampler, seeded
 from engine.core import checkpoint
 from engine.core.samples import Rows, few_per_class
@@ -307,6 +308,19 @@ def test_neighbouring_seeds_share_nothing():
             near, away = (x.triu(1)[x.triu(1) > 0] for x in (near, away))
         assert abs(torch.corrcoef(torch.stack([near.flatten(), away.flatten()]))[0, 1]) < 0.08
     assert torch.equal(torch.rand(4, generator=seeded(3, 1)), torch.rand(4, generator=seeded(3, 1)))
+
+
+def test_random_streams_of_one_seed_never_meet():
+    numbers = [
+        *((streams.ORDER, epoch) for epoch in range(20)),
+        *((streams.VIEWS, iteration) for iteration in range(20)),
+        (streams.FEW_LABELS,),
+        *((streams.LAYERS, iteration, image) for iteration in range(20) for image in range(20)),
+        (streams.HELD_OUT,),
+        (streams.TEST_VIEWS,),
+    ]
+    seeds = {seeded(0, *each).initial_seed() for each in numbers}
+    assert len(seeds) == len(numbers)
 
 
 class Labelled:
