@@ -162,7 +162,11 @@ def validate_network(stage: str, section: dict[str, Any], reference: dict[str, A
     """Make what a stage that trains makes, without memory; ValueError where parts do not fit."""
     with torch.device("meta"):
         # two classes: how many there will be is known once there is data
-        network(reference, section["objective"], section["head"], 2, where=stage)
+        module = network(reference, section["objective"], section["head"], 2, where=stage)
+    if "linear" in section.get("modes", ()) and not hasattr(module.head, "fc"):
+        fix = "take {name: linear}, or leave linear out of modes"
+        name = section["head"]["name"]
+        raise ValueError(f"{stage}.head: the mode linear fits a layer `fc`, {name} has none: {fix}")
     where = f"{stage}.recipe"
     # a layer of any size: an optimizer refuses an empty list of parameters
     optimizer(Recipe(**options(Recipe, section["recipe"], where)), torch.nn.Linear(1, 1), where)

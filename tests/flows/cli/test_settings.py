@@ -107,6 +107,10 @@ def changed(path: str, value: object) -> Callable[[], None]:
         ),
         (changed("finetune.recipe.schedule", "cosin"), "finetune.recipe.schedule = 'cosin': "),
         (
+            changed("finetune.head", {"name": "knn", "samples": 40}),
+            "finetune.head: the mode linear fits a layer `fc`, knn has none: take",
+        ),
+        (
             changed("finetune.grid.rat", [1]),
             "finetune.grid: unknown key 'rat': give one of pretrained, scratch, ",
         ),
