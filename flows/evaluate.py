@@ -202,6 +202,7 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     with stage_run("evaluate", section) as run, progress("evaluate") as show:
         groups, pairs = [], {}
+        # a task runner of Prefect's has processes of its own
         with open_pool(not named_runner()):
             for target in targets:
                 many, images, about, pairs[target] = arms_to_evaluate(target, sizes)

@@ -39,6 +39,7 @@ SHARED = ("backbone", "weights", "objective", "head", "recipe", "grid", "held_ou
 
 def arm_run_name(arm: dict[str, Any]) -> str:
     """How files and runs of an arm are called."""
+    # a group, for which values are chosen, has no seed
     return "-".join(str(arm[key]) for key in (*GROUP, "seed") if key in arm)
 
 
@@ -199,6 +200,7 @@ def finetune(
     out = settings.OUT / "finetune" / candidate
     out.mkdir(parents=True, exist_ok=True)
     with (
+        # a task runner of Prefect's has processes of its own
         open_pool(not named_runner(), trains=True),
         stage_run(f"finetune@{candidate}", section) as run,
         progress(f"finetune {candidate}") as show,

@@ -177,6 +177,7 @@ def closing_summary() -> str:
 
 def main() -> None:
     """Command line of the pipeline."""
+    # without the order of reading, which is for people with the code before them
     parser = argparse.ArgumentParser(
         prog="python -m flows.pipeline",
         description=__doc__.partition("\n\nRead")[0].replace("\n\n", "\n"),

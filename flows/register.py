@@ -104,6 +104,7 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
     records = json.loads((evaluated / "records.json").read_text())
     gains = json.loads((evaluated / "gains.json").read_text())
     exp = experiment()
+    # else any `dvc exp run` could change the champion
     apart, more = exp and not experiments, {"tagdag.experiment": exp} if exp else {}
     name = f"{name}-experiments" if apart else name
     registry.prepare_registry(name)  # before a run begins whose params could not be mended

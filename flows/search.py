@@ -81,6 +81,7 @@ def search(
     out = settings.OUT / "search"
     out.mkdir(parents=True, exist_ok=True)
     most = checks.most_workers(section)
+    # the other workers are started first: they import torch while the search is made ready
     with local_workers(most) as others, stage_run("search", section) as run:
         joined = Search.join(section, run)
         checks.check_kinds(settings.load_params()["candidates"], joined.backbone, reference)

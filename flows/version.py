@@ -177,6 +177,7 @@ data/quarantine.jsonl. All sources are read and checked before any of data/ chan
 
 def main() -> None:
     """Command line: `add` one's own data, `restore` what data.dvc names, `verify` all of it."""
+    # without the order of reading, which is for people with the code before them
     parser = argparse.ArgumentParser(
         prog="python -m flows.version", description=__doc__.partition("\n\nRead")[0]
     )

@@ -67,6 +67,7 @@ def user_errors(warn: bool = True) -> Iterator[None]:
             stream.reconfigure(errors="backslashreplace")
     try:
         with sigterm_as_interrupt():
+            # first: with too little of it the import of torch is a crash that no message explains
             enough_address_space()
             environment.check_environment(warn)
             yield

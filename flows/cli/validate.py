@@ -124,6 +124,7 @@ def validate_grid(section: dict[str, Any]) -> None:
             raise ValueError(f"{WHERE}: {many}: list fewer values")
         for key, values in listed.items():
             for place, value in enumerate(values):
+                # each alone, for its range; the combinations below, for what does not go together
                 validate_choice(section, mode, {key: value})
                 if value in values[:place]:
                     raise ValueError(f"{WHERE}.{key}: {value!r} is listed twice")

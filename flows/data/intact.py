@@ -60,6 +60,7 @@ def checked_shards(folder: Path) -> Path:
     """
     from corpus.checksums import damaged
 
+    # a folder that is not there is told by who reads it, with the stage to run
     bad = damaged(_shards(folder), MEMORY) if folder.is_dir() else []
     if bad:
         raise ValueError(f"{_told(bad)}\n{len(bad)} damaged: {CURE_SHARDS}")

@@ -24,11 +24,13 @@ def restore_data(cut: bool = False) -> None:
     or data.dvc cannot be used, is damaged, or where they belong to different data. An edit of other
     files than the stores' (synonyms.tsv) is told only: the next run takes it in.
     """
+    # a schedule restores and then imports: what a kill has left must not stop it for ever
     if cut and intact.read_note("importing") and DATA.is_dir():
         pointer.mend_pointer()
         return
     md5 = pointer.md5()
     if _there():
+        # compared before, and not touched since
         if intact.is_named():
             return
         with progress("check data/") as show:

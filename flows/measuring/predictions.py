@@ -54,6 +54,7 @@ def _rows(record: Mapping[str, Any], images: Examined, seeds: Sequence[Predicted
     count, total = len(images.ids), len(images.ids) * len(seeds)
 
     def constant(text: str) -> pa.DictionaryArray:
+        # a dictionary: the text once, and not in every row
         return pa.DictionaryArray.from_arrays(pa.array(np.zeros(total, np.int32)), pa.array([text]))
 
     columns = {

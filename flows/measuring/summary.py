@@ -48,6 +48,7 @@ def model_record(
     more: Record,
 ) -> Record:
     """One model out of its seeds: the weights are those of the seed with the best validation."""
+    # SciPy, which --help need not wait for
     from engine.measure.intervals import accuracy_interval
 
     best, right = best_seed(seeds), hits(images, predicted)

@@ -100,6 +100,7 @@ def accuracy_on_same_split(name: str, version: Any, challenger: Labels) -> float
         return known
     try:
         return retest_champion(name, version, challenger)
+    # KeyError, TypeError: of a record that lacks what the test reads
     except (MlflowException, OSError, KeyError, TypeError) as error:
         # an outage says nothing of the champion: the stage ends, and is run again
         if is_away(error):

@@ -145,6 +145,7 @@ def source_run(
 ) -> tuple[str, str]:
     """Ids of the run and the logged model that a version is made from, with all they say."""
     data = f"targets/{record['target']}", record["test"]
+    # with the weights in the name: trained anew, a model of the same name gets a run of its own
     with run.child(f"{plain_name(record)} {labels['tagdag.weights'][:8]}") as child:
         _described(child.id, modelcard.record_params(record), labels)
         size = {key: record[key] for key in ("samples", "duplicates")}

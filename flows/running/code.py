@@ -115,6 +115,7 @@ def closure(modules: Iterable[str], aside: Set[str] = ASIDE) -> list[Path]:
     files = {file for file in found.values() if file is not None and file.stat().st_size}
     folders = {file.parent for file in files}
     tables = {table for folder in folders for table in _data(folder)}
+    # sorted: states are keyed by these files in their order
     return sorted(files | tables)
 
 

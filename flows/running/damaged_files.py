@@ -40,6 +40,7 @@ def fault_of(file: Path) -> str | None:
     try:
         if not file.is_file() or file.stat().st_size > LARGEST:
             return None
+        # a file of another kind only has to be UTF-8
         READERS.get(file.suffix, str)(file.read_bytes().decode("utf-8"))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1

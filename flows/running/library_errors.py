@@ -42,6 +42,7 @@ def _mlflow(error: BaseException) -> str:
 def _database(error: BaseException) -> str:
     from flows.running import sqlite
 
+    # either: the error does not say which file
     told = sqlite.damage_of(error, "a data base (mlflow.db, or one in .tagdag/search)")
     if told:
         return told
@@ -121,6 +122,7 @@ def program_message(error: BaseException) -> str:
 LIBRARIES: dict[str, Callable[[BaseException], str]] = {
     **dict.fromkeys(("mlflow",), _mlflow),
     **dict.fromkeys(("sqlalchemy", "sqlite3", "psycopg", "optuna", "alembic"), _database),
+    # zc: zc.lockfile, by which DVC locks
     **dict.fromkeys(("dvc", "dvc_data", "dvc_objects", "scmrepo", "zc"), _dvc),
     **dict.fromkeys(("botocore", "boto3", "s3transfer", "aiobotocore"), _s3),
     **dict.fromkeys(("requests", "urllib", "urllib3", "http", "httpcore"), _network),

@@ -91,6 +91,7 @@ def task(function: Callable[..., Any] | None = None, **settings: Any) -> Callabl
     def uncached() -> dict[str, Any]:
         from prefect.cache_policies import NO_CACHE
 
+        # DVC is the cache; Prefect's would hash all arguments of every call
         return {"cache_policy": NO_CACHE} | settings
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -65,6 +65,7 @@ def disk_full_message(path: str) -> str:
     """What to do where no space is left, with how much there is."""
     place = Path(path or ".").absolute()
     with suppress(OSError):
+        # the path itself may be what could not be made
         there = next(folder for folder in (place, *place.parents) if folder.exists())
         free = shutil.disk_usage(there).free / 2**20
         return (

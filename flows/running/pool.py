@@ -200,6 +200,7 @@ def call_in_threads(
 
     An error ends the pool.
     """
+    # threads that only wait, each for the process that computes its call
     with ThreadPoolExecutor(threads) as executor:
         futures = [executor.submit(call) for call in calls]
         try:

@@ -74,5 +74,6 @@ def move_places(file: Path, experiment: str) -> str | None:
     # moved without the folder beside it: the places are still right
     if (Path(old) / "mlruns").is_dir() and not (Path(new) / "mlruns").is_dir():
         return None
+    # MLflow has no command that moves artifacts
     count = _rewrite(file, old, new)
     return f"{file.name} has moved from {old}: {count} places of artifacts now lead to {new}"

@@ -224,6 +224,7 @@ def open_run(run: Run, name: str) -> Iterator[Run]:
                     sender().folder,
                 )
             raise
+        # FINISHED only with all its metrics: the stage fails else, and its repeat sends them
         wait_for_metrics(run)
 
 

@@ -44,6 +44,7 @@ def from_weights(section: dict[str, Any], arm: dict[str, Any]) -> dict[str, Any]
 
 def share_features(arm: dict[str, Any], key: str) -> None:
     """All processes of the stage share the features of frozen backbones."""
+    # in every call: it may come to a process that has just taken the place of a dead one
     frozen.keep_in(settings.STATE / "state" / f"finetune-{arm['candidate']}-features.{key}")
 
 

@@ -25,8 +25,10 @@ LAST = 60  # seconds to keep a state in, when the pipeline ends before a trainin
 
 def _room() -> int:
     """How many trainings may run beside that of a stage."""
+    # several processes of one training take the whole machine
     if (value("TAGDAG_WORKERS") or 1) > 1 or cores() == 1:
         return 0
+    # the GPU is taken by the training of the stage
     return 0 if gpu_count() else cores() - 1
 
 

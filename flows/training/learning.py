@@ -96,6 +96,7 @@ def write_weights(
     curve = file.with_name(file.stem.replace("model", "curve") + ".csv")
     rows = [("step", "loss", "learning_rate"), *about["curve"]]
     with curve.open("w", newline="") as out:
+        # csv ends lines with \r\n by itself
         csv.writer(out, lineterminator="\n").writerows(rows)
     return hit_rate(module)
 
