@@ -22,6 +22,7 @@ def keep_freed_memory() -> None:
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        # the most that mallopt takes, whose values are ints
         libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 

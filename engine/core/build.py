@@ -58,6 +58,7 @@ def _fields(
     fields = {}
     # eval_str: annotations of a library may be texts
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+        # *args and **kwargs name no key, so that a section cannot set them
         if name in given or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         kind = Any if parameter.annotation is parameter.empty else parameter.annotation
@@ -67,6 +68,7 @@ def _fields(
 
 
 def _number(value: Any) -> Any:
+    # pydantic would make 1 of "1" and of true: in a section either is a slip
     if isinstance(value, bool | str):
         raise ValueError("give a number, no word and no quotes")
     return value
@@ -131,6 +133,7 @@ def resolve(
     return found, options(found, settings, where, given)
 
 
+# positional: a plug-in's own parameters may have these names
 def build(kind: str, section: dict, /, where: str = "", **given: Any) -> Any:
     """The plug-in `section["name"]` of a folder, called with the other keys and what is `given`.
 

@@ -30,6 +30,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
         file.flush()
         # or a power cut could leave the new name with nothing in it
         os.fsync(file.fileno())
+    # a rename happens or does not: a kill leaves the old file or the new one
     partial.replace(path)
 
 
@@ -41,6 +42,7 @@ def checksum(tensors: Mapping[str, Tensor], metadata: dict[str, Any]) -> str:
     sum_ = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         sum_.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        # as bytes, for numpy knows no bfloat16; flat, for a single number has no axis to view so
         sum_.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
     return sum_.hexdigest()
 
@@ -53,6 +55,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             head = json.loads((file.metadata() or {})["tagdag"])
+            # safe_open is no dictionary: only its keys() can be iterated over
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if checksum(tensors, head["about"]) != head["sha256"]:
             raise KeyError("its checksum is another")

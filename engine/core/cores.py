@@ -19,6 +19,7 @@ def processor() -> str:
 def cores() -> int:
     """How many cores this process may use: its affinity, or less by its control group's quota."""
     granted = [int(quota) for quota in _quotas(CGROUPS, PROC / "self/cgroup")]
+    # not os.cpu_count(), which is of the machine, whatever a container has of it
     return max(1, min(len(os.sched_getaffinity(0)), *granted))
 
 

@@ -37,6 +37,7 @@ def _whole(low: int, high: int) -> Kind:
     """A whole number of a range, both ends in it."""
 
     def read(text: str) -> int:
+        # int() alone would read 1_000, and other scripts' digits, too
         if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
             raise ValueError
         return int(text)
@@ -49,6 +50,7 @@ def _number(low: float, high: float, unit: str) -> Kind:
 
     def read(text: str) -> float:
         found = float(text)
+        # put so that nan, which float() reads, is refused: it is in no range
         if not low <= found <= high:
             raise ValueError
         return found
@@ -79,6 +81,7 @@ def _flag() -> Kind:
     return Kind("1 (yes) or 0 (no)", read)
 
 
+# a pattern instead of a number, for it stands within others, as in processes:4
 SIDE = r"([1-9]\d?|1\d\d|2[0-4]\d|25[0-6])"  # from 1 to MANY
 VARIABLES = {
     "TAGDAG_WORKERS": Variable(
@@ -158,6 +161,7 @@ def value(name: str) -> Any:
     try:
         return variable.kind.read(text)
     except ValueError:
+        # messages land in logs, and an address may hold a password
         shown = "..." if variable.secret else text[:60]
         raise ValueError(f"{name}={shown}: give {variable.kind.wants}, or unset it") from None
 

@@ -41,12 +41,11 @@ def restored(kept: dict[str, Any]) -> None:
 
 
 def deterministic(on: bool, warn_only: bool, compiled: bool = False) -> None:
-    """As torch.use_deterministic_algorithms, which always imports torch's compiler to tell it too.
+    """As torch.use_deterministic_algorithms, but quick where nothing is compiled.
 
-    That takes more than a second.
-
-    Here it is told where it has been imported, or (`compiled`) is about to be used.
+    compiled: torch's compiler is about to be used, so that it has to be told too.
     """
+    # torch's function always imports the compiler to tell it: more than a second
     if compiled or compiler_is_loaded():
         torch.use_deterministic_algorithms(on, warn_only=warn_only)
     else:

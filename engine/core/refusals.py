@@ -33,6 +33,7 @@ def refusal_text(
     if keys:
         sentences.append(f"{where}: {'; '.join(keys)} (keys: {', '.join(fields) or 'none'})")
     for found, reasons in values.items():
+        # members of a union may refuse a value in the same words
         sentences.append(f"{found}: {', or '.join(dict.fromkeys(reasons))}")
     return "; ".join(sentences)
 
@@ -50,12 +51,13 @@ def _key_fault(fault: Any, fields: Collection[str], given: Collection[str]) -> s
 
 
 def _place(section: Any, location: tuple) -> list[str]:
-    """Keys and indices on the way to a wrong value, without the types that pydantic tried there."""
+    """Keys and indices on the way to a wrong value."""
     place = []
     for step in location:
         keys = section if isinstance(section, dict) else ()
         if isinstance(section, list | tuple):
             keys = range(len(section))
+        # else it is no key: pydantic also names the member of a union that it tried there
         if step in keys:
             section = section[step]
             place.append(str(step))

@@ -72,6 +72,7 @@ class Rows:
         resized = F.interpolate(
             planes, size=(self.size, self.size), mode="bilinear", antialias=True
         )
+        # views take whole levels, as shards give them; linear weights never leave 0 to 255
         return resized.round().to(torch.uint8).permute(0, 2, 3, 1)
 
     def targets(self, indices: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ def _pycls(shadow: nn.Module, inputs: Tensor) -> dict[str, int]:
     def count(layer: nn.Module, _: tuple[Tensor], output: Tensor) -> None:
         total["acts"] += output.numel()
         if not isinstance(layer, nn.MaxPool2d):
+            # once and not for each place, as pycls does: the papers' tables are compared with
             bias = layer.bias.numel() if layer.bias is not None else 0
             total["flops"] += layer.weight[0].numel() * output.numel() + bias
 

@@ -89,6 +89,7 @@ def _quantiles(freedom: int) -> ndarray:
     deviation = np.sqrt(RATIOS[:, None] / chi2 + 1 - RATIOS[:, None])
     low = np.zeros(len(RATIOS))
     high = np.full(len(RATIOS), stats.t.ppf((1 + LEVEL) / 2, freedom) + 2)
+    # the quantile has no formula: halved until the bits of a float are used up
     for _ in range(50):
         middle = (low + high) / 2
         inside = 2 * stats.norm.cdf(middle[:, None] / deviation).mean(1) - 1
@@ -144,6 +145,7 @@ def _matrix(hits: ndarray) -> ndarray:
     hits = np.asarray(hits)
     if hits.ndim != 2 or not hits.size:
         raise ValueError(f"hits of shape {hits.shape}: give (seeds, images), at least one of each")
+    # booleans have no differences, which gains are
     return hits.astype(np.int8)
 
 

@@ -61,6 +61,7 @@ def measure_quietly(
 def _told(calm: list[Repeat], tried: list[Repeat]) -> tuple[Tensor, dict[str, Any]]:
     """The repeat that counts; how many it is the median of, and by how much they differ."""
     ordered = sorted(calm[-REPEATS:], key=lambda each: each.median)
+    # of an even number the faster of the middle two: what is told is a repeat, not a mean of two
     found = ordered[(len(ordered) - 1) // 2] if calm else min(tried, key=lambda each: each.median)
     spread = _spread(ordered or tried)
     more = {"latency_spread": spread, "repeats": len(ordered or tried)}

@@ -94,6 +94,7 @@ def best_of(
             f"best of {k.min()} to {k.max()} networks, but there are {n}: ask for 1 to {n}"
         )
     rest = n - np.arange(1, n + 1)  # networks worse than the i-th
+    # by logarithms: binomial coefficients of a few hundred networks are beyond a float
     log = gammaln(rest + 1) - gammaln(k) - gammaln(np.maximum(rest - k + 2, 1))
     log -= gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
     chance = np.where(rest >= k - 1, np.exp(log), 0)  # (k, n)

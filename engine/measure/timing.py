@@ -68,6 +68,7 @@ def timed(call: Callable[[], object], where: torch.device, runs: int, seconds: f
 def _affordable(call: Callable[[], object], where: torch.device, seconds: float) -> int:
     """How many calls take `seconds`, at least one; none where memory runs out."""
     try:
+        # of the second call: memory and kernels are chosen in the first
         one = _between(call, where, 2)[1].item()
     except RuntimeError as error:
         if not out_of_memory(error):

@@ -55,6 +55,7 @@ def normalised_ks(
     if not len(order):
         return None
     second, bins, pooled = second[order], bins[order], pooled[order]
+    # of opposite signs: a single running sum is the difference of the two distributions
     weights = np.empty(len(order))
     weights[second] = -complexity_weights(bins[second])
     weights[~second] = complexity_weights(bins[~second])
@@ -70,6 +71,8 @@ def normalised_ks(
         shuffled = _shuffled(weights, bins, min(rows, repeats - start), generator)
         # equal distances differ by the rounding of their sums
         as_far += int((distances(shuffled) >= found - 1e-12).sum())
+    # The sample itself counts as one of the permutations, so that p is never 0 (Phipson, Smyth
+    # 2010, "Permutation P-values Should Never Be Zero").
     sizes = int((~second).sum()), int(second.sum())
     return KS(float(found), (1 + as_far) / (1 + repeats), sizes)
 
@@ -80,6 +83,7 @@ def _shuffled(
     """(times, n): the values, each row shuffled within each bin."""
     by_bin = np.argsort(bins, kind="stable")
     chance = torch.rand(times, len(values), generator=generator, dtype=torch.float64).numpy()
+    # chances are below 1: added to its bin's number, each leaves a value within its bin
     shuffled = np.empty(chance.shape)
     shuffled[:, by_bin] = values[by_bin][np.argsort(chance + bins[by_bin], axis=1)]
     return shuffled

@@ -34,6 +34,7 @@ def predicted(
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
+            # of CUDA's message, which goes on with the state of its allocator
             reason = str(error).splitlines()[0][:200]
         # out of the handler, which keeps the tensors of the failed pass alive
         if batch == 1:

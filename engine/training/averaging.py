@@ -13,8 +13,7 @@ from engine.training.distributed import Workers
 class Average:
     """Exponential moving average of a network's weights and buffers, on their device.
 
-    Step t (from 0) keeps min(decay, (1 + t) / (10 + t)) of it, so that the first weights are soon
-    forgotten.
+    Step t (from 0) keeps min(decay, (1 + t) / (10 + t)) of it.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -26,6 +25,7 @@ class Average:
     def update(self, module: nn.Module, iteration: int) -> None:
         """Take in the weights after an iteration."""
         now = module.state_dict()
+        # less than `decay` at first: weights of the random start are soon forgotten
         kept = min(self.decay, (1 + iteration) / (10 + iteration))
         averages = [self.tensors[name] for name in self.floats]
         lerp_all_(averages, [now[name] for name in self.floats], 1 - kept)
@@ -51,6 +51,7 @@ def precise_statistics(
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain average, not an exponential one
+    # running statistics are taken in this mode only
     objective.train()
     for batch in batches:
         objective(batch)

@@ -23,6 +23,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path | None, keep: int = 2) -> None:
         self.folder, self.keep = folder, keep
+        # one thread: checkpoints are written in their order
         self._writer, self._last = ThreadPoolExecutor(1), Future()
         self._last.set_result(None)
 
@@ -47,10 +48,12 @@ class Checkpoints:
                 return checkpoint.load_tensors(file)
             except ValueError as error:
                 log.warning("%s; going on from the state before", error)
+                # then it no longer matches: it is not tried again, nor one of those that are kept
                 file.rename(file.with_suffix(".damaged"))
         return None
 
     def _file(self, iteration: int) -> Path:
+        # with zeros in front, so that the order of names is that of iterations
         return self.folder / f"{iteration:09d}.safetensors"
 
     def busy(self) -> bool:
@@ -62,11 +65,13 @@ class Checkpoints:
 
         OSError of the one before, if that could not be written.
         """
+        # so that at most one copy of the state waits in memory
         self.wait()
         self._last = self._writer.submit(self._write, tensors, about)
 
     def _write(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
         checkpoint.save_tensors(self._file(about["iteration"]), tensors, about)
+        # only now: a kill while this one is written leaves all of those before
         for old in sorted(self.folder.glob("*.safetensors"))[: -self.keep]:
             old.unlink(missing_ok=True)
 
@@ -76,6 +81,7 @@ class Checkpoints:
 
     def close(self) -> None:
         """Wait for the last one, and end the thread."""
+        # which waits too, but says nothing of an error
         self._writer.shutdown()
         self.wait()
 

@@ -44,6 +44,7 @@ class Workers:
         """The first worker's value, whatever the others give."""
         values = [value]
         if self.world > 1:
+            # NCCL sends from GPUs only
             dist.broadcast_object_list(values, device=device())
         return values[0]
 
@@ -92,6 +93,7 @@ def wrapped(objective: nn.Module, sharded: bool) -> nn.Module:
         from torch.distributed.fsdp import fully_shard
 
         mesh = init_device_mesh(device().type, (present_workers().world,))
+        # each by itself: its weights are gathered when it computes, never all of them at once
         for layer in objective.backbone.layers():
             fully_shard(layer, mesh=mesh)
         return fully_shard(objective, mesh=mesh)

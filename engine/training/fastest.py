@@ -33,7 +33,8 @@ def fastest(
     rows = torch.arange(min(recipe.batch, len(samples)))
     step = Batch(0, samples.images(rows), samples.targets(rows), 0, len(rows), 1.0)
     taken: dict[int, list[float]] = {number: [] for number in numbers}
-    # views seed the process's generator anew at each step
+    # views seed the process's generator anew at each step; of CPUs alone, for with a GPU the number
+    # of threads is not measured
     with torch.random.fork_rng(devices=[]):
         learner = Learner(copy.deepcopy(objective), recipe, ALONE)
         for number in ROUNDS * numbers:

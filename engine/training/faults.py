@@ -47,6 +47,7 @@ def repeat(path: Path) -> list[str]:
     for place, image in enumerate(about["images"][: len(batch["inputs"])]):
         # two images: batch norm needs more than one value
         losses[image] = _loss(module, batch, slice(place, place + 2))
+    # those that are not finite first, as False sorts before True
     worst = sorted(losses, key=lambda name: (isfinite(losses[name]), -losses[name]))
     for name in worst[:WORST]:
         lines.append(f"loss of {printable(name)}: {losses[name]:.4g}")
@@ -70,6 +71,7 @@ def _watched(module: nn.Module) -> list[str]:
 @torch.no_grad()
 def _loss(module: nn.Module, batch: dict[str, Tensor], rows: slice = slice(None)) -> float:
     part = {name: tensor[rows] for name, tensor in batch.items()}
+    # in the mode of the step: batch norm normalises with the statistics of these images
     return module.train()(part)["loss"].item()
 
 

@@ -123,6 +123,7 @@ def _work(
 ) -> None:
     """One worker of `launch`; a fault in its arguments is told, and not tried again."""
     fault = Path(folder) / "fault"
+    # told by an attempt before this one, which would meet it again
     if fault.exists():
         return
     torch.set_num_threads(threads)
@@ -137,6 +138,7 @@ def _work(
         if kind:
             part = fault.with_suffix(f".{os.environ['RANK']}")
             part.write_text(json.dumps({"kind": kind, "text": _text(error)}))
+            # whole at once, for several workers may have a fault to tell
             part.replace(fault)
         # all workers know of that, so none hangs, and to raise would start all again for nothing;
         # with any other fault this process must die, for elastic keeps one that has returned, and
@@ -147,13 +149,15 @@ def _work(
 
 def _kind(error: Exception) -> str | None:
     """Which of KINDS an error of a worker is; None for one that another attempt may not meet."""
-    if isinstance(error, ConnectionError):  # another worker's end
+    # another worker's end; before OSError, of which it is one
+    if isinstance(error, ConnectionError):
         return None
     if out_of_memory(error):
         return "OutOfMemory"
     name = type(error).__name__
     if name in KINDS:
         return name
+    # a file that is missing, or a disk that is full, is so at the next attempt too
     return "ValueError" if isinstance(error, ValueError | OSError) else None
 
 

@@ -54,6 +54,7 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         ahead: deque[Future] = deque()
+        # one thread, which keeps the order; images are decoded by threads of the shards' own
         with ThreadPoolExecutor(1, initializer=self._start_thread) as pool:
             for iteration in self.span:
                 while len(ahead) <= AHEAD and iteration + len(ahead) < self.span.stop:

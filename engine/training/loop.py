@@ -129,6 +129,7 @@ class _Run:
                 views = training_views(learner.objective, batch, training.seed)
                 begun = time.perf_counter()
                 loss = learner.step(views, schedule.rate(batch.iteration), batch)
+                # the first call compiles, and returns when that is done
                 if batch.iteration == first and schedule.recipe.compile != "off":
                     training.report({"compile_seconds": time.perf_counter() - begun}, done)
                 self.meter.add(loss, batch.total)
@@ -136,6 +137,7 @@ class _Run:
                 # before a checkpoint: a run that is killed in between is watched here again
                 if training.watch and done % schedule.per_epoch == 0 and done < schedule.total:
                     training.watch(done // schedule.per_epoch, learner.objective)
+                    # whoever watches may have measured it, in the mode of tests
                     learner.objective.train()
                 self.after_step(done, signal)
 

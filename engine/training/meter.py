@@ -80,7 +80,9 @@ class Meter:
             mine = torch.tensor([float(signal), float(due), steps])
             own = torch.stack([*self.pending, *mine.to(self.pending[0].device)])
             every = self.workers.gather(own)
+            # each is the mean over a worker's part, with its share in it (loader.py)
             losses = every[:, :-3].mean(0).tolist()
+            # a signal may reach any of them; of clocks that of the first counts, which writes
             signal, due = int(every[:, -3].max()), bool(every[0, -2])
             # a count of steps, that all workers reach: their clocks differ
             self.next_sync = iteration + 1 + max(1, int(every[0, -1]))

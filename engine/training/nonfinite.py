@@ -36,6 +36,7 @@ def nonfinite_message(
     text = f"the loss of step {error.iteration + 1} is {error.loss} ({place})"
     kept = checkpoints.newest(learner.workers)
     if kept:
+        # the weights that the step began with are gone: its loss is read some steps later
         views = _repeated(learner, schedule, samples, training, kept, error.iteration)
         tensors = learner_weights(learner, keep=True)
         tensors |= {f"batch.{name}": tensor for name, tensor in views.items()}
@@ -46,6 +47,7 @@ def nonfinite_message(
             "images": images,
             "loss": str(error.loss),
         }
+        # a file for each worker: it has the images of its own part
         folder, rank = checkpoints.folder, learner.workers.rank
         name = f"{folder.name}.nonfinite-{error.iteration}-{rank}.safetensors"
         file = folder.with_name(name)
@@ -62,10 +64,7 @@ def _repeated(
     kept: Kept,
     until: int,
 ) -> dict[str, Tensor]:
-    """The views of an iteration, after the steps from a checkpoint up to it were taken again.
-
-    The weights that the step began with are gone when its loss is looked at, some steps later.
-    """
+    """The views of an iteration, after the steps from a checkpoint up to it were taken again."""
     load_learner(learner, *kept)
     span = range(kept[1]["iteration"], until + 1)
     for batch in schedule.loader(samples, span, learner.where):

@@ -41,6 +41,7 @@ RANGES = {  # the libraries have none, or types that tell nothing
 def _class(name: Any, where: str) -> Callable:
     if name not in FROM:
         raise ValueError(f"{where}: unknown name {name!r} (names: {', '.join(FROM)})")
+    # imported when it is asked for: most trainings need nothing of timm
     module, _, attribute = FROM[name].rpartition(".")
     return getattr(import_module(module), attribute)
 
@@ -59,6 +60,7 @@ def undecayed(recipe: Recipe, module: nn.Module) -> set[int]:
     found: set[int] = set()
     for layer in module.modules():
         for name, parameter in layer.named_parameters(recurse=False):
+            # the bias of a norm goes with the norms, whatever is said of biases
             norm = "norms" in recipe.undecayed and isinstance(layer, NORMS)
             if norm or (
                 "biases" in recipe.undecayed
@@ -99,4 +101,5 @@ def optimizer(recipe: Recipe, objective: nn.Module, where: str = "recipe") -> to
         for (depth, decay), parameters in groups.items()
     ]
     with located(f"{where}.optimizer"):
+        # a rate that no step is taken with: each sets its own
         return make(made, lr=recipe.rate, **settings)

@@ -109,6 +109,7 @@ def _copy(tensor: Tensor, keep: bool) -> Tensor:
     if _split(whole):
         whole = whole.full_tensor()
     if keep:
+        # a copy on a CPU too: the next step writes into these tensors while a thread saves them
         return whole.to("cpu", copy=True)
     return whole[:0] if whole.ndim else whole
 

@@ -23,11 +23,14 @@ def workers_that_pay(recipe: Recipe, images: int, epochs: float) -> int:
     gpus = torch.cuda.device_count()
     pays = gpus > 1 and images * epochs >= PAYS
     most = value("TAGDAG_WORKERS") or (gpus if pays else 1)
+    # a batch larger than the data becomes the data: schedule.py
     batch = min(recipe.batch, images)
     if recipe.batch_norm == "sync":
         return max(1, min(most, batch))
+    # a worker's part then is one pass, and batch norm sees all of it
     if not recipe.micro:
         return max(1, min(most, batch // NORM))
+    # else last micro-batches would be smaller, and batch norm see fewer images
     whole = [n for n in range(1, most + 1) if batch % (n * recipe.micro) == 0]
     return max(whole, default=1)
 

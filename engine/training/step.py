@@ -52,7 +52,9 @@ class Learner:
             nn.SyncBatchNorm.convert_sync_batchnorm(objective)
         self.objective = objective.train()
         if recipe.compile != "off":
+            # before it compiles: what it compiles keeps the flags of now
             deterministic(recipe.exact, warn_only=True, compiled=True)
+            # not torch.compile, which wraps: the names of weights in checkpoints would be others
             objective.compile(mode=recipe.compile)
         self.module = self._placed()
         # after that: sharding replaces the parameters by others
@@ -121,6 +123,7 @@ class Learner:
         one before: batch norm needs two.
         """
         if self.recipe.compile in GRAPHS:
+            # from here on replays may write over what those of the step before gave
             torch.compiler.cudagraph_mark_step_begin()
         images = len(views["inputs"])
         # Of all workers, not of this one: each has to come to the same number of passes.

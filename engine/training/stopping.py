@@ -43,9 +43,10 @@ def stop_signals() -> Iterator[StopSignal]:
     """Catches SIGINT and SIGTERM inside, where Python lets it: in a process's main thread."""
     flag, before = StopSignal(), {}
     if threading.current_thread() is threading.main_thread():
+        # what is ignored stays so, as under nohup
         heeded = [
             n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN
-        ]  # nohup
+        ]
         before = {number: signal.signal(number, flag) for number in heeded}
     try:
         yield flag

@@ -78,6 +78,7 @@ def _initial_network(
 ) -> nn.Module:
     """A new network; if pretrained, every key of its backbone is the weights', the head is new."""
     built = arm_sections(section, arm["mode"], settings, len(samples))
+    # before the network, whose layers draw their first weights from it
     initialise(arm["seed"])
     module = network(**built, classes=len(samples.shards.names))
     if arm["init"] == "pretrained":
@@ -103,6 +104,7 @@ def _train(
         count = workers_that_pay(recipe, len(samples), section["epochs"]) if state else 1
         if count > 1:
             launch(count, _train_as_worker, *arguments)
+        # after workers, who leave the finished state, this takes that up
         return _train_here(*arguments, progress)
     except Diverged as error:
         chosen = f" with {settings_text(settings)}" if settings else ""

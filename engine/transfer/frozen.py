@@ -34,8 +34,6 @@ def frozen_features(module: nn.Module, samples: Rows) -> tuple[Tensor, Tensor]:
     """Pooled features (n, d) and labels (n,).
 
     Computed once per weights, split and size, and always for a whole split.
-
-    Whole, so that they do not depend, in their last bits, on who asked first.
     """
     shards = samples.shards
     # what the features depend on: weights, pooling, images and their size
@@ -65,11 +63,13 @@ def _shared(module: nn.Module, samples: Rows, key: tuple) -> Tensor:
     )
     with file.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # which the kernel drops when its process dies
+        # with the lock, for whoever had it before may have written the file
         if not file.exists():
             checkpoint.save_tensors(file, {"features": _computed(module, samples)}, {})
     return checkpoint.load_tensors(file)[0]["features"]
 
 
 def _computed(module: nn.Module, samples: Rows) -> Tensor:
+    # all rows: their last bits must not depend on which ones were asked for first
     outputs = predict(module, replace(samples, rows=None), "features")
     return torch.cat([output.cpu() for output, _ in outputs])

@@ -18,6 +18,7 @@ def logistic_regression(
     Features (n, d) are standardised first and the scaling is folded into the result, so that `l2`
     means the same for every network. The problem is convex: the result does not depend on a seed.
     """
+    # a feature that is the same in all samples has no deviation to divide by
     mean, deviation = features.double().mean(0), features.double().std(0).clamp_min(1e-6)
     x = (features.double() - mean) / deviation
     weight = torch.zeros(classes, x.shape[1], dtype=x.dtype, device=x.device, requires_grad=True)

@@ -61,8 +61,8 @@ def hold_out(samples: Rows, share: float, generator: torch.Generator) -> tuple[R
     for label in labels.unique():
         rows = torch.nonzero(labels == label).flatten()
         rows = rows[torch.randperm(len(rows), generator=generator)]
-        count = min(max(round(share * len(rows)), 1), len(rows) - 1)
         # one label at least is fitted on: of a class without one nothing is learnt
+        count = min(max(round(share * len(rows)), 1), len(rows) - 1)
         held.append(rows[:count])
         fit.append(rows[count:])
     return samples.some(torch.cat(fit)), samples.some(torch.cat(held))
@@ -102,6 +102,7 @@ def _scored(settings: dict[str, Any], score: Callable[[], float]) -> dict[str, A
     try:
         return {"top1": score()}
     except Diverged as error:
+        # without the advice that follows in the message: other combinations are tried already
         log.warning(
             "%s: %s counts as the worst: %s",
             WHERE,

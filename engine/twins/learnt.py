@@ -62,6 +62,7 @@ def learnt_twins(
     rows = torch.arange(len(test)) if rows is None else rows
     if index is None:
         index = torch.cat([indexed(objective, split) for split in posts])
+    # however unlike: features only propose, and pixels decide
     pairs = neighbour_pairs(*knn(index, indexed(objective, test, rows), k), least=0.0)
 
     found, best = np.full(len(rows), -1, np.int64), np.full(len(rows), SAME, np.float32)
@@ -78,7 +79,7 @@ def _verified(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Parts of the pairs (post, test image) with the scores of their pixels."""
     post_pixels = partial(_post_pixels, posts, test.size)
-    # in parts, for the progress only
+    # in parts for the progress alone: verify_pairs has batches of its own
     parts = np.array_split(pairs, max(1, len(pairs) // 4096))
     for done, part in enumerate(parts):
         show(done, len(parts), "duplicates by the pretrained network")
