@@ -97,6 +97,16 @@ def train_all(candidate: str, parts: list[dict[str, Any]], run: Run) -> list[dic
     return found
 
 
+def renew_seeds_folder(folder: Path, listed: list[int]) -> None:
+    """An empty folder for the weights of the other trainings, but for the list of the seeds."""
+    # DVC has done so, `python -m flows.pretrain` has not: the fine-tuning takes all that lie there
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    # dvc.yaml names the folder, also where there is one seed; with a file in it, as DVC warns of an
+    # empty output every time
+    (folder / "seeds.json").write_text(json.dumps(listed) + "\n")
+
+
 @flow(flow_run_name="pretrain@{candidate}")
 def pretrain(
     candidate: str,
@@ -124,12 +134,8 @@ def pretrain(
     # the candidate is the name of files and runs, and not what the weights follow from
     section["backbone"] = settings.backbone_section(section.pop("candidate"))
     parts, out = trainings(section), settings.OUT / "pretrain" / candidate
-    # DVC has done so, `python -m flows.pretrain` has not: the fine-tuning takes all that lie there
-    shutil.rmtree(out / "seeds", ignore_errors=True)
-    # an output, also where there is one seed; with a file, as DVC warns of an empty one every time
-    (out / "seeds").mkdir(parents=True)
     listed = [part["seed"] for part in parts]
-    (out / "seeds" / "seeds.json").write_text(json.dumps(listed) + "\n")
+    renew_seeds_folder(out / "seeds", listed)
     # named as flows/tools/worker.py names it: what that logs is of the same run
     with stage_run(f"pretrain@{candidate}", section if seeds else parts[0]) as run:
         print(f"pretrain@{candidate}: {Recipe(**options(Recipe, recipe, 'pretrain.recipe'))}")
