@@ -43,6 +43,7 @@ class Accuracy:
                 f"{(n, classes)}: "
                 f"give classes ({n},) or multi-hot ({n}, {classes})"
             )
+        # of no more classes than k there is always a hit
         top = predictions.topk(min(max(self.topk), classes)).indices
         # multi-hot: a share above 0 is a true class
         match = targets.gather(1, top) > 0 if targets.ndim == 2 else top == targets[:, None]

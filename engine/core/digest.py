@@ -11,6 +11,7 @@ def digest(*parts: Any) -> str:
     key = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):
+            # sorted, for rglob has the order of the file system
             files = sorted(f for f in part.rglob("*") if f.is_file()) if part.is_dir() else [part]
             for file in files:
                 # which changes with each interpreter that imports

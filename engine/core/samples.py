@@ -36,6 +36,7 @@ def open_split(folder: Path, split: str) -> Shards:
 
     TAGDAG_CACHE_MB bounds the memory of those images, TAGDAG_THREADS sets how many threads decode.
     """
+    # 0, as None, leaves the number to Shards
     threads = value("TAGDAG_THREADS") or None
     return cached_by_files(Shards, folder, split, value("TAGDAG_CACHE_MB"), threads)
 

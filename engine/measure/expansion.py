@@ -128,6 +128,7 @@ def depth(design: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def width(design: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """All widths, inside and outside of the bottlenecks, by a common factor."""
+    # rounding to eights must not make a stage narrower than it was
     return _widened(design, lambda w, factor: max(w, 8 * round(w * factor / 8)))
 
 

@@ -58,6 +58,7 @@ def _inference(network: nn.Module, inputs: Tensor) -> tuple[Callable[[], object]
 
 def _training(network: nn.Module, inputs: Tensor) -> tuple[Callable[[], object], int]:
     """Forward, backward and SGD's update of a copy, and the bytes of weights and momentum."""
+    # a copy: steps of training change weights, which others may still want
     learner = copy.deepcopy(network).train()
     weights = [p for p in learner.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(weights, lr=1e-3, momentum=0.9, nesterov=True)
@@ -152,6 +153,7 @@ def profile_network(
         def measured(batch: int, mode: str = mode) -> dict[str, Any]:
             return _row(network, mode, batch, size, where, patience, runs, seconds)
 
+        # a single image always: latency is that of one
         rows += [
             _fitting(measured, asked, least) for asked in sorted({1, *batches}) if asked >= least
         ]

@@ -38,6 +38,7 @@ def complexity_bins(
 ) -> np.ndarray:
     """The bin of each network; bins of equal width span the complexities `among` (or these)."""
     within = finite(complexity if among is None else among)
+    # by the edges between bins alone: with the last one the largest would have a bin to itself
     return np.digitize(complexity, np.linspace(within.min(), within.max(), bins + 1)[1:-1])
 
 

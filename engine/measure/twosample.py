@@ -149,6 +149,7 @@ def _spearman(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Of each row (r, n): Pearson's correlation of the ranks."""
     a, b = (stats.rankdata(side, axis=1) for side in (left, right))
     a, b = (ranks - ranks.mean(1, keepdims=True) for ranks in (a, b))
+    # 0 / 0 where a side is constant: the answer is that there is none
     with np.errstate(invalid="ignore"):
         return (a * b).sum(1) / np.sqrt((a * a).sum(1) * (b * b).sum(1))
 

@@ -46,6 +46,7 @@ def precise_statistics(
     Precise BN of the authors' code (pycls); Wu, Johnson 2021, arXiv 2105.07576, section 3.
     """
     norms = [layer for layer in objective.modules() if isinstance(layer, BatchNorm)]
+    # others normalise by each batch in testing too, and have nothing to compute anew
     norms = [layer for layer in norms if layer.track_running_stats]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

@@ -66,6 +66,7 @@ class Workers:
         if self.world > 1:
             metrics: list[Any] = [None] * self.world
             dist.all_gather_object(metrics, metric)
+            # by rank, so that predictions stay in the order of the samples
             metric, *others = metrics
             for other in others:
                 metric.merge(other)
@@ -121,6 +122,7 @@ def joined(address: str | None = None) -> Iterator[Workers]:
         return
     where = device()
     if where.type == "cuda":
+        # NCCL's communicator is made on the current one
         torch.cuda.set_device(where)
     backend = "nccl" if where.type == "cuda" else "gloo"
     if address is None:

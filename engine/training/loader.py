@@ -64,6 +64,7 @@ class Loader:
                 self.waited += time.perf_counter() - start
                 if copied is not None:
                     stream = torch.cuda.current_stream(self.where)  # without it: that of GPU 0
+                    # the kernels that come next wait for the copy, and not this thread
                     stream.wait_event(copied)
                     # else the allocator would give their memory to the next copy too early
                     for tensor in (batch.inputs, batch.targets):

@@ -45,6 +45,7 @@ def nonfinite_message(
             "iteration": error.iteration,
             "learning_rate": schedule.rate(error.iteration),
             "images": images,
+            # as text, for JSON has no nan
             "loss": str(error.loss),
         }
         # a file for each worker: it has the images of its own part

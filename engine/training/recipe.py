@@ -107,6 +107,7 @@ class Recipe:
     @property
     def first(self) -> float:
         """The learning rate at the start of warm-up."""
+        # a small batch, whose rate is below the reference, has nothing to warm up to
         return min(self.rate, self.peak) if self.start is None else self.start
 
     def __str__(self) -> str:
@@ -128,9 +129,11 @@ def scheduled(schedule: str, progress: float) -> float:
     if schedule == "cosine":
         return 0.5 * (1 + cos(pi * progress))
     if schedule == "steps":
+        # epochs 30, 60 and 80 of Goyal's 90, as shares of a training of any length
         passed = [progress >= milestone for milestone in (30 / 90, 60 / 90, 80 / 90)]
         return 0.1 ** sum(passed)
     if schedule == "halving":
+        # ten reductions part the training into eleven stretches
         return 0.5 ** int(progress * 11)
     return 1.0
 

@@ -73,10 +73,12 @@ def _load_optimizer(learner: Learner, tensors: dict[str, Tensor], groups: list[d
     optimizer = learner.optimizer
     fused = optimizer.defaults.get("fused")
     parameters = dict(learner.objective.named_parameters())
+    # a new learner of float16 has momentum already (step.py)
     optimizer.state.clear()
     for name, tensor in tensors.items():
         if not name.startswith("optimizer."):
             continue
+        # twice only: names of parameters have points of their own
         _, key, owner = name.split(".", 2)
         like = parameters[owner].detach()
         if tensor.shape == like.shape:

@@ -59,6 +59,7 @@ class Learner:
         self.module = self._placed()
         # after that: sharding replaces the parameters by others
         self.optimizer = optimizer(recipe, objective)
+        # bfloat16 has the range of float32: its gradients need no scale
         self.scaler = torch.amp.GradScaler(self.where.type, enabled=recipe.precision == "float16")
         if self.scaler.is_enabled() and self.optimizer.defaults.get("momentum"):
             # fused SGD makes momentum buffers at its first step without writing them where float16
@@ -100,6 +101,7 @@ class Learner:
                 with self._autocast(), normalisable():
                     loss = self.module(part)["loss"]
                 self.scaler.scale(loss if weight == 1 else loss * weight).backward()
+            # detached, else the graphs of all passes would stay in memory
             total += loss.detach() * weight
         if self.recipe.clip is not None:
             # the norm is that of the gradients themselves, not of the scaled ones

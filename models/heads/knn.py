@@ -52,6 +52,7 @@ class KNN(Pooled):
         votes = shares.new_zeros(len(pooled), self.classes).scatter_add(
             1, self.labels[nearest], shares
         )
+        # a class without votes has no logarithm
         return votes.clamp_min(torch.finfo(votes.dtype).tiny).log()
 
     def loss(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:

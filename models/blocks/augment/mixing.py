@@ -20,15 +20,15 @@ def mix(
 
     Alpha 0 turns a method off.
 
-    One draw of Beta(alpha, alpha) a step, as timm and torchvision do, and even odds when both are
-    on. Neighbours in the step are partners: the step is shuffled already, and no worker needs
-    another's images. Another number of workers changes nothing as long as each holds an even number
-    of images; a pair cut in two is not mixed.
+    One draw of Beta(alpha, alpha) a step, and even odds when both are on. Another number of workers
+    changes nothing as long as each holds an even number of images; a pair cut in two is not mixed.
     """
     assert mixup_alpha or cutmix_alpha
     pick, x, y = draws.once(3).tolist()
     pasting = pick < 0.5 if mixup_alpha and cutmix_alpha else bool(cutmix_alpha)
+    # one for the whole step, as timm and torchvision draw it
     share = draws.beta(cutmix_alpha if pasting else mixup_alpha)
+    # neighbours: the step is shuffled already, and no worker needs another's images
     partners = moved(draws.partners(len(images)), images.device)
     if pasting:
         images, share = cutmix(
@@ -58,4 +58,5 @@ def cutmix(
     left, top, right, bottom = box
     images, patch = images.clone(), images[partners, :, top:bottom, left:right]
     images[:, :, top:bottom, left:right] = patch
+    # counted, for the border may have cut the box
     return images, 1 - patch.shape[-2] * patch.shape[-1] / (images.shape[-2] * images.shape[-1])

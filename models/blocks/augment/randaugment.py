@@ -91,10 +91,8 @@ def _eye(images: Tensor) -> Tensor:
 
 
 def _warped(images: Tensor, theta: Tensor) -> Tensor:
-    """Every image at its affine map's places, (n, 2, 3) as F.affine_grid has it.
-
-    F.affine_grid itself would be rounded by TF32.
-    """
+    """Every image at its affine map's places, (n, 2, 3) as F.affine_grid has it."""
+    # F.affine_grid itself multiplies matrices, which TF32 would round
     h, w = images.shape[-2:]
     x = torch.linspace(1 / w - 1, 1 - 1 / w, w, device=images.device)
     y = torch.linspace(1 / h - 1, 1 - 1 / h, h, device=images.device)[:, None]
@@ -118,9 +116,8 @@ def _contrast(images: Tensor, signs: Tensor, strength: float) -> Tensor:
 def _sharpness(images: Tensor, signs: Tensor, strength: float) -> Tensor:
     if min(images.shape[-2:]) < 3:
         return images
-    smooth = (
-        images.float()
-    )  # but for the border: the 3 x 3 mean with five times the weight for the centre
+    # but for the border: the 3 x 3 mean with five times the weight for the centre
+    smooth = images.float()
     rows = smooth[:, :, :-2] + smooth[:, :, 1:-1] + smooth[:, :, 2:]
     inner = smooth[:, :, 1:-1, 1:-1]
     inner.mul_(4).add_(rows[..., :-2]).add_(rows[..., 1:-1]).add_(rows[..., 2:]).div_(13).round_()

@@ -24,9 +24,8 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IMAGENET_COLOURS = torch.tensor(
     [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
 ) * torch.tensor([0.2175, 0.0188, 0.0045])
-CACHED = (
-    1 << 15
-)  # pixels whose floats stay in a CPU core's second-level cache while they are worked on
+# pixels whose floats stay in a CPU core's second-level cache while they are worked on
+CACHED = 1 << 15
 
 
 class Views(nn.Module):

@@ -37,6 +37,7 @@ def factors(rule: str, s: float) -> tuple[float, float, float, float]:
             "and r"
         )
     total = d + w + r
+    # flops grow with depth, but with the squares of width and resolution
     return s ** (d / total), s ** (w / total / 2), s ** (g / total / 2), s ** (r / total / 2)
 
 

@@ -35,15 +35,14 @@ def quantised_stages(
     """(stage widths, stage depths, whether the widths skip a power of w_m).
 
     Equations 2 to 4 of the paper.
-
-    Both roundings are half-to-even, as in the authors' code; torchvision rounds differently and
-    gets other networks.
     """
     if depth < 1 or w_0 < 8 or w_0 % 8 or w_a < 0 or w_m <= 1:
         raise ValueError(
             f"no RegNet has depth={depth}, w_0={w_0}, w_a={w_a}, w_m={w_m}: "
             "give depth >= 1, w_0 a positive multiple of 8, w_a >= 0 and w_m > 1"
         )
+    # Both roundings are half to even, as in the authors' code: torchvision, which rounds in
+    # another way, gets other networks.
     powers = [round(log((w_0 + w_a * j) / w_0) / log(w_m)) for j in range(depth)]
     blocks = [8 * round(w_0 * w_m**power / 8) for power in powers]
     widths, depths = [], []
@@ -113,14 +112,13 @@ class Residual(nn.Module):
     """A branch added to a shortcut, which is a projection where the shape changes.
 
     Starts as the shortcut alone.
-
-    Only the branch's last gamma is 0 (Goyal et al. 2017, section 5.1): the shortcut's has to let
-    the signal through.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, branch: list[nn.Module]) -> None:
         super().__init__()
         self.transform = nn.Sequential(*branch)
+        # the branch's last gamma alone (Goyal et al. 2017, section 5.1): that of the shortcut has
+        # to let the signal through
         nn.init.zeros_(self.transform[-1].weight)
         same = stride == 1 and inputs == outputs
         self.shortcut = (

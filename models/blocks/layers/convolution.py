@@ -9,6 +9,7 @@ def convolution(
     inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1
 ) -> list[nn.Module]:
     """Convolution and batch norm; weights as He et al. 2015, arXiv 1502.01852, equation 14."""
+    # without a bias, which batch norm would take away with the mean
     conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return [conv, nn.BatchNorm2d(outputs)]
