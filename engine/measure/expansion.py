@@ -114,13 +114,11 @@ def flops(design: dict[str, Any]) -> int:
 
 
 def depth(design: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """One block more at a time, where a stage lags most behind a common factor.
-
-    That is Webster's apportionment.
-    """
+    """One block more at a time, where a stage lags most behind a common factor."""
     depths = list(design["backbone"]["depths"])
     first = tuple(depths)
     while True:
+        # Webster's apportionment: of seats, in proportion to votes
         stage = max(range(len(first)), key=lambda i: first[i] / (2 * depths[i] + 1))
         depths[stage] += 1
         yield design | {"backbone": design["backbone"] | {"depths": list(depths)}}

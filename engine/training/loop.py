@@ -65,6 +65,7 @@ def train(
     try:
         kept = checkpoints.newest(workers)
         if kept and kept[1]["finished"]:
+            # without an optimizer: a finished state has the weights alone
             load_weights(objective, kept[0], "module.")
             return
         schedule = Schedule.of(training, draw_list, workers)
@@ -73,6 +74,7 @@ def train(
             meter = Meter(training.report, workers)
             _Run(learner, schedule, samples, training, checkpoints, meter).learn(kept)
     finally:
+        # after a fault too: a state that is still being written is what the next run goes on from
         checkpoints.close()
 
 

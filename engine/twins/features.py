@@ -26,6 +26,7 @@ def regions(height: int, width: int, levels: int) -> list[tuple[int, int, int]]:
     extra = _extra(height, width)
     found = []
     for level in range(1, levels + 1):
+        # a map of one pixel has regions too
         side = max(1, 2 * short // (level + 1))
         down = level + (extra if height > width else 0)
         across = level + (extra if width > height else 0)
