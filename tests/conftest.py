@@ -177,9 +177,10 @@ def postgres_server():
         pytest.skip(str(error))
 
 
-@pytest.fixture(scope="session")
+# not for the session: its services look for work all the time, a tenth of a core until the end
+@pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
-    """Prefect's server as `make prefect` starts it, one for all tests of a process."""
+    """Prefect's server as `make prefect` starts it, one for the tests of a file."""
     from tests.support.servers import prefect_server
 
     with prefect_server(tmp_path_factory.mktemp("guarded")) as server:
