@@ -154,7 +154,7 @@ def test_any_name_is_logged(place, name):
 def test_what_mlflow_refuses_is_kept_told_and_holds_up_nothing(place, monkeypatch, caplog):
     monkeypatch.setenv("TAGDAG_MLFLOW_PATIENCE", "20")
     # as if MLflow were stricter than we know
-    monkeypatch.setattr("flows.tracking.run.allowed", str)
+    monkeypatch.setattr("flows.tracking.run.allowed_name", str)
     began = time.monotonic()
     with caplog.at_level(logging.WARNING), tracking.stage_run("version", {}) as run:
         run.metrics({"loss": 1.0, "a+b(c)#": 5.0, "rate": 0.1}, 3)

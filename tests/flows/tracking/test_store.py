@@ -296,13 +296,13 @@ def test_artifacts_follow_a_folder_that_moves(place, monkeypatch, caplog, empty_
     if not noted:  # a store of an earlier version of this project
         with sqlite3.connect("mlflow.db") as base:
             base.execute("DELETE FROM experiment_tags")
-            for table, place in (
+            for table, column in (
                 ("experiments", "artifact_location"),
                 ("runs", "artifact_uri"),
                 ("logged_models", "artifact_location"),
                 ("model_versions", "storage_location"),
             ):
-                base.execute(f"UPDATE {table} SET {place} = replace({place}, 'tagdag', '1')")
+                base.execute(f"UPDATE {table} SET {column} = replace({column}, 'tagdag', '1')")
         Path("mlruns/tagdag").rename("mlruns/1")
     (old.rename if gone else lambda new: shutil.copytree(old, new))(new)
     monkeypatch.chdir(new)
