@@ -2,7 +2,9 @@
 sheet.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -80,26 +82,44 @@ def brief(value: float) -> str:
     return f"{value:.10g}"
 
 
-def _frame(chart: Chart, x: Axis, y: Axis) -> list[Markup]:
-    floor, parts = HEIGHT - BOTTOM, []
-    for value in y.ticks():
+class Plot(NamedTuple):
+    """Where a plot lies in its picture: sides and margins in pixels.
+
+    drop: from the x axis down to its numbers.
+    """
+
+    width: int
+    height: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+    drop: int
+
+
+def frame(
+    plot: Plot,
+    labels: tuple[str, str],
+    x: Callable[[float], float],
+    y: Callable[[float], float],
+    ticks: tuple[Iterable[float], Iterable[float]],
+) -> list[Markup]:
+    """Grid, axes and what stands beside them; labels and ticks: of x, then of y."""
+    floor, end, parts = plot.height - plot.bottom, plot.width - plot.right, []
+    for value in ticks[1]:
         at = f"{float(y(value)):.1f}"
-        parts.append(el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=at, y2=at, class_="grid"))
-        parts.append(el("text", brief(value), x=LEFT - 6, y=at, dy=".35em", text_anchor="end"))
-    for value in x.ticks(10):
+        parts.append(el("line", x1=plot.left, x2=end, y1=at, y2=at, class_="grid"))
+        parts.append(el("text", brief(value), x=plot.left - 6, y=at, dy=".35em", text_anchor="end"))
+    for value in ticks[0]:
         at = f"{float(x(value)):.1f}"
         parts.append(el("line", x1=at, x2=at, y1=floor, y2=floor + 4, class_="axis"))
-        parts.append(el("text", brief(value), x=at, y=floor + 17, text_anchor="middle"))
-    parts.append(el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=floor, y2=floor, class_="axis"))
-    middle = (TOP + floor) / 2
-    parts.append(
-        el("text", chart.xlabel, x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 8, text_anchor="middle")
-    )
+        parts.append(el("text", brief(value), x=at, y=floor + plot.drop, text_anchor="middle"))
+    parts.append(el("line", x1=plot.left, x2=end, y1=floor, y2=floor, class_="axis"))
+    middle, centre = (plot.top + floor) / 2, (plot.left + end) / 2
+    parts.append(el("text", labels[0], x=centre, y=plot.height - 8, text_anchor="middle"))
     turned = f"rotate(-90 14 {middle})"
-    return [
-        *parts,
-        el("text", chart.ylabel, x=14, y=middle, text_anchor="middle", transform=turned),
-    ]
+    parts.append(el("text", labels[1], x=14, y=middle, text_anchor="middle", transform=turned))
+    return parts
 
 
 def _draw(series: Series, number: int, x: Axis, y: Axis) -> Markup:
@@ -136,7 +156,9 @@ def figure(chart: Chart) -> Markup:
     drawn = [_draw(series, i, x, y) for i, series in enumerate(chart.series)]
     label = f"{chart.ylabel} over {chart.xlabel}"
     box = f"0 0 {WIDTH} {HEIGHT}"
-    picture = el("svg", *_frame(chart, x, y), *drawn, viewBox=box, role="img", aria_label=label)
+    plot = Plot(WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, drop=17)
+    framed = frame(plot, (chart.xlabel, chart.ylabel), x, y, (x.ticks(10), y.ticks()))
+    picture = el("svg", *framed, *drawn, viewBox=box, role="img", aria_label=label)
     keys = [
         el("li", el("i", class_=f"key s{i % COLOURS}"), s.label) for i, s in enumerate(chart.series)
     ]

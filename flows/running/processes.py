@@ -20,8 +20,6 @@ from flows.running import error_messages
 # without one of these there is no GPU to ask torch for
 DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 WARM = ["flows.training.arms", "flows.measuring.records"]  # imported once, for all processes
-# not fork: torch's threads run in this process, and a child would wait for threads that it does not
-# have
 CONTEXT = multiprocessing.get_context("forkserver")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from corpus.pages.charts import COLOURS, brief
+from corpus.pages.charts import COLOURS, Plot, frame
 from corpus.pages.markup import Markup, el
 
 WIDTH, HEIGHT = 520, 340
@@ -83,24 +83,6 @@ def _point(point: Point, x: Scale, y: Scale) -> Markup:
     return el("g", whisker, mark, class_=f"point s{point.colour % COLOURS}{loud}")
 
 
-def _frame(xlabel: str, ylabel: str, x: Scale, y: Scale) -> list[Markup]:
-    floor, parts = HEIGHT - BOTTOM, []
-    for value in y.ticks():
-        at = f"{y(value):.1f}"
-        parts.append(el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=at, y2=at, class_="grid"))
-        parts.append(el("text", brief(value), x=LEFT - 6, y=at, dy=".35em", text_anchor="end"))
-    for value in x.ticks():
-        at = f"{x(value):.1f}"
-        parts.append(el("line", x1=at, x2=at, y1=floor, y2=floor + 4, class_="axis"))
-        parts.append(el("text", brief(value), x=at, y=floor + 18, text_anchor="middle"))
-    parts.append(el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=floor, y2=floor, class_="axis"))
-    middle, centre = (TOP + floor) / 2, (LEFT + WIDTH - RIGHT) / 2
-    parts.append(el("text", xlabel, x=centre, y=HEIGHT - 8, text_anchor="middle"))
-    turned = f"rotate(-90 14 {middle})"
-    parts.append(el("text", ylabel, x=14, y=middle, text_anchor="middle", transform=turned))
-    return parts
-
-
 def picture(points: Sequence[Point], xlabel: str, ylabel: str) -> Markup:
     """The plot; cost from zero, accuracy from the lowest interval to the highest."""
     highest = max(point.cost for point in points)
@@ -109,6 +91,8 @@ def picture(points: Sequence[Point], xlabel: str, ylabel: str) -> Markup:
     y = Scale(min(lows), max(highs), HEIGHT - BOTTOM, TOP)
     best = " ".join(f"{x(p.cost):.1f},{y(p.value):.1f}" for p in front(points))
     line = el("polyline", points=best, class_="front")
-    drawn = [*_frame(xlabel, ylabel, x, y), line, *(_point(p, x, y) for p in points)]
+    plot = Plot(WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, drop=18)
+    framed = frame(plot, (xlabel, ylabel), x, y, (x.ticks(), y.ticks()))
+    drawn = [*framed, line, *(_point(p, x, y) for p in points)]
     box = f"0 0 {WIDTH} {HEIGHT}"
     return el("svg", *drawn, viewBox=box, role="img", aria_label=f"{ylabel} over {xlabel}")
