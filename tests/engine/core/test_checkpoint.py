@@ -14,17 +14,10 @@ from torch import nn
 
 from engine.core import checkpoint
 from engine.core.network import load_network, network, save_network
+from tests.support.networks import TINY
 
 SECTIONS = {
-    "backbone": {
-        "name": "regnet",
-        "depth": 3,
-        "w_0": 16,
-        "w_a": 8,
-        "w_m": 2,
-        "group_width": 8,
-        "stem_width": 8,
-    },
+    "backbone": TINY,
     "objective": {"name": "hashtags"},
     "head": {"name": "linear"},
 }

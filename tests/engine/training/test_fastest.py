@@ -6,17 +6,10 @@ import torch
 from engine.core.network import network
 from engine.training import fastest
 from engine.training.recipe import Recipe
+from tests.support.networks import TINY
 
 SECTIONS = {
-    "backbone": {
-        "name": "regnet",
-        "depth": 3,
-        "w_0": 16,
-        "w_a": 8,
-        "w_m": 2,
-        "group_width": 8,
-        "stem_width": 8,
-    },
+    "backbone": TINY,
     "objective": {"name": "supervised"},
     "head": {"name": "linear"},
 }

@@ -26,19 +26,12 @@ from flows import evaluate
 from flows.measuring import duplicates, records
 from flows.measuring.duplicates import by_pixels
 from flows.running import settings
+from tests.support.networks import TINY
 from tests.support.records import seed
 from tests.support.shards import write_shards
 
 SECTIONS = {
-    "backbone": {
-        "name": "regnet",
-        "depth": 3,
-        "w_0": 16,
-        "w_a": 8,
-        "w_m": 2,
-        "group_width": 8,
-        "stem_width": 8,
-    },
+    "backbone": TINY,
     "objective": {"name": "supervised"},
     "head": {"name": "linear"},
 }
