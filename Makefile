@@ -68,7 +68,7 @@ peers: setup ## the libraries that benchmarks compare with
 
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --quiet
 lock: setup ## resolve pyproject.toml again into the requirements*.lock
-	$(COMPILE) pyproject.toml --extra dev --output-file requirements.lock
+	$(COMPILE) pyproject.toml --extra dev --extra export --extra dask --output-file requirements.lock
 	$(COMPILE) --group pyproject.toml:setup --output-file requirements-uv.lock
 	$(COMPILE) --group pyproject.toml:peers --constraint requirements.lock --output-file requirements-peers.lock
 
