@@ -33,6 +33,7 @@ setup: .venv/.installed ## virtual environment with the locked dependencies (eve
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements-uv.lock
 	$(UV) pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 data: setup ## the versioned posts: pulled from the DVC remote, or the sample drawn again

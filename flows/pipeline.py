@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.cli.command import run_stage, user_errors
+from flows.cli.command import program, run_stage, user_errors
 from flows.cli.validate_once import validate_once
 from flows.data import intact
 from flows.registry.absent import missing_registry
@@ -179,7 +179,7 @@ def main() -> None:
     """Command line of the pipeline."""
     # without the order of reading, which is for people with the code before them
     parser = argparse.ArgumentParser(
-        prog="python -m flows.pipeline",
+        prog=program("pipeline"),
         description=__doc__.partition("\n\nRead")[0].replace("\n\n", "\n"),
         epilog=f"{ELSEWHERE}\n\n{HELP}",
     )

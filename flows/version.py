@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.names import checked_name, printable
-from flows.cli.command import user_errors
+from flows.cli.command import program, user_errors
 from flows.data import intact, pointer
 from flows.data.importing import SHEET, import_lines, import_sources, try_import
 from flows.data.pointer import DATA, POINTER
@@ -179,7 +179,7 @@ def main() -> None:
     """Command line: `add` one's own data, `restore` what data.dvc names, `verify` all of it."""
     # without the order of reading, which is for people with the code before them
     parser = argparse.ArgumentParser(
-        prog="python -m flows.version", description=__doc__.partition("\n\nRead")[0]
+        prog=program("version"), description=__doc__.partition("\n\nRead")[0]
     )
     commands = parser.add_subparsers(dest="command", required=True)
     _add_options(

@@ -120,10 +120,15 @@ def run_stage(flow: Callable[..., Any], *arguments: str) -> Any:
         return flow(**stage_arguments(flow, *arguments))
 
 
+def program(name: str) -> str:
+    """What a command's usage calls it: as it was called, by `tagdag` or by its module."""
+    return sys.argv[0] if sys.argv[0].startswith("tagdag ") else f"python -m flows.{name}"
+
+
 def parser(name: str, about: str | None, after: str | None = None) -> argparse.ArgumentParser:
     """Of `python -m flows.<name>`; what is said before and after the options keeps its lines."""
     return argparse.ArgumentParser(
-        prog=f"python -m flows.{name}",
+        prog=program(name),
         description=about,
         epilog=after,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -8,13 +8,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.cli.command import user_errors
+from flows.cli.command import program, user_errors
 from flows.searching.trials import COSTS
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m flows.compare", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("compare"), description=__doc__)
     folder = "folder of a finished search, such as out/search"
     parser.add_argument("folders", nargs="+", metavar="SEARCH", help=folder)
     called = "what to call them, in order; else by their folders"

@@ -140,7 +140,7 @@ def reach_store() -> None:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """MLflow's own errors at the first calls, told with cause and fix."""
     from mlflow.exceptions import MlflowException
 
@@ -197,7 +197,7 @@ def connect() -> Any:
     # after the import, which sets the levels of MLflow's loggers
     quiet_loggers()
     mlflow.set_tracking_uri(tracking_uri())
-    with _explained():
+    with explained():
         client = retry(mlflow.MlflowClient)()
         found = _experiment(client)
         mlflow.set_experiment(EXPERIMENT)
