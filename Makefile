@@ -14,7 +14,7 @@ export DVC_NO_ANALYTICS := 1
 export ITERATIVE_DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data repro test dag docs lint format peers lock wheels browser mlflow prefect worker clean forget-runs
+.PHONY: help setup data repro test dag docs lint format peers audit lock wheels browser mlflow prefect worker clean forget-runs
 
 help: ## list the targets and their variables
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -64,8 +64,11 @@ lint: setup ## ruff, the import contracts, one thought a line
 format: setup ## let ruff mend what it can
 	@ruff check --fix . && ruff format .
 
-peers: setup ## the libraries that benchmarks compare with
+peers: setup ## what benchmarks compare with and scale out on
 	$(UV) pip install --quiet --compile-bytecode --require-hashes -r requirements-peers.lock
+
+audit: peers ## known vulnerabilities of the locked packages (needs pypi.org)
+	@python -m pip_audit --strict --no-deps --disable-pip -r requirements.lock
 
 COMPILE := $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --quiet
 lock: setup ## resolve pyproject.toml again into the requirements*.lock
