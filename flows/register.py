@@ -17,6 +17,7 @@ from flows.cli.command import main
 from flows.measuring.dvcmetrics import compared, ranked
 from flows.measuring.verdict import reference_ahead
 from flows.registry import champion, registry
+from flows.registry.aliases import version_of_alias
 from flows.running import settings
 from flows.running.orchestrate import flow
 from flows.tracking import address, tracking
@@ -80,9 +81,9 @@ def _decide(
         challenger = registry.version_numbered(name, versions[best])
         return _apart(name, versions, best, apart), {"challenger": challenger}
     decision = champion.name_champion(name, versions[best])
-    aliases = ("champion", "challenger")
+    known = ("champion", "challenger")
     # read again: a champion that was tested again has other numbers
-    return decision, {alias: champion.version_of_alias(name, alias) for alias in aliases}
+    return decision, {alias: version_of_alias(name, alias) for alias in known}
 
 
 @flow

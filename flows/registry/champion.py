@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.digest import digest
-from flows.registry import modelcard, registry
+from flows.registry import audit, modelcard, registry
+from flows.registry.aliases import point_alias, version_of_alias
 from flows.running.orchestrate import task
-from flows.tracking import tracking
 from flows.tracking.outage import is_away, retry
 
 Labels = dict[str, str]
@@ -109,27 +109,13 @@ def accuracy_on_same_split(name: str, version: Any, challenger: Labels) -> float
         raise ValueError(f"its weights cannot be had from the registry ({cause})") from error
 
 
-@retry
-def version_of_alias(name: str, alias: str) -> Any | None:
-    """The version that an alias of a registered model points to."""
-    client = tracking.connect()
-    version = client.get_registered_model(name).aliases.get(alias)
-    return client.get_model_version(name, str(version)) if version else None
-
-
-@retry
-def point_alias(name: str, alias: str, version: str) -> None:
-    """Let an alias point to a version."""
-    tracking.connect().set_registered_model_alias(name, alias, version)
-
-
 @task
 def name_champion(name: str, challenger: str) -> str:
     """Set the alias `challenger`, and `champion` when its interval lies above; says why."""
     point_alias(name, "challenger", challenger)
     champion = version_of_alias(name, "champion")
     if champion is None:
-        point_alias(name, "champion", challenger)
+        audit.crown(name, challenger, audit.AUTOMATIC, "there was no champion")
         return f"champion is now version {challenger}: there was no champion"
     if str(champion.version) == challenger:
         return f"champion stays version {challenger}: it is the best candidate again"
@@ -139,9 +125,10 @@ def name_champion(name: str, challenger: str) -> str:
         takes_over, why = better(labels, accuracy_on_same_split(name, champion, labels))
     except ValueError as error:
         cause = str(error).rstrip(".")
-        fix = f"to replace it, set the alias champion to version {challenger} in MLflow"
+        fix = f"to replace it, set the alias champion to version {challenger}: "
+        fix += f"python -m flows.promote {challenger} --reason ..."
         return f"{stays}: the champion cannot be tested on the same images ({cause}); {fix}"
     if not takes_over:
         return f"{stays}: {why}"
-    point_alias(name, "champion", challenger)
+    audit.crown(name, challenger, audit.AUTOMATIC, why)
     return f"champion is now version {challenger}: {why}"
