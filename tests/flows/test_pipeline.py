@@ -43,6 +43,16 @@ STAGES = [
 ]
 STAGES += ["evaluate", "register"]
 SHA = "tagdag.commit"
+PLANTED = {  # credentials that nothing may write down
+    "AWS_ACCESS_KEY_ID": "AKIAPLANTED0000",
+    "AWS_SECRET_ACCESS_KEY": "planted/secret+key",
+    "AWS_SESSION_TOKEN": "planted-session-token",
+    "MLFLOW_TRACKING_USERNAME": "planted-user",
+    "MLFLOW_TRACKING_PASSWORD": "planted-mlflow-password",
+    "PREFECT_API_AUTH_STRING": "admin:planted-auth-string",
+    "PGPASSWORD": "planted-pg-password",
+    "TAGDAG_WEBHOOK": "http://127.0.0.1:9/planted-webhook",
+}
 
 
 def edit(folder: Path, section: str, **values) -> None:
@@ -67,7 +77,11 @@ def run(folder: Path, *command: str, code: int = 0, **env: str) -> str:
 
 def pipeline(folder: Path, *arguments: str, **env: str) -> list[str]:
     """Run the pipeline; returns the stages that ran."""
-    printed = run(folder, "python", "-m", "flows.pipeline", *arguments, **env)
+    return stages_of(run(folder, "python", "-m", "flows.pipeline", *arguments, **env))
+
+
+def stages_of(printed: str) -> list[str]:
+    """The stages that a pipeline's output says ran."""
     return [
         line[1:].partition("]")[0]
         for line in printed.splitlines()
@@ -101,9 +115,9 @@ def clone(folder: Path, small: bool = True) -> Path:
 def done(tmp_path_factory) -> SimpleNamespace:
     """A clone in which the pipeline has run once."""
     folder = clone(tmp_path_factory.mktemp("clone"))
-    return SimpleNamespace(
-        folder=folder, ran=pipeline(folder), lock=(folder / "dvc.lock").read_bytes()
-    )
+    printed = run(folder, "python", "-m", "flows.pipeline", **PLANTED)
+    lock = (folder / "dvc.lock").read_bytes()
+    return SimpleNamespace(folder=folder, ran=stages_of(printed), lock=lock, printed=printed)
 
 
 def test_all_stages_run_once_and_both_drivers_then_skip_everything(done):
@@ -112,6 +126,18 @@ def test_all_stages_run_once_and_both_drivers_then_skip_everything(done):
     assert "Data and pipelines are up to date" in run(done.folder, "dvc", "status")
     assert "Running stage" not in run(done.folder, "dvc", "repro")
     assert (done.folder / "dvc.lock").read_bytes() == done.lock
+
+
+def test_credentials_of_the_environment_are_written_nowhere(done):
+    """Neither printed, nor in a log, param, tag, artifact, report, state or lock file."""
+    secrets = [secret.encode() for secret in PLANTED.values()]
+    # but for the tests, which have them from here
+    places = [path for path in done.folder.iterdir() if path.name != "tests"]
+    files = [path for place in places for path in (place, *place.rglob("*")) if path.is_file()]
+    assert {"mlflow.db", "dvc.lock", "report.html", "records.json"} <= {p.name for p in files}
+    found = [path for path in files if any(each in path.read_bytes() for each in secrets)]
+    assert not found
+    assert not any(each in done.printed.encode() for each in secrets)
 
 
 @pytest.mark.parametrize("kept", [0, 700])
