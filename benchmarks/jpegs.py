@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from corpus.media.decoding import decode
-from corpus.media.images import square
+from corpus.media.squares import square
 from tests.support.shards import write_shards
 
 PACKS = {32: "cifar10", 64: "tinyimagenet_setA", 256: "tinyimagenet_setA"}

@@ -1,7 +1,5 @@
 """Image bytes of strangers in, RGB pixels out: bounds are checked before decoding.
 
-Squared for training.
-
 JPEGs are decoded by libjpeg-turbo through simplejpeg (exact IDCT, smooth upsampling: Pillow's
 pixels, bit for bit), all else by Pillow. Of an animation the first frame counts; colour profiles
 and text are ignored, whatever their size.
@@ -160,14 +158,31 @@ def _pillow(data: bytes, least: int) -> DecodedImage:
         by = _reduction(width, height, least)
         mode = "RGB" if image.mode == "RGB" else None
         image.draft(mode, (width // by, height // by))  # JPEGs only
+    return _upright(image, width, height)
+
+
+def _upright(image: Image.Image, width: int, height: int) -> DecodedImage:
+    """The whole image, turned as EXIF says; width and height are those before that."""
     image.load()
     turn = _orientation(image)
-    kind, rgb = image.format, _rgb(image)
+    kind, rgb = image.format or "", _rgb(image)
     if turn in TURNS:
         rgb = rgb.transpose(TURNS[turn])
         width, height = (height, width) if turn >= 5 else (width, height)
     plain = kind == "JPEG" and image.mode == "RGB" and turn not in TURNS
     return DecodedImage(np.asarray(rgb), width, height, kind, plain)
+
+
+def opened_image(image: Image.Image) -> DecodedImage:
+    """As `checked_image`, of an image that somebody else has opened, or drawn."""
+    width, height = image.size
+    _bounded(width, height)
+    try:
+        return _upright(image, width, height)
+    except BadImage:
+        raise
+    except Exception as error:  # Pillow's decoders, as in `checked_image`
+        raise BadImage(*_reason(b"", error)) from error
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -195,29 +210,3 @@ def _reason(data: bytes, error: Exception) -> tuple[str, str]:
     if "truncated" in text.lower() or isinstance(error, EOFError):
         return "truncated", detail
     return "unsupported pixels" if "conversion from" in text else "damaged", detail
-
-
-def square(data: bytes, size: int, quality: int = 92) -> bytes:
-    """The centre square scaled to size x size as JPEG.
-
-    The very same bytes if they are that already.
-    """
-    picture = checked_image(data, least=2 * size)
-    if picture.plain and (picture.width, picture.height) == (size, size):
-        return data
-    return squared(picture.pixels, size, quality)
-
-
-def squared(pixels: np.ndarray, size: int, quality: int = 92) -> bytes:
-    """The centre square of RGB pixels (h, w, 3) scaled to size x size as JPEG."""
-    height, width, _ = pixels.shape
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    image = Image.fromarray(pixels).resize(
-        (size, size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0
-    )
-    out = BytesIO()
-    # without subsampling: half the colour resolution would show at 32 px
-    image.save(out, "JPEG", quality=quality, subsampling=0)
-    return out.getvalue()

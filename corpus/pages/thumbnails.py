@@ -1,6 +1,7 @@
 """Images of strangers small enough for a page."""
 
-from corpus.media.images import BadImage, square
+from corpus.media.images import BadImage
+from corpus.media.squares import square
 from corpus.pages.markup import Markup, el, image, short
 
 BYTES, THUMB = 40_000, 192  # a larger picture is shown as a square of THUMB px

@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from corpus.checksums import damaged, read_checksums, write_checksums
 from corpus.media.decoding import decode
 from corpus.media.fingerprint import fingerprint
-from corpus.media.images import BadImage, checked_image, squared
+from corpus.media.images import BadImage
+from corpus.media.squares import stored_square
 from corpus.progress import Progress
 from corpus.sources.rows import prefetch
 from corpus.store.read import Shard, read_images, read_table, shards_of
@@ -31,8 +32,7 @@ from corpus.store.write import add_member, swap
 
 log = logging.getLogger("tagdag")
 
-METHOD = 1  # of squaring and of the fingerprint: a change makes all squares anew
-LEAST = 64  # pixels that a fingerprint wants
+METHOD = 1  # of squaring (corpus/media/squares.py) and of the fingerprint: a change makes all anew
 INDEX = pa.schema(
     {
         "offset": pa.int64(),
@@ -49,10 +49,8 @@ def _square(size: int, member: tuple[str, bytes]) -> tuple[bytes, bytes, bytes, 
     data = member[1]
     digest = hashlib.sha256(data).digest()
     try:
-        picture = checked_image(data, max(2 * size, LEAST))
-        fits = picture.plain and (picture.width, picture.height) == (size, size)
-        square = data if fits else squared(picture.pixels, size)
-        return square, digest, fingerprint(picture.pixels).tobytes(), ""
+        square, pixels = stored_square(data, size)
+        return square, digest, fingerprint(pixels).tobytes(), ""
     except BadImage as error:
         return b"", digest, bytes(16), str(error)
 

@@ -11,7 +11,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from corpus.media.images import BadImage, square
+from corpus.media.images import BadImage
+from corpus.media.squares import square
 from corpus.progress import Progress
 from corpus.sources.rows import SourceRow, prefetch
 from corpus.store.account import (

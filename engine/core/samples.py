@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from corpus.reading.shards import Shards
 from engine.core.environment import value
+from engine.core.resizing import resized
 
 
 def cached_by_files(make: Callable[..., Any], folder: Path, *arguments: Any) -> Any:
@@ -47,9 +47,7 @@ class Rows:
 
     `kind` says whether targets are hashtags (multi-hot) or one class index.
 
-    size: pixels to resize the stored squares to, antialiased; testing at more pixels than training
-    saw may help (Touvron, Vedaldi, Douze, Jégou 2019, "Fixing the train-test resolution
-    discrepancy", arXiv 1906.06423).
+    size: pixels to resize the stored squares to.
     """
 
     shards: Shards
@@ -67,14 +65,7 @@ class Rows:
     def images(self, indices: Tensor) -> Tensor:
         """Images, uint8 (n, h, w, 3)."""
         images = self.shards.images(self._rows[indices])
-        if self.size in (None, self.shards.size):
-            return images
-        planes = images.permute(0, 3, 1, 2).float()
-        resized = F.interpolate(
-            planes, size=(self.size, self.size), mode="bilinear", antialias=True
-        )
-        # views take whole levels, as shards give them; linear weights never leave 0 to 255
-        return resized.round().to(torch.uint8).permute(0, 2, 3, 1)
+        return images if self.size is None else resized(images, self.size)
 
     def targets(self, indices: Tensor) -> Tensor:
         """Multi-hot float (n, hashtags) or class indices, int64 (n,)."""

@@ -15,7 +15,8 @@ from PIL import Image, ImageOps, PngImagePlugin
 
 from corpus.media import images
 from corpus.media.decoding import decode
-from corpus.media.images import BadImage, checked_image, square, squared
+from corpus.media.images import BadImage, checked_image
+from corpus.media.squares import square, squared
 
 
 def photo(size=(61, 45), mode="RGB") -> Image.Image:

@@ -1,0 +1,121 @@
+"""A trained network as people use it: photographs in, classes or hashtags with probabilities out.
+
+It gives the numbers that the stage evaluate measured: the same squares as the stage corpus stores,
+the same views as a test, the same kernels.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from corpus.media.decoding import decode
+from corpus.media.images import BadImage, opened_image
+from corpus.media.squares import squared, stored_square
+from engine.core.device import device as default_device
+from engine.core.network import load_network
+from engine.core.numerics import numerics
+from engine.core.resizing import resized
+from models.blocks.methods.pretext import Pretext
+
+# scores that the stage evaluate ranks: which of several equal ones comes first may depend on it
+RANKED = 5
+HASHTAGS = "hashtags"  # the objective whose images have several right answers
+
+
+class Predictor:
+    """A network out of its weight file, ready for images as people have them.
+
+    names: of the classes, or of the hashtags of a pretrained network.
+    multi: whether several of them may be right, as hashtags are.
+    size: pixels of the squares that `square` makes, those that the stage corpus stored.
+    tested: pixels that the network is given; it resizes the squares itself.
+    """
+
+    def __init__(
+        self,
+        weights: Path,
+        size: int,
+        device: torch.device | str | None = None,
+        tested: int | None = None,
+    ) -> None:
+        """tested: pixels that the images are resized to, where not the squares' own.
+
+        ValueError with cause and fix for a file that is none of a network.
+        """
+        if min(size, tested or size) < 1:
+            raise ValueError(f"images of {size} x {size} pixels: give 1 or more")
+        self.module, self.names = load_network(Path(weights))
+        self.size, self.tested = size, tested or size
+        self.device = torch.device(device) if device else default_device()
+        self.module.to(self.device, memory_format=torch.channels_last).eval()
+        # of a network trained on puzzles, the names are those of data that it never looked at
+        self.predicts = not isinstance(self.module, Pretext)
+        self.multi = type(self.module).__name__.lower() == HASHTAGS
+
+    def square(self, image: bytes | Image.Image | np.ndarray) -> np.ndarray:
+        """Pixels uint8 (size, size, 3) of an image: the centre square, by the corpus's own path.
+
+        image: a file's bytes; or an image of Pillow's or an array, uint8 (h, w), (h, w, 3) or
+        (h, w, 4), which give what a PNG of the same pixels would. Raises BadImage with a reason.
+        """
+        if isinstance(image, bytes | bytearray | memoryview):
+            jpeg, _ = stored_square(bytes(image), self.size)
+            return decode(jpeg)
+        if isinstance(image, np.ndarray):
+            image = _from_array(image)
+        if not isinstance(image, Image.Image):
+            raise BadImage("unknown format", f"{type(image).__name__} is no image: give its bytes")
+        return decode(squared(opened_image(image).pixels, self.size))
+
+    def _views(self, images: Tensor) -> Tensor:
+        return self.module.plain(resized(images, self.tested).to(self.device))
+
+    def _logits(self, images: Tensor) -> Tensor:
+        if not self.predicts:
+            task = type(self.module).__name__.lower()
+            raise ValueError(
+                f"a network trained on the pretext task {task!r} predicts none of its {HASHTAGS}: "
+                "take a fine-tuned one, or its features"
+            )
+        return self.module.predict(self._views(images))
+
+    @torch.no_grad()
+    def scores(self, images: Tensor) -> Tensor:
+        """Squares uint8 (n, size, size, 3) -> probabilities float32 (n, names), on the CPU."""
+        with numerics():
+            return self._logits(images).float().softmax(1).cpu()
+
+    @torch.no_grad()
+    def ranked(self, images: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The best `count` names of each image, or all of them where there are fewer.
+
+        Squares uint8 (n, size, size, 3) -> probabilities float32 (n, count), falling, and places
+        in `names`, int64 (n, count); on the CPU.
+        """
+        with numerics():
+            logits = self._logits(images)
+            # by logits, not by probabilities, of which more are equal: the stage evaluate's choice
+            most = min(max(RANKED, count), logits.shape[1])
+            best = logits.topk(most).indices[:, :count]
+            return logits.float().softmax(1).gather(1, best).cpu(), best.cpu()
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """Squares uint8 (n, size, size, 3) -> pooled features float32 (n, channels), on the CPU."""
+        with numerics():
+            return self.module.features(self._views(images)).float().cpu()
+
+
+def _from_array(pixels: np.ndarray) -> Image.Image:
+    """Pillow's image of an array; BadImage where it is none."""
+    grey = pixels.ndim == 2
+    if pixels.dtype != np.uint8 or not (grey or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
+        found = f"an array of {pixels.dtype} {pixels.shape}"
+        fix = "give uint8 of 0 to 255, (h, w), (h, w, 3) or (h, w, 4)"
+        raise BadImage("unsupported pixels", f"{found}; {fix}")
+    if not pixels.size:
+        raise BadImage("empty", f"an array of shape {pixels.shape}")
+    return Image.fromarray(pixels)
