@@ -32,6 +32,7 @@ from corpus.report.findings import Findings
 from corpus.report.funnel import Masks
 from corpus.report.page import write_report
 from corpus.report.plots import write_plots
+from corpus.spread import Spread, in_turn
 from corpus.store.posts import json_line
 from corpus.store.read import read_table, shards_of
 from corpus.store.squares import Store, forget_unused, open_store
@@ -44,12 +45,18 @@ log = logging.getLogger("tagdag")
 
 
 def build_corpus(
-    data: Path, out: Path, cache: Path, settings: Mapping[str, Any], progress: Progress = unseen
+    data: Path,
+    out: Path,
+    cache: Path,
+    settings: Mapping[str, Any],
+    progress: Progress = unseen,
+    spread: Spread = in_turn,
 ) -> dict[str, Any]:
     """data/posts and each data/targets/<name> become shards below `out`, with a report.
 
     `settings`: section corpus as a whole; flows/corpus.py has its keys and their defaults. Square
-    images are kept in `cache`. Bad images are listed in out/quarantine.jsonl, duplicates in
+    images are kept in `cache`. What is done shard by shard is done by `spread`, whose kind and
+    workers change no byte. Bad images are listed in out/quarantine.jsonl, duplicates in
     out/duplicates.parquet. Returns what is in out/summary.json. ValueError for settings that make
     no sense, or leave no class.
     """
@@ -59,12 +66,14 @@ def build_corpus(
     (out / "summary.json").unlink(missing_ok=True)  # written last, it says that the rest is whole
     folders = sorted(path for path in (data / "targets").glob("[!.]*") if path.is_dir())
     with tempfile.TemporaryDirectory(dir=out) as scratch:
-        tagging = _tagged(data / "posts", folders, Path(scratch), settings, progress)
+        spilled = Path(scratch)
+        tagging = _tagged(data / "posts", folders, spilled, settings, progress, spread)
         flat, sizes = classes_per_post(tagging, settings["noise"])
 
         size = settings["size"]
-        posts = open_store("hashtags", data / "posts", size, cache, progress)
-        targets = [open_store(f"targets/{f.name}", f, size, cache, progress) for f in folders]
+        made = size, cache, spread, progress
+        posts = open_store("hashtags", data / "posts", *made)
+        targets = [open_store(f"targets/{f.name}", f, *made) for f in folders]
         stores = [posts, *targets]
 
         enough = sizes >= settings["min_tags"]
@@ -105,11 +114,12 @@ def _tagged(
     scratch: Path,
     settings: Mapping[str, Any],
     progress: Progress,
+    spread: Spread,
 ) -> Tagging:
     canon = _canon(posts, settings)
     rule, most, cap = settings["vocabulary"], settings["max_tags"], settings["user_cap"]
     wanted = class_names(folders) if rule == "targets" else []
-    return tag_posts(posts, scratch, canon, rule, most, cap, wanted, progress)
+    return tag_posts(posts, scratch, canon, rule, most, cap, wanted, progress, spread)
 
 
 def _canon(posts: Path, settings: Mapping[str, Any]) -> Canon:

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from flows.cli.command import main
 from flows.data import intact
-from flows.running import settings
+from flows.running import executors, settings
 from flows.running.orchestrate import flow, progress, task
 from flows.tracking.tracking import stage_run
 from models.blocks.ranges import Count, Pixels, Share
@@ -37,7 +37,7 @@ def write_shards(data: Path, out: Path, options: dict[str, Any]) -> dict[str, An
         # `dvc repro` has hashed data/ and written data.dvc by now, and compares neither with the
         # stores: damage is told here
         intact.check_data(show)
-        return build_corpus(data, out, CACHE, options, show)
+        return build_corpus(data, out, CACHE, options, show, executors.spread())
 
 
 @flow

@@ -35,10 +35,11 @@ from flows.tracking.address import HELP
 from flows.tracking.missing import runs_page
 from flows.training.beside import trained_ahead
 
-ELSEWHERE = """With a Prefect server (`make prefect`) whose address is in PREFECT_API_URL:
+ELSEWHERE = """TAGDAG_RUNNER=processes, dask or ray runs the shards of the corpus, the networks of
+the search and the arms of the fine-tuning side by side, one for each core (or processes:4),
+to the same bytes given the same threads each.
+With a Prefect server (`make prefect`) whose address is in PREFECT_API_URL:
 `make worker` deploys this flow to a work pool and works for it (prefect.yaml);
-TAGDAG_RUNNER=processes, dask or ray trains the arms of the fine-tuning side by side, one for each
-core (or so many: processes:4), to the same bytes given the same threads each.
 `python -m flows.watch` imports new posts from a folder, tars or s3:// first, and has --cron and
 --every too."""
 COMMAND = re.compile(r"python -m flows\.([a-z]+)((?: [\w.-]+)*)")

@@ -25,14 +25,17 @@ from corpus.media.decoding import decode
 from corpus.media.fingerprint import fingerprint
 from corpus.media.images import BadImage
 from corpus.media.squares import stored_square
-from corpus.progress import Progress
+from corpus.progress import Progress, unseen
 from corpus.sources.rows import prefetch
+from corpus.spread import Spread, in_turn
 from corpus.store.read import Shard, read_images, read_table, shards_of
 from corpus.store.write import add_member, swap
 
 log = logging.getLogger("tagdag")
 
 METHOD = 1  # of squaring (corpus/media/squares.py) and of the fingerprint: a change makes all anew
+FEW = 4000  # images that are square before other processes would have begun
+THREADS = 2  # of one process: decoding lets the other run
 INDEX = pa.schema(
     {
         "offset": pa.int64(),
@@ -73,8 +76,11 @@ class SquareShard(NamedTuple):
         return pq.read_table(self.folder / "index.parquet")
 
 
-def make_squares(folder: Path, shard: Shard, size: int, into: Path, threads: int) -> Iterator[int]:
-    """Writes the square shard `into`; yields the number of images done so far."""
+def make_squares(folder: Path, shard: Shard, size: int, into: Path, threads: int) -> None:
+    """Writes the square shard `into`, whole or not at all; folders may be read by other processes.
+
+    Runs wherever a Spread calls it: what it reads and writes has whole paths.
+    """
     part = into.with_name(f".{into.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -83,7 +89,6 @@ def make_squares(folder: Path, shard: Shard, size: int, into: Path, threads: int
         for jpeg, *others in prefetch(partial(_square, size), read_images(folder, shard), threads):
             offset = add_member(tar, f"{len(rows):06d}.jpg", jpeg) if jpeg else 0
             rows.append((offset, len(jpeg), *others))
-            yield len(rows)
     columns = zip(*rows, strict=True) if rows else [[] for _ in INDEX]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, INDEX, strict=True)]
     pq.write_table(pa.table(arrays, schema=INDEX), part / "index.parquet", compression="zstd")
@@ -122,22 +127,32 @@ def intact(folder: Path, memory: Path) -> bool:
 
 
 def squares_of(
-    store: Path, size: int, cache: Path, threads: int = 2, progress: Progress | None = None
+    store: Path, size: int, cache: Path, spread: Spread = in_turn, progress: Progress = unseen
 ) -> list[SquareShard]:
     """The square shards of a store, in its order.
 
-    Those of `cache` are used again where they are intact.
+    Those of `cache` are used again where they are intact, the others are made by `spread`.
     """
     shards = shards_of(store)
-    total, before, found = sum(shard.records for shard in shards), 0, []
-    for shard in shards:
-        into = cache / f"{shard.tar[:24]}-{size}-{METHOD}"
-        if not intact(into, memory_of(cache)):
-            for done in make_squares(store, shard, size, into, threads):
-                if progress:
-                    progress(before + done, total, f"{store.name}: images")
-        before += shard.records
-        found.append(SquareShard(shard, into))
+    found = [SquareShard(one, cache / f"{one.tar[:24]}-{size}-{METHOD}") for one in shards]
+    # by their folders: two shards may hold the same images
+    missing = {one.folder: one for one in found if not intact(one.folder, memory_of(cache))}
+    total = sum(shard.records for shard in shards)
+    done = total - sum(one.shard.records for one in missing.values())
+
+    def told(place: int) -> None:
+        nonlocal done
+        done += wanted[place].shard.records
+        progress(done, total, f"{store.name}: images")
+
+    wanted = list(missing.values())
+    few = total - done < FEW or len(wanted) == 1
+    by = in_turn if few else spread
+    threads = 1 if by.workers > 1 else THREADS
+    calls = []
+    for one in wanted:
+        calls.append((store.resolve(), one.shard, size, one.folder.resolve(), threads))
+    by.map(make_squares, calls, told)
     return found
 
 
@@ -198,9 +213,16 @@ class Store(NamedTuple):
     side: Side
 
 
-def open_store(name: str, folder: Path, size: int, cache: Path, progress: Progress | None) -> Store:
+def open_store(
+    name: str,
+    folder: Path,
+    size: int,
+    cache: Path,
+    spread: Spread = in_turn,
+    progress: Progress = unseen,
+) -> Store:
     """The images of a store made square, those of an earlier build taken again."""
-    squares = squares_of(folder, size, cache, progress=progress)
+    squares = squares_of(folder, size, cache, spread, progress)
     ids = [read_table(folder, one.shard, {"id": pa.string()})["id"] for one in squares]
     column = pa.chunked_array([chunk for part in ids for chunk in part.chunks], pa.string())
     return Store(name, folder, squares, column, Side(squares, size))

@@ -113,9 +113,17 @@ class TagTable:
                 who.tofile(users)
                 if progress:
                     progress(table.posts, None, "hashtags")
-        table.forms, table.counts = table._forms.strings(), table.counts[: len(table._forms)].copy()
-        table._typed_forms = table._forms = None
+        table.finish()
         return table
+
+    def intern(self, forms: pa.Array) -> np.ndarray:
+        """int32 ids of forms, a large_string array, the new ones taken in."""
+        return self._forms(forms)
+
+    def finish(self) -> None:
+        """Nothing more comes: keep what is asked for later."""
+        self.forms, self.counts = self._forms.strings(), self.counts[: len(self._forms)].copy()
+        self._typed_forms = self._forms = None
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Streams (number of the first post, form ids, forms per post), both int32.
@@ -179,6 +187,11 @@ class TagTable:
                 self.unusable[reason] += int(numbers[code])
         posts = np.repeat(np.arange(len(sizes), dtype=np.int64) << 32, sizes)
         ids, sizes = distinct((posts | ids)[usable], len(sizes))
+        self.count(ids, sizes)
+        return ids, sizes
+
+    def count(self, ids: np.ndarray, sizes: np.ndarray) -> None:
+        """Take into account what the caller appends to the files: forms of more posts."""
         while len(self.counts) < len(self._forms):
             self.counts = np.concatenate([self.counts, np.zeros_like(self.counts)])
         add_counts(self.counts, ids)
@@ -188,7 +201,6 @@ class TagTable:
         self._pieces[-1][0] += len(sizes)
         self._pieces[-1][1] += len(ids)
         self.posts, self.kept = self.posts + len(sizes), self.kept + len(ids)
-        return ids, sizes
 
     def _ids(self, tags: pa.Array) -> np.ndarray:
         """The form id of each typed tag as int32.
@@ -206,7 +218,7 @@ class TagTable:
         tags = typed.take(pa.array(new)).to_pylist()
         answers = list(map(normalise_or_why, tags))
         forms = pa.array([form for form, _ in answers], pa.large_string())
-        codes[new] = self._forms(forms) + REASONS
+        codes[new] = self.intern(forms) + REASONS
         for i, tag, (form, reason) in zip(new, tags, answers, strict=True):
             if form is None:
                 codes[i] = self._reasons.setdefault(reason, len(self._reasons) - 1)

@@ -15,14 +15,16 @@ import pyarrow as pa
 from corpus.hashtags.canonical import Canon
 from corpus.hashtags.normal import normalise
 from corpus.hashtags.wordnet import WordNet
-from corpus.progress import Progress
+from corpus.progress import Progress, unseen
+from corpus.spread import Spread, in_turn
 from corpus.store.read import read_table, shards_of
 from corpus.tags.counts import count_names
+from corpus.tags.joining import FIELDS, tags_of
 from corpus.tags.names import Names
 from corpus.tags.table import TagTable, distinct
 from corpus.tags.vocabulary import Vocabulary, choose_classes
 
-FIELDS = {"id": pa.string(), "user": pa.string(), "hashtags": pa.list_(pa.string())}
+FEW = 500_000  # posts whose tags are read before other processes would have begun
 NOISE = 1  # random stream
 
 
@@ -66,12 +68,19 @@ def tag_posts(
     user_cap: int | None = None,
     target_names: Sequence[str] = (),
     progress: Progress | None = None,
+    spread: Spread = in_turn,
 ) -> Tagging:
     """Reads the tags of a store once, spilled to `folder`, and chooses the classes.
 
+    Many posts are read shard by shard by `spread`, to the same table.
+
     `target_names`, classes as people named them, go through the same rules as hashtags.
     """
-    table = TagTable.build(batches(store), folder, progress=progress)
+    shards = shards_of(store)
+    if spread.workers > 1 and len(shards) > 1 and sum(one.records for one in shards) >= FEW:
+        table = tags_of(store, shards, folder, spread, progress or unseen)
+    else:
+        table = TagTable.build(batches(store), folder, progress=progress)
     more = sorted({normalise(name) for name in target_names} - {None})
     names = Names.of(canon.names(table.forms.to_pylist(), table.counts, table.cased, more))
     counts = count_names(table, names, user_cap)

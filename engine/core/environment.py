@@ -107,8 +107,14 @@ VARIABLES = {
             rf"(processes|dask|ray)(:{SIDE})?",
             "processes, dask or ray, or how many, as in processes:4",
         ),
-        "Prefect's task runner for the fine-tuning; needs a Prefect server",
-        unset="this project's own processes",
+        "what runs the shards of the corpus, the networks of a search and the arms of the "
+        "fine-tuning side by side",
+        unset="this project's own processes, one for each core",
+    ),
+    "TAGDAG_DASK": Variable(
+        _matching(r"(tcp|tls)://\S+:\d+", "an address such as tcp://host:8786"),
+        "the scheduler of a Dask cluster that runs already, for TAGDAG_RUNNER=dask",
+        unset="workers of this machine, for the while",
     ),
     "TAGDAG_SEARCH_STORAGE": Variable(
         _matching(r"[\w+]+://.+", "an address such as postgresql://user@host:port/base"),

@@ -24,7 +24,8 @@ ROOMS = ("flows", "engine", "models", "metrics", "corpus")
 # around these modules, and around all below these packages.
 ASIDE = frozenset(
     {
-        *("corpus.names", "corpus.progress", "engine.core.environment", "engine.core.waiting"),
+        *("corpus.names", "corpus.progress", "corpus.spread"),
+        *("engine.core.environment", "engine.core.waiting"),
         *("flows.cli", "flows.data", "flows.pipeline", "flows.running", "flows.tracking"),
         # they start workers and stop them, and word what went wrong
         *(f"engine.training.{name}" for name in ("launching", "nonfinite", "stopping")),

@@ -1,8 +1,9 @@
 """Tasks of a flow side by side: in the processes of flows/running/pool.py, or by TAGDAG_RUNNER.
 
-`TAGDAG_RUNNER=processes` (or dask, ray; `processes:4` says how many) needs a Prefect server, whose
-task runner then runs whole tasks elsewhere. No task computes in a thread: torch's random generator
-is the process's, and arms that share it would not give the same weights twice.
+`TAGDAG_RUNNER=processes` (or dask, ray; `processes:4` says how many) runs whole tasks elsewhere: by
+flows/running/executors.py, or with a Prefect server by Prefect's task runner of that kind, which
+shows them. No task computes in a thread: torch's random generator is the process's, and arms that
+share it would not give the same weights twice.
 """
 
 import contextvars
@@ -14,8 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.core.cores import cores
-from engine.core.environment import value
-from flows.running import environment, pool
+from flows.running import environment, executors, pool
 from flows.running.orchestrate import orchestrated
 from flows.running.prefect_private import RAY_ADDRESS
 from flows.running.processes import follow_parent
@@ -50,6 +50,7 @@ def _ray(workers: int) -> Any:
     return RayTaskRunner(init_kwargs=options | RAY_ADDRESS)
 
 
+# Prefect's, and the package of each
 RUNNERS = {
     "processes": (_processes, "prefect"),
     "dask": (_dask, "prefect_dask"),
@@ -60,22 +61,15 @@ RUNNERS = {
 def named_runner() -> tuple[str, int] | None:
     """The runner that TAGDAG_RUNNER names, and its number of processes (default: cores)."""
     environment.check_environment(warn=False)  # all of them, as early
-    said = value("TAGDAG_RUNNER")
-    if not said:
-        return None
-    name, _, workers = said.partition(":")
-    if not orchestrated():
-        raise ValueError(
-            "TAGDAG_RUNNER needs a Prefect server: run `make prefect`, set PREFECT_API_URL, or "
-            "unset it"
-        )
-    module = RUNNERS[name][1]
-    if not importlib.util.find_spec(module):
+    found = executors.said()
+    module = RUNNERS[found[0]][1] if found and orchestrated() else None
+    if module and not importlib.util.find_spec(module):
         package = module.replace("_", "-")
         raise ValueError(
-            f"TAGDAG_RUNNER={name} needs {package}: uv pip install -c requirements.lock {package}"
+            f"TAGDAG_RUNNER={found[0]} with a Prefect server needs {package}: "
+            f"uv pip install -c requirements.lock {package}"
         )
-    return name, int(workers) if workers else cores()
+    return found
 
 
 def task_runner() -> Any:
@@ -87,9 +81,13 @@ def task_runner() -> Any:
     if not found:
         return None
     name, workers = found
-    # the processes share the cores; what the user says goes before
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // workers)))
+    _share_cores(workers)
     return RUNNERS[name][0](workers)
+
+
+def _share_cores(workers: int) -> None:
+    """The processes share the cores; what the user says goes before."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // workers)))
 
 
 def map_task(
@@ -106,8 +104,10 @@ def map_task(
     from their last states.
     """
     found = named_runner()
-    if found:
+    if found and orchestrated():
         return _submitted(task, many, told, kill=found[0] == "processes")
+    if found:
+        return _spread(task, many, told, found)
     names = [each[0] for each in many]
     # a context each: Prefect keeps the flow run there to which a task belongs
     calls = [functools.partial(contextvars.copy_context().run, task, *each) for each in many]
@@ -125,13 +125,33 @@ def map_task(
     return results
 
 
+def _spread(
+    task: Callable[..., Any],
+    many: list[tuple[Any, ...]],
+    told: Callable[[int, str], None],
+    found: tuple[str, int],
+) -> list[Any]:
+    """The same without a Prefect server."""
+    _share_cores(found[1])
+    ended = 0
+
+    def count(place: int) -> None:
+        nonlocal ended
+        ended += 1
+        told(ended, many[place][0])
+
+    for first in many[:1]:  # the first that ends may take long
+        told(0, first[0])
+    return executors.Executor(*found).map(task.__wrapped__, many, count)
+
+
 def _submitted(
     task: Callable[..., Any],
     many: list[tuple[Any, ...]],
     told: Callable[[int, str], None],
     kill: bool,
 ) -> list[Any]:
-    """The same by the flow's task runner."""
+    """The same by the flow's task runner, with a Prefect server."""
     results = []
     try:
         futures = [task.prefect().submit(*each) for each in many]

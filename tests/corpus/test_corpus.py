@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageFilter
 
+from corpus.build import build_corpus
 from corpus.pretraining import for_validation
 from corpus.reading.shards import Shards
 from corpus.report.findings import zipf_exponent
@@ -22,9 +23,12 @@ from corpus.store import squares
 from corpus.store.posts import Label, Post
 from corpus.store.read import read_table, shards_of
 from corpus.store.write import write_store
+from corpus.tags import tagging
 from corpus.tags.tagging import FIELDS, noisy
 from corpus.targets import repeated
-from tests.support.corpora import build_with
+from engine.core.digest import digest
+from flows.running import executors
+from tests.support.corpora import build_with, section
 
 WORDS = ["sea", "dog", "city", "sunset", "flower"]
 BAD = (20, 21)
@@ -101,6 +105,19 @@ def built(data) -> tuple[Path, dict]:
 
 def ids(folder: Path) -> list[str]:
     return [key for split in ("train", "val") for key in Shards(folder / "hashtags", split).ids]
+
+
+# on Dask and Ray: `python -m benchmarks.corpus_workers`
+def test_other_processes_change_no_byte(data, built, tmp_path, monkeypatch):
+    for module in (squares, tagging):
+        monkeypatch.setattr(module, "FEW", 0)
+    assert len(shards_of(data / "posts")) > 2
+    told = []
+    spread = executors.Executor("processes", 2)
+    more = tmp_path / "cache", section(**OPTIONS), lambda *far: told.append(far), spread
+    build_corpus(data, tmp_path / "out", *more)
+    assert digest(tmp_path / "out") == digest(built[0])
+    assert (300, 300, "posts: images") in told
 
 
 def test_every_post_is_accounted_for(built):

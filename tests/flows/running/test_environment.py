@@ -18,6 +18,7 @@ WRONG = {  # a value that each of them refuses, and what it is to be
     "TAGDAG_ARMS": ("2:0", "how many processes, from 1 to 256"),
     "TAGDAG_SEARCHERS": ("257", "a whole number from 1 to 256"),
     "TAGDAG_RUNNER": ("threads", "processes, dask or ray"),
+    "TAGDAG_DASK": ("host:8786", "an address such as tcp://host:8786"),
     "TAGDAG_SEARCH_STORAGE": ("host/base", "an address such as postgresql://"),
     "TAGDAG_STORAGE_PATIENCE": ("-1", "seconds, a number from 0 to 86400"),
     "TAGDAG_MLFLOW_PATIENCE": ("nan", "seconds, a number from 0 to 86400"),

@@ -5,7 +5,7 @@ Tests/flows/test_pipeline.py runs a real one.
 
 import pytest
 
-from flows.running import runners
+from flows.running import executors, runners
 from flows.running.orchestrate import task
 
 
@@ -13,7 +13,8 @@ from flows.running.orchestrate import task
 def say(monkeypatch):
     """A Prefect server is named, and `say(value)` sets TAGDAG_RUNNER."""
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
-    monkeypatch.setattr(runners, "cores", lambda: 6)
+    for module in (runners, executors):
+        monkeypatch.setattr(module, "cores", lambda: 6)
     return lambda value: monkeypatch.setenv("TAGDAG_RUNNER", value)
 
 
@@ -44,15 +45,21 @@ def test_what_is_no_runner_is_told(say, value):
 def test_a_package_that_is_missing_is_told(say, monkeypatch):
     monkeypatch.setattr(runners.importlib.util, "find_spec", lambda name: None)
     say("ray:2")
+    with pytest.raises(ValueError, match="needs ray: uv pip install"):
+        runners.named_runner()
+    found = {"ray": True}
+    monkeypatch.setattr(runners.importlib.util, "find_spec", found.get)
     with pytest.raises(ValueError, match="needs prefect-ray: uv pip install"):
         runners.named_runner()
 
 
-def test_without_a_server_a_runner_is_refused(say, monkeypatch):
-    say("processes")
+def test_without_a_server_processes_of_ours_call_the_tasks(say, monkeypatch):
+    say("processes:2")
     monkeypatch.delenv("PREFECT_API_URL")
-    with pytest.raises(ValueError, match="needs a Prefect server"):
-        runners.map_task(half, [("a", 1)])
+    told = []
+    many = [("a", 1), ("b", 4), ("c", 2)]
+    assert runners.map_task(half, many, lambda done, name: told.append((done, name))) == [0.5, 2, 1]
+    assert told[0] == (0, "a") and [done for done, _ in told] == [0, 1, 2, 3]
 
 
 def test_without_a_runner_tasks_are_called_in_their_order(say, monkeypatch):
