@@ -14,7 +14,7 @@ export DVC_NO_ANALYTICS := 1
 export ITERATIVE_DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data repro test dag docs lint format peers audit lock wheels browser mlflow prefect worker clean forget-runs
+.PHONY: help setup data repro test dag docs lint format peers audit lock wheels browser up down mlflow prefect worker clean forget-runs
 
 help: ## list the targets and their variables
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -24,6 +24,7 @@ help: ## list the targets and their variables
 #: RECIPE=photographs the study that `make repro` runs: photographs, noise, minibatch, spaces or proxies
 #: MLFLOW_PORT=5001 the port of `make mlflow` (5000); exported, reports link to it
 #: PREFECT_PORT=4201 the port of `make prefect` (4200)
+#: NIGHTLY=off when the servers of `make up` run the whole DAG: "0 3 * * *" (UTC), or off (as it was)
 #: TAGDAG_...=... `python -m flows.environment` lists what trainings and searches heed
 
 setup: .venv/.installed ## virtual environment with the locked dependencies (every other target does this first)
@@ -101,10 +102,17 @@ prefect: setup ## Prefect server and UI on http://127.0.0.1:4200 (PREFECT_PORT=.
 worker: setup ## deploy the pipeline to the Prefect work pool `tagdag` and work for it (after `make prefect`)
 	@python -m flows.prefectworker
 
+up: setup ## Prefect's server, MLflow's and a worker in the background (NIGHTLY="0 3 * * *")
+	@python -m flows.up --prefect $(PREFECT_PORT) --mlflow $(MLFLOW_PORT) $(if $(NIGHTLY),--nightly "$(NIGHTLY)")
+
+down: setup ## end what `make up` has started; runs, registry and schedules stay
+	@python -m flows.down
+
 browser: ## Chromium for the tests that need a browser (Debian, Ubuntu; as root)
 	@command -v chromium chromium-browser >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; }
 
 clean: ## forget every output, keep the data, the environment, MLflow's runs and the registry
+	@test ! -d .tagdag/servers || python -m flows.down
 	rm -rf out .tagdag dvc.lock
 
 forget-runs: ## delete MLflow's runs and the registry with its champion (mlflow.db, mlruns); asks first

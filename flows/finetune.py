@@ -30,6 +30,7 @@ from flows.running.code import code_files
 from flows.running.orchestrate import flow, progress, task
 from flows.running.pool import call_in_pool, map_in_pool, open_pool
 from flows.running.runners import map_task, named_runner, task_runner
+from flows.tracking.again import outage_settings
 from flows.tracking.tracking import Run, stage_run
 from models.blocks.ranges import Count, Listed, Positive, Seed
 
@@ -78,8 +79,7 @@ def choose_values(
     return call_in_pool(arms.best_values, arm, section, key)
 
 
-# only a Prefect server tries again; the second try goes on from the state of the first
-@task(task_run_name="{name}", retries=1, retry_delay_seconds=5)
+@task(task_run_name="{name}", late=outage_settings)
 def finetune_arm(
     name: str,
     arm: dict[str, Any],

@@ -29,10 +29,12 @@ from flows.cli.command import program, run_stage, user_errors
 from flows.cli.validate_once import validate_once
 from flows.data import intact
 from flows.registry.absent import missing_registry
-from flows.running import dvc_private, runners, schedule, settings
+from flows.running import deployments, dvc_private, runners, schedule, settings
 from flows.running.orchestrate import flow, log, orchestrated, task, without_heartbeat
 from flows.tracking.address import HELP
+from flows.tracking.again import stage_settings
 from flows.tracking.missing import runs_page
+from flows.tracking.news import told
 from flows.training.beside import trained_ahead
 
 ELSEWHERE = """TAGDAG_RUNNER=processes, dask or ray runs the shards of the corpus, the networks of
@@ -42,6 +44,7 @@ With a Prefect server (`make prefect`) whose address is in PREFECT_API_URL:
 `make worker` deploys this flow to a work pool and works for it (prefect.yaml);
 `python -m flows.watch` imports new posts from a folder, tars or s3:// first, and has --cron and
 --every too."""
+ON_GPU = ("search", "pretrain", "finetune", "evaluate")  # stages that train or time networks
 COMMAND = re.compile(r"python -m flows\.([a-z]+)((?: [\w.-]+)*)")
 # of the context, which Prefect takes along where it runs a task in another thread
 _called: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("called", default=None)
@@ -58,7 +61,8 @@ def _run_here(stage: Any) -> bool:
     name, arguments = ours.groups()
     called.append(stage.addressing)
     print(f"\n[{stage.addressing}] {stage.cmd}", file=sys.stderr)
-    run_stage(getattr(importlib.import_module(f"flows.{name}"), name), *arguments.split())
+    with deployments.gpu_slot() if name in ON_GPU else contextlib.nullcontext():
+        run_stage(getattr(importlib.import_module(f"flows.{name}"), name), *arguments.split())
     return True
 
 
@@ -98,7 +102,7 @@ def mend_lock(file: Path = Path("dvc.lock")) -> None:
         )
 
 
-@task(task_run_name="{name}")
+@task(task_run_name="{name}", late=stage_settings)
 def stage(name: str, force: bool = False) -> Any:
     """Reproduce one stage if it changed.
 
@@ -141,7 +145,14 @@ def _cause(error: BaseException) -> BaseException:
 @flow
 def pipeline(targets: list[str] | None = None, force: bool = False) -> list[str]:
     """Run the stages that changed, in order; returns the names of those that ran."""
-    ran = []
+    ran: list[str] = []
+    with told("pipeline", ran):
+        _run_changed(targets or [], force, ran)
+    return ran
+
+
+def _run_changed(targets: list[str], force: bool, ran: list[str]) -> None:
+    """Run the stages that changed, each noted in `ran`."""
     runners.named_runner()  # refused before anything runs
     validate_once()
     with only_driver():
@@ -149,7 +160,7 @@ def pipeline(targets: list[str] | None = None, force: bool = False) -> list[str]
         dvc_private.run_in_process(_run_here)
         # not before the lock is ours: another pipeline may be writing the file
         mend_lock()
-        names = dvc_private.execution_order(targets or [])
+        names = dvc_private.execution_order(targets)
         with trained_ahead(names, force) as before:
             for name in names:
                 before(name)
@@ -157,7 +168,6 @@ def pipeline(targets: list[str] | None = None, force: bool = False) -> list[str]
                     ran.append(name)
                 else:
                     print(f"[{name}] unchanged", file=sys.stderr)
-    return ran
 
 
 def closing_summary() -> str:

@@ -24,6 +24,7 @@ from flows.cli.command import main
 from flows.running import settings
 from flows.running.code import code_files
 from flows.running.orchestrate import flow, task
+from flows.tracking.again import outage_settings
 from flows.tracking.tracking import Run, stage_run
 from models.blocks.ranges import Positive, Seed, Unique
 
@@ -65,8 +66,7 @@ def _which_seed(section: dict[str, Any], parts: list[dict[str, Any]]) -> str:
     return f", seed {section['seed']}" if len(parts) > 1 else ""
 
 
-# only a Prefect server tries again; the second try goes on from the state of the first
-@task(task_run_name="train {name}", retries=1, retry_delay_seconds=5)
+@task(task_run_name="train {name}", late=outage_settings)
 def train_weights(
     name: str,
     candidate: str,

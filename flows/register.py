@@ -10,6 +10,7 @@ Read in this order:
 """
 
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -18,12 +19,15 @@ from flows.measuring.dvcmetrics import compared, ranked
 from flows.measuring.verdict import reference_ahead
 from flows.registry import champion, registry
 from flows.registry.aliases import version_of_alias
-from flows.running import settings
-from flows.running.orchestrate import flow
+from flows.running import artifacts, settings
+from flows.running.orchestrate import flow, slug
 from flows.tracking import address, tracking
+from flows.tracking.news import champion_news
 from flows.tracking.origin import experiment
 from flows.tracking.outage import retry
 
+Links = dict[str, str]  # addresses by title
+SHOWN = ("top1_mean", "top1_low", "top1_high", "val_top1", "latency_p50_ms", "params", "flops")
 HEADLINE = ("top1", "top1_mean", "top1_low", "top1_high", "latency_p50_ms")
 
 
@@ -80,10 +84,29 @@ def _decide(
     if apart:
         challenger = registry.version_numbered(name, versions[best])
         return _apart(name, versions, best, apart), {"challenger": challenger}
+    before = version_of_alias(name, "champion")
     decision = champion.name_champion(name, versions[best])
     known = ("champion", "challenger")
     # read again: a champion that was tested again has other numbers
-    return decision, {alias: version_of_alias(name, alias) for alias in known}
+    found = {alias: version_of_alias(name, alias) for alias in known}
+    champion_news(name, decision, before, found["champion"])
+    return decision, found
+
+
+def _show(out: Path, ordered: list[dict[str, Any]], versions: dict[str, str], links: Links) -> None:
+    """The models, the report and the way to MLflow on the flow run's page in Prefect."""
+    rows = []
+    for record in reversed(ordered):
+        row = {"model": record["model"], "version": versions[record["model"]]}
+        for key in SHOWN:
+            row[key] = round(record[key], 2) if record.get(key) is not None else None
+        rows.append(row)
+    artifacts.table_artifact("models", rows, "Models, the best by validation accuracy first")
+    artifacts.text_artifact("report", (out / "report.md").read_text(), "The report of models")
+    picture = "Accuracy against latency and multiply-adds"
+    artifacts.picture_artifact("comparison", out / "comparison.png", picture)
+    for title, url in links.items():
+        artifacts.link_artifact(slug(f"mlflow {title}"), url, f"MLflow: {title}")
 
 
 @flow
@@ -122,6 +145,7 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
         out = settings.OUT / "register"
         links = _compared(name, found, run.experiment)
         write(out, records, gains, versions, decision, run.origin, links, found)
+        _show(out, ordered, versions, links)
         run.tags(decision=decision)
         run.files(out)
 

@@ -140,6 +140,29 @@ VARIABLES = {
     ),
     "TAGDAG_THREADS": Variable(_whole(0, MANY), "threads that decode images", 0, "0: by cores"),
     "TAGDAG_CACHE_MB": Variable(_whole(0, 1 << 20), "MiB of decoded images in memory", 512),
+    "TAGDAG_RETRIES": Variable(
+        _whole(0, 20), "tries of a Prefect task after an outage, not after another error", 1
+    ),
+    "TAGDAG_RETRY_SECONDS": Variable(
+        _number(0, DAY, "seconds"), "seconds before the first of them, doubled each time", 10.0
+    ),
+    "TAGDAG_STAGE_HOURS": Variable(
+        _number(1e-4, 10_000, "hours"),
+        "hours after which a Prefect server ends a stage",
+        unset="no limit",
+    ),
+    "TAGDAG_APPROVAL": Variable(
+        _number(0, 720, "hours"),
+        "hours to wait for a person's approval before the champion changes",
+        0.0,
+        unset="none is needed",
+    ),
+    "TAGDAG_WEBHOOK": Variable(
+        _matching(r"https?://\S+", "an http:// or https:// address"),
+        "where news of runs are posted as JSON: ends, failures, a new champion",
+        unset="nowhere",
+        secret=True,
+    ),
     "TAGDAG_TRACEBACK": Variable(_flag(), "faults with a stack trace", False),
     "TAGDAG_THREADS_EACH": Variable(
         _whole(0, MANY),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.digest import digest
-from flows.registry import audit, modelcard, registry
+from flows.registry import approval, audit, modelcard, registry
 from flows.registry.aliases import point_alias, version_of_alias
 from flows.running.orchestrate import task
 from flows.tracking.outage import is_away, retry
@@ -129,6 +129,10 @@ def name_champion(name: str, challenger: str) -> str:
         fix += f"python -m flows.promote {challenger} --reason ..."
         return f"{stays}: the champion cannot be tested on the same images ({cause}); {fix}"
     if not takes_over:
+        return f"{stays}: {why}"
+    consents, word = approval.approved(name, challenger, why)
+    why += f"; {word}" if word else ""
+    if not consents:
         return f"{stays}: {why}"
     audit.crown(name, challenger, audit.AUTOMATIC, why)
     return f"champion is now version {challenger}: {why}"

@@ -20,7 +20,6 @@ from flows.running.showing import artifact, bar, log_lines, slug, throttled
 
 __all__ = [
     "flow",
-    "link_artifact",
     "log",
     "orchestrated",
     "progress",
@@ -82,8 +81,13 @@ def flow(
     return mark if function is None else mark(function)
 
 
-def task(function: Callable[..., Any] | None = None, **settings: Any) -> Callable[..., Any]:
-    """Mark a task.
+def task(
+    function: Callable[..., Any] | None = None,
+    *,
+    late: Callable[[], dict[str, Any]] = dict,
+    **settings: Any,
+) -> Callable[..., Any]:
+    """Mark a task; `late()` gives settings that follow from the environment, at first use.
 
     Prefect caches nothing (DVC is the cache), and arguments are paths, names and small sections.
     """
@@ -92,7 +96,7 @@ def task(function: Callable[..., Any] | None = None, **settings: Any) -> Callabl
         from prefect.cache_policies import NO_CACHE
 
         # DVC is the cache; Prefect's would hash all arguments of every call
-        return {"cache_policy": NO_CACHE} | settings
+        return {"cache_policy": NO_CACHE} | settings | late()
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
         return _dispatched("task", function, uncached)
@@ -109,14 +113,6 @@ def without_heartbeat() -> Iterator[None]:
     authenticate()  # before Prefect is imported, which reads the environment once
     with heartbeat_off():
         yield
-
-
-def link_artifact(key: str, url: str, text: str) -> None:
-    """A link on the flow run's page; nothing without a server."""
-    if orchestrated():
-        from prefect.artifacts import create_link_artifact
-
-        create_link_artifact(link=url, link_text=text, key=key)
 
 
 class _Steps:

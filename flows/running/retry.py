@@ -25,6 +25,10 @@ def backoff(first: float, longest: float) -> Iterator[float]:
         pause = min(2 * pause, longest)
 
 
+class Away(ValueError):
+    """A service cannot be reached, which may pass; says how to help it."""
+
+
 class Outage:
     """Whether a service is away; logged once when it goes and once when it is back."""
 

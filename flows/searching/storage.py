@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from engine.core.environment import value
-from flows.running.retry import Outage, Retry
+from flows.running.retry import Away, Outage, Retry
 from flows.searching import optuna_private
 from flows.searching.optuna_private import AWAY
 
@@ -68,7 +68,7 @@ def _failure(error: Exception) -> Exception:
             "TAGDAG_SEARCH_STORAGE, or without it the access to .tagdag/search; what was trained "
             "is kept"
         )
-    return ValueError(
+    return Away(
         f"the storage of the search is locked or away ({told(error)}): what was trained is kept; "
         "see that the data base runs and is writable, then repeat the command"
     )

@@ -1,9 +1,86 @@
-"""Prefect's own objects of the flows that prefect.yaml names: a worker of a work pool imports
-them.
+"""The flows that prefect.yaml names, as a worker of a work pool imports them.
+
+Their parameters have types from which Prefect's page makes its form, and by which its server
+refuses a run before it begins: stages to choose from, ranges, descriptions.
 """
 
-from flows.pipeline import pipeline as dispatched
-from flows.tools.watch import watch as watching
+import inspect
+import os
+from typing import Annotated, Any, Literal
 
-pipeline = dispatched.prefect()
-watch = watching.prefect()
+from pydantic import Field
+
+from flows.pipeline import pipeline as plain_pipeline
+from flows.running.orchestrate import flow
+from flows.running.settings import load_params
+from flows.tools.watch import watch as plain_watch
+
+EACH = ("pretrain", "finetune")  # a stage per candidate, which dvc.yaml names `<stage>@<candidate>`
+MONTH = 30 * 24  # hours
+
+
+def stage_names() -> tuple[str, ...]:
+    """The stages of dvc.yaml, in their order."""
+    names = []
+    for stage in ("corpus", "search", *EACH, "evaluate", "register"):
+        names += [f"{stage}@{each}" for each in load_params()["candidates"] if stage in EACH]
+        names += [stage] if stage not in EACH else []
+    return tuple(names)
+
+
+Stage = Literal[stage_names()]
+Hours = Annotated[float, Field(ge=0, le=MONTH)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]{0,63}$")]
+
+
+def _approval(hours: float | None) -> None:
+    # this process makes one run
+    if hours is not None:
+        os.environ["TAGDAG_APPROVAL"] = f"{hours:g}"
+
+
+# Prefect reads the descriptions of parameters below "Args:" only
+@flow(name="pipeline", flow_run_name="pipeline", validate_parameters=True)
+def _pipeline(
+    targets: list[Stage] = [],  # noqa: B006 - read only
+    force: bool = False,
+    approval_hours: Hours | None = None,
+) -> list[str]:
+    """Run the stages that changed, in the order of dvc.yaml.
+
+    Args:
+        targets: Stages to run, with all that they need; none: all stages.
+        force: Run unchanged stages too.
+        approval_hours: Hours to wait for a person's approval before the champion changes; 0: none
+            is needed; left out: as TAGDAG_APPROVAL says where the worker was started.
+    """
+    _approval(approval_hours)
+    return inspect.unwrap(plain_pipeline)(list(targets), force)
+
+
+@flow(name="watch", flow_run_name="watch", validate_parameters=True)
+def _watch(
+    posts: str | None = None,
+    labels: str | None = None,
+    images: str | None = None,
+    target: Name = "target",
+    targets: list[Stage] = [],  # noqa: B006 - read only
+    approval_hours: Hours | None = None,
+) -> Any:
+    """Import new posts and labelled images, then run the stages that changed.
+
+    Args:
+        posts: Posts: a table, a folder of tars, or s3://bucket/prefix/.
+        labels: Labelled images: likewise.
+        images: Folder or s3:// prefix of a table's images.
+        target: Name of the labelled set.
+        targets: Stages to run, with all that they need; none: all stages.
+        approval_hours: Hours to wait for a person's approval before the champion changes; 0: none
+            is needed; left out: as TAGDAG_APPROVAL says where the worker was started.
+    """
+    _approval(approval_hours)
+    return inspect.unwrap(plain_watch)(posts, labels, images, target, list(targets))
+
+
+pipeline = _pipeline.prefect()
+watch = _watch.prefect()

@@ -1,7 +1,8 @@
 """Make the work pool `tagdag`, deploy what prefect.yaml names, and work for it: `make worker`.
 
 The job template of the pool (prefect-job-template.json) has no command, no environment and no
-working folder, as Prefect's own has: a flow run can ask for nothing but the deployed flow.
+working folder, as Prefect's own has: a flow run can ask for nothing but the deployed flow. What a
+person has set about schedules on the server stays (flows/running/deployments.py).
 """
 
 import argparse
@@ -11,9 +12,11 @@ import sys
 from pathlib import Path
 
 from flows.cli.command import user_errors
+from flows.running import deployments
+from flows.running.deployments import POOL
 from flows.running.prefectauth import authenticate, prefect_profile
 
-POOL, TEMPLATE = "tagdag", Path("prefect-job-template.json")  # beside prefect.yaml
+TEMPLATE = Path("prefect-job-template.json")  # beside prefect.yaml
 PREFECT = [sys.executable, "-m", "prefect", "--no-prompt"]
 
 
@@ -31,7 +34,11 @@ def work(*arguments: str) -> None:
     authenticate()
     pool = ("work-pool", "create", POOL, "--type", "process", "--overwrite")
     prefect(*pool, "--base-job-template", TEMPLATE)
-    prefect("deploy", "--all")
+    with deployments.client() as opened:
+        deployments.make_gpu_limit(opened)
+        before = deployments.schedules(opened)
+        prefect("deploy", "--all")
+        deployments.keep_schedules(opened, before)
     start = ("worker", "start", "--pool", POOL, "--limit", "1", "--install-policy", "never")
     os.execv(PREFECT[0], [*PREFECT, *start, *arguments])
 

@@ -1,16 +1,12 @@
 """MLflow away, locked or overloaded: which of its errors waiting mends, and which it does not."""
 
 from flows.running import sqlite
-from flows.running.retry import Outage, Retry
+from flows.running.retry import Away, Outage, Retry
 from flows.tracking.mlflow_private import OUTDATED
 
 # of SQLite's errors, which MLflow all takes for an outage, those that waiting does not mend
 LASTING = ("readonly database", "no such table", "no such column", OUTDATED)
 REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
-
-
-class Away(ValueError):
-    """MLflow cannot be reached, which may pass; says how to help it."""
 
 
 def is_away(error: Exception) -> bool:

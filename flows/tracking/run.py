@@ -12,6 +12,7 @@ from typing import Any
 
 from flows.running import settings
 from flows.running.orchestrate import log
+from flows.running.retry import Away
 from flows.tracking.address import home
 from flows.tracking.mlflow_private import PARAM_CHANGED
 from flows.tracking.outage import retry
@@ -201,9 +202,9 @@ def end_run(run_id: str, name: str, status: str) -> None:
 
 
 def wait_for_metrics(run: Run) -> None:
-    """ValueError unless MLflow has taken all metrics of a run."""
+    """Away unless MLflow has taken all metrics of a run."""
     if not run.flush():
-        raise ValueError(
+        raise Away(
             f"MLflow took no more metrics for {retry.seconds:.0f} s, what is left is kept in "
             f"{sender().folder}: start its server again, repeat the command, and it goes on"
         )

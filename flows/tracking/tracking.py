@@ -14,7 +14,8 @@ from typing import Any
 from engine.core.digest import digest
 from engine.core.environment import value
 from flows.running import settings
-from flows.running.orchestrate import link_artifact, slug
+from flows.running.artifacts import link_artifact
+from flows.running.orchestrate import slug
 from flows.tracking.address import runs_address
 from flows.tracking.origin import data_version, origin, run_title
 from flows.tracking.outage import retry

@@ -26,6 +26,11 @@ WRONG = {  # a value that each of them refuses, and what it is to be
     "TAGDAG_CHECKPOINT_SECONDS": ("x", "seconds, a number from 0 to 86400"),
     "TAGDAG_THREADS": ("1.5", "a whole number from 0 to 256"),
     "TAGDAG_CACHE_MB": ("1e3", "a whole number from 0 to 1048576"),
+    "TAGDAG_RETRIES": ("21", "a whole number from 0 to 20"),
+    "TAGDAG_RETRY_SECONDS": ("-1", "seconds, a number from 0 to 86400"),
+    "TAGDAG_STAGE_HOURS": ("0", "hours, a number from 0.0001 to 10000"),
+    "TAGDAG_APPROVAL": ("yes", "hours, a number from 0 to 720"),
+    "TAGDAG_WEBHOOK": ("file:///etc/passwd", "an http:// or https:// address"),
     "TAGDAG_TRACEBACK": ("maybe", "1 (yes) or 0 (no)"),
     "TAGDAG_THREADS_EACH": ("-1", "a whole number from 0 to 256"),
     "TAGDAG_BENCHMARK_SECONDS": ("0", "seconds, a number from 0.1 to 3600"),
@@ -71,7 +76,7 @@ def test_nobody_reads_one_by_hand():
 def test_a_wrong_value_is_told_with_its_name_value_and_range(monkeypatch, capsys, name):
     given, wants = WRONG[name]
     monkeypatch.setenv(name, given)
-    shown = "..." if name == "TAGDAG_SEARCH_STORAGE" else given  # there may be a password in it
+    shown = "..." if table.VARIABLES[name].secret else given  # there may be a password in it
     ran = []
     with pytest.raises(SystemExit) as end, user_errors():
         ran.append(name)

@@ -13,7 +13,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from flows.running import showing
-from flows.running.orchestrate import flow, link_artifact, progress, task
+from flows.running.artifacts import link_artifact
+from flows.running.orchestrate import flow, progress, task
 
 ROOT = Path(__file__).parents[3]
 
@@ -74,7 +75,8 @@ def test_pipeline_is_imported_at_once_and_without_the_heavy_ones():
 def test_without_a_server_prefect_is_never_imported():
     code = """if True:
         import sys
-        from flows.running.orchestrate import flow, link_artifact, progress, task
+        from flows.running.artifacts import link_artifact
+        from flows.running.orchestrate import flow, progress, task
 
         @task(retries=3)
         def half(x): return x / 2
