@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from functools import reduce
+from functools import lru_cache, reduce
 from importlib import import_module
 from operator import or_
 from pathlib import Path
@@ -31,10 +31,25 @@ def options(
     passes itself. ranges: types in the place of those that a library's function has. Raises
     ValueError that names every unknown or missing key and every wrong value, and how to mend each.
     """
-    fields = _fields(function, given, ranges)
+    fields, adapter = _checked(function, frozenset(given), tuple(ranges.items()))
     if not isinstance(section, dict):
         keys = ", ".join(fields)
         raise ValueError(f"{where}: found {section!r}, expected keys and values: {keys}")
+    try:
+        return adapter.validate_python(section)
+    except ValidationError as error:
+        raise ValueError(refusal_text(error.errors(), section, where, fields, given)) from None
+
+
+# to make one takes milliseconds, and a grid has hundreds of sections for one function
+@lru_cache(maxsize=256)
+def _checked(
+    function: Callable,
+    given: frozenset[str],
+    ranges: tuple[tuple[str, Any], ...],
+) -> tuple[dict[str, Any], TypeAdapter]:
+    """The fields that a section for the function may have, and what checks one."""
+    fields = _fields(function, given, dict(ranges))
     # a TypedDict, because keys such as `copy` or `model_name` would clash with a BaseModel's own
     # attributes
     schema = TypedDict("schema", fields)
@@ -43,10 +58,7 @@ def options(
         arbitrary_types_allowed=True,
         allow_inf_nan=False,
     )
-    try:
-        return TypeAdapter(schema).validate_python(section)
-    except ValidationError as error:
-        raise ValueError(refusal_text(error.errors(), section, where, fields, given)) from None
+    return fields, TypeAdapter(schema)
 
 
 def _fields(
