@@ -146,7 +146,7 @@ def _chunk(file: gzip.GzipFile) -> bytes:
         return b""  # the tar then lacks its end mark, which is told
 
 
-def _tar(path: Path, spool: Path) -> Path:
+def plain_tar(path: Path, spool: Path) -> Path:
     """The shard, unpacked where it must be; Refused if it is no file, or packed in another way."""
     if not path.is_file():  # opening a FIFO would wait for ever
         raise Refused("no file")
@@ -177,7 +177,7 @@ def archive_rows(
     several = is_pattern(source) or not is_archive(source)
     for name, path in tar_shards(source, spool, progress):
         try:
-            tar = _tar(path, spool)
+            tar = plain_tar(path, spool)
         except Refused as error:
             yield refused_row(name, str(error), name)
         else:

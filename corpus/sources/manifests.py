@@ -21,7 +21,7 @@ from corpus.sources import s3
 from corpus.sources.cells import cell_text
 from corpus.sources.downloads import download
 from corpus.sources.formats import START, picture_ending
-from corpus.sources.lines import Found, Lines, csv_rows, json_rows
+from corpus.sources.lines import Found, Lines, Needed, csv_rows, json_rows
 from corpus.sources.parquet import parquet_rows
 from corpus.sources.places import Bucket, Folder, images_of
 from corpus.sources.rows import (
@@ -86,11 +86,22 @@ def read_manifest(url: str, file: Path | None, kind: str) -> Iterator[Found]:
 
     ValueError with cause and fix if it is wrong as a whole.
     """
-    needed, name = NEEDED[kind], url.lower().removesuffix(".gz")
+    fix = f"columns needed are {_columns(kind)}"
+    return read_columns(url, file, NEEDED[kind], WANTED[kind], fix)
+
+
+def read_columns(
+    url: str, file: Path | None, needed: Needed, wanted: set[str], fix: str
+) -> Iterator[Found]:
+    """The rows of a table that has, of each of `needed`, one column; `wanted` are read.
+
+    ValueError, with the fix, if it is wrong as a whole.
+    """
+    name = url.lower().removesuffix(".gz")
     with ExitStack() as stack:
         try:
             if name.endswith(".parquet"):
-                yield from parquet_rows(file or Path(url), needed, WANTED[kind])
+                yield from parquet_rows(file or Path(url), needed, wanted)
             else:
                 lines = Lines(_open(url, stack))
                 yield from READERS[PurePosixPath(name).suffix](lines, needed)
@@ -102,8 +113,7 @@ def read_manifest(url: str, file: Path | None, kind: str) -> Iterator[Found]:
             why = error.strerror or error
             raise ValueError(f"manifest {url} cannot be opened ({why}); check its path") from None
         except ValueError as error:
-            message = f"manifest {url} {error}; columns needed are {_columns(kind)}"
-            raise ValueError(message) from None
+            raise ValueError(f"manifest {url} {error}; {fix}") from None
 
 
 def embedded_image(value: Any) -> bytes | None:
@@ -115,7 +125,8 @@ def embedded_image(value: Any) -> bytes | None:
     return value if long or (isinstance(value, bytes) and picture_ending(value[:START])) else None
 
 
-def _named(value: Any) -> str:
+def named_cell(value: Any) -> str:
+    """The name of an image that a cell holds, or nothing."""
     return cell_text(value.get("path") if isinstance(value, dict) else value) or ""
 
 
@@ -129,7 +140,7 @@ class TableReader:
         """The row, refused with its reason where it cannot be used."""
         where = f"{self.table.name} {found.place}"
         value = next((found.raw[name] for name in IMAGE if name in found.raw), None)
-        data, image = embedded_image(value), _named(value)
+        data, image = embedded_image(value), named_cell(value)
         try:
             if found.reason:
                 raise Refused(found.reason)
@@ -166,7 +177,7 @@ def table_rows(
     local = not url.startswith("s3://")
     places = images_of(images, url, table.nearest)
     if url.lower().endswith(".parquet"):
-        file = Path(url) if local else _downloaded(url, spool, progress)
+        file = Path(url) if local else downloaded_table(url, spool, progress)
     inner = ImageSpool(file, kind, spool) if file and file.is_file() else None
     reader = TableReader(table, kind, places, inner)
     with ExitStack() as stack:
@@ -176,7 +187,7 @@ def table_rows(
             yield reader.row(found)
 
 
-def _downloaded(url: str, spool: Path, progress: Progress | None) -> Path:
+def downloaded_table(url: str, spool: Path, progress: Progress | None) -> Path:
     try:
         return download(url, spool, progress)
     except FileNotFoundError:

@@ -4,17 +4,16 @@ A champion that was tested on another split is tested again first, with the weig
 registry keeps. One that cannot be tested stays: to put another in its place is a person's decision.
 """
 
-import json
 import math
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from engine.core.digest import digest
 from flows.registry import approval, audit, modelcard, registry
 from flows.registry.aliases import point_alias, version_of_alias
+from flows.registry.fetched import fetched_version
 from flows.running.orchestrate import task
-from flows.tracking.outage import is_away, retry
+from flows.tracking.outage import is_away
 
 Labels = dict[str, str]
 
@@ -48,27 +47,6 @@ def better(challenger: Labels, top1: float) -> tuple[bool, str]:
     return low > top1, told
 
 
-@retry
-def _download(uri: str, folder: Path) -> None:
-    import mlflow
-
-    mlflow.artifacts.download_artifacts(uri, dst_path=str(folder))
-
-
-def _fetched(labels: Labels, folder: Path) -> tuple[Path, dict[str, Any]]:
-    """Weights and record of a version out of the registry; ValueError when they are not its own."""
-    model_id = labels.get("tagdag.model_id")
-    if not model_id:
-        raise ValueError("it names no logged model of tagdag")
-    _download(f"models:/{model_id}", folder)
-    weights, records = list(folder.rglob("*.safetensors")), list(folder.rglob("*.json"))
-    if len(weights) != 1 or len(records) != 1:
-        raise ValueError("its logged model holds no weights with their record")
-    if digest(weights[0]) != labels.get("tagdag.weights"):
-        raise ValueError("its weights in the registry are not those that it was registered with")
-    return weights[0], json.loads(records[0].read_text())
-
-
 def retest_champion(name: str, version: Any, challenger: Labels) -> float:
     """Test a champion on the challenger's test split and give its version the new numbers.
 
@@ -77,7 +55,7 @@ def retest_champion(name: str, version: Any, challenger: Labels) -> float:
     Raises ValueError that says why it cannot be tested.
     """
     with tempfile.TemporaryDirectory() as folder:
-        weights, record = _fetched(version.tags, Path(folder))
+        weights, record = fetched_version(version.tags, Path(folder))
         ours, theirs = record.get("target"), challenger["tagdag.target"]
         if ours != theirs:
             raise ValueError(f"it is a model of {ours!r}, the challenger of {theirs!r}")

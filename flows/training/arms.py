@@ -118,6 +118,7 @@ def finish_arm(
         built = arm_sections(section, arm["mode"], choice["chosen"], len(samples))
         record = arm | choice | {"name": name, "head": built["head"], "val_top1": validation}
         # the record in the file of the weights: a kill leaves both or neither
-        save_network(file, module, built, samples.shards.names, record=record)
+        about = {"record": record, "size": samples.shards.size}
+        save_network(file, module, built, samples.shards.names, **about)
         shutil.rmtree(training, ignore_errors=True)  # others may be in training at the same time
     return checkpoint.load_tensors(file)[1]["record"], file

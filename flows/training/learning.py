@@ -89,7 +89,9 @@ def write_weights(
     """
     with own_threads(section, run, title), progress(title) as show:
         module, names = fit_network(section, state, run, title, show)
-    save_network(file, module, network_sections(section), names)
+    # with the pixels of the images, so that the file alone is enough to predict with
+    size = Job.of(section).samples().shards.size
+    save_network(file, module, network_sections(section), names, size=size)
     # the last checkpoint has the curve of the whole training: of the steps before a kill too, and
     # of those that other processes took
     _, about = Checkpoints(state).newest()

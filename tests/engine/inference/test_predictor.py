@@ -11,38 +11,20 @@ from PIL import Image
 from corpus.media.decoding import decode
 from corpus.media.images import BadImage
 from corpus.store.squares import _square
-from engine.core.network import network, save_network
 from engine.core.resizing import resized
 from engine.core.samples import Rows, open_split
 from engine.inference.fitting import Fitting
 from engine.inference.predictor import RANKED, Predictor
 from flows.measuring import records
 from metrics.accuracy import Accuracy
-from tests.support.networks import TINY
+from tests.support.photographs import encoded, picture, tiny_weights
 from tests.support.shards import write_shards
 
 SIZE, CLASSES = 16, [f"class {number}" for number in range(7)]
 
 
-def encoded(image: Image.Image, kind: str, **options) -> bytes:
-    out = BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
-
-
-def picture(width: int, height: int, seed: int = 0) -> Image.Image:
-    colours = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
-    return Image.fromarray(colours).resize((width, height), Image.Resampling.BICUBIC)
-
-
 def saved(folder: Path, objective: str, names: list[str] = CLASSES) -> Path:
-    torch.manual_seed(0)
-    sections = {"backbone": TINY, "objective": {"name": objective}, "head": {"name": "linear"}}
-    module = network(**sections, classes=len(names))
-    torch.nn.init.normal_(module.head.fc.weight)
-    file = folder / f"{objective}.safetensors"
-    save_network(file, module, sections, names)
-    return file
+    return tiny_weights(folder / f"{objective}.safetensors", objective, names)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,164 @@
+"""Images read, squared and shown to a network, batch by batch, in constant memory.
+
+Threads read and decode ahead while the network is at work; the rows come in the order of the
+images, one for each, and a bad image is a row with its reason.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from corpus.sources import s3
+from corpus.sources.rows import prefetch
+from corpus.sources.unlabelled import NamedImage
+from engine.inference.choosing import margins
+from engine.inference.fitting import Fitting
+from engine.inference.predictor import Predictor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CHUNK = 32  # images that a thread decodes at a time: one by one their hand-over would cost
+
+
+class Wanted(NamedTuple):
+    """What is wanted of each image: the best `top` names, those of a score from `threshold` on.
+
+    features: whether its features, too.
+    """
+
+    top: int
+    threshold: float
+    features: bool
+
+
+class Chunk(NamedTuple):
+    """Images that were decoded: their names, the reason of each bad one, the good ones' squares."""
+
+    names: list[str]
+    reasons: list[str]
+    pixels: np.ndarray
+
+
+def kept_schema(predictor: Predictor, wanted: Wanted) -> pa.Schema:
+    """The columns of the rows of `look`."""
+    best, scores = pa.list_(pa.int32()), pa.list_(pa.float32())
+    columns = {"image": pa.string(), "error": pa.string(), "best": best, "scores": scores}
+    if wanted.features:
+        width = predictor.module.backbone.channels[-1]
+        columns |= {"margin": pa.float32(), "features": pa.list_(pa.float32(), width)}
+    return pa.schema(columns)
+
+
+def decoded(predictor: Predictor, images: list[NamedImage]) -> Chunk:
+    """Some images read and squared."""
+    reasons, squares = [], []
+    for image in images:
+        try:
+            squares.append(predictor.square(image.read()))
+            reasons.append("")
+        except s3.Unreachable:  # of S3 itself, no fault of the image
+            raise
+        except ValueError as error:
+            reasons.append(str(error) or type(error).__name__)
+    shape = (0, predictor.size, predictor.size, 3)
+    pixels = np.stack(squares) if squares else np.empty(shape, np.uint8)
+    return Chunk([image.name for image in images], reasons, pixels)
+
+
+def _chunks(images: Iterable[NamedImage], size: int) -> Iterator[list[NamedImage]]:
+    images = iter(images)
+    yield from iter(lambda: list(islice(images, size)), [])
+
+
+def look(
+    predictor: Predictor,
+    images: Iterable[NamedImage],
+    wanted: Wanted,
+    batch: int,
+    threads: int,
+) -> Iterator[pa.RecordBatch]:
+    """A row per image, in batches; OutOfMemory where a single image does not fit."""
+    schema = kept_schema(predictor, wanted)
+    size = min(CHUNK, batch)
+    each = -(-batch // size)  # chunks of a batch
+    fitting = Fitting(each * size)
+    chunks = _chunks(images, size)
+    done = prefetch(partial(decoded, predictor), chunks, threads, 2 * each + threads)
+    for some in iter(lambda: list(islice(done, each)), []):
+        yield _rows(predictor, fitting, some, wanted, schema)
+
+
+def _rows(
+    predictor: Predictor, fitting: Fitting, chunks: list[Chunk], wanted: Wanted, schema: pa.Schema
+) -> pa.RecordBatch:
+    reasons = [reason for chunk in chunks for reason in chunk.reasons]
+    bad = np.array([bool(reason) for reason in reasons])
+    pixels = torch.from_numpy(np.concatenate([chunk.pixels for chunk in chunks]))
+    columns = {
+        "image": pa.array([name for chunk in chunks for name in chunk.names], pa.string()),
+        "error": pa.array([reason or None for reason in reasons], pa.string()),
+    }
+    columns |= _looked_at(predictor, fitting, pixels, wanted, bad)
+    return pa.record_batch([columns[name] for name in schema.names], schema=schema)
+
+
+def _looked_at(
+    predictor: Predictor, fitting: Fitting, pixels: "Tensor", wanted: Wanted, bad: np.ndarray
+) -> dict[str, pa.Array]:
+    """The columns that the network fills; empty at the bad images."""
+
+    def of_images(images: "Tensor") -> tuple["Tensor", ...]:
+        # two are ranked at least: their margin tells how sure the network is
+        found = predictor.ranked(images, max(2, wanted.top)) if predictor.predicts else ()
+        return (*found, predictor.features(images)) if wanted.features else tuple(found)
+
+    found = fitting(of_images, pixels) if len(pixels) else ()
+    scores, best = found[:2] if predictor.predicts and found else (torch.zeros(len(pixels), 0),) * 2
+    columns = _lists(scores, best, wanted, bad)
+    if wanted.features:
+        width = predictor.module.backbone.channels[-1]
+        features = found[-1] if found else torch.zeros(0, width)
+        columns |= {
+            "margin": pa.array(_spread(margins(scores).numpy(), bad, np.nan), mask=bad),
+            "features": _fixed(_spread(features.numpy(), bad, np.nan), bad),
+        }
+    return columns
+
+
+def _lists(
+    scores: "Tensor", best: "Tensor", wanted: Wanted, bad: np.ndarray
+) -> dict[str, pa.Array]:
+    """The best few of each image, those of a score from the threshold on."""
+    scores, best = scores[:, : wanted.top], best[:, : wanted.top]
+    # scores fall, so these are the first ones
+    many = (scores >= wanted.threshold).sum(1).numpy()
+    chosen = scores >= wanted.threshold
+    offsets = np.zeros(len(bad) + 1, np.int32)
+    np.cumsum(_spread(many, bad, 0), out=offsets[1:])
+    offsets = pa.array(offsets)
+    flat = {
+        "best": pa.array(best[chosen].numpy().astype(np.int32)),
+        "scores": pa.array(scores[chosen].numpy()),
+    }
+    mask = pa.array(bad)
+    return {
+        name: pa.ListArray.from_arrays(offsets, values, mask=mask) for name, values in flat.items()
+    }
+
+
+def _spread(values: np.ndarray, bad: np.ndarray, empty: float) -> np.ndarray:
+    """Values of the good images (n, ...) in the places of all; `empty` at the bad ones."""
+    found = np.full((len(bad), *values.shape[1:]), empty, values.dtype)
+    found[~bad] = values
+    return found
+
+
+def _fixed(features: np.ndarray, bad: np.ndarray) -> pa.FixedSizeListArray:
+    width = features.shape[1]
+    return pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), width, mask=pa.array(bad))

@@ -1,0 +1,154 @@
+"""Predictions for any number of images, in constant memory; a killed command goes on.
+
+Read in this order:
+
+- weights.py: which network,
+- images.py: which images,
+- looking.py: images read, squared and shown to the network, batch by batch,
+- kept.py: the rows so far,
+- results.py, features.py, suggesting.py: what is written of them in the end.
+"""
+
+import itertools
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from corpus.names import printable
+from corpus.progress import Progress
+from corpus.sources.unlabelled import NamedImage
+from engine.core.digest import digest
+from engine.inference.predictor import Predictor
+from flows.predicting import features, results, suggesting
+from flows.predicting.images import Images
+from flows.predicting.kept import Kept
+from flows.predicting.looking import Wanted, kept_schema, look
+from flows.predicting.results import Naming
+from flows.predicting.weights import Chosen
+
+SHOWN = 20  # bad images that are told; the table has all
+
+
+class Outputs(NamedTuple):
+    """Files to write: the table; features, where wanted; a table of images to label, how many."""
+
+    table: Path
+    features: Path | None
+    suggested: Path | None
+    count: int
+
+
+class Account(NamedTuple):
+    """How many images there were, the bad ones among them by reason, and the first of these."""
+
+    images: int
+    bad: Counter[str]
+    first: list[tuple[str, str]]
+
+
+def predict(
+    chosen: Chosen,
+    images: Images,
+    wanted: Wanted,
+    outputs: Outputs,
+    batch: int,
+    threads: int,
+    show: Progress,
+) -> Account:
+    """Predict all images and write what is asked for; what became of them.
+
+    ValueError with cause and fix where there is no image, or none can be used (the table, which
+    has the reasons, is there all the same).
+    """
+    predictor = Predictor(chosen.weights, chosen.size, tested=chosen.tested)
+    if not (predictor.predicts or wanted.features):
+        raise ValueError(
+            f"{chosen.title} was trained on a pretext task and predicts no names: take a network "
+            "pretrained on hashtags or a fine-tuned one, or ask for features alone (--embed)"
+        )
+    about = {"weights": digest(chosen.weights), "sizes": [predictor.size, predictor.tested]}
+    about |= {"images": images.names, "wanted": wanted}
+    file = outputs.table.with_name(f".{outputs.table.name}.kept")
+    with Kept(file, kept_schema(predictor, wanted), about) as kept:
+        images.count()
+        done, rest = _compared(kept, iter(images))
+        if done:
+            print(f"{done:,} images are predicted already: it goes on there", file=sys.stderr)
+        for found in look(predictor, rest, wanted, batch, threads):
+            kept.append(found)
+            done += len(found)
+            show(done, images.total, "")
+        account = _write(kept, predictor, images, outputs)
+        kept.remove()
+    shutil.rmtree(images.naming.spool, ignore_errors=True)
+    if not account.images:
+        raise ValueError(f"there is no image in {', '.join(images.names)[:200]}: name others")
+    return account
+
+
+def _compared(kept: Kept, images: Iterator[NamedImage]) -> tuple[int, Iterator[NamedImage]]:
+    """How many images have their row already, and those that follow.
+
+    Where another image stands than at the time, all rows from there on are dropped.
+    """
+    done = 0
+    for batch, place in kept.batches():
+        some = list(itertools.islice(images, len(batch)))
+        if [each.name for each in some] != batch["image"].to_pylist():
+            kept.forget_from(place)
+            return done, itertools.chain(some, images)
+        done += len(batch)
+    return done, images
+
+
+def _write(kept: Kept, predictor: Predictor, images: Images, outputs: Outputs) -> Account:
+    account = _account(kept)
+    if not account.images:
+        return account
+
+    def rows() -> Iterator:
+        return (batch for batch, _ in kept.batches())
+
+    if outputs.features:
+        width = predictor.module.backbone.channels[-1]
+        features.write_features(outputs.features, rows(), account.images, width)
+    if outputs.suggested:
+        found = suggesting.suggest(rows(), predictor.names, outputs.count)
+        suggesting.write_suggestions(outputs.suggested, found, images)
+    # last: the table says that the rest is whole
+    results.write_table(outputs.table, rows(), Naming(predictor.names, predictor.multi))
+    return account
+
+
+def _account(kept: Kept) -> Account:
+    total, bad, first = 0, Counter(), []
+    for batch, _ in kept.batches():
+        total += len(batch)
+        if batch["error"].null_count < len(batch):
+            pairs = zip(batch["image"].to_pylist(), batch["error"].to_pylist(), strict=True)
+            faults = [(name, reason) for name, reason in pairs if reason]
+            bad.update(reason.partition(":")[0] for _, reason in faults)
+            first += faults[: SHOWN - len(first)]
+    return Account(total, bad, first)
+
+
+def tell(account: Account, outputs: Outputs, left: Counter[str]) -> None:
+    """Print what became of the images; ValueError where none could be used."""
+    count = account.bad.total()
+    for name, reason in account.first:
+        print(f"bad: {printable(name)}: {printable(reason)}", file=sys.stderr)
+    if count > len(account.first):
+        more = count - len(account.first)
+        print(f"bad: {more:,} more: column error of {outputs.table}", file=sys.stderr)
+    alone = ", ".join(f"{number:,} {kind}" for kind, number in left.items())
+    if alone:
+        print(f"left alone: {alone}", file=sys.stderr)
+    kinds = ", ".join(f"{number:,} {printable(kind)}" for kind, number in account.bad.items())
+    told = f"{account.images:,} images, {count:,} bad{f' ({kinds})' if kinds else ''}"
+    if count == account.images:
+        raise ValueError(f"none of the {told} can be used: {outputs.table} has the reasons")
+    files = [str(file) for file in (outputs.table, outputs.features, outputs.suggested) if file]
+    print(f"{told}: {', '.join(files)}")

@@ -1,0 +1,90 @@
+"""The images that are most worth labelling, copied with a table whose labels are still to be typed.
+
+Once they are, `python -m flows.version add --labels TABLE` takes the table; rows that were left
+empty are counted there and left out.
+"""
+
+import csv
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from corpus.media.images import checked_image
+from corpus.sources.unlabelled import NamedImage
+from engine.inference.choosing import SHARE, Doubtful
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ENDINGS = {"JPEG": "jpg", "TIFF": "tif"}  # the others are called as their format
+UNUSUAL = re.compile(r"[^\w.-]")
+LONGEST = 60  # letters of an image's own name
+
+
+class Suggested(NamedTuple):
+    """An image to label: its row, what the network guesses, and how sure it is."""
+
+    row: int
+    guess: str
+    margin: float
+
+
+def suggest(batches: Iterable["pa.RecordBatch"], names: list[str], count: int) -> list[Suggested]:
+    """Up to `count` of the rows that are kept, the one most worth labelling first."""
+    doubtful, first = Doubtful(SHARE * count), 0
+    guesses: dict[int, str] = {}
+    for batch in batches:
+        good = torch.from_numpy(batch["error"].is_null().to_numpy(zero_copy_only=False).copy())
+        rows = first + good.nonzero().flatten()
+        margin = torch.from_numpy(batch["margin"].to_numpy(zero_copy_only=False).copy())
+        width = batch.schema.field("features").type.list_size
+        values = batch["features"].values.to_numpy(zero_copy_only=False).reshape(-1, width)
+        doubtful.add(rows, margin[good], torch.from_numpy(values.copy())[good])
+        known = {row: batch["best"][row - first] for row in doubtful.rows.tolist() if row >= first}
+        guesses |= {row: names[best[0].as_py()] for row, best in known.items() if len(best)}
+        first += len(batch)
+    margin = dict(zip(doubtful.rows.tolist(), doubtful.margin.tolist(), strict=True))
+    return [Suggested(row, guesses.get(row, ""), margin[row]) for row in doubtful.chosen(count)]
+
+
+def write_suggestions(
+    table: Path, suggested: list[Suggested], images: Iterable[NamedImage]
+) -> None:
+    """Write the table, and the images that it names into a folder beside it.
+
+    images: all that were looked at, in their order.
+    """
+    folder = table.with_name(f"{table.stem}_images")
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    places = {each.row: place for place, each in enumerate(suggested)}
+    rows: dict[int, tuple[str, str]] = {}
+    for number, image in enumerate(images):
+        if number in places:
+            name = _copied(image, part, places[number])
+            rows[places[number]] = f"{folder.name}/{name}", image.name
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+    unfinished = table.with_name(f".{table.name}.part")
+    with unfinished.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(["image", "label", "guess", "margin", "source"])
+        for place, each in enumerate(suggested):
+            path, source = rows[place]
+            out.writerow([path, "", each.guess, f"{each.margin:.4f}", source])
+    unfinished.replace(table)
+
+
+def _copied(image: NamedImage, folder: Path, place: int) -> str:
+    """The name of the file that an image was copied to."""
+    data = image.read()
+    kind = checked_image(data, 64).format
+    own = PurePosixPath(image.name.rpartition(":")[2]).stem[-LONGEST:]
+    name = f"{place + 1:05d}-{UNUSUAL.sub('_', own)}.{ENDINGS.get(kind, kind.lower())}"
+    (folder / name).write_bytes(data)
+    return name

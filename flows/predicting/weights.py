@@ -1,0 +1,141 @@
+"""Which network predicts: a registered version, a weight file, or a pretrained candidate.
+
+MLflow is asked only where the name is one of its addresses.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from flows.running import settings
+
+ADDRESS = re.compile(r"(models|runs):/")
+VERSION = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[^/]+))")
+FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN, a .safetensors file or its folder"
+
+
+class Chosen(NamedTuple):
+    """A network to predict with: its weight file, and what is known of it.
+
+    size: pixels of the squares that the stage corpus stored. tested: those that it is given.
+    """
+
+    weights: Path
+    size: int
+    tested: int
+    title: str
+
+
+def champion_address() -> str:
+    """The address of the champion that the stage register names."""
+    return f"models:/{settings.load_params()['register']['name']}@champion"
+
+
+def chosen_weights(model: str | None, size: int | None, folder: Path) -> Chosen:
+    """The network of a name; the champion where there is none.
+
+    size: of the stored squares, where it is said. What MLflow keeps is put into `folder`.
+    ValueError with cause and fix.
+    """
+    model = model or champion_address()
+    if ADDRESS.match(model):
+        weights, record = _fetched(model, folder)
+    else:
+        weights, record = _local(Path(model))
+    stored = size or _stored_size(weights, record, model)
+    return Chosen(weights, stored, record.get("size") or stored, model)
+
+
+def _fetched(address: str, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Weights and record out of MLflow."""
+    from mlflow.exceptions import MlflowException
+
+    from flows.tracking.outage import is_away
+
+    try:
+        return _of_address(address, folder)
+    except (MlflowException, OSError) as error:
+        # an outage has a message of its own
+        if is_away(error):
+            raise
+        why = str(error).splitlines()[0][:200]
+        raise ValueError(f"MLflow has no {address} ({why}): name one of {FORMS}") from error
+
+
+def _of_address(address: str, folder: Path) -> tuple[Path, dict[str, Any]]:
+    from flows.registry.aliases import find_version
+    from flows.registry.fetched import fetched_files, fetched_version
+
+    named = VERSION.fullmatch(address)
+    if named is None:  # of a run, or of a logged model
+        return fetched_files(_of_run(address), folder)
+    found = find_version(named["name"], named["alias"] or named["version"])
+    try:
+        return fetched_version(found.tags, folder)
+    except ValueError as error:
+        raise ValueError(f"{address} cannot be used: {error}; name another version") from None
+
+
+def _of_run(address: str) -> str:
+    """The address of the files: of a run that has a logged model, that one's."""
+    from flows.tracking import tracking
+
+    run = re.fullmatch(r"runs:/([0-9a-f]{32})/?", address)
+    if run is None:
+        return address
+    client = tracking.connect()
+    experiment = client.get_run(run[1]).info.experiment_id
+    models = client.search_logged_models([experiment], f"source_run_id = '{run[1]}'")
+    return f"models:/{models[0].model_id}" if models else address
+
+
+def _local(path: Path) -> tuple[Path, dict[str, Any]]:
+    """A weight file, or the one of a folder, with its record where there is one."""
+    if path.is_dir():
+        found = sorted(path.glob("*.safetensors"))
+        # a pretraining with several seeds has model.safetensors, model-1.safetensors, ...
+        first = [file for file in found if file.name == "model.safetensors"]
+        if len(first or found) != 1:
+            names = ", ".join(file.name for file in found[:9]) or "none"
+            raise ValueError(f"{path} holds no one weight file ({names}): name the file itself")
+        [path] = first or found
+    if not path.is_file():
+        raise ValueError(f"there is no {path}: name {FORMS}")
+    return path, _local_record(path)
+
+
+def _local_record(weights: Path) -> dict[str, Any]:
+    """What the stage evaluate, or the registry, wrote down of a weight file; else nothing."""
+    beside = weights.with_name("record.json")
+    if beside.is_file():
+        return json.loads(beside.read_text())
+    records = settings.OUT / "evaluate" / "records.json"
+    listed = json.loads(records.read_text()) if records.is_file() else []
+    ours = [each for each in listed if Path(each["weights"]).resolve() == weights.resolve()]
+    # tested at several sizes: as the registry chooses
+    return max(ours, key=lambda record: record["val_top1"], default={})
+
+
+def _stored_size(weights: Path, record: dict[str, Any], model: str) -> int:
+    """Pixels of the squares that a network was trained on."""
+    from engine.core import checkpoint
+
+    corpus = settings.OUT / "corpus" / "hashtags"
+    # files written before their size was kept in them
+    known = checkpoint.load_tensors(weights)[1].get("size") or record.get("size")
+    if known is None and weights.resolve().is_relative_to(settings.OUT.resolve()):
+        known = _corpus_size(corpus)
+    if known is None:
+        raise ValueError(
+            f"{model} does not say for which images it was trained: give their pixels with --size"
+        )
+    return known
+
+
+def _corpus_size(folder: Path) -> int | None:
+    from corpus.reading.index import INDEX, read_index
+
+    if not (folder / INDEX).is_file():
+        return None
+    return read_index(folder / INDEX, "train", ["shard"])[0]["size"]
