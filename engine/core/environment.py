@@ -130,6 +130,16 @@ VARIABLES = {
     "TAGDAG_MLFLOW_PATIENCE": Variable(
         _number(0, DAY, "seconds"), "seconds to wait for MLflow while it is away or locked", 120.0
     ),
+    "TAGDAG_PREFECT_PATIENCE": Variable(
+        _number(0, DAY, "seconds"),
+        "seconds to wait for a Prefect server that is away; after that the run goes on without it",
+        120.0,
+    ),
+    "TAGDAG_ARTIFACTS": Variable(
+        _matching(r"s3://[^\s/@]+(/[^\s@]*)?", "an address such as s3://bucket/mlflow"),
+        "where MLflow keeps files",
+        unset="mlruns beside mlflow.db, or where a server keeps them",
+    ),
     "TAGDAG_PIPELINE_RUN": Variable(
         _matching(r"[\w-]{1,64}", "the id of a run in MLflow"),
         "the MLflow run that stages stand under",

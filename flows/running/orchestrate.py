@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from corpus.progress import Progress
+from flows.running import prefectaway
 from flows.running.prefect_private import heartbeat_off, name_for_processes
 from flows.running.prefectauth import authenticate
 from flows.running.showing import artifact, bar, log_lines, slug, throttled
@@ -31,28 +32,33 @@ log = logging.getLogger("tagdag")
 
 
 def orchestrated() -> bool:
-    """Whether a Prefect server was named."""
+    """Whether a Prefect server was named, and has not been given up."""
     # not Prefect's profiles as well: to ask for them is to import its settings, which takes 1.6 s
-    return bool(os.environ.get("PREFECT_API_URL"))
+    return bool(os.environ.get("PREFECT_API_URL")) and not prefectaway.lost()
 
 
 def _dispatched(
     kind: str, function: Callable[..., Any], settings: Callable[[], dict[str, Any]]
 ) -> Callable[..., Any]:
+    bare = prefectaway.noted(function)
+
     @functools.cache
     def prefect_object() -> Any:
         # before Prefect is imported, which reads the environment once
         authenticate()
+        prefectaway.prepare()
         import prefect
 
-        return getattr(prefect, kind)(function, **settings())
+        return getattr(prefect, kind)(bare, **settings())
 
-    @functools.wraps(function)
+    @functools.wraps(bare)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return prefect_object()(*args, **kwargs) if orchestrated() else function(*args, **kwargs)
+        if not orchestrated():
+            return function(*args, **kwargs)
+        return prefectaway.surviving(prefect_object(), function, args, kwargs)
 
     call.prefect = prefect_object
-    name_for_processes(function)
+    name_for_processes(bare)
     return call
 
 

@@ -27,6 +27,9 @@ ENDED_MEANWHILE = "Cannot tell"
 # What the RuntimeError says with which a storage refuses the tables of another program or version.
 OTHER_TABLES = "table schema"
 
+# What it says besides where the tables are those of an older Optuna.
+UPGRADE = "optuna storage upgrade"
+
 ERRORS_OF_OPTIMIZE = (ValueError, *AWAY, *ON_THE_WAY_OUT)
 
 
@@ -43,6 +46,13 @@ def ended_meanwhile(error: BaseException | None) -> bool:
 def of_other_tables(error: RuntimeError) -> bool:
     """Whether a data base was refused because its tables are not those of this Optuna."""
     return OTHER_TABLES in str(error)
+
+
+def of_older_tables(error: RuntimeError) -> bool:
+    """Whether an older Optuna made the tables that were refused; of a newer one it says no more
+    than of another program.
+    """
+    return UPGRADE in str(error)
 
 
 @contextmanager

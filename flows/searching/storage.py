@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from engine.core.environment import value
+from flows.running.postgresql import check_release
 from flows.running.retry import Away, Outage, Retry
 from flows.searching import optuna_private
 from flows.searching.optuna_private import AWAY
@@ -106,16 +107,29 @@ def _connect(url: str) -> Storage:
                 url, engine_kwargs=options, heartbeat_interval=BEAT, grace_period=GRACE
             )
     except RuntimeError as error:
-        if not optuna_private.of_other_tables(error):
-            raise
-        raise ValueError(
-            "the storage of the search is a base that another program uses too, such as MLflow "
-            "(both keep a table alembic_version), or another version of Optuna has made it: give "
-            "it a base of its own"
-        ) from None
+        raise _other_tables(error) from None
+    if storage.engine.dialect.name == "postgresql":
+        check_release(storage.engine.dialect.server_version_info, "TAGDAG_SEARCH_STORAGE")
     if embedded:
         optuna_private.lock_from_begin(storage)
     return storage
+
+
+def _other_tables(error: RuntimeError) -> Exception:
+    """What is to be done about a base that is not this Optuna's; any other error as it is."""
+    if not optuna_private.of_other_tables(error):
+        return error
+    if optuna_private.of_older_tables(error):
+        return ValueError(
+            "the storage of the search was made by an older Optuna: copy it, then run `optuna "
+            'storage upgrade --storage "$TAGDAG_SEARCH_STORAGE"` (a file: sqlite:///.tagdag/'
+            "search/...), or give the search a base of its own"
+        )
+    return ValueError(
+        "the storage of the search is a base that another program uses too, such as MLflow "
+        "(both keep a table alembic_version), or a newer Optuna has made it: give it a base of "
+        "its own, or take that Optuna"
+    )
 
 
 def _make_tables(file: Path) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from flows.cli.command import user_errors
+from flows.running.postgresql import check_address
 from flows.running.prefectauth import LOOPBACK, prefect_profile, profiles_path, write_profile
 
 App = Callable[[dict[str, Any], Callable[..., Awaitable], Callable[..., Awaitable]], Awaitable]
@@ -91,6 +92,8 @@ def environment(port: int, auth: str) -> dict[str, str]:
 
 def serve(port: int) -> None:
     """Serve until Ctrl-C; the auth string is made at the first start and stays the same."""
+    base = os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL", "")
+    check_address(base, "PREFECT_API_DATABASE_CONNECTION_URL")
     listener = bound(port)
     ours = prefect_profile().get("PREFECT_API_AUTH_STRING")
     auth = os.environ.get("PREFECT_SERVER_API_AUTH_STRING") or ours or secrets.token_urlsafe(24)

@@ -1,7 +1,9 @@
-"""MLflow away, locked or overloaded: which of its errors waiting mends, and which it does not."""
+"""MLflow, or where it keeps files, away or overloaded: which of its errors waiting mends."""
 
+from corpus.sources import s3
 from flows.running import sqlite
 from flows.running.retry import Away, Outage, Retry
+from flows.tracking.artifacts import place, s3_error
 from flows.tracking.mlflow_private import OUTDATED
 
 # of SQLite's errors, which MLflow all takes for an outage, those that waiting does not mend
@@ -15,6 +17,9 @@ def is_away(error: Exception) -> bool:
         return True
     if type(error) is ValueError:  # ours, said once and for all
         return False
+    of_s3 = s3_error(error)
+    if of_s3 is not None:
+        return s3.passing(of_s3)
     from mlflow.exceptions import MlflowException
     from requests import RequestException
 
@@ -41,7 +46,10 @@ def cause_of(error: Exception) -> str:
 
 
 def _failure(error: Exception) -> Exception:
-    """The error itself, or what is to be done where it tells of a damaged file."""
+    """The error itself, or what is to be done: of a damaged file, or of S3."""
+    of_s3 = s3_error(error)
+    if of_s3 is not None:
+        return ValueError(str(s3.told(place() or "MLflow's files", of_s3)))
     damaged = sqlite.damage_of(error, "MLflow's data base")
     return ValueError(damaged) if damaged else error
 

@@ -2,15 +2,18 @@
 
 import functools
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from flows.running import sqlite
 from flows.running.orchestrate import log
-from flows.tracking import missing, moved
+from flows.running.postgresql import check_release
+from flows.tracking import artifacts, missing, moved
 from flows.tracking.address import (
     HELP,
     printable_uri,
@@ -56,6 +59,23 @@ def _server(address: str) -> None:
         raise refused_login(answer.status_code)
     if answer.status_code >= 500:
         raise Away(f"{told}it says {answer.status_code}): {fix}")
+    _same_release(requests.get(f"{address}/version", auth=auth, verify=verify, timeout=ANSWER))
+
+
+def _same_release(answer: Any) -> None:
+    """ValueError for a server of another major release, a warning for an older one."""
+    theirs, ours = answer.text.strip(), version("mlflow")
+    # of a server behind a proxy that keeps it to itself
+    if not answer.ok or not re.fullmatch(r"\d+\.\d+[\w.]*", theirs):
+        return
+    numbers = [tuple(map(int, each.split(".")[:2])) for each in (theirs, ours)]
+    told = f"the MLflow server is of release {theirs}, here is {ours}"
+    if numbers[0][0] != numbers[1][0]:
+        raise ValueError(
+            f"{told}: install the same on both, and after that `mlflow db upgrade` on its data base"
+        )
+    if numbers[0] < numbers[1]:
+        log.warning("%s: update the server where something fails", told)
 
 
 def refused_login(status: int) -> ValueError:
@@ -77,7 +97,8 @@ def _database(address: str) -> None:
         # MLflow's own first call says nothing for 100 s where nobody answers
         options = {"connect_timeout": ANSWER}
         engine = create_engine(address, poolclass=pool.NullPool, connect_args=options)
-        engine.connect().close()
+        with engine.connect():
+            release = engine.dialect.server_version_info
     except (ArgumentError, NoSuchModuleError, ImportError):
         raise ValueError(f"{told}is of no kind that is known here: {HELP}") from None
     except DBAPIError as error:
@@ -86,6 +107,8 @@ def _database(address: str) -> None:
         fix = "see that it is the right one" if final else "start it"
         message = f"{told}does not answer ({cause}): {fix}, or unset it to write to mlflow.db here"
         raise (ValueError if final else Away)(message) from None
+    if engine.dialect.name == "postgresql":
+        check_release(release, "MLFLOW_TRACKING_URI")
 
 
 def _unfinished(file: Path) -> bool:
@@ -176,8 +199,9 @@ def _experiment(client: Any) -> Any:
         # beside the file, which may not be this folder: an experiment of DVC has one that is
         # removed
         place = str(sqlite_file().parent / "mlruns" / EXPERIMENT) if sqlite_file() else None
-        _create(client, place)
+        _create(client, artifacts.place() or place)
         found = client.get_experiment_by_name(EXPERIMENT)
+    artifacts.warn_of_other(found.artifact_location)
     wanted = {KIND: "custom_model_development"}
     wanted |= {moved.TAG: str(sqlite_file().resolve().parent)} if sqlite_file() else {}
     for name in wanted.keys() - found.tags.keys():
@@ -192,6 +216,7 @@ def connect() -> Any:
     ValueError, with the way out, without it.
     """
     reach_store()
+    artifacts.check_place()
     import mlflow
 
     # after the import, which sets the levels of MLflow's loggers

@@ -22,6 +22,8 @@ WRONG = {  # a value that each of them refuses, and what it is to be
     "TAGDAG_SEARCH_STORAGE": ("host/base", "an address such as postgresql://"),
     "TAGDAG_STORAGE_PATIENCE": ("-1", "seconds, a number from 0 to 86400"),
     "TAGDAG_MLFLOW_PATIENCE": ("nan", "seconds, a number from 0 to 86400"),
+    "TAGDAG_PREFECT_PATIENCE": ("soon", "seconds, a number from 0 to 86400"),
+    "TAGDAG_ARTIFACTS": ("s3://user:word@bucket/x", "an address such as s3://bucket"),
     "TAGDAG_PIPELINE_RUN": ("a b", "the id of a run in MLflow"),
     "TAGDAG_CHECKPOINT_SECONDS": ("x", "seconds, a number from 0 to 86400"),
     "TAGDAG_THREADS": ("1.5", "a whole number from 0 to 256"),

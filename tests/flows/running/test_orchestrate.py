@@ -12,7 +12,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from flows.running import showing
+from flows.running import prefectaway, showing
 from flows.running.artifacts import link_artifact
 from flows.running.orchestrate import flow, progress, task
 
@@ -50,6 +50,7 @@ def prefect(monkeypatch):
         module.__dict__.update(members)
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    monkeypatch.setattr(prefectaway, "_ask", lambda: None)
     return seen
 
 

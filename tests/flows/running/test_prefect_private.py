@@ -1,7 +1,6 @@
 """What is used of Prefect and Ray beyond their documented API does what it is used for."""
 
 import importlib.util
-import inspect
 
 import pytest
 
@@ -22,7 +21,7 @@ def test_other_processes_find_what_prefect_runs_by_its_name():
 
     from flows.pretrain import train_weights
 
-    plain = inspect.unwrap(train_weights)
+    plain = train_weights.__wrapped__
     assert plain is not train_weights
     assert cloudpickle.loads(cloudpickle.dumps(plain)) is plain  # a reference, and no copy
 
