@@ -6,7 +6,9 @@ Read in this order:
 - flows/registry/sourcerun.py: the run that it comes from,
 - flows/registry/registry.py: the version,
 - flows/registry/champion.py: who leads,
-- flows/reports/models: the report.
+- flows/registry/evidence.py: what a version keeps to be compared by,
+- flows/reports/models: the report,
+- flows/reports/versions: the page of all versions.
 """
 
 import json
@@ -123,6 +125,8 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
     # before any other name is bound here: only the arguments
     section = dict(locals())
     from flows.reports.models.files import write  # tables and plots, which --help need not
+    from flows.reports.versions.files import text
+    from flows.reports.versions.files import write as write_versions
 
     evaluated = settings.OUT / "evaluate"
     records = json.loads((evaluated / "records.json").read_text())
@@ -145,7 +149,9 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
         out = settings.OUT / "register"
         links = _compared(name, found, run.experiment)
         write(out, records, gains, versions, decision, run.origin, links, found)
+        all_versions = text(write_versions(out / "versions.html", name))
         _show(out, ordered, versions, links)
+        artifacts.text_artifact("versions", all_versions, f"Versions of {name}")
         run.tags(decision=decision)
         run.files(out)
 

@@ -50,7 +50,8 @@ def hits(images: Examined, seeds: Iterable[Predicted]) -> np.ndarray:
     return np.stack([each.guess == images.label for each in seeds])
 
 
-def _rows(record: Mapping[str, Any], images: Examined, seeds: Sequence[Predicted]) -> pa.Table:
+def rows_of(record: Mapping[str, Any], images: Examined, seeds: Sequence[Predicted]) -> pa.Table:
+    """The rows of one model, a seed after the other; its target's classes as metadata."""
     count, total = len(images.ids), len(images.ids) * len(seeds)
 
     def constant(text: str) -> pa.DictionaryArray:
@@ -67,7 +68,8 @@ def _rows(record: Mapping[str, Any], images: Examined, seeds: Sequence[Predicted
         "score": np.concatenate([each.score for each in seeds]),
         "duplicate": np.tile(images.duplicate, len(seeds)),
     }
-    return pa.table(columns, schema=SCHEMA)
+    classes = json.dumps({record["target"]: list(images.classes)}).encode()
+    return pa.table(columns, schema=SCHEMA.with_metadata({b"classes": classes}))
 
 
 Model = tuple[Mapping[str, Any], Examined, Sequence[Predicted]]
@@ -81,7 +83,7 @@ def write(out: Path, models: Iterable[Model]) -> None:
     schema = SCHEMA.with_metadata({b"classes": json.dumps(classes).encode()})
     with pq.ParquetWriter(out / FILE, schema, compression="zstd") as file:
         for model in models:
-            table = _rows(*model)
+            table = rows_of(*model).replace_schema_metadata(schema.metadata)
             file.write_table(table, row_group_size=max(1, len(table)))
 
 

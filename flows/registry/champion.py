@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from flows.registry import approval, audit, modelcard, registry
+from flows.registry import approval, audit, evidence, modelcard, registry
 from flows.registry.aliases import point_alias, version_of_alias
 from flows.registry.fetched import fetched_version
 from flows.running.orchestrate import task
@@ -61,11 +61,13 @@ def retest_champion(name: str, version: Any, challenger: Labels) -> float:
             raise ValueError(f"it is a model of {ours!r}, the challenger of {theirs!r}")
         from flows.registry import retest  # torch, which --help and most runs of the stage need not
 
-        numbers = retest.test_again(weights, record)
+        numbers, answers = retest.test_again(weights, record)
     labels = {f"tagdag.{key}": f"{numbers[key]:.6g}" for key in modelcard.TESTED}
     labels["tagdag.seeds"] = "1"  # of the others there are no weights
     labels |= {f"tagdag.{key}": challenger[f"tagdag.{key}"] for key in ("target", "test")}
     registry.renew_version(name, str(version.version), labels, modelcard.UNKNOWN | numbers)
+    if version.run_id:
+        evidence.keep(version.run_id, record | {"test": challenger["tagdag.test"]}, answers)
     return numbers["top1_mean"]
 
 

@@ -7,9 +7,9 @@ flows/registry/sourcerun.py), version, link back. Every step finds what an earli
 import json
 from typing import Any
 
-from flows.registry import modelcard, sourcerun
+from flows.registry import evidence, modelcard, sourcerun
 from flows.running.orchestrate import task
-from flows.tracking import tracking
+from flows.tracking import people, tracking
 from flows.tracking.mlflow_private import VERSIONS
 from flows.tracking.outage import is_away, retry
 
@@ -56,7 +56,7 @@ def _version(name: str, source: tuple[str, str], labels: dict[str, str], line: s
     whole = [one for one in found if one.tags.get("tagdag.model_id") == model_id]
     if whole:
         return str(whole[0].version)
-    labels = labels | {"tagdag.model_id": model_id}
+    labels = labels | {"tagdag.model_id": model_id, "tagdag.by": people.who()}
     about = {"tags": labels, "description": line, "model_id": model_id}
     return str(client.create_model_version(name, f"models:/{model_id}", run_id, **about).version)
 
@@ -130,10 +130,12 @@ def register_version(
             own = {key: value for key, value in labels.items() if key not in run.origin}
             renew_version(name, found, own, modelcard.UNKNOWN | modelcard.record_numbers(record))
             _linked(name, found, model_id)
+            evidence.keep(version_numbered(name, found).run_id, record)
             return found
     runs = sourcerun.maker_runs(record, labels, run.experiment)
     labels |= {f"tagdag.{what}": run_id for what, run_id in runs.items()}
     source = sourcerun.source_run(record, labels, run)
+    evidence.keep(source[0], record)
     line = modelcard.description(record, runs, run.experiment)
     found = _version(name, source, labels, line)
     _linked(name, found, source[1])

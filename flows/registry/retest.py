@@ -1,15 +1,43 @@
 """A model out of the registry, tested on the images that there are now."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import nn
+
+from corpus.reading.shards import Shards
 from engine.core.network import load_network
 from engine.core.samples import Rows, open_split
-from engine.training.accuracy import measure_accuracy
+from engine.training.accuracy import measure_accuracy, predicted
+from flows.measuring.predictions import Examined, Predicted, rows_of
 from flows.running import settings
 
 
-def test_again(weights: Path, record: dict[str, Any]) -> dict[str, float]:
+class Retested(NamedTuple):
+    """Accuracies in percent, and what the weights answered to every test image."""
+
+    numbers: dict[str, float]
+    answers: pa.Table
+
+
+def _answers(module: nn.Module, test: Shards, record: dict[str, Any]) -> pa.Table:
+    """A row per test image, as the stage evaluate keeps them."""
+    guess, score = [], []
+    for outputs, _ in predicted(module, Rows(test, "labels", size=record["size"])):
+        best = outputs.float().softmax(1).max(1)
+        guess.append(best.indices.cpu())
+        score.append(best.values.cpu())
+    labels = test.labels(torch.arange(len(test))).short().numpy()
+    # which of them the posts show is not known of a new split
+    images = Examined(list(test.ids), labels, np.zeros(len(test), bool), list(test.names))
+    one = Predicted(torch.cat(guess).short().numpy(), torch.cat(score).numpy())
+    return rows_of(record | {"seeds": [record.get("seed") or 0]}, images, [one])
+
+
+def test_again(weights: Path, record: dict[str, Any]) -> Retested:
     """Accuracy of a weight file on test and validation split of its target, in percent.
 
     Images are resized to the record's size. Raises ValueError when there is no such target, or it
@@ -28,4 +56,5 @@ def test_again(weights: Path, record: dict[str, Any]) -> dict[str, float]:
     }
     # one seed's weights: the interval is Wilson's, of the test images alone
     test = found["test"] | {"top1_mean": found["test"]["top1"]}
-    return test | {"val_top1": found["val"]["top1"]}
+    numbers = test | {"val_top1": found["val"]["top1"]}
+    return Retested(numbers, _answers(module, splits["test"], record))

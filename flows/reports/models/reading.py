@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from flows.measuring.stored import pictures, set_of
 from flows.registry import champion
 from flows.reports.models.findings import Curve, Findings, Leader, shown
 from flows.reports.models.mistakes import worst
-from flows.reports.models.tables import answered, duplicated, labelled, pictures, set_of
+from flows.reports.models.tables import answered, duplicated, labelled
 from flows.running import settings
 from flows.searching.trials import Trials, read_trials
 

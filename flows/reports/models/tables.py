@@ -1,45 +1,31 @@
-"""Rows out of the Parquet files of the stages, and pictures out of the shards."""
+"""What the report of models reads out of the Parquet files of the stages."""
 
 import json
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from corpus.reading.index import INDEX, REPAIR
+from flows.measuring.stored import AGAIN, pictures, read_rows, set_of
 from flows.reports.models.findings import Answers, Duplicate, Labels
 from flows.running import settings
 
 PAIRS = 12  # duplicates that are shown
 ANSWERS = ["seed", "id", "label", "guess", "score"]
-AGAIN = "run the stage evaluate again"
-
-
-def set_of(target: str) -> Path:
-    """The shards of a labelled set."""
-    return settings.OUT / "corpus" / "targets" / target
-
-
-def _table(file: Path, columns: list[str], filters: Any, fix: str = AGAIN) -> pa.Table | None:
-    """Some rows of a table; None where there is no such file, ValueError where it is damaged."""
-    if not file.is_file():
-        return None
-    try:
-        return pq.read_table(file, columns=columns, filters=filters, partitioning=None)
-    except (pa.ArrowException, OSError, KeyError) as error:
-        cause = str(error).splitlines()[0]
-        raise ValueError(f"{file} cannot be read ({cause}): {fix}") from error
 
 
 def answered(model: str, target: str) -> Answers | None:
     """The answers of all seeds of one model; every seed was asked about the same images."""
     file = settings.OUT / "evaluate" / "predictions.parquet"
-    table = _table(file, ANSWERS, [("model", "==", model), ("target", "==", target)])
+    table = read_rows(file, ANSWERS, [("model", "==", model), ("target", "==", target)])
     if table is None or not len(table):
         return None
+    return to_answers(table, model, target, str(file))
+
+
+def to_answers(table: pa.Table, model: str, target: str, file: str) -> Answers:
+    """The answers of all seeds out of the rows of one model; ValueError where they do not fit."""
     names = json.loads((table.schema.metadata or {}).get(b"classes", b"{}"))
     if target not in names:
         raise ValueError(f"{file} does not name the classes of {target}: {AGAIN}")
@@ -59,7 +45,7 @@ def answered(model: str, target: str) -> Answers | None:
 def duplicated(targets: Sequence[str]) -> dict[str, list[Duplicate]]:
     """The test images that the posts repeat, by target; the first target's with some pictures."""
     file = settings.OUT / "evaluate" / "duplicates.parquet"
-    table = _table(file, ["id", "post", "found", "target"], None)
+    table = read_rows(file, ["id", "post", "found", "target"], None)
     found: dict[str, list[Duplicate]] = {}
     for row in table.to_pylist() if table is not None else ():
         one = Duplicate(row["id"], row["post"] or "", row["found"] or "", None, None)
@@ -70,22 +56,6 @@ def duplicated(targets: Sequence[str]) -> dict[str, list[Duplicate]]:
     for place, pair in enumerate(some):
         sides = {"image": images.get(pair.id), "twin": twins.get(pair.post)}
         found[targets[0]][place] = pair._replace(**sides)
-    return found
-
-
-def pictures(folder: Path, ids: Iterable[str]) -> dict[str, bytes]:
-    """The encoded images of these ids in a shard folder, as far as it has them.
-
-    Only their rows are kept of an index that may have millions.
-    """
-    wanted = sorted({key for key in ids if key})
-    columns = ["id", "shard", "offset", "size"]
-    table = _table(folder / INDEX, columns, [("id", "in", wanted)], REPAIR) if wanted else None
-    found = {}
-    for row in table.to_pylist() if table is not None else ():
-        with (folder / f"{row['shard']:05d}.tar").open("rb") as tar:
-            tar.seek(row["offset"])
-            found[row["id"]] = tar.read(row["size"])
     return found
 
 
@@ -105,7 +75,7 @@ def labelled(targets: Sequence[str]) -> dict[str, Labels]:
 def labels_of(target: str, held_out: tuple[str, ...] = ()) -> Labels | None:
     """How many images each class of a labelled set has in each split."""
     file = set_of(target) / INDEX
-    table = _table(file, ["split", "targets"], None, REPAIR)
+    table = read_rows(file, ["split", "targets"], None, REPAIR)
     if table is None:
         return None
     names = json.loads(table.schema.metadata[b"tagdag"])["names"]

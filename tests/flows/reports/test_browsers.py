@@ -18,9 +18,11 @@ import pytest
 from corpus.report.page import write_report
 from flows.reports.models import files
 from flows.reports.search.page import write_page
+from flows.reports.versions.page import page as page_of_versions
 from tests.flows.reports.test_report import NASTY, findings
 from tests.support.modelreports import CLASSES, Made
 from tests.support.searches import search
+from tests.support.versions import two
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +107,13 @@ def models_page() -> Path:
     return Path("models/report.html")
 
 
+def versions_page() -> Path:
+    """The page of versions, one name longer than a phone is wide."""
+    findings = two([*CLASSES, "a class of a very long name, longer than a phone is wide", NASTY[0]])
+    Path("versions.html").write_text(page_of_versions(findings), encoding="utf-8")
+    return Path("versions.html")
+
+
 def search_page() -> Path:
     about = {"space": {"name": "regnetx", "flops": [3e6, 5e6]}, "versions": "x" * 90}
     Path("search").mkdir()
@@ -124,7 +133,9 @@ WIDEST = """[...document.querySelectorAll("body *")].map(one =>
 
 @pytest.mark.parametrize("width", [1300, 400])
 @pytest.mark.parametrize(
-    "made", [models_page, search_page, corpus_page], ids=lambda made: made.__name__
+    "made",
+    [models_page, versions_page, search_page, corpus_page],
+    ids=lambda made: made.__name__,
 )
 def test_a_report_needs_no_network_and_fits_a_phone(browser, place, made, width):
     address = made().resolve().as_uri()

@@ -26,7 +26,7 @@ def receiver(monkeypatch):
             self.send_header("Location", "/elsewhere")
             self.end_headers()
 
-        do_GET = do_POST  # noqa: N815
+        do_GET = do_POST
 
         def log_message(self, *_):
             pass
