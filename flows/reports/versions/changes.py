@@ -105,12 +105,13 @@ def _what(before: Any, after: Any) -> str:
 def code(findings: Findings) -> list[Markup]:
     """Commits, the files whose content differs, and what git says where it knows both commits."""
     keys = ("commit", "changes", "params")
-    rows = [(key, *(version.tag(key) or None for version in findings.pair)) for key in keys]
+    one, other = findings.pair
+    rows = [(key, one.tag(key) or None, other.tag(key) or None) for key in keys]
     rows = [row for row in rows if row[1] != row[2]]
     parts = _table(findings, rows) if rows else [el("p", "They were made at the same commit.")]
-    one, other = _sections(findings, "code")
-    if one and other:
-        parts += _files(differing(one, other))
+    before, after = _sections(findings, "code")
+    if before and after:
+        parts += _files(differing(before, after))
     if findings.git:
         printed = el("pre", "\n".join(short(line, 200) for line in findings.git))
         parts.append(el("details", el("summary", "git diff --stat"), el("div", printed)))
