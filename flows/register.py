@@ -5,6 +5,7 @@ Read in this order:
 - flows/registry/modelcard.py: what a version says of itself,
 - flows/registry/sourcerun.py: the run that it comes from,
 - flows/registry/registry.py: the version,
+- flows/registry/flavour.py: older versions, which cannot be loaded by mlflow.pyfunc yet,
 - flows/registry/champion.py: who leads,
 - flows/registry/evidence.py: what a version keeps to be compared by,
 - flows/reports/models: the report,
@@ -19,7 +20,7 @@ from urllib.parse import quote
 from flows.cli.command import main
 from flows.measuring.dvcmetrics import compared, ranked
 from flows.measuring.verdict import reference_ahead
-from flows.registry import champion, registry
+from flows.registry import champion, flavour, registry
 from flows.registry.aliases import version_of_alias
 from flows.running import artifacts, settings
 from flows.running.orchestrate import flow, slug
@@ -142,6 +143,7 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
         versions = {
             r["model"]: registry.register_version(name, r, known, run, more) for r in ordered
         }
+        flavour.add_flavour(name)
         decision, found = _decide(name, versions, ordered[-1]["model"], exp if apart else None)
         ahead = reference_ahead(ordered)
         decision += f"; {ahead}" if ahead else ""

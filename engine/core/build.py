@@ -15,6 +15,9 @@ from typing_extensions import TypedDict  # pydantic refuses typing's own before 
 
 from engine.core.refusals import nearest_text, refusal_text
 
+# empty, but in a copy of this code inside another package: its plug-ins are those beside it
+PREFIX = __name__.removesuffix("engine.core.build")
+
 
 def options(
     function: Callable,
@@ -113,7 +116,7 @@ def _package(kind: str) -> str:
     assert kind in ("backbones", "heads", "objectives", "spaces", "metrics"), (
         f"no folder of plug-ins: {kind}"
     )
-    return "metrics" if kind == "metrics" else f"models.{kind}"
+    return f"{PREFIX}metrics" if kind == "metrics" else f"{PREFIX}models.{kind}"
 
 
 def plugin(kind: str, name: Any, where: str) -> Callable:

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.digest import digest
+from flows.serving.flavour import RECORD
 from flows.tracking.outage import retry
-
-RECORD = "record.json"
 
 
 @retry

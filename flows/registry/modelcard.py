@@ -10,13 +10,14 @@ import math
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from corpus.pages.markdown import told
 from engine.core.digest import digest
 from flows.measuring.dvcmetrics import compared
+from flows.serving.flavour import RECORD, write_flavour
 from flows.tracking.refusals import flat_section
 
+MODEL_ID = "tagdag.model_id"
+LOADS = {"tagdag.flavour": "pyfunc"}  # tag of a version whose files are all there
 ARM = ("candidate", "target", "init", "mode", "labels", "size")
 DESCRIBED = ("model", "target", "test", "size", "device", "clock", "dtype")
 # top1: of the version's own weights; top1_mean, low and high end: over its seeds and test images
@@ -91,30 +92,13 @@ def _about(record: dict[str, Any]) -> dict[str, Any]:
     return checkpoint.load_tensors(Path(record["weights"]))[1]
 
 
-def _tensor(name: str, *shape: int) -> str:
-    """An MLflow schema of one float32 tensor; -1: any number of rows."""
-    spec = {"dtype": "float32", "shape": list(shape)}
-    return json.dumps([{"name": name, "type": "tensor", "tensor-spec": spec}])
-
-
 def write_model_files(folder: Path, record: dict[str, Any], model_id: str) -> None:
-    """Write MLmodel (for MLflow's pages) and the record as JSON.
-
-    The schema: in, float32 images (n, 3, size, size), normalised as in training; out, float32
-    scores (n, classes).
+    """Write what makes a Python function of the weights (flows/serving/flavour.py), and the record
+    as JSON.
     """
-    classes, size = len(_about(record).get("names", ())), record["size"]
-    files = {"weights": Path(record["weights"]).name, "record": "record.json"}
-    signature = {
-        "inputs": _tensor("images", -1, 3, size, size),
-        "outputs": _tensor("scores", -1, classes or -1),
-        "params": None,
-    }
-    # no Python flavor, which would unpickle: engine.core.network.load_network rebuilds the network
-    # of its safetensors
-    model = {"flavors": {"tagdag": files}, "model_id": model_id, "signature": signature}
-    (folder / "MLmodel").write_text(yaml.safe_dump(model))
-    (folder / "record.json").write_text(json.dumps(record, indent=1) + "\n")
+    about, weights = _about(record), Path(record["weights"]).name
+    write_flavour(folder, weights, record["size"], about, model_id=model_id)
+    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")
 
 
 def description(record: dict[str, Any], runs: dict[str, str], experiment: str) -> str:

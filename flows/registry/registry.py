@@ -56,7 +56,7 @@ def _version(name: str, source: tuple[str, str], labels: dict[str, str], line: s
     whole = [one for one in found if one.tags.get("tagdag.model_id") == model_id]
     if whole:
         return str(whole[0].version)
-    labels = labels | {"tagdag.model_id": model_id, "tagdag.by": people.who()}
+    labels = labels | modelcard.LOADS | {modelcard.MODEL_ID: model_id, "tagdag.by": people.who()}
     about = {"tags": labels, "description": line, "model_id": model_id}
     return str(client.create_model_version(name, f"models:/{model_id}", run_id, **about).version)
 

@@ -49,7 +49,7 @@ class KNN(Pooled):
         """Log of each class's share of the votes (n, classes)."""
         similarities, nearest = self.bank(F.normalize(pooled, dim=1)).topk(self.k)
         shares = (similarities / self.temperature).softmax(1)
-        votes = shares.new_zeros(len(pooled), self.classes).scatter_add(
+        votes = shares.new_zeros(pooled.shape[0], self.classes).scatter_add(
             1, self.labels[nearest], shares
         )
         # a class without votes has no logarithm

@@ -32,7 +32,10 @@ EDITS = {
     "models/objectives/supervised.py": ["finetune@baseline", "finetune@winner", "evaluate"],
     "corpus/reading/sampler.py": [*TRAININGS, "evaluate"],
     "corpus/reading/resampling.py": ["corpus", "search", "pretrain@baseline", "pretrain@winner"],
-    "models/blocks/augment/views.py": [*TRAININGS, "evaluate"],
+    # a registered version takes the code along that it is served by
+    "models/blocks/augment/views.py": [*TRAININGS, "evaluate", "register"],
+    "flows/serving/model.py": ["register"],
+    "flows/serving/guard.py": [],
     "models/backbones/regnet.py": ["search", "pretrain@winner", "finetune@winner", "evaluate"],
     "models/heads/knn.py": ["finetune@baseline", "finetune@winner", "evaluate"],
     "metrics/accuracy.py": [*TRAININGS, "evaluate"],

@@ -1,0 +1,110 @@
+"""The files that make a Python function of MLflow out of a weight file: MLmodel, code, example.
+
+The weights stay the one safetensors beside them, and nothing here is a pickle. MLflow's format:
+https://mlflow.org/docs/latest/ml/model/#mlmodel-file
+"""
+
+import base64
+import json
+import platform
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image
+
+from flows.serving.inputs import COLUMN
+from flows.serving.mlflow_private import UNCHECKED
+
+RECORD = "record.json"  # of the stage evaluate, where there is one
+CODE = "code"
+EXAMPLE, SERVED_EXAMPLE = "input_example.json", "serving_input_example.json"
+CONDA, VIRTUALENV, REQUIREMENTS = "conda.yaml", "python_env.yaml", "requirements.txt"
+
+
+def write_flavour(
+    folder: Path, weights: str, size: int, about: dict[str, Any], **more: Any
+) -> None:
+    """Write all but the weight file itself and its record into a folder.
+
+    weights: name of the weight file in that folder. size: pixels of the images that the network is
+    given. about: the weight file's metadata. more: further fields of MLmodel, such as model_id.
+    """
+    from flows.serving.package import package  # torch, which --help need not
+
+    made = package(about["sections"])
+    made.write(folder / CODE)
+    function = {
+        "loader_module": made.loader,
+        "code": CODE,
+        "data": ".",
+        "config": {"paths": False},  # MLflow lets only keys that are here be set at load
+        "env": {"conda": CONDA, "virtualenv": VIRTUALENV},
+        "python_version": platform.python_version(),
+        "streamable": False,
+    }
+    # files written before it was kept in them: of images that were tested as they were stored
+    stored = about.get("size") or size
+    ours = {"weights": weights, "stored": stored, "size": size, "record": RECORD}
+    model = {
+        "flavors": {"python_function": function, "tagdag": ours},
+        "signature": _signature(),
+        **UNCHECKED,
+        "saved_input_example_info": _example(folder, stored),
+        **more,
+    }
+    (folder / "MLmodel").write_text(yaml.safe_dump(model))
+    _environment(folder, made.requirements)
+
+
+def _signature() -> dict[str, Any]:
+    """In: a column of images; out: a row per image; top: how many classes the row names."""
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    from flows.serving.model import TOP
+
+    text, number = DataType.string, DataType.double
+    kinds = {"class": text, "score": number, "classes": Array(text), "scores": Array(number)}
+    # of a bad image there is an error and no class
+    columns = [ColSpec(kind, name, required=False) for name, kind in kinds.items()]
+    columns.append(ColSpec(text, "error", required=False))
+    params = ParamSchema([ParamSpec("top", DataType.long, TOP)])
+    return ModelSignature(
+        Schema([ColSpec(DataType.binary, COLUMN)]), Schema(columns), params
+    ).to_dict()
+
+
+def _example(folder: Path, size: int) -> dict[str, Any]:
+    """An image as MLflow shows it and as a server is asked; what MLmodel says of them."""
+    out = BytesIO()
+    Image.linear_gradient("L").resize((size, size)).convert("RGB").save(out, "PNG")
+    text = base64.b64encode(out.getvalue()).decode()
+    (folder / EXAMPLE).write_text(json.dumps({"columns": [COLUMN], "data": [[text]]}) + "\n")
+    (folder / SERVED_EXAMPLE).write_text(json.dumps({"inputs": [text]}) + "\n")
+    return {
+        "artifact_path": EXAMPLE,
+        "type": "dataframe",
+        "pandas_orient": "split",
+        "serving_input_path": SERVED_EXAMPLE,
+    }
+
+
+def _environment(folder: Path, requirements: list[str]) -> None:
+    """What has to be installed, in the three forms that MLflow's environment managers read."""
+    python = platform.python_version()
+    (folder / REQUIREMENTS).write_text("\n".join(requirements) + "\n")
+    conda = {
+        "name": "mlflow-env",
+        "channels": ["conda-forge"],
+        "dependencies": [f"python={python}", "pip", {"pip": requirements}],
+    }
+    (folder / CONDA).write_text(yaml.safe_dump(conda))
+    build = ["pip", "setuptools", "wheel"]
+    virtualenv = {
+        "python": python,
+        "build_dependencies": build,
+        "dependencies": [f"-r {REQUIREMENTS}"],
+    }
+    (folder / VIRTUALENV).write_text(yaml.safe_dump(virtualenv))
