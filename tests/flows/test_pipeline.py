@@ -20,6 +20,7 @@ import yaml
 from benchmarks.clone import overlaid, sampled
 from engine.core import checkpoint
 from tests.conftest import free_port
+from tests.support.commands import run
 
 SMALL = {
     "corpus": {"min_posts": 5, "holdout": 0.2},
@@ -58,21 +59,6 @@ PLANTED = {  # credentials that nothing may write down
 def edit(folder: Path, section: str, **values) -> None:
     """Change values of one section of a clone's params.yaml."""
     overlaid(folder, {section: values})
-
-
-def run(folder: Path, *command: str, code: int = 0, **env: str) -> str:
-    """Run a command in a clone as a user would; returns what it printed."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    clean = {
-        k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "TAGDAG_"))
-    }
-    environment = clean | {"PATH": path, "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"} | env
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    printed = done.stdout + done.stderr
-    assert done.returncode == code, printed[-4000:]
-    return printed
 
 
 def pipeline(folder: Path, *arguments: str, **env: str) -> list[str]:
@@ -115,7 +101,7 @@ def clone(folder: Path, small: bool = True) -> Path:
 def done(tmp_path_factory) -> SimpleNamespace:
     """A clone in which the pipeline has run once."""
     folder = clone(tmp_path_factory.mktemp("clone"))
-    printed = run(folder, "python", "-m", "flows.pipeline", **PLANTED)
+    printed = run(folder, "python", "-m", "flows.pipeline", new=True, **PLANTED)
     lock = (folder / "dvc.lock").read_bytes()
     return SimpleNamespace(folder=folder, ran=stages_of(printed), lock=lock, printed=printed)
 

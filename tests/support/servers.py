@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.conftest import free_port
+from tests.support.commands import cleaned
 
 # seconds; by themselves the services look every 60 and every 5
 FAST = {
@@ -61,14 +61,6 @@ class Server(NamedTuple):
         answer = self.ask(f"/api/{what}/filter", body, self.auth)
         assert answer.status == 200, answer.text
         return json.loads(answer.text)
-
-
-def cleaned() -> dict[str, str]:
-    """The environment without what would name another server."""
-    kept = os.environ.items()
-    env = {k: v for k, v in kept if not k.startswith(("PREFECT_", "MLFLOW_", "TAGDAG_"))}
-    path = os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]])
-    return env | {"PATH": path, "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
 
 
 @contextlib.contextmanager

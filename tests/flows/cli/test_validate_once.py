@@ -9,7 +9,8 @@ import yaml
 
 from flows.cli import command, validate, validate_once
 from flows.running import settings
-from tests.flows.test_pipeline import clone, edit, run
+from tests.flows.test_pipeline import clone, edit
+from tests.support.commands import run
 
 PARAMS = Path("params.yaml").read_text()
 
@@ -101,13 +102,13 @@ def misspelt(tmp_path_factory) -> Path:
     (folder / "data" / "post").write_text("none")
     clone(folder, small=False)
     edit(folder, "finetune", recipe={"schedule": "cosin"})
-    run(folder, "dvc", "add", "-q", "data")
+    run(folder, "dvc", "add", "-q", "data", new=True)
     return folder
 
 
 @pytest.mark.parametrize("driver", [("dvc", "repro"), ("dvc", "exp", "run")], ids=" ".join)
 def test_nothing_runs_with_a_wrong_value_anywhere(misspelt, driver):
-    printed = run(misspelt, *driver, code=255)
+    printed = run(misspelt, *driver, code=255, new=True)
     assert "error: finetune.recipe.schedule = 'cosin': Input should be 'cosine', 'steps'" in printed
     assert printed.count("Running stage") == 1 and "Traceback" not in printed
     made = [path for path in misspelt.glob("out/**/*") if path.is_file()]

@@ -22,7 +22,8 @@ from PIL import Image
 from flows import version
 from flows.data import intact
 from flows.tracking import tracking
-from tests.flows.test_pipeline import clone, run
+from tests.flows.test_pipeline import clone
+from tests.support.commands import run
 
 TAGS = [["#Beach", "sea"], ["sunset"], ["Meer", "beach"], []]
 

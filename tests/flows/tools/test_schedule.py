@@ -13,8 +13,9 @@ from benchmarks.clone import sampled
 from flows.running import schedule
 from flows.tools.watch import empty, fresh
 from tests.flows.data.test_version import photograph
-from tests.flows.test_pipeline import SMALL, clone, edit, run
-from tests.support.servers import cleaned, wait_for
+from tests.flows.test_pipeline import SMALL, clone, edit
+from tests.support.commands import cleaned, run
+from tests.support.servers import wait_for
 
 WATCH = ("python", "-m", "flows.watch", "--posts", "incoming/posts.jsonl", "corpus")
 
