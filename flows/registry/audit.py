@@ -48,7 +48,11 @@ def _entry(key: str, text: str) -> Entry:
 
 def trail(name: str) -> list[Entry]:
     """All entries, the oldest first; ValueError where there is no such model."""
-    tags = registered_model(name).tags
+    return entries_of(registered_model(name).tags)
+
+
+def entries_of(tags: dict[str, str]) -> list[Entry]:
+    """All entries among the tags of a registered model, the oldest first."""
     return [_entry(key, tags[key]) for key in sorted(tags) if key.startswith(PREFIX)]
 
 

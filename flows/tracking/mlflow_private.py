@@ -4,7 +4,9 @@ tests/flows/tracking/test_mlflow_private.py fails by name where another release 
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # tables of its SQLite file by which one is known that nothing was ever logged to
 EXPERIMENTS = "experiments"
@@ -48,3 +50,62 @@ def quiet_loggers() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("mlflow.store.db.utils", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _store() -> Any:
+    from mlflow.tracking._tracking_service.utils import _get_store
+
+    return _get_store()
+
+
+def can_purge() -> bool:
+    """Whether runs can be deleted for good: by who has the data base, not through a server."""
+    return hasattr(_store(), "_hard_delete_run")
+
+
+def deleted_models() -> list[Any]:
+    """Logged models that are marked as deleted, with their files; none through a server."""
+    store = _store()
+    if not can_purge():
+        return []
+    found = store._get_deleted_logged_models()
+    return [store.get_logged_model(model_id, allow_deleted=True) for model_id in found]
+
+
+def _without_files(address: str) -> None:
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    get_artifact_repository(address).delete_artifacts()
+
+
+def _found(get: Callable[..., Any], key: str, **more: Any) -> Any | None:
+    """What a store has under an id; None where it is gone already."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return get(key, **more)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
+def purge_run(run_id: str) -> None:
+    """Delete a run that is marked as deleted, and its files, as `mlflow gc` does.
+
+    Not `mlflow gc --run-ids`: it takes all experiments that anybody has marked along with them.
+    """
+    store = _store()
+    run = _found(store.get_run, run_id)
+    if run is not None:
+        _without_files(run.info.artifact_uri)
+        store._hard_delete_run(run_id)
+
+
+def purge_model(model_id: str) -> None:
+    """Delete a logged model that is marked as deleted, and its files, as `mlflow gc` does."""
+    store = _store()
+    model = _found(store.get_logged_model, model_id, allow_deleted=True)
+    if model is not None:
+        _without_files(model.artifact_location)
+        store._hard_delete_logged_model(model_id)

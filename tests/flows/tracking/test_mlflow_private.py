@@ -61,3 +61,12 @@ def test_loggers_that_speak_of_tables_are_there(file, monkeypatch):
     monkeypatch.setattr(utils._logger, "level", logging.INFO)
     mlflow_private.quiet_loggers()
     assert not utils._logger.isEnabledFor(logging.ERROR)
+
+
+def test_what_deletes_for_good_is_there_beside_a_data_base_and_not_through_a_server():
+    from mlflow.store.tracking.rest_store import RestStore
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    used = ("_hard_delete_run", "_hard_delete_logged_model", "_get_deleted_logged_models")
+    assert all(hasattr(SqlAlchemyStore, name) for name in used)
+    assert not hasattr(RestStore, "_hard_delete_run")
