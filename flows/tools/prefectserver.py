@@ -85,6 +85,7 @@ def environment(port: int, auth: str) -> dict[str, str]:
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port}",
         # relative, so that the pages work under both names, and through a forwarded port
         "PREFECT_UI_API_URL": "/api",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",  # of a service in the cloud
         # written beside the data base: the environment may be shared or read-only
         "PREFECT_UI_STATIC_DIRECTORY": str(profiles_path().parent / "ui"),
     }

@@ -78,6 +78,16 @@ def test_a_better_model_wins_on_the_new_split(first):
     assert leader() == "2"
 
 
+def test_without_a_server_a_new_champion_waits_for_the_command_of_a_person(first, monkeypatch):
+    monkeypatch.setenv("TAGDAG_APPROVAL", "1")
+    better = record("b", top1=99, val=99, low=98, test=first["test"])
+    told = registered(better)
+    assert "stays version 1" in told and "python -m flows.promote 2 --reason" in told
+    assert leader() == "1"
+    monkeypatch.delenv("TAGDAG_APPROVAL")
+    assert "Champion is now version 2" in registered(better)
+
+
 def test_the_champion_is_tested_at_its_own_size(first):
     test = images(39, seed=1)
     # whatever leads, has no network
