@@ -49,7 +49,7 @@ SIDE_BY_SIDE := -n $(shell echo $$(( ($$(env -u OMP_NUM_THREADS nproc) * 3 + 1) 
 test: export OMP_NUM_THREADS := 1
 test: setup data lint ## ruff, import contracts and the tests
 	@python -m pytest $(SIDE_BY_SIDE) -m 'not serial'
-	@python -m pytest -m serial
+	@python -m pytest -m serial $$(grep -rl --include='*.py' mark.serial tests) # the others take 10 s to be collected
 
 dag: setup ## compute anew which code each stage of dvc.yaml depends on
 	@python -m flows.running.code

@@ -2,6 +2,7 @@
 chance.
 """
 
+import shutil
 from collections import Counter
 
 import pytest
@@ -66,8 +67,14 @@ def test_probes_train_and_test_on_photographs_that_are_no_posts(made):
 
 
 @packed
-def test_all_conditions_see_equally_many_images_and_a_killed_study_goes_on(tmp_path, monkeypatch):
+def test_all_conditions_see_equally_many_images_and_a_killed_study_goes_on(
+    tmp_path, made, monkeypatch
+):
     ran, images, run, train = [], [], noise.run, noise.train
+
+    def copied(folder, data, sizes, seed):
+        assert (folder, sizes, seed) == (PACKS, SMALL, 0), "what `made` was made of"
+        shutil.copytree(made, data, dirs_exist_ok=True)
 
     def counted(module, samples, training, epoch_list):
         images.append(training.epochs * len(epoch_list(torch.Generator())))
@@ -81,6 +88,7 @@ def test_all_conditions_see_equally_many_images_and_a_killed_study_goes_on(tmp_p
     monkeypatch.setattr(noise, "CONDITIONS", {name: noise.CONDITIONS[name] for name in names})
     monkeypatch.setattr(noise, "train", counted)
     monkeypatch.setattr(noise, "run", noted)
+    monkeypatch.setattr(noise, "stores", copied)
     rows = noise.study(PACKS, tmp_path, SMALL)
     assert images == pytest.approx([SMALL.images] * 3, rel=0.01)
     assert [row["name"] for row in rows] == list(names)
