@@ -73,16 +73,16 @@ def search(
     # before any other name is bound here: only the arguments
     section = dict(locals())
     from flows.searching import checks
+    from flows.searching.clusters import search_workers
     from flows.searching.search import Search
     from flows.searching.worker import train_networks
-    from flows.searching.workers import local_workers
 
     checks.check_search(section)
     out = settings.OUT / "search"
     out.mkdir(parents=True, exist_ok=True)
     most = checks.most_workers(section)
     # the other workers are started first: they import torch while the search is made ready
-    with local_workers(most) as others, stage_run("search", section) as run:
+    with search_workers(most) as others, stage_run("search", section) as run:
         joined = Search.join(section, run)
         checks.check_kinds(settings.load_params()["candidates"], joined.backbone, reference)
         others.begin(joined)

@@ -127,6 +127,11 @@ def ask(submit: Submit, function: Callable[..., Any], many: Sequence[tuple], tol
     return [future.result() for future in places]
 
 
+def opened(kind: str, workers: int) -> AbstractContextManager[Submit]:
+    """So many workers for the while of a block, and how a call is given to them."""
+    return KINDS[kind][0](workers)
+
+
 @dataclass(frozen=True)
 class Executor:
     """A Spread that starts its workers for a `map` and lets them go after it."""
@@ -140,7 +145,7 @@ class Executor:
         """Results in their order; an error ends the calls that have not begun."""
         if not many:
             return []
-        with KINDS[self.kind][0](min(self.workers, len(many))) as submit:
+        with opened(self.kind, min(self.workers, len(many))) as submit:
             return ask(submit, function, many, told)
 
 

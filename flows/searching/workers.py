@@ -1,7 +1,8 @@
 """The workers of a search on one machine: how many, on what, started with the stage, restarted
 where one dies.
 
-Each is a process of flows/tools/searcher.py, which other machines may start too.
+Each is a process of flows/tools/searcher.py, which other machines may start too; with
+TAGDAG_RUNNER=dask or ray a worker of the cluster starts it (flows/searching/clusters.py).
 """
 
 import contextlib
@@ -9,7 +10,7 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import torch
 from engine.core.cores import cores
 from engine.core.environment import value
 from engine.core.threads import torch_threads
+from flows.running import executors
 from flows.running.orchestrate import log
 from flows.searching import deaths
 from flows.searching.search import Search, trials_of
@@ -37,7 +39,7 @@ def _gpu_names() -> list[str]:
 
 
 def worker_count(most: int | None = None) -> int:
-    """How many workers the stage search has here: TAGDAG_SEARCHERS, or at most `most`.
+    """How many workers the stage search has: TAGDAG_SEARCHERS or TAGDAG_RUNNER, or at most `most`.
 
     Unless it is set: one where TAGDAG_WORKERS has several processes train a network, one for each
     GPU, or without a GPU one for each core that memory allows.
@@ -45,6 +47,9 @@ def worker_count(most: int | None = None) -> int:
     asked = value("TAGDAG_SEARCHERS")
     if asked:
         return asked
+    named = executors.said()
+    if named:
+        return named[1]
     if (value("TAGDAG_WORKERS") or 1) > 1:
         return 1
     in_memory = max(1, psutil.virtual_memory().available // ROOM)
@@ -60,6 +65,10 @@ class LocalWorkers:
     search: Search | None = None
     children: list[subprocess.Popen] = field(default_factory=list)
 
+    def prepare(self) -> None:
+        """Start them; they wait for `begin`."""
+        self.children += [self.start(i) for i in range(self.workers - 1)]
+
     def begin(self, search: Search) -> None:
         """Let them work on a search, whose studies are told where one dies of a network."""
         self.search = search
@@ -70,18 +79,24 @@ class LocalWorkers:
         """Worker i, counted from 0: on its own GPU, or on a CPU with one thread."""
         # without the stage's Prefect run, of which only the stage tells
         env = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
-        env["OMP_NUM_THREADS"] = str(threads_each(self.workers))
-        env["TAGDAG_WORKERS"] = str(value("TAGDAG_WORKERS") or 1)
-        # the code that runs here, in whatever folder
-        env["PYTHONPATH"] = str(Path(__file__).parents[2])
-        named = _gpu_names()
-        if named:  # the stage has the first
-            env["CUDA_VISIBLE_DEVICES"] = named[(i + 1) % len(named)]
         command = [sys.executable, "-m", "flows.searcher", "--follow"]
-        child = subprocess.Popen(command, env=env, stdin=subprocess.PIPE)
+        child = subprocess.Popen(command, env=env | self.settings(i), stdin=subprocess.PIPE)
         if self.search:
             self._release(child)
         return child
+
+    def settings(self, i: int) -> dict[str, str]:
+        """Environment variables of worker i, besides those of this process."""
+        env = {
+            "OMP_NUM_THREADS": str(threads_each(self.workers)),
+            "TAGDAG_WORKERS": str(value("TAGDAG_WORKERS") or 1),
+            # the code that runs here, in whatever folder
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        }
+        named = _gpu_names()
+        if named:  # the stage has the first
+            env["CUDA_VISIBLE_DEVICES"] = named[(i + 1) % len(named)]
+        return env
 
     def _release(self, child: subprocess.Popen) -> None:
         with contextlib.suppress(BrokenPipeError):  # it has died; `poll` sees that
@@ -148,19 +163,22 @@ def threads_each(workers: int) -> int:
 
 
 @contextlib.contextmanager
-def local_workers(most: int | None = None) -> Iterator[LocalWorkers]:
-    """The other workers on this machine, started at once: what they import is imported beside
+def local_workers(
+    most: int | None = None, made: Callable[[int], LocalWorkers] = LocalWorkers
+) -> Iterator[LocalWorkers]:
+    """The other workers, those on this machine started at once: what they import is imported beside
     the stage's own start.
 
+    made: of how many workers in all, with the stage itself.
     most: networks that may be trained at once. Inside, this process has threads and a GPU as they
     have.
     """
-    found = LocalWorkers(worker_count(most))
+    found = made(worker_count(most))
     asked = os.environ.get("TAGDAG_WORKERS")
     alike = found.workers > 1 or not torch.cuda.is_available()
     try:
         if found.workers > 1:
-            found.children += [found.start(i) for i in range(found.workers - 1)]
+            found.prepare()
             os.environ["TAGDAG_WORKERS"] = asked or "1"
         with torch_threads(threads_each(found.workers) if alike else None):
             yield found

@@ -47,3 +47,10 @@ def s3_error(error: BaseException | None) -> Exception | None:
     while error is not None and not isinstance(error, BotoCoreError | ClientError):
         error = error.__cause__ or error.__context__
     return error
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether nobody answers at S3's address: it did when the run began (`check_place`)."""
+    from botocore.exceptions import ConnectionError
+
+    return isinstance(error, ConnectionError)

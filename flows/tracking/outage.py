@@ -3,7 +3,7 @@
 from corpus.sources import s3
 from flows.running import sqlite
 from flows.running.retry import Away, Outage, Retry
-from flows.tracking.artifacts import place, s3_error
+from flows.tracking.artifacts import is_unreachable, place, s3_error
 from flows.tracking.mlflow_private import OUTDATED
 
 # of SQLite's errors, which MLflow all takes for an outage, those that waiting does not mend
@@ -19,7 +19,7 @@ def is_away(error: Exception) -> bool:
         return False
     of_s3 = s3_error(error)
     if of_s3 is not None:
-        return s3.passing(of_s3)
+        return s3.passing(of_s3) or is_unreachable(of_s3)
     from mlflow.exceptions import MlflowException
     from requests import RequestException
 

@@ -216,7 +216,7 @@ def connect() -> Any:
     ValueError, with the way out, without it.
     """
     reach_store()
-    artifacts.check_place()
+    retry(artifacts.check_place)()
     import mlflow
 
     # after the import, which sets the levels of MLflow's loggers

@@ -64,11 +64,11 @@ class Server(NamedTuple):
 
 
 @contextlib.contextmanager
-def prefect_server(home: Path) -> Iterator[Server]:
-    """Start, wait until it answers, end."""
+def prefect_server(home: Path, **more: str) -> Iterator[Server]:
+    """Start, wait until it answers, end; more: environment variables."""
     port, log = free_port(), home / "log"
     command = [sys.executable, "-m", "flows.prefectserver", "--port", str(port)]
-    env = cleaned() | FAST | {"PREFECT_HOME": str(home)}
+    env = cleaned() | FAST | {"PREFECT_HOME": str(home)} | more
     with log.open("wb") as file:
         process = subprocess.Popen(command, env=env, stdout=file, stderr=file)
     server = Server(f"http://127.0.0.1:{port}", home, log)
