@@ -40,11 +40,11 @@ class Client:
 
 @pytest.fixture
 def store(place, empty_store, monkeypatch):
-    """`store(name)`: a fresh store in the place of the one before."""
+    """`store(name)`: a fresh store in the place of the one before, or a copy of that of a name."""
     monkeypatch.setattr(files, "plot", lambda path, _: path.write_bytes(b"picture"))
 
-    def fresh(name: str) -> None:
-        shutil.copyfile(empty_store, place / f"{name}.db")
+    def fresh(name: str, like: str = "") -> None:
+        shutil.copyfile(place / f"{like}.db" if like else empty_store, place / f"{name}.db")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place / name}.db")
         tracking.connect.cache_clear()
 
@@ -106,16 +106,16 @@ def test_a_kill_at_any_call_leaves_nothing_over(store, monkeypatch):
 def test_a_kill_while_numbers_are_renewed_keeps_the_old_ones(store, monkeypatch):
     one = record("a", 60, 60, 50)
     other = one | {"test": "u", "top1": 40.0, "top1_low": 30.0}
-    store("whole")
+    store("before")
     registered(one)
+    store("whole", "before")
     steps = killed(monkeypatch, 1000, other)
     expected = contents()["versions"]
     [tags] = [tags for tags, _, _ in expected.values()]
     assert (tags["tagdag.top1"], tags["tagdag.top1.t"]) == ("40", "60")
     first = steps.index("set_model_version_tag")
     for calls in range(first, first + steps.count("set_model_version_tag") + 1):
-        store(f"killed-{calls}")
-        registered(one)
+        store(f"killed-{calls}", "before")
         killed(monkeypatch, calls, other)
         registered(other)
         assert contents()["versions"] == expected, f"killed before call {calls}"
