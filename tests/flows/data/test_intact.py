@@ -3,6 +3,7 @@
 Restore compares.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -136,10 +137,23 @@ def test_nothing_is_hashed_again_where_nothing_has_changed(place, monkeypatch):
     intact.check_data()
 
 
+@pytest.fixture(scope="module")
+def corpus_of_made(made, tmp_path_factory) -> Path:
+    """A folder with the training shards and the square images of that data."""
+    folder = tmp_path_factory.mktemp("corpus")
+    with contextlib.chdir(folder):
+        build_with(made / "data", settings.OUT / "corpus", settings.STATE / "squares", min_posts=2)
+    return folder
+
+
 @pytest.fixture
-def built(place, monkeypatch) -> Path:
-    """Training shards and square images of it."""
-    build_with(Path("data"), settings.OUT / "corpus", settings.STATE / "squares", min_posts=2)
+def built(place, corpus_of_made) -> Path:
+    """Training shards and square images in the place."""
+    # in one call, which keeps what is linked in both linked
+    whole = [corpus_of_made / settings.OUT, corpus_of_made / settings.STATE]
+    subprocess.run(["cp", "-a", *whole, "."], check=True)
+    [shards] = settings.OUT.glob("corpus/hashtags/*.tar")
+    assert shards.stat().st_nlink > 1, "the square images are no hard links of it"
     return settings.OUT / "corpus"
 
 
