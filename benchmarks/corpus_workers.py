@@ -39,19 +39,25 @@ TAGS = ("beach", "sunset", "dog", "cat", "city", "snow", "flower", "coffee", "bi
 
 
 class Timed:
-    """A Spread that notes how long its calls took in all, as seen from outside."""
+    """A Spread that notes how long its calls took, as seen from outside, and this process's CPU
+    time by function.
+    """
 
     def __init__(self, spread: Spread) -> None:
         self.spread, self.workers, self.seconds = spread, spread.workers, 0.0
+        self.cpu: dict[str, float] = {}
 
     def map(
         self, function: Callable[..., Any], many: Sequence[tuple], told: Callable[[int], None]
     ) -> list[Any]:
-        begun = time.perf_counter()
+        begun, cpu = time.perf_counter(), time.process_time()
         try:
             return self.spread.map(function, many, told)
         finally:
             self.seconds += time.perf_counter() - begun
+            self.cpu[function.__name__] = (
+                self.cpu.get(function.__name__, 0.0) + time.process_time() - cpu
+            )
 
 
 def photograph(rng: np.random.Generator) -> bytes:
@@ -74,22 +80,28 @@ def posts(number: int) -> Iterator[tuple[Post, bytes]]:
             print(f"{i + 1} of {number} posts drawn", file=sys.stderr)
 
 
-def built(data: Path, work: Path, side: str) -> tuple[float, float, str, float]:
-    """(seconds, those within what is spread, digest of all files, load) of one build."""
+def build(data: Path, work: Path, spread: Timed) -> None:
+    """The stage corpus of the posts, with nothing at hand."""
     from corpus.build import build_corpus
     from corpus.store import squares
     from corpus.tags import tagging
-    from flows.running.executors import Executor
     from tests.support.corpora import section
 
     # so that the tags of these few posts go through the workers too
     squares.FEW = tagging.FEW = 0
-    kind, _, workers = side.partition(":")
-    spread = Timed(in_turn if kind == "threads" else Executor(kind, int(workers)))
     shutil.rmtree(work, ignore_errors=True)
-    begun = time.perf_counter()
     settings = section(size=SIZE, min_posts=1)
     build_corpus(data, work / "out", work / "cache", settings, spread=spread)
+
+
+def built(data: Path, work: Path, side: str) -> tuple[float, float, str, float]:
+    """(seconds, those within what is spread, digest of all files, load) of one build."""
+    from flows.running.executors import Executor
+
+    kind, _, workers = side.partition(":")
+    spread = Timed(in_turn if kind == "threads" else Executor(kind, int(workers)))
+    begun = time.perf_counter()
+    build(data, work, spread)
     seconds = time.perf_counter() - begun
     squared = hashlib.sha256(digest(work / "cache").encode() + digest(work / "out").encode())
     return seconds, spread.seconds, squared.hexdigest()[:16], os.getloadavg()[0]
@@ -104,6 +116,24 @@ def measured(data: Path, work: Path, sides: list[str], runs: int) -> dict[str, l
         seconds, *_, load = found[side][-1]
         print(f"{side}: {seconds:.1f} s, load {load:.1f}", file=sys.stderr)
     return found
+
+
+def profile(data: Path, work: Path, number: int) -> str:
+    """What a post costs in CPU time, and the share of it that goes to workers: by one process."""
+    begun = time.process_time()
+    spread = Timed(in_turn)
+    spread.workers = 2  # so that hashtags, too, are read shard by shard
+    build(data, work, spread)
+    total = time.process_time() - begun
+    parts = {name: 1e3 * seconds / number for name, seconds in spread.cpu.items()}
+    told = ", ".join(f"{name} {each:.3f}" for name, each in parts.items())
+    share = sum(spread.cpu.values()) / total
+    return (
+        f"\nCPU time of one process, which other work on the machine changes little: "
+        f"{1e3 * total / number:.2f} ms a post, of which {told}: {share:.0%} go to the workers, so "
+        f"that many of them are {1 / (1 - share):.0f} times as fast at most with so few posts (the "
+        "report's pictures take 2 s whatever the number)."
+    )
 
 
 def row(side: str, runs: list[tuple], number: int, base: float) -> str:
@@ -170,7 +200,8 @@ def main() -> None:
         write_store(data / "posts", posts(given.posts), shard_bytes=SHARD)
         shards = len(list((data / "posts").glob("*.tar")))
         found = measured(data, work, sides, given.runs)
-    text = report(found, given.posts, shards, load)
+        costs = profile(data, work, given.posts)
+    text = report(found, given.posts, shards, load) + costs + "\n"
     print(text)
     if given.out:
         RESULT.write_text(text, encoding="utf-8")

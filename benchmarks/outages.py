@@ -12,6 +12,7 @@ Exits with 1 where anything is missing or another.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -35,8 +36,15 @@ RESULT = ROOT / "benchmarks" / "results" / "outages.md"
 SERVICES = ("MLflow", "PostgreSQL", "S3", "Prefect")
 AT = "[pretrain@baseline] python"  # the line after which a service goes away
 PARAMS = SMALL | {
-    "search": {"trials": 2, "epochs": 2, "recipe": {"batch": 32}},
-    "finetune": {"labels_per_class": [4], "seeds": [0, 1], "epochs": 6, "recipe": {"batch": 16}},
+    "search": {"trials": 2, "epochs": 1, "recipe": {"batch": 32}},
+    "pretrain": {"epochs": 8, "recipe": {"batch": 32}},
+    "finetune": {
+        "labels_per_class": [4],
+        "modes": ["full"],
+        "seeds": [0, 1],
+        "epochs": 3,
+        "recipe": {"batch": 16},
+    },
     "evaluate": {"runs": 3, "batches": [8], "seconds": 0.05},
 }
 PATIENCE = 1200  # seconds that a run may take
@@ -58,7 +66,7 @@ TRIALS = """
     SELECT study_name, state::text FROM trials JOIN studies USING (study_id)
 """
 FLOWS = "SELECT name, state_type::text FROM flow_run"
-TASKS = "SELECT regexp_replace(name, '-[0-9a-f]+$', ''), state_type::text FROM task_run"
+TASKS = "SELECT regexp_replace(name, '-[0-9a-f-]+$', ''), state_type::text FROM task_run"
 
 
 @dataclass
@@ -145,6 +153,23 @@ def ran(service: str, seconds: float, work: Path) -> Run:
     return result
 
 
+def ran_once(service: str, seconds: float, work: Path) -> Run:
+    """The same; a run that the folder has the outcome of is not made again."""
+    kept = work.with_suffix(".json")
+    if not kept.exists():
+        run = ran(service, seconds, work)
+        counts = {what: list(rows.items()) for what, rows in run.counts.items()}
+        kept.write_text(json.dumps(vars(run) | {"counts": counts}))
+    run = Run(**json.loads(kept.read_text()))
+    for what, rows in run.counts.items():
+        run.counts[what] = Counter({_frozen(row): number for row, number in rows})
+    return run
+
+
+def _frozen(row: list | str) -> tuple | str:
+    return tuple(row) if isinstance(row, list) else row
+
+
 def differences(whole: Run, run: Run) -> list[str]:
     """What is missing or another than in the undisturbed run."""
     found = [f"exit code {run.code}: {run.log[-300:]}"] if run.code else []
@@ -192,20 +217,23 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--services", nargs="*", default=list(SERVICES), choices=SERVICES)
-    parser.add_argument("--work", type=Path, help="an empty folder, which is kept")
+    parser.add_argument(
+        "--work", type=Path, help="a folder that is kept: what it has run it does not run again"
+    )
     parser.add_argument("--out", action="store_true", help=f"write {RESULT.relative_to(ROOT)} too")
     given = parser.parse_args()
     runs, faults = [], {}
     with tempfile.TemporaryDirectory() as folder:
         for service in ("nothing", *given.services):
-            run = ran(service, given.seconds, (given.work or Path(folder)) / service.lower())
+            place = (given.work or Path(folder)) / service.lower()
+            run = ran_once(service, given.seconds, place)
             faults[service] = differences(runs[0] if runs else run, run)
             runs.append(run)
             print(row(run, faults[service]), flush=True)
-    text = report(runs, faults, given.seconds)
-    print(text)
-    if given.out:
-        RESULT.write_text(text, encoding="utf-8")
+            if given.out:
+                text = report(runs, faults, given.seconds)
+                RESULT.write_text(text, encoding="utf-8")
+    print(report(runs, faults, given.seconds))
     raise SystemExit(any(faults.values()))
 
 

@@ -31,7 +31,7 @@ from benchmarks.team import BUCKET, ROOT, Team, bare_environment, team
 from engine.core.cores import cores
 
 RESULT = ROOT / "benchmarks" / "results" / "two_machines.md"
-PARAMS = SMALL | {"search": {"trials": 8, "epochs": 2, "recipe": {"batch": 32}}}
+PARAMS = SMALL | {"search": {"trials": 8, "epochs": 4, "recipe": {"batch": 32}}}
 WORKERS = """
     SELECT attributes.value_json FROM trials
     JOIN trial_user_attributes attributes USING (trial_id)
@@ -94,6 +94,9 @@ def searched(a: Path, b: Path, env: dict[str, str]) -> tuple[float, int]:
         stdout=(a / "search.log").open("wb"),
         stderr=subprocess.STDOUT,
     )
+    # a worker joins a search that has begun
+    while "search 1/" not in (a / "search.log").read_text() and stage.poll() is None:
+        time.sleep(0.2)
     other = subprocess.Popen(
         [sys.executable, "-m", "flows.searcher"],
         cwd=b,
