@@ -2,10 +2,14 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,9 +20,11 @@ from engine.inference.predictor import Predictor
 from flows.registry.loading import load_function
 from flows.serving.mlflow_private import SERVING
 from flows.tracking import tracking
+from tests.conftest import free_port
 from tests.support.records import registered, trained
 from tests.support.served import PIXELS, base64_of, loaded, model_folder, png
 
+ROOT = Path(__file__).parents[3]
 NAMES = ["sea", "dog", "tree"]
 
 
@@ -148,7 +154,31 @@ print(found["class"][0], float(found["score"][0]))
 """
 
 
-def test_a_registered_version_loads_in_an_empty_folder_without_this_project(place):
+@contextmanager
+def server(uri, folder):
+    """`python -m flows.serve`: its address; Ctrl-C ends it at once."""
+    port = free_port()
+    command = [sys.executable, "-m", "flows.serve", "--model", uri, "--port", str(port)]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=folder, env=env)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) in (0, 130, -signal.SIGINT)
+
+
+def answered(url, body):
+    """The rows that a server gives, once it has started."""
+    with httpx.Client(timeout=60) as client:
+        for _ in range(300):
+            with suppress(httpx.ConnectError):
+                return client.post(f"{url}/invocations", json=body).json()["predictions"]
+            time.sleep(0.2)
+    raise AssertionError(f"{url} does not answer")
+
+
+def test_a_registered_version_loads_in_an_empty_folder_and_is_served(place):
     registered(trained("a", seed=0))
     ours = load_function("models:/models@champion").predict([png()])
     (place / "empty").mkdir()
@@ -157,8 +187,11 @@ def test_a_registered_version_loads_in_an_empty_folder_without_this_project(plac
     surroundings["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
     command = [sys.executable, "-c", ALONE]
     about = {"cwd": place / "empty", "env": surroundings, "input": png(), "capture_output": True}
-    ran = subprocess.run(command, **about, check=False)
-    assert ran.returncode == 0, ran.stderr.decode()[-2000:]
+    with server("models:/models@champion", place) as url:  # starts meanwhile
+        ran = subprocess.run(command, **about, check=False)
+        assert ran.returncode == 0, ran.stderr.decode()[-2000:]
+        [row] = answered(url, {"inputs": [base64_of(png())], "params": {"top": 1}})
+    assert (row["class"], row["score"]) == (ours["class"][0], pytest.approx(ours["score"][0]))
     assert ran.stdout.decode().split() == [ours["class"][0], str(float(ours["score"][0]))]
 
 
