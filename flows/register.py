@@ -8,11 +8,12 @@ Read in this order:
 - flows/registry/flavour.py: older versions, which cannot be loaded by mlflow.pyfunc yet,
 - flows/registry/champion.py: who leads,
 - flows/registry/evidence.py: what a version keeps to be compared by,
-- flows/reports/models: the report,
+- flows/reports/models: the report; details.py there: what MLflow shows of each model,
 - flows/reports/versions: the page of all versions.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +21,7 @@ from urllib.parse import quote
 from flows.cli.command import main
 from flows.measuring.dvcmetrics import compared, ranked
 from flows.measuring.verdict import reference_ahead
-from flows.registry import champion, flavour, registry
+from flows.registry import champion, evidence, flavour, registry
 from flows.registry.aliases import version_of_alias
 from flows.running import artifacts, settings
 from flows.running.orchestrate import flow, slug
@@ -112,6 +113,16 @@ def _show(out: Path, ordered: list[dict[str, Any]], versions: dict[str, str], li
         artifacts.link_artifact(slug(f"mlflow {title}"), url, f"MLflow: {title}")
 
 
+def _detailed(name: str, records: list[dict[str, Any]], versions: dict[str, str]) -> None:
+    """Tables, a page and metrics by class with the run of every version."""
+    from flows.reports.models import details
+
+    for record in records:
+        run_id = registry.version_numbered(name, versions[record["model"]]).run_id
+        write_files = partial(details.write, model=record["model"], target=record["target"])
+        evidence.keep_details(run_id, record["test"], write_files)
+
+
 @flow
 def register(name: str = "tagdag", experiments: bool = False) -> None:
     """Register every evaluated model, name champion and challenger, write the report.
@@ -144,6 +155,7 @@ def register(name: str = "tagdag", experiments: bool = False) -> None:
             r["model"]: registry.register_version(name, r, known, run, more) for r in ordered
         }
         flavour.add_flavour(name)
+        _detailed(name, ordered, versions)
         decision, found = _decide(name, versions, ordered[-1]["model"], exp if apart else None)
         ahead = reference_ahead(ordered)
         decision += f"; {ahead}" if ahead else ""

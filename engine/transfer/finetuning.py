@@ -134,8 +134,10 @@ def _train_here(
     # what `faults` rebuilds the network of a step from
     built = arm_sections(section, arm["mode"], settings, len(samples))
     about = {"sections": built, "names": samples.shards.names}
-    training = Training(recipe, section["epochs"], arm["seed"], state, heard, progress, about=about)
-    train(module, samples, training)
+    given = recipe, section["epochs"], arm["seed"], state, heard, progress
+    # a point of the learning curve per epoch: of few labels these are few steps
+    often = max(1, min(Training.per_report, -(-len(samples) // recipe.batch)))
+    train(module, samples, Training(*given, per_report=often, about=about))
     return module
 
 

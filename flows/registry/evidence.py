@@ -14,6 +14,7 @@ import csv
 import functools
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,10 @@ from flows.registry import sourcerun
 from flows.running import code, settings
 from flows.tracking import tracking
 from flows.tracking.outage import retry
+from flows.tracking.refusals import allowed_name
 
 FOLDER, ABOUT, IMAGES, VOCABULARY = "compare", "about.json", "images.parquet", "vocabulary.parquet"
+DETAILS, DETAILED = "details", "tagdag.details"
 KEPT = "tagdag.compare"  # tag of the run: the test split that its files are about
 PICTURES, SIDE, BYTES = 120, 96, 4000  # pictures kept; pixels of one that has more bytes
 HASHTAGS = 50_000  # of the vocabulary, the most frequent
@@ -112,16 +115,42 @@ def _write_answers(folder: Path, answers: pa.Table, target: str) -> None:
 
 
 @retry
-def _kept(run_id: str) -> str | None:
-    return tracking.connect().get_run(run_id).data.tags.get(KEPT)
+def _kept(run_id: str, tag: str) -> str | None:
+    return tracking.connect().get_run(run_id).data.tags.get(tag)
 
 
 @retry
-def _sent(run_id: str, folder: Path, test: str) -> None:
-    client = tracking.connect()
-    client.log_artifacts(run_id, str(folder), FOLDER)
+def _sent(run_id: str, folder: Path, place: tuple[str, str], test: str) -> None:
+    """place: the folder of its artifacts, and the tag that says that they are there."""
+    client, (name, tag) = tracking.connect(), place
+    if any(folder.iterdir()):
+        client.log_artifacts(run_id, str(folder), name)
     # last: what a kill has left unsent is sent anew
-    client.set_tag(run_id, KEPT, test)
+    client.set_tag(run_id, tag, test)
+
+
+def keep_details(run_id: str, test: str, write_files: Callable[[Path], dict[str, float]]) -> None:
+    """Log tables and pages of a model with its run, and metrics, once per test split.
+
+    write_files: fills a folder and returns metrics by name.
+    """
+    if not sourcerun.is_active(run_id) or _kept(run_id, DETAILED) == test:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        values = write_files(Path(folder))
+        _log_metrics(run_id, {allowed_name(key): value for key, value in values.items()})
+        _sent(run_id, Path(folder), (DETAILS, DETAILED), test)
+
+
+@retry
+def _log_metrics(run_id: str, values: dict[str, float]) -> None:
+    from mlflow.entities import Metric
+
+    client = tracking.connect()
+    # not the present: what a repeat logs once more is then the same
+    now = client.get_run(run_id).info.start_time
+    metrics = [Metric(key, value, now, 0) for key, value in values.items()]
+    client.log_batch(run_id, metrics=metrics, synchronous=True)
 
 
 def keep(run_id: str, record: dict[str, Any], answers: pa.Table | None = None) -> None:
@@ -131,7 +160,7 @@ def keep(run_id: str, record: dict[str, Any], answers: pa.Table | None = None) -
     """
     if not sourcerun.is_active(run_id):
         return
-    before = _kept(run_id)
+    before = _kept(run_id, KEPT)
     if before == record["test"]:
         return
     found = answers_of(record) if answers is None else answers
@@ -140,4 +169,4 @@ def keep(run_id: str, record: dict[str, Any], answers: pa.Table | None = None) -
             _write_origin(Path(folder), record)
         if found is not None:
             _write_answers(Path(folder), found, record["target"])
-        _sent(run_id, Path(folder), record["test"])
+        _sent(run_id, Path(folder), (FOLDER, KEPT), record["test"])

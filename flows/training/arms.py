@@ -10,15 +10,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from corpus.reading.sampler import FEW_LABELS, HELD_OUT, seeded
 from engine.core import checkpoint
 from engine.core.network import save_network
 from engine.core.samples import Rows, few_per_class, open_split
+from engine.training.checkpoints import Checkpoints
 from engine.training.meter import Diverged
 from engine.transfer import frozen
 from engine.transfer.finetuning import arm_sections, arm_top1, fit_arm
 from engine.transfer.tuning import choose_settings, combinations, hold_out
 from flows.running import settings
+
+POINTS = 60  # of a learning curve, which is kept with the record of its arm
 
 
 # 3 and, below, 4: streams of the seed apart from those of the training, whose order is (seed, 1,
@@ -96,6 +101,17 @@ def best_values(arm: dict[str, Any], section: dict[str, Any], key: str) -> dict[
     )
 
 
+def learning_curve(state: Path, points: int = POINTS) -> list[list[float]]:
+    """[step, mean loss] of a training at so many of its steps at most; none where none was kept.
+
+    state: its checkpoints, the last of which has the whole curve.
+    """
+    found = Checkpoints(state).newest() if state.is_dir() else None
+    rows = np.array(found[1]["curve"] if found else [], float).reshape(-1, 3)[:, :2]
+    parts = np.array_split(rows, min(points, len(rows))) if len(rows) else []
+    return [[round(float(value), 6) for value in part.mean(0)] for part in parts]
+
+
 def finish_arm(
     name: str,
     arm: dict[str, Any],
@@ -117,6 +133,7 @@ def finish_arm(
         )
         built = arm_sections(section, arm["mode"], choice["chosen"], len(samples))
         record = arm | choice | {"name": name, "head": built["head"], "val_top1": validation}
+        record["curve"] = learning_curve(training)
         # the record in the file of the weights: a kill leaves both or neither
         about = {"record": record, "size": samples.shards.size}
         save_network(file, module, built, samples.shards.names, **about)

@@ -62,14 +62,20 @@ class Made:
         self.duplicates: list[tuple[str, ...]] = []  # target, test image, post, how it was found
         self.trials = search(16)
 
-    def images(self) -> None:
-        """Writes the shards of the labelled set, and of some posts."""
+    def images(self, copies: int = 0) -> None:
+        """Writes the shards of the labelled set, and of some posts.
+
+        copies: test images that are training images too.
+        """
         rows = []
         for split, counts in self.counts.items():
             for index, count in enumerate(counts):
                 keys = [f"{split}-{self.classes[index]}-{number}" for number in range(count)]
                 rows += [(key, split, index) for key in keys]
         self.pictures = [jpeg(place, self.side, self.noise) for place in range(len(rows))]
+        places = [place for place, row in enumerate(rows) if row[1] == "test"][:copies]
+        for place in places:
+            self.pictures[place] = self.pictures[0]
         self.tests = [(key, index) for key, split, index in rows if split == "test"]
         pairs = zip(rows, self.pictures, strict=True)
         folder = settings.OUT / "corpus" / "targets" / self.target

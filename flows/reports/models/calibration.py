@@ -57,23 +57,28 @@ def told(answers: Answers, found: Reliability) -> str:
     )
 
 
-def section(findings: Findings) -> list[Markup]:
-    """The reliability diagram, the error, and the bins as a table."""
-    answers = findings.answers.get(findings.targets[0])
-    if answers is None:
-        return []
-    found = reliability(answers.scores, answers.hits)
+def chart(answers: Answers, found: Reliability) -> Chart:
+    """The reliability diagram."""
     whole = np.array([0.0, 100.0])
     series = [
         Series("as it should be", whole, whole, "dash"),
         Series("this model", found.score, found.right, "dots"),
     ]
     labels = ("score of the answer (%)", "right answers (%)")
-    chart = Chart("calibration", *labels, series, told(answers, found), log=False)
+    return Chart("calibration", *labels, series, told(answers, found), log=False)
+
+
+def section(findings: Findings) -> list[Markup]:
+    """The reliability diagram, the error, and the bins as a table."""
+    answers = findings.answers.get(findings.targets[0])
+    if answers is None:
+        return []
+    found = reliability(answers.scores, answers.hits)
+    drawn = figure(chart(answers, found))
     rows = [
         [f"{score:.1f}", f"{right:.1f}", f"{number:,}"]
         for score, right, number in zip(found.score, found.right, found.answers, strict=True)
     ]
     bins = table(["mean score %", "right %", "answers of all seeds"], rows, range(3))
     more = el("details", el("summary", "The bins"), bins)
-    return [el("p", tag(of_model(findings), 300)), figure(chart), more]
+    return [el("p", tag(of_model(findings), 300)), drawn, more]

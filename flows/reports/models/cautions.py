@@ -125,6 +125,17 @@ def duplicates(findings: Findings) -> Iterator[str]:
             )
 
 
+def trained_on(findings: Findings) -> Iterator[str]:
+    """Test images that are among the labelled training images."""
+    for target, number in findings.trained.items():
+        if number:
+            images = words.counted(number, "test image is", "test images are")
+            yield (
+                f"{target}: {images} among the training images too, byte for byte: the models have "
+                "seen them with their labels; take them out of one of the splits."
+            )
+
+
 def few_networks(findings: Findings) -> Iterator[str]:
     """A winner and statistics of a search of a handful of networks."""
     if findings.search and len(findings.search.complete) < LEAST:
@@ -157,6 +168,7 @@ CHECKS = (
     held_out,
     one_pretraining,
     duplicates,
+    trained_on,
     busy,
     few_networks,
     reference_ahead,

@@ -1,8 +1,9 @@
-"""Section: the loss of every pretraining over its steps."""
+"""Section: the loss of every pretraining, and of every fine-tuning of whole networks."""
 
 from corpus.pages.charts import Chart, Series, figure
-from corpus.pages.markup import Markup, short
+from corpus.pages.markup import Markup, el, short
 from flows.reports.models.findings import Curve, Findings
+from flows.reports.models.words import INITS
 
 NOTE = "Mean loss of neighbouring steps. A curve that still falls steeply asks for more epochs."
 
@@ -12,11 +13,30 @@ def _series(name: str, curve: Curve) -> Series:
     return Series(short(name, 40), curve.step, curve.loss, style)
 
 
+ARMS = "Loss of every fine-tuned network on its labels, a point per epoch or per 50 steps."
+SEEDS = 12  # curves in one chart
+
+
+def _arms(findings: Findings) -> list[Markup]:
+    """A chart per candidate and number of labels: a line per seed, dashed without pretraining."""
+    charts = []
+    for group, curves in findings.arms.items():
+        ordered = sorted(curves, key=lambda name: (name.split(", ")[0], len(name), name))
+        series = []
+        for name in ordered[:SEEDS]:
+            made = _series(name, curves[name])
+            scratch = name.startswith(INITS["scratch"]) and made.style == "line"
+            series.append(Series(made.label, made.x, made.y, "dash" if scratch else made.style))
+        left = f" {len(ordered) - SEEDS} more are in MLflow." if len(ordered) > SEEDS else ""
+        told = f"{short(group, 80)}. {ARMS}{left}"
+        charts.append(figure(Chart("arms", "step", "loss", series, told, log=False)))
+    return [el("h3", "Fine-tuning"), el("div", *charts, class_="pair")] if charts else []
+
+
 def section(findings: Findings) -> list[Markup]:
-    """One chart of all curves."""
+    """One chart of all pretrainings, and those of the fine-tuning."""
     ranks = {name: rank for rank, name in enumerate(findings.candidates)}  # colours as elsewhere
     names = sorted(findings.curves, key=lambda name: (ranks.get(name, len(ranks)), name))
     series = [_series(name, findings.curves[name]) for name in names]
-    if not series:
-        return []
-    return [figure(Chart("curves", "step", "loss", series, NOTE, log=False))]
+    parts = [figure(Chart("curves", "step", "loss", series, NOTE, log=False))] if series else []
+    return [*parts, *_arms(findings)]

@@ -38,7 +38,7 @@ class Duplicate(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """Mean loss of a pretraining at some of its steps; two arrays (n,)."""
+    """Mean loss of a training at some of its steps; two arrays (n,)."""
 
     step: np.ndarray
     loss: np.ndarray
@@ -108,7 +108,9 @@ class Findings:
     pictures: dict[str, bytes] = field(default_factory=dict)  # test images of the first target
     duplicates: dict[str, list[Duplicate]] = field(default_factory=dict)  # by target
     curves: dict[str, Curve] = field(default_factory=dict)  # by pretraining
+    arms: dict[str, dict[str, Curve]] = field(default_factory=dict)  # by group of arms, then arm
     labels: dict[str, Labels] = field(default_factory=dict)  # by target
+    trained: dict[str, int] = field(default_factory=dict)  # test images that train has too
     search: Trials | None = None
     settings: dict[str, Any] = field(default_factory=dict)  # sections of params.yaml
 

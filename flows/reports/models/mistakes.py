@@ -9,7 +9,7 @@ from corpus.pages.thumbnails import thumbnail
 from flows.reports.models import words
 from flows.reports.models.findings import Answers, Duplicate, Findings
 
-MISTAKES = 24
+MISTAKES, BEST = 24, 12
 BYTES, THUMB = 12_000, 128  # a larger picture is shown as a square: all of them fit into a page
 LISTED = 200  # duplicates in the table
 
@@ -39,6 +39,41 @@ def worst(answers: Answers, most: int = MISTAKES) -> list[Mistake]:
         label, guess = int(answers.labels[image]), int(wrong[best])
         found.append(Mistake(answers.ids[image], label, guess, scored[best], seeds))
     return sorted(found, key=lambda mistake: (-mistake.score, mistake.id))[:most]
+
+
+def surest(answers: Answers, most: int = BEST) -> list[tuple[int, float]]:
+    """(test image, score from 0 to 1) of those that every seed was right and surest of.
+
+    The best of each class, so that an easy one does not fill the page.
+    """
+    score = answers.scores.mean(0) * answers.hits.all(0)
+    found = []
+    for index in np.unique(answers.labels).tolist():
+        its = np.flatnonzero(answers.labels == index)
+        best = int(its[np.argmax(score[its])])
+        if score[best] > 0:
+            found.append((best, float(score[best])))
+    return sorted(found, key=lambda each: (-each[1], each[0]))[:most]
+
+
+def best(findings: Findings) -> list[Markup]:
+    """The right answers that the model is surest of, one of each class."""
+    answers = findings.answers.get(findings.targets[0])
+    if answers is None:
+        return []
+    made = []
+    for place, score in surest(answers):
+        key, label = answers.ids[place], answers.classes[answers.labels[place]]
+        caption = [el("b", tag(label)), el("br"), f"score {score:.0%}", el("br"), tag(key, 30)]
+        picture = _shown(findings.pictures.get(key), key)
+        made.append(el("figure", picture, el("figcaption", *caption)))
+    if not made:
+        return [el("p", "There is no test image that all seeds were right about.")]
+    note = (
+        "The right answers of the highest score (mean over seeds), one of each class: what the "
+        "model takes for typical."
+    )
+    return [el("p", note), el("div", *made, class_="sheet small")]
 
 
 def _shown(data: bytes | None, name: str) -> Markup:

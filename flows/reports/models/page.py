@@ -34,6 +34,7 @@ SECTIONS = {  # in the order of the page; one without content is left out
     "Confusion": confusion.section,
     "Calibration": calibration.section,
     "Worst mistakes": mistakes.section,
+    "Surest right answers": mistakes.best,
     "Duplicates among the test images": mistakes.duplicates,
     "Learning curves": curves.section,
     "Hyper-parameters": choices.section,

@@ -1,6 +1,7 @@
 """What the report of models needs out of the files that the stages left; torch is not among it."""
 
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import numpy as np
 
 from flows.measuring.stored import pictures, set_of
 from flows.registry import champion
+from flows.reports.models import words
 from flows.reports.models.findings import Curve, Findings, Leader, shown
-from flows.reports.models.mistakes import worst
-from flows.reports.models.tables import answered, duplicated, labelled
+from flows.reports.models.mistakes import surest, worst
+from flows.reports.models.tables import answered, duplicated, labelled, repeated_in_train
 from flows.running import settings
 from flows.searching.trials import Trials, read_trials
 
@@ -45,7 +47,9 @@ def read(
         links=links or {},
         leaders=known,
         curves=curves(settings.OUT / "pretrain"),
+        arms=arm_curves(targets[0]),
         labels=labelled(targets),
+        trained={name: repeated_in_train(set_of(name)) for name in targets},
         search=_searched(settings.OUT / "search"),
         settings=_sections(),
     )
@@ -64,7 +68,9 @@ def _look_into(found: Findings) -> None:
             found.answers[target] = answers
     first = found.targets[0]
     if first in found.answers:
-        ids = [mistake.id for mistake in worst(found.answers[first])]
+        answers = found.answers[first]
+        ids = [mistake.id for mistake in worst(answers)]
+        ids += [answers.ids[place] for place, _ in surest(answers)]
         found.pictures.update(pictures(set_of(first), ids))
 
 
@@ -91,6 +97,19 @@ def curves(folder: Path) -> dict[str, Curve]:
             rows = [(float(row["step"]), float(row["loss"])) for row in csv.DictReader(lines)]
         if rows:
             found[f"{name}, seed {seed}" if seed else name] = _thinned(np.array(rows))
+    return found
+
+
+def arm_curves(target: str) -> dict[str, dict[str, Curve]]:
+    """The curve of every arm that was trained whole: by candidate and labels, then by arm."""
+    found: dict[str, dict[str, Curve]] = {}
+    for file in sorted((settings.OUT / "finetune").glob("*/records.json")):
+        arms = json.loads(file.read_text(encoding="utf-8"))
+        # records of an earlier tagdag have no curve
+        for arm in (each for each in arms if each["target"] == target and each.get("curve")):
+            group = f"{arm['candidate']}, {words.labels(arm['labels'])}"
+            name = f"{words.INITS.get(arm['init'], arm['init'])}, seed {arm['seed']}"
+            found.setdefault(group, {})[name] = Curve(*np.array(arm["curve"], float).T)
     return found
 
 

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +13,7 @@ from flows.measuring.stored import AGAIN, pictures, read_rows, set_of
 from flows.reports.models.findings import Answers, Duplicate, Labels
 from flows.running import settings
 
+CHECKED = 10_000  # images of each split that are looked for in the other
 PAIRS = 12  # duplicates that are shown
 ANSWERS = ["seed", "id", "label", "guess", "score"]
 
@@ -57,6 +60,25 @@ def duplicated(targets: Sequence[str]) -> dict[str, list[Duplicate]]:
         sides = {"image": images.get(pair.id), "twin": twins.get(pair.post)}
         found[targets[0]][place] = pair._replace(**sides)
     return found
+
+
+def repeated_in_train(folder: Path) -> int:
+    """How many test images of a set are among its training images too, byte for byte.
+
+    Squares are made alike of equal images. Only images of equal length are read, of CHECKED at
+    most: of a larger set the first test images stand for all.
+    """
+    table = read_rows(folder / INDEX, ["id", "split", "size"], None, REPAIR)
+    if table is None:
+        return 0
+    splits, sizes = (table[name].to_numpy(zero_copy_only=False) for name in ("split", "size"))
+    ids = np.array(table["id"].to_pylist(), object)
+    test = np.flatnonzero(splits == "test")[:CHECKED]
+    train = np.flatnonzero((splits == "train") & np.isin(sizes, sizes[test]))[:CHECKED]
+    test = test[np.isin(sizes[test], sizes[train])]
+    known = {sha256(data).digest() for data in pictures(folder, ids[train]).values()}
+    found = pictures(folder, ids[test]).values()
+    return sum(sha256(data).digest() in known for data in found)
 
 
 def labelled(targets: Sequence[str]) -> dict[str, Labels]:

@@ -7,7 +7,8 @@ from flows.reports.models.origin import UIS
 
 REST = (
     "report.html beside this text has the rest: accuracy by class, confusion, calibration, the "
-    "worst mistakes, duplicates, learning curves, hyper-parameters, costs by batch."
+    "worst mistakes and surest answers, duplicates, learning curves of all trainings, "
+    "hyper-parameters, costs by batch."
 )
 
 

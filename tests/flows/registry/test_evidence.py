@@ -1,14 +1,18 @@
 """What the registry keeps of a version for comparisons."""
 
+import csv
 import json
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
 from flows.registry import evidence
+from flows.reports.models import calibration, tables
 from flows.tracking import tracking
-from tests.support.modelreports import Made
+from tests.support.modelreports import CLASSES, Made
 from tests.support.records import images, record, registered, trained
 
 
@@ -86,3 +90,32 @@ def test_a_champion_tested_again_keeps_its_origin_and_gets_new_answers(place):
     assert float(tags["tagdag.top1"]) == float(f"{100 * right:.6g}")
     run = tracking.connect().get_run(tracking.connect().get_model_version("models", "1").run_id)
     assert run.data.tags["tagdag.compare"] == new
+
+
+def test_mlflow_shows_classes_confusion_and_calibration_of_every_version(place):
+    made = Made([*CLASSES[:3], "=cmd()"], test=20)
+    made.images()
+    answered = made.model("winner", "pretrained", "full", 0.7)
+    made.write()
+    registered(record("winner", 60, 60, 50, model=answered["model"]))
+    client = tracking.connect()
+    run_id = client.get_model_version("models", "1").run_id
+    metrics = client.get_run(run_id).data.metrics
+    answers = tables.answered(answered["model"], "scenes")
+    beach = answers.hits[:, answers.labels == 1].mean()
+    assert metrics["class_top1/beach"] == pytest.approx(100 * beach)
+    error = calibration.reliability(answers.scores, answers.hits).error
+    assert metrics["calibration_error"] == pytest.approx(error)
+    folder = Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/details", dst_path=place))
+    with (folder / "classes.csv").open(newline="") as file:
+        rows = {row["class"]: row for row in csv.DictReader(file)}
+    assert float(rows["beach"]["top1 %"]) == pytest.approx(100 * beach, abs=1e-3)
+    assert "'=cmd()" in rows and "=cmd()" not in rows  # no spreadsheet runs it
+    with (folder / "confusion.csv").open(newline="") as file:
+        counts = np.array([row[1:] for row in csv.reader(file)][1:], int)
+    assert (counts == answers.confusion).all()
+    text = (folder / "model.html").read_text()
+    assert "confusion matrix" in text and "Expected calibration error" in text
+    seen = client.get_metric_history(run_id, "calibration_error")
+    registered(record("winner", 60, 60, 50, model=answered["model"]))
+    assert client.get_metric_history(run_id, "calibration_error") == seen

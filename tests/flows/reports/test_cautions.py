@@ -62,6 +62,10 @@ def shared(made: Made) -> None:
     (settings.OUT / "corpus/summary.json").write_text('{"held_out": {"targets/scenes": ["val"]}}')
 
 
+def copied(made: Made) -> None:
+    made.images(copies=2)
+
+
 WARNINGS = [
     (edge, r"learning rate = 3\.2 is the largest .* best for winner, pretrained .* add larger"),
     (small, r"1 class has fewer than 30 test images \(buddha 16\).*label more test images"),
@@ -73,6 +77,7 @@ WARNINGS = [
     (once, r"Every pretraining was done with one seed.*name several in pretrain\.seeds"),
     (few, r"The search stands on 6 networks, fewer than 8.*raise search\.trials"),
     (behind, r"reference errs less than its winner \(1\.0 against .* raise search\.trials"),
+    (copied, r"scenes: 2 test images are among the training images too, byte for byte.*take them"),
     (shared, r"scenes has no split val of its own: a share of its train images.*give it one"),
 ]
 

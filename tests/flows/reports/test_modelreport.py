@@ -13,7 +13,7 @@ import pytest
 from flows.reports.models import cautions, files, plots, scatter, words
 from flows.reports.models.calibration import reliability
 from flows.reports.models.costs import networks
-from flows.reports.models.mistakes import MISTAKES, worst
+from flows.reports.models.mistakes import MISTAKES, surest, worst
 from flows.reports.models.page import page
 from flows.reports.models.reading import curves, read
 from flows.reports.models.text import markdown
@@ -295,8 +295,9 @@ def test_a_page_of_large_pictures_stays_small(place):
     made.model("winner", "pretrained", "full", 0.3)
     ids = [key for key, _ in made.tests]
     made.duplicates = [("scenes", key, f"post-{i}", "x") for i, key in enumerate(ids[:20])]
-    text = page(found(made))
-    assert text.count("data:image/jpeg") == MISTAKES + 2 * 12
+    findings = found(made)
+    text, best = page(findings), surest(findings.answers["scenes"])
+    assert text.count("data:image/jpeg") == MISTAKES + 2 * 12 + len(best)
     assert 0.2e6 < len(text) < 1.5e6
 
 
@@ -325,3 +326,42 @@ def test_the_same_findings_give_the_same_bytes(place):
     for file in ("report.html", "report.md", "comparison.png"):
         assert Path("a", file).read_bytes() == Path("b", file).read_bytes()
     assert json.loads(Path("out/evaluate/records.json").read_text()) == made.records
+
+
+def test_the_surest_right_answers_are_one_of_each_class(place):
+    made = quiet()
+    findings = found(made)
+    answers = findings.answers["scenes"]
+    shown = section(page(findings), "Surest right answers")
+    score = answers.scores.mean(0) * answers.hits.all(0)
+    for index, name in enumerate(answers.classes):
+        its = np.where(answers.labels == index, score, -1)
+        if its.max() > 0:  # else no image of the class was right by every seed
+            assert f"score {its.max():.0%}" in shown, name
+            assert answers.ids[int(its.argmax())] in shown, name
+    assert shown.count("<img") == len(surest(answers)) == 3
+    answers.guesses[:] = (answers.labels + 1) % 4
+    vars(answers).pop("hits")
+    assert "no test image that all seeds were right about" in page(findings)
+
+
+def test_every_fine_tuning_has_its_curve(place):
+    made = quiet()
+    arm = {"target": "scenes", "mode": "full", "labels": 20, "candidate": "winner"}
+    arms = [
+        arm | {"init": init, "seed": seed, "curve": [[4, 2.0 + seed], [8, 1.0], [12, 0.5]]}
+        for init in ("pretrained", "scratch")
+        for seed in range(7)
+    ]
+    arms += [arm | {"init": "scratch", "seed": 9, "mode": "knn", "curve": []}]
+    arms += [arm | {"init": "scratch", "seed": 8}, arms[0] | {"target": "birds"}]
+    folder = settings.OUT / "finetune" / "winner"
+    folder.mkdir(parents=True)
+    (folder / "records.json").write_text(json.dumps(arms))
+    findings = found(made)
+    curves_of = findings.arms["winner, 20 labels per class"]
+    assert len(curves_of) == 14
+    assert curves_of["not pretrained, seed 3"].loss.tolist() == [5.0, 1.0, 0.5]
+    shown = section(page(findings), "Learning curves")
+    assert shown.count("polyline") >= 12 and 'class="dash' in shown
+    assert "winner, 20 labels per class." in shown and "2 more are in MLflow" in shown

@@ -153,6 +153,8 @@ def test_what_is_written_predicts_as_what_was_validated(run):
             module, Rows(open_split(Path("out/corpus/targets/hues"), "val"), "labels")
         ).compute()
         assert measured["top1"] == pytest.approx(record["val_top1"])
+        # a point per epoch, of what is trained by steps
+        assert (len(record["curve"]) > 1) == (record["mode"] == "full")
         # hues are told even by random features
         assert record["mode"] == "full" or record["val_top1"] > 60
 
