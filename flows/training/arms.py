@@ -108,8 +108,10 @@ def learning_curve(state: Path, points: int = POINTS) -> list[list[float]]:
     """
     found = Checkpoints(state).newest() if state.is_dir() else None
     rows = np.array(found[1]["curve"] if found else [], float).reshape(-1, 3)[:, :2]
-    parts = np.array_split(rows, min(points, len(rows))) if len(rows) else []
-    return [[round(float(value), 6) for value in part.mean(0)] for part in parts]
+    if not len(rows):
+        return []
+    parts = np.array_split(rows, min(points, len(rows)))
+    return np.array([part.mean(0) for part in parts]).round(6).tolist()
 
 
 def finish_arm(
