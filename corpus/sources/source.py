@@ -7,8 +7,10 @@ taken or comes with the reason why not; what nobody means to post is counted in 
 images by class may lie under s3:// (s3.py).
 """
 
+import errno
 import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,14 +149,32 @@ def _part(tar: Path, offset: int, size: int) -> bytes:
 def _file(locator: str) -> bytes:
     """A local file; what stands before `/./` is the folder that no link may leave."""
     folder, inside, _ = locator.partition("/./")
+    if inside:
+        _within(Path(folder or "/"), locator)
+    try:
+        # without waiting for whoever writes into a FIFO
+        file = os.open(locator, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO):  # circles, sockets
+            raise FileNotFoundError(locator) from None
+        raise
+    try:
+        facts = os.fstat(file)
+        if not stat.S_ISREG(facts.st_mode):  # a folder, a device, a FIFO
+            raise FileNotFoundError(locator)
+        _allowed(facts.st_size)
+        with open(file, "rb", closefd=False) as opened:
+            return opened.read()
+    finally:
+        os.close(file)
+
+
+def _within(folder: Path, locator: str) -> None:
+    """Refused where links lead out of the folder."""
     try:
         path = Path(locator).resolve()
     except RuntimeError:  # links in a circle; Python 3.13 raises OSError
         raise FileNotFoundError(locator) from None
-    if inside and not path.is_relative_to(Path(folder or "/").resolve()):
-        folder = path if path.is_dir() else path.parent
-        raise Refused(f"path leaves the image folder: it leads to {folder}; {LINKED}")
-    if not path.is_file():  # a folder, a device, a FIFO
-        raise FileNotFoundError(locator)
-    _allowed(path.stat().st_size)
-    return path.read_bytes()
+    if not path.is_relative_to(folder.resolve()):
+        found = path if path.is_dir() else path.parent
+        raise Refused(f"path leaves the image folder: it leads to {found}; {LINKED}")

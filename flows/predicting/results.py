@@ -5,7 +5,6 @@ pretrained on hashtags: image, hashtags, scores, error; so `python -m flows.vers
 can read it. Scores are float32; CSV and JSON have the fewest digits that tell them apart.
 """
 
-import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -50,15 +49,14 @@ def whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def as_table(kept: "pa.RecordBatch", naming: Naming) -> "pa.Table":
-    """Rows as people read them, out of those that are kept."""
+def as_table(kept: "pa.RecordBatch", every: "pa.Array", multi: bool) -> "pa.Table":
+    """Rows as people read them, out of those that are kept; `every`: the names."""
     import pyarrow as pa
 
     best, scores = kept["best"], kept["scores"]
-    every = pa.array(naming.names, pa.string())
     listed = pa.ListArray.from_arrays(best.offsets, every.take(best.values), mask=best.is_null())
     columns: dict[str, Any] = {"image": kept["image"]}
-    if naming.multi:
+    if multi:
         columns |= {"hashtags": listed, "scores": scores}
     else:
         columns |= {"class": _first(listed), "score": _first(scores)}
@@ -78,7 +76,10 @@ def _first(lists: "pa.ListArray") -> "pa.Array":
 
 def write_table(path: Path, batches: Iterable["pa.RecordBatch"], naming: Naming) -> None:
     """Write the rows that are kept as a table, in the format that the ending names."""
-    tables = (as_table(batch, naming) for batch in batches)
+    import pyarrow as pa
+
+    every = pa.array(naming.names, pa.string())
+    tables = (as_table(batch, every, naming.multi) for batch in batches)
     writers = {".csv": _write_csv, ".jsonl": _write_jsonl, ".parquet": _write_parquet}
     with whole(path) as part:
         writers[format_of(path)](part, tables)
@@ -101,46 +102,54 @@ def _write_parquet(path: Path, tables: Iterator["pa.Table"]) -> None:
             file.write_table(pa.concat_tables(waiting))
 
 
-def _rows(table: "pa.Table") -> Iterator[dict[str, Any]]:
-    """The rows with scores of the fewest digits that tell one float32 from another."""
+def _as_json(column: "pa.Array") -> "pa.Array":
+    """The values of a column as JSON, null where they are; made by Arrow, not value by value."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    fields = []
-    for field in table.schema:
-        # Python's own float would be printed with the digits of a double
-        if pa.types.is_float32(field.type):
-            field = field.with_type(pa.string())
-        elif pa.types.is_list(field.type) and pa.types.is_float32(field.type.value_type):
-            field = field.with_type(pa.list_(pa.string()))
-        fields.append(field)
-    numbers = {"score", "scores", "top_scores"}
-    for row in table.cast(pa.schema(fields)).to_pylist():
-        yield {key: _number(value) if key in numbers else value for key, value in row.items()}
-
-
-def _number(value: str | list[str] | None) -> float | list[float] | None:
-    if isinstance(value, list):
-        return [float(each) for each in value]
-    return None if value is None else float(value)
+    if pa.types.is_list(column.type):
+        items = pa.ListArray.from_arrays(
+            column.offsets, _as_json(column.values), mask=column.is_null()
+        )
+        return pc.binary_join_element_wise("[", pc.binary_join(items, ", "), "]", "")
+    if pa.types.is_floating(column.type):
+        # of a float32 the fewest digits that tell it from another; Python would print a double's
+        return column.cast(pa.string())
+    distinct = column.dictionary_encode()
+    texts = [json.dumps(text, ensure_ascii=False) for text in distinct.dictionary.to_pylist()]
+    return pa.array(texts, pa.string()).take(distinct.indices)
 
 
 def _write_jsonl(path: Path, tables: Iterator["pa.Table"]) -> None:
+    import pyarrow.compute as pc
+
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for table in tables:
-            for row in _rows(table):
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            names = [f'"{name}": ' for name in table.column_names]
+            values = [pc.fill_null(_as_json(_plain(column)), "null") for column in table.columns]
+            pairs = [
+                pc.binary_join_element_wise(*pair, "") for pair in zip(names, values, strict=True)
+            ]
+            rows = pc.binary_join_element_wise(*pairs, ", ").to_pylist()
+            file.writelines(f"{{{row}}}\n" for row in rows)
 
 
 def _write_csv(path: Path, tables: Iterator["pa.Table"]) -> None:
     """Lists stand as JSON in their cells."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+    import pyarrow as pa
+    from pyarrow import csv
+
+    options = csv.WriteOptions(include_header=False)
+    with path.open("wb") as file:
         for number, table in enumerate(tables):
             if not number:
-                writer.writerow(table.column_names)
-            for row in _rows(table):
-                writer.writerow([_cell(value) for value in row.values()])
+                file.write(",".join(table.column_names).encode() + b"\n")
+            columns = [_plain(column) for column in table.columns]
+            texts = [each if pa.types.is_string(each.type) else _as_json(each) for each in columns]
+            csv.write_csv(pa.table(texts, table.column_names), file, options)
 
 
-def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+def _plain(column: "pa.ChunkedArray") -> "pa.Array":
+    """The column in one piece."""
+    [chunk] = column.chunks
+    return chunk

@@ -44,11 +44,18 @@ def suggest(batches: Iterable["pa.RecordBatch"], names: list[str], count: int) -
         width = batch.schema.field("features").type.list_size
         values = batch["features"].values.to_numpy(zero_copy_only=False).reshape(-1, width)
         doubtful.add(rows, margin[good], torch.from_numpy(values.copy())[good])
-        known = {row: batch["best"][row - first] for row in doubtful.rows.tolist() if row >= first}
-        guesses |= {row: names[best[0].as_py()] for row, best in known.items() if len(best)}
+        for row in doubtful.rows[doubtful.rows >= first].tolist():
+            guesses[row] = _guess(batch["best"][row - first].as_py(), names)
+        # of those that others have displaced nothing is kept
+        guesses = {row: guesses[row] for row in doubtful.rows.tolist()}
         first += len(batch)
     margin = dict(zip(doubtful.rows.tolist(), doubtful.margin.tolist(), strict=True))
-    return [Suggested(row, guesses.get(row, ""), margin[row]) for row in doubtful.chosen(count)]
+    return [Suggested(row, guesses[row], margin[row]) for row in doubtful.chosen(count)]
+
+
+def _guess(best: list[int], names: list[str]) -> str:
+    """The best name; nothing where no score has reached the threshold."""
+    return names[best[0]] if best else ""
 
 
 def write_suggestions(
@@ -73,10 +80,11 @@ def write_suggestions(
     unfinished = table.with_name(f".{table.name}.part")
     with unfinished.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
-        out.writerow(["image", "label", "guess", "margin", "source"])
+        out.writerow(["image", "label", "split", "guess", "margin", "source"])
         for place, each in enumerate(suggested):
             path, source = rows[place]
-            out.writerow([path, "", each.guess, f"{each.margin:.4f}", source])
+            # train: chosen because they are hard, they would make a test split harder than life
+            out.writerow([path, "", "train", each.guess, f"{each.margin:.4f}", source])
     unfinished.replace(table)
 
 

@@ -67,6 +67,7 @@ def _checked(given: argparse.Namespace) -> None:
 
 def _run(given: argparse.Namespace) -> None:
     from corpus.sources.unlabelled import Naming
+    from engine.core.allocator import keep_freed_memory
     from engine.core.cores import cores
     from engine.training.accuracy import BATCH
     from flows.predicting import images, predict
@@ -74,6 +75,7 @@ def _run(given: argparse.Namespace) -> None:
     from flows.predicting.weights import chosen_weights
     from flows.running.orchestrate import progress
 
+    keep_freed_memory()
     naming = Naming(given.column, given.folder, images.spool_of(given.out))
     wanted = Wanted(given.top, given.threshold, bool(given.embed or given.suggest))
     suggested = given.suggest_out if given.suggest else None

@@ -20,6 +20,7 @@ from flows.measuring import records
 from flows.predicting import images, kept, predict
 from flows.predicting.weights import chosen_weights
 from flows.tools import predict as command
+from flows.tracking import tracking
 from tests.support.photographs import encoded, photographs, picture, tiny_weights
 from tests.support.records import registered, trained
 from tests.support.shards import write_shards
@@ -210,7 +211,7 @@ def test_suggested_images_go_back_into_the_data_once_they_have_labels(here, made
     found = run(monkeypatch, made, photos, str(made / "photos.tar"), *more)
     with Path("to/label.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 6 and {row["label"] for row in rows} == {""}
+    assert len(rows) == 6 and {(row["label"], row["split"]) for row in rows} == {("", "train")}
     by_name = {row["image"]: row for row in found}
     for row in rows:
         assert row["guess"] == by_name[row["source"]]["class"]
@@ -292,6 +293,9 @@ def test_the_champion_is_taken_out_of_the_registry(place, made, monkeypatch, cap
     weights = ["--model", "out/one.safetensors", "--size", str(SIZE)]
     assert found == run(monkeypatch, made, str(made / "photos.tar"), *weights)
     assert chosen_weights("models:/models/1", None, place / "fetched")[1:3] == (SIZE, SIZE)
+    run_id = tracking.connect().get_model_version("models", "1").run_id
+    of_run = chosen_weights(f"runs:/{run_id}", None, place / "of run")
+    assert of_run.weights.read_bytes() == Path("out/one.safetensors").read_bytes()
     for name, told in (("models:/models@best", "no alias 'best'"), ("models:/none/1", "no model")):
         with pytest.raises(SystemExit):
             run(monkeypatch, made, "x.jpg", "--model", name)
