@@ -2,14 +2,19 @@
 Prefect.
 """
 
+import csv
+import itertools
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
+import urllib.error
 import urllib.request
+from base64 import b64encode
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +25,9 @@ import yaml
 from benchmarks.clone import overlaid, sampled
 from engine.core import checkpoint
 from tests.conftest import free_port
-from tests.support.commands import run
+from tests.support.commands import cleaned, run
+from tests.support.readme import commands
+from tests.support.servers import wait_for
 
 SMALL = {
     "corpus": {"min_posts": 5, "holdout": 0.2},
@@ -125,6 +132,74 @@ def test_credentials_of_the_environment_are_written_nowhere(done):
     for secret in secrets:
         assert secret not in done.printed.encode()
         assert [path for path in files if secret in path.read_bytes()] == []
+
+
+@pytest.fixture
+def stranger(done, tmp_path) -> SimpleNamespace:
+    """A moved copy of the clone with a folder of photographs; `tagdag(...)` runs a command in it.
+
+    Servers are on free ports, Prefect's with a home of its own; they end with the test.
+    """
+    folder = tmp_path / "clone"
+    shutil.copytree(done.folder, folder, symlinks=True)
+    tar = min((folder / "data" / "posts").glob("*.tar"))
+    with tarfile.open(tar) as posts:
+        for member in itertools.islice(posts, 3):
+            (folder / "photos").mkdir(exist_ok=True)
+            (folder / "photos" / member.name).write_bytes(posts.extractfile(member).read())
+    ports = {name: str(free_port()) for name in ("prefect", "mlflow", "serve")}
+    env = {"PREFECT_HOME": str(tmp_path / "prefect"), "MLFLOW_PORT": ports["mlflow"]}
+
+    def tagdag(*arguments: str, **more: str) -> str:
+        return run(folder, "python", "-m", "flows.cli.tagdag", *arguments, **env, **more)
+
+    yield SimpleNamespace(folder=folder, tagdag=tagdag, ports=ports, env=cleaned() | env)
+    tagdag("down")
+
+
+def answered(url: str, body: bytes | None = None) -> bytes | None:
+    """What a server answers; None as long as it does not."""
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read()
+    except urllib.error.URLError:
+        return None
+
+
+def test_the_commands_of_the_readme_do_what_it_says(stranger):
+    """From the champion of `make repro` to predictions, a nightly schedule and a served model."""
+    asked, folder, ports = commands(), stranger.folder, stranger.ports
+    # the first two are the fixture's, and `make test`'s own
+    assert asked[:2] == [["make", "repro"], [".", ".venv/bin/activate"]] and len(asked) == 10
+    assert all(name == "tagdag" for name, *_ in asked[2:])
+    said = {command: arguments for _, command, *arguments in asked[2:]}
+    assert list(said)[-2:] == ["up", "serve"]
+    for _, command, *arguments in asked[2:-2]:
+        stranger.tagdag(command, *arguments)
+    photos = sorted(path.name for path in (folder / "photos").iterdir())
+    for table, column in (("classes.csv", "class"), ("hashtags.csv", "hashtags")):
+        rows = list(csv.DictReader((folder / table).open()))
+        assert [Path(row["image"]).name for row in rows] == photos and all(
+            row[column] and not row["error"] for row in rows
+        )
+    assert "a smaller" in (folder / "versions.html").read_text() or "smaller, as good" in (
+        stranger.tagdag("promote", "--history")
+    )
+    assert (folder / "champion.onnx").stat().st_size > 10_000
+
+    places = ("--prefect", ports["prefect"], "--mlflow", ports["mlflow"])
+    assert "runs at 0 3 * * *" in stranger.tagdag("up", *said["up"], *places)
+    assert answered(f"http://127.0.0.1:{ports['mlflow']}/health")
+    serving = [sys.executable, "-m", "flows.serve", *said["serve"], "--port", ports["serve"]]
+    url = f"http://127.0.0.1:{ports['serve']}"
+    with subprocess.Popen(serving, cwd=folder, env=stranger.env) as server:
+        wait_for(lambda: answered(f"{url}/ping") is not None, 120)
+        image = b64encode((folder / "photos" / photos[0]).read_bytes()).decode()
+        told = answered(f"{url}/invocations", json.dumps({"inputs": [image]}).encode())
+        server.terminate()
+    first = next(csv.DictReader((folder / "classes.csv").open()))
+    assert json.loads(told)["predictions"][0]["class"] in json.loads(first["top"])
 
 
 @pytest.mark.parametrize("kept", [0, 700])
