@@ -1,6 +1,8 @@
 """Fixtures that more than one file of tests needs."""
 
+import fcntl
 import hashlib
+import os
 import shutil
 import signal
 import socket
@@ -141,11 +143,30 @@ def postgres_server():
         pytest.skip(str(error))
 
 
+@pytest.fixture(scope="session")
+def empty_prefect(tmp_path_factory) -> Path:
+    """A data base of Prefect's server without rows; to make its tables takes seconds."""
+    from tests.support.commands import run
+
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # of all processes of the tests
+    file = shared / "prefect" / "prefect.db"
+    with (shared / "prefect.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            make = ("python", "-m", "prefect", "server", "database", "upgrade", "-y")
+            run(shared, *make, new=True, PREFECT_HOME=str(file.parent))
+    return file
+
+
 # not for the session: its services look for work all the time, a tenth of a core until the end
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory):
+def guarded(tmp_path_factory, empty_prefect):
     """Prefect's server as `make prefect` starts it, one for the tests of a file."""
     from tests.support.servers import prefect_server
 
-    with prefect_server(tmp_path_factory.mktemp("guarded")) as server:
+    home = tmp_path_factory.mktemp("guarded")
+    shutil.copyfile(empty_prefect, home / "prefect.db")
+    with prefect_server(home) as server:
         yield server
