@@ -7,6 +7,8 @@ it.
 
 from flows.registry import aliases, audit
 from flows.registry.aliases import CHAMPION
+from flows.tracking import people
+from flows.tracking.news import champion_news
 
 
 def _reason(reason: str) -> str:
@@ -21,9 +23,11 @@ def _reason(reason: str) -> str:
 
 def _crowned(name: str, version: str, kind: str, reason: str) -> str:
     """Make it champion; what came of it."""
-    before = aliases.registered_model(name).aliases.get(CHAMPION)
+    before = aliases.version_of_alias(name, CHAMPION)
     found = audit.crown(name, version, kind, reason)
-    was = f"it was version {before}" if before else "there was no champion"
+    was = f"it was version {before.version}" if before else "there was no champion"
+    told = f"{kind} by {people.who()}: {reason}"
+    champion_news(name, told, before, aliases.version_of_alias(name, CHAMPION))
     if found != version:
         return (
             f"version {version} was champion for a moment: another promotion came after it, and "

@@ -48,6 +48,17 @@ def test_rollbacks_go_back_step_by_step(client):
     assert all("@" in entry.who and entry.when.endswith("Z") for entry in audit.trail("models"))
 
 
+def test_a_change_by_a_person_is_news(client, monkeypatch):
+    told = []
+    monkeypatch.setattr(promotion, "champion_news", lambda *given: told.append(given))
+    promotion.promote("models", "1", "first")
+    promotion.promote("models", "2", "better")
+    (_, _, before, now), (name, why, old, new) = told
+    assert (before, str(now.version)) == (None, "1")
+    assert (name, str(old.version), str(new.version)) == ("models", "1", "2")
+    assert why.startswith("promote by ") and why.endswith(": better")
+
+
 def test_a_rollback_passes_over_versions_that_were_deleted(client):
     for version in "123":
         promotion.promote("models", version, "better")
