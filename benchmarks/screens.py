@@ -10,6 +10,7 @@ in benchmarks/results.
 """
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -123,7 +124,7 @@ def see_prefect(page: Any, url: str, auth: str, out: Path | None = None) -> None
     shown = {row["key"]: row["id"] for row in rows(url, auth, "artifacts")}
     files = {name: out and out / f"{name}.png" for name in ("prefect", "prefect_models")}
     run = f"{url}/runs/flow-run/{runs['pipeline']}"
-    see(page, run, "Completed", "tagdag", file=files["prefect"])
+    see(page, run, "Completed", file=files["prefect"])
     see(page, f"{run}?tab=Task%20Runs", "evaluate", "register", "corpus")
     table = f"{url}/artifacts/artifact/{shown['models']}"
     see(page, table, "top1_mean", "pretrained", file=files["prefect_models"])
@@ -168,6 +169,7 @@ def see_mlflow(page: Any, url: str, store: Path, out: Path | None = None) -> Non
     see_texts(page, *(f"@ {alias}" for alias in aliases), file=files["mlflow_versions"])
     asked = f"name={quote(json.dumps('tagdag'))}&runs={quote(json.dumps(runs))}"
     see(page, f"{url}/#/compare-model-versions?{asked}", "Comparing")
+    page.get_by_text("top1_mean").first.scroll_into_view_if_needed(timeout=WAIT)
     see_texts(page, "top1_mean", "latency_p50_ms", file=files["mlflow_compare"])
 
 
@@ -186,10 +188,9 @@ def counted(urls: dict[str, str], auth: str, store: Path) -> dict[str, int]:
 
     client = mlflow.MlflowClient(urls["mlflow"])
     found = {what: len(rows(urls["prefect"], auth, what)) for what in KINDS}
-    found["active schedules"] = sum(
-        any(each["active"] for each in row["schedules"])
-        for row in rows(urls["prefect"], auth, "deployments")
-    )
+    deployments = rows(urls["prefect"], auth, "deployments")
+    schedules = itertools.chain.from_iterable(row["schedules"] for row in deployments)
+    found["active schedules"] = sum(each["active"] for each in schedules)
     found["runs in MLflow"] = len(client.search_runs(["1"], max_results=5000))
     found["registered versions"] = len(client.search_model_versions("name = 'tagdag'"))
     found["aliases"] = len(client.get_registered_model("tagdag").aliases)

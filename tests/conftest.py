@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.postgres import postgres
 from benchmarks.s3 import s3_server
+from benchmarks.screens import chromium
 
 # the files that take longest, in this order: begun last, one of them would be waited for alone
 LONGEST = ("test_pipeline", "test_search", "test_schedule", "test_distributed")
@@ -170,3 +171,13 @@ def guarded(tmp_path_factory, empty_prefect):
     shutil.copyfile(empty_prefect, home / "prefect.db")
     with prefect_server(home) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium."""
+    try:
+        with chromium() as started:
+            yield started
+    except ValueError as error:
+        pytest.skip(str(error))

@@ -23,7 +23,9 @@ import torch
 import yaml
 
 from benchmarks.clone import overlaid, sampled
+from benchmarks.screens import mlflow_page, prefect_page, see_mlflow, see_prefect
 from engine.core import checkpoint
+from flows.running.services import answers
 from tests.conftest import free_port
 from tests.support.commands import cleaned, run
 from tests.support.readme import commands
@@ -498,7 +500,7 @@ def ask(url: str, what: str) -> list[dict]:
         return json.load(answer)
 
 
-def test_prefect_shows_stages_as_sub_flows_and_skipped_ones_as_unchanged(done, prefect):
+def test_prefect_shows_stages_as_sub_flows_and_skipped_ones_as_unchanged(done, prefect, browser):
     edit(done.folder, "finetune", held_out=0.75)
     env = {"PREFECT_API_URL": prefect.url, "PREFECT_HOME": str(prefect.home)}
     assert pipeline(done.folder, **env) == STAGES[4:]
@@ -521,6 +523,20 @@ def test_prefect_shows_stages_as_sub_flows_and_skipped_ones_as_unchanged(done, p
     assert {("markdown", "mlflow-finetune-winner"), ("progress", "finetune-winner")} <= kinds
     assert {"choose for scenes-pretrained-full-4", "scenes-pretrained-full-4-0"} <= tasks.keys()
     assert "up to date" in run(done.folder, "dvc", "status")
+    address = prefect.url.removesuffix("/api")
+    see_prefect(prefect_page(browser, address, ""), address, "")
+
+
+def test_mlflows_page_shows_the_tree_the_aliases_and_its_own_comparison(done, browser):
+    port = free_port()
+    command = [sys.executable, "-m", "flows.mlflowserver", "--port", str(port)]
+    server = subprocess.Popen(command, cwd=done.folder, env=cleaned(), start_new_session=True)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(lambda: answers(f"{url}/health"), 120)
+        see_mlflow(mlflow_page(browser), url, done.folder / "mlflow.db")
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
 
 
 def test_a_worker_of_a_work_pool_runs_the_deployed_flow_side_by_side_to_the_same_bytes(

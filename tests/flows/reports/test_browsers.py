@@ -8,7 +8,6 @@ The reports are opened as files, without a network, as wide as a screen and as a
 import functools
 import http.server
 import json
-import shutil
 import threading
 from base64 import b64encode
 from pathlib import Path
@@ -23,19 +22,6 @@ from tests.flows.reports.test_report import NASTY, findings
 from tests.support.modelreports import CLASSES, Made
 from tests.support.searches import search
 from tests.support.versions import two
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not chromium:
-        pytest.skip("no Chromium on this machine: make browser")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture

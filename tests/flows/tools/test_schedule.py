@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks.clone import sampled
+from benchmarks.screens import prefect_page, see
 from flows.running import schedule
 from flows.tools.watch import empty, fresh
 from tests.flows.data.test_version import photograph
@@ -87,7 +88,9 @@ def serving(project, guarded):
             process.wait(60)
 
 
-def test_the_schedule_itself_starts_runs_which_import_what_is_new(project, guarded, serving):
+def test_the_schedule_itself_starts_runs_which_import_what_is_new(
+    project, guarded, serving, browser
+):
     """With sqlalchemy 2.1 Prefect 3.8's scheduler fails on every round, and no run comes."""
     drop(project, 70, 2)
     before = pointer(project)
@@ -102,6 +105,12 @@ def test_the_schedule_itself_starts_runs_which_import_what_is_new(project, guard
     rows = wait_for(ended, 480)
     assert all(row["deployment_id"] for row in rows) and pointer(project) != before
     assert guarded.auth not in serving.log.read_text()
+    [ran] = [row["id"] for row in rows if row["state_name"] == "Completed"][:1]
+    shown = {row["key"]: row["id"] for row in guarded.rows("artifacts")}
+    page = prefect_page(browser, guarded.url, guarded.auth)
+    see(page, f"{guarded.url}/runs/flow-run/{ran}?tab=Subflow%20Runs", "watch", "pipeline")
+    see(page, f"{guarded.url}/artifacts/artifact/{shown['corpus']}", "progress", "corpus")
+    page.close()
 
 
 def test_a_worker_runs_the_import_that_the_users_own_command_asks_for(project, guarded):
