@@ -1,7 +1,7 @@
 """What a Prefect server costs: the same small DAG by `dvc repro`, and by the pipeline with and
 without a server.
 
-    python -m benchmarks.drivers [--rounds 2] [--out]
+    python -m benchmarks.drivers [--rounds 2] [--targets search] [--out]
 
 Every stage is forced in every run, in a clone of this repository's HEAD with a small drawn sample,
 MLflow in its SQLite file. The drivers take turns, the first round is not counted, and the median of
@@ -12,6 +12,8 @@ process for each stage, the pipeline is one.
 import argparse
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -32,22 +34,27 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "drivers.md"
 REPRO = ["-m", "dvc", "repro", "--force"]
 PIPELINE = ["-m", "flows.pipeline", "--force"]
-STAGES = 8
+STARTED = re.compile(r"^\[\S+\] python -m", re.MULTILINE)  # the pipeline's line for a stage
 
 
-def seconds(work: Path, command: list[str], env: Mapping[str, str]) -> float:
-    """Wall seconds of a command in the clone; ValueError with the end of its output if it fails."""
+def timed(work: Path, command: list[str], env: Mapping[str, str]) -> tuple[float, int]:
+    """(wall seconds, stages that the pipeline tells of) of a command in the clone.
+
+    ValueError with the end of its output if it fails.
+    """
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, *command], cwd=work, env=env, capture_output=True, text=True
     )
     if done.returncode:
         raise ValueError(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}")
-    return time.perf_counter() - start
+    return time.perf_counter() - start, len(STARTED.findall(done.stderr))
 
 
-def measured(work: Path, rounds: int, url: str) -> dict[str, list[float]]:
-    """Seconds of each driver, a number for each round."""
+def measured(
+    work: Path, rounds: int, url: str, targets: list[str]
+) -> tuple[dict[str, list[float]], int]:
+    """(seconds of each driver, a number for each round; how many stages each ran)."""
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     env = {name: value for name, value in env.items() if name != "PREFECT_API_URL"}
     drivers = {
@@ -56,25 +63,27 @@ def measured(work: Path, rounds: int, url: str) -> dict[str, list[float]]:
         "pipeline, Prefect server": (PIPELINE, env | {"PREFECT_API_URL": url}),
     }
     found: dict[str, list[float]] = {name: [] for name in drivers}
+    stages = 0
     for turn in range(-1, rounds):
         for name, (command, surroundings) in drivers.items():
-            took = seconds(work, command, surroundings)
+            took, told = timed(work, [*command, *targets], surroundings)
+            stages = max(stages, told)
             print(f"round {turn + 1}: {name}: {took:.1f} s", file=sys.stderr)
             found[name] += [took] if turn >= 0 else []
-    return found
+    return found, stages
 
 
-def table(found: dict[str, list[float]]) -> list[str]:
+def table(found: dict[str, list[float]], stages: int) -> list[str]:
     """Rows of the table."""
     base = median(found["`dvc repro`"])
     lines = ["| driver | whole run, s | of each round, s | more than `dvc repro`, s a stage |"]
     lines.append("| --- | --- | --- | --- |")
     for name, took in found.items():
-        more = (median(took) - base) / STAGES
+        more = (median(took) - base) / stages
         each = ", ".join(f"{one:.1f}" for one in took)
         lines.append(f"| {name} | {median(took):.1f} | {each} | {more:+.2f} |")
     alone = median(found["pipeline, no server"])
-    server = (median(found["pipeline, Prefect server"]) - alone) / STAGES
+    server = (median(found["pipeline, Prefect server"]) - alone) / stages
     return [*lines, "", f"The server alone: {server:+.2f} s a stage."]
 
 
@@ -84,6 +93,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=2, help="runs of each driver")
+    help_ = "stages, with what they need (default: all)"
+    parser.add_argument("--targets", nargs="+", default=[], help=help_)
     parser.add_argument("--out", action="store_true", help=f"write {RESULT.name} too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -95,13 +106,15 @@ def main() -> None:
         # also of the first runs: nothing of theirs lies in the user's own folder
         os.environ["PREFECT_HOME"] = str(Path(name) / "prefect")
         with servers(work, free_port(), free_port()) as urls:
-            found = measured(work, options.rounds, f"{urls['prefect']}/api")
+            url = f"{urls['prefect']}/api"
+            found, stages = measured(work, options.rounds, url, options.targets)
     machine = f"{device_name(torch.device('cpu'))}, {os.cpu_count()} cores"
     packages = ", ".join(f"{each} {version(each)}" for each in ("prefect", "dvc", "mlflow"))
     load = json.dumps([round(each, 1) for each in os.getloadavg()])
     lines = ["# What a driver costs", "", f"{machine}, load {load}; {packages}; {date.today()};"]
-    lines += [f"`python -m benchmarks.drivers --rounds {options.rounds}`; {STAGES} stages", ""]
-    text = "\n".join([*lines, *table(found)]) + "\n"
+    asked = shlex.join(["python", "-m", "benchmarks.drivers", *sys.argv[1:]])
+    lines += [f"`{asked}`; {stages} stages", ""]
+    text = "\n".join([*lines, *table(found, stages)]) + "\n"
     print(text)
     if options.out:
         RESULT.write_text(text, encoding="utf-8")

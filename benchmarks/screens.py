@@ -47,7 +47,7 @@ SMALL = {
 }
 WAIT = 120_000  # milliseconds for a page
 VIEW = {"width": 1200, "height": 760}
-KINDS = ("flow_runs", "task_runs", "artifacts", "deployments")  # of Prefect's rows
+KINDS = ("task_runs", "artifacts", "deployments")  # of Prefect's rows
 SEEN = 600  # seconds for the scheduled run
 
 
@@ -188,6 +188,9 @@ def counted(urls: dict[str, str], auth: str, store: Path) -> dict[str, int]:
 
     client = mlflow.MlflowClient(urls["mlflow"])
     found = {what: len(rows(urls["prefect"], auth, what)) for what in KINDS}
+    runs = rows(urls["prefect"], auth, "flow_runs")
+    # without those of the days to come, which are planned anew whenever the flows are deployed
+    found["flow runs that have ended"] = sum(bool(row["end_time"]) for row in runs)
     deployments = rows(urls["prefect"], auth, "deployments")
     schedules = itertools.chain.from_iterable(row["schedules"] for row in deployments)
     found["active schedules"] = sum(each["active"] for each in schedules)
