@@ -69,15 +69,18 @@ class Guard:
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise Refused(415, "send the body as it is, not compressed")
         try:
-            body = await asyncio.wait_for(self._received(receive), self.seconds)
+            keep = int(length) <= self.most_bytes
+            body = await asyncio.wait_for(self._received(receive, keep), self.seconds)
         except TimeoutError:
             raise Refused(408, f"the body did not come within {self.seconds:g} s") from None
         kind = headers.get(b"content-type", b"").decode("latin-1")
         # in a thread: megabytes of JSON would keep all others waiting
         return await asyncio.to_thread(checked, body, kind)
 
-    async def _received(self, receive: Any) -> bytes:
-        body, size, more = bytearray(), 0, True
+    async def _received(self, receive: Any, keep: bool) -> bytes:
+        """The whole body; keep: whether it may be small enough."""
+        parts: list[bytes] = []
+        size, more = 0, True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -86,11 +89,15 @@ class Guard:
             size += len(part)
             if size > READ * self.most_bytes:
                 raise self._too_large()
-            if size <= self.most_bytes:
-                body += part
+            keep = keep and size <= self.most_bytes
+            # what is refused is not even collected: such blocks of memory are not all given back
+            if keep:
+                parts.append(part)
+            else:
+                parts.clear()
         if size > self.most_bytes:
             raise self._too_large()
-        return bytes(body)
+        return b"".join(parts)
 
     def _too_large(self) -> Refused:
         return Refused(413, f"a request has at most {self.most_bytes:,} bytes")
