@@ -79,7 +79,7 @@ def to_onnx(weights: Path, size: int, file: Path, opset: int = OPSETS[0]) -> flo
         import onnxscript  # noqa: F401 - torch's exporter needs it
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"ONNX needs {error.name}: install the extra `export` (uv sync --extra export)"
+            f"ONNX needs {error.name}: install the extra `export`, as `make setup` does"
         ) from None
     module, names = graph(weights)
     settings = {"dynamo": True, "verbose": False, "opset_version": opset, "dynamic_shapes": SHAPES}
