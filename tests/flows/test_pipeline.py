@@ -473,7 +473,8 @@ def prefect(tmp_path_factory):
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "true",
     }
-    env |= {"PREFECT_UI_STATIC_DIRECTORY": str(home / "ui")}
+    # relative: by itself the page asks port 4200
+    env |= {"PREFECT_UI_STATIC_DIRECTORY": str(home / "ui"), "PREFECT_UI_API_URL": "/api"}
     command = [bin_, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
