@@ -12,6 +12,20 @@ import yaml
 
 from corpus.drawn.sample import draw_sample
 
+# a DAG of half a minute, in which every kind of arm is trained
+SMALL = {
+    "corpus": {"min_posts": 5, "holdout": 0.2},
+    "search": {"trials": 2, "epochs": 1},
+    "pretrain": {"epochs": 1},
+    "finetune": {
+        "labels_per_class": [4],
+        "seeds": [0, 1],
+        "epochs": 1,
+        "grid": {"rate": [0.8, 1.6], "l2": [0.01, 0.1], "k": [1, 2]},
+    },
+    "evaluate": {"runs": 3, "batches": [8], "seconds": 0.02},
+}
+
 
 def merged(params: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     """The overlay over the params, section by section."""

@@ -26,8 +26,8 @@ from statistics import median
 
 import torch
 
-from benchmarks.clone import checkout, committed, overlaid, sampled
-from benchmarks.screens import SMALL, free_port, servers
+from benchmarks.clone import SMALL, checkout, committed, overlaid, sampled
+from benchmarks.screens import free_port, servers
 from engine.measure.profile import device_name
 
 ROOT = Path(__file__).resolve().parents[1]

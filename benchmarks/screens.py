@@ -29,22 +29,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from benchmarks.clone import checkout, committed, overlaid, python, sampled
+from benchmarks.clone import SMALL, checkout, committed, overlaid, python, sampled
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-SMALL = {
-    "corpus": {"min_posts": 5, "holdout": 0.2},
-    "search": {"trials": 2, "epochs": 1},
-    "pretrain": {"epochs": 1},
-    "finetune": {
-        "labels_per_class": [4],
-        "seeds": [0, 1],
-        "epochs": 1,
-        "grid": {"rate": [0.8], "l2": [0.01], "k": [1]},
-    },
-    "evaluate": {"runs": 3, "batches": [8], "seconds": 0.02},
-}
 WAIT = 120_000  # milliseconds for a page
 VIEW = {"width": 1200, "height": 760}
 KINDS = ("task_runs", "artifacts", "deployments")  # of Prefect's rows

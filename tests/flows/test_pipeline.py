@@ -22,7 +22,7 @@ import pytest
 import torch
 import yaml
 
-from benchmarks.clone import overlaid, sampled
+from benchmarks.clone import SMALL, overlaid, sampled
 from benchmarks.screens import mlflow_page, prefect_page, see_mlflow, see_prefect
 from engine.core import checkpoint
 from flows.running.services import answers
@@ -31,18 +31,6 @@ from tests.support.commands import cleaned, run
 from tests.support.readme import commands
 from tests.support.servers import wait_for
 
-SMALL = {
-    "corpus": {"min_posts": 5, "holdout": 0.2},
-    "search": {"trials": 2, "epochs": 1},
-    "pretrain": {"epochs": 1},
-    "finetune": {
-        "labels_per_class": [4],
-        "seeds": [0, 1],
-        "epochs": 1,
-        "grid": {"rate": [0.8, 1.6], "l2": [0.01, 0.1], "k": [1, 2]},
-    },
-    "evaluate": {"runs": 3, "batches": [8], "seconds": 0.02},
-}
 STAGES = [
     "corpus",
     "search",
