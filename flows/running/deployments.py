@@ -142,14 +142,17 @@ def check_nightly(text: str | None) -> None:
 
 def worker_since(opened: Any, began: float) -> bool:
     """Whether a worker of the pool has said that it lives after a time, in seconds since 1970."""
-    from prefect.exceptions import ObjectNotFound
+    from prefect.exceptions import PrefectHTTPStatusError
 
     after = datetime.fromtimestamp(began, UTC)
     try:
         workers = opened.request(
             "POST", "/work_pools/{work_pool_name}/workers/filter", path_params=WORKERS, json={}
         )
-    except ObjectNotFound:
+    except PrefectHTTPStatusError as error:
+        # before its first start the worker has still to make the pool
+        if error.response.status_code != 404:
+            raise
         return False
     beats = [each.get("last_heartbeat_time") for each in workers.json()]
     return any(beat and datetime.fromisoformat(beat) >= after for beat in beats)

@@ -21,7 +21,7 @@ from typing import IO
 
 # variables that only a command's own code reads. Where any other is not as the zygote has it, a new
 # interpreter is started: Python or a library may have read it already
-LATE = ("AWS_", "DVC_", "MLFLOW_TRACKING_", "PREFECT_", "PYTEST_", "TAGDAG_")
+LATE = ("AWS_", "DVC_", "MLFLOW_PORT", "MLFLOW_TRACKING_", "PREFECT_", "PYTEST_", "TAGDAG_")
 
 
 def cleaned() -> dict[str, str]:
