@@ -104,7 +104,6 @@ def remote(url: str, config: dict[str, Any], dates: list[str]) -> Finding:
 
 
 def remotes(dates: list[str]) -> Finding:
-    """Whether one remote can be reached; `config`: its section of DVC."""
     """Whether the remotes of DVC can be reached."""
     with repository() as repo:
         known = {name: dict(config) for name, config in repo.config["remote"].items()}
