@@ -108,7 +108,9 @@ def test_the_schedule_itself_starts_runs_which_import_what_is_new(
     [ran] = [row["id"] for row in rows if row["state_name"] == "Completed"][:1]
     shown = {row["key"]: row["id"] for row in guarded.rows("artifacts")}
     page = prefect_page(browser, guarded.url, guarded.auth)
-    see(page, f"{guarded.url}/runs/flow-run/{ran}?tab=Subflow%20Runs", "watch", "pipeline")
+    see(page, f"{guarded.url}/runs/flow-run/{ran}", "auto-scheduled", "Completed")
+    below = {row["name"]: row["id"] for row in guarded.rows("flow_runs")}["pipeline"]
+    see(page, f"{guarded.url}/runs/flow-run/{below}?tab=Task%20Runs", "corpus")
     see(page, f"{guarded.url}/artifacts/artifact/{shown['corpus']}", "progress", "corpus")
     page.close()
 
