@@ -26,6 +26,8 @@ for _name, _value in {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # its jobs judge answers of language models, by eight more processes of a server
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "DVC_NO_ANALYTICS": "1",
     "DVC_STUDIO_OFFLINE": "1",
     "ITERATIVE_DO_NOT_TRACK": "1",

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -107,12 +108,11 @@ def test_the_schedule_itself_starts_runs_which_import_what_is_new(
     assert guarded.auth not in serving.log.read_text()
     [ran] = [row["id"] for row in rows if row["state_name"] == "Completed"][:1]
     shown = {row["key"]: row["id"] for row in guarded.rows("artifacts")}
-    page = prefect_page(browser, guarded.url, guarded.auth)
-    see(page, f"{guarded.url}/runs/flow-run/{ran}", "auto-scheduled", "Completed")
     below = {row["name"]: row["id"] for row in guarded.rows("flow_runs")}["pipeline"]
-    see(page, f"{guarded.url}/runs/flow-run/{below}?tab=Task%20Runs", "corpus")
-    see(page, f"{guarded.url}/artifacts/artifact/{shown['corpus']}", "progress", "corpus")
-    page.close()
+    with closing(prefect_page(browser, guarded.url, guarded.auth)) as page:
+        see(page, f"{guarded.url}/runs/flow-run/{ran}", "auto-scheduled", "Completed")
+        see(page, f"{guarded.url}/runs/flow-run/{below}?tab=Task%20Runs", "corpus")
+        see(page, f"{guarded.url}/artifacts/artifact/{shown['corpus']}", "progress", "corpus")
 
 
 def test_a_worker_runs_the_import_that_the_users_own_command_asks_for(project, guarded):
