@@ -32,6 +32,12 @@ def heeds_ctrl_c():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def dvc_logs_to_what_lives():
+    """DVC's logger keeps the stdout of its import, which in a test would be closed by its end."""
+    import dvc  # noqa: F401
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as probe:

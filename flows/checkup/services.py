@@ -22,8 +22,6 @@ def mlflow(dates: list[str]) -> Finding:
     file = address.sqlite_file()
     if file is not None and not file.exists():
         return Finding(OK, f"{file.name} will be made by the first run")
-    # once: a person waits
-    os.environ["TAGDAG_MLFLOW_PATIENCE"] = "0"
     if file is None:
         store.reach_store()
     else:

@@ -6,6 +6,7 @@ something is wrong.
 """
 
 import json
+import os
 import sys
 
 from flows.cli.command import parser, user_errors
@@ -19,6 +20,8 @@ def main() -> None:
     command.add_argument("--json", action="store_true", help="the findings as JSON, for programs")
     given = command.parse_args()
     with user_errors():
+        # what is away is told at once: a person waits
+        os.environ["TAGDAG_MLFLOW_PATIENCE"] = "0"
         from flows.checkup.checks import findings
 
         found = {}

@@ -92,7 +92,13 @@ class Zygote:
                 raise
 
 
-@functools.cache
 def zygote() -> Zygote:
     """The zygote of this process, made at first use."""
+    # and anew where a library or a test has changed variables that Python or a library may read
+    base = {item for item in cleaned().items() if not item[0].startswith(LATE)}
+    return _zygote(frozenset(base))
+
+
+@functools.lru_cache(maxsize=1)
+def _zygote(base: frozenset[tuple[str, str]]) -> Zygote:
     return Zygote()

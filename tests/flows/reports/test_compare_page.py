@@ -107,8 +107,8 @@ def test_mlflow_shows_the_numbers_of_each_version(place, browser):
         assert shown["top1"] == ["60", "70"] and shown["params"] == ["1500000", "2500000"]
         assert shown["candidate"] == ['"a"', '"b"'] and shown["size"] == ["32", "40"]
         browser.get_by_role("switch").nth(2).click()  # "Show diff only" of the schema
-        browser.locator("tr", has_text="images: tensor").first.wait_for()
-        assert ["scores: tensor"] * 2 in rows(browser).values()
+        browser.locator("tr", has_text="image: binary").first.wait_for()
+        assert ["class: string"] * 2 in rows(browser).values()
         browser.goto(f"{url}/#/models/models/versions/2")
         browser.get_by_text("Inputs (1)").wait_for()  # the schema
         browser.goto(
