@@ -28,7 +28,8 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.clone import SMALL, checkout, committed, overlaid, sampled
-from benchmarks.screens import free_port, servers
+from benchmarks.screens import servers
+from benchmarks.services import free_port
 from engine.measure.profile import device_name
 
 ROOT = Path(__file__).resolve().parents[1]

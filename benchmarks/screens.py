@@ -14,7 +14,6 @@ import itertools
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from typing import Any
 from urllib.parse import quote
 
 from benchmarks.clone import SMALL, checkout, committed, overlaid, python, sampled
+from benchmarks.services import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -37,13 +37,6 @@ WAIT, LOADS = 60_000, 3  # milliseconds for what a page shows; how often it is o
 VIEW = {"width": 1200, "height": 760}
 KINDS = ("task_runs", "artifacts", "deployments")  # of Prefect's rows
 SEEN = 600  # seconds for the scheduled run
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager

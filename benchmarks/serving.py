@@ -10,7 +10,6 @@ which loads the version once.
 
 import argparse
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ import numpy as np
 import psutil
 
 from benchmarks.kills import ROOT
+from benchmarks.services import free_port
 from benchmarks.serving_bulk import in_bulk
 from benchmarks.serving_requests import asked, summed, table
 from engine.core.cores import cores, processor
@@ -85,13 +85,6 @@ def load_times(runs: int) -> str:
     rows = [f"| {name} | {wall:.2f} | {used:.2f} |" for name, (wall, used) in told]
     head = ["| part | seconds | of a processor |", "| --- | --- | --- |"]
     return "\n".join([*head, *rows, ""])
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager

@@ -4,7 +4,6 @@ Prefect's, the last two with their tables in PostgreSQL and MLflow's files on S3
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.postgres import Postgres, postgres
 from benchmarks.s3 import S3, s3_server
+from benchmarks.services import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 BUCKET = "team"
@@ -36,9 +36,7 @@ class Program:
     """A server of one command: it listens at `url`, and outlives neither `stop` nor us."""
 
     def __init__(self, module: str, health: str, env: dict[str, str], folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.module, self.health, self.env, self.folder = module, health, env, folder
         self.log = folder / f"{module}.log"

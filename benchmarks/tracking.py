@@ -10,7 +10,6 @@ import argparse
 import collections
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.services import free_port
 from engine.measure.profile import device_name
 from flows.running import settings
 from flows.tracking import tracking
@@ -47,9 +47,7 @@ class Server:
     """
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.folder, self.file, self.url = (
             folder,
             folder / "mlflow.db",

@@ -5,7 +5,6 @@ import hashlib
 import os
 import shutil
 import signal
-import socket
 import tarfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -36,13 +35,6 @@ def heeds_ctrl_c():
 def dvc_logs_to_what_lives():
     """DVC's logger keeps the stdout of its import, which in a test would be closed by its end."""
     import dvc  # noqa: F401
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 PACKS = Path(__file__).parents[2] / "shared" / "data"

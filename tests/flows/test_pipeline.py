@@ -25,9 +25,9 @@ import yaml
 
 from benchmarks.clone import SMALL, overlaid, sampled
 from benchmarks.screens import mlflow_page, prefect_page, see_mlflow, see_prefect
+from benchmarks.services import free_port
 from engine.core import checkpoint
 from flows.running.services import answers
-from tests.conftest import free_port
 from tests.support.commands import cleaned, run
 from tests.support.readme import commands
 from tests.support.servers import wait_for

@@ -13,6 +13,7 @@ from torch import nn
 from engine.core.build import build, choices
 from engine.core.network import network
 from models.blocks.augment.draws import Draws
+from tests.support.networks import TINY
 
 TARGETS = {
     "hashtags": F.one_hot(torch.arange(16) % 4, 4).float()
@@ -27,17 +28,8 @@ PRETEXTS = sorted(
 
 def objective(name: str, **options) -> nn.Module:
     torch.manual_seed(0)
-    small = {
-        "depth": 3,
-        "w_0": 16,
-        "w_a": 8,
-        "w_m": 2,
-        "group_width": 8,
-        "stem_width": 8,
-        "stem_stride": 1,
-    }
     return network(
-        {"name": "regnet", **small}, {"name": name, **options}, {"name": "linear"}, classes=4
+        TINY | {"stem_stride": 1}, {"name": name, **options}, {"name": "linear"}, classes=4
     )
 
 

@@ -20,17 +20,9 @@ from engine.training.schedule import Training
 from models.blocks.augment.draws import Draws
 from models.objectives.colour import bins, lab, matrices, rgb
 from models.objectives.jigsaw import permutation_set
+from tests.support.networks import TINY
 
-SMALL = {
-    "name": "regnet",
-    "depth": 3,
-    "w_0": 16,
-    "w_a": 8,
-    "w_m": 2,
-    "group_width": 8,
-    "stem_width": 8,
-}
-SMALL |= {"stem_stride": 1}
+SMALL = TINY | {"stem_stride": 1}
 CLASSES = {"rotation": 4, "jigsaw": 24, "colour": 261}
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import yaml
 
+from benchmarks.services import free_port
 from flows.running import settings
 
 NOBODY = 65534
@@ -116,16 +117,12 @@ def taken_port() -> None:
 
 
 def nobody_listens() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
 def no_answer_by_url() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.conftest import free_port
+from benchmarks.services import free_port
 from tests.support.commands import cleaned
 
 # seconds; by themselves the services look every 60 and every 5

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.services import free_port
 from flows.running import settings
 from flows.tracking import tracking
 from flows.tracking.address import ui_address
-from tests.conftest import free_port
 from tests.support.records import record, registered
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

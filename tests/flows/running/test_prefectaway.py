@@ -10,8 +10,8 @@ import time
 import httpx
 import pytest
 
+from benchmarks.services import free_port
 from flows.running import orchestrate, prefectaway
-from tests.conftest import free_port
 
 
 class Healthy(http.server.BaseHTTPRequestHandler):

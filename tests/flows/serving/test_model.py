@@ -16,11 +16,11 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.services import free_port
 from engine.inference.predictor import Predictor
 from flows.registry.loading import load_function
 from flows.serving.mlflow_private import SERVING
 from flows.tracking import tracking
-from tests.conftest import free_port
 from tests.support.records import registered, trained
 from tests.support.served import PIXELS, base64_of, loaded, model_folder, png
 

@@ -10,8 +10,8 @@ import urllib.request
 
 import pytest
 
+from benchmarks.services import free_port
 from flows.tools import prefectserver
-from tests.conftest import free_port
 from tests.support.servers import cleaned, wait_for
 
 RUNS = "/api/flow_runs/filter"

@@ -14,11 +14,11 @@ from threading import Timer
 import psycopg
 import pytest
 
+from benchmarks.services import free_port
 from benchmarks.tracking import Lock, Server
 from flows.registry import absent
 from flows.running import settings, sqlite
 from flows.tracking import address, missing, store, tracking
-from tests.conftest import free_port
 from tests.support.faults import proxy
 
 

@@ -24,17 +24,9 @@ from engine.transfer.finetuning import arm_top1
 from flows import finetune
 from flows.running import processes
 from flows.training import arms
+from tests.support.networks import TINY
 from tests.support.shards import write_shards
 
-BACKBONE = {
-    "name": "regnet",
-    "depth": 3,
-    "w_0": 16,
-    "w_a": 8,
-    "w_m": 2,
-    "group_width": 8,
-    "stem_width": 8,
-}
 PARTS = {"objective": {"name": "supervised", "scale": [0.75, 1]}, "head": {"name": "linear"}}
 SECTION = PARTS | {"recipe": {"batch": 8, "rate": 0.2, "warmup": 0}, "epochs": 2}
 GRID = {"rate": [0.1, 0.4], "l2": [0.01, 10.0], "k": [1, 5]}
@@ -76,8 +68,8 @@ def run(tmp_path, monkeypatch) -> Run:
             records.append((f"{split}-{number}", split, image.getvalue(), [label]))
     for name in ("hues", "others"):
         write_shards(Path("out/corpus/targets") / name, records, ["red", "green", "blue"], size=16)
-    Path("out/search/tiny.yaml").write_text(yaml.safe_dump(BACKBONE))
-    pretrained(BACKBONE)
+    Path("out/search/tiny.yaml").write_text(yaml.safe_dump(TINY))
+    pretrained(TINY)
     frozen._kept.clear()
     monkeypatch.setattr(frozen, "_folder", None)
     monkeypatch.setenv("TAGDAG_ARMS", "1")
@@ -173,7 +165,7 @@ def test_pretrained_backbones_are_taken_whole_under_a_new_head(run):
 def another(seed: int, index: int = 7) -> Path:
     """The weights of one more pretraining."""
     torch.manual_seed(index)
-    sections = {"backbone": BACKBONE, "objective": {"name": "hashtags"}, "head": {"name": "linear"}}
+    sections = {"backbone": TINY, "objective": {"name": "hashtags"}, "head": {"name": "linear"}}
     file = Path(f"out/pretrain/tiny/seeds/model-{seed}.safetensors")
     file.parent.mkdir(parents=True, exist_ok=True)
     save_network(file, network(**sections, classes=7), sections, list("abcdefg"))
@@ -199,7 +191,7 @@ def test_several_pretrainings_are_taken_in_turn(run, monkeypatch):
 
 
 def test_weights_that_do_not_fit_are_an_error_that_lists_the_keys(run):
-    pretrained(BACKBONE | {"w_0": 24})
+    pretrained(TINY | {"w_0": 24})
     with pytest.raises(ValueError, match=r"do not fit the network in \d+ keys \(.*weight"):
         tuned(inits=["pretrained"], modes=["full"])
 
@@ -255,7 +247,7 @@ def test_probes_are_scored_as_the_network_predicts(run):
     folder = Path("out/corpus/targets/hues")
     train, val = (Rows(open_split(folder, split), "labels") for split in ("train", "val"))
     section = SECTION | {
-        "backbone": BACKBONE,
+        "backbone": TINY,
         "weights": Path("out/pretrain/tiny/model.safetensors"),
     }
     for mode, settings in (("linear", {"l2": 0.1}), ("knn", {"k": 3})):
