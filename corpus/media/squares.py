@@ -10,15 +10,15 @@ from corpus.media.images import checked_image
 LEAST = 64  # pixels that a fingerprint wants
 
 
-def square(data: bytes, size: int, quality: int = 92) -> bytes:
+QUALITY = 92  # of the JPEGs; another makes all squares anew (METHOD of corpus/store/squares.py)
+
+
+def square(data: bytes, size: int) -> bytes:
     """The centre square scaled to size x size as JPEG.
 
     The very same bytes if they are that already.
     """
-    picture = checked_image(data, least=2 * size)
-    if picture.plain and (picture.width, picture.height) == (size, size):
-        return data
-    return squared(picture.pixels, size, quality)
+    return _made(data, size, 2 * size)[0]
 
 
 def stored_square(data: bytes, size: int) -> tuple[bytes, np.ndarray]:
@@ -26,12 +26,16 @@ def stored_square(data: bytes, size: int) -> tuple[bytes, np.ndarray]:
 
     pixels: uint8 (h, w, 3), reduced where the image is larger than need be. Raises BadImage.
     """
-    picture = checked_image(data, max(2 * size, LEAST))
+    return _made(data, size, max(2 * size, LEAST))
+
+
+def _made(data: bytes, size: int, least: int) -> tuple[bytes, np.ndarray]:
+    picture = checked_image(data, least)
     fits = picture.plain and (picture.width, picture.height) == (size, size)
     return data if fits else squared(picture.pixels, size), picture.pixels
 
 
-def squared(pixels: np.ndarray, size: int, quality: int = 92) -> bytes:
+def squared(pixels: np.ndarray, size: int) -> bytes:
     """The centre square of RGB pixels (h, w, 3) scaled to size x size as JPEG."""
     height, width, _ = pixels.shape
     side = min(width, height)
@@ -42,5 +46,5 @@ def squared(pixels: np.ndarray, size: int, quality: int = 92) -> bytes:
     )
     out = BytesIO()
     # without subsampling: half the colour resolution would show at 32 px
-    image.save(out, "JPEG", quality=quality, subsampling=0)
+    image.save(out, "JPEG", quality=QUALITY, subsampling=0)
     return out.getvalue()

@@ -21,7 +21,7 @@ from corpus.store.read import Shard, read_table
 from corpus.tags.table import LISTED, TagTable, distinct
 
 FIELDS = {"id": pa.string(), "user": pa.string(), "hashtags": pa.list_(pa.string())}
-NUMBERS = ("posts", "typed", "kept", "too_long")
+NUMBERS = ("typed", "too_long")  # that add up; joining counts the posts anew
 
 
 def tag_shard(store: Path, shard: Shard, folder: Path, max_tags: int) -> None:

@@ -30,6 +30,24 @@ class OutOfMemory(ValueError):
     """Memory ran out for what was asked, however small its parts were made."""
 
 
+def memory_reason(error: Exception) -> str:
+    """What says that memory ran out, short: CUDA goes on with the state of its allocator, and
+    Python says nothing.
+    """
+    return str(error).splitlines()[0][:200] if str(error) else "MemoryError"
+
+
+def fewer_images(batch: int, reason: str) -> int:
+    """Half as many images, for the next try; OutOfMemory where one did not fit.
+
+    To be called out of the handler, which keeps the tensors of the failed pass alive.
+    """
+    if batch == 1:
+        raise OutOfMemory(f"one image does not fit into memory: {reason}: take a smaller network")
+    torch.cuda.empty_cache()
+    return batch // 2
+
+
 def out_of_memory(error: Exception) -> bool:
     """Whether an error says that memory ran out, on a GPU or a CPU."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(

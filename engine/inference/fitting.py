@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from engine.core.allocator import OutOfMemory, out_of_memory
+from engine.core.allocator import fewer_images, memory_reason, out_of_memory
 
 Found = tuple[Tensor, ...]  # each has a row per image
 
@@ -37,13 +37,6 @@ class Fitting:
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            # of CUDA's message, which goes on with the state of its allocator
-            reason = str(error).splitlines()[0][:200]
-        # out of the handler, which keeps the tensors of the failed pass alive
-        if len(images) == 1:
-            raise OutOfMemory(
-                f"one image does not fit into memory: {reason}: take a smaller network"
-            )
-        self.batch = len(images) // 2
-        torch.cuda.empty_cache()
+            reason = memory_reason(error)
+        self.batch = fewer_images(len(images), reason)
         return None

@@ -4,6 +4,7 @@ It gives the numbers that the stage evaluate measured: the same squares as the s
 the same views as a test, the same kernels.
 """
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,12 @@ class Predictor:
         # of a network trained on puzzles, the names are those of data that it never looked at
         self.predicts = not isinstance(self.module, Pretext)
         self.multi = type(self.module).__name__.lower() == HASHTAGS
+
+    @functools.cached_property
+    def width(self) -> int:
+        """Numbers of an image's features: asked of the network, for objectives differ in them."""
+        black = torch.zeros(1, self.size, self.size, 3, dtype=torch.uint8)
+        return self.features(black).shape[1]
 
     def square(self, image: bytes | Image.Image | np.ndarray) -> np.ndarray:
         """Pixels uint8 (size, size, 3) of an image: the centre square, by the corpus's own path.

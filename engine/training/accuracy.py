@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from engine.core.allocator import OutOfMemory, out_of_memory
+from engine.core.allocator import fewer_images, memory_reason, out_of_memory
 from engine.training.distributed import present_workers
 from engine.training.loader import Dataset
 from engine.training.loop import predict
@@ -34,15 +33,8 @@ def predicted(
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise
-            # of CUDA's message, which goes on with the state of its allocator
-            reason = str(error).splitlines()[0][:200]
-        # out of the handler, which keeps the tensors of the failed pass alive
-        if batch == 1:
-            raise OutOfMemory(
-                f"one image does not fit into memory: {reason}: take a smaller network"
-            )
-        batch //= 2
-        torch.cuda.empty_cache()
+            reason = memory_reason(error)
+        batch = fewer_images(batch, reason)
 
 
 def measure_accuracy(module: nn.Module, samples: Dataset) -> Accuracy:

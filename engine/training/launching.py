@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from engine.core import forkserver
-from engine.core.allocator import OutOfMemory, out_of_memory
+from engine.core.allocator import OutOfMemory, memory_reason, out_of_memory
 from engine.core.torch_private import MEET_IN_FILE, failure_text
 from engine.training.distributed import joined
 from engine.training.meter import Diverged
@@ -163,7 +163,7 @@ def _kind(error: Exception) -> str | None:
 
 def _text(error: Exception) -> str:
     if out_of_memory(error):
-        reason = str(error).splitlines()[0][:200] if str(error) else "MemoryError"
+        reason = memory_reason(error)
         return f"memory ran out in a worker ({reason}): lower recipe.micro or recipe.batch"
     return str(error)
 

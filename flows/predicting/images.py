@@ -5,6 +5,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,10 +57,8 @@ class Images:
             threading.Thread(target=self._count, name="count", daemon=True).start()
 
     def _count(self) -> None:
-        try:
+        with suppress(ValueError, OSError):  # told where they are read
             self.total = sum(1 for _ in self._through(Counter()))
-        except (ValueError, OSError):  # told where they are read
-            self.total = None
 
 
 def _costly(name: str) -> bool:

@@ -7,7 +7,7 @@ images, one for each, and a bad image is a row with its reason.
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from engine.inference.predictor import Predictor
 if TYPE_CHECKING:
     from torch import Tensor
 
+T = TypeVar("T")
 CHUNK = 32  # images that a thread decodes at a time: one by one their hand-over would cost
 
 
@@ -50,8 +51,7 @@ def kept_schema(predictor: Predictor, wanted: Wanted) -> pa.Schema:
     best, scores = pa.list_(pa.int32()), pa.list_(pa.float32())
     columns = {"image": pa.string(), "error": pa.string(), "best": best, "scores": scores}
     if wanted.features:
-        width = predictor.module.backbone.channels[-1]
-        columns |= {"margin": pa.float32(), "features": pa.list_(pa.float32(), width)}
+        columns |= {"margin": pa.float32(), "features": pa.list_(pa.float32(), predictor.width)}
     return pa.schema(columns)
 
 
@@ -71,9 +71,9 @@ def decoded(predictor: Predictor, images: list[NamedImage]) -> Chunk:
     return Chunk([image.name for image in images], reasons, pixels)
 
 
-def _chunks(images: Iterable[NamedImage], size: int) -> Iterator[list[NamedImage]]:
-    images = iter(images)
-    yield from iter(lambda: list(islice(images, size)), [])
+def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    items = iter(items)
+    yield from iter(lambda: list(islice(items, size)), [])
 
 
 def look(
@@ -90,7 +90,7 @@ def look(
     fitting = Fitting(each * size)
     chunks = _chunks(images, size)
     done = prefetch(partial(decoded, predictor), chunks, threads, 2 * each + threads)
-    for some in iter(lambda: list(islice(done, each)), []):
+    for some in _chunks(done, each):
         yield _rows(predictor, fitting, some, wanted, schema)
 
 
@@ -122,8 +122,7 @@ def _looked_at(
     scores, best = found[:2] if predictor.predicts and found else (torch.zeros(len(pixels), 0),) * 2
     columns = _lists(scores, best, wanted, bad)
     if wanted.features:
-        width = predictor.module.backbone.channels[-1]
-        features = found[-1] if found else torch.zeros(0, width)
+        features = found[-1] if found else torch.zeros(0, predictor.width)
         columns |= {
             "margin": pa.array(_spread(margins(scores).numpy(), bad, np.nan), mask=bad),
             "features": _fixed(_spread(features.numpy(), bad, np.nan), bad),
@@ -137,10 +136,9 @@ def _lists(
     """The best few of each image, those of a score from the threshold on."""
     scores, best = scores[:, : wanted.top], best[:, : wanted.top]
     # scores fall, so these are the first ones
-    many = (scores >= wanted.threshold).sum(1).numpy()
     chosen = scores >= wanted.threshold
     offsets = np.zeros(len(bad) + 1, np.int32)
-    np.cumsum(_spread(many, bad, 0), out=offsets[1:])
+    np.cumsum(_spread(chosen.sum(1).numpy(), bad, 0), out=offsets[1:])
     offsets = pa.array(offsets)
     flat = {
         "best": pa.array(best[chosen].numpy().astype(np.int32)),

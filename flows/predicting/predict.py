@@ -81,7 +81,7 @@ def predict(
             kept.append(found)
             done += len(found)
             show(done, images.total, "")
-        account = _write(kept, predictor, images, outputs)
+        account = _write(kept, predictor, images, outputs, done)
         kept.remove()
     shutil.rmtree(images.naming.spool, ignore_errors=True)
     if not account.images:
@@ -104,35 +104,36 @@ def _compared(kept: Kept, images: Iterator[NamedImage]) -> tuple[int, Iterator[N
     return done, images
 
 
-def _write(kept: Kept, predictor: Predictor, images: Images, outputs: Outputs) -> Account:
-    account = _account(kept)
-    if not account.images:
+def _write(
+    kept: Kept, predictor: Predictor, images: Images, outputs: Outputs, total: int
+) -> Account:
+    account = Account(total, Counter(), [])
+    if not total:
         return account
 
     def rows() -> Iterator:
         return (batch for batch, _ in kept.batches())
 
     if outputs.features:
-        width = predictor.module.backbone.channels[-1]
-        features.write_features(outputs.features, rows(), account.images, width)
+        features.write_features(outputs.features, rows(), total, predictor.width)
     if outputs.suggested:
         found = suggesting.suggest(rows(), predictor.names, outputs.count)
         suggesting.write_suggestions(outputs.suggested, found, images)
     # last: the table says that the rest is whole
-    results.write_table(outputs.table, rows(), Naming(predictor.names, predictor.multi))
+    noted = _noted(rows(), account)
+    results.write_table(outputs.table, noted, Naming(predictor.names, predictor.multi))
     return account
 
 
-def _account(kept: Kept) -> Account:
-    total, bad, first = 0, Counter(), []
-    for batch, _ in kept.batches():
-        total += len(batch)
+def _noted(batches: Iterator, account: Account) -> Iterator:
+    """The same batches; the bad images that pass go into the account."""
+    for batch in batches:
         if batch["error"].null_count < len(batch):
             pairs = zip(batch["image"].to_pylist(), batch["error"].to_pylist(), strict=True)
             faults = [(name, reason) for name, reason in pairs if reason]
-            bad.update(reason.partition(":")[0] for _, reason in faults)
-            first += faults[: SHOWN - len(first)]
-    return Account(total, bad, first)
+            account.bad.update(reason.partition(":")[0] for _, reason in faults)
+            account.first.extend(faults[: SHOWN - len(account.first)])
+        yield batch
 
 
 def tell(account: Account, outputs: Outputs, left: Counter[str]) -> None:

@@ -6,7 +6,6 @@ empty are counted there and left out.
 
 import csv
 import re
-import shutil
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,7 +14,9 @@ import torch
 
 from corpus.media.images import checked_image
 from corpus.sources.unlabelled import NamedImage
+from corpus.store.write import replacing
 from engine.inference.choosing import SHARE, Doubtful
+from flows.predicting.results import whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,26 +67,20 @@ def write_suggestions(
     images: all that were looked at, in their order.
     """
     folder = table.with_name(f"{table.stem}_images")
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     places = {each.row: place for place, each in enumerate(suggested)}
     rows: dict[int, tuple[str, str]] = {}
-    for number, image in enumerate(images):
-        if number in places:
-            name = _copied(image, part, places[number])
-            rows[places[number]] = f"{folder.name}/{name}", image.name
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
-    unfinished = table.with_name(f".{table.name}.part")
-    with unfinished.open("w", encoding="utf-8", newline="") as file:
+    with replacing(folder) as part:
+        for number, image in enumerate(images):
+            if number in places:
+                name = _copied(image, part, places[number])
+                rows[places[number]] = f"{folder.name}/{name}", image.name
+    with whole(table) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
         out.writerow(["image", "label", "split", "guess", "margin", "source"])
         for place, each in enumerate(suggested):
             path, source = rows[place]
             # train: chosen because they are hard, they would make a test split harder than life
             out.writerow([path, "", "train", each.guess, f"{each.margin:.4f}", source])
-    unfinished.replace(table)
 
 
 def _copied(image: NamedImage, folder: Path, place: int) -> str:

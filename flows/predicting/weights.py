@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from flows.running import settings
 
 ADDRESS = re.compile(r"(models|runs):/")
-VERSION = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>[^/]+))")
 FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN, a .safetensors file or its folder"
 
 
@@ -29,7 +28,9 @@ class Chosen(NamedTuple):
 
 def champion_address() -> str:
     """The address of the champion that the stage register names."""
-    return f"models:/{settings.load_params()['register']['name']}@champion"
+    from flows.registry.names import model_name
+
+    return f"models:/{model_name(None)}@champion"
 
 
 def chosen_weights(model: str | None, size: int | None, folder: Path) -> Chosen:
@@ -66,11 +67,12 @@ def _fetched(address: str, folder: Path) -> tuple[Path, dict[str, Any]]:
 def _of_address(address: str, folder: Path) -> tuple[Path, dict[str, Any]]:
     from flows.registry.aliases import find_version
     from flows.registry.fetched import fetched_files, fetched_version
+    from flows.registry.loading import URI
 
-    named = VERSION.fullmatch(address)
+    named = URI.fullmatch(address)
     if named is None:  # of a run, or of a logged model
         return fetched_files(_of_run(address), folder)
-    found = find_version(named["name"], named["alias"] or named["version"])
+    found = find_version(named[1], named[2])
     try:
         return fetched_version(found.tags, folder)
     except ValueError as error:

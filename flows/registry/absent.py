@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from flows.registry.names import model_name
 from flows.running import settings, sqlite
 from flows.tracking.address import printable_uri, sqlite_file
 from flows.tracking.mlflow_private import DELETED
@@ -31,7 +32,7 @@ def missing_registry() -> str | None:
     """
     if not (settings.OUT / "register" / "report.md").exists():
         return None
-    name = str(settings.load_params()["register"].get("name", "tagdag"))
+    name = model_name(None)
     try:
         if _registered(sqlite_file(), name):
             return None

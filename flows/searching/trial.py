@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, Trial
 from torch import nn
 
 from corpus.progress import Progress
-from engine.core.allocator import OutOfMemory, out_of_memory
+from engine.core.allocator import OutOfMemory, memory_reason, out_of_memory
 from engine.core.build import build
 from engine.core.device import device
 from engine.measure.complexity import measure
@@ -160,7 +160,7 @@ def _fit_in_memory(
         except (RuntimeError, MemoryError, OutOfMemory) as error:
             if not isinstance(error, OutOfMemory) and not out_of_memory(error):
                 raise
-            reason = str(error).splitlines()[0][:200] if str(error) else "MemoryError"
+            reason = memory_reason(error)
     raise Ended("out of memory", f"also with {micro['micro']} images in a pass: {reason}")
 
 

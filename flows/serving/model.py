@@ -81,7 +81,8 @@ class ServedModel:
                 errors[place] = str(error)
         found = dict(zip(squares, self._best(list(squares.values()), top), strict=True))
         bad = {place: (None, None, [], [], why) for place, why in errors.items()}
-        return [(found | bad)[place] for place in range(len(images))]
+        every = found | bad
+        return [every[place] for place in range(len(images))]
 
     def _best(self, squares: list[np.ndarray], top: int) -> list[tuple]:
         if not squares:

@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from engine.core.allocator import out_of_memory
+from engine.core.allocator import memory_reason, out_of_memory
 
 # a tensor of 64 MiB made and freed again and again, as activations are; prints the page faults of
 # all but the first
@@ -53,5 +53,5 @@ def test_freed_memory_is_used_again():
     ids=str,
 )
 def test_memory_that_ran_out_is_known_by_what_libraries_say(error):
-    assert out_of_memory(error)
+    assert out_of_memory(error) and memory_reason(error)  # Python's own says nothing
     assert not out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))

@@ -134,6 +134,10 @@ def test_a_pretrained_network_has_hashtags_and_a_pretext_task_none(folder):
     with pytest.raises(ValueError, match="pretext task 'rotation' predicts none"):
         puzzles.scores(images)
     assert not puzzles.predicts and len(puzzles.features(images)) == 2
+    tiles = Predictor(saved(folder, "jigsaw"), SIZE)
+    # of every tile, one beside the other
+    assert tiles.features(images).shape == (2, tiles.width)
+    assert tiles.width > tiles.module.backbone.channels[-1]
 
 
 def test_memory_that_runs_out_halves_the_batch_and_loses_nothing():
