@@ -17,11 +17,9 @@ Read in this order:
 import argparse
 import contextlib
 import contextvars
-import fcntl
 import importlib
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from flows.cli.validate_once import validate_once
 from flows.data import intact
 from flows.registry.absent import missing_registry
 from flows.running import deployments, dvc_private, runners, schedule, settings
+from flows.running.locks import alone
 from flows.running.orchestrate import flow, log, orchestrated, task, without_heartbeat
 from flows.tracking.address import HELP
 from flows.tracking.again import stage_settings
@@ -66,18 +65,10 @@ def _run_here(stage: Any) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def only_driver() -> Iterator[None]:
-    """One pipeline at a time in a working copy; the system releases the lock of a killed one."""
-    settings.STATE.mkdir(exist_ok=True)
-    with (settings.STATE / "pipeline.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                "another pipeline runs in this folder: wait for its end, or work in another clone"
-            ) from None
-        yield
+def only_driver() -> contextlib.AbstractContextManager[None]:
+    """One pipeline at a time in a working copy."""
+    busy = "another pipeline runs in this folder: wait for its end, or work in another clone"
+    return alone(settings.STATE / "pipeline.lock", busy)
 
 
 def mend_lock(file: Path = Path("dvc.lock")) -> None:

@@ -32,10 +32,7 @@ def mlflow(dates: list[str]) -> Finding:
 
         MlflowClient(address.tracking_uri()).search_experiments(max_results=1)
     if file is None and address.tracking_uri().startswith("http"):
-        import requests
-
-        answer = requests.get(f"{address.tracking_uri()}/health", timeout=ANSWER)
-        dates.extend(filter(None, [answer.headers.get("Date")]))
+        dates.extend(filter(None, [store.ask("/health").headers.get("Date")]))
     return Finding(OK, f"{address.printable_uri()} answers")
 
 

@@ -21,10 +21,10 @@ from engine.core.samples import Rows, open_split
 from engine.core.threads import torch_threads
 from engine.measure.complexity import measure
 from engine.measure.profile import profile_network
-from engine.training.accuracy import measure_accuracy, predicted
+from engine.training.accuracy import measure_accuracy
 from engine.twins.learnt import BATCH, indexed, learnt_twins
+from flows.measuring.answers import answered
 from flows.measuring.predictions import Predicted
-from metrics.accuracy import Accuracy
 
 # each row of costs is measured until quiet repeats agree, for so many times `seconds` at most
 PATIENCE = 7.0
@@ -62,13 +62,7 @@ def tested(
     been measured.
     """
     module, shards = load_network(weights)[0], open_split(folder, "test")
-    metric, guess, score = Accuracy(), [], []
-    for outputs, targets in predicted(module, Rows(shards, "labels", size=size)):
-        metric.update(outputs, targets)
-        # the metric's own choice among equal scores, which argmax need not make
-        best = outputs.topk(min(max(metric.topk), outputs.shape[1])).indices[:, :1]
-        guess.append(best[:, 0].cpu())
-        score.append(outputs.float().softmax(1).gather(1, best)[:, 0].cpu())
+    metric, table = answered(module, Rows(shards, "labels", size=size))
     if validated is None or size != shards.size:
         val = Rows(open_split(folder, "val"), "labels", size=size)
         validated = measure_accuracy(module, val).compute()["top1"]
@@ -77,7 +71,6 @@ def tested(
     bound = 100 * int((metric.correct()[:, 0] & alone).sum()) / len(alone)
     numbers = metric.compute()
     found = {key: numbers[key] for key in ("top1", "top5", "samples")}
-    table = Predicted(torch.cat(guess).short().numpy(), torch.cat(score).numpy())
     return found | {"top1_lower_bound": bound, "val_top1": validated}, table
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from engine.core.digest import digest
 from flows.registry import audit
 from flows.registry.aliases import CHAMPION
-from flows.registry.trees import Tree, read_trees
+from flows.registry.trees import Tree, paged, read_trees
 from flows.running import settings
 from flows.tracking import tracking
 from flows.tracking.origin import origin
@@ -40,11 +40,9 @@ class Choice(NamedTuple):
 @retry
 def _models() -> list[Any]:
     """All registered models, with their aliases and tags."""
-    client, found, token = tracking.connect(), [], None
-    while token != "":
-        page = client.search_registered_models(page_token=token)
-        found, token = [*found, *page], page.token or ""
+    client = tracking.connect()
     # searches leave out aliases
+    found = paged(client.search_registered_models)
     return [client.get_registered_model(model.name) for model in found]
 
 
@@ -150,5 +148,7 @@ def choose(rule: Rule) -> list[Choice]:
 
 def still_goes(tree: Tree) -> bool:
     """Whether no version of a tree has come to be needed since it was chosen."""
+    if not tree.versions:
+        return True
     needed = needed_versions()
     return not any((each.name, str(each.version)) in needed for each in tree.versions)

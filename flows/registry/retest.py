@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import torch
-from torch import nn
 
 from corpus.reading.shards import Shards
 from engine.core.network import load_network
 from engine.core.samples import Rows, open_split
-from engine.training.accuracy import measure_accuracy, predicted
+from engine.training.accuracy import measure_accuracy
+from flows.measuring.answers import answered
 from flows.measuring.predictions import Examined, Predicted, rows_of
 from flows.running import settings
 
@@ -23,17 +23,11 @@ class Retested(NamedTuple):
     answers: pa.Table
 
 
-def _answers(module: nn.Module, test: Shards, record: dict[str, Any]) -> pa.Table:
+def _answers(test: Shards, record: dict[str, Any], one: Predicted) -> pa.Table:
     """A row per test image, as the stage evaluate keeps them."""
-    guess, score = [], []
-    for outputs, _ in predicted(module, Rows(test, "labels", size=record["size"])):
-        best = outputs.float().softmax(1).max(1)
-        guess.append(best.indices.cpu())
-        score.append(best.values.cpu())
     labels = test.labels(torch.arange(len(test))).short().numpy()
     # which of them the posts show is not known of a new split
     images = Examined(list(test.ids), labels, np.zeros(len(test), bool), list(test.names))
-    one = Predicted(torch.cat(guess).short().numpy(), torch.cat(score).numpy())
     return rows_of(record | {"seeds": [record.get("seed") or 0]}, images, [one])
 
 
@@ -50,11 +44,9 @@ def test_again(weights: Path, record: dict[str, Any]) -> Retested:
     splits = {split: open_split(folder, split) for split in ("test", "val")}
     if list(splits["test"].names) != list(names):
         raise ValueError(f"the classes of {target} are others than those it was trained on")
-    found = {
-        split: measure_accuracy(module, Rows(shards, "labels", size=record["size"])).compute()
-        for split, shards in splits.items()
-    }
+    rows = {name: Rows(split, "labels", size=record["size"]) for name, split in splits.items()}
+    metric, one = answered(module, rows["test"])
+    test, val = metric.compute(), measure_accuracy(module, rows["val"]).compute()
     # one seed's weights: the interval is Wilson's, of the test images alone
-    test = found["test"] | {"top1_mean": found["test"]["top1"]}
-    numbers = test | {"val_top1": found["val"]["top1"]}
-    return Retested(numbers, _answers(module, splits["test"], record))
+    numbers = test | {"top1_mean": test["top1"], "val_top1": val["top1"]}
+    return Retested(numbers, _answers(splits["test"], record, one))

@@ -52,7 +52,8 @@ class Tree:
         return self.root.data.tags.get("tagdag.command", "pipeline")
 
 
-def _paged(search: Callable[..., Any], **given: Any) -> list[Any]:
+def paged(search: Callable[..., Any], **given: Any) -> list[Any]:
+    """All that a search of MLflow's client finds, which gives a page at a time."""
     found, token = [], None
     while token != "":
         page = search(page_token=token, **given)
@@ -87,12 +88,12 @@ def read_trees() -> list[Tree]:
     client = tracking.connect()
     experiment = client.get_experiment_by_name(tracking.EXPERIMENT).experiment_id
     whole = {"experiment_ids": [experiment], "run_view_type": ViewType.ALL, "max_results": PAGE}
-    trees = _grouped(_paged(client.search_runs, **whole))
+    trees = _grouped(paged(client.search_runs, **whole))
     of = {run.info.run_id: tree for tree in trees.values() for run in tree.runs}
-    for version in _paged(client.search_model_versions, max_results=PAGE):
+    for version in paged(client.search_model_versions, max_results=PAGE):
         if version.run_id in of:
             of[version.run_id].versions.append(version)
-    live = _paged(client.search_logged_models, experiment_ids=[experiment])
+    live = paged(client.search_logged_models, experiment_ids=[experiment])
     for model in [*live, *deleted_models()]:
         if model.source_run_id in of:
             of[model.source_run_id].models.append(model)

@@ -28,7 +28,7 @@ def client() -> Iterator[Any]:
         yield opened
 
 
-def make_gpu_limit(opened: Any, limit: int = 1) -> None:
+def make_gpu_limit(opened: Any) -> None:
     """Make the limit where there is none: another number that a person has set stays."""
     from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
     from prefect.exceptions import ObjectNotFound
@@ -37,7 +37,7 @@ def make_gpu_limit(opened: Any, limit: int = 1) -> None:
         opened.read_global_concurrency_limit_by_name(GPU)
     except ObjectNotFound:
         opened.create_global_concurrency_limit(
-            GlobalConcurrencyLimitCreate(name=GPU, limit=limit, active=True)
+            GlobalConcurrencyLimitCreate(name=GPU, limit=1, active=True)
         )
 
 
@@ -106,15 +106,13 @@ def set_nightly(cron: str) -> str:
     with client() as opened:
         deployment = opened.read_deployment_by_name(name)
         mine = next((each for each in deployment.schedules if each.slug == slug), None)
-        change = {"active": cron != "off"}
-        if cron != "off":
-            change["schedule"] = _cron(cron)
-        if mine is None and cron != "off":  # a person has deleted it
+        change = {"schedule": _cron(cron), "active": True} if cron != "off" else {"active": False}
+        if mine is not None:
+            opened.update_deployment_schedule(deployment.id, mine.id, **change)
+        elif change["active"]:  # a person has deleted it
             asked = [(change["schedule"], True)]
             opened.create_deployment_schedules(deployment.id, asked, slug=slug)
-        elif mine is not None:
-            opened.update_deployment_schedule(deployment.id, mine.id, **change)
-    return "no nightly run" if cron == "off" else f"{name} runs at {cron} (UTC)"
+    return f"{name} runs at {cron} (UTC)" if change["active"] else "no nightly run"
 
 
 def no_time(text: str) -> ValueError:

@@ -8,7 +8,6 @@ machines have this project's folder at the same place, by NFS or the like, and t
 import importlib.util
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -21,7 +20,7 @@ from corpus.spread import Spread, in_turn
 from engine.core.cores import cores
 from engine.core.environment import value
 from flows.running.prefect_private import RAY_ADDRESS
-from flows.running.processes import CONTEXT, follow_parent
+from flows.running.processes import CONTEXT, begin
 
 Submit = Callable[..., Future]  # (function, *arguments) -> its future result
 # of one call whose worker died: Dask and Ray make it again elsewhere
@@ -29,16 +28,11 @@ RETRIES = 3
 ANSWER = 20  # seconds for a cluster's first answer
 
 
-def _begin() -> None:
-    """A process starts: Ctrl-C reaches all of a terminal, and is the parent's to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    follow_parent()
-
-
 @contextmanager
 def _processes(workers: int) -> Iterator[Submit]:
     before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, mp_context=CONTEXT, initializer=_begin)
+    ours = {"initializer": begin, "initargs": (dict(os.environ),)}
+    pool = ProcessPoolExecutor(workers, mp_context=CONTEXT, **ours)
     try:
         yield pool.submit
     except BrokenProcessPool:
@@ -64,11 +58,27 @@ def _dask(workers: int) -> Iterator[Submit]:
         with _dask_client(address) as client:
             yield client.get_executor(pure=False, retries=RETRIES).submit
         return
-    # neither the scheduler nor its page is for other machines; one thread, for torch's random
-    # generator is the process's
-    local = {"host": "127.0.0.1", "dashboard_address": None, "threads_per_worker": 1}
-    with LocalCluster(n_workers=workers, **local) as cluster, Client(cluster) as client:
+    with LocalCluster(**dask_cluster(workers)) as cluster, Client(cluster) as client:
         yield client.get_executor(pure=False, retries=RETRIES).submit
+
+
+def dask_cluster(workers: int) -> dict[str, Any]:
+    """What a Dask cluster of this machine is made with."""
+    return {
+        "n_workers": workers,
+        # torch's random generator is the process's: two calls in one would share it
+        "threads_per_worker": 1,
+        # neither the scheduler nor its page is for other machines
+        "host": "127.0.0.1",
+        "dashboard_address": None,
+    }
+
+
+def ray_cluster(workers: int) -> dict[str, Any]:
+    """What Ray is started with on this machine; to be called before it is imported."""
+    # it would report its use to its makers
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    return {"num_cpus": workers, "include_dashboard": False} | RAY_ADDRESS
 
 
 def _dask_client(address: str) -> Any:
@@ -89,11 +99,9 @@ def _dask_client(address: str) -> Any:
 
 @contextmanager
 def _ray(workers: int) -> Iterator[Submit]:
-    # Ray would report its use to its makers
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    local = ray_cluster(workers)
     import ray
 
-    local = {"num_cpus": workers, "include_dashboard": False} | RAY_ADDRESS
     ray.init(log_to_driver=False, **({} if os.environ.get("RAY_ADDRESS") else local))
     try:
         yield partial(_submit_to_ray, ray)

@@ -61,12 +61,20 @@ def follow_stdin() -> None:
     threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def _serve(pipe: Connection, environment: dict[str, str], threads: int) -> None:
-    """A process of the pool: makes the calls that come, until pipe or signal end it."""
-    # Ctrl-C reaches all of a terminal; the parent tells by SIGTERM
+def begin(environment: dict[str, str]) -> None:
+    """A process starts: with its parent's environment, and no longer than its parent.
+
+    The server that forks it has the environment of its own start.
+    """
+    # Ctrl-C reaches all of a terminal, and is the parent's to answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(environment)
     follow_parent()
+
+
+def _serve(pipe: Connection, environment: dict[str, str], threads: int) -> None:
+    """A process of the pool: makes the calls that come, until pipe or signal end it."""
+    begin(environment)
     import torch
 
     torch.set_num_threads(threads)

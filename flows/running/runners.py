@@ -17,7 +17,6 @@ from typing import Any
 from engine.core.cores import cores
 from flows.running import environment, executors, pool
 from flows.running.orchestrate import orchestrated
-from flows.running.prefect_private import RAY_ADDRESS
 from flows.running.processes import follow_parent
 
 
@@ -30,24 +29,14 @@ def _processes(workers: int) -> Any:
 def _dask(workers: int) -> Any:
     from prefect_dask import DaskTaskRunner
 
-    local = {
-        "n_workers": workers,
-        # torch's random generator is the process's: two tasks in one would share it
-        "threads_per_worker": 1,
-        # neither the scheduler nor its page is for other machines
-        "host": "127.0.0.1",
-        "dashboard_address": None,
-    }
-    return DaskTaskRunner(cluster_kwargs=local)
+    return DaskTaskRunner(cluster_kwargs=executors.dask_cluster(workers))
 
 
 def _ray(workers: int) -> Any:
-    # Ray would report its use to its makers
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    local = executors.ray_cluster(workers)
     from prefect_ray import RayTaskRunner
 
-    options = {"num_cpus": workers, "include_dashboard": False}
-    return RayTaskRunner(init_kwargs=options | RAY_ADDRESS)
+    return RayTaskRunner(init_kwargs=local)
 
 
 # Prefect's, and the package of each

@@ -5,21 +5,21 @@ kill -9 and some thousand other processes, the id may be somebody else's.
 """
 
 import contextlib
-import fcntl
 import json
-import os
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from flows.running import settings
+from flows.running.locks import alone
 
 FOLDER = settings.STATE / "servers"
 SAME = 2.0  # seconds by which the start of one process may seem to differ: the clock is corrected
@@ -36,18 +36,10 @@ def log_of(name: str) -> Path:
     return _file(name, "log")
 
 
-@contextlib.contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """One command starts or ends servers at a time; a killed one holds no lock."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with (FOLDER / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                "another command starts or ends the servers of this folder: wait for its end"
-            ) from None
-        yield
+def one_at_a_time() -> AbstractContextManager[None]:
+    """One command starts or ends servers at a time."""
+    busy = "another command starts or ends the servers of this folder: wait for its end"
+    return alone(FOLDER / "lock", busy)
 
 
 def kept(name: str) -> dict[str, Any]:
@@ -83,7 +75,7 @@ def start(name: str, command: list[str], url: str, env: Mapping[str, str]) -> No
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
-            env=dict(env),
+            env=env,
             start_new_session=True,
         )
     started = psutil.Process(process.pid).create_time()
@@ -136,8 +128,3 @@ def _end(tree: list[psutil.Process]) -> None:
     if left:
         ids = ", ".join(str(process.pid) for process in left)
         raise ValueError(f"processes {ids} do not end: see whether a disk or a device hangs")
-
-
-def environment(**more: str) -> dict[str, str]:
-    """This process's environment and more."""
-    return {**os.environ, **more}

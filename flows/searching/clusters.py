@@ -5,9 +5,6 @@ generator, its threads and its memory are then a network's alone. Where a worker
 Ray give its call to another; its network is begun again as after any death of a worker.
 """
 
-import os
-import subprocess
-import sys
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -17,14 +14,12 @@ from pathlib import Path
 from flows.running import executors
 from flows.running.orchestrate import log
 from flows.searching.search import Search
-from flows.searching.workers import PATIENCE, LocalWorkers, local_workers
+from flows.searching.workers import PATIENCE, LocalWorkers, local_workers, searcher
 
 
 def run_searcher(folder: str, settings: dict[str, str]) -> None:
     """Work on the search of a folder until it is done; ends with the process that runs this."""
-    env = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
-    command = [sys.executable, "-m", "flows.searcher", "--follow"]
-    child = subprocess.Popen(command, cwd=folder, env=env | settings, stdin=subprocess.PIPE)
+    child = searcher(settings, folder)
     child.stdin.write(b"\n")  # begin: its end is ours, when the pipe closes
     child.stdin.flush()
     if child.wait():

@@ -57,6 +57,17 @@ def worker_count(most: int | None = None) -> int:
     return min(usable, most or usable)
 
 
+def searcher(settings: dict[str, str], folder: str | None = None) -> subprocess.Popen:
+    """A worker of a search, which begins when a line is written to its standard input.
+
+    settings: environment variables besides this process's. folder: of the project, where another.
+    """
+    # without the stage's Prefect run, of which only the stage tells
+    env = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
+    command = [sys.executable, "-m", "flows.searcher", "--follow"]
+    return subprocess.Popen(command, cwd=folder, env=env | settings, stdin=subprocess.PIPE)
+
+
 @dataclass
 class LocalWorkers:
     """The other workers of a search on this machine: processes that wait until it has begun."""
@@ -77,10 +88,7 @@ class LocalWorkers:
 
     def start(self, i: int) -> subprocess.Popen:
         """Worker i, counted from 0: on its own GPU, or on a CPU with one thread."""
-        # without the stage's Prefect run, of which only the stage tells
-        env = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
-        command = [sys.executable, "-m", "flows.searcher", "--follow"]
-        child = subprocess.Popen(command, env=env | self.settings(i), stdin=subprocess.PIPE)
+        child = searcher(self.settings(i))
         if self.search:
             self._release(child)
         return child

@@ -12,19 +12,18 @@ from pydantic import Field
 
 from flows.pipeline import pipeline as plain_pipeline
 from flows.running.orchestrate import flow
-from flows.running.settings import load_params
+from flows.running.os_errors import EACH
+from flows.running.settings import STAGES, load_params
 from flows.tools.watch import watch as plain_watch
 
-EACH = ("pretrain", "finetune")  # a stage per candidate, which dvc.yaml names `<stage>@<candidate>`
 MONTH = 30 * 24  # hours
 
 
 def stage_names() -> tuple[str, ...]:
     """The stages of dvc.yaml, in their order."""
-    names = []
-    for stage in ("corpus", "search", *EACH, "evaluate", "register"):
-        names += [f"{stage}@{each}" for each in load_params()["candidates"] if stage in EACH]
-        names += [stage] if stage not in EACH else []
+    candidates, names = load_params()["candidates"], []
+    for stage in STAGES:
+        names += [f"{stage}@{each}" for each in candidates] if stage in EACH else [stage]
     return tuple(names)
 
 

@@ -29,7 +29,7 @@ def _begin(name: str, number: int) -> str:
     bound(number, f"python -m flows.up --{name} {number + 1}").close()
     url = f"http://127.0.0.1:{number}"
     command = ["-m", f"flows.{name}server", "--port", str(number)]
-    services.start(name, command, url, services.environment())
+    services.start(name, command, url, os.environ)
     return url
 
 
@@ -54,7 +54,7 @@ def _worker(mlflow: str) -> None:
     named = {} if mlflow_elsewhere() else {"MLFLOW_TRACKING_URI": mlflow}
     began = time.time()
     command = ["-m", "flows.prefectworker"]
-    services.start("worker", command, "", services.environment(**named))
+    services.start("worker", command, "", os.environ | named)
     with deployments.client() as opened:
         services.wait_until("worker", lambda: deployments.worker_since(opened, began), FIRST)
 

@@ -18,12 +18,7 @@ OUTAGES = {
     "sqlalchemy": {"OperationalError", "InterfaceError", "TimeoutError"},
     "psycopg": {"OperationalError", "InterfaceError"},
     "httpx": {"ConnectError", "ConnectTimeout", "ReadError", "ReadTimeout", "RemoteProtocolError"},
-    "botocore": {
-        *("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"),
-        *("ConnectionClosedError", "ConnectionError", "HTTPClientError"),
-    },
 }
-BUSY = {500, 502, 503, 504}  # an object store's answers that waiting may change
 CHAIN = 10  # causes of causes
 
 
@@ -45,9 +40,7 @@ def _outage(error: BaseException) -> bool:
         return False
     if isinstance(error, Away | ConnectionError | TimeoutError):
         return True
-    if name == "ClientError" and library == "botocore":
-        return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in BUSY
-    if library in ("mlflow", "requests"):
+    if library in ("mlflow", "requests", "botocore"):
         return is_away(error)
     return name in OUTAGES.get(library, ())
 

@@ -38,18 +38,25 @@ ANSWER = 5  # seconds to wait for the first answer of a server or a data base
 FINAL = ("authentication failed", "does not exist", "not known", "could not translate", "resolve")
 
 
-def _server(address: str) -> None:
+def ask(path: str) -> Any:
+    """A server's answer to a GET, asked as MLflow's own client would."""
     import requests
 
     name, word = (os.environ.get(f"MLFLOW_TRACKING_{part}") for part in ("USERNAME", "PASSWORD"))
-    # as MLflow's own client reads these, so that both reach the same server or neither does
+    # as that one reads these, so that both reach the same server or neither does
     insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
     verify = not insecure and os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH", True)
+    auth = (name, word or "") if name else None
+    return requests.get(f"{tracking_uri()}{path}", auth=auth, verify=verify, timeout=ANSWER)
+
+
+def _server(address: str) -> None:
+    import requests
+
     told = f"the MLflow server named by MLFLOW_TRACKING_URI does not answer ({address}: "
     fix = "start it, or unset it to write to mlflow.db here"
     try:
-        auth = (name, word or "") if name else None
-        answer = requests.get(f"{address}/health", auth=auth, verify=verify, timeout=ANSWER)
+        answer = ask("/health")
     except requests.RequestException as error:
         cause = str(error).rpartition(": ")[2].strip("()'\"") or type(error).__name__
         # a certificate or a name that is wrong is so after any wait
@@ -59,7 +66,7 @@ def _server(address: str) -> None:
         raise refused_login(answer.status_code)
     if answer.status_code >= 500:
         raise Away(f"{told}it says {answer.status_code}): {fix}")
-    _same_release(requests.get(f"{address}/version", auth=auth, verify=verify, timeout=ANSWER))
+    _same_release(ask("/version"))
 
 
 def _same_release(answer: Any) -> None:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from flows.measuring.predictions import FILE
 from flows.registry import aliases, audit, evidence
 from flows.registry.aliases import CHAMPION
+from flows.registry.trees import paged
 from flows.reports.models.tables import to_answers
 from flows.reports.versions.findings import Findings, Kept, Version
 from flows.reports.versions.gitdiff import changed_lines
@@ -30,10 +31,8 @@ MOST = 50  # versions shown where none are named
 @retry
 def _all(name: str) -> list[Any]:
     """The versions of a model, the newest first."""
-    client, found, token = tracking.connect(), [], None
-    while token != "":
-        page = client.search_model_versions(f"name = '{name}'", page_token=token)
-        found, token = [*found, *page], page.token or ""
+    search = tracking.connect().search_model_versions
+    found = paged(search, filter_string=f"name = '{name}'")
     return sorted(found, key=lambda version: -int(version.version))
 
 

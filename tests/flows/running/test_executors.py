@@ -22,8 +22,7 @@ def third(name: str, number: float) -> tuple[float, int]:
 @pytest.fixture(scope="module")
 def cluster():
     """A Dask cluster that runs already."""
-    local = {"host": "127.0.0.1", "dashboard_address": None, "threads_per_worker": 1}
-    with LocalCluster(n_workers=1, **local) as found:
+    with LocalCluster(**executors.dask_cluster(1)) as found:
         yield found
 
 
