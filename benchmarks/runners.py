@@ -20,7 +20,8 @@ from pathlib import Path
 
 from benchmarks.clone import checkout, committed, overlaid, sampled
 from benchmarks.outages import PARAMS, SAME
-from benchmarks.team import ROOT, bare_environment
+from benchmarks.services import bare_environment
+from benchmarks.team import ROOT
 from benchmarks.two_machines import files
 from engine.core.cores import cores
 
@@ -35,7 +36,7 @@ def ran(runner: str, work: Path) -> tuple[float, dict[str, str]]:
     overlaid(work, PARAMS)
     sampled(work)
     committed(work, "small")
-    env = bare_environment() | ({"TAGDAG_RUNNER": runner} if runner else {})
+    env = bare_environment("AWS_") | ({"TAGDAG_RUNNER": runner} if runner else {})
     begun = time.monotonic()
     command = [sys.executable, "-m", "flows.pipeline", "finetune@baseline", "finetune@winner"]
     with (work / "run.log").open("wb") as log:

@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ from typing import Any
 from urllib.parse import quote
 
 from benchmarks.clone import SMALL, checkout, committed, overlaid, python, sampled
-from benchmarks.services import free_port
+from benchmarks.services import auth_string, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -51,12 +50,6 @@ def servers(work: Path, prefect: int, mlflow: int) -> Iterator[dict[str, str]]:
         }
     finally:
         subprocess.run([sys.executable, "-m", "flows.down"], cwd=work, check=False)
-
-
-def auth_string(home: Path) -> str:
-    """The auth string of the Prefect server whose home this is."""
-    profiles = tomllib.loads((home / "profiles.toml").read_text())
-    return profiles["profiles"]["tagdag"]["PREFECT_API_AUTH_STRING"]
 
 
 def rows(url: str, auth: str, what: str) -> list[dict[str, Any]]:

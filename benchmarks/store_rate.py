@@ -16,7 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.s3 import s3_server
-from benchmarks.team import BUCKET, ROOT, bare_environment
+from benchmarks.services import bare_environment
+from benchmarks.team import BUCKET, ROOT
 from engine.core.cores import cores, processor
 
 RESULT = ROOT / "benchmarks" / "results" / "store_rate.md"
@@ -57,7 +58,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, s3_server() as server:
         server.client().create_bucket(Bucket=BUCKET)
-        rows = measured(Path(folder), bare_environment() | server.env, given.shards)
+        rows = measured(Path(folder), bare_environment("AWS_") | server.env, given.shards)
     megabytes = given.shards * SHARD / 1e6
     lines = [
         "# Shards to S3 and back\n",

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,19 +16,11 @@ from pathlib import Path
 
 from benchmarks.postgres import Postgres, postgres
 from benchmarks.s3 import S3, s3_server
-from benchmarks.services import free_port
+from benchmarks.services import auth_string, bare_environment, free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 BUCKET = "team"
-OURS = ("PREFECT_", "MLFLOW_", "TAGDAG_", "AWS_")
 START = 300  # seconds for a server on a machine that does other work
-
-
-def bare_environment() -> dict[str, str]:
-    """The environment without what would name another server."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    env = {name: text for name, text in os.environ.items() if not name.startswith(OURS)}
-    return env | {"PATH": path, "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
 
 
 class Program:
@@ -77,16 +68,15 @@ class Team:
     """The four services; `services` by name, each with `start` and `stop`."""
 
     def __init__(self, base: Postgres, s3: S3, folder: Path) -> None:
-        self.base, self.s3, self.folder = base, s3, folder
+        self.s3 = s3
         s3.client().create_bucket(Bucket=BUCKET)
-        bare = bare_environment() | s3.env
+        bare = bare_environment("AWS_") | s3.env
         self.bases = {name: base.base(name) for name in ("mlflow", "search", "prefect")}
         files = {"TAGDAG_ARTIFACTS": f"s3://{BUCKET}/mlflow"}
-        serves = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         self.mlflow = Program(
             "flows.mlflowserver",
             "/health",
-            bare | serves | files | {"MLFLOW_TRACKING_URI": self.bases["mlflow"]},
+            bare | files | {"MLFLOW_TRACKING_URI": self.bases["mlflow"]},
             folder,
         )
         self.home = folder / "prefect"
@@ -103,8 +93,7 @@ class Team:
     @property
     def auth(self) -> str:
         """The string that Prefect's server asks for."""
-        profiles = tomllib.loads((self.home / "profiles.toml").read_text())
-        return profiles["profiles"]["tagdag"]["PREFECT_API_AUTH_STRING"]
+        return auth_string(self.home)
 
     def env(self, prefect: bool = True) -> dict[str, str]:
         """What a member of the team has in the environment."""
@@ -120,7 +109,7 @@ class Team:
                 "PREFECT_API_AUTH_STRING": self.auth,
                 "PREFECT_HOME": str(self.home),
             }
-        return bare_environment() | self.s3.env | named
+        return bare_environment("AWS_") | self.s3.env | named
 
 
 @contextmanager

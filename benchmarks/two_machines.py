@@ -27,7 +27,8 @@ import psycopg
 from benchmarks.clone import checkout, committed, overlaid, sampled
 from benchmarks.kills import PATIENCE, SMALL
 from benchmarks.kills_by_stage import hashed
-from benchmarks.team import BUCKET, ROOT, Team, bare_environment, team
+from benchmarks.services import bare_environment
+from benchmarks.team import BUCKET, ROOT, Team, team
 from engine.core.cores import cores
 
 RESULT = ROOT / "benchmarks" / "results" / "two_machines.md"
@@ -146,7 +147,7 @@ def main() -> None:
             faults.append("B has something to do after its pull")
         objects = found.s3.keys(BUCKET)
         machine(alone)
-        solo = bare_environment() | {"TAGDAG_SEARCHERS": "1"}
+        solo = bare_environment("AWS_") | {"TAGDAG_SEARCHERS": "1"}
         step(rows, alone, solo, "flows.pipeline", "search")
         kept = {
             name: files(work, "data", "out/corpus", "out/search")

@@ -25,10 +25,10 @@ import yaml
 
 from benchmarks.clone import SMALL, overlaid, sampled
 from benchmarks.screens import mlflow_page, prefect_page, see_mlflow, see_prefect
-from benchmarks.services import free_port
+from benchmarks.services import bare_environment, free_port
 from engine.core import checkpoint
 from flows.running.services import answers
-from tests.support.commands import cleaned, run
+from tests.support.commands import run
 from tests.support.readme import commands
 from tests.support.servers import wait_for
 
@@ -144,7 +144,7 @@ def stranger(done, tmp_path) -> SimpleNamespace:
     def tagdag(*arguments: str, **more: str) -> str:
         return run(folder, "python", "-m", "flows.cli.tagdag", *arguments, **env, **more)
 
-    yield SimpleNamespace(folder=folder, tagdag=tagdag, ports=ports, env=cleaned() | env)
+    yield SimpleNamespace(folder=folder, tagdag=tagdag, ports=ports, env=bare_environment() | env)
     tagdag("down")
 
 
@@ -522,7 +522,9 @@ def test_prefect_shows_stages_as_sub_flows_and_skipped_ones_as_unchanged(done, p
 def test_mlflows_page_shows_the_tree_the_aliases_and_its_own_comparison(done, browser):
     port = free_port()
     command = [sys.executable, "-m", "flows.mlflowserver", "--port", str(port)]
-    server = subprocess.Popen(command, cwd=done.folder, env=cleaned(), start_new_session=True)
+    server = subprocess.Popen(
+        command, cwd=done.folder, env=bare_environment(), start_new_session=True
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         wait_for(lambda: answers(f"{url}/health"), 120)

@@ -13,10 +13,11 @@ import psycopg
 import pytest
 
 from benchmarks.s3 import S3
+from benchmarks.services import bare_environment
 from flows.running.postgresql import check_address, check_release
 from flows.searching import storage
 from flows.tracking import artifacts, tracking
-from tests.support.servers import cleaned, prefect_server
+from tests.support.servers import prefect_server
 
 ROOT = Path(__file__).parents[2]
 SMALL = """
@@ -72,7 +73,12 @@ def test_all_that_a_run_leaves_is_in_postgresql_and_on_s3(shared, s3, postgres_s
     home = tmp_path / "home"
     home.mkdir()
     with prefect_server(home, PREFECT_API_DATABASE_CONNECTION_URL=base) as server:
-        env = cleaned() | s3.env | shared | {"PYTHONPATH": str(ROOT), "PREFECT_HOME": str(home)}
+        env = (
+            bare_environment()
+            | s3.env
+            | shared
+            | {"PYTHONPATH": str(ROOT), "PREFECT_HOME": str(home)}
+        )
         env |= {"PREFECT_API_URL": f"{server.url}/api"}
         done = subprocess.run(
             [sys.executable, "-c", SMALL], env=env, capture_output=True, text=True, timeout=300

@@ -19,22 +19,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from benchmarks.services import bare_environment
+
 # variables that only a command's own code reads. Where any other is not as the zygote has it, a new
 # interpreter is started: Python or a library may have read it already
 LATE = ("AWS_", "DVC_", "MLFLOW_PORT", "MLFLOW_TRACKING_", "PREFECT_", "PYTEST_", "TAGDAG_")
 
 
-def cleaned() -> dict[str, str]:
-    """The environment without what would name another server."""
-    kept = os.environ.items()
-    env = {k: v for k, v in kept if not k.startswith(("PREFECT_", "MLFLOW_", "TAGDAG_"))}
-    path = os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]])
-    return env | {"PATH": path, "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
-
-
 def run(folder: Path, *command: str, code: int = 0, new: bool = False, **env: str) -> str:
     """Run a command in a folder, with these variables; returns what it printed."""
-    whole = cleaned() | env
+    whole = bare_environment() | env
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         forked = None if new else _forked(command)
         if forked and zygote().serves(whole):
@@ -65,7 +59,7 @@ class Zygote:
     """The process that commands are forked from; it ends with this one."""
 
     def __init__(self) -> None:
-        self.env = cleaned()
+        self.env = bare_environment()
         self.asking, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with asked:
             command = [sys.executable, str(Path(__file__).with_name("zygote.py"))]
@@ -95,7 +89,7 @@ class Zygote:
 def zygote() -> Zygote:
     """The zygote of this process, made at first use."""
     # and anew where a library or a test has changed variables that Python or a library may read
-    base = {item for item in cleaned().items() if not item[0].startswith(LATE)}
+    base = {item for item in bare_environment().items() if not item[0].startswith(LATE)}
     return _zygote(frozenset(base))
 
 

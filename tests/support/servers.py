@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 import time
-import tomllib
 import urllib.error
 import urllib.request
 from base64 import b64encode
@@ -13,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.services import free_port
-from tests.support.commands import cleaned
+from benchmarks.services import auth_string, bare_environment, free_port
 
 # seconds; by themselves the services look every 60 and every 5
 FAST = {
@@ -40,8 +38,7 @@ class Server(NamedTuple):
 
     @property
     def auth(self) -> str:
-        profiles = tomllib.loads((self.home / "profiles.toml").read_text())
-        return profiles["profiles"]["tagdag"]["PREFECT_API_AUTH_STRING"]
+        return auth_string(self.home)
 
     def ask(self, path: str, body: Any = None, auth: str = "", **headers: str) -> Answer:
         """GET, or POST where there is a body; `auth` is the auth string to send, if any."""
@@ -68,7 +65,7 @@ def prefect_server(home: Path, **more: str) -> Iterator[Server]:
     """Start, wait until it answers, end; more: environment variables."""
     port, log = free_port(), home / "log"
     command = [sys.executable, "-m", "flows.prefectserver", "--port", str(port)]
-    env = cleaned() | FAST | {"PREFECT_HOME": str(home)} | more
+    env = bare_environment() | FAST | {"PREFECT_HOME": str(home)} | more
     with log.open("wb") as file:
         process = subprocess.Popen(command, env=env, stdout=file, stderr=file)
     server = Server(f"http://127.0.0.1:{port}", home, log)

@@ -49,7 +49,7 @@ def two(classes: list[str], images: int = 40, text: str = "as usual") -> Finding
     one = version("1", aliases=("champion",), kept=sides[0], params={"rate": "0.1", text: text})
     tags = {"model": text, "by": text, "commit": text, "target": "scenes", "top1_mean": "66"}
     other = version("2", tags, aliases=("challenger", text), kept=sides[1], params={"rate": "0.2"})
-    foreign = Version(number="3", tags={"owner": text}, status="READY")
+    foreign = Version(number="3", tags={"owner": text})
     trail = [Entry("tagdag.audit.1", "2026-11-27T10:00:00Z", text, "promote", "", "1", text)]
     trail.append(Entry(text, "", "", "unreadable", "", "", text))
     faults = [text] if text != "as usual" else []

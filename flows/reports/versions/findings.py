@@ -37,7 +37,6 @@ class Version:
     number: str
     aliases: tuple[str, ...] = ()
     when: str = ""
-    status: str = "READY"
     tags: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)  # of the run that it comes from
     metrics: dict[str, float] = field(default_factory=dict)

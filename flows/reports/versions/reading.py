@@ -56,7 +56,6 @@ def _version(found: Any, named: Sequence[str]) -> Version:
         number=str(found.version),
         aliases=tuple(sorted(named)),
         when=at,
-        status=str(found.status),
         tags=dict(found.tags),
         params=dict(run.data.params) if run else {},
         metrics=dict(run.data.metrics) if run else {},

@@ -12,11 +12,12 @@ import pytest
 
 from benchmarks.clone import sampled
 from benchmarks.screens import prefect_page, see
+from benchmarks.services import bare_environment
 from flows.running import schedule
 from flows.tools.watch import empty, fresh
 from tests.flows.data.test_version import photograph
 from tests.flows.test_pipeline import SMALL, clone, edit
-from tests.support.commands import cleaned, run
+from tests.support.commands import run
 from tests.support.servers import wait_for
 
 WATCH = ("python", "-m", "flows.watch", "--posts", "incoming/posts.jsonl", "corpus")
@@ -76,7 +77,10 @@ def imports(folder: Path) -> int:
 @pytest.fixture
 def serving(project, guarded):
     """The import served every two seconds."""
-    env = cleaned() | {"PREFECT_HOME": str(guarded.home), "PREFECT_API_URL": f"{guarded.url}/api"}
+    env = bare_environment() | {
+        "PREFECT_HOME": str(guarded.home),
+        "PREFECT_API_URL": f"{guarded.url}/api",
+    }
     env["PREFECT_RUNNER_POLL_FREQUENCY"] = "1"  # seconds; by itself 10
     with (project / "log").open("wb") as log:
         command = [sys.executable, *WATCH[1:], "--every", "0.0333"]

@@ -10,9 +10,9 @@ import urllib.request
 
 import pytest
 
-from benchmarks.services import free_port
+from benchmarks.services import bare_environment, free_port
 from flows.tools import prefectserver
-from tests.support.servers import cleaned, wait_for
+from tests.support.servers import wait_for
 
 RUNS = "/api/flow_runs/filter"
 
@@ -85,7 +85,7 @@ def test_mlflows_server_refuses_foreign_hosts_and_origins(tmp_path, empty_store)
     """MLflow checks both by itself; `make mlflow` must not switch that off."""
     port = free_port()
     shutil.copyfile(empty_store, tmp_path / "mlflow.db")
-    env = cleaned() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    env = bare_environment() | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     env |= {"MLFLOW_DISABLE_TELEMETRY": "true"}
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", "1", "--backend-store-uri", "sqlite:///mlflow.db"]

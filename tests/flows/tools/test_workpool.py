@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.services import bare_environment
 from flows.registry import approval
 from flows.running import artifacts, deployments
 from flows.running.orchestrate import flow, task
 from flows.tracking.again import stage_settings
-from tests.support.servers import cleaned, wait_for
+from tests.support.servers import wait_for
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,7 +24,10 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="module")
 def pool(guarded):
     """What `make worker` does, until the worker has looked for runs once; its environment."""
-    env = cleaned() | {"PREFECT_HOME": str(guarded.home), "PREFECT_API_URL": f"{guarded.url}/api"}
+    env = bare_environment() | {
+        "PREFECT_HOME": str(guarded.home),
+        "PREFECT_API_URL": f"{guarded.url}/api",
+    }
     work = [sys.executable, "-m", "flows.prefectworker", "--run-once"]
     done = subprocess.run(work, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
