@@ -151,7 +151,8 @@ def see_mlflow(page: Any, url: str, store: Path, out: Path | None = None) -> Non
     see_texts(page, *(f"@ {alias}" for alias in aliases), file=files["mlflow_versions"])
     asked = f"name={quote(json.dumps('tagdag'))}&runs={quote(json.dumps(runs))}"
     see(page, f"{url}/#/compare-model-versions?{asked}", "Comparing")
-    page.get_by_text("top1_mean").first.scroll_into_view_if_needed(timeout=WAIT)
+    # scrolls to it, and unlike Playwright's own scrolling goes on where the page draws it anew
+    page.get_by_text("top1_mean").first.hover(trial=True, timeout=WAIT)
     see_texts(page, "top1_mean", "latency_p50_ms", file=files["mlflow_compare"])
 
 

@@ -1,6 +1,8 @@
 """New posts come in from a folder, and Prefect's schedule starts the runs by itself."""
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -84,13 +86,18 @@ def serving(project, guarded):
     env["PREFECT_RUNNER_POLL_FREQUENCY"] = "1"  # seconds; by itself 10
     with (project / "log").open("wb") as log:
         command = [sys.executable, *WATCH[1:], "--every", "0.0333"]
-        process = subprocess.Popen(command, cwd=project, env=env, stdout=log, stderr=log)
+        told = {"stdout": log, "stderr": log, "start_new_session": True}
+        process = subprocess.Popen(command, cwd=project, env=env, **told)
     try:
         yield SimpleNamespace(process=process, log=project / "log")
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            process.wait(60)
+        # as Ctrl-C of a terminal: to the run in progress too, which Prefect otherwise waits for
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(300)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_the_schedule_itself_starts_runs_which_import_what_is_new(
