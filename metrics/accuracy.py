@@ -6,72 +6,62 @@ On files: python -m metrics.accuracy predictions.npy targets.npy
 
 import json
 from collections.abc import Sequence
-from math import sqrt
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from metrics.blocks.columns import scored
+from metrics.blocks.intervals import wilson
+from metrics.blocks.metric import Batch
+from metrics.blocks.seen import Seen
+
 __all__ = ["Accuracy"]
 
 
-def wilson(hits: int, samples: int, z: float = 1.959964) -> tuple[float, float]:
-    """Bounds of a proportion; z is the normal quantile, here for 95 %."""
-    p, shrink = hits / samples, 1 + z * z / samples
-    centre = p + z * z / (2 * samples)
-    half = z * sqrt(p * (1 - p) / samples + z * z / (4 * samples**2))
-    return max(0.0, (centre - half) / shrink), min(1.0, (centre + half) / shrink)
-
-
 class Accuracy:
-    """Share of samples with a true class among the k highest scores, in percent."""
+    """Share of samples with a true class among the k highest scores, in percent.
+
+    topk: the numbers k; the first one's is the headline.
+    """
+
+    higher = True
+    unit = "%"
+    reads = ("scores", ("label", "hashtags", "tags"))
 
     def __init__(self, topk: Sequence[int] = (1, 5)) -> None:
+        if not topk or min(topk) < 1:
+            raise ValueError(f"topk {list(topk)}: give one number of classes or more, each from 1")
         self.topk = tuple(topk)
-        self._correct: list[Tensor] = []
+        self.headline = f"top{self.topk[0]}"
+        self._seen = Seen()
 
-    def update(self, predictions: Tensor, targets: Tensor) -> None:
-        """Take in scores (n, classes) and targets (n,), or (n, classes), multi-hot.
+    def update(self, predictions: Batch, targets: Batch) -> None:
+        """Take in scores (n, classes) and classes (n,), or (n, classes), multi-hot.
 
         Of several true classes any is a hit.
         """
-        n, classes = predictions.shape
-        if targets.shape not in [(n,), (n, classes)]:
-            raise ValueError(
-                f"targets of shape {tuple(targets.shape)} do not fit predictions of shape "
-                f"{(n, classes)}: "
-                f"give classes ({n},) or multi-hot ({n}, {classes})"
-            )
+        found = scored(predictions, targets, self.reads)
         # of no more classes than k there is always a hit
-        top = predictions.topk(min(max(self.topk), classes)).indices
-        # multi-hot: a share above 0 is a true class
-        match = targets.gather(1, top) > 0 if targets.ndim == 2 else top == targets[:, None]
-        # what was right stays on the device, so an update never waits for it
-        self._correct.append(torch.stack([match[:, :k].any(1) for k in self.topk], 1))
-
-    def __getstate__(self) -> dict:
-        """On the CPU: workers send it to one another."""
-        return {"topk": self.topk, "_correct": [correct.cpu() for correct in self._correct]}
+        top = found.scores.topk(min(max(self.topk), found.scores.shape[1])).indices
+        if found.target.ndim == 2:
+            # a share above 0 is a true class
+            match = found.target.gather(1, top) > 0
+        else:
+            match = top == found.target[:, None]
+        correct = torch.stack([match[:, :k].any(1) for k in self.topk], 1)
+        self._seen.add(found.known, found.nan, correct)
 
     def merge(self, other: "Accuracy") -> None:
         """Add the samples that another one has seen."""
         assert self.topk == other.topk, f"top {self.topk} and top {other.topk} do not add up"
-        self._correct += other._correct
-
-    def correct(self) -> Tensor:
-        """bool (samples, len(topk)): whether a true class is among the k highest, as seen."""
-        none = torch.zeros(0, len(self.topk), dtype=torch.bool)
-        return torch.cat([none, *(part.cpu() for part in self._correct)])
+        self._seen.merge(other._seen)
 
     def compute(self) -> dict[str, float]:
         """{"top1", "top1_low", "top1_high", ...} in percent, and "samples"."""
-        correct = self.correct()
+        (correct,) = self._seen.counted()
         samples = len(correct)
-        if not samples:
-            raise ValueError(
-                "accuracy of no samples: the data set is empty, or update was never called"
-            )
         numbers: dict[str, float] = {}
         for k, hits in zip(self.topk, correct.sum(0).tolist(), strict=True):
             low, high = wilson(hits, samples)
@@ -82,6 +72,11 @@ class Accuracy:
             }
         return {**numbers, "samples": samples}
 
+    def each(self) -> Tensor:
+        """100 where a true class is among the k highest, of the first k, else 0."""
+        known, correct = self._seen.joined()
+        return (100 * correct[:, 0].double()).where(known, torch.nan)
+
 
 def main(predictions: Path, targets: Path) -> None:
     """Print the accuracy of scores (n, classes) against targets, both .npy.
@@ -89,7 +84,8 @@ def main(predictions: Path, targets: Path) -> None:
     Targets are classes (n,) or multi-hot (n, classes).
     """
     metric = Accuracy()
-    metric.update(torch.from_numpy(np.load(predictions)), torch.from_numpy(np.load(targets)))
+    scores, labels = (torch.from_numpy(np.load(file)) for file in (predictions, targets))
+    metric.update({"scores": scores}, {"label": labels})
     print(json.dumps(metric.compute(), indent=2))
 
 

@@ -48,5 +48,5 @@ def measure_accuracy(module: nn.Module, samples: Dataset) -> Accuracy:
     """
     metric, workers = Accuracy(), present_workers()
     for scores, targets in predicted(module, samples, workers.part(len(samples))):
-        metric.update(scores, targets)
+        metric.update({"scores": scores}, {"label": targets})
     return workers.merge(metric)

@@ -167,5 +167,5 @@ def arm_top1(module: nn.Module, samples: Rows, mode: str) -> float:
         return measure_accuracy(module, samples).compute()["top1"]
     pooled, labels = frozen_features(module, samples)
     metric = Accuracy()
-    metric.update(module.head.classify(pooled), labels)
+    metric.update({"scores": module.head.classify(pooled)}, {"label": labels})
     return metric.compute()["top1"]

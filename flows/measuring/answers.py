@@ -13,7 +13,7 @@ def answered(module: nn.Module, samples: Rows) -> tuple[Accuracy, Predicted]:
     """The metric after all samples, and what was predicted of each, in their order."""
     metric, guess, score = Accuracy(), [], []
     for outputs, targets in predicted(module, samples):
-        metric.update(outputs, targets)
+        metric.update({"scores": outputs}, {"label": targets})
         # the metric's own choice among equal scores, which argmax need not make
         best = outputs.topk(min(max(metric.topk), outputs.shape[1])).indices[:, :1]
         guess.append(best[:, 0].cpu())

@@ -85,9 +85,9 @@ import torch
 from engine.core.build import build
 scores, targets = torch.rand(50, 4), torch.arange(50) % 3
 whole, *parts = [build("metrics", {"name": "balanced", "classes": 4}) for _ in range(3)]
-whole.update(scores, targets)
+whole.update({"scores": scores}, {"label": targets})
 for part, rows in zip(parts, (slice(0, 20), slice(20, 50))):
-    part.update(scores[rows], targets[rows])
+    part.update({"scores": scores[rows]}, {"label": targets[rows]})
 parts[0].merge(parts[1])
 assert parts[0].compute() == whole.compute()
 hits = scores.argmax(1) == targets

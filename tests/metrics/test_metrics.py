@@ -18,7 +18,7 @@ LABELS = torch.randint(20, (200,), generator=torch.Generator().manual_seed(1))
 
 def accuracy(scores: torch.Tensor, targets: torch.Tensor, topk=(1, 5)) -> dict:
     metric = build("metrics", {"name": "accuracy", "topk": topk})
-    metric.update(scores, targets)
+    metric.update({"scores": scores}, {"label": targets})
     return metric.compute()
 
 
@@ -33,9 +33,9 @@ def test_accuracy_counts_ranks():
 def test_every_sample_is_told_right_or_wrong_in_order():
     metric = Accuracy(topk=(1, 3))
     for rows in torch.arange(200).split(64):
-        metric.update(SCORES[rows], LABELS[rows])
+        metric.update({"scores": SCORES[rows]}, {"label": LABELS[rows]})
     rank = (SCORES.gather(1, LABELS[:, None]) < SCORES).sum(1)
-    assert torch.equal(metric.correct(), torch.stack([rank < 1, rank < 3], 1))
+    assert torch.equal(metric.each(), 100.0 * (rank < 1).double())
 
 
 def test_any_true_class_is_a_hit():
@@ -49,7 +49,7 @@ def test_any_true_class_is_a_hit():
 def test_parts_add_up():
     parts = [Accuracy(), Accuracy(), Accuracy()]
     for part, rows in zip(parts, (slice(0, 50), slice(50, 51), slice(51, 200)), strict=True):
-        part.update(SCORES[rows], LABELS[rows])
+        part.update({"scores": SCORES[rows]}, {"label": LABELS[rows]})
     parts[0].merge(parts[1])
     parts[0].merge(parts[2])
     assert parts[0].compute() == accuracy(SCORES, LABELS)
@@ -73,7 +73,7 @@ def test_interval_is_that_of_wilson(hits, samples):
 
 def test_wrong_use_of_accuracy_is_told():
     with pytest.raises(ValueError, match="give classes"):
-        Accuracy().update(SCORES, LABELS[:10])
+        Accuracy().update({"scores": SCORES}, {"label": LABELS[:10]})
     with pytest.raises(ValueError, match="no samples"):
         Accuracy().compute()
 

@@ -12,7 +12,7 @@ from engine.measure.intervals import (
     quantile,
     variance_parts,
 )
-from metrics.accuracy import wilson
+from metrics.blocks.intervals import wilson
 
 
 def hits(seeds: int, images: int, right: int) -> np.ndarray:
