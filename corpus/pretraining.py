@@ -8,11 +8,12 @@ import pyarrow as pa
 
 from corpus.checksums import write_checksums
 from corpus.sources.rows import number_of
-from corpus.store.indexing import IndexWriter
+from corpus.store.indexing import IndexWriter, class_lists
 from corpus.store.read import read_table
 from corpus.store.squares import Store, link_tars
 from corpus.store.write import replacing
 
+COLUMNS = {"image": {"read": "jpeg"}, "hashtags": {"read": "classes", "of": "targets"}}
 PEOPLE = {"id": pa.string(), "user": pa.string()}
 
 
@@ -47,7 +48,7 @@ def write_posts(
     ends = np.concatenate([[0], np.cumsum(sizes)])
     first = 0  # post of the shard
     with replacing(out) as part:
-        with IndexWriter(part, names, store.side.size) as index:
+        with IndexWriter(part, "posts", COLUMNS, names, store.side.size) as index:
             for square in store.squares:
                 people = read_table(store.folder, square.shard, PEOPLE)
                 last = first + len(people)
@@ -55,7 +56,8 @@ def write_posts(
                 images = square.table()
                 images = images.append_column("id", people["id"]).append_column("split", splits)
                 kept, classes = keep[first:last], flat[ends[first] : ends[last]]
-                index.add(int(square.shard.name), kept, images, classes, sizes[first:last])
+                values = {"targets": class_lists(classes, sizes[first:last])}
+                index.add(int(square.shard.name), kept, images, values)
                 counts.update(splits.filter(pa.array(kept)).to_pylist())
                 first = last
         write_checksums(part, link_tars(store, part))

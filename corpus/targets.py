@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 from corpus.checksums import write_checksums
 from corpus.splits import Part, completed, held_out_note
 from corpus.store.classes import Classes, class_notes, count_classes, quoted
-from corpus.store.indexing import IndexWriter
+from corpus.store.indexing import IndexWriter, class_lists
 from corpus.store.read import read_table
 from corpus.store.squares import SquareShard, Store, link_tars
 from corpus.store.write import replacing
 
+COLUMNS = {"image": {"read": "jpeg"}, "label": {"read": "class", "of": "targets"}}
 LABELS = {"id": pa.string(), "label": pa.string(), "split": pa.string()}
 
 AGAIN = {
@@ -43,14 +44,14 @@ def write_labelled(store: Store, out: Path, shares: dict[str, float]) -> Labelle
     parts = [_part(*pair, number) for pair in zip(store.squares, tables, strict=True)]
     splits, lacking = completed(parts, len(names), shares)
     with replacing(out) as part:
-        with IndexWriter(part, names, store.side.size) as index:
+        with IndexWriter(part, "labels", COLUMNS, names, store.side.size) as index:
             for one, table, mine, split in zip(store.squares, tables, parts, splits, strict=True):
                 table = table.set_column(2, "split", pa.array(split, pa.string()))
                 images = one.table()
                 for column in ("id", "split"):
                     images = images.append_column(column, table[column])
-                ones = np.ones(len(split), np.int64)
-                index.add(int(one.shard.name), mine.good, images, mine.labels, ones)
+                values = {"targets": class_lists(mine.labels, np.ones(len(split), np.int64))}
+                index.add(int(one.shard.name), mine.good, images, values)
                 kept.append(images.append_column("label", table["label"]).filter(mine.good))
                 count_classes(classes, kept[-1])
         write_checksums(part, link_tars(store, part))

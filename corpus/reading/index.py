@@ -4,7 +4,7 @@ corpus.store.indexing writes it.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -33,14 +33,15 @@ class Ids(Sequence[str]):
             yield from self._array.slice(start, 1 << 16).to_pylist()
 
 
-class Targets(Sequence[np.ndarray]):
-    """The int64 class indices of each image, cut out of `flat` when asked for.
+class Lists(Sequence[np.ndarray]):
+    """The values of each image in a list column, such as its classes, cut out of `flat`.
 
-    `flat`: int32, all images' indices one after the other; `offsets`: int64 (images + 1,). Image i
-    has flat[offsets[i] : offsets[i + 1]].
+    `flat`: all images' values one after the other; `offsets`: int64 (images + 1,). Image i has
+    flat[offsets[i] : offsets[i + 1]]. Classes are int32 in `flat`, and int64 when asked for.
     """
 
     def __init__(self, lists: pa.ListArray):
+        assert not lists.null_count, "an image without a list"
         self.flat = lists.flatten().to_numpy()
         self.offsets = np.zeros(len(lists) + 1, np.int64)
         np.cumsum(lists.value_lengths(), out=self.offsets[1:])
@@ -50,31 +51,37 @@ class Targets(Sequence[np.ndarray]):
 
     def __getitem__(self, index: int) -> np.ndarray:
         index = range(len(self))[index]  # IndexError beyond the end
-        return self.flat[self.offsets[index] : self.offsets[index + 1]].astype(np.int64)
+        values = self.flat[self.offsets[index] : self.offsets[index + 1]]
+        return values.astype(np.int64) if values.dtype == np.int32 else values
 
     def of(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(position in `indices`, class index) of every target of these images."""
+        """(position in `indices`, value) of every value of these images."""
         starts, counts = self.offsets[indices], self.offsets[indices + 1] - self.offsets[indices]
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         positions = np.repeat(np.arange(len(indices)), counts)
         return positions, self.flat[np.repeat(starts, counts) + within]
 
     @cached_property
-    def single(self) -> bool:
-        """Whether every image has exactly one."""
-        return bool((np.diff(self.offsets) == 1).all())
+    def width(self) -> int | None:
+        """The number of values that every image has; None where they differ, or of no image."""
+        sizes = np.diff(self.offsets)
+        return int(sizes[0]) if len(sizes) and (sizes == sizes[0]).all() else None
 
 
-def read_index(path: Path, split: str, columns: list[str]) -> tuple[dict, pa.Table]:
+def read_index(
+    path: Path, split: str, columns: list[str], optional: Collection[str] = ()
+) -> tuple[dict, pa.Table]:
     """(what the index says of all images, these columns of one split in its order).
 
-    Other columns are ignored. ValueError if the file is missing or damaged, or has no image of that
-    split.
+    Other columns are ignored, `optional` ones are read where the index has them. ValueError if the
+    file is missing or damaged, or has no image of that split.
     """
     if not path.is_file():
         raise ValueError(f"{path} is missing; {REPAIR}")
     try:
-        about = json.loads((pq.read_schema(path).metadata or {})[b"tagdag"])
+        schema = pq.read_schema(path)
+        about = json.loads((schema.metadata or {})[b"tagdag"])
+        columns = [*columns, *(name for name in optional if name in schema.names)]
         # without `partitioning` a folder called split=... would add a column
         wanted = {"columns": columns, "filters": [("split", "==", split)]}
         table = pq.read_table(path, partitioning=None, **wanted)

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from corpus.media.decoding import decode
-from corpus.reading.index import INDEX, REPAIR, Ids, Targets, read_index
+from corpus.reading.columns import Column, class_of, derived_columns, multi_hot, read_column
+from corpus.reading.index import INDEX, REPAIR, Ids, Lists, read_index
 
 MAPS = 512  # shards mapped at a time: each holds a file open, and 1024 is a common limit
 MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -29,9 +31,10 @@ def _map(folder: Path, shard: int) -> memoryview:
 
 
 class Shards:
-    """One split of a shard folder: `ids`, `names`, `size`, `targets`; pixels by index.
+    """One split of a shard folder: `ids`, `names`, `size`, `columns`; their values by index.
 
-    Pickles as its arguments.
+    `kind` is that of the data set (corpus/kinds; empty if its index was written before there were
+    kinds), `names` its classes. Pickles as its arguments.
 
     Decoded pixels stay in memory if all of them fit into `cache_mb`; `threads` (default: by size)
     decode side by side. Else an image costs memory for its place (16 bytes) and its targets only:
@@ -40,14 +43,17 @@ class Shards:
 
     def __init__(self, folder: Path, split: str, cache_mb: int = 512, threads: int | None = None):
         self.folder, self.split, self.cache_mb = Path(folder), split, cache_mb
-        about, table = read_index(
-            self.folder / INDEX, split, ["shard", "offset", "size", "targets"]
-        )
+        where = ["shard", "offset", "size"]
+        about, table = read_index(self.folder / INDEX, split, where, ["targets"])
         self.names: list[str] = about["names"]
         self.size: int = about["size"]
+        self.kind: str = about.get("kind", "")
+        self._about = about
         self.threads = threads or (min(4, len(os.sched_getaffinity(0))) if self.size >= 64 else 1)
-        self.targets = Targets(table["targets"].combine_chunks())
-        self._where = [table[name].to_numpy() for name in ("shard", "offset", "size")]
+        self._lists = {}
+        if "targets" in table.column_names:
+            self._lists["targets"] = Lists(table["targets"].combine_chunks())
+        self._where = [table[name].to_numpy() for name in where]
         # where the files cannot stay in memory, a batch is asked for whole before its first image
         # is waited for
         self._ahead = 2 * int(self._where[2].sum(dtype=np.int64)) > MEMORY
@@ -58,7 +64,50 @@ class Shards:
         return Shards, (self.folder, self.split, self.cache_mb, self.threads)
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(self._where[0])
+
+    @property
+    def targets(self) -> Lists:
+        """The class indices of each image, of a kind that has classes."""
+        return self.lists("targets")
+
+    def lists(self, column: str) -> Lists:
+        """The values of each image in a list column of the index, read when first asked for."""
+        if column not in self._lists:
+            table = read_index(self.folder / INDEX, self.split, [column])[1]
+            self._lists[column] = Lists(table[column].combine_chunks())
+        return self._lists[column]
+
+    @cached_property
+    def columns(self) -> dict[str, dict[str, Any]]:
+        """What can be read: name -> stored form (`read`) and the keys of that reader."""
+        return self._about.get("columns") or derived_columns(self.targets.width == 1)
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the target column: of classes in the order of their numbers."""
+        return self.names
+
+    def read(
+        self,
+        indices: Sequence[int] | np.ndarray | torch.Tensor,
+        column: str,
+        draws: Any = None,
+        **options: Any,
+    ) -> Column:
+        """The values of a column, a row per index: a tensor, or a list where rows differ in size.
+
+        `draws`, the random numbers of a step (models.blocks.augment.draws.Draws), is for forms that
+        draw what they read; `options` are those of the form. ValueError lists the columns there
+        are, and names what is damaged.
+        """
+        if column not in self.columns:
+            raise ValueError(
+                f"{self.folder} has no column {column!r}, only {', '.join(self.columns)}: read one "
+                "of them, or name another data set"
+            )
+        indices = np.asarray(indices, dtype=np.int64)
+        return read_column(self, column, indices, draws, options)
 
     @cached_property
     def ids(self) -> Ids:
@@ -123,18 +172,14 @@ class Shards:
 
     def multi_hot(self, indices: Sequence[int] | np.ndarray | torch.Tensor) -> torch.Tensor:
         """float32 (n, names): 1 at each target of each image."""
-        indices = np.asarray(indices, dtype=np.int64)
-        hot = torch.zeros(len(indices), len(self.names))
-        hot.numpy()[self.targets.of(indices)] = 1
-        return hot
+        return multi_hot(self.targets, np.asarray(indices, dtype=np.int64), len(self.names))
 
     def labels(self, indices: Sequence[int] | np.ndarray | torch.Tensor) -> torch.Tensor:
         """int64 (n,): the class of each image.
 
         ValueError unless every image of the split has exactly one.
         """
-        if not self.targets.single:
+        if self.targets.width != 1:
             cure = "use multi_hot, or a folder under targets/"
             raise ValueError(f"{self.folder} has images of several tags; {cure}")
-        found = self.targets.flat[np.asarray(indices, dtype=np.int64)]
-        return torch.from_numpy(found.astype(np.int64))
+        return class_of(self.targets, np.asarray(indices, dtype=np.int64))

@@ -1,9 +1,10 @@
 """index.parquet of a shard folder, written: a row per image, a row group per tar.
 
-corpus.reading.index reads it.
+corpus.reading.index reads it, and corpus.reading.columns says what its `columns` mean.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,41 +13,61 @@ import pyarrow.parquet as pq
 
 from corpus.reading.index import INDEX
 
-COLUMNS = pa.schema(
-    {
-        "id": pa.string(),
-        "split": pa.string(),
-        "shard": pa.int32(),
-        "offset": pa.int64(),
-        "size": pa.int32(),
-        "targets": pa.list_(pa.int32()),
-    }
-)
+COLUMNS = {
+    "id": pa.string(),
+    "split": pa.string(),
+    "shard": pa.int32(),
+    "offset": pa.int64(),
+    "size": pa.int32(),
+}
+# the list column of the index that a stored form reads
+LISTS = {
+    "class": pa.list_(pa.int32()),
+    "classes": pa.list_(pa.int32()),
+    "numbers": pa.list_(pa.float32()),
+}
+
+
+def class_lists(ids: np.ndarray, sizes: np.ndarray) -> pa.ListArray:
+    """Flat class ids, int32, as a list for each image, `sizes` of each."""
+    ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(ids, pa.int32()))
 
 
 class IndexWriter:
     """Writes the index of a shard folder, tar after tar: same rows, same bytes."""
 
-    def __init__(self, folder: Path, names: list[str], size: int):
-        """`names`: of the classes, in the order of their numbers; `size`: px of all images."""
-        about = json.dumps({"names": names, "size": size}, ensure_ascii=False)
-        self._schema = COLUMNS.with_metadata({"tagdag": about})
+    def __init__(
+        self,
+        folder: Path,
+        kind: str,
+        columns: Mapping[str, Mapping[str, str]],
+        names: list[str],
+        size: int,
+    ):
+        """`columns`: those that a training can read, each with its stored form.
+
+        `names`: of the classes, in the order of their numbers; `size`: px of all images.
+        """
+        about = {"names": names, "size": size, "kind": kind, "columns": columns}
+        stored = {about["of"]: LISTS[about["read"]] for about in columns.values() if "of" in about}
+        text = json.dumps(about, ensure_ascii=False)
+        self._schema = pa.schema(COLUMNS | stored).with_metadata({"tagdag": text})
         self._file = pq.ParquetWriter(folder / INDEX, self._schema, compression="zstd")
 
     def add(
-        self, shard: int, keep: np.ndarray, images: pa.Table, ids: np.ndarray, sizes: np.ndarray
+        self, shard: int, keep: np.ndarray, images: pa.Table, values: Mapping[str, pa.Array]
     ) -> None:
         """The images (id, split, offset, size) of one tar that are to `keep`, bool (n,).
 
-        Their targets are flat int32 `ids`, `sizes` of each image.
+        `values`: the lists of each image by the list column that holds them.
         """
-        kept = images.filter(pa.array(keep))
-        ends = np.concatenate([[0], np.cumsum(sizes[keep])]).astype(np.int32)
-        flat = ids[np.repeat(keep, sizes)]
+        mask = pa.array(keep)
+        kept = images.filter(mask)
         columns = {name: kept[name] for name in ("id", "split", "offset", "size")}
         columns["shard"] = pa.array(np.full(len(kept), shard, np.int32))
-        columns["targets"] = pa.ListArray.from_arrays(pa.array(ends), pa.array(flat, pa.int32()))
-        rows = [columns[name] for name in COLUMNS.names]
+        columns |= {name: lists.filter(mask) for name, lists in values.items()}
+        rows = [columns[name] for name in self._schema.names]
         self._file.write_table(pa.table(rows, schema=self._schema))
 
     def __enter__(self) -> "IndexWriter":

@@ -8,8 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from corpus.checksums import write_checksums
-from corpus.store.indexing import IndexWriter
+from corpus.reading.columns import derived_columns
+from corpus.store.indexing import IndexWriter, class_lists
 from corpus.store.write import add_member, replacing
+
+KINDS = {True: "labels", False: "posts"}
 
 
 def write_shards(
@@ -24,7 +27,9 @@ def write_shards(
     Returns their number.
     """
     with replacing(folder) as part:
-        with IndexWriter(part, names, size) as index:
+        records = list(records)
+        single = all(len(targets) == 1 for *_, targets in records)
+        with IndexWriter(part, KINDS[single], derived_columns(single), names, size) as index:
             shard = count = 0
             stream = iter(records)
             while True:
@@ -34,13 +39,8 @@ def write_shards(
                 keys, splits, offsets, sizes, targets = zip(*rows, strict=True)
                 images = pa.table({"id": keys, "split": splits, "offset": offsets, "size": sizes})
                 flat = np.array([target for each in targets for target in each], np.int32)
-                index.add(
-                    shard,
-                    np.ones(len(rows), bool),
-                    images,
-                    flat,
-                    np.array([len(each) for each in targets]),
-                )
+                lists = class_lists(flat, np.array([len(each) for each in targets]))
+                index.add(shard, np.ones(len(rows), bool), images, {"targets": lists})
                 shard, count = shard + 1, count + len(rows)
         write_checksums(part, {})
     return count

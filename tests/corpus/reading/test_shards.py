@@ -146,13 +146,15 @@ def test_columns_are_sequences_that_cut_out_what_is_asked_for(folder):
         and "id.9" in shards.ids
     )
     assert (
-        len(shards.targets) == 10 and shards.targets[-1].tolist() == [2] and shards.targets.single
+        len(shards.targets) == 10
+        and shards.targets[-1].tolist() == [2]
+        and shards.targets.width == 1
     )
     assert shards.targets[0].dtype == np.int64
     with pytest.raises(IndexError):
         shards.targets[10]
     train = Shards(folder, "train").targets
-    assert not train.single and len(train.flat) == train.offsets[-1] == sum(map(len, train))
+    assert train.width is None and len(train.flat) == train.offsets[-1] == sum(map(len, train))
     at, classes = train.of(np.array([3, 0, 1]))
     assert (at.tolist(), classes.tolist()) == ([0, 0, 1, 2, 2], [1, 2, 0, 0, 2])
     assert [part.tolist() for part in train.of(np.array([], np.int64))] == [[], []]
