@@ -1,4 +1,4 @@
-"""Stage evaluate: one record per model, its accuracy on the test split and what it costs to run.
+"""Stage evaluate: one record per model of a task, its metric on the test split and what it costs.
 
 Mahajan et al. 2018 (arXiv 1805.00932) on duplicates: test images that the training corpus holds too
 count as wrong in a lower bound of the accuracy, reported beside it.
@@ -6,6 +6,7 @@ count as wrong in a lower bound of the accuracy, reported beside it.
 Read in this order:
 
 - flows/measuring/records.py: what is measured of one network,
+- flows/measuring/answers.py: what it answers, and the metric of that,
 - engine/measure/profile.py: how its costs are,
 - flows/measuring/duplicates.py: which test images the posts hold too,
 - flows/measuring/summary.py: one record per model out of its seeds, and what pretraining adds,
@@ -23,11 +24,22 @@ import numpy as np
 
 from engine.core.digest import digest
 from flows.cli.command import main
-from flows.data.intact import folder_of
+from flows.data.intact import checked_shards, named_set
 from flows.measuring import duplicates, dvcmetrics, predictions
-from flows.measuring.duplicates import Pair
+from flows.measuring.duplicates import HASHTAGS, Pair
+from flows.measuring.lognumbers import record_numbers
 from flows.measuring.predictions import Examined, Predicted
-from flows.measuring.summary import ARM, Record, best_seed, gains, model_record, over_reference
+from flows.measuring.summary import (
+    ARM,
+    SCRATCH,
+    Record,
+    arm_of,
+    best_seed,
+    gains,
+    model_record,
+    over_reference,
+)
+from flows.measuring.verdict import roles
 from flows.running import settings
 from flows.running.orchestrate import flow, progress, task
 from flows.running.pool import call_in_pool, open_pool
@@ -35,11 +47,13 @@ from flows.running.runners import map_task, named_runner, task_runner
 from flows.tracking.tracking import Run, stage_run
 from models.blocks.ranges import Count, Listed, Pixels, Positive, Unique
 
-UNPRICED = {"k", "temperature"}  # options of a head that change what it says, not what it costs
+UNPRICED = {"k", "temperature", "l2"}  # options of a head that change what it says, not its cost
+USUAL = {"metric": {"name": "accuracy"}, "policy": {"name": "plain"}}
+PREDICTIONS = "predictions.parquet"
 
 
 class Group(NamedTuple):
-    """The seeds of a model, what each predicted, the test images, what all have in common."""
+    """The seeds of a model, what each predicted, the test samples, what all have in common."""
 
     seeds: list[Record]
     predicted: list[Predicted]
@@ -64,21 +78,22 @@ def evaluate_arm(
     folder: Path,
     size: int,
     duplicates: set[str],
+    section: Record,
 ) -> tuple[Record, Predicted]:
-    """The record of an arm with its accuracy on the test split, and what it predicted there.
+    """The record of an arm with its numbers on the test split, and what it predicted there.
 
-    Images are resized to `size` pixels.
+    Images are resized to `size` pixels. section: of the task.
     """
     from flows.measuring import records
 
-    weights = settings.OUT / "finetune" / arm["candidate"] / f"{arm['name']}.safetensors"
-    given = weights, folder, size, duplicates, arm["val_top1"]
+    weights = settings.OUT / "finetune" / arm["task"] / f"{arm['name']}.safetensors"
+    given = weights, folder, size, duplicates, section, arm["val"]
     found, predicted = call_in_pool(records.tested, *given)
     return arm | found | {"size": size, "weights": str(weights)}, predicted
 
 
 def network_of(record: Record, classes: int) -> str:
-    """What a network is called whose costs are told once: seeds, inits and modes share it."""
+    """What a network is called whose costs are told once: seeds, inits and labels share it."""
     head = {key: value for key, value in record["head"].items() if key not in UNPRICED}
     parts = [head.pop("name"), *(f"{key} {value}" for key, value in head.items())]
     told = f"{record['candidate']}, head {' '.join(map(str, parts))}"
@@ -92,28 +107,49 @@ def labels_seen(labels: int | str, available: dict[str, int]) -> dict[str, int]:
     return {name: min(int(labels), count) for name, count in available.items()}
 
 
-def arms_to_evaluate(
-    target: str, sizes: list[int]
-) -> tuple[list[tuple], Examined, Record, list[Pair]]:
-    """What `evaluate_arm` is called with for all arms of a target set, at every size.
+def tested_digest(folder: Path, section: Record) -> str:
+    """The digest of what a task is tested on, and how: numbers of equal ones can be compared."""
+    index = digest(folder / "index.parquet")
+    how = {key: section.get(key, usual) for key, usual in USUAL.items()}
+    # as before there were other metrics and policies: versions of then stay comparable
+    return index if how == USUAL else digest(index, how)
 
-    Also the test images, what the records have in common, and the duplicates.
+
+def twins_of(section: Record, folder: Path, images: Any) -> list[Pair]:
+    """The test images that the posts hold too; none where there are no pixels, or no posts."""
+    if not images.pixels or not (HASHTAGS / "index.parquet").is_file():
+        return []
+    # one network tells all models' duplicates, so that they count alike in each
+    first = next((init for init in section["inits"] if init != SCRATCH), None)
+    weights = settings.OUT / "pretrain" / first / "model.safetensors" if first else None
+    return duplicates.of(section["data"], weights, folder, images.ids)
+
+
+def arms_to_evaluate(
+    name: str, section: Record, sizes: list[int]
+) -> tuple[list[tuple], Examined, Record, list[Pair]]:
+    """What `evaluate_arm` is called with for all arms of a task, at every size.
+
+    Also the test samples, what the records have in common, and the duplicates.
     """
     from flows.measuring import records
 
-    folder, candidates = folder_of(target), settings.load_params()["candidates"]
-    files = [settings.OUT / "finetune" / name / "records.json" for name in candidates]
-    arms = [arm for file in files for arm in json.loads(file.read_text())]
-    arms = [arm for arm in arms if arm["target"] == target]
+    folder = checked_shards(named_set(section["data"]))
+    arms = json.loads((settings.OUT / "finetune" / name / "records.json").read_text())
     images = records.images(folder)
-    # one network tells all models' duplicates, so that they count alike in each
-    pretrained = settings.OUT / "pretrain" / arms[0]["candidate"] / "model.safetensors"
-    pairs = duplicates.of(target, pretrained, folder, images.ids)
+    pairs = twins_of(section, folder, images)
     found = {image for image, _, _ in pairs}
     flags = np.array([image in found for image in images.ids], bool)
-    about = {"test": digest(folder / "index.parquet"), "duplicates": len(found)}
-    about["train"] = images.train
-    many = [(arm["name"], arm, folder, px, found) for px in sizes or [images.size] for arm in arms]
+    about = {
+        "test": tested_digest(folder, section),
+        "duplicates": len(found),
+        "train": images.train,
+    }
+    about |= {"data": section["data"], "metric": section["metric"]}
+    about["policy"] = section.get("policy", USUAL["policy"])
+    many = []
+    for px, arm in itertools.product(sizes or [images.size], arms):
+        many.append((arm["name"], arm, folder, px, found, section))
     return many, Examined(images.ids, images.label, flags, images.names), about, pairs
 
 
@@ -137,26 +173,32 @@ def costs_by_network(
 def group_models(
     found: list[tuple[Record, Predicted]], images: Examined, about: Record
 ) -> list[Group]:
-    """The models of a target out of its networks, one after the other."""
+    """The models of a task out of its networks, one after the other."""
     groups = []
+    shared = {key: value for key, value in about.items() if key != "train"}
     # groupby joins neighbours only: the fine-tuning writes the seeds of a model one after another
-    for _, some in itertools.groupby(found, key=lambda each: [each[0][key] for key in ARM]):
+    for _, some in itertools.groupby(found, key=lambda each: arm_of(each[0])):
         seeds, predicted = zip(*some, strict=True)
         seen = labels_seen(seeds[0]["labels"], about["train"])
-        more = {key: about[key] for key in ("test", "duplicates")} | {"labels_seen": seen}
         network = network_of(best_seed(seeds), len(images.classes))
+        more = shared | {"labels_seen": seen}
         groups.append(Group(list(seeds), list(predicted), images, more, network))
     return groups
 
 
-def write_models(out: Path, groups: list[Group], priced: dict[str, Record]) -> list[Record]:
-    """Write what is told of the models and what they predicted; their records."""
+def write_models(
+    out: Path, groups: list[Group], priced: dict[str, Record], reference: str
+) -> list[Record]:
+    """Write what is told of the models and what they predicted; their records.
+
+    reference: the candidate that the others are compared with.
+    """
     models = []
     for seeds, predicted, images, about, network in groups:
         more = {"network": network} | priced[network] | about
         models.append((model_record(seeds, images, predicted, more), images, predicted))
     # before they are written: it adds to the records
-    over_reference(models)
+    over_reference(models, reference)
     records = [record for record, _, _ in models]
     (out / "records.json").write_text(json.dumps(records, indent=1) + "\n")
     (out / "gains.json").write_text(json.dumps(gains(models), indent=1) + "\n")
@@ -168,28 +210,40 @@ def write_models(out: Path, groups: list[Group], priced: dict[str, Record]) -> l
     return records
 
 
+def write_predictions(out: Path, record: Record) -> None:
+    """Write what the registered network of the challenger predicts of each test sample.
+
+    It is asked once more: the scores of all networks of a stage may be too large to be kept.
+    """
+    from flows.measuring import records
+
+    folder = named_set(record["data"])
+    given = Path(record["weights"]), folder, record["size"], out / PREDICTIONS
+    call_in_pool(records.predict_test, *given)
+
+
 def log_models(run: Run, records: list[Record]) -> None:
     """A run below the stage's for every model."""
     for record in records:
         with run.child(record["model"]) as child:
             told = (*ARM, "device", "clock", "dtype", "batch", "weights")
             child.params({key: record[key] for key in told})
-            numbers = {key: value for key, value in record.items() if isinstance(value, float)}
-            busy = record["busy"]
-            child.metrics({dvcmetrics.compared(key, busy): v for key, v in numbers.items()})
+            child.metrics(record_numbers(record))
 
 
-@flow(task_runner=task_runner)
+@flow(flow_run_name="evaluate@{task}", task_runner=task_runner)
 def evaluate(
-    targets: Listed[str],
+    task: str,
     sizes: Unique[Pixels] = [],  # noqa: B006
     batches: Listed[Count] = [1, 64],  # noqa: B006
     runs: Count = 50,
     seconds: Positive = 0.3,
 ) -> None:
-    """Test every fine-tuned network, measure what it costs here, and write one record per model.
+    """Test every fine-tuned network of a task, measure what it costs here, and write one record
+    per model.
 
-    targets: labelled sets that are tested on; the first decides who is champion.
+    The task's section says what is tested, by which metric and under which policy.
+
     sizes: pixels that the images are tested at; none: those that they are stored with.
     batches: images of a forward pass of which latency, throughput and memory are measured.
     runs: passes of each measurement at most.
@@ -197,24 +251,29 @@ def evaluate(
         where memory runs out.
     """
     # before any other name is bound here: only the arguments
-    section = dict(locals())
-    out = settings.OUT / "evaluate"
+    arguments = dict(locals())
+    params = settings.load_params()
+    section = params["tasks"][task]
+    out = settings.OUT / "evaluate" / task
     out.mkdir(parents=True, exist_ok=True)
-    with stage_run("evaluate", section) as run, progress("evaluate") as show:
-        groups, pairs = [], {}
+    with (
+        stage_run(f"evaluate@{task}", arguments | section) as run,
+        progress(f"evaluate {task}") as show,
+    ):
         # a task runner of Prefect's has processes of its own
         with open_pool(not named_runner()):
-            for target in targets:
-                many, images, about, pairs[target] = arms_to_evaluate(target, sizes)
-                found = map_task(evaluate_arm, many, partial(_told, show, len(many)))
-                groups += group_models(found, images, about)
+            many, images, about, pairs = arms_to_evaluate(task, section, sizes)
+            found = map_task(evaluate_arm, many, partial(_told, show, len(many)))
         # after the pool has gone, whose processes would take the cores that are timed
         measured = {"batches": batches, "runs": runs, "seconds": seconds}
+        groups = group_models(found, images, about)
         priced = costs_by_network(groups, measured, show)
         duplicates.write(out, pairs)
-        log_models(run, write_models(out, groups, priced))
+        records = write_models(out, groups, priced, roles(params)[0])
+        write_predictions(out, dvcmetrics.challenger(records))
+        log_models(run, records)
         run.files(out)
 
 
 if __name__ == "__main__":
-    main(evaluate)
+    main(evaluate, "task")

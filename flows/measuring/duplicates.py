@@ -1,4 +1,4 @@
-"""Which test images the posts hold too, and which posts: out/evaluate/duplicates.parquet.
+"""Which test images the posts hold too, and which posts: out/evaluate/<task>/duplicates.parquet.
 
 Found by the stage corpus, by bytes and fingerprints, and here by a pretrained network's features
 (Mahajan et al. 2018, arXiv 1805.00932). Posts that were dropped for it are none: nobody saw them.
@@ -24,17 +24,17 @@ HASHTAGS = settings.OUT / "corpus" / "hashtags"
 FILE = "duplicates.parquet"
 FOUND = {"exact": "equal bytes", "near": "fingerprint", "mirrored": "mirrored fingerprint"}
 LEARNT = "learnt"
-SCHEMA = pa.schema(dict.fromkeys(("id", "post", "found", "target"), pa.string()))
+SCHEMA = pa.schema(dict.fromkeys(("id", "post", "found"), pa.string()))
 Pair = tuple[str, str, str]  # id of the test image, id of the post, how it was found
 
 
-def by_pixels(file: Path, target: str) -> list[Pair]:
+def by_pixels(file: Path, data: str) -> list[Pair]:
     """Images of a labelled set that the posts hold too, as the stage corpus found them.
 
-    Raises ValueError when the file is no such table.
+    data: `targets/<set>`. Raises ValueError when the file is no such table.
     """
     mine = field("store_a") == "hashtags"
-    mine &= field("store_b") == f"targets/{target}"
+    mine &= field("store_b") == data
     mine &= ~field("dropped")
     try:
         table = pq.read_table(file, columns=["id_b", "id_a", "kind"], filters=mine)
@@ -83,20 +83,24 @@ def learnt(weights: Path, folder: Path) -> list[Pair]:
     return [(image, post, LEARNT) for image, post in itertools.chain.from_iterable(found)]
 
 
-def of(target: str, weights: Path, folder: Path, ids: Iterable[str]) -> list[Pair]:
-    """Every pair of a test image and a post that shows it; of one found twice, the first way."""
+def of(data: str, weights: Path | None, folder: Path, ids: Iterable[str]) -> list[Pair]:
+    """Every pair of a test image and a post that shows it; of one found twice, the first way.
+
+    weights: of a pretrained network; None: of none, so that only pixels tell.
+    """
     test = set(ids)
-    pairs = by_pixels(settings.OUT / "corpus" / FILE, target) + learnt(weights, folder)
+    pairs = by_pixels(settings.OUT / "corpus" / FILE, data)
+    if weights is not None:
+        pairs += learnt(weights, folder)
     # reversed, so that of two ways the first one stays
     first = {(image, post): how for image, post, how in reversed(pairs) if image in test}
     return sorted((*pair, how) for pair, how in first.items())
 
 
-def write(out: Path, found: dict[str, list[Pair]]) -> None:
-    """Write the pairs of all targets as a table."""
+def write(out: Path, pairs: Iterable[Pair]) -> None:
+    """Write the pairs of a task as a table, empty where there are none."""
     columns: dict[str, list[str]] = {name: [] for name in SCHEMA.names}
-    for target, pairs in found.items():
-        for row in pairs:
-            for name, value in zip(SCHEMA.names, (*row, target), strict=True):
-                columns[name].append(value)
+    for pair in pairs:
+        for name, value in zip(SCHEMA.names, pair, strict=True):
+            columns[name].append(value)
     pq.write_table(pa.table(columns, schema=SCHEMA), out / FILE)

@@ -1,4 +1,4 @@
-"""What DVC shows of a run, in `dvc metrics`, `dvc exp show` and `dvc plots`."""
+"""What DVC shows of a task, in `dvc metrics`, `dvc exp show` and `dvc plots`."""
 
 import csv
 import json
@@ -6,13 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-SHOWN = {  # the name that DVC shows, and the record's
-    "top1": "top1_mean",
-    "top1_low": "top1_low",
-    "top1_high": "top1_high",
-    "lower_bound": "top1_mean_lower_bound",
-    "latency_p50_ms": "latency_p50_ms",
-}
+from flows.measuring.headline import of_record
+
 TIMES = {"latency_p50_ms", "latency_p95_ms", "latency_p99_ms", "images_per_second"}
 
 
@@ -25,44 +20,49 @@ def compared(key: str, busy: Any) -> str:
 
 
 def ranked(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The models from the worst to the challenger, so that the newest version is the best.
+    """The models of a task from the worst to the challenger: the newest version is the best.
 
-    The first target comes last, as it decides; within a target, validation accuracy decides and the
-    test split has no say; of equal ones the cheaper is better, then the one that is named first.
+    Validation decides and the test split has no say; of equal ones the cheaper is better, then the
+    one that is named first.
     """
-    targets = list(dict.fromkeys(record["target"] for record in records))
 
-    def merit(record: dict[str, Any]) -> tuple[int, float, float]:
-        return -targets.index(record["target"]), record["val_top1"], -record["flops"]
+    def merit(record: dict[str, Any]) -> tuple[float, float]:
+        return of_record(record).merit(record["val"]), -record["flops"]
 
     return sorted(records, key=merit, reverse=True)[::-1]  # of equal ones the first comes last
 
 
 def challenger(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the stage register proposes: the best validation accuracy on the first target."""
+    """What the stage register proposes for a task: the best on validation."""
     return ranked(records)[-1]
 
 
+def _shown(record: dict[str, Any]) -> dict[str, float]:
+    """The headline with its 95 % interval and lower bound, and latency in ms."""
+    name, busy = of_record(record).name, record.get("busy")
+    found = {name: record["value"], f"{name}_low": record["low"], f"{name}_high": record["high"]}
+    found["lower_bound"] = record.get("bound")
+    found[compared("latency_p50_ms", busy)] = record["latency_p50_ms"]
+    return {key: value for key, value in found.items() if value is not None}
+
+
 def numbers(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Test accuracy in percent, its 95 % interval and lower bound, and latency in ms, by model.
+    """What is shown of each model, by its name.
 
     A latency of a busy machine is `latency_p50_ms_busy`: no diff compares it with a quiet one's.
     `challenger` is one of them again: a name that stays when the best model is another.
     """
-    found = {}
-    for record in [challenger(records), *records]:
-        name = record["model"] if found else "challenger"
-        busy = record.get("busy")
-        found[name] = {compared(shown, busy): record[key] for shown, key in SHOWN.items()}
-    return found
+    found = {"challenger": _shown(challenger(records))}
+    return found | {record["model"]: _shown(record) for record in records}
 
 
 def write(
     out: Path, records: Sequence[dict[str, Any]], predicted: Iterable[tuple[str, str]]
 ) -> None:
-    """metrics.json, and confusion.csv: a row for each test image of the challenger.
+    """metrics.json, and confusion.csv: a row for each test sample of the challenger.
 
-    predicted: (class, class predicted) of each.
+    predicted: (class, class predicted) of each; none where samples have no class each, and the file
+    then holds its head only: DVC wants every output that it knows of.
     """
     (out / "metrics.json").write_text(json.dumps(numbers(records), indent=1) + "\n")
     with (out / "confusion.csv").open("w", newline="", encoding="utf-8") as file:

@@ -1,8 +1,8 @@
-"""What is measured of a fine-tuned model: its accuracy on the test split, what it costs to run.
+"""What is measured of a fine-tuned model: its metric on the test split, what it costs to run.
 
 Mahajan et al. 2018 (arXiv 1805.00932) on duplicates: test images that the training corpus holds too
-count as wrong in a lower bound of the accuracy. Accuracies may be computed in several processes at
-a time (flows/running/pool.py); costs are measured alone.
+count as wrong in a lower bound of the accuracy. Metrics may be computed in several processes at a
+time (flows/running/pool.py); costs are measured alone.
 """
 
 from collections.abc import Sequence, Set
@@ -21,10 +21,10 @@ from engine.core.samples import Rows, open_split
 from engine.core.threads import torch_threads
 from engine.measure.complexity import measure
 from engine.measure.profile import profile_network
-from engine.training.accuracy import measure_accuracy
 from engine.twins.learnt import BATCH, indexed, learnt_twins
-from flows.measuring.answers import answered
+from flows.measuring.answers import answered, metric_of, write_predictions
 from flows.measuring.predictions import Predicted
+from metrics.blocks.metric import Metric
 
 # each row of costs is measured until quiet repeats agree, for so many times `seconds` at most
 PATIENCE = 7.0
@@ -53,45 +53,91 @@ def tested(
     folder: Path,
     size: int,
     duplicates: Set[str],
+    task: dict[str, Any],
     validated: float | None = None,
 ) -> tuple[dict[str, Any], Predicted]:
-    """Top-1 and top-5 on the test split, top-1's lower bound, in percent; what was predicted.
+    """The numbers of the task's metric on the test split; what was predicted.
 
-    Images are resized to `size` pixels where they are stored with others; validation top-1 is at
-    that size, too. `validated`: what it is at the size that they are stored with, where that has
-    been measured.
+    Images are resized to `size` pixels where they are stored with others; the number on the
+    validation split is at that size, too. `validated`: what it is at the size that they are stored
+    with, where that has been measured.
     """
     module, shards = load_network(weights)[0], open_split(folder, "test")
-    metric, table = answered(module, Rows(shards, "labels", size=size))
+    metric = metric_of(task)
+    one, _ = answered(module, samples_of(shards, size), metric)
+    name = metric.headline
     if validated is None or size != shards.size:
-        val = Rows(open_split(folder, "val"), "labels", size=size)
-        validated = measure_accuracy(module, val).compute()["top1"]
-    # in the order of the test split, which is that of the predictions
-    alone = torch.tensor([key not in duplicates for key in shards.ids])
-    bound = 100 * int(((metric.each() > 0) & alone).sum()) / len(alone)
-    numbers = metric.compute()
-    found = {key: numbers[key] for key in ("top1", "top5", "samples")}
-    return found | {"top1_lower_bound": bound, "val_top1": validated}, table
+        val = metric_of(task)
+        answered(module, samples_of(open_split(folder, "val"), size), val)
+        validated = val.compute()[name]
+    own = (name, f"{name}_low", f"{name}_high", "samples")
+    found = {
+        "best": one.numbers[name],
+        "values": {key: value for key, value in one.numbers.items() if key not in own},
+        "samples": one.numbers["samples"],
+        "val": validated,
+    }
+    if bounded(metric, one):
+        # in the order of the test split, which is that of the predictions
+        alone = np.array([key not in duplicates for key in shards.ids])
+        found["best_bound"] = float((one.value * alone).mean())
+    about = {"headline": name, "higher": metric.higher, "unit": metric.unit}
+    return about | found, one
+
+
+def bounded(metric: Metric, one: Predicted) -> bool:
+    """Whether there is a lower bound: duplicates get 0, the worst of a number from 0 to 100 %."""
+    known = one.value is not None and not np.isnan(one.value).any()
+    return known and metric.higher and metric.unit == "%"
+
+
+def samples_of(shards: Shards, size: int) -> Rows:
+    """All rows of a split, as networks are tested on them."""
+    return Rows(shards, "labels", size=size)
 
 
 class Images(NamedTuple):
-    """The test images of a labelled set: ids, labels int16 (n,), pixels that they are stored with,
-    names of classes; and how many training labels each class has."""
+    """The test samples of a labelled set: ids, labels int16 (n,) where each has one class, pixels
+    that they are stored with, names of classes; how many training labels each class has; whether
+    they have pixels."""
 
     ids: list[str]
-    label: np.ndarray
+    label: np.ndarray | None
     size: int
     names: list[str]
     train: dict[str, int]
+    pixels: bool
 
 
 def images(folder: Path) -> Images:
-    """The test images of a labelled set."""
+    """The test samples of a labelled set."""
     test, train = open_split(folder, "test"), open_split(folder, "train")
-    counts = train.labels(torch.arange(len(train))).bincount(minlength=len(train.names)).tolist()
-    labels = test.labels(torch.arange(len(test))).short().numpy()
-    by_class = dict(zip(train.names, counts, strict=True))
-    return Images(list(test.ids), labels, test.size, list(test.names), by_class)
+    labels = None
+    if "label" in test.columns:
+        labels = test.labels(torch.arange(len(test))).short().numpy()
+    counts = dict(zip(train.names, class_counts(train), strict=False))
+    pixels = "image" in test.columns
+    return Images(list(test.ids), labels, test.size, list(test.names), counts, pixels)
+
+
+def class_counts(shards: Shards) -> list[int]:
+    """How many samples of a split each class has; none where there are no classes."""
+    if "label" in shards.columns:
+        labels = shards.labels(torch.arange(len(shards)))
+        return labels.bincount(minlength=len(shards.names)).tolist()
+    if "tags" not in shards.columns:
+        return []
+    counts = torch.zeros(len(shards.names))
+    # in parts: multi-hot rows of a large set do not fit into memory
+    for some in torch.arange(len(shards)).split(BATCH):
+        counts += shards.read(some, "tags").sum(0)
+    return counts.int().tolist()
+
+
+def predict_test(weights: Path, folder: Path, size: int, file: Path) -> None:
+    """Write what a network predicts of the test split, with what is true of it."""
+    module = load_network(weights)[0]
+    write_predictions(file, module, samples_of(open_split(folder, "test"), size))
 
 
 def parts(posts: Path, count: int) -> list[tuple[str, int, int]]:

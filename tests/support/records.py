@@ -47,35 +47,50 @@ NAMES = ["sea", "dog"]
 
 
 def record(
-    name: str, top1: float, val: float, low: float, test: str = "t", seeds: int = 3, **more
+    name: str, value: float, val: float, low: float, test: str = "t", seeds: int = 3, **more
 ) -> dict:
-    """The evaluation record of one model, its weight file written."""
+    """The evaluation record of one model, its weight file written; value, val, low: in percent."""
     weights = Path("out") / f"{name}.safetensors"
     checkpoint.save_tensors(
-        weights, {"w": torch.full((2,), float(top1))}, {"sections": SECTIONS, "names": NAMES}
+        weights, {"w": torch.full((2,), float(value))}, {"sections": SECTIONS, "names": NAMES}
     )
-    accuracy = {"top1": top1, "top5": 99.0, "val_top1": val}
-    accuracy |= {"top1_mean": top1, "top1_low": low, "top1_high": 2 * top1 - low}
-    accuracy |= {"top1_lower_bound": top1, "top1_mean_lower_bound": top1}
-    what = {"candidate": name, "target": "scenes", "size": 32, "init": "pretrained", "mode": "full"}
+    measured = {"headline": "top1", "higher": True, "unit": "%", "metric": {"name": "accuracy"}}
+    measured |= {"best": value, "val": val, "values": {"top5": 99.0}}
+    measured |= {"value": value, "low": low, "high": 2 * value - low}
+    measured |= {"best_bound": value, "bound": value, "policy": {"name": "plain"}}
+    what = {"candidate": name, "task": "scenes", "data": "targets/scenes", "size": 32}
+    what |= {"init": f"{name}-hashtags", "head": {"name": "linear"}}
     what |= {"labels": 20, "samples": 100, "duplicates": 0, "weights": str(weights)}
     what |= {"chosen": {}, "scores": [], "network": f"{name}, head linear"}
     about = {"model": name, "test": test, "seeds": list(range(seeds))}
-    return about | accuracy | what | COST | more
+    return about | measured | what | COST | more
 
 
-def written(*records: dict) -> None:
-    """Leave the records where the stage finds them."""
-    folder = settings.OUT / "evaluate"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "records.json").write_text(json.dumps(records))
-    (folder / "gains.json").write_text("[]")
+PARAMS = {"candidates": {}, "search": {}, "register": {"name": "models"}}
+
+
+def written(*records: dict) -> dict:
+    """Leave the records where the stage finds them; params of these tasks."""
+    tasks = dict.fromkeys(each["task"] for each in records)
+    for task in tasks:
+        folder = settings.OUT / "evaluate" / task
+        folder.mkdir(parents=True, exist_ok=True)
+        its = [each for each in records if each["task"] == task]
+        (folder / "records.json").write_text(json.dumps(its))
+        (folder / "gains.json").write_text("[]")
+        tasks[task] = {"data": its[0]["data"], "metric": its[0]["metric"], "inits": []}
+    return PARAMS | {"tasks": tasks}
 
 
 def registered(*records: dict, **settings_of_stage) -> str:
-    """Run the stage on these records; returns the decision, as the report tells it."""
-    written(*records)
-    register.register(**({"name": "models"} | settings_of_stage))
+    """Run the stage on these records; returns the first decision, as the report tells it."""
+    params = written(*records)
+    known = settings.load_params
+    settings.load_params = lambda: params
+    try:
+        register.register(**({"name": "models"} | settings_of_stage))
+    finally:
+        settings.load_params = known
     return (settings.OUT / "register/report.md").read_text().split("**")[1].replace("\\", "")
 
 
@@ -96,22 +111,16 @@ def trained(name: str, seed: int, **more) -> dict:
     torch.manual_seed(seed)
     module = network(**SECTIONS, classes=2)
     torch.nn.init.normal_(module.head.fc.weight)
-    made = record(name, top1=50, val=50, low=40) | more
+    made = record(name, value=50, val=50, low=40) | more
     save_network(Path(made["weights"]), module, SECTIONS, NAMES)
     return made
 
 
 def seed(number: int, val: float, **other) -> dict:
     """What is tested of one seed of a model."""
-    arm = {
-        "candidate": "winner",
-        "target": "scenes",
-        "init": "pretrained",
-        "mode": "full",
-        "labels": 20,
-        "size": 32,
-    }
-    measured = {"top1": 60.0, "top1_lower_bound": 50.0, "top5": 90.0, "samples": 40}
+    arm = {"candidate": "winner", "task": "scenes", "init": "winner-hashtags", "labels": 20}
+    measured = {"headline": "top1", "higher": True, "unit": "%", "size": 32}
+    measured |= {"best": 60.0, "best_bound": 50.0, "values": {"top5": 90.0}, "samples": 40}
     measured |= {"head": {"name": "linear"}}
     choice = {"chosen": {"rate": 0.4}, "scores": [], "fit": 40, "held_out": 0}
-    return arm | measured | choice | {"seed": number, "val_top1": val, "weights": "x"} | other
+    return arm | measured | choice | {"seed": number, "val": val, "weights": "x"} | other

@@ -23,8 +23,9 @@ from engine.core.samples import Rows, open_split
 from engine.training.accuracy import measure_accuracy
 from engine.twins import learnt as twins
 from flows import evaluate
-from flows.measuring import duplicates, records
+from flows.measuring import duplicates, predictions, records
 from flows.measuring.duplicates import by_pixels
+from flows.measuring.headline import KEYS
 from flows.running import settings
 from tests.support.networks import TINY
 from tests.support.records import seed
@@ -36,6 +37,7 @@ SECTIONS = {
     "head": {"name": "linear"},
 }
 IDS = [f"test-{n}" for n in range(40)]
+TASK = {"metric": {"name": "accuracy"}}
 
 
 def table(path: Path, *rows: tuple[str, str, str, str, str, bool]) -> Path:
@@ -77,14 +79,14 @@ def test_duplicates_are_images_that_the_posts_hold_too(tmp_path):
         ("hashtags", "post-4", "targets/scenes", "train-0", "mirrored", False),
     ]
     file = table(tmp_path / "duplicates.parquet", *rows)
-    assert by_pixels(file, "scenes") == [
+    assert by_pixels(file, "targets/scenes") == [
         ("test-3", "post-1", "fingerprint"),
         ("test-3", "post-2", "equal bytes"),
         ("train-0", "post-4", "mirrored fingerprint"),
     ]
-    assert by_pixels(table(tmp_path / "none.parquet", rows[3]), "scenes") == []
+    assert by_pixels(table(tmp_path / "none.parquet", rows[3]), "targets/scenes") == []
     with pytest.raises(ValueError, match="run the stage corpus again"):
-        by_pixels(tmp_path / "missing.parquet", "scenes")
+        by_pixels(tmp_path / "missing.parquet", "targets/scenes")
 
 
 def test_duplicates_are_listed_with_their_posts_and_how_they_were_found(tmp_path, monkeypatch):
@@ -97,11 +99,12 @@ def test_duplicates_are_listed_with_their_posts_and_how_they_were_found(tmp_path
     table(Path("out/corpus/duplicates.parquet"), *rows)
     learnt = [("test-3", "post-1", "learnt"), ("test-5", "post-9", "learnt")]
     monkeypatch.setattr(duplicates, "learnt", lambda weights, folder: learnt)
-    found = duplicates.of("scenes", Path("w"), Path("f"), IDS)
+    found = duplicates.of("targets/scenes", Path("w"), Path("f"), IDS)
     assert found == [("test-3", "post-1", "equal bytes"), ("test-5", "post-9", "learnt")]
-    duplicates.write(tmp_path, {"scenes": found, "birds": []})
+    assert duplicates.of("targets/scenes", None, Path("f"), IDS) == found[:1]
+    duplicates.write(tmp_path, found)
     written = pq.read_table(tmp_path / "duplicates.parquet").to_pylist()
-    assert written[1] == {"id": "test-5", "post": "post-9", "found": "learnt", "target": "scenes"}
+    assert written[1] == {"id": "test-5", "post": "post-9", "found": "learnt"}
     assert len(written) == 2
 
 
@@ -116,7 +119,7 @@ def test_another_file_is_no_table_of_duplicates(tmp_path, other):
         ValueError,
         match=r"duplicates\.parquet is no table of duplicates.*run the stage corpus again",
     ):
-        by_pixels(file, "scenes")
+        by_pixels(file, "targets/scenes")
 
 
 def test_duplicates_count_as_wrong(folder, weights):
@@ -129,24 +132,24 @@ def test_duplicates_count_as_wrong(folder, weights):
     assert 5 < sum(right) < 35
     hits = [key for key, hit in zip(IDS, right, strict=True) if hit]
     misses = [key for key in IDS if key not in hits]
-    plain, table_ = records.tested(weights, folder, 32, set())
+    plain, table_ = records.tested(weights, folder, 32, set(), TASK)
     assert (table_.guess == np.arange(40) % 2).tolist() == right and table_.guess.dtype == np.int16
-    assert plain["top1"] == plain["top1_lower_bound"] == 100 * len(hits) / 40
+    assert plain["best"] == plain["best_bound"] == 100 * len(hits) / 40
 
     def bound(ids: list[str]) -> float:
-        return records.tested(weights, folder, 32, set(ids))[0]["top1_lower_bound"]
+        return records.tested(weights, folder, 32, set(ids), TASK)[0]["best_bound"]
 
-    assert bound([]) == bound(misses) == plain["top1"]
+    assert bound([]) == bound(misses) == plain["best"]
     assert bound([*hits[:3], *misses[:2]]) == 100 * (len(hits) - 3) / 40
     assert bound(IDS) == 0
-    assert records.tested(weights, folder, 32, set(IDS))[0] == plain | {"top1_lower_bound": 0}
+    assert records.tested(weights, folder, 32, set(IDS), TASK)[0] == plain | {"best_bound": 0}
 
 
 def test_the_score_is_the_guess_s_probability_or_share_of_votes(folder, weights, tmp_path):
     module, rows = load_network(weights)[0].eval(), Rows(open_split(folder, "test"), "labels")
     with torch.no_grad():
         expected = module.predict(module.plain(rows.images(torch.arange(40)))).softmax(1)
-    found = records.tested(weights, folder, 32, set())[1]
+    found = records.tested(weights, folder, 32, set(), TASK)[1]
     assert found.score == pytest.approx(expected.max(1).values.numpy(), abs=1e-5)
     assert found.score.dtype == np.float32
     assert (found.guess == expected.argmax(1).numpy()).all()
@@ -157,12 +160,12 @@ def test_the_score_is_the_guess_s_probability_or_share_of_votes(folder, weights,
     with torch.no_grad():
         images = module.plain(rows.images(torch.arange(40)))
         votes = module.eval().head.decode(module.predict(images))
-    found = records.tested(tmp_path / "knn.safetensors", folder, 32, set())[1]
+    found = records.tested(tmp_path / "knn.safetensors", folder, 32, set(), TASK)[1]
     assert found.score == pytest.approx(votes.max(1).values.numpy(), abs=1e-5)
 
 
 def test_a_size_changes_what_the_network_sees(folder, weights):
-    small, large = (records.tested(weights, folder, size, set())[0] for size in (32, 48))
+    small, large = (records.tested(weights, folder, size, set(), TASK)[0] for size in (32, 48))
     assert small["samples"] == large["samples"] == 40
     module, shards = load_network(weights)[0], open_split(folder, "test")
     resized = [
@@ -174,7 +177,7 @@ def test_a_size_changes_what_the_network_sees(folder, weights):
     assert ours.shape == (40, 48, 48, 3) and (ours.int() - pixels.int()).abs().max() <= 1
     with torch.no_grad():
         right = module.eval().predict(module.plain(ours)).argmax(1) == shards.labels(range(40))
-    assert large["top1"] == pytest.approx(100 * right.float().mean().item())
+    assert large["best"] == pytest.approx(100 * right.float().mean().item())
 
 
 def test_cost_is_of_every_batch_and_of_training_where_there_is_any(weights, tmp_path, monkeypatch):
@@ -227,10 +230,10 @@ def test_features_of_the_posts_are_computed_in_parts_once_and_kept(tmp_path, mon
 
 
 def test_a_validation_that_is_known_is_not_measured_again(folder, weights):
-    known = records.tested(weights, folder, 32, set(), validated=12.5)[0]
-    assert known["val_top1"] == 12.5
-    larger = records.tested(weights, folder, 48, set(), validated=12.5)[0]
-    assert larger["val_top1"] in (0, 100)  # of another size
+    known = records.tested(weights, folder, 32, set(), TASK, validated=12.5)[0]
+    assert known["val"] == 12.5
+    larger = records.tested(weights, folder, 48, set(), TASK, validated=12.5)[0]
+    assert larger["val"] in (0, 100)  # of another size
 
 
 class Run:
@@ -272,15 +275,16 @@ def project(tmp_path, monkeypatch) -> Path:
     write_shards(duplicates.HASHTAGS, posts, ["tag"], size=32)
     same = ("hashtags", "post-1", "targets/scenes", "test-1", "exact", False)
     table(Path("out/corpus/duplicates.parquet"), same)
-    sections = {key: {} for key in settings.STAGES} | {"candidates": {"tiny": "regnet"}}
-    Path("params.yaml").write_text(json.dumps(sections))
-    saved("out/pretrain/tiny/model.safetensors", 0, ["tag"])
+    task = {"data": "targets/scenes", "inits": ["scratch", "tiny-hashtags"]} | TASK
+    params = {"tasks": {"scenes": task}, "candidates": {}, "search": {}}
+    monkeypatch.setattr(settings, "load_params", lambda: params)
+    saved("out/pretrain/tiny-hashtags/model.safetensors", 0, ["tag"])
     arms = []
-    for init, number in itertools.product(("pretrained", "scratch"), range(2)):
+    for init, number in itertools.product(("tiny-hashtags", "scratch"), range(2)):
         about = {"candidate": "tiny", "init": init, "name": f"{init}-{number}"}
         arms.append(seed(number, 50.0 + number, **about))
-        saved(f"out/finetune/tiny/{init}-{number}.safetensors", len(arms), ["sea", "dog"])
-    Path("out/finetune/tiny/records.json").write_text(json.dumps(arms))
+        saved(f"out/finetune/scenes/{init}-{number}.safetensors", len(arms), ["sea", "dog"])
+    Path("out/finetune/scenes/records.json").write_text(json.dumps(arms))
     return tmp_path
 
 
@@ -293,20 +297,24 @@ def saved(file: str, number: int, names: list[str]) -> None:
 
 
 def test_what_the_stage_writes_fits_together(project):
-    evaluate.evaluate(["scenes"], batches=[1], runs=3, seconds=0.05)
-    out = project / "out/evaluate"
+    evaluate.evaluate("scenes", batches=[1], runs=3, seconds=0.05)
+    out = project / "out/evaluate/scenes"
     records_ = json.loads((out / "records.json").read_text())
-    table_ = pq.read_table(out / "predictions.parquet").to_pylist()
+    table_ = pq.read_table(out / predictions.FILE).to_pylist()
     assert len(table_) == 2 * 2 * 12 and len(records_) == 2
     for record in records_:
         mine = [row for row in table_ if row["model"] == record["model"]]
         right = [row["label"] == row["guess"] for row in mine]
-        assert record["top1_mean"] == pytest.approx(100 * np.mean(right))
+        assert [row["value"] for row in mine] == [100.0 * hit for hit in right]
+        assert record["value"] == pytest.approx(100 * np.mean(right))
         alone = [hit and not row["duplicate"] for hit, row in zip(right, mine, strict=True)]
-        assert record["top1_mean_lower_bound"] == pytest.approx(100 * np.mean(alone))
-        assert record["top1_low"] < record["top1_mean"] < record["top1_high"]
-        assert record["seed"] == 1 and record["top1"] == pytest.approx(record["top1_seeds"][1])
+        assert record["bound"] == pytest.approx(100 * np.mean(alone))
+        assert record["low"] < record["value"] < record["high"]
+        assert record["seed"] == 1 and record["best"] == pytest.approx(record["by_seed"][1])
         assert record["labels_seen"] == {"sea": 2, "dog": 1} and "busy" in record
+        about = ("top1", True, "%", {"name": "accuracy"}, "targets/scenes")
+        keys = ("headline", "higher", "unit", "metric", "data")
+        assert tuple(record[key] for key in keys) == about
     for key in ("network", "latency_p50_ms"):  # measured once
         assert len({record[key] for record in records_}) == 1
     found = pq.read_table(out / "duplicates.parquet").to_pylist()
@@ -319,3 +327,47 @@ def test_what_the_stage_writes_fits_together(project):
     assert gain["gain_low"] <= gain["gain"] <= gain["gain_high"]
     shown = json.loads((out / "metrics.json").read_text())
     assert len(shown) == 3 and len((out / "confusion.csv").read_text().splitlines()) == 13
+
+
+class PixelError:
+    """A toy metric: the distance of the first score from the class, in pixels; less is better."""
+
+    headline, higher, unit, reads = "pixel_error", False, "px", ("scores", "label")
+
+    def __init__(self, each: bool = True):
+        self.parts, self.told = [], each
+
+    def update(self, predictions: dict, targets: dict) -> None:
+        self.parts.append((predictions["scores"][:, 0] - targets["label"]).abs().double())
+
+    def merge(self, other: "PixelError") -> None:
+        self.parts += other.parts
+
+    def compute(self) -> dict[str, float]:
+        return {"pixel_error": float(torch.cat(self.parts).mean()), "worst": 9.0, "samples": 12}
+
+    def each(self) -> torch.Tensor | None:
+        return torch.cat(self.parts) if self.told else None
+
+
+@pytest.mark.parametrize("each", [True, False])
+def test_a_metric_of_another_kind_and_direction_goes_through_the_stage(project, monkeypatch, each):
+    monkeypatch.setattr(records, "metric_of", lambda task: PixelError(each))
+    evaluate.evaluate("scenes", batches=[1], runs=3, seconds=0.05)
+    out = project / "out/evaluate/scenes"
+    records_ = json.loads((out / "records.json").read_text())
+    for record in records_:
+        assert (record["headline"], record["higher"], record["unit"]) == (
+            "pixel_error",
+            False,
+            "px",
+        )
+        assert record["values"] == {"worst": 9.0} and "bound" not in record
+        assert record["value"] == pytest.approx(np.mean(record["by_seed"]))
+        assert (record["low"] is None) == (not each)  # of two seeds there is no interval
+    [gain] = json.loads((out / "gains.json").read_text())
+    assert gain["gain"] == pytest.approx(gain["scratch"] - gain["value"])
+    shown = json.loads((out / "metrics.json").read_text())["challenger"]
+    assert shown["pixel_error"] == min(records_, key=lambda r: r["val"])["value"]
+    written = pq.read_table(out / predictions.FILE)
+    assert (written["value"].null_count == 0) == each

@@ -25,32 +25,34 @@ def guessed(count: int, right: int, first: int = 0) -> Predicted:
     """What a network that is right for `right` images from the `first` on has predicted."""
     guess = np.ones(count, np.int16)
     guess[first : first + right] = 0
-    return Predicted(guess, np.full(count, 0.5, np.float32))
+    value = 100.0 * (guess == 0)
+    return Predicted(value, guess, np.full(count, 0.5, np.float32), {"top1": value.mean()})
 
 
 def test_a_model_has_the_bound_of_its_weights_and_the_mean_of_its_seeds():
-    seeds = [seed(0, val=70), seed(1, val=65, top1=80, top1_lower_bound=40)]
+    seeds = [seed(0, val=70), seed(1, val=65, best=80, best_bound=40)]
     images, predicted = images_of(40, duplicate=4), [guessed(40, 24), guessed(40, 32)]
     record = model_record(seeds, images, predicted, {"duplicates": 4})
-    assert (record["top1"], record["top1_lower_bound"], record["seed"]) == (60, 50, 0)
-    assert record["top1_mean"] == pytest.approx(70)
-    assert record["top1_seeds"] == pytest.approx([60, 80])
-    assert record["top1_mean_lower_bound"] == pytest.approx(60)
-    assert record["top1_low"] < 60 < 80 < record["top1_high"]
-    assert record["model"] == "winner-scenes-pretrained-full-20-32px"
+    assert (record["best"], record["best_bound"], record["seed"]) == (60, 50, 0)
+    assert record["value"] == pytest.approx(70)
+    assert record["by_seed"] == pytest.approx([60, 80])
+    assert record["bound"] == pytest.approx(60)
+    assert record["low"] < 60 < 80 < record["high"]
+    assert record["model"] == "winner-scenes-winner-hashtags-linear-20-32px"
+    assert (record["headline"], record["higher"], record["unit"]) == ("top1", True, "%")
 
 
-def test_gains_are_of_equal_targets_and_sizes_and_paired_by_image():
+def test_gains_are_of_equal_tasks_and_sizes_and_paired_by_image():
     rows = [("scenes", 32, 24, 28), ("scenes", 40, 28, 32), ("birds", 32, 4, 12)]
 
-    def model(init: str, target: str, size: int, *right: int, first: int = 0) -> tuple:
-        seeds = [seed(i, 0, init=init, target=target, size=size) for i in range(len(right))]
+    def model(init: str, task: str, size: int, *right: int, first: int = 0) -> tuple:
+        seeds = [seed(i, 0, init=init, task=task, size=size) for i in range(len(right))]
         images, predicted = images_of(40), [guessed(40, each, first) for each in right]
         return model_record(seeds, images, predicted, {"network": "n"}), images, predicted
 
-    models = [model("pretrained", *row) for row in rows]
+    models = [model("winner-hashtags", *row) for row in rows]
     scratch = [model("scratch", "scenes", 32, 18, 22), model("scratch", "birds", 32, 0, 8)]
-    found = {(gain["target"], gain["size"]): gain for gain in gains(models + scratch)}
+    found = {(gain["task"], gain["size"]): gain for gain in gains(models + scratch)}
     assert {key: gain["gain"] for key, gain in found.items()} == {
         ("scenes", 32): pytest.approx(15),
         ("birds", 32): pytest.approx(10),
@@ -65,7 +67,7 @@ def test_gains_are_of_equal_targets_and_sizes_and_paired_by_image():
 
 
 def test_a_model_says_of_how_many_pretrainings_it_is():
-    def record(*files: str, init: str = "pretrained") -> dict:
+    def record(*files: str, init: str = "winner-hashtags") -> dict:
         own = [{"pretraining": file} if file else {} for file in files]
         seeds = [seed(i, i, init=init) | more for i, more in enumerate(own)]
         return model_record(seeds, images_of(40), [guessed(40, 20)] * len(files), {})
@@ -82,12 +84,13 @@ VERDICTS = [(20, "beats"), (29, "is ahead of, within"), (31, None)]
 @pytest.mark.parametrize(("winner", "verdict"), VERDICTS)
 def test_a_winner_that_loses_to_the_reference_is_told(winner, verdict):
     def model(candidate: str, right: int) -> tuple:
-        seeds = [seed(i, right, candidate=candidate) for i in range(3)]
+        init = f"{candidate}-hashtags"
+        seeds = [seed(i, right, candidate=candidate, init=init) for i in range(3)]
         images, predicted = images_of(40), [guessed(40, right + i) for i in range(3)]
         return model_record(seeds, images, predicted, {"network": "n"}), images, predicted
 
     models = [model("baseline", 30), model("winner", winner), model("third", 30)]
-    over_reference(models)
+    over_reference(models, "baseline")
     records_ = [record for record, _, _ in models]
     assert "over_reference" not in records_[0] and records_[2]["over_reference"] == 0
     assert records_[1]["over_reference"] == pytest.approx((winner - 30) / 0.4)
@@ -99,10 +102,10 @@ def test_a_winner_that_loses_to_the_reference_is_told(winner, verdict):
 
 def test_what_was_predicted_is_written_a_row_group_per_model(tmp_path):
     images, seeds = images_of(3, duplicate=1), [guessed(3, 1), guessed(3, 3)]
-    of = {"target": "scenes", "seeds": [4, 5]}
+    of = {"task": "scenes", "seeds": [4, 5]}
     rows = [(of | {"model": name}, images, seeds) for name in ("a", "b")]
     predictions.write(tmp_path, rows)
-    file = pq.ParquetFile(tmp_path / "predictions.parquet")
+    file = pq.ParquetFile(tmp_path / predictions.FILE)
     assert json.loads(file.schema_arrow.metadata[b"classes"]) == {"scenes": ["sea", "dog"]}
     assert file.num_row_groups == 2
     first = file.read_row_group(0).to_pylist()
@@ -110,7 +113,7 @@ def test_what_was_predicted_is_written_a_row_group_per_model(tmp_path):
         *((4, "test-0", 0), (4, "test-1", 1), (4, "test-2", 1)),
         *((5, "test-0", 0), (5, "test-1", 0), (5, "test-2", 0)),
     ]
-    about = {"model": "a", "target": "scenes", "seed": 4, "id": "test-0"}
+    about = {"model": "a", "seed": 4, "id": "test-0", "value": 100.0}
     about |= {"label": 0, "guess": 0, "score": 0.5, "duplicate": True}
     assert first[0] == about
     pairs = [("sea", "sea"), ("sea", "dog"), ("sea", "dog")]
@@ -122,9 +125,9 @@ def test_costs_are_those_of_a_network_whatever_its_weights(monkeypatch):
     one = [
         (seed(0, 1), guessed(4, 1)),
         (seed(0, 1, init="scratch"), guessed(4, 1)),
-        (seed(0, 1, mode="linear"), guessed(4, 1)),
-        (seed(0, 1, mode="knn", **knn), guessed(4, 1)),
-        (seed(0, 1, mode="knn", init="scratch", head=knn["head"] | {"k": 10}), guessed(4, 1)),
+        (seed(0, 1, labels="all"), guessed(4, 1)),
+        (seed(0, 1, **knn), guessed(4, 1)),
+        (seed(0, 1, init="scratch", head=knn["head"] | {"k": 10}), guessed(4, 1)),
         (seed(0, 1, size=40), guessed(4, 1)),
     ]
     about = {"test": "t", "duplicates": 0, "train": {"sea": 30, "dog": 12}}
