@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from engine.training.accuracy import measure_accuracy
 from torch import Tensor
 
 from benchmarks.minibatch_report import write
@@ -34,7 +35,6 @@ from corpus.progress import Progress
 from engine.core.build import options
 from engine.core.digest import digest
 from engine.core.network import network
-from engine.training.accuracy import measure_accuracy
 from engine.training.loop import initialise, train
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training

@@ -19,6 +19,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from engine.training.accuracy import measure_accuracy
 from torch import nn
 
 from benchmarks.noise_data import QUICK, Sizes, stores
@@ -32,7 +33,6 @@ from engine.core.build import options
 from engine.core.digest import digest
 from engine.core.network import network, network_sections, save_network
 from engine.core.samples import Rows, cached_by_files, few_per_class, open_split
-from engine.training.accuracy import measure_accuracy
 from engine.training.loop import initialise, train
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training

@@ -72,7 +72,7 @@ def bare(samples: Pixels) -> list[float]:
     order = torch.randperm(len(samples))
     for step in range(STEPS):
         rows = order[step * RECIPE.batch :][: RECIPE.batch]
-        batch = {"inputs": samples.images(rows), "targets": samples.targets(rows)}
+        batch = samples.read(rows)
         loss = objective(objective.views(batch, Draws(seeded(0, VIEWS, step))))["loss"]
         loss.backward()
         solver.step()

@@ -135,7 +135,7 @@ class Sides:
         with (self.folder / "peer.csv").open("w") as file, torch.inference_mode():
             out = csv.writer(file)
             for batch, _ in DataLoader(images, BATCH):
-                logits = module.predict(batch.contiguous(memory_format=torch.channels_last))
+                logits = module.logits(batch.contiguous(memory_format=torch.channels_last))
                 best = logits.softmax(1).topk(TOP)
                 rows = zip(best.values.tolist(), best.indices.tolist(), strict=True)
                 out.writerows((next(names)[0], *scores, *places) for scores, places in rows)

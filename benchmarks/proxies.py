@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from engine.training.accuracy import measure_accuracy
 from scipy.stats import spearmanr
 
 from benchmarks.minibatch import Pictures, pictures
@@ -34,7 +35,6 @@ from engine.core.build import build
 from engine.core.digest import digest
 from engine.core.network import network
 from engine.measure.twosample import rank_correlations
-from engine.training.accuracy import measure_accuracy
 from engine.training.loop import initialise, train
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training

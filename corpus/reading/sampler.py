@@ -22,6 +22,8 @@ LAYERS = 4  # (seed, LAYERS, iteration, image): what layers draw themselves, suc
 # never meets LAYERS all the same
 HELD_OUT = 4
 TEST_VIEWS = 5  # (0, TEST_VIEWS): views that networks are measured on, the same for every seed
+# (seed, READING, iteration): what of a sample is read, such as the frames of a clip; 0 for tests
+READING = 6
 
 
 def seeded(*numbers: int) -> torch.Generator:

@@ -1,22 +1,25 @@
 """Sections of params.yaml become calls: keys checked against a signature, the name by a folder."""
 
 import inspect
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache, reduce
+from functools import lru_cache, partial, reduce
 from importlib import import_module
 from operator import or_
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin
 
-from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, PlainValidator, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic refuses typing's own before Python 3.12
 
 from engine.core.refusals import nearest_text, refusal_text
 
 # empty, but in a copy of this code inside another package: its plug-ins are those beside it
 PREFIX = __name__.removesuffix("engine.core.build")
+# folders of plug-ins, of models/ but for the metrics
+KINDS = ("backbones", "heads", "objectives", "spaces", "slots", "policies", "metrics")
 
 
 def options(
@@ -95,6 +98,8 @@ def _exact(kind: Any) -> Any:
     if kind in (int, float):
         return Annotated[kind, BeforeValidator(_number)]
     if origin is Annotated:
+        if inner[1] in KINDS:
+            return Annotated[Any, PlainValidator(partial(_plugged, inner[1]))]
         return Annotated[_exact(inner[0]), *inner[1:]]
     if origin in (None, Literal, Callable):
         return kind
@@ -102,25 +107,52 @@ def _exact(kind: Any) -> Any:
     return reduce(or_, exact) if origin in (Union, UnionType) else origin[exact]
 
 
+def _plugged(kind: str, section: Any) -> Any:
+    """What makes the plug-in that a nested section names; a function stays what it is."""
+    if callable(section):
+        return section
+    found, settings = resolve(kind, section, "its section")
+    return partial(found, **settings)
+
+
 def choices(kind: str) -> list[str]:
-    """Names that a section of this kind may carry: the files of models/<kind>, or of metrics."""
+    """Names that a section of this kind may carry: the files of models/<kind>, or of metrics.
+
+    Files without a class of their own name are what plug-ins are made of, as metrics/files.py.
+    ValueError for two files that mean the same class.
+    """
     folder = Path(import_module(_package(kind)).__file__).parent
-    return sorted(
-        path.stem
-        for path in folder.glob("*.py")
-        if path.stem != "__init__" and path.stem.isidentifier()
-    )
+    found: dict[str, str] = {}
+    for path in sorted([*folder.glob("*.py"), *folder.glob("*/__init__.py")]):
+        name = path.parent.name if path.stem == "__init__" else path.stem
+        if path == folder / "__init__.py" or not name.isidentifier() or not _heads(path, name):
+            continue
+        twin = found.setdefault(_class_name(name), name)
+        if twin != name or (path.stem == "__init__" and (folder / f"{name}.py").exists()):
+            raise ValueError(
+                f"{folder.name}: {twin!r} and {name!r} are two plug-ins of one name: rename one"
+            )
+    return sorted(found.values())
+
+
+def _heads(path: Path, name: str) -> bool:
+    """Whether a file has a class of its own name; read, for an import may take seconds."""
+    classes = re.findall(r"^class (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return _class_name(name) in map(_class_name, classes)
+
+
+def _class_name(name: str) -> str:
+    """A class's or a file's name as the two are compared: MeanAP is in mean_ap.py."""
+    return name.replace("_", "").lower()
 
 
 def _package(kind: str) -> str:
-    assert kind in ("backbones", "heads", "objectives", "spaces", "metrics"), (
-        f"no folder of plug-ins: {kind}"
-    )
+    assert kind in KINDS, f"no folder of plug-ins: {kind}"
     return f"{PREFIX}metrics" if kind == "metrics" else f"{PREFIX}models.{kind}"
 
 
 def plugin(kind: str, name: Any, where: str) -> Callable:
-    """The class that heads `__all__` of the plug-in called `name`.
+    """The class of the plug-in called `name`: the one whose name is that of its file.
 
     ValueError lists the folder's names.
     """
@@ -131,7 +163,11 @@ def plugin(kind: str, name: Any, where: str) -> Callable:
             f"(names: {', '.join(known)})"
         )
     module = import_module(f"{_package(kind)}.{name}")
-    return getattr(module, module.__all__[0])
+    for key, found in vars(module).items():
+        own = getattr(found, "__module__", "") == module.__name__
+        if own and isinstance(found, type) and _class_name(key) == _class_name(name):
+            return found
+    raise AssertionError(f"{module.__name__} has no class of its name")  # `choices` has seen one
 
 
 def resolve(
@@ -174,4 +210,6 @@ def with_defaults(kind: str, section: dict, where: str = "") -> dict[str, Any]:
     found, settings = resolve(kind, section, where or kind)
     bound = inspect.signature(found).bind(**settings)
     bound.apply_defaults()
-    return {"name": section["name"], **bound.arguments}
+    # nested plug-ins stay the sections that they are
+    nested = {key: section[key] for key, value in settings.items() if isinstance(value, partial)}
+    return {"name": section["name"], **bound.arguments, **nested}

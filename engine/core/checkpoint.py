@@ -77,7 +77,21 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str =
         for name, tensor in tensors.items()
         if name.startswith(prefix)
     }
-    expected = module.state_dict()
+    _must_fit(module.state_dict(), weights)
+    module.load_state_dict(weights)
+
+
+def load_export(objective: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy what `export` gave into an objective; what it does not export stays as it is new.
+
+    ValueError as `load_weights`.
+    """
+    _must_fit(objective.export(), tensors)
+    objective.load_state_dict(tensors, strict=False)
+
+
+def _must_fit(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """ValueError unless names and shapes are the same."""
     wrong = sorted(expected.keys() ^ weights.keys())
     wrong += sorted(
         k for k in expected.keys() & weights.keys() if expected[k].shape != weights[k].shape
@@ -87,4 +101,3 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], prefix: str =
             f"weights do not fit the network in {len(wrong)} keys ({', '.join(wrong[:8])}): "
             "build it from the section they were trained with"
         )
-    module.load_state_dict(weights)

@@ -2,8 +2,12 @@
 
 The objective is the method that the network is trained by, with its loss and its views. (Nothing to
 do with the `objectives` of a search, the numbers that Optuna compares networks by.)
+
+Parts learn their sizes from facts, of the data and of the backbone that is built: each is handed
+those that its signature names.
 """
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,17 @@ from torch import nn
 
 from engine.core import checkpoint
 from engine.core.build import build, resolve
+
+# what parts may ask for; not all of them are known of every data set and backbone
+FACTS = {
+    "classes": "how many classes or hashtags the data has",
+    "names": "their names, in order",
+    "target": "the column that is predicted",
+    "samples": "how many samples a head is fitted on",
+    "channels": "of each of the backbone's maps",
+    "strides": "pixels of the input to one of each of the backbone's maps",
+    "tokens": "how many different tokens a text of the data may have",
+}
 
 
 def network_sections(section: dict[str, Any]) -> dict[str, Any]:
@@ -22,24 +37,49 @@ def network(
     backbone: dict[str, Any],
     objective: dict[str, Any],
     head: dict[str, Any],
-    classes: int,
     where: str = "network",
+    **facts: Any,
 ) -> nn.Module:
     """The objective around a new backbone and head.
 
-    ValueError names a wrong key or plug-in of any of the sections.
+    ValueError names a wrong key or plug-in of any of the sections, and a fact that nobody has.
 
-    classes: those of the data; an objective that makes its own targets has its own.
+    facts: of the data, as `classes`; an objective that makes its own targets has its own.
     """
-    backbone_module = build("backbones", backbone, where=f"{where}.backbone")
-    objective_class, settings = resolve(
-        "objectives", objective, f"{where}.objective", ("backbone", "head")
-    )
+    backbone_module = built("backbones", backbone, f"{where}.backbone", facts)
+    of_backbone = {key: getattr(backbone_module, key, None) for key in ("channels", "strides")}
+    facts |= {key: value for key, value in of_backbone.items() if value is not None}
+    place = f"{where}.objective"
+    objective_class, settings = resolve("objectives", objective, place, ("backbone", "head"))
     # the class is asked, for there is no objective before it has its head: a pretext task knows
     # the number of its own targets
-    sizes = objective_class.head_sizes(backbone_module.channels, classes, **settings)
-    head_module = build("heads", head, where=f"{where}.head", **sizes)
+    facts = objective_class.facts(facts | {"target": objective_class.target}, **settings)
+    head_module = built("heads", head, f"{where}.head", facts)
     return objective_class(**settings, backbone=backbone_module, head=head_module)
+
+
+def built(kind: str, section: dict[str, Any], where: str, facts: dict[str, Any]) -> Any:
+    """A plug-in with the facts that its signature names; ValueError for one that nobody has."""
+    # a fact that is not known here may stand in the section, as in that of a saved network
+    unset = [key for key in FACTS if key not in section or key in facts]
+    found, _ = resolve(kind, section, where, unset)
+    wanted = inspect.signature(found).parameters
+    given = {key: facts[key] for key in wanted if key in facts}
+    needed = [key for key, each in wanted.items() if each.default is each.empty]
+    lacking = [key for key in needed if key in FACTS and key not in {*given, *section}]
+    if lacking:
+        raise ValueError(
+            f"{where}: {section['name']!r} asks for {lacking[0]!r} ({FACTS[lacking[0]]}), which "
+            f"nobody has here (known: {', '.join(facts) or 'nothing'}): take other data, another "
+            "backbone or another head"
+        )
+    return build(kind, section, where=where, **given)
+
+
+def columns_read(objective: dict[str, Any], where: str = "objective") -> dict[str, dict[str, Any]]:
+    """The columns that an objective reads of its data, each with the options of its reading."""
+    found, settings = resolve("objectives", objective, where, ("backbone", "head"))
+    return found.columns(**settings)
 
 
 def save_network(
@@ -55,6 +95,7 @@ def save_network(
 def load_network(path: Path) -> tuple[nn.Module, list[str]]:
     """The network of a weight file, rebuilt from the sections inside it, and its class names."""
     tensors, metadata = checkpoint.load_tensors(path)
-    module = network(**metadata["sections"], classes=len(metadata["names"]))
-    checkpoint.load_weights(module, tensors)
-    return module, metadata["names"]
+    names = metadata["names"]
+    module = network(**metadata["sections"], classes=len(names), names=names)
+    checkpoint.load_export(module, tensors)
+    return module, names

@@ -1,8 +1,8 @@
 """The samples that a loop reads: rows of corpus shards with their targets as tensors."""
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from corpus.reading.shards import Shards
+from engine.core.batch import Batch, Column
 from engine.core.environment import value
 from engine.core.resizing import resized
+from models.blocks.augment.draws import Draws
 
 
 def cached_by_files(make: Callable[..., Any], folder: Path, *arguments: Any) -> Any:
@@ -43,17 +45,18 @@ def open_split(folder: Path, split: str) -> Shards:
 
 @dataclass
 class Rows:
-    """Some rows (all when None) of a split.
+    """Some rows (all when None) of a split, as the columns that somebody reads.
 
-    `kind` says whether targets are hashtags (multi-hot) or one class index.
-
+    reads: names of columns with the options of their reading, as an objective has them.
     size: pixels to resize the stored squares to.
+    more: columns that the shards do not have, a row for each of theirs: what another network said.
     """
 
     shards: Shards
-    kind: Literal["hashtags", "labels"]
+    reads: Mapping[str, Mapping[str, Any]]
     rows: Tensor | None = None
     size: int | None = None
+    more: Mapping[str, Tensor] = field(default_factory=dict)
 
     @functools.cached_property
     def _rows(self) -> Tensor:
@@ -62,18 +65,25 @@ class Rows:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def images(self, indices: Tensor) -> Tensor:
-        """Images, uint8 (n, h, w, 3)."""
-        images = self.shards.images(self._rows[indices])
-        return images if self.size is None else resized(images, self.size)
+    def read(self, indices: Tensor, draws: Draws | None = None) -> Batch:
+        """The columns of these samples; draws: of what of a sample is read, where that is drawn.
 
-    def targets(self, indices: Tensor) -> Tensor:
-        """Multi-hot float (n, hashtags) or class indices, int64 (n,)."""
-        rows = self._rows[indices]
-        return self.shards.multi_hot(rows) if self.kind == "hashtags" else self.shards.labels(rows)
+        ValueError lists the columns there are where one is missing.
+        """
+        return {name: self._column(name, self._rows[indices], draws) for name in self.reads}
+
+    def _column(self, name: str, rows: Tensor, draws: Draws | None = None) -> Column:
+        if name in self.more:
+            return self.more[name][rows]
+        column = self.shards.read(rows, name, draws, **self.reads.get(name, {}))
+        return resized(column, self.size) if name == "image" and self.size else column
+
+    def column(self, name: str) -> Column:
+        """One column of all samples; images are not decoded for another."""
+        return self._column(name, self._rows)
 
     def ids(self, indices: Tensor) -> list[str]:
-        """Ids of the images."""
+        """Ids of the samples."""
         return [self.shards.ids[row] for row in self._rows[indices].tolist()]
 
     def some(self, indices: Tensor) -> "Rows":
@@ -81,23 +91,38 @@ class Rows:
         return replace(self, rows=self._rows[indices])
 
 
-def few_per_class(shards: Shards, count: int | Literal["all"], generator: torch.Generator) -> Rows:
-    """`count` labelled rows of every class, drawn without replacement.
+def few_per_class(
+    samples: Rows, target: str, count: int | Literal["all"], generator: torch.Generator
+) -> Rows:
+    """`count` samples of every class of the column `target`, drawn without replacement.
+
+    Where a sample has several classes it counts for each of them: classes are gone through from
+    the rarest on, and each is filled up to `count` with samples that are drawn from its own, so
+    that frequent ones may get more.
 
     ValueError for a count below 1, and for a class that has fewer.
     """
     if count != "all" and count < 1:
         raise ValueError(f"labels_per_class={count}: give 1 or more, or all")
     if count == "all":
-        return Rows(shards, "labels", torch.arange(len(shards)))
-    labels = shards.labels(torch.arange(len(shards)))
-    chosen = []
-    for index, name in enumerate(shards.names):
-        rows = torch.nonzero(labels == index).flatten()
-        if len(rows) < count:
+        return samples.some(torch.arange(len(samples)))
+    truth, names = samples.column(target), samples.shards.classes
+    several = truth.ndim == 2
+    of_class = [truth[:, i] > 0 if several else truth == i for i in range(len(names))]
+    order = range(len(names))
+    if several:
+        order = sorted(order, key=lambda i: int(of_class[i].sum()))
+    chosen, taken = [], torch.zeros(len(samples), dtype=torch.bool)
+    for index in order:
+        there = int(of_class[index].sum())
+        if there < count:
             raise ValueError(
-                f"class {name!r} has {len(rows)} training images, "
+                f"class {names[index]!r} has {there} training images, "
                 f"fewer than labels_per_class={count}"
             )
-        chosen.append(rows[torch.randperm(len(rows), generator=generator)[:count]])
-    return Rows(shards, "labels", torch.cat(chosen))
+        rows = torch.nonzero(of_class[index] & ~taken).flatten()
+        wanted = count - int((of_class[index] & taken).sum())
+        rows = rows[torch.randperm(len(rows), generator=generator)[: max(0, wanted)]]
+        taken[rows] = True
+        chosen.append(rows)
+    return samples.some(torch.cat(chosen))

@@ -87,7 +87,7 @@ class Predictor:
                 f"a network trained on the pretext task {task!r} predicts none of its {HASHTAGS}: "
                 "take a fine-tuned one, or its features"
             )
-        return self.module.predict(self._views(images))
+        return self.module.logits(self._views(images))
 
     @torch.no_grad()
     def scores(self, images: Tensor) -> Tensor:

@@ -169,7 +169,7 @@ def _widened(
 def _ratio(w: int, v: float, g: int) -> float:
     """The bottleneck ratio of width w with the multiple of g nearest to v channels inside.
 
-    AnyNetX builds that width and that bottleneck with it.
+    AnyNet builds that width and that bottleneck with it.
     """
     for inner in sorted(range(g, ceil(2 * v) + g + 1, g), key=lambda each: abs(log(each / v))):
         # never too small for `w`, which is cut to a whole number

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from corpus.names import printable
 from engine.core import checkpoint
+from engine.core.batch import length
+from engine.core.batch import rows as some
 from engine.core.network import network
 
 WORST = 5  # images
@@ -24,7 +26,8 @@ def repeat(path: Path) -> list[str]:
     One line for each.
     """
     tensors, about = checkpoint.load_tensors(path)
-    module = network(**about["sections"], classes=len(about["names"]))
+    names = about["names"]
+    module = network(**about["sections"], classes=len(names), names=names)
     checkpoint.load_weights(module, tensors, "module.")
     lines = [
         f"iteration {about['iteration']}, learning rate {about['learning_rate']:g}, "
@@ -44,7 +47,7 @@ def repeat(path: Path) -> list[str]:
         lines.append(f"first layer with such an output: {layers[0]}")
     else:
         lines.append("every layer's output is finite")
-    for place, image in enumerate(about["images"][: len(batch["inputs"])]):
+    for place, image in enumerate(about["images"][: length(batch)]):
         # two images: batch norm needs more than one value
         losses[image] = _loss(module, batch, slice(place, place + 2))
     # those that are not finite first, as False sorts before True
@@ -70,9 +73,11 @@ def _watched(module: nn.Module) -> list[str]:
 
 @torch.no_grad()
 def _loss(module: nn.Module, batch: dict[str, Tensor], rows: slice = slice(None)) -> float:
-    part = {name: tensor[rows] for name, tensor in batch.items()}
     # in the mode of the step: batch norm normalises with the statistics of these images
-    return module.train()(part)["loss"].item()
+    module.train()
+    # one after the other, as a step takes them
+    phases = [{"phase": name} if name else {} for name in module.phases()]
+    return sum(module(some(batch, rows), **phase)["loss"].item() for phase in phases)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The training loop, which is the heart of the project, and the loop of prediction.
+"""The training loop, which is the heart of the project.
 
 Read it from top to bottom: `train` prepares a `_Run`, whose methods stand in the order in which
 they happen. Before it read recipe.py (the learning-rate rule) and schedule.py (how many steps there
@@ -9,7 +9,6 @@ The loop knows nothing of a task: `loss = objective(batch)["loss"]`.
 """
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from signal import Signals
@@ -18,10 +17,9 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from corpus.reading.sampler import TEST_VIEWS, ListDrawer, seeded
+from corpus.reading.sampler import ListDrawer
 from engine.core.allocator import keep_freed_memory
 from engine.core.checkpoint import load_weights
-from engine.core.device import device
 from engine.core.environment import value
 from engine.core.numerics import numerics
 from engine.training.checkpoints import Checkpoints, Kept, warn_of_other_workers
@@ -33,7 +31,6 @@ from engine.training.schedule import Schedule, Training
 from engine.training.snapshot import learner_state, learner_weights, load_learner
 from engine.training.step import Learner, training_views
 from engine.training.stopping import Stopped, StopSignal, stop_signals
-from models.blocks.augment.draws import Draws
 
 
 def initialise(seed: int) -> None:
@@ -126,15 +123,15 @@ class _Run:
             # so that a step that diverges before the first checkpoint can be repeated too
             self.save(0)
         with stop_signals() as signal:
-            for batch in loader:
-                done = batch.iteration + 1
-                views = training_views(learner.objective, batch, training.seed)
+            for step in loader:
+                done = step.iteration + 1
+                views = training_views(learner.objective, step, training.seed)
                 begun = time.perf_counter()
-                loss = learner.step(views, schedule.rate(batch.iteration), batch)
+                losses = learner.step(views, step, *schedule.pace(step.iteration, learner.phases))
                 # the first call compiles, and returns when that is done
-                if batch.iteration == first and schedule.recipe.compile != "off":
+                if step.iteration == first and schedule.recipe.compile != "off":
                     training.report({"compile_seconds": time.perf_counter() - begun}, done)
-                self.meter.add(loss, batch.total)
+                self.meter.add(losses, step.total)
                 training.progress(done, schedule.total, self.meter.text)
                 # before a checkpoint: a run that is killed in between is watched here again
                 if training.watch and done % schedule.per_epoch == 0 and done < schedule.total:
@@ -184,7 +181,7 @@ class _Run:
         loader = self.schedule.loader(self.samples, span, self.learner.where)
         objective, seed = self.learner.objective, self.training.seed
         self.learner.renew_statistics(
-            (training_views(objective, batch, seed), batch) for batch in loader
+            (training_views(objective, step, seed), step) for step in loader
         )
 
     def save(self, done: int, finished: bool = False) -> None:
@@ -205,31 +202,3 @@ class _Run:
         about |= self.meter.state()
         if workers.first:
             self.checkpoints.save(tensors, about)
-
-
-@torch.no_grad()  # not inference_mode: the network may be trained afterwards
-def predict(
-    objective: nn.Module,
-    samples: Dataset,
-    call: str = "predict",
-    batch: int = 512,
-    rows: slice = slice(None),
-) -> Iterator[tuple[Tensor, Any]]:
-    """Yield (outputs, targets) per batch of the test views of these rows, in order.
-
-    The outputs are those of the objective's method `call`. What a test view draws depends on its
-    row alone, so that all networks are measured on the same views; in whole float32 and by exact
-    kernels, whatever was trained before.
-    """
-    where = device()
-    objective.to(where, memory_format=torch.channels_last).eval()
-    first = rows.indices(len(samples))[0]
-    for indices in torch.arange(len(samples))[rows].split(batch):
-        images, targets = samples.images(indices).to(where), samples.targets(indices).to(where)
-        draws = Draws(seeded(0, TEST_VIEWS), first, len(samples))
-        # not around the yield: what the caller does in between has flags of its own
-        with numerics():
-            tested = objective.test_views({"inputs": images, "targets": targets}, draws)
-            outputs = getattr(objective, call)(tested["inputs"])
-        yield outputs, tested["targets"]
-        first += len(indices)

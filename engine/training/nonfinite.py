@@ -68,8 +68,8 @@ def _repeated(
     """The views of an iteration, after the steps from a checkpoint up to it were taken again."""
     load_learner(learner, *kept)
     span = range(kept[1]["iteration"], until + 1)
-    for batch in schedule.loader(samples, span, learner.where):
-        views = training_views(learner.objective, batch, training.seed)
-        if batch.iteration < until:
-            learner.step(views, schedule.rate(batch.iteration), batch)
+    for step in schedule.loader(samples, span, learner.where):
+        views = training_views(learner.objective, step, training.seed)
+        if step.iteration < until:
+            learner.step(views, step, *schedule.pace(step.iteration, learner.phases))
     return views

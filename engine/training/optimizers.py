@@ -1,7 +1,7 @@
 """The optimizer of a recipe: which one, and which parameters decay and learn how fast."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -81,13 +81,21 @@ def called(recipe: Recipe, where: str) -> tuple[Callable, dict[str, Any]]:
     return make, settings
 
 
-def optimizer(recipe: Recipe, objective: nn.Module, where: str = "recipe") -> torch.optim.Optimizer:
+def optimizer(
+    recipe: Recipe,
+    objective: nn.Module,
+    where: str = "recipe",
+    parameters: Iterable[nn.Parameter] | None = None,
+) -> torch.optim.Optimizer:
     """The recipe's optimizer over what is trained; a group's rate is the step's times its `scale`.
+
+    parameters: those of the objective that it updates; None: all.
 
     ValueError names the section, `where` for messages, and what is wrong in it.
     """
     make, settings = called(recipe, f"{where}.optimizer")
-    trained = [p for p in objective.parameters() if p.requires_grad]
+    given = objective.parameters() if parameters is None else parameters
+    trained = [p for p in given if p.requires_grad]
     # one kernel for all parameters; timm's have none, and with sharded weights it is left to torch
     if make.__module__.startswith("torch.") and not recipe.sharded:
         settings["fused"] = True

@@ -1,6 +1,6 @@
 """What a training is asked for, and what that comes to on its data: steps, order and rates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from engine.training.distributed import Workers
 from engine.training.loader import Dataset, Loader
 from engine.training.meter import Report
 from engine.training.recipe import Recipe, learning_rate
+from engine.training.step import Phase
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Schedule:
     per_epoch: int
     total: int
     sampler: Sampler
+    seed: int
 
     @classmethod
     def of(cls, training: Training, draw_list: ListDrawer, workers: Workers) -> "Schedule":
@@ -62,12 +64,18 @@ class Schedule:
         sampler = Sampler(draw_list, recipe.batch, training.seed, *place, drop)
         per_epoch = sampler.steps_of(images)
         # epochs may be a fraction, of which at least one step is taken
-        return cls(recipe, per_epoch, max(1, round(training.epochs * per_epoch)), sampler)
+        total = max(1, round(training.epochs * per_epoch))
+        return cls(recipe, per_epoch, total, sampler, training.seed)
 
     def rate(self, iteration: int) -> float:
         """Learning rate of a step."""
         return learning_rate(self.recipe, iteration, self.total, self.per_epoch)
 
+    def pace(self, iteration: int, phases: Iterable[Phase]) -> tuple[list[float], float]:
+        """(the learning rate of each phase, the share of all steps that is done with this one)."""
+        place = (iteration, self.total, self.per_epoch)
+        return [learning_rate(each.recipe, *place) for each in phases], (iteration + 1) / self.total
+
     def loader(self, samples: Dataset, span: range, where: torch.device) -> Loader:
         """The batches of a span of steps."""
-        return Loader(samples, self.sampler, self.per_epoch, span, where)
+        return Loader(samples, self.sampler, self.per_epoch, span, where, self.seed)

@@ -34,14 +34,16 @@ def learner_state(learner: Learner) -> tuple[dict[str, Tensor], dict[str, Any]]:
         for name, tensor in learner.average.tensors.items():
             tensors[f"average.{name}"] = tensor
     names = {id(parameter): name for name, parameter in learner.objective.named_parameters()}
-    for parameter, state in learner.optimizer.state.items():
-        for key, tensor in state.items():
-            if isinstance(tensor, Tensor):
-                tensors[f"optimizer.{key}.{names[id(parameter)]}"] = tensor
     groups = []
-    for group in learner.optimizer.param_groups:
-        kept = {key: group[key] for key in group if key not in RECIPES}
-        groups.append({key: _plain(value) for key, value in kept.items()})
+    for phase in learner.phases:
+        # a parameter is of one phase: its name tells whose state it is
+        for parameter, state in phase.optimizer.state.items():
+            for key, tensor in state.items():
+                if isinstance(tensor, Tensor):
+                    tensors[f"optimizer.{key}.{names[id(parameter)]}"] = tensor
+        for group in phase.optimizer.param_groups:
+            kept = {key: group[key] for key in group if key not in RECIPES}
+            groups.append({key: _plain(value) for key, value in kept.items()})
     first = learner.workers.first
     copies = {name: _copy(tensor, first) for name, tensor in tensors.items()}
     about = {"groups": groups, "scaler": learner.scaler.state_dict()}
@@ -62,16 +64,24 @@ def load_learner(learner: Learner, tensors: dict[str, Tensor], about: dict[str, 
     if learner.average:
         for name, tensor in learner.average.tensors.items():
             tensor.copy_(_like(tensors[f"average.{name}"], tensor))
-    _load_optimizer(learner, tensors, about["groups"])
+    groups = iter(about["groups"])  # of one phase after the other
+    for phase in learner.phases:
+        own = [next(groups) for _ in phase.optimizer.param_groups]
+        _load_optimizer(learner, phase.optimizer, tensors, own)
     # empty where float16 was not used
     if about["scaler"]:
         learner.scaler.load_state_dict(about["scaler"])
 
 
-def _load_optimizer(learner: Learner, tensors: dict[str, Tensor], groups: list[dict]) -> None:
+def _load_optimizer(
+    learner: Learner,
+    optimizer: torch.optim.Optimizer,
+    tensors: dict[str, Tensor],
+    groups: list[dict],
+) -> None:
     """By names; torch's own load_state_dict goes by the order of the parameters."""
-    optimizer = learner.optimizer
     fused = optimizer.defaults.get("fused")
+    updated = {id(each) for group in optimizer.param_groups for each in group["params"]}
     parameters = dict(learner.objective.named_parameters())
     # a new learner of float16 has momentum already (step.py)
     optimizer.state.clear()
@@ -80,6 +90,8 @@ def _load_optimizer(learner: Learner, tensors: dict[str, Tensor], groups: list[d
             continue
         # twice only: names of parameters have points of their own
         _, key, owner = name.split(".", 2)
+        if id(parameters[owner]) not in updated:
+            continue
         like = parameters[owner].detach()
         if tensor.shape == like.shape:
             # fused SGD pairs elements by their place in memory; files are contiguous, networks are

@@ -4,46 +4,107 @@ In parts (micro-batches), in half precision, by several workers. loop.py takes t
 `Learner` is kept between them is in snapshot.py.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from corpus.reading.sampler import LAYERS, VIEWS, seeded
+from engine.core import batch as batches
+from engine.core.batch import Batch
+from engine.core.build import options
 from engine.core.device import device
 from engine.core.numerics import deterministic
 from engine.training.averaging import Average, normalisable, precise_statistics
 from engine.training.distributed import Workers, wrapped
-from engine.training.loader import Batch
+from engine.training.loader import Step
 from engine.training.optimizers import optimizer
 from engine.training.recipe import Recipe
 from models.blocks.augment.draws import Draws
 
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 GRAPHS = ("reduce-overhead", "max-autotune")  # modes of torch.compile that record CUDA graphs
+# keys of the recipe that a phase may have its own values of; the others are of the whole step
+OF_PHASE = ("rate", "per", "scaling", "warmup", "start", "ramp", "schedule", "optimizer", "clip")
+OF_PHASE += ("weight_decay", "undecayed", "layer_decay")
+Losses = dict[str, Tensor]  # scalars: the loss, and its parts
 
 
-def training_views(objective: nn.Module, batch: Batch, seed: int) -> dict[str, Tensor]:
-    """What the objective is trained on: random views of (seed, iteration, image's place) alone."""
+def training_views(objective: nn.Module, step: Step, seed: int) -> Batch:
+    """What the objective is trained on: random views of (seed, iteration, sample's place) alone."""
     # What layers draw themselves (dropout) depends on the step too: no generator need be kept.
-    own = seeded(seed, LAYERS, batch.iteration, batch.first).initial_seed()
+    own = seeded(seed, LAYERS, step.iteration, step.first).initial_seed()
     torch.default_generator.manual_seed(own)
-    if batch.inputs.is_cuda:
+    if any(tensor.is_cuda for tensor in batches.each(step.batch)):
         torch.cuda.manual_seed(own)
-    draws = Draws(seeded(seed, VIEWS, batch.iteration), batch.first, batch.total)
-    return objective.views({"inputs": batch.inputs, "targets": batch.targets}, draws)
+    draws = Draws(seeded(seed, VIEWS, step.iteration), step.first, step.total)
+    return objective.views(step.batch, draws)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One optimizer of a step, with the recipe that it goes by."""
+
+    name: str
+    recipe: Recipe
+    optimizer: torch.optim.Optimizer
+
+
+def phases_of(objective: nn.Module, recipe: Recipe, where: str = "recipe") -> list[Phase]:
+    """The optimizers of an objective's phases, in their order.
+
+    ValueError where two phases update one parameter, or a setting is no key of a recipe.
+    """
+    made, taken = [], {}
+    for name, (parameters, settings) in objective.phases().items():
+        place = f"{where} of phase {name!r}" if name else where
+        other = sorted(settings.keys() - set(OF_PHASE))
+        if other:
+            raise ValueError(f"{place}: {other[0]!r} is of all phases: set it in the recipe")
+        own = replace(recipe, **options(Recipe, settings, place))
+        parameters = list(parameters)
+        for parameter in parameters:
+            other = taken.setdefault(id(parameter), name)
+            if other != name:
+                raise ValueError(
+                    f"phases {other!r} and {name!r} of {type(objective).__name__} both update a "
+                    f"parameter of shape {tuple(parameter.shape)}: give it to one of them"
+                )
+        made.append(Phase(name, own, optimizer(own, objective, place, parameters)))
+    return made
+
+
+def _add(total: Losses, found: dict[str, Any], weight: float, phase: str) -> None:
+    """Add the scalars that one pass gave, by the names that they are reported under."""
+    for key, value in found.items():
+        if not isinstance(value, Tensor) or value.ndim:
+            continue
+        name = "_".join(filter(None, ["loss", phase, key.removeprefix("loss").strip("_")]))
+        # detached, else the graphs of all passes would stay in memory
+        part = value.detach() * weight
+        total[name] = total[name] + part if name in total else part
+        if name != "loss" and key == "loss":
+            total["loss"] = total["loss"] + part
 
 
 class Learner:
-    """An objective in training, with its optimizer, average and scale of half-precision gradients.
+    """An objective in training, with its optimizers, average and scale of half-precision gradients.
 
     Made and used inside of `numerics(recipe.precision, recipe.exact)`: compiled steps and CUDA
-    graphs keep the flags of their first call. ValueError for synchronised batch norm without GPUs.
+    graphs keep the flags of their first call. ValueError for synchronised batch norm without GPUs,
+    and for micro-batches of an objective whose loss is no mean over parts of a batch.
     """
 
     def __init__(self, objective: nn.Module, recipe: Recipe, workers: Workers) -> None:
         self.recipe, self.workers, self.where = recipe, workers, device()
+        if recipe.micro is not None and not objective.exact_in_parts:
+            raise ValueError(
+                f"recipe.micro: the loss of {type(objective).__name__} is of a whole batch, and in "
+                "parts would be another: remove micro, and lower batch where memory runs out"
+            )
         if recipe.batch_norm == "sync" and workers.world > 1:
             if self.where.type == "cpu":
                 raise ValueError(
@@ -58,14 +119,11 @@ class Learner:
             objective.compile(mode=recipe.compile)
         self.module = self._placed()
         # after that: sharding replaces the parameters by others
-        self.optimizer = optimizer(recipe, objective)
+        self.phases = phases_of(objective, recipe)
         # bfloat16 has the range of float32: its gradients need no scale
         self.scaler = torch.amp.GradScaler(self.where.type, enabled=recipe.precision == "float16")
-        if self.scaler.is_enabled() and self.optimizer.defaults.get("momentum"):
-            # fused SGD makes momentum buffers at its first step without writing them where float16
-            # overflows and the step is skipped: the next step would read what memory held before
-            for parameter in objective.parameters():
-                self.optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        if self.scaler.is_enabled():
+            self._clear_momentum()
         # What a CUDA graph gives lies where its next replay writes: passes add to gradients of
         # their own.
         self.added = recipe.compile in GRAPHS and recipe.micro is not None and not recipe.sharded
@@ -73,6 +131,20 @@ class Learner:
             for parameter in objective.parameters():
                 parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
         self.average = Average(objective, recipe.ema) if recipe.ema else None
+
+    def _clear_momentum(self) -> None:
+        """Momentum of zero, written.
+
+        Fused SGD makes its buffers at its first step without writing them where float16 overflows
+        and the step is skipped: the next step would read what memory held before.
+        """
+        for phase in self.phases:
+            if not phase.optimizer.defaults.get("momentum"):
+                continue
+            for group in phase.optimizer.param_groups:
+                for parameter in group["params"]:
+                    buffer = torch.zeros_like(parameter)
+                    phase.optimizer.state[parameter]["momentum_buffer"] = buffer
 
     def _placed(self) -> nn.Module:
         """The objective on its device, wrapped so that its gradients are those of all workers."""
@@ -84,40 +156,61 @@ class Learner:
         self.objective.to(self.where, memory_format=torch.channels_last)
         return wrapped(self.objective, sharded=False)
 
-    def step(self, views: dict[str, Tensor], rate: float, batch: Batch) -> Tensor:
-        """Update the weights with the views of one batch.
+    def step(
+        self, views: Batch, step: Step, rates: Sequence[float], progress: float = 0.0
+    ) -> Losses:
+        """Update the weights with the views of one batch, by one phase after the other.
 
-        Its mean loss stays on the device, so that nothing waits for it.
+        The mean losses, by name, stay on the device, so that nothing waits for them. Of several
+        workers it is their mean that is the loss of the whole step, also where their parts differ.
 
-        Of several workers it is their mean that is the loss of the whole step, also where their
-        parts differ.
+        rates: the learning rate of each phase. progress: the share of the training's steps that
+        are done with this one.
         """
-        for group in self.optimizer.param_groups:
+        losses: Losses = {}
+        for phase, rate in zip(self.phases, rates, strict=True):
+            for name, loss in self._update(phase, views, rate, step).items():
+                # "loss" is the sum over phases; what is of a phase alone carries its name
+                losses[name] = losses[name] + loss if name in losses else loss
+        self.objective.after_step(progress)
+        if self.average:
+            self.average.update(self.objective, step.iteration)
+        return losses
+
+    def _update(self, phase: Phase, views: Batch, rate: float, step: Step) -> Losses:
+        """Forward, backward and the update of one phase's parameters."""
+        for group in phase.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
-        total = torch.zeros((), device=self.where)
-        for part, weight, last in self.passes(views, batch):
+        total: Losses = {"loss": torch.zeros((), device=self.where)}
+        for part, weight, last in self.passes(views, step):
             with self._synchronised(last):
                 # batch norm's fault over a single value per channel comes with cause and remedy
                 with self._autocast(), normalisable():
-                    loss = self.module(part)["loss"]
+                    # without a name where there is one phase: what is compiled stays as it was
+                    more = {"phase": phase.name} if phase.name else {}
+                    found = self.module(part, **more)
+                    loss = found["loss"]
                 self.scaler.scale(loss if weight == 1 else loss * weight).backward()
-            # detached, else the graphs of all passes would stay in memory
-            total += loss.detach() * weight
-        if self.recipe.clip is not None:
+            _add(total, found, weight, phase.name)
+        if phase.recipe.clip is not None:
             # the norm is that of the gradients themselves, not of the scaled ones
-            self.scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.objective.parameters(), self.recipe.clip)
-        self.scaler.step(self.optimizer)
+            self.scaler.unscale_(phase.optimizer)
+            groups = phase.optimizer.param_groups
+            updated = [parameter for group in groups for parameter in group["params"]]
+            torch.nn.utils.clip_grad_norm_(updated, phase.recipe.clip)
+        self.scaler.step(phase.optimizer)
         self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=not self.added)
-        self.objective.after_step()
-        if self.average:
-            self.average.update(self.objective, batch.iteration)
+        # of all parameters: those that another phase updates have gradients of this loss too
+        self._clear_gradients(phase)
         return total
 
-    def passes(
-        self, views: dict[str, Tensor], batch: Batch
-    ) -> Iterator[tuple[dict[str, Tensor], float, bool]]:
+    def _clear_gradients(self, phase: Phase) -> None:
+        if len(self.phases) == 1:
+            phase.optimizer.zero_grad(set_to_none=not self.added)
+        else:
+            self.objective.zero_grad(set_to_none=not self.added)
+
+    def passes(self, views: Batch, step: Step) -> Iterator[tuple[Batch, float, bool]]:
         """Micro-batches, their weight in this worker's loss, and whether each is the last one.
 
         All workers make as many passes, for in some they meet: one that has fewer images repeats
@@ -127,10 +220,10 @@ class Learner:
         if self.recipe.compile in GRAPHS:
             # from here on replays may write over what those of the step before gave
             torch.compiler.cudagraph_mark_step_begin()
-        images = len(views["inputs"])
+        images = batches.length(views)
         # Of all workers, not of this one: each has to come to the same number of passes.
-        fewest = batch.total // self.workers.world
-        most = max(1, -(-batch.total // self.workers.world))
+        fewest = step.total // self.workers.world
+        most = max(1, -(-step.total // self.workers.world))
         size = min(self.recipe.micro or most, most)
         count = -(-most // size)
         # the worker with the fewest images would have one or none left for the last pass
@@ -141,13 +234,13 @@ class Learner:
             start, stop = min(number * size, images), min((number + 1) * size, images)
             if last:
                 stop = images
-            weight = (stop - start) / images * batch.share
+            weight = (stop - start) / images * step.share
             # no image is left here, but the others wait for this worker's pass
             if stop == start:
                 start, stop = 0, 1
             part = views
             if stop - start < images:
-                part = {name: tensor[start:stop] for name, tensor in views.items()}
+                part = batches.rows(views, slice(start, stop))
             yield part, weight, last
 
     def _synchronised(self, last: bool) -> AbstractContextManager:
@@ -168,8 +261,8 @@ class Learner:
         if self.average:
             self.objective.load_state_dict(self.average.tensors)
 
-    def renew_statistics(self, steps: Iterable[tuple[dict[str, Tensor], Batch]]) -> None:
+    def renew_statistics(self, steps: Iterable[tuple[Batch, Step]]) -> None:
         """Batch norm's statistics anew, over passes as those of training."""
-        parts = (part for views, batch in steps for part, _, _ in self.passes(views, batch))
+        parts = (part for views, step in steps for part, _, _ in self.passes(views, step))
         with self._autocast():
             precise_statistics(self.objective, parts, self.workers)

@@ -1,10 +1,11 @@
-"""A network made for a target set of few labels, from a pretrained backbone or from scratch.
+"""A network made for a task of few labels, from a pretrained backbone or from scratch.
 
-Mahajan et al. 2018 (arXiv 1805.00932), section 3: `full` replaces the hashtag layer and trains the
-whole network; `linear` fits L2-regularised logistic regression on the frozen features. `knn` lets
-the nearest labels vote on them (Wu et al. 2018, arXiv 1805.01978).
+Mahajan et al. 2018 (arXiv 1805.00932), section 3: the head of the pretraining is replaced. One that
+has a method `fit` is fitted on the features of the frozen backbone, as logistic regression is and
+nearest neighbours are; with any other the whole network is trained.
 """
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,24 +15,22 @@ from torch import nn
 
 from corpus.progress import Progress, unseen
 from engine.core import checkpoint
-from engine.core.build import options
+from engine.core.batch import Batch
+from engine.core.build import build, options, plugin
 from engine.core.device import device
-from engine.core.network import network, network_sections
+from engine.core.network import network
 from engine.core.numerics import numerics
 from engine.core.samples import Rows
-from engine.training.accuracy import measure_accuracy
 from engine.training.distributed import present_workers
 from engine.training.launching import launch
 from engine.training.loop import initialise, train
 from engine.training.meter import Diverged, Report
+from engine.training.predicting import PLAIN, scored
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
 from engine.training.splitting import workers_that_pay
 from engine.transfer.frozen import frozen_features
-from engine.transfer.probe import logistic_regression
-from engine.transfer.tuning import WHERE, settings_text
-from metrics.accuracy import Accuracy
-from models.blocks.ranges import Least
+from engine.transfer.tuning import SCRATCH, WHERE, is_fitted, settings_text
 
 
 def no_report(values: dict[str, float], iteration: int) -> None:
@@ -49,39 +48,51 @@ def fit_arm(
 ) -> nn.Module:
     """One network fitted to the samples.
 
-    `arm` is its {init, mode, seed}, `settings` the hyper-parameters chosen.
+    `arm` is its {init, head, seed}, `settings` the hyper-parameters chosen; the section has the
+    arm's backbone, the weights of its init, and the heads by name.
 
     state: folder that a killed training goes on from. Diverged names the arm and what to change.
     """
-    if arm["mode"] == "full":
+    if not is_fitted(head_section(section, arm)):
         return _train(samples, section, arm, settings, report, state, progress)
     module = _initial_network(samples, section, arm, settings)
-    if arm["mode"] == "linear":
-        probe(module, samples, **options(probe, settings, WHERE, ("module", "samples")))
-    else:
-        module.head.keep(*frozen_features(module, samples))
+    features, targets = frozen_features(module, samples), samples.column(module.target)
+    with numerics():
+        module.head.fit(features, targets.to(features.device))
     return module
 
 
+def head_section(section: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:
+    """The section of an arm's head, whose name is that of the plug-in where it names no other."""
+    return {"name": arm["head"]} | section["heads"][arm["head"]]
+
+
 def arm_sections(
-    section: Mapping[str, Any], mode: str, settings: dict[str, Any], samples: int
+    section: Mapping[str, Any], arm: Mapping[str, Any], settings: dict[str, Any], samples: int
 ) -> dict[str, Any]:
-    """Sections of the network that a mode ends with: that of neighbours has its own head."""
-    head = section["head"]
-    if mode == "knn":
-        head = {"name": "knn", "samples": samples} | settings
-    return network_sections(section) | {"head": head}
+    """Sections of the network that an arm ends with.
+
+    settings: hyper-parameters, of the head where it is fitted. samples: that it is fitted on, for
+    a head that keeps them.
+    """
+    head = head_section(section, arm)
+    if is_fitted(head):
+        head |= settings
+    if "samples" in inspect.signature(plugin("heads", head["name"], "head")).parameters:
+        head["samples"] = samples
+    return {"backbone": section["backbone"], "objective": section["objective"], "head": head}
 
 
 def _initial_network(
     samples: Rows, section: Mapping[str, Any], arm: Mapping[str, Any], settings: dict[str, Any]
 ) -> nn.Module:
     """A new network; if pretrained, every key of its backbone is the weights', the head is new."""
-    built = arm_sections(section, arm["mode"], settings, len(samples))
+    built = arm_sections(section, arm, settings, len(samples))
     # before the network, whose layers draw their first weights from it
     initialise(arm["seed"])
-    module = network(**built, classes=len(samples.shards.names))
-    if arm["init"] == "pretrained":
+    names = samples.shards.classes
+    module = network(**built, classes=len(names), names=names)
+    if arm["init"] != SCRATCH:
         tensors, _ = checkpoint.load_tensors(section["weights"])
         checkpoint.load_weights(module.backbone, tensors, "backbone.")
     return module.to(device())
@@ -132,8 +143,8 @@ def _train_here(
     recipe = Recipe(**options(Recipe, section["recipe"] | settings, WHERE))
     heard = report if present_workers().first else no_report
     # what `faults` rebuilds the network of a step from
-    built = arm_sections(section, arm["mode"], settings, len(samples))
-    about = {"sections": built, "names": samples.shards.names}
+    built = arm_sections(section, arm, settings, len(samples))
+    about = {"sections": built, "names": samples.shards.classes}
     given = recipe, section["epochs"], arm["seed"], state, heard, progress
     # a point of the learning curve per epoch: of few labels these are few steps
     often = max(1, min(Training.per_report, -(-len(samples) // recipe.batch)))
@@ -141,31 +152,35 @@ def _train_here(
     return module
 
 
-@numerics()
-def probe(module: nn.Module, samples: Rows, l2: Least = 0.01) -> None:
-    """Replace the head's weights by the logistic regression on the frozen features of the samples.
-
-    l2: weight of the squared norm in the loss.
-    """
-    classes = module.head.fc.out_features
-    weight, bias = logistic_regression(*frozen_features(module, samples), classes, l2)
-    with torch.no_grad():
-        module.head.fc.weight.copy_(weight)
-        module.head.fc.bias.copy_(bias)
-
-
 def arm_name(arm: Mapping[str, Any]) -> str:
     """What an arm is called in messages: its values, joined."""
     return "-".join(str(value) for value in arm.values())
 
 
+def arm_metric(section: Mapping[str, Any]) -> Any:
+    """A new metric of a task."""
+    return build("metrics", section["metric"], where="metric")
+
+
+def arm_score(module: nn.Module, samples: Rows, section: Mapping[str, Any]) -> float:
+    """The metric's headline of a network under the task's policy.
+
+    Where only a head was fitted and the policy is the plain one, from the features that are kept.
+    """
+    metric, asked = arm_metric(section), section["policy"]
+    if hasattr(module.head, "fit") and asked == PLAIN:
+        predictions, targets = _from_features(module, samples)
+        metric.update(predictions, targets)
+    else:
+        metric = scored(module, samples, metric, build("policies", asked, where="policy"))
+    return metric.compute()[metric.headline]
+
+
 @numerics()
 @torch.no_grad()
-def arm_top1(module: nn.Module, samples: Rows, mode: str) -> float:
-    """Accuracy in percent; where only a head was fitted, from the features that are kept."""
-    if mode == "full":
-        return measure_accuracy(module, samples).compute()["top1"]
-    pooled, labels = frozen_features(module, samples)
-    metric = Accuracy()
-    metric.update({"scores": module.head.classify(pooled)}, {"label": labels})
-    return metric.compute()["top1"]
+def _from_features(module: nn.Module, samples: Rows) -> tuple[Batch, Batch]:
+    """What the plain policy would give, without a pass through the backbone."""
+    features = frozen_features(module, samples)
+    scores = module.head.classify(features)
+    predictions = {"scores": scores, "probabilities": module.head.decode(scores)}
+    return predictions, {module.target: samples.column(module.target).to(features.device)}

@@ -1,4 +1,4 @@
-"""Features of frozen backbones: what linear probes and nearest neighbours are fitted on.
+"""Features of frozen backbones: what heads are fitted on that need no training of the whole.
 
 Kept in memory; in a folder too where `keep_in` names one, so that arms in several processes compute
 them once.
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from engine.core import checkpoint
+from engine.core.build import build
 from engine.core.checkpoint import checksum
 from engine.core.device import device
 from engine.core.digest import digest
 from engine.core.samples import Rows
-from engine.training.loop import predict
+from engine.training.predicting import predicted
 
 # splits: training and validation images, seen by a pretrained backbone and by those of three seeds
 KEPT = 8
@@ -30,8 +31,8 @@ def keep_in(folder: Path | None) -> None:
     _folder = folder
 
 
-def frozen_features(module: nn.Module, samples: Rows) -> tuple[Tensor, Tensor]:
-    """Pooled features (n, d) and labels (n,).
+def frozen_features(module: nn.Module, samples: Rows) -> Tensor:
+    """Pooled features (n, d).
 
     Computed once per weights, split and size, and always for a whole split.
     """
@@ -46,7 +47,7 @@ def frozen_features(module: nn.Module, samples: Rows) -> tuple[Tensor, Tensor]:
             del _kept[next(iter(_kept))]
         _kept[key] = _shared(module, samples, key)
     where = torch.arange(len(samples)) if samples.rows is None else samples.rows
-    return _kept[key][where].to(device()), samples.targets(torch.arange(len(samples))).to(device())
+    return _kept[key][where].to(device())
 
 
 def _shared(module: nn.Module, samples: Rows, key: tuple) -> Tensor:
@@ -71,5 +72,6 @@ def _shared(module: nn.Module, samples: Rows, key: tuple) -> Tensor:
 
 def _computed(module: nn.Module, samples: Rows) -> Tensor:
     # all rows: their last bits must not depend on which ones were asked for first
-    outputs = predict(module, replace(samples, rows=None), "features")
-    return torch.cat([output.cpu() for output, _ in outputs])
+    images = replace(samples, rows=None, reads={"image": samples.reads.get("image", {})})
+    found = predicted(module, images, build("policies", {"name": "features"}))
+    return torch.cat([predictions["features"].cpu() for _, predictions, _ in found])

@@ -5,6 +5,7 @@ not looked at.
 """
 
 import dataclasses
+import inspect
 import itertools
 import logging
 from collections.abc import Callable
@@ -13,51 +14,73 @@ from typing import Any
 
 import torch
 
+from engine.core.build import plugin
+from engine.core.network import FACTS
 from engine.core.samples import Rows
 from engine.training.meter import Diverged
 from engine.training.recipe import Recipe
 
 log = logging.getLogger("tagdag")
 WHERE = "finetune.grid"
-INITS = ("pretrained", "scratch")
-KEYS = {
-    "full": tuple(field.name for field in dataclasses.fields(Recipe)),
-    "linear": ("l2",),
-    "knn": ("k", "temperature"),
-}
+RECIPE = tuple(field.name for field in dataclasses.fields(Recipe))
+SCRATCH = "scratch"  # the init of a backbone with new weights; all others are `pretrained`
 
 
-def combinations(grid: dict[str, Any], init: str, mode: str) -> list[dict[str, Any]]:
-    """Every combination of the values that the grid lists for a mode.
+def is_fitted(head: dict[str, Any]) -> bool:
+    """Whether a head is fitted on features of a frozen backbone; else all is trained together."""
+    return hasattr(plugin("heads", head.get("name"), "head"), "fit")
 
-    `grid[init]` goes before what all inits share.
 
-    ValueError for a key that no mode has, or that has no list.
+def tuned_keys(head: dict[str, Any]) -> tuple[str, ...]:
+    """What may be chosen for a head: its own settings where it is fitted, else the recipe's."""
+    if not is_fitted(head):
+        return RECIPE
+    known = inspect.signature(plugin("heads", head["name"], "head")).parameters
+    return tuple(key for key in known if key not in FACTS)
+
+
+def combinations(
+    grid: dict[str, Any], init: str, name: str, heads: dict[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Every combination of the values that the grid lists for one of the heads.
+
+    What the grid lists under the name of a head, under `scratch` or `pretrained`, or under that of
+    a pretraining goes before what all share.
+
+    heads: the sections of all heads by name. ValueError for a key that none of them has, or that
+    has no list.
     """
-    known = [key for keys in KEYS.values() for key in keys]
-    shared = {key: values for key, values in grid.items() if key not in INITS}
-    own = shared | (grid.get(init) or {})
+    keys = {each: tuned_keys(head) for each, head in heads.items()}
+    known = list(dict.fromkeys(itertools.chain.from_iterable(keys.values())))
+    narrower = (name, SCRATCH if init == SCRATCH else "pretrained", init)
+    own = {key: values for key, values in grid.items() if not isinstance(values, dict)}
+    for each in dict.fromkeys(narrower):
+        own |= grid.get(each) or {}
     for key, values in own.items():
         if key not in known:
-            raise ValueError(
-                f"{WHERE}: unknown key {key!r}: give one of {', '.join([*INITS, *known])}"
-            )
+            places = ", ".join([*heads, SCRATCH, "pretrained", *known])
+            raise ValueError(f"{WHERE}: unknown key {key!r}: give one of {places}")
         if not isinstance(values, list) or not values:
             raise ValueError(
                 f"{WHERE}.{key}: found {values!r}, expected a list of values to choose from"
             )
-    mine = {key: values for key, values in own.items() if key in KEYS[mode]}
+    mine = {key: values for key, values in own.items() if key in keys[name]}
     return [dict(zip(mine, values, strict=True)) for values in itertools.product(*mine.values())]
 
 
-def hold_out(samples: Rows, share: float, generator: torch.Generator) -> tuple[Rows, Rows]:
-    """(to fit on, held out): apart, and of every class the same share.
+def hold_out(
+    samples: Rows, target: str, share: float, generator: torch.Generator
+) -> tuple[Rows, Rows]:
+    """(to fit on, held out): apart, and of every class of the column `target` the same share.
 
     A class of n >= 2 labels holds out round(share n), at least 1 and at most n - 1; one of a single
-    label nothing.
+    label nothing. Where a sample has several classes, or its target is no class, the share is one
+    of all samples.
     """
     assert 0 < share < 1, share
-    labels, fit, held = samples.targets(torch.arange(len(samples))), [], []
+    labels, fit, held = samples.column(target), [], []
+    if not isinstance(labels, torch.Tensor) or labels.ndim > 1 or labels.is_floating_point():
+        labels = torch.zeros(len(samples), dtype=torch.int64)
     for label in labels.unique():
         rows = torch.nonzero(labels == label).flatten()
         rows = rows[torch.randperm(len(rows), generator=generator)]
@@ -70,37 +93,40 @@ def hold_out(samples: Rows, share: float, generator: torch.Generator) -> tuple[R
 
 def choose_settings(
     settings: list[dict[str, Any]],
-    samples: Rows,
-    share: float,
-    generator: torch.Generator,
+    parts: tuple[Rows, Rows],
     score: Callable[[dict[str, Any], Rows, Rows], float],
+    higher: bool = True,
 ) -> dict[str, Any]:
     """{"chosen", "scores", "fit", "held_out"}: the settings of the best score on held-out labels.
 
-    score(settings, fit, held out): of the samples to fit on and of those held out.
+    parts: as `hold_out` has them. score(settings, fit, held out): of the samples to fit on and of
+    those held out. higher: whether a higher one is better.
 
     The first of equals is taken; so is the first of all when no class has a label to spare.
-    Settings that raise Diverged come last: their entry of `scores` has a top1 of 0.0 and
+    Settings that raise Diverged come last: their entry of `scores` has a score of None and
     `"diverged": True`. ValueError when all do.
     """
-    fit, held = hold_out(samples, share, generator)
+    fit, held = parts
     if len(settings) == 1 or not len(held):
-        return {"chosen": settings[0], "scores": [], "fit": len(samples), "held_out": 0}
+        whole = len(fit) + len(held)
+        return {"chosen": settings[0], "scores": [], "fit": whole, "held_out": 0}
     scores = [each | _scored(each, partial(score, each, fit, held)) for each in settings]
-    # max takes the first of equals: the order of the grid decides
-    best = max(range(len(scores)), key=lambda i: (not scores[i].get("diverged"), scores[i]["top1"]))
-    if scores[best].get("diverged"):
+    sign = 1 if higher else -1
+    sound = [i for i in range(len(scores)) if not scores[i].get("diverged")]
+    if not sound:
         raise ValueError(
             f"{WHERE}: training diverged with each of its {len(settings)} combinations "
             f"({settings_text(settings[0])} and on): list lower rates, or set recipe.clip or a "
             "longer recipe.warmup"
         )
+    # max takes the first of equals: the order of the grid decides
+    best = max(sound, key=lambda i: sign * scores[i]["score"])
     return {"chosen": settings[best], "scores": scores, "fit": len(fit), "held_out": len(held)}
 
 
 def _scored(settings: dict[str, Any], score: Callable[[], float]) -> dict[str, Any]:
     try:
-        return {"top1": score()}
+        return {"score": score()}
     except Diverged as error:
         # without the advice that follows in the message: other combinations are tried already
         log.warning(
@@ -109,7 +135,7 @@ def _scored(settings: dict[str, Any], score: Callable[[], float]) -> dict[str, A
             settings_text(settings),
             str(error).split(";")[0],
         )
-        return {"top1": 0.0, "diverged": True}
+        return {"score": None, "diverged": True}
 
 
 def settings_text(settings: dict[str, Any]) -> str:

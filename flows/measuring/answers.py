@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from engine.core.build import build
 from engine.core.samples import Rows
-from engine.training.accuracy import predicted
+from engine.training.predicting import predicted
 from flows.measuring.predictions import Predicted
 from metrics.blocks.metric import Batch, Metric
 
@@ -26,8 +26,8 @@ def metric_of(task: dict[str, Any]) -> Metric:
 
 def asked(module: nn.Module, samples: Rows) -> Iterator[tuple[Batch, Batch]]:
     """(predictions, targets) of all samples, a batch at a time, in their order."""
-    for outputs, targets in predicted(module, samples):
-        yield {"scores": outputs}, {"label": targets}
+    for _, predictions, targets in predicted(module, samples):
+        yield predictions, targets
 
 
 def _guessed(metric: Metric, scores: Tensor) -> tuple[Tensor, Tensor]:

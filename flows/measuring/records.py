@@ -64,11 +64,11 @@ def tested(
     """
     module, shards = load_network(weights)[0], open_split(folder, "test")
     metric = metric_of(task)
-    one, _ = answered(module, samples_of(shards, size), metric)
+    one, _ = answered(module, samples_of(module, shards, size), metric)
     name = metric.headline
     if validated is None or size != shards.size:
         val = metric_of(task)
-        answered(module, samples_of(open_split(folder, "val"), size), val)
+        answered(module, samples_of(module, open_split(folder, "val"), size), val)
         validated = val.compute()[name]
     own = (name, f"{name}_low", f"{name}_high", "samples")
     found = {
@@ -91,9 +91,9 @@ def bounded(metric: Metric, one: Predicted) -> bool:
     return known and metric.higher and metric.unit == "%"
 
 
-def samples_of(shards: Shards, size: int) -> Rows:
-    """All rows of a split, as networks are tested on them."""
-    return Rows(shards, "labels", size=size)
+def samples_of(module: nn.Module, shards: Shards, size: int) -> Rows:
+    """All rows of a split, as a network is tested on them."""
+    return Rows(shards, module.reads, size=size)
 
 
 class Images(NamedTuple):
@@ -137,7 +137,7 @@ def class_counts(shards: Shards) -> list[int]:
 def predict_test(weights: Path, folder: Path, size: int, file: Path) -> None:
     """Write what a network predicts of the test split, with what is true of it."""
     module = load_network(weights)[0]
-    write_predictions(file, module, samples_of(open_split(folder, "test"), size))
+    write_predictions(file, module, samples_of(module, open_split(folder, "test"), size))
 
 
 def parts(posts: Path, count: int) -> list[tuple[str, int, int]]:

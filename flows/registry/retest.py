@@ -10,10 +10,11 @@ import torch
 from corpus.reading.shards import Shards
 from engine.core.network import load_network
 from engine.core.samples import Rows, open_split
-from engine.training.accuracy import measure_accuracy
+from engine.training.predicting import scored
 from flows.measuring.answers import answered
 from flows.measuring.predictions import Examined, Predicted, rows_of
 from flows.running import settings
+from metrics.accuracy import Accuracy
 
 
 class Retested(NamedTuple):
@@ -44,9 +45,9 @@ def test_again(weights: Path, record: dict[str, Any]) -> Retested:
     splits = {split: open_split(folder, split) for split in ("test", "val")}
     if list(splits["test"].names) != list(names):
         raise ValueError(f"the classes of {target} are others than those it was trained on")
-    rows = {name: Rows(split, "labels", size=record["size"]) for name, split in splits.items()}
+    rows = {name: Rows(split, module.reads, size=record["size"]) for name, split in splits.items()}
     metric, one = answered(module, rows["test"])
-    test, val = metric.compute(), measure_accuracy(module, rows["val"]).compute()
+    test, val = metric.compute(), scored(module, rows["val"], Accuracy()).compute()
     # one seed's weights: the interval is Wilson's, of the test images alone
     numbers = test | {"top1_mean": test["top1"], "val_top1": val["top1"]}
     return Retested(numbers, _answers(splits["test"], record, one))

@@ -28,9 +28,9 @@ from flows.tracking.tracking import Run
 from flows.training.learning import (
     Job,
     fit_network,
-    hit_rate,
     image_count,
     list_drawer,
+    measured,
     training_workers,
 )
 
@@ -40,18 +40,18 @@ HALVINGS = 3  # of the images in a forward pass, when memory is short
 Row = dict[str, Any]  # of trials.jsonl
 
 
-def errors(module: nn.Module, data: str) -> dict[str, float]:
+def errors(module: nn.Module, section: dict[str, Any]) -> dict[str, float]:
     """Errors on held-out images in percent."""
-    rates = hit_rate(module, data)
+    rates = measured(module, section)
     return {"error": 100 - rates["top1"], "error_top5": 100 - rates["top5"]}
 
 
-def _held_out_errors(module: nn.Module, data: str) -> dict[str, float]:
+def _held_out_errors(module: nn.Module, section: dict[str, Any]) -> dict[str, float]:
     """The same; Ended where memory runs out: predictions go in parts as small as one image, so to
     train the network again with fewer images in a pass would not help.
     """
     try:
-        return errors(module, data)
+        return errors(module, section)
     except OutOfMemory as error:
         raise Ended("out of memory", f"while it was measured: {error}") from None
 
@@ -99,8 +99,8 @@ class EpochReports:
     curve: errors in percent on held-out images, by epoch.
     """
 
-    def __init__(self, trial: Trial, data: str) -> None:
-        self.trial, self.data = trial, data
+    def __init__(self, trial: Trial, section: dict[str, Any]) -> None:
+        self.trial, self.section = trial, section
         self.curve: dict[int, float] = {}
         if training_workers() > 1:
             raise ValueError(
@@ -114,7 +114,7 @@ class EpochReports:
             trial.report(error, epoch)
 
     def __call__(self, epoch: int, module: nn.Module) -> None:
-        self.curve[epoch] = _held_out_errors(module, self.data)["error"]
+        self.curve[epoch] = _held_out_errors(module, self.section)["error"]
         retry(self.trial.report)(self.curve[epoch], epoch)
         if retry(self.trial.should_prune)():
             raise optuna.TrialPruned
@@ -178,7 +178,7 @@ def trained(
     With `micro` images in a pass, if memory asked for that.
     """
     module, micro = _fit_in_memory(name, section, folder, run, show, reports)
-    return _held_out_errors(module, section["data"]) | micro
+    return _held_out_errors(module, section) | micro
 
 
 def run_trial(
@@ -197,7 +197,7 @@ def run_trial(
     # die of the network
     note("at", max((int(file.stem) for file in folder.glob("*/*.safetensors")), default=-1))
     prunes = not isinstance(trial.study.pruner, optuna.pruners.NopPruner)
-    reports = EpochReports(trial, section["data"]) if prunes else None
+    reports = EpochReports(trial, section) if prunes else None
     row: Row = {"network": section["backbone"]} | costs_of(section["backbone"], space)
     note("run", run.id)
     with run.child(name) as child:

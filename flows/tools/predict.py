@@ -69,7 +69,7 @@ def _run(given: argparse.Namespace) -> None:
     from corpus.sources.unlabelled import Naming
     from engine.core.allocator import keep_freed_memory
     from engine.core.cores import cores
-    from engine.training.accuracy import BATCH
+    from engine.training.predicting import BATCH
     from flows.predicting import images, predict
     from flows.predicting.looking import Wanted
     from flows.predicting.weights import chosen_weights

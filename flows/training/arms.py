@@ -1,6 +1,7 @@
 """What an arm of the fine-tuning computes: scores of its values, its network, its record.
 
-An arm is {candidate, target, init, mode, labels, seed}. All of this runs in the processes of
+An arm is {candidate, task, init, head, labels, seed}; the section is its task's, with the backbone
+of its candidate and the weights of its init. All of this runs in the processes of
 flows/running/pool.py: functions of plain values, whose results are kept in files that a killed run
 finds again.
 """
@@ -14,12 +15,13 @@ import numpy as np
 
 from corpus.reading.sampler import FEW_LABELS, HELD_OUT, seeded
 from engine.core import checkpoint
-from engine.core.network import save_network
+from engine.core.build import plugin
+from engine.core.network import columns_read, save_network
 from engine.core.samples import Rows, few_per_class, open_split
 from engine.training.checkpoints import Checkpoints
 from engine.training.meter import Diverged
 from engine.transfer import frozen
-from engine.transfer.finetuning import arm_sections, arm_top1, fit_arm
+from engine.transfer.finetuning import arm_metric, arm_score, arm_sections, fit_arm, head_section
 from engine.transfer.tuning import choose_settings, combinations, hold_out
 from flows.running import settings
 
@@ -28,18 +30,34 @@ POINTS = 60  # of a learning curve, which is kept with the record of its arm
 
 # 3 and, below, 4: streams of the seed apart from those of the training, whose order is (seed, 1,
 # ...) and whose views are (seed, 2, ...)
-def few_labels(arm: dict[str, Any]) -> Rows:
-    """The training labels of an arm."""
+def few_labels(arm: dict[str, Any], section: dict[str, Any]) -> Rows:
+    """The training samples of an arm."""
+    generator = seeded(arm["seed"], FEW_LABELS)
+    return few_per_class(split_of(section, "train"), target_of(section), arm["labels"], generator)
+
+
+def split_of(section: dict[str, Any], split: str) -> Rows:
+    """A split of the task's data, as its objective reads it."""
     # not `folder_of`, which looks whether its files are sound: the flow has done so, for all
     # processes
-    folder = settings.OUT / "corpus" / "targets" / arm["target"]
-    generator = seeded(arm["seed"], FEW_LABELS)
-    return few_per_class(open_split(folder, "train"), arm["labels"], generator)
+    folder = settings.OUT / "corpus" / section["data"]
+    return Rows(open_split(folder, split), columns_read(section["objective"]))
+
+
+def target_of(section: dict[str, Any]) -> str:
+    """The column that the task's objective predicts."""
+    return plugin("objectives", section["objective"]["name"], "objective").target
+
+
+def held_parts(arm: dict[str, Any], section: dict[str, Any]) -> tuple[Rows, Rows]:
+    """(to fit on, held out) of an arm's training samples, while values are chosen."""
+    given = target_of(section), section["held_out"], seeded(arm["seed"], HELD_OUT)
+    return hold_out(few_labels(arm, section), *given)
 
 
 def arm_state(kind: str, arm: dict[str, Any], *more: Any) -> Path:
     """Where something about an arm is kept until the stage has ended."""
-    return settings.state_path(f"finetune-{arm['candidate']}{kind}", arm, *more)
+    return settings.state_path(f"finetune-{arm['task']}{kind}", arm, *more)
 
 
 def from_weights(section: dict[str, Any], arm: dict[str, Any]) -> dict[str, Any]:
@@ -50,31 +68,32 @@ def from_weights(section: dict[str, Any], arm: dict[str, Any]) -> dict[str, Any]
 def share_features(arm: dict[str, Any], key: str) -> None:
     """All processes of the stage share the features of frozen backbones."""
     # in every call: it may come to a process that has just taken the place of a dead one
-    frozen.keep_in(settings.STATE / "state" / f"finetune-{arm['candidate']}-features.{key}")
+    frozen.keep_in(settings.STATE / "state" / f"finetune-{arm['task']}-features.{key}")
 
 
 def possible_values(section: dict[str, Any], arm: dict[str, Any]) -> list[dict[str, Any]]:
     """The hyper-parameters that an arm has to choose from."""
-    return combinations(section["grid"], arm["init"], arm["mode"])
+    heads = {name: head_section(section, {"head": name}) for name in section["heads"]}
+    return combinations(section["grid"], arm["init"], arm["head"], heads)
 
 
 def score_values(
     arm: dict[str, Any], section: dict[str, Any], key: str, each: dict[str, Any]
 ) -> dict[str, Any]:
-    """{"top1"} in percent on the held-out labels with these hyper-parameters, or {"diverged": why}.
+    """{"score"}, the task's metric on held-out labels with these hyper-parameters; kept.
 
-    Kept.
+    {"diverged": why} where the training did.
     """
     known = arm_state("", arm, each, key) / "score.safetensors"
     if not known.exists():
         share_features(arm, key)
-        fit, held = hold_out(few_labels(arm), section["held_out"], seeded(arm["seed"], HELD_OUT))
+        fit, held = held_parts(arm, section)
         if not len(held):
             return {}  # no class has a label to spare: `choose` asks for no score
         training = arm_state("-training", arm, each, key)
         try:
             module = fit_arm(fit, from_weights(section, arm), arm, each, state=training)
-            found = {"top1": arm_top1(module, held, arm["mode"])}
+            found = {"score": arm_score(module, held, section)}
         except Diverged as error:
             # kept as a score is: a repeat would only diverge again
             found = {"diverged": str(error)}
@@ -90,15 +109,10 @@ def best_values(arm: dict[str, Any], section: dict[str, Any], key: str) -> dict[
         found = score_values(arm, section, key, each)
         if "diverged" in found:
             raise Diverged(found["diverged"])
-        return found["top1"]
+        return found["score"]
 
-    return choose_settings(
-        possible_values(section, arm),
-        few_labels(arm),
-        section["held_out"],
-        seeded(arm["seed"], HELD_OUT),
-        kept,
-    )
+    parts, higher = held_parts(arm, section), arm_metric(section).higher
+    return choose_settings(possible_values(section, arm), parts, kept, higher)
 
 
 def learning_curve(state: Path, points: int = POINTS) -> list[list[float]]:
@@ -126,18 +140,16 @@ def finish_arm(
     file = arm_state("", arm, choice, key) / "finished.safetensors"
     if not file.exists():
         share_features(arm, key)
-        samples = few_labels(arm)
+        samples = few_labels(arm, section)
         training = arm_state("-training", arm, choice, key)
         given = from_weights(section, arm), arm, choice["chosen"], report, training
         module = fit_arm(samples, *given)
-        validation = arm_top1(
-            module, Rows(open_split(samples.shards.folder, "val"), "labels"), arm["mode"]
-        )
-        built = arm_sections(section, arm["mode"], choice["chosen"], len(samples))
-        record = arm | choice | {"name": name, "head": built["head"], "val_top1": validation}
+        validation = arm_score(module, split_of(section, "val"), section)
+        built = arm_sections(section, arm, choice["chosen"], len(samples))
+        record = arm | choice | {"name": name, "built": built["head"], "val": validation}
         record["curve"] = learning_curve(training)
         # the record in the file of the weights: a kill leaves both or neither
         about = {"record": record, "size": samples.shards.size}
-        save_network(file, module, built, samples.shards.names, **about)
+        save_network(file, module, built, samples.shards.classes, **about)
         shutil.rmtree(training, ignore_errors=True)  # others may be in training at the same time
     return checkpoint.load_tensors(file)[1]["record"], file

@@ -21,19 +21,19 @@ from torch import nn
 from corpus.progress import Progress, unseen
 from corpus.reading.resampling import epoch_list, repeat_factors
 from corpus.reading.sampler import ListDrawer
-from engine.core.build import options
+from engine.core.build import build, options
 from engine.core.cores import cores, processor
 from engine.core.digest import digest
 from engine.core.environment import value
-from engine.core.network import network, network_sections, save_network
+from engine.core.network import columns_read, network, network_sections, save_network
 from engine.core.samples import Rows, cached_by_files, open_split
 from engine.core.threads import torch_threads
-from engine.training.accuracy import measure_accuracy
 from engine.training.checkpoints import Checkpoints
 from engine.training.distributed import ALONE, present_workers
 from engine.training.fastest import fastest
 from engine.training.launching import launch
 from engine.training.loop import initialise, train
+from engine.training.predicting import scored
 from engine.training.recipe import Recipe
 from engine.training.schedule import Schedule, Training
 from flows.data import intact
@@ -44,6 +44,7 @@ from flows.training.beside import THREADS
 
 CORPUS = settings.OUT / "corpus"
 HASHTAGS = CORPUS / "hashtags"
+ACCURACY = {"name": "accuracy"}
 Watch = Callable[[int, nn.Module], None]  # epochs so far, and the network
 
 
@@ -71,13 +72,13 @@ class Job:
         )
 
     def samples(self) -> Rows:
-        """The images that it learns from."""
-        return split_samples(self.data, "train")
+        """The samples that it learns from."""
+        return split_samples(self.data, "train", self.sections["objective"])
 
-    def new_network(self, classes: int) -> nn.Module:
-        """The network with the weights that its seed gives."""
+    def new_network(self, names: list[str]) -> nn.Module:
+        """The network with the weights that its seed gives; names: of the data's classes."""
         initialise(self.seed)
-        return network(**self.sections, classes=classes)
+        return network(**self.sections, classes=len(names), names=names)
 
 
 def write_weights(
@@ -85,7 +86,7 @@ def write_weights(
 ) -> dict[str, float]:
     """Train, write the weights to a file and the learning curve beside it.
 
-    Returns the held-out hit rates.
+    Returns what the metric tells on the samples held out.
     """
     with own_threads(section, run, title), progress(title) as show:
         module, names = fit_network(section, state, run, title, show)
@@ -100,7 +101,7 @@ def write_weights(
     with curve.open("w", newline="") as out:
         # csv ends lines with \r\n by itself
         csv.writer(out, lineterminator="\n").writerows(rows)
-    return hit_rate(module)
+    return measured(module, section)
 
 
 def fit_network(
@@ -142,8 +143,8 @@ def train_network(
     """
     job = Job.of(section)
     samples = job.samples()
-    names = samples.shards.names
-    module = job.new_network(len(names))
+    names = samples.shards.classes
+    module = job.new_network(names)
     about = {"sections": job.sections, "names": names}
     # the numbers are those of all workers: one of them logs
     report = run.metrics if present_workers().first else lambda values, step: None
@@ -154,12 +155,15 @@ def train_network(
     return module, names
 
 
-def hit_rate(module: nn.Module, data: str = "hashtags") -> dict[str, float]:
-    """Top-1 and top-5 on held-out images in percent.
+def measured(module: nn.Module, section: dict[str, Any]) -> dict[str, float]:
+    """What the section's metric tells on the samples held out.
 
-    A post counts if the prediction is any of its hashtags.
+    Of accuracy: a post counts if the prediction is any of its hashtags.
     """
-    return measure_accuracy(module, split_samples(data, "val")).compute()
+    job = Job.of(section)
+    held = split_samples(job.data, "val", job.sections["objective"])
+    metric = build("metrics", section.get("metric", ACCURACY), where="metric")
+    return scored(module, held, metric).compute()
 
 
 def image_count(section: dict[str, Any], epochs: float) -> int:
@@ -174,21 +178,24 @@ def image_count(section: dict[str, Any], epochs: float) -> int:
 # what a training reads
 
 
-def split_samples(data: str, split: str) -> Rows:
-    """A split of the posts, "hashtags", or of a labelled set, "targets/<name>"."""
+def split_samples(data: str, split: str, objective: dict[str, Any]) -> Rows:
+    """A split of the posts, "hashtags", or of a labelled set, "targets/<name>".
+
+    With the columns that an objective reads; ValueError where there is no such data.
+    """
     if not intact.named_set(data).is_dir():
         if not HASHTAGS.is_dir():
             raise ValueError(f"{CORPUS} is missing: run the stage corpus first (dvc repro corpus)")
         folders = [HASHTAGS, *sorted(CORPUS.glob("targets/*"))]
         known = " or ".join(path.relative_to(CORPUS).as_posix() for path in folders)
         raise ValueError(f"data: {data!r} is not in the corpus: choose {known}")
-    kind = "hashtags" if data == "hashtags" else "labels"
-    return Rows(open_split(intact.checked_shards(CORPUS / data), split), kind)
+    columns = columns_read(objective)
+    return Rows(open_split(intact.checked_shards(CORPUS / data), split), columns)
 
 
 def list_drawer(job: Job, samples: Rows) -> ListDrawer:
     """What draws an epoch's list of images: hashtags resampled, labelled images each once."""
-    if samples.kind == "hashtags":
+    if job.data == HASHTAGS.name:
         return resampled_list_drawer(**job.resampling)
     return lambda generator: torch.randperm(len(samples), generator=generator)
 
@@ -249,7 +256,7 @@ def _thread_count(section: dict[str, Any]) -> int:
     if not kept.exists():
         number = value(THREADS)  # said where others are trained beside it
         if not number:
-            module = job.new_network(len(samples.shards.names))
+            module = job.new_network(samples.shards.classes)
             # all cores or one: for a small network, or beside other work, more threads are slower
             number = fastest(module, samples, job.recipe, job.seed, [1, cores()])
         kept.parent.mkdir(parents=True, exist_ok=True)

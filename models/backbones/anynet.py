@@ -1,4 +1,4 @@
-"""AnyNetX, a network whose stages are each free in width, depth, bottleneck ratio and group width.
+"""AnyNetX: each stage is free in its width, depth, bottleneck ratio and group width.
 
 Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spaces", arXiv
 2003.13678, section 3.2.
@@ -7,13 +7,14 @@ Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spa
 from collections.abc import Sequence
 from functools import partial
 
-from models.blocks.layers.anynet import AnyNet, Bottleneck, fit_groups
+from models.blocks.layers import anynet
+from models.blocks.layers.anynet import Bottleneck, fit_groups
 from models.blocks.ranges import Count, Depth, Positive, Share, Stride, Width
 
-__all__ = ["AnyNetX", "expected"]
+__all__ = ["AnyNet", "expected"]
 
 
-class AnyNetX(AnyNet):
+class AnyNet(anynet.AnyNet):
     """A stem and stages that each halve the map.
 
     A width that its groups do not divide becomes the nearest that fits.

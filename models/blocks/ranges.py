@@ -17,6 +17,7 @@ __all__ = [
     "Listed",
     "Part",
     "Pixels",
+    "Plug",
     "Positive",
     "Rising",
     "Seed",
@@ -58,3 +59,6 @@ Part = Annotated[float, Field(gt=0, le=1)]  # of a whole, of which nothing would
 Rising = Annotated[tuple[T, T], AfterValidator(_rising)]  # (lowest, highest)
 Unique = Annotated[list[T], AfterValidator(_different)]  # none of them twice
 Listed = Annotated[list[T], Field(min_length=1), AfterValidator(_different)]  # one or more
+# Plug[Callable, "slots"]: a nested section that names a plug-in of models/slots. The parameter gets
+# what makes one, a functools.partial with the section's other keys
+Plug = Annotated

@@ -21,6 +21,7 @@ class KNN(Pooled):
     """features, the last (n, channels[-1], h, w) -> log of shares of the votes (n, classes).
 
     samples: how many are kept.
+    target: the column that is predicted; of `tags` a neighbour votes for each that it has.
     k: neighbours that vote.
     temperature: tau, by which similarities are divided before the softmax.
     """
@@ -32,26 +33,35 @@ class KNN(Pooled):
         samples: Count,
         k: Count = 20,
         temperature: Positive = 0.07,
+        target: str = "label",
     ) -> None:
         super().__init__()
         self.classes, self.k, self.temperature = classes, min(k, samples), temperature
+        self.several = target == "tags"
         # a layer, so that params and flops count what is kept and compared
         self.bank = nn.Linear(channels[-1], samples, bias=False).requires_grad_(False)
-        self.register_buffer("labels", torch.zeros(samples, dtype=torch.int64))
+        labels = torch.zeros(samples, dtype=torch.int64)
+        self.register_buffer("labels", torch.zeros(samples, classes) if self.several else labels)
 
     @torch.no_grad()
-    def keep(self, pooled: Tensor, labels: Tensor) -> None:
-        """Take pooled features (samples, channels[-1]) and their classes (samples,) to vote."""
-        self.bank.weight.copy_(F.normalize(pooled, dim=1))
-        self.labels.copy_(labels)
+    def fit(self, features: Tensor, targets: Tensor) -> None:
+        """Take features (samples, channels[-1]) and their classes (samples,) to vote.
+
+        Or their tags, (samples, classes), for each of which a neighbour votes.
+        """
+        self.bank.weight.copy_(F.normalize(features, dim=1))
+        self.labels.copy_(targets)
 
     def classify(self, pooled: Tensor) -> Tensor:
         """Log of each class's share of the votes (n, classes)."""
         similarities, nearest = self.bank(F.normalize(pooled, dim=1)).topk(self.k)
         shares = (similarities / self.temperature).softmax(1)
-        votes = shares.new_zeros(pooled.shape[0], self.classes).scatter_add(
-            1, self.labels[nearest], shares
-        )
+        if self.several:
+            votes = (shares[..., None] * self.labels[nearest]).sum(1)
+        else:
+            votes = shares.new_zeros(pooled.shape[0], self.classes).scatter_add(
+                1, self.labels[nearest], shares
+            )
         # a class without votes has no logarithm
         return votes.clamp_min(torch.finfo(votes.dtype).tiny).log()
 

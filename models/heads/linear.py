@@ -1,42 +1,12 @@
-"""Linear classifier on the mean of the last feature map.
+"""Linear classifier on the mean of the last feature map, trained with the whole network.
 
-Initialised as Goyal et al. 2017, "Accurate, Large Minibatch SGD", arXiv 1706.02677, section 5.1:
-N(0, 0.01).
+Mahajan et al. 2018 (arXiv 1805.00932), section 3: full network fine-tuning.
 """
 
-from collections.abc import Sequence
-
-import torch.nn.functional as F
-from torch import Tensor, nn
-
-from models.blocks.layers.pooled import Pooled
+from models.blocks.layers.classifying import LinearClassifier
 
 __all__ = ["Linear"]
 
 
-class Linear(Pooled):
+class Linear(LinearClassifier):
     """features, the last (n, channels[-1], h, w) -> logits (n, classes)."""
-
-    def __init__(self, channels: Sequence[int], classes: int) -> None:
-        super().__init__()
-        self.classes = classes
-        self.fc = nn.Linear(channels[-1], classes)
-        nn.init.normal_(self.fc.weight, std=0.01)
-        nn.init.zeros_(self.fc.bias)
-
-    def classify(self, pooled: Tensor) -> Tensor:
-        """Logits (n, classes)."""
-        return self.fc(pooled)
-
-    def loss(
-        self, predictions: Tensor, targets: Tensor, label_smoothing: float = 0.0
-    ) -> dict[str, Tensor]:
-        """Cross entropy, averaged over the batch.
-
-        Targets are classes (n,) or probabilities (n, classes).
-        """
-        return {"loss": F.cross_entropy(predictions, targets, label_smoothing=label_smoothing)}
-
-    def decode(self, predictions: Tensor) -> Tensor:
-        """Probabilities (n, classes)."""
-        return predictions.softmax(-1)

@@ -9,7 +9,6 @@ its logits to the pixels, and the loss is plain cross entropy against the neares
 soft targets and the weights of rare colours of Zhang et al.
 """
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -33,9 +32,7 @@ STEP, REACH = 10, 11  # width of a bin; bins to either side of grey
 
 
 class Colour(Pretext):
-    """inputs (n, 3, h, w), the normalised lightness thrice; targets (n, h / stride, w / stride).
-
-    Targets are bins.
+    """image (n, 3, h, w), the normalised lightness thrice; label (n, h / stride, w / stride): bins.
 
     stride: side of the square of pixels whose mean colour is predicted.
     scale, ratio, flip: see Views.
@@ -55,9 +52,9 @@ class Colour(Pretext):
         self.register_buffer("table", bins()[1], persistent=False)
 
     @staticmethod
-    def head_sizes(channels: Sequence[int], classes: int, **options: Any) -> dict[str, Any]:
+    def facts(facts: dict[str, Any], **options: Any) -> dict[str, Any]:
         """A class per bin."""
-        return {"channels": channels, "classes": len(bins()[0])}
+        return facts | {"classes": len(bins()[0])}
 
     def puzzles(self, images: Tensor, draws: Draws) -> dict[str, Tensor]:
         """The lightness, and what bin the colour is in."""
@@ -66,8 +63,8 @@ class Colour(Pretext):
         ab = F.avg_pool2d(torch.cat(ab, -1).movedim(-1, 1), self.stride)
         cells = (ab / STEP).round().long().clamp(-REACH, REACH) + REACH
         return {
-            "inputs": self.shown(lightness.movedim(-1, 1)),
-            "targets": self.table[cells[:, 0], cells[:, 1]],
+            "image": self.shown(lightness.movedim(-1, 1)),
+            "label": self.table[cells[:, 0], cells[:, 1]],
         }
 
     def plain(self, images: Tensor) -> Tensor:
@@ -79,7 +76,7 @@ class Colour(Pretext):
         normalised = (lightness / 100 - sum(IMAGENET_MEAN) / 3) / (sum(IMAGENET_STD) / 3)
         return normalised.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
-    def predict(self, inputs: Tensor) -> Tensor:
+    def logits(self, inputs: Tensor) -> Tensor:
         """Logits (n * h / stride * w / stride, bins)."""
         logits = self.head.classify(self.backbone(inputs)[-1].movedim(1, -1)).movedim(-1, 1)
         size = [side // self.stride for side in inputs.shape[2:]]

@@ -7,7 +7,6 @@ al. 2020, "Are Labels Necessary for Neural Architecture Search?", arXiv 2003.120
 permutations of a grid of 2 for images of 32 pixels.
 """
 
-from collections.abc import Sequence
 from functools import cache
 from itertools import permutations as orders
 from math import factorial
@@ -29,7 +28,7 @@ GRID, PERMUTATIONS = 2, 24
 
 
 class Jigsaw(Pretext):
-    """inputs (n, tiles, 3, t, t), targets (n,): the row of the permutation in the set.
+    """image (n, tiles, 3, t, t), label (n,): the row of the permutation in the set.
 
     grid: tiles per side.
     permutations: how many are told apart.
@@ -60,22 +59,19 @@ class Jigsaw(Pretext):
         self.permutations = permutation_set(grid**2, permutations)  # on the host, where draws are
 
     @staticmethod
-    def head_sizes(
-        channels: Sequence[int],
-        classes: int,
-        grid: int = GRID,
-        permutations: int = PERMUTATIONS,
-        **options: Any,
+    def facts(
+        facts: dict[str, Any], grid: int = GRID, permutations: int = PERMUTATIONS, **options: Any
     ) -> dict[str, Any]:
         """The features of all tiles, and a class per permutation."""
-        return {"channels": [grid**2 * channels[-1]], "classes": permutations}
+        channels = [grid**2 * facts["channels"][-1]]
+        return facts | {"channels": channels, "classes": permutations}
 
     def views(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
         """Puzzles of random training views, some of them grey.
 
         So that tiles are not matched by their colours alone.
         """
-        images = self.augment(batch["inputs"], draws)
+        images = self.augment(batch["image"], draws)
         # tiles are normalised, so that any weights of the three channels do for grey
         grey = moved(draws.rand(len(images), 1, 1, 1) < self.grey, images.device)
         return self.puzzles(torch.where(grey, images.mean(1, keepdim=True), images), draws)
@@ -85,7 +81,7 @@ class Jigsaw(Pretext):
         drawn = draws.rand(len(images), 1 + 2 * self.grid**2)
         targets = (drawn[:, 0] * len(self.permutations)).long()
         tiles = self.cut(images, self.permutations[targets], drawn[:, 1:].unflatten(1, (-1, 2)))
-        return {"inputs": tiles, "targets": moved(targets, images.device)}
+        return {"image": tiles, "label": moved(targets, images.device)}
 
     def plain(self, images: Tensor) -> Tensor:
         """The tiles in their own order, from the middles of their cells."""
@@ -115,7 +111,7 @@ class Jigsaw(Pretext):
         tiles = inputs.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         return super().features(tiles).unflatten(0, (-1, self.grid**2)).flatten(1)
 
-    def predict(self, inputs: Tensor) -> Tensor:
+    def logits(self, inputs: Tensor) -> Tensor:
         """Logits (n, permutations)."""
         return self.head.classify(self.features(inputs))
 

@@ -6,7 +6,6 @@ Necessary for Neural Architecture Search?", arXiv
 2003.12056, whose code trains, as here by default, on all four rotations of an image at once.
 """
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
@@ -21,7 +20,7 @@ __all__ = ["Rotation"]
 
 
 class Rotation(Pretext):
-    """inputs (n, rotations, 3, h, w) of square images, targets (n, rotations): quarter turns.
+    """image (n, rotations, 3, h, w) of square images, label (n, rotations): quarter turns.
 
     They are counter-clockwise.
 
@@ -45,9 +44,9 @@ class Rotation(Pretext):
         self.rotations = rotations
 
     @staticmethod
-    def head_sizes(channels: Sequence[int], classes: int, **options: Any) -> dict[str, Any]:
+    def facts(facts: dict[str, Any], **options: Any) -> dict[str, Any]:
         """Four classes, whatever the data's."""
-        return {"channels": channels, "classes": 4}
+        return facts | {"classes": 4}
 
     def puzzles(self, images: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Turns follow from an image's place in the step, itself random: all are as frequent."""
@@ -56,10 +55,10 @@ class Rotation(Pretext):
         turns = moved(turns, images.device)
         every = torch.stack([images.rot90(k, (2, 3)) for k in range(4)], 1)
         return {
-            "inputs": every[torch.arange(n, device=images.device)[:, None], turns],
-            "targets": turns,
+            "image": every[torch.arange(n, device=images.device)[:, None], turns],
+            "label": turns,
         }
 
-    def predict(self, inputs: Tensor) -> Tensor:
+    def logits(self, inputs: Tensor) -> Tensor:
         """Logits (n * rotations, 4); of images (n, 3, h, w) themselves (n, 4)."""
-        return super().predict(inputs.flatten(0, -4).contiguous(memory_format=torch.channels_last))
+        return super().logits(inputs.flatten(0, -4).contiguous(memory_format=torch.channels_last))

@@ -4,6 +4,8 @@ Label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna 2016, "Rethinking the 
 Architecture for Computer Vision", arXiv 1512.00567, section 7.
 """
 
+from typing import Any, ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -13,11 +15,14 @@ __all__ = ["Supervised"]
 
 
 class Supervised(Classifier):
-    """targets: classes (n,), int64, or probabilities (n, classes)."""
+    """label: classes (n,), int64, or probabilities (n, classes)."""
+
+    reads: ClassVar[dict[str, dict[str, Any]]] = {"image": {}, "label": {}}
+    target: ClassVar[str] = "label"
 
     def shares(self, targets: Tensor) -> Tensor:
         """The classes as probabilities."""
         return F.one_hot(targets, self.head.classes).float()
 
-    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return self.head.loss(self.predict(batch["inputs"]), batch["targets"], self.label_smoothing)
+    def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
+        return self.head.loss(self.logits(batch["image"]), batch["label"], self.label_smoothing)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from engine.training.accuracy import measure_accuracy
 
 from benchmarks import on_gpu
 from engine.core import checkpoint
@@ -16,7 +17,6 @@ from engine.core.allocator import out_of_memory
 from engine.core.device import device
 from engine.core.network import network
 from engine.core.numerics import flags, numerics
-from engine.training.accuracy import measure_accuracy
 from engine.training.distributed import Workers
 from engine.training.launching import launch
 from engine.training.loader import Batch

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from engine.training.accuracy import measure_accuracy
 from torch import nn
 
 from corpus.drawn.painting import expose
 from corpus.drawn.scenes import compose
 from engine.core.network import load_network, network, save_network
-from engine.training.accuracy import measure_accuracy
 from engine.training.loop import initialise, predict, train
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training

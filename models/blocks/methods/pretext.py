@@ -1,5 +1,7 @@
 """What objectives without labels are made of: images become puzzles whose answers are known."""
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from models.blocks.augment.draws import Draws
@@ -9,26 +11,32 @@ __all__ = ["Pretext"]
 
 
 class Pretext(Classifier):
-    """An objective but for `puzzles` and `head_sizes`.
+    """An objective but for `puzzles` and `facts`: the answer to a puzzle is its label.
 
     The targets of the data are not looked at.
     """
 
+    target: ClassVar[str] = "label"
+
     def puzzles(self, images: Tensor, draws: Draws) -> dict[str, Tensor]:
-        """{"inputs", "targets"}, one row per image, of normalised images (n, 3, h, w)."""
+        """{"image", "label"}, one row per image, of normalised images (n, 3, h, w)."""
         raise NotImplementedError
 
     def views(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
         """Puzzles of random training views."""
-        return self.puzzles(self.augment(batch["inputs"], draws), draws)
+        return self.puzzles(self.augment(batch["image"], draws), draws)
 
     def test_views(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
         """Puzzles of the images as they are.
 
-        The targets in one row, as `predict` has its logits.
+        The labels in one row, as `predict` has its logits.
         """
-        made = self.puzzles(self.augment.plain(batch["inputs"]), draws)
-        return made | {"targets": made["targets"].flatten()}
+        made = self.puzzles(self.augment.plain(batch["image"]), draws)
+        return made | {"label": made["label"].flatten()}
 
-    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return self.head.loss(self.predict(batch["inputs"]), batch["targets"].flatten())
+    def predict(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Scores of the answers to a batch of puzzles."""
+        return {"scores": self.logits(batch["image"])}
+
+    def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
+        return self.head.loss(self.logits(batch["image"]), batch["label"].flatten())

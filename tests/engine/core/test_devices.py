@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from engine.training.accuracy import measure_accuracy
+from engine.transfer.probe import logistic_regression
 from PIL import Image
 from torch import nn
 
@@ -23,12 +25,10 @@ from engine.core.samples import Rows
 from engine.measure.profile import profile_network
 from engine.measure.timing import runtimes
 from engine.training import loader
-from engine.training.accuracy import measure_accuracy
 from engine.training.loop import initialise, predict, train
 from engine.training.schedule import Training
 from engine.transfer import finetuning as transfer
 from engine.transfer.frozen import _kept
-from engine.transfer.probe import logistic_regression
 from engine.twins.features import rmac_features
 from engine.twins.learnt import learnt_twins
 from models.blocks.augment.draws import Draws

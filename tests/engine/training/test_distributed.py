@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from engine.training.accuracy import measure_accuracy
 
 from engine.core import checkpoint
 from engine.core.allocator import OutOfMemory
 from engine.training import faults
-from engine.training.accuracy import measure_accuracy
 from engine.training.distributed import Workers, present_workers
 from engine.training.launching import launch
 from engine.training.loop import train

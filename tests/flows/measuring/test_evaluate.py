@@ -14,18 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from engine.training.accuracy import measure_accuracy
 from PIL import Image
 
 from corpus.reading.shards import Shards
 from engine.core import checkpoint
 from engine.core.network import load_network, network, save_network
 from engine.core.samples import Rows, open_split
-from engine.training.accuracy import measure_accuracy
 from engine.twins import learnt as twins
 from flows import evaluate
 from flows.measuring import duplicates, predictions, records
 from flows.measuring.duplicates import by_pixels
-from flows.measuring.headline import KEYS
 from flows.running import settings
 from tests.support.networks import TINY
 from tests.support.records import seed

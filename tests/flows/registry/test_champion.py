@@ -7,10 +7,10 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from engine.training.accuracy import measure_accuracy
 
 from engine.core.network import load_network
 from engine.core.samples import Rows, open_split
-from engine.training.accuracy import measure_accuracy
 from flows.registry import champion
 from flows.running import settings
 from flows.tracking import tracking

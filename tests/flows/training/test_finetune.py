@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from engine.training.accuracy import measure_accuracy
 from PIL import Image
 
 from engine.core.network import load_network, network, save_network
 from engine.core.samples import Rows, open_split
-from engine.training.accuracy import measure_accuracy
 from engine.training.loop import predict
 from engine.transfer import finetuning, frozen
 from engine.transfer.finetuning import arm_top1

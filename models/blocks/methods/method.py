@@ -1,0 +1,96 @@
+"""What every objective, a method of training, has: a new one writes `views` and `forward`.
+
+A batch is columns by name (engine/core/batch.py), a row per sample.
+"""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from models.blocks.augment.draws import Draws
+
+__all__ = ["Method", "Phases"]
+
+# of each optimizer of a training, by the name of its phase: what it updates, and what of the recipe
+# is another for it
+Phases = dict[str, tuple[Iterable[nn.Parameter], dict[str, Any]]]
+
+
+class Method(nn.Module):
+    """An objective around a backbone and a head.
+
+    reads: columns of the data set that it needs, each with the options of its reading.
+    inputs: columns of a view that the network sees; the others are targets.
+    target: the column that a head is fitted on and that a metric compares with; empty for none.
+    exact_in_parts: whether the loss of a batch is the mean over its parts. Where it is not, as when
+        samples are contrasted with each other, micro-batches are refused.
+    """
+
+    reads: ClassVar[dict[str, dict[str, Any]]] = {"image": {}}
+    inputs: ClassVar[tuple[str, ...]] = ("image",)
+    target: ClassVar[str] = ""
+    exact_in_parts: ClassVar[bool] = True
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    @classmethod
+    def columns(cls, **options: Any) -> dict[str, dict[str, Any]]:
+        """What of a data set is read, with these settings of the objective: `reads`."""
+        return cls.reads
+
+    @staticmethod
+    def facts(facts: dict[str, Any], **options: Any) -> dict[str, Any]:
+        """What the head is built from, of the facts of the data and the backbone.
+
+        Asked before there is an objective: one that makes its own targets has its own `classes`.
+        options: the objective's own settings.
+        """
+        return facts
+
+    def views(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
+        """What is trained on: random views of a batch of the data set."""
+        raise NotImplementedError
+
+    def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
+        """{"loss", and parts of it to be reported}: scalars, means over the batch's samples."""
+        raise NotImplementedError
+
+    def plain(self, images: Tensor) -> Tensor:
+        """Images uint8 (n, h, w, 3) as the network is tested on them, float (n, 3, h, w)."""
+        raise NotImplementedError
+
+    def test_views(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
+        """What is measured on: `predict` of its inputs is compared with its targets."""
+        return batch | {"image": self.plain(batch["image"])}
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Scores (n, classes) of normalised images (n, 3, h, w)."""
+        return self.head(self.backbone(images))
+
+    def predict(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Columns of predictions for a batch of test views: scores and probabilities."""
+        scores = self.logits(batch["image"])
+        return {"scores": scores, "probabilities": self.head.decode(scores)}
+
+    def features(self, images: Tensor) -> Tensor:
+        """Pooled features (n, d) of normalised images: what heads with `fit` are fitted on."""
+        return self.head.pool(self.backbone(images))
+
+    def phases(self) -> Phases:
+        """The optimizers of a step, in their order, each with the parameters it updates.
+
+        Settings are keys of the recipe that differ for it, as {"rate": 0.001, "optimizer":
+        {"name": "adamw"}}. `forward` is called with the name of each phase.
+        """
+        return {"": (self.parameters(), {})}
+
+    def after_step(self, progress: float) -> None:
+        """Updates between steps, as of a teacher; progress: the share of all steps, 0 to 1."""
+
+    def export(self) -> dict[str, Tensor]:
+        """Weights to keep, under `backbone.` and `head.`: not a teacher's, nor a queue."""
+        kept = ("backbone.", "head.")
+        return {name: t for name, t in self.state_dict().items() if name.startswith(kept)}

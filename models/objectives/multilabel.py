@@ -1,0 +1,33 @@
+"""Several classes of an image, each a question of its own: sigmoid cross entropy.
+
+As Mahajan et al. 2018 (arXiv 1805.00932), section 2, tried for hashtags beside the softmax; the
+common loss for PASCAL VOC and COCO classes.
+"""
+
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.blocks.methods.classifier import Classifier
+
+__all__ = ["Multilabel"]
+
+
+class Multilabel(Classifier):
+    """tags: (n, classes), 1 at each class that an image shows, of which there may be none."""
+
+    reads: ClassVar[dict[str, dict[str, Any]]] = {"image": {}, "tags": {}}
+    target: ClassVar[str] = "tags"
+
+    def shares(self, targets: Tensor) -> Tensor:
+        """The tags themselves: each is a probability already."""
+        return targets
+
+    def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
+        # both sides of each question get half of what is smoothed
+        truth = batch["tags"].lerp(batch["tags"].new_tensor(0.5), self.label_smoothing)
+        logits = self.logits(batch["image"])
+        each = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        # a sum over classes: with a mean the rate would fall with their number
+        return {"loss": each.sum(1).mean()}
