@@ -1,21 +1,22 @@
-"""Stage finetune: a candidate's backbone on few labels of every target set.
+"""Stage finetune: the networks of a task on few labels, from pretrainings and from scratch.
 
-Pretrained and from scratch. Hyper-parameters are chosen as in Mahajan et al. 2018 (arXiv
+Hyper-parameters are chosen as in Mahajan et al. 2018 (arXiv
 1805.00932), section 3: on a held-out part of the training labels; the network is then trained again
 on all of them.
 
 Read in this order:
 
+- flows/training/groups.py: which arms a task has,
 - flows/training/arms.py: what an arm computes, and what of it is kept,
 - engine/transfer/tuning.py: how values are chosen,
-- engine/transfer/finetuning.py: what the modes do,
+- engine/transfer/finetuning.py: how a network is fitted,
 - engine/transfer/frozen.py: the features that linear probes and nearest neighbours rest on,
 - flows/running/pool.py: the processes that arms are computed in.
 """
 
-import itertools
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,52 +27,58 @@ from engine.core.digest import digest
 from flows.cli.command import main
 from flows.data.intact import folder_of
 from flows.running import settings
-from flows.running.code import code_files
+from flows.running.code import closure, code_files, plugins
 from flows.running.orchestrate import flow, progress, task
 from flows.running.pool import call_in_pool, map_in_pool, open_pool
 from flows.running.runners import map_task, named_runner, task_runner
 from flows.tracking.again import outage_settings
 from flows.tracking.tracking import Run, stage_run
-from models.blocks.ranges import Count, Listed, Positive, Seed
+from flows.training.groups import arm_of, arm_run_name, groups_of, pretrained_weights
+from models.blocks.ranges import Count, Listed, Positive, Seed, Unique
 
-GROUP = ("target", "init", "mode", "labels")  # what is compared; its seeds are averaged
-SHARED = ("backbone", "weights", "objective", "head", "recipe", "grid", "held_out", "epochs")
-
-
-def arm_run_name(arm: dict[str, Any]) -> str:
-    """How files and runs of an arm are called."""
-    # a group, for which values are chosen, has no seed
-    return "-".join(str(arm[key]) for key in (*GROUP, "seed") if key in arm)
+# by all arms of a task
+SHARED = ("data", "objective", "recipe", "metric", "policy", "held_out", "epochs")
 
 
-def pretrained_weights(candidate: str) -> list[Path]:
-    """The weights of every pretraining of a candidate, the first of pretrain.seeds first."""
-    out = settings.OUT / "pretrain" / candidate
-    others = (out / "seeds").glob("model-*.safetensors")
-    # by number: as text, seed 10 comes before seed 2
-    ordered = sorted(others, key=lambda file: int(file.stem.removeprefix("model-")))
-    return [out / "model.safetensors", *ordered]
+def arm_section(group: dict[str, Any], section: dict[str, Any]) -> dict[str, Any]:
+    """What the arms of a group are made from; `key` and `features`: of what is kept of them.
 
+    Nothing of other candidates, inits and heads is in it: one more of them leaves these arms as
+    they are, in this run and in later ones.
+    """
+    from engine.transfer.finetuning import head_section
+    from engine.transfer.tuning import is_fitted
 
-def arm_of(group: dict[str, Any], place: int, seed: int, weights: list[Path]) -> dict[str, Any]:
-    """An arm of a group: its seed, and of several pretrainings the one whose turn it is."""
-    arm = group | {"seed": seed}
-    if group["init"] != "pretrained" or len(weights) == 1:
-        return arm
-    return arm | {"pretraining": str(weights[place % len(weights)])}
+    own = {name: section[name] for name in SHARED}
+    own["backbone"] = settings.backbone_section(group["candidate"])
+    own["heads"] = {group["head"]: section["heads"][group["head"]]}
+    scratch = group["init"] == settings.SCRATCH
+    weights = [] if scratch else pretrained_weights(group["init"])
+    index = settings.OUT / "corpus" / section["data"] / "index.parquet"
+    # a head that is fitted knows no recipe
+    fitted = is_fitted(head_section(own, group))
+    aside = {"recipe", "epochs"} if fitted else set()
+    kept = {name: value for name, value in own.items() if name not in aside}
+    own["key"] = digest(kept, *weights, index, *code_files("finetune", own))
+    # those of one backbone lie in one folder, for all heads: their files tell weights and images
+    own["features"] = digest(index, *code_files("finetune", {"backbone": own["backbone"]}))
+    # by this the evaluation runs again where the code of a network has changed
+    own["code"] = digest(*closure(plugins(own)))
+    own["weights"] = weights[0] if weights else None
+    # for the values, each of which has states of its own
+    own |= {"grid": section["grid"], "heads": section["heads"]}
+    return own
 
 
 @task(task_run_name="choose for {name}")
-def choose_values(
-    name: str, arm: dict[str, Any], section: dict[str, Any], key: str
-) -> dict[str, Any]:
+def choose_values(name: str, arm: dict[str, Any], section: dict[str, Any]) -> dict[str, Any]:
     """The hyper-parameters of an arm, with all scores.
 
-    Those that a killed run had reckoned are taken as they are.
+    Those that an earlier run had reckoned are taken as they are.
     """
     from flows.training import arms
 
-    found = arms.possible_values(section, arm)
+    found, key = arms.possible_values(section, arm), section["key"]
     # a single combination is taken without a score
     if len(found) > 1:
         map_in_pool(arms.score_values, [(arm, section, key, values) for values in found])
@@ -85,133 +92,142 @@ def finetune_arm(
     arm: dict[str, Any],
     choice: dict[str, Any],
     section: dict[str, Any],
-    key: str,
     out: Path,
     run: Run,
 ) -> dict[str, Any]:
-    """Train and validate one arm, or take what a killed run had finished; returns its record."""
+    """Train and validate one arm, or take what an earlier run had finished; returns its record."""
     from flows.training import arms
 
     with run.child(name) as child:
         child.params(arm)
         child.tags(choice=json.dumps(choice))  # measured: another try may choose otherwise
         record, file = call_in_pool(
-            arms.finish_arm, name, arm, choice, section, key, report=child.metrics
+            arms.finish_arm, name, arm, choice, section, section["key"], report=child.metrics
         )
-        # the kept file stays until the stage has ended: a killed stage trains no arm twice
-        shutil.copyfile(file, out / f"{name}.safetensors")
-        child.metrics({"val_top1": record["val_top1"]})
-        child.files(out / f"{name}.safetensors")
+        # the kept file stays: neither a killed stage nor a later one trains an arm twice
+        weights = out / f"{name}.safetensors"
+        share_file(file, weights)
+        child.metrics({"val": record["val"]})
+        child.files(weights)
         # by this digest a registered version finds the run that wrote its weights
-        child.tags(wrote=digest(out / f"{name}.safetensors"))
-    return record
+        child.tags(wrote=digest(weights))
+    head = record.pop("built") | {"name": arm["head"]}
+    return record | {"head": head, "code": section["code"]}
+
+
+def share_file(file: Path, to: Path) -> None:
+    """The same file at a second place, without its bytes twice on the disk where that goes."""
+    to.unlink(missing_ok=True)
+    try:
+        to.hardlink_to(file)
+    except OSError:  # another disk, or a file system without links
+        shutil.copyfile(file, to)
 
 
 def train_groups(
-    groups: list[dict[str, Any]],
+    groups: list[tuple[dict[str, Any], dict[str, Any]]],
     seeds: list[int],
-    weights: list[Path],
-    given: tuple[dict[str, Any], str],
     out: Path,
     run: Run,
     show: Progress,
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], list[Path]]:
     """The records of all arms: values are chosen for every group, then its seeds are trained.
 
-    given: what all arms share, and the key of their states.
+    groups: each with its section. The states that a later run may take arms from are returned too.
     """
+    from flows.training import arms
+
     total = len(groups) * (1 + len(seeds))
-    first = [(arm_run_name(group), arm_of(group, 0, seeds[0], weights)) for group in groups]
+    first = []
+    for group, section in groups:
+        first.append((arm_run_name(group), arm_of(group, 0, seeds[0]), section))
     choices = map_task(
-        choose_values,
-        [(*each, *given) for each in first],
-        lambda done, name: show(done, total, f"choose for {name}"),
+        choose_values, first, lambda done, name: show(done, total, f"choose for {name}")
     )
-    arms = []
-    for group, choice in zip(groups, choices, strict=True):
+    given, kept = [], []
+    for _, arm, section in first:
+        values = arms.possible_values(section, arm)
+        kept += [arms.arm_state("", arm, each, section["key"]) for each in values]
+    for (group, section), choice in zip(groups, choices, strict=True):
         for place, seed in enumerate(seeds):
-            arm = arm_of(group, place, seed, weights)
-            arms.append((arm_run_name(arm), arm, choice, *given, out, run))
-    records = map_task(finetune_arm, arms, lambda done, name: show(len(groups) + done, total, name))
+            arm = arm_of(group, place, seed)
+            given.append((arm_run_name(arm), arm, choice, section, out, run))
+            kept.append(arms.arm_state("", arm, choice, section["key"]))
+    records = map_task(
+        finetune_arm, given, lambda done, name: show(len(groups) + done, total, name)
+    )
     show(total, total)
-    return records
+    return records, kept
 
 
-def drop_arm_states(candidate: str) -> None:
-    """Drop all states of a candidate's arms, also those of killed runs with other settings."""
-    settings.drop_states(f"finetune-{candidate}")
-    settings.drop_states(f"finetune-{candidate}-training")
-    settings.drop_states(f"finetune-{candidate}-features")
+def drop_arm_states(task: str, but: Collection[Path] = ()) -> None:
+    """Drop the states of a task's arms, also of killed runs; but: what the next run may take."""
+    settings.drop_states(f"finetune-{task}", but)
+    settings.drop_states(f"finetune-{task}-training")
+    settings.drop_states(f"finetune-{task}-features")
 
 
-@flow(flow_run_name="finetune@{candidate}", task_runner=task_runner)
+@flow(flow_run_name="finetune@{task}", task_runner=task_runner)
 def finetune(
-    candidate: str,
-    targets: Listed[str],
-    head: dict[str, Any],
+    task: str,
+    data: str,
+    inits: Listed[str],
+    heads: dict[str, dict[str, Any]],
     objective: dict[str, Any],
     recipe: dict[str, Any],
     grid: dict[str, Any],
+    candidates: Unique[str] = [],  # noqa: B006 - read only
+    labels: Listed[Count | Literal["all"]] = [20],  # noqa: B006
+    seeds: Listed[Seed] = [0, 1, 2],  # noqa: B006
+    metric: dict[str, Any] = {"name": "accuracy"},  # noqa: B006
+    policy: dict[str, Any] = {"name": "plain"},  # noqa: B006
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.25,
     epochs: Positive = 40,
-    labels_per_class: Listed[Count | Literal["all"]] = [20],  # noqa: B006 - read only
-    inits: Listed[Literal["pretrained", "scratch"]] = ["pretrained", "scratch"],  # noqa: B006
-    modes: Listed[Literal["full", "linear", "knn"]] = ["full", "linear", "knn"],  # noqa: B006
-    seeds: Listed[Seed] = [0, 1, 2],  # noqa: B006
 ) -> None:
-    """Fine-tune a candidate for every target, init, mode, number of labels and seed.
+    """Fine-tune networks for a task: every init, head, number of labels and seed.
 
     Writes weights and records. Each combination of the grid's values is tried once, with the first
     seed, on what `held_out` leaves of the labels, and scored on the rest; all seeds are then
-    trained on all labels with the best. Several pretrainings (pretrain.seeds) are taken in turn,
+    trained on all labels with the best. Several pretrainings (their `seeds`) are taken in turn,
     the first by the first seed: what seeds tell of chance is then theirs too, best with as many
-    seeds as pretrainings.
+    seeds as pretrainings. An arm that has been trained before is taken as it is.
 
-    targets: labelled sets.
-    head: what stands on the backbone.
+    data: what is learnt: targets/<a labelled set>.
+    inits: names of the section `pretrain`, and `scratch`: new weights, for the candidates of the
+        others and for those that `candidates` names.
+    heads: heads by name, each with its options: one with `fit` is fitted on frozen features, any
+        other trained with the whole network.
     objective: what the network is trained to do.
-    recipe: how it is optimised in the mode `full`.
-    grid: lists of values to choose from: of any key of the recipe (full), l2 (linear), k and
-        temperature (knn), for all inits or under `pretrained`, `scratch`. Of equal scores the first
-        wins.
-    held_out: share of the training labels on which these values are scored.
-    epochs: passes over the labelled images in the mode `full`.
-    labels_per_class: how many are trained on, drawn by the seed; `all`: every one.
-    inits: whether the backbone starts `pretrained` or from `scratch`.
-    modes: `full` trains the whole network, `linear` fits logistic regression on frozen features,
-        `knn` lets the nearest labelled images vote.
+    recipe: how it is optimised where it is trained whole.
+    grid: lists of values to choose from: of any key of the recipe or of a head, for all arms or
+        below the name of a head or an init. Of equal scores the first wins.
+    candidates: names of the section `candidates`, also without any pretraining.
+    labels: how many are trained on, of each class, drawn by the seed; `all`: every one.
     seeds: of the draw of labels, the new weights, the order and the views.
+    metric: what values are chosen by, and networks compared by.
+    policy: how a network is asked for predictions.
+    held_out: share of the training labels on which these values are scored.
+    epochs: passes over the labelled images.
     """
     # before any other name is bound here: only the arguments
     section = dict(locals())
-    weights = pretrained_weights(candidate)
-    section["weights"] = weights[0]
-    section["backbone"] = settings.backbone_section(candidate)
-    # without inits, modes, seeds and numbers of labels, which each arm names for itself: one more
-    # of them leaves the states of the other arms as they are
-    shared = {name: section[name] for name in SHARED}
-    indices = [folder_of(target) / "index.parquet" for target in targets]
-    # no section names the head of the mode knn: engine/transfer/finetuning.py puts it in
-    used = code_files("finetune", section, "models.heads.knn")
-    given = shared, digest(shared, *weights, *indices, *used)
-    groups = []
-    for values in itertools.product(targets, inits, modes, labels_per_class):
-        groups.append({"candidate": candidate} | dict(zip(GROUP, values, strict=True)))
-    out = settings.OUT / "finetune" / candidate
+    folder_of(data.removeprefix("targets/"))
+    groups = [(group, arm_section(group, section)) for group in groups_of(task, section)]
+    out = settings.OUT / "finetune" / task
     out.mkdir(parents=True, exist_ok=True)
     with (
         # a task runner of Prefect's has processes of its own
         open_pool(not named_runner(), trains=True),
-        stage_run(f"finetune@{candidate}", section) as run,
-        progress(f"finetune {candidate}") as show,
+        stage_run(f"finetune@{task}", section) as run,
+        progress(f"finetune {task}") as show,
     ):
-        records = train_groups(groups, seeds, weights, given, out, run, show)
+        records, kept = train_groups(groups, seeds, out, run, show)
         (out / "records.json").write_text(json.dumps(records, indent=1) + "\n")
         run.files(out / "records.json")
     # after the end of the run, for which MLflow may be too long away: a repeat then takes all arms
     # as they are
-    drop_arm_states(candidate)
+    drop_arm_states(task, kept)
 
 
 if __name__ == "__main__":
-    main(finetune, "candidate")
+    main(finetune, "task")

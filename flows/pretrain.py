@@ -1,4 +1,6 @@
-"""Stage pretrain: one candidate network on the hashtags (Mahajan et al. 2018, arXiv 1805.00932).
+"""Stage pretrain: a candidate's network trained by any objective, on posts or on labelled images.
+
+The hashtags of posts are what Mahajan et al. 2018 (arXiv 1805.00932) pretrain on.
 
 Read in this order, each from top to bottom:
 
@@ -28,15 +30,23 @@ from flows.tracking.again import outage_settings
 from flows.tracking.tracking import Run, stage_run
 from models.blocks.ranges import Positive, Seed, Unique
 
-HASHTAGS = settings.OUT / "corpus" / "hashtags"
+CORPUS = settings.OUT / "corpus"
+# of a section, what the weights do not follow from: names, and how they are measured
+NAMES = ("training", "candidate", "section", "metric")
 
 
-def state_of(candidate: str, section: dict[str, Any]) -> Path:
-    """Where the states of a candidate's training are kept."""
+def section_of(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What the weights of a training follow from, out of the arguments of the stage."""
+    own = {key: value for key, value in arguments.items() if key not in NAMES}
+    return own | {"backbone": settings.backbone_section(arguments["candidate"])}
+
+
+def state_of(training: str, section: dict[str, Any]) -> Path:
+    """Where the states of a training are kept."""
     return settings.state_path(
-        f"pretrain-{candidate}",
+        f"pretrain-{training}",
         section,
-        HASHTAGS / "index.parquet",
+        CORPUS / section["data"] / "index.parquet",
         *code_files("pretrain", section),
     )
 
@@ -49,16 +59,16 @@ def trainings(section: dict[str, Any]) -> list[dict[str, Any]]:
     return [own | {"seed": seed} for seed in seeds]
 
 
-def weight_files(candidate: str, parts: list[dict[str, Any]]) -> list[Path]:
-    """The weights of each training: those of the first are the model, the others lie in `seeds`."""
-    out = settings.OUT / "pretrain" / candidate
-    others = [out / "seeds" / f"model-{part['seed']}.safetensors" for part in parts[1:]]
+def weight_files(training: str, seeds: list[int]) -> list[Path]:
+    """The weights of each seed: those of the first are the model, the others lie in `seeds`."""
+    out = settings.OUT / "pretrain" / training
+    others = [out / "seeds" / f"model-{seed}.safetensors" for seed in seeds[1:]]
     return [out / "model.safetensors", *others]
 
 
-def training_title(candidate: str, section: dict[str, Any], parts: list[dict[str, Any]]) -> str:
+def training_title(training: str, section: dict[str, Any], parts: list[dict[str, Any]]) -> str:
     """What a training is called where it is shown."""
-    return f"pretrain {candidate}{_which_seed(section, parts)}"
+    return f"pretrain {training}{_which_seed(section, parts)}"
 
 
 def _which_seed(section: dict[str, Any], parts: list[dict[str, Any]]) -> str:
@@ -69,7 +79,7 @@ def _which_seed(section: dict[str, Any], parts: list[dict[str, Any]]) -> str:
 @task(task_run_name="train {name}", late=outage_settings)
 def train_weights(
     name: str,
-    candidate: str,
+    training: str,
     section: dict[str, Any],
     file: Path,
     run: Run,
@@ -77,22 +87,23 @@ def train_weights(
     """Train, write the weights and the learning curve; the held-out hit rates in percent."""
     from flows.training import learning
 
-    return learning.write_weights(section, state_of(candidate, section), run, name, file)
+    return learning.write_weights(section, state_of(training, section), run, name, file)
 
 
-def train_all(candidate: str, parts: list[dict[str, Any]], run: Run) -> list[dict[str, float]]:
-    """The held-out hit rates of every training; of several each has a run below the stage's."""
+def train_all(training: str, parts: list[dict[str, Any]], run: Run) -> list[dict[str, float]]:
+    """What is measured of every training; of several each has a run below the stage's."""
     found = []
-    for section, file in zip(parts, weight_files(candidate, parts), strict=True):
+    seeds = [part["seed"] for part in parts]
+    for section, file in zip(parts, weight_files(training, seeds), strict=True):
         below = run.child(f"seed {section['seed']}") if len(parts) > 1 else nullcontext(run)
         with below as own:
-            name = training_title(candidate, section, parts)
-            measured = train_weights(name, candidate, section, file, own)
+            name = training_title(training, section, parts)
+            measured = train_weights(name, training, section, file, own)
             own.metrics({f"val_{key}": value for key, value in measured.items()})
             # flows/registry/sourcerun.py finds the run that wrote a version's weights by this
             own.tags(wrote=digest(file))
         rates = f"{measured['top1']:.1f} % (top-5 {measured['top5']:.1f} %)"
-        print(f"pretrain@{candidate}{_which_seed(section, parts)}: held-out hit rate {rates}")
+        print(f"pretrain@{training}{_which_seed(section, parts)}: held-out hit rate {rates}")
         found.append(measured)
     return found
 
@@ -107,46 +118,55 @@ def renew_seeds_folder(folder: Path, listed: list[int]) -> None:
     (folder / "seeds.json").write_text(json.dumps(listed) + "\n")
 
 
-@flow(flow_run_name="pretrain@{candidate}")
+@flow(flow_run_name="pretrain@{training}")
 def pretrain(
+    training: str,
     candidate: str,
+    backbone: str,
+    section: str,
     objective: dict[str, Any],
     head: dict[str, Any],
     recipe: dict[str, Any],
-    resampling: dict[str, Any],
+    data: str = "hashtags",
+    resampling: dict[str, Any] = {"rule": "natural", "length": 1},  # noqa: B006 - read only
+    metric: dict[str, Any] = {"name": "accuracy"},  # noqa: B006
     epochs: Positive = 10,
     seed: Seed = 0,
-    seeds: Unique[Seed] = [],  # noqa: B006 - read only
+    seeds: Unique[Seed] = [],  # noqa: B006
 ) -> None:
-    """Train a candidate's backbone to predict hashtags; a killed run goes on from its last state.
+    """Train a candidate's network; a killed run goes on from its last state.
 
+    candidate: of the section `candidates`: the network.
+    backbone: the kind of that network, as `candidates` has it: dvc.yaml makes a dependency of it.
+    section: the file of that network, likewise.
     objective: what the network is trained to do.
     head: what stands on the backbone.
     recipe: how it is optimised.
+    data: what it is trained on: hashtags, or targets/<name>.
     resampling: how often posts of rare hashtags are repeated.
+    metric: what it is measured by on the images held out.
     epochs: passes over the training list.
     seed: of the weights, the order and the views.
     seeds: several pretrainings in the place of one with `seed`. The fine-tuning takes them in turn,
         and its intervals then hold what another pretraining would have given.
     """
     # before any other name is bound here: only the arguments
-    section = dict(locals())
-    # the candidate is the name of files and runs, and not what the weights follow from
-    section["backbone"] = settings.backbone_section(section.pop("candidate"))
-    parts, out = trainings(section), settings.OUT / "pretrain" / candidate
+    whole = section_of(dict(locals()))
+    parts, out = trainings(whole), settings.OUT / "pretrain" / training
     listed = [part["seed"] for part in parts]
     renew_seeds_folder(out / "seeds", listed)
     # named as flows/tools/worker.py names it: what that logs is of the same run
-    with stage_run(f"pretrain@{candidate}", section if seeds else parts[0]) as run:
-        print(f"pretrain@{candidate}: {Recipe(**options(Recipe, recipe, 'pretrain.recipe'))}")
-        found = train_all(candidate, parts, run)
+    with stage_run(f"pretrain@{training}", whole if seeds else parts[0]) as run:
+        where = f"pretrain.{training}.recipe"
+        print(f"pretrain@{training}: {Recipe(**options(Recipe, recipe, where))}")
+        found = train_all(training, parts, run)
         metrics = dict(found[0])
         if len(parts) > 1:
             metrics |= {f"seed {seed}": rates for seed, rates in zip(listed, found, strict=True)}
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
         run.files(out)
-        settings.drop_states(f"pretrain-{candidate}")
+        settings.drop_states(f"pretrain-{training}")
 
 
 if __name__ == "__main__":
-    main(pretrain, "candidate")
+    main(pretrain, "training")

@@ -15,23 +15,25 @@ Read in this order:
 
 from typing import Any
 
+import yaml
+
 from flows.cli.command import main
 from flows.running import settings
 from flows.running.orchestrate import flow, progress
 from flows.tracking.tracking import stage_run
-from models.blocks.ranges import Count, Listed, Positive, Rising, Seed
+from models.blocks.ranges import Count, Listed, Positive, Rising, Seed, Whole
 
 
 @flow
 def search(
     space: dict[str, Any],
-    reference: dict[str, Any],
+    reference: str,
     objective: dict[str, Any],
     head: dict[str, Any],
     recipe: dict[str, Any],
     resampling: dict[str, Any],
     data: str = "hashtags",
-    trials: Count | None = 12,
+    trials: Whole | None = 12,
     hours: Positive | None = None,
     images: Count | None = None,
     epochs: Positive = 2,
@@ -49,14 +51,13 @@ def search(
     run again with a larger one goes on. More workers: flows/tools/searcher.py.
 
     space: the design space and its bands of costs.
-    reference: a backbone that is trained in the same regime and handed on as the candidate
-        `baseline`.
+    reference: file with the section of a backbone, which is trained in the same regime.
     objective: what the networks are trained to do.
     head: what stands on the backbone.
     recipe: how they are optimised.
     resampling: how often posts of rare hashtags are repeated.
     data: what they are trained on: hashtags, or targets/<name> with an objective for labels.
-    trials: budget, in networks.
+    trials: budget, in networks; 0: nothing is trained, and the reference stands for a winner.
     hours: budget, in hours of training.
     images: budget, in images trained on.
     epochs: epochs of each network.
@@ -71,7 +72,10 @@ def search(
         decide.
     """
     # before any other name is bound here: only the arguments
-    section = dict(locals())
+    section = dict(locals()) | {"reference": settings.read_backbone(reference)}
+    if trials == 0:
+        skip_search(section["reference"])
+        return
     from flows.searching import checks
     from flows.searching.clusters import search_workers
     from flows.searching.search import Search
@@ -84,7 +88,7 @@ def search(
     # the other workers are started first: they import torch while the search is made ready
     with search_workers(most) as others, stage_run("search", section) as run:
         joined = Search.join(section, run)
-        checks.check_kinds(settings.load_params()["candidates"], joined.backbone, reference)
+        checks.check_winner(settings.load_params()["candidates"], joined.backbone)
         others.begin(joined)
         with progress("search") as show:
             train_networks(joined, show, others.poll)
@@ -97,6 +101,15 @@ def search(
         # last: a stage that is cut before has nothing to train again
         settings.drop_states("search")
         print(line)
+
+
+def skip_search(reference: dict[str, Any]) -> None:
+    """What the stages after find of a search that tries no network."""
+    out = settings.OUT / "search"
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "winner.yaml").write_text(yaml.safe_dump(reference, sort_keys=False))
+    (out / "trials.jsonl").write_text("")
+    print("search: of no trials, nothing is trained: the reference stands for a winner")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from flows.cli.validate_once import validate_once
 from flows.running import environment, error_messages
 from flows.running.code import unchanged_while
 from flows.running.limits import enough_address_space
-from flows.running.settings import load_params
+from flows.running.settings import EACH, section_place, stage_inputs, stage_section
 from flows.tracking.address import HELP
 
 
@@ -92,32 +92,28 @@ def user_errors(warn: bool = True) -> Iterator[None]:
 
 
 def stage_arguments(flow: Callable[..., Any], *arguments: str) -> dict[str, Any]:
-    """The keyword arguments of a stage's flow: those given, its section, its defaults."""
+    """The keyword arguments of a stage's flow: those given, its section, its defaults.
+
+    arguments: the name of its training or its task, where the stage has several.
+    """
     function = inspect.unwrap(flow)
     signature = inspect.signature(function)
     # not strict: the parameters that no argument names are in the section
     given = dict(zip(signature.parameters, arguments, strict=False))
-    if len(arguments) > len(given):
+    if len(arguments) > len(given) or (arguments and flow.__name__ not in EACH):
         raise ValueError(f"{flow.__name__} takes no argument {arguments[-1]!r}")
-    bound = signature.bind(
-        **given, **options(function, load_params()[flow.__name__], flow.__name__, given)
-    )
+    section = stage_section(flow.__name__, *arguments)
+    where = section_place(flow.__name__, *arguments)
+    bound = signature.bind(**given, **options(function, section, where, given))
     bound.apply_defaults()
     return bound.arguments
 
 
 def run_stage(flow: Callable[..., Any], *arguments: str) -> Any:
     """Run a stage's flow with its section of params.yaml as keyword arguments."""
-    stage = flow.__name__
-
-    def section() -> dict[str, Any]:
-        params = load_params()
-        # the candidate's backbone, which only the section `candidates` names: its code counts too
-        kinds = [{"backbone": {"name": params["candidates"].get(name)}} for name in arguments]
-        return [params[stage], *kinds]
-
-    with unchanged_while(stage, section):
-        return flow(**stage_arguments(flow, *arguments))
+    given = stage_arguments(flow, *arguments)
+    with unchanged_while(flow.__name__, lambda: stage_inputs(flow.__name__, *arguments)):
+        return flow(**given)
 
 
 def program(name: str) -> str:
@@ -144,7 +140,7 @@ def main(flow: Callable[..., Any], argument: str | None = None) -> None:
         for p in signature.parameters.values()
         if p.name != argument
     ]
-    named = f"settings, section {flow.__name__!r} of params.yaml"
+    named = f"settings, {section_place(flow.__name__, argument and f'<{argument}>')} of params.yaml"
     after = f"{named}:\n  " + "\n  ".join(numbers) + f"\n\n{HELP}"
     command = parser(flow.__name__, inspect.getdoc(flow), after)
     if argument:

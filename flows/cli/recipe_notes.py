@@ -5,25 +5,30 @@ from typing import Any
 from engine.core.build import options
 from engine.training.recipe import Recipe
 
-STAGES = ("search", "pretrain", "finetune")
 # Wu, He 2018, "Group Normalization", arXiv 1803.08494, figure 1
 ALONE = "batch norm takes its statistics of one image, and errs: set batch and micro to 2 or more"
 TENTH = 0.1  # of the peak: a start that a warm-up makes sense from
 
 
-def recipe_notes(whole: dict[str, dict[str, Any]]) -> list[str]:
-    """A line for each surprise of a stage's recipe; whole: the sections of all stages, complete."""
-    found = []
-    for stage in STAGES:
-        recipe = Recipe(**options(Recipe, whole[stage]["recipe"], f"{stage}.recipe"))
+def recipe_notes(sections: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    """A line for each surprise of a recipe; one that several trainings share is noted once.
+
+    sections: (place in params.yaml, section) of all that trains, complete.
+    """
+    found, seen = [], []
+    for place, section in sections:
+        own = section["recipe"], section["epochs"]
+        if own in seen:
+            continue
+        seen.append(own)
+        recipe = Recipe(**options(Recipe, section["recipe"], f"{place}.recipe"))
         lines = warmup_notes(recipe) if recipe.warmup else []
-        if recipe.warmup >= whole[stage]["epochs"]:
-            epochs = whole[stage]["epochs"]
-            length = f"is {recipe.warmup:g} of {epochs:g} epochs"
+        if recipe.warmup >= section["epochs"]:
+            length = f"is {recipe.warmup:g} of {section['epochs']:g} epochs"
             lines.append(f"{length}: no step is taken after the warm-up")
-        found += [f"{stage}.recipe.warmup {line}" for line in lines]
+        found += [f"{place}.recipe.warmup {line}" for line in lines]
         if 1 in (recipe.batch, recipe.micro):
-            found.append(f"{stage}.recipe: {ALONE}")
+            found.append(f"{place}.recipe: {ALONE}")
     return found
 
 

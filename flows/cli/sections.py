@@ -1,15 +1,47 @@
-"""A stage's section of params.yaml, held to the signature of its flow; it imports no torch."""
+"""Sections of params.yaml, held to the signatures of their flows; it imports no torch."""
 
 import importlib
 import inspect
 from typing import Any
 
 from engine.core.build import options
+from flows.running.settings import EACH, PARAMS, STAGES, section_place
+
+# what a flow is given by the command line
+NAMED = ("training", "task")
 
 
-def complete_section(stage: str, section: Any) -> dict[str, Any]:
-    """The section with its defaults written out; ValueError as engine.core.build.options."""
+def complete_section(stage: str, section: Any, name: str | None = None) -> dict[str, Any]:
+    """The section with its defaults written out; ValueError as engine.core.build.options.
+
+    name: of the training or the task that it is of.
+    """
     function = inspect.unwrap(getattr(importlib.import_module(f"flows.{stage}"), stage))
-    given = options(function, section, stage, given=("candidate",))
+    given = options(function, section, section_place(stage, name), given=NAMED)
     parameters = inspect.signature(function).parameters.items()
-    return {name: p.default for name, p in parameters if p.default is not p.empty} | given
+    return {key: p.default for key, p in parameters if p.default is not p.empty} | given
+
+
+def complete_params(params: dict[str, Any]) -> dict[str, Any]:
+    """All sections of stages, complete: `pretrain` and `tasks` by name, the others as they are."""
+    found: dict[str, Any] = {}
+    for stage in STAGES:
+        section = EACH.get(stage, stage)
+        # the evaluation's own section is the same for all tasks
+        if (section == stage and stage not in EACH) or stage == "evaluate":
+            found[stage] = complete_section(stage, params[stage])
+            continue
+        named = params[section]
+        if not isinstance(named, dict) or not named:
+            wanted = "write a name for each, and its section below it"
+            raise ValueError(f"{PARAMS}: {section}: found {named!r}: {wanted}")
+        found[section] = {name: complete_section(stage, named[name], name) for name in named}
+    return found
+
+
+def trained_sections(whole: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """(place in params.yaml, section) of all that trains: the search, each training and task."""
+    found = [("search", whole["search"])]
+    for section in ("pretrain", "tasks"):
+        found += [(f"{section}.{name}", own) for name, own in whole[section].items()]
+    return found

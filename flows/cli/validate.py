@@ -1,9 +1,15 @@
 """Everything that can be wrong with params.yaml, found before the first stage runs.
 
 The cheap things first: every key and number against the range that its signature has, names, then
-what is made from them. flows/cli/validate_search.py has what is the search's own,
-flows/cli/validate_costs.py the size of the images, flows/cli/validate_labels.py the labels;
-flows/cli/recipe_notes.py notes what surprises.
+what is made from them.
+
+- flows/cli/validate_names.py: candidates, trainings and tasks, which name each other,
+- flows/cli/validate_grid.py: the values that a task chooses from,
+- flows/cli/validate_networks.py: parts of a network, data, metric and policy that fit each other,
+- flows/cli/validate_search.py: what is the search's own,
+- flows/cli/validate_costs.py: the size of the images,
+- flows/cli/validate_labels.py: the labels,
+- flows/cli/recipe_notes.py: what surprises.
 """
 
 import itertools
@@ -11,21 +17,23 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Field
 
-from corpus.names import checked_name, checked_set
-from engine.core.build import options, plugin, resolve
-from engine.core.network import network
-from engine.training.optimizers import called, optimizer
+from engine.core.build import options, resolve
+from engine.core.network import FACTS
+from engine.training.optimizers import called
 from engine.training.recipe import Recipe
-from engine.transfer.finetuning import probe
-from engine.transfer.tuning import INITS, KEYS, WHERE, combinations
-from flows.cli import recipe_notes, validate_costs, validate_labels, validate_search
-from flows.cli.sections import complete_section
-from flows.running.settings import PARAMS, STAGES, load_params
-
-MOST = 10_000  # combinations of a grid's values, each of which is a training
+from flows.cli import (
+    recipe_notes,
+    validate_costs,
+    validate_grid,
+    validate_labels,
+    validate_names,
+    validate_networks,
+    validate_search,
+)
+from flows.cli.sections import complete_params, trained_sections
+from flows.running.settings import load_params, read_backbone
 
 
 def validate() -> list[str]:
@@ -37,25 +45,23 @@ def validate() -> list[str]:
     for place, number in float_settings(params):
         if not math.isfinite(number):
             raise ValueError(f"{place} = {number}: no key takes a number that is not finite")
-    if not isinstance(params["candidates"], dict) or not params["candidates"]:
-        wanted = "write {baseline: <backbone>, winner: <backbone>}"
-        raise ValueError(f"{PARAMS}: candidates: {wanted}")
-    for key, name in params["candidates"].items():
-        plugin("backbones", name, f"candidates.{key}")
-    whole = {stage: complete_section(stage, params[stage]) for stage in STAGES}
+    validate_names.validate_candidates(params["candidates"])
+    whole = complete_params(params)
+    reference = read_backbone(whole["search"]["reference"])
+    search = whole["search"] | {"reference": reference}
     validate_wordnet(whole["corpus"])
-    for stage in recipe_notes.STAGES:
-        validate_nested(stage, whole[stage])
-    validate_grid(whole["finetune"])
-    validate_search.validate_search(whole["search"])
-    validate_names(params, whole)
-    for stage in recipe_notes.STAGES:
-        validate_network(stage, whole[stage], whole["search"]["reference"])
-    validate_costs.validate_costs(params, whole["search"])
+    for place, section in trained_sections(whole):
+        validate_nested(place, section)
+    validate_names.validate_names(params, whole)
+    for name, task in whole["tasks"].items():
+        validate_grid.validate_grid(task, f"tasks.{name}.grid")
+    validate_search.validate_search(search)
+    validate_networks.validate_networks(params, whole, reference)
+    validate_costs.validate_costs(params, search)
     faults, notes = validate_labels.validate_labels(whole)
     if faults:
         raise ValueError("; ".join(faults))
-    return recipe_notes.recipe_notes(whole) + notes
+    return recipe_notes.recipe_notes(trained_sections(whole)) + notes
 
 
 def float_settings(section: Any, place: str = "") -> list[tuple[str, float]]:
@@ -93,89 +99,21 @@ def resampling(
     """
 
 
-def validate_nested(stage: str, section: dict[str, Any]) -> None:
-    """Hold what is nested in a section of a stage that trains to its ranges; nothing is made."""
-    resolve("objectives", section["objective"], f"{stage}.objective", ("backbone", "head"))
-    resolve("heads", section["head"], f"{stage}.head", ("channels", "classes"))
-    validate_recipe(section["recipe"], f"{stage}.recipe")
+def validate_nested(place: str, section: dict[str, Any]) -> None:
+    """Hold what is nested in a section that trains to its ranges; nothing is made."""
+    resolve("objectives", section["objective"], f"{place}.objective", ("backbone", "head"))
+    if "head" in section:
+        resolve("heads", section["head"], f"{place}.head", FACTS)
+    for name, head in section.get("heads", {}).items():
+        resolve("heads", {"name": name} | head, f"{place}.heads.{name}", FACTS)
+    for key, kind in (("metric", "metrics"), ("policy", "policies")):
+        if key in section:
+            resolve(kind, section[key], f"{place}.{key}")
+    validate_recipe(section["recipe"], f"{place}.recipe")
     if "resampling" in section:
-        options(resampling, section["resampling"], f"{stage}.resampling")
+        options(resampling, section["resampling"], f"{place}.resampling")
 
 
 def validate_recipe(section: dict[str, Any], where: str) -> None:
     """Check a recipe and the settings of its optimizer."""
     called(Recipe(**options(Recipe, section, where)), f"{where}.optimizer")
-
-
-def validate_grid(section: dict[str, Any]) -> None:
-    """Check each value that the fine-tuning chooses from, then the combinations that there are."""
-    for init in INITS:
-        if not isinstance(section["grid"].get(init) or {}, dict):
-            found = repr(section["grid"][init])
-            raise ValueError(f"{WHERE}.{init}: found {found}, expected keys and lists of values")
-    for init, mode in itertools.product(INITS, KEYS):
-        own = {key: values for key, values in section["grid"].items() if key not in INITS}
-        own |= section["grid"].get(init) or {}
-        listed = {key: own[key] for key in KEYS[mode] if isinstance(own.get(key), list)}
-        # counted before they are made: a product may be larger than memory
-        count = math.prod(map(len, listed.values()))
-        if count > MOST:
-            many = f"{count:,} combinations for {mode}, each a training"
-            raise ValueError(f"{WHERE}: {many}: list fewer values")
-        for key, values in listed.items():
-            for place, value in enumerate(values):
-                # each alone, for its range; the combinations below, for what does not go together
-                validate_choice(section, mode, {key: value})
-                if value in values[:place]:
-                    raise ValueError(f"{WHERE}.{key}: {value!r} is listed twice")
-        for values in combinations(section["grid"], init, mode):
-            validate_choice(section, mode, values)
-
-
-def validate_choice(section: dict[str, Any], mode: str, values: dict[str, Any]) -> None:
-    """Check hyper-parameters of a mode."""
-    if mode == "full":
-        validate_recipe(section["recipe"] | values, WHERE)
-    elif mode == "linear":
-        options(probe, values, WHERE, ("module", "samples"))
-    else:
-        resolve("heads", {"name": "knn"} | values, WHERE, ("channels", "classes", "samples"))
-
-
-def validate_names(params: dict[str, Any], whole: dict[str, Any]) -> None:
-    """Check the names that become paths and names in MLflow, and that they go together."""
-    for key in params["candidates"]:
-        checked_name(key, f"{PARAMS}: candidates")
-    for stage in ("finetune", "evaluate"):
-        for target in whole[stage]["targets"]:
-            checked_name(target, f"{stage}.targets")
-    checked_set(whole["search"]["data"], "search.data")
-    checked_name(whole["register"]["name"], "register.name")
-    tuned, tested = whole["finetune"]["targets"], whole["evaluate"]["targets"]
-    if not set(tested) <= set(tuned):
-        raise ValueError(
-            f"evaluate.targets is {tested}, finetune.targets {tuned}: networks are tested on the "
-            "classes that they were fine-tuned on: name the same labelled sets in both, or some"
-        )
-
-
-def validate_network(stage: str, section: dict[str, Any], reference: dict[str, Any]) -> None:
-    """Make what a stage that trains makes, without memory; ValueError where parts do not fit."""
-    with torch.device("meta"):
-        # two classes: how many there will be is known once there is data
-        module = network(reference, section["objective"], section["head"], 2, where=stage)
-    if "linear" in section.get("modes", ()) and not hasattr(module.head, "fc"):
-        fix = "take {name: linear}, or leave linear out of modes"
-        name = section["head"]["name"]
-        raise ValueError(f"{stage}.head: the mode linear fits a layer `fc`, {name} has none: {fix}")
-    where = f"{stage}.recipe"
-    # a layer of any size: an optimizer refuses an empty list of parameters
-    optimizer(Recipe(**options(Recipe, section["recipe"], where)), torch.nn.Linear(1, 1), where)
-    labelled = stage == "finetune" or section.get("data", "hashtags") != "hashtags"
-    name = section["objective"]["name"]
-    if labelled and name == "hashtags":
-        kinds = f"{name} learns from hashtags, and this stage has labels"
-        raise ValueError(f"{stage}.objective: {kinds}: take supervised")
-    if not labelled and name == "supervised":
-        kinds = f"{name} learns from labels, and this stage has hashtags"
-        raise ValueError(f"{stage}.objective: {kinds}: take hashtags")

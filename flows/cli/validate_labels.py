@@ -13,27 +13,26 @@ from corpus.names import printable
 from corpus.store.classes import Classes, quoted
 from corpus.store.read import shards_of
 from flows.cli.label_counts import count_labels
-from flows.cli.sections import complete_section
+from flows.cli.sections import complete_params
 from flows.running import settings
 
 DATA = Path("data")
 FEWEST = 100  # test images, which tell an accuracy of 50 % to 10 points: 1.96 sqrt(0.5 0.5 / n)
 MEASURED = 10  # posts held out, as far as chance goes; of fewer there may be none
 SHOWN = 5  # classes or sets that a line names
-STAGES = ("corpus", "search", "finetune", "evaluate")  # whose sections say what is wanted
 
 
 def label_problems(also: str | None = None) -> list[str]:
     """What of params.yaml the labels in data/ would stop, and what is to be noted: lines to print.
 
-    also: a set that is looked at as if the section finetune named it.
+    also: a set that is looked at as if the first task named it too.
     """
     try:
-        params = settings.load_params()
-        whole = {stage: complete_section(stage, params[stage]) for stage in STAGES}
-        targets = whole["finetune"]["targets"]
-        if also and also not in targets:
-            whole["finetune"]["targets"] = [*targets, also]
+        whole = complete_params(settings.load_params())
+        named = [task["data"] for task in whole["tasks"].values()]
+        if also and f"targets/{also}" not in named:
+            first = next(iter(whole["tasks"].values()))
+            whole["tasks"][also] = first | {"data": f"targets/{also}"}
         faults, notes = validate_labels(whole)
     # a line too: an import is not refused for what is wrong in params.yaml
     except ValueError as error:
@@ -41,10 +40,10 @@ def label_problems(also: str | None = None) -> list[str]:
     return [*faults, *notes]
 
 
-def validate_labels(whole: dict[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
+def validate_labels(whole: dict[str, Any]) -> tuple[list[str], list[str]]:
     """(what stops a run, what is to be noted) of the labelled sets that the sections name.
 
-    whole: the sections of STAGES, complete. ValueError for a damaged store.
+    whole: of params.yaml, complete. ValueError for a damaged store.
     """
     # DVC brings it, or says that it cannot
     if not DATA.is_dir():
@@ -52,32 +51,42 @@ def validate_labels(whole: dict[str, dict[str, Any]]) -> tuple[list[str], list[s
     known = sorted(path.parent.name for path in DATA.glob("targets/*/store.json"))
     faults, notes = _missing(whole, known), []
     shares = {name: whole["corpus"][f"{name}_share"] for name in splits.SHARES}
-    numbers = whole["finetune"]["labels_per_class"]
     for target, places in _wanted(whole).items():
         if target not in known:
             continue
         classes, held = count_labels(DATA / "targets" / target, shares)
         found = _unusable(target, classes, places)
-        if not found and "finetune.targets" in places:
-            found = [_few(target, classes, held, number) for number in numbers]
+        tasks = [task for place, task in _tasks(whole) if place in places]
+        for place, task in _tasks(whole) if not found else ():
+            if place in places:
+                found += [_few(place, target, classes, held, number) for number in task["labels"]]
+        if tasks and not any(found):
+            numbers = [number for task in tasks for number in task["labels"]]
             notes += _noted(target, classes, numbers)
         faults += filter(None, found)
     return faults, notes
 
 
-def _wanted(whole: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+def _tasks(whole: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """(place in params.yaml of its data, section) of each task."""
+    return [(f"tasks.{name}.data", task) for name, task in whole["tasks"].items()]
+
+
+def _wanted(whole: dict[str, Any]) -> dict[str, list[str]]:
     """Labelled sets, and the keys that name them."""
+    named = [(place, task["data"]) for place, task in _tasks(whole)]
+    for name, section in whole["pretrain"].items():
+        named.append((f"pretrain.{name}.data", section["data"]))
+    named.append(("search.data", whole["search"]["data"]))
     wanted: dict[str, list[str]] = {}
-    for stage in ("finetune", "evaluate"):
-        for target in whole[stage]["targets"]:
-            wanted.setdefault(target, []).append(f"{stage}.targets")
-    _, _, searched = whole["search"]["data"].partition("targets/")
-    if searched:
-        wanted.setdefault(searched, []).append("search.data")
+    for place, data in named:
+        _, _, target = data.partition("targets/")
+        if target:
+            wanted.setdefault(target, []).append(place)
     return wanted
 
 
-def _missing(whole: dict[str, dict[str, Any]], known: list[str]) -> list[str]:
+def _missing(whole: dict[str, Any], known: list[str]) -> list[str]:
     """What the sections name and data/ has not."""
     add, lines = "python -m flows.version add", []
     if not (DATA / "posts" / "store.json").is_file():
@@ -116,7 +125,8 @@ def _unusable(target: str, classes: Classes, places: Iterable[str]) -> list[str]
         images = f"train images of {len(learnt)} class{'es' * (len(learnt) != 1)}"
         least = "two are the fewest to tell apart"
         return [f"{places[0]}: {target} has {images}, and {least}: add images (split train)"]
-    wanted = ["val"] + ["test"] * ("evaluate.targets" in places)
+    tested = any(place.startswith("tasks.") for place in places)
+    wanted = ["val"] + ["test"] * tested
     return [
         f"{places[0]}: {target} has no {name} images: add images of them (split {name}), or set "
         f"corpus.{name}_share above 0"
@@ -125,7 +135,7 @@ def _unusable(target: str, classes: Classes, places: Iterable[str]) -> list[str]
     ]
 
 
-def _few(target: str, classes: Classes, held: list[str], wanted: int | str) -> str:
+def _few(place: str, target: str, classes: Classes, held: list[str], wanted: int | str) -> str:
     """The class that has fewer training images than are wanted of each."""
     train = classes.of("train")
     label = min(train, key=lambda label: (train[label], label))
@@ -136,7 +146,7 @@ def _few(target: str, classes: Classes, held: list[str], wanted: int | str) -> s
     others = f", and {short - 1:,} more have too few" if short > 1 else ""
     fix = f"{train[label]} or fewer, or all" if train[label] else "all"
     return (
-        f"finetune.labels_per_class: {wanted}, and class {quoted(label)} of {target} has "
+        f"{place.removesuffix('data')}labels: {wanted}, and class {quoted(label)} of {target} has "
         f"{train[label]:,} training images{less}{others}: write {fix}"
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.core.digest import digest
 from flows.running import settings
 
-CODE = tuple(map(Path, ("flows", "engine", "models", "corpus/splits.py")))
+CODE = tuple(map(Path, ("candidates", "flows", "engine", "models", "corpus/splits.py")))
 
 
 def validate_once() -> None:

@@ -9,9 +9,8 @@ from pydantic import Field
 from engine.core.build import build, options, resolve
 from flows.searching import checks
 from flows.searching.samplers import PRUNERS, SAMPLERS, from_optuna
-from models.blocks.ranges import Count, Least, Positive, Share
+from models.blocks.ranges import Count, Least, Positive, Share, Whole
 
-Whole = Annotated[int, Field(ge=0)]
 Two = Annotated[int, Field(ge=2)]
 
 

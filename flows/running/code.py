@@ -39,19 +39,24 @@ ASIDE = frozenset(
 # again.
 DRAWN = frozenset({"flows.reports"})
 
-KINDS = {  # sections that name a plug-in, and its folder in models/
-    "backbone": "backbones",
-    "reference": "backbones",
-    "objective": "objectives",
-    "head": "heads",
-    "space": "spaces",
+KINDS = {  # keys that name a plug-in, and the package that it lies in
+    "backbone": "models.backbones",
+    "reference": "models.backbones",
+    "objective": "models.objectives",
+    "head": "models.heads",
+    "heads": "models.heads",
+    "space": "models.spaces",
+    "policy": "models.policies",
+    "metric": "metrics",
 }
+NETWORKS = ("models/backbones", "models/heads", "models/objectives")
+TASKS = (*NETWORKS, "models/policies", "metrics")
 STAGES = {  # folders whose plug-ins a stage uses; which of them, dvc.yaml's own templates say
     "corpus": (),
-    "search": ("backbones", "heads", "objectives", "spaces"),
-    "pretrain": ("backbones", "heads", "objectives"),
-    "finetune": ("backbones", "heads", "objectives"),
-    "evaluate": ("backbones", "heads", "objectives"),
+    "search": (*NETWORKS, "models/spaces"),
+    "pretrain": (*NETWORKS, "metrics"),
+    "finetune": TASKS,
+    "evaluate": TASKS,
     "register": (),
 }
 
@@ -131,17 +136,32 @@ def _data(folder: Path) -> list[Path]:
 
 def plugins(section: Any, kind: str | None = None) -> Iterator[str]:
     """Modules of the plug-ins that a section names, at any depth: models.heads.linear of {head:
-    {name: linear}}.
+    {name: linear}}, of {head: linear} and of {heads: {linear: {}}}.
     """
     if isinstance(section, list):
         for item in section:
             yield from plugins(item)
+    for name in _names(section, kind):
+        yield f"{KINDS[kind]}.{name}"
     if not isinstance(section, dict):
         return
-    if kind in KINDS and isinstance(section.get("name"), str):
-        yield f"models.{KINDS[kind]}.{section['name']}"
     for key, value in section.items():
         yield from plugins(value, key)
+
+
+def _names(section: Any, kind: str | None) -> list[str]:
+    """The plug-ins of this kind that stand at the top of a section."""
+    if kind not in KINDS:
+        return []
+    if isinstance(section, str):
+        return [section]
+    if not isinstance(section, dict):
+        return []
+    found = [section.get("name")]
+    if kind == "heads":
+        # by the plug-in's name, unless its section has another
+        found = [(head or {}).get("name", name) for name, head in section.items()]
+    return [name for name in found if isinstance(name, str)]
 
 
 def code_files(stage: str, section: Any, *more: str, aside: Set[str] = frozenset()) -> list[Path]:
@@ -188,24 +208,22 @@ def dependencies(stage: str) -> list[str]:
 
     The plug-ins themselves are left to dvc.yaml's templates. A folder stands for all of its files.
     """
-    used = {file.relative_to(ROOT) for file in closure([f"flows.{stage}"])}
-    for kind in STAGES[stage]:
-        folder = Path("models", kind)
-        names = (
-            file.stem for file in sorted((ROOT / folder).glob("*.py")) if file.stem != "__init__"
-        )
-        rest = closure([f"models.{kind}.{name}" for name in names])
-        used |= {
-            file.relative_to(ROOT) for file in rest if folder not in file.relative_to(ROOT).parents
-        }
-    return sorted(path.as_posix() for path in _folded(used))
+    used = set(closure([f"flows.{stage}"]))
+    folders = [Path(folder) for folder in STAGES[stage]]
+    for folder in folders:
+        files = sorted((ROOT / folder).glob("*.py"))
+        names = [file.stem for file in files if file.stem != "__init__"]
+        used.update(closure(f"{'.'.join(folder.parts)}.{name}" for name in names))
+    own = {file.relative_to(ROOT) for file in used}
+    rest = {file for file in own if file.parent not in folders}
+    return sorted(path.as_posix() for path in _folded(rest))
 
 
 def _folded(files: set[Path]) -> set[Path]:
     """The same, with a folder in the place of its files where all of them are among these."""
     found = set(files)
     # of plug-ins a folder would be too much: one more of them changes no result
-    plugged = {Path("metrics"), *(Path("models", kind) for kind in KINDS.values())}
+    plugged = {Path(*package.split(".")) for package in KINDS.values()}
     folders = {parent for file in files for parent in file.parents if parent.name}
     for folder in sorted(folders - plugged):
         inside = (

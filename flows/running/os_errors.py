@@ -6,10 +6,9 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from flows.running.settings import STAGES
+from flows.running.settings import EACH, STAGES
 
 STAGE = re.compile(rf"(?:.*/)?out/({'|'.join(STAGES)})(?:/([^/]+))?(?:/|$)")
-EACH = ("pretrain", "finetune")  # stages of each candidate
 
 
 def stage_of(path: str) -> str | None:
@@ -17,8 +16,8 @@ def stage_of(path: str) -> str | None:
     found = STAGE.match(path)
     if not found:
         return None
-    candidate = found[2] if found[1] in EACH else None
-    return f"{found[1]}@{candidate}" if candidate else found[1]
+    name = found[2] if found[1] in EACH else None
+    return f"{found[1]}@{name}" if name else found[1]
 
 
 def missing_path_message(path: str) -> str:

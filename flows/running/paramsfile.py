@@ -13,7 +13,9 @@ FLOAT = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
 class _Loader(yaml.SafeLoader):
     """Refuses a key that stands twice in a mapping: the last one would count, without a word."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    # before anything is constructed, when merge keys (<<) put the keys of others into a mapping
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
         first: dict[str, yaml.Mark] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -23,7 +25,7 @@ class _Loader(yaml.SafeLoader):
                 twice = f"the key {key.value!r} stands twice in one section"
                 raise ValueError(f"{lines}: {twice}: take one away")
             first[key.value] = key.start_mark
-        return super().construct_mapping(node, deep)
+        return node
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))

@@ -3,18 +3,22 @@
 import difflib
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from corpus.names import checked_name
 from engine.core.digest import digest
+from flows.running.oldparams import refuse_old_shape
 from flows.running.paramsfile import parsed
 
 PARAMS, OUT, STATE = Path("params.yaml"), Path("out"), Path(".tagdag")
 SIZE = 32  # pixels of an image, where corpus.size does not say
 STAGES = ("corpus", "search", "pretrain", "finetune", "evaluate", "register")
+SECTIONS = ("candidates", "corpus", "search", "pretrain", "tasks", "evaluate", "register")
+# stages that run once for each name of a section
+EACH = {"pretrain": "pretrain", "finetune": "tasks", "evaluate": "tasks"}
+SCRATCH = "scratch"  # in the place of a pretraining's name: new weights
 
 # Nothing phones home, and MLflow gives up on a dead server in seconds instead of minutes.
 for _name, _value in {
@@ -42,7 +46,7 @@ for _name, _value in {
 def load_params() -> dict[str, Any]:
     """params.yaml as a dictionary of sections.
 
-    ValueError when it is missing, broken or has an unknown section.
+    ValueError when it is missing, broken, of the shape before tasks, or has an unknown section.
     """
     if not PARAMS.exists():
         raise ValueError(f"no {PARAMS} in {Path.cwd().name}/: run from the project's top folder")
@@ -51,14 +55,14 @@ def load_params() -> dict[str, Any]:
         raise ValueError(
             f"{PARAMS} holds no sections: take the committed file back (git checkout {PARAMS})"
         )
-    known = (*STAGES, "candidates")
+    refuse_old_shape(params)
     for name in params:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1) or known
+        if name not in SECTIONS:
+            near = difflib.get_close_matches(name, SECTIONS, 1) or SECTIONS
             raise ValueError(
                 f"{PARAMS}: unknown section {name!r}; did you mean {' or '.join(near)}?"
             )
-    missing = [name for name in known if name not in params]
+    missing = [name for name in SECTIONS if name not in params]
     if missing:
         raise ValueError(
             f"{PARAMS}: section {missing[0]!r} is missing; take it from the committed file "
@@ -82,11 +86,87 @@ def image_size() -> int:
     return load_params()["corpus"].get("size", SIZE)
 
 
+def named(section: str, name: Any) -> dict[str, Any]:
+    """What stands under a name in `candidates`, `pretrain` or `tasks`.
+
+    ValueError with the names that there are.
+    """
+    found = load_params()[section]
+    if not isinstance(found, dict):
+        raise ValueError(f"{PARAMS}: {section}: found {found!r}, expected names, each a section")
+    if name not in found:
+        near = difflib.get_close_matches(str(name), found, 1)
+        hint = f", did you mean {near[0]!r}" if near else ""
+        known = ", ".join(map(str, found)) or "none"
+        raise ValueError(f"{section}: no {name!r} there{hint}? (names: {known})")
+    return found[name]
+
+
+def section_place(stage: str, name: str | None = None) -> str:
+    """Where in params.yaml the section of a stage stands; name: of the training or the task."""
+    if name is None or stage == "evaluate":
+        return stage
+    return f"{EACH[stage]}.{name}"
+
+
+def stage_section(stage: str, name: str | None = None) -> dict[str, Any]:
+    """The section that a stage is called with; name: of the training or the task."""
+    # the evaluation's own section is of costs, alike for all tasks
+    if name is None or stage == "evaluate":
+        return load_params()[stage]
+    return named(EACH[stage], name)
+
+
+def stage_inputs(stage: str, *names: str) -> list[Any]:
+    """All sections that a stage reads: its own, and those that name the plug-ins of its networks.
+
+    names: of its training or its task.
+    """
+    params = load_params()
+    if stage == "search":
+        return [params[stage], {"reference": read_backbone(params[stage]["reference"])}]
+    if not names or stage not in EACH:
+        return [params[stage]]
+    own = named(EACH[stage], *names)
+    found = [own, params[stage]] if stage == "evaluate" else [own]
+    used = own.get("inits", [])
+    candidates = task_candidates(own) if used else []
+    return found + [{"backbone": params["candidates"][name]["backbone"]} for name in candidates]
+
+
+def task_candidates(task: dict[str, Any]) -> list[str]:
+    """The candidates of a task, in the order of `candidates`: those of its pretrainings, and those
+    that it names itself; all where it has neither.
+    """
+    params = load_params()
+    inits = [init for init in task["inits"] if init != SCRATCH]
+    named_here = {named("pretrain", init)["candidate"] for init in inits}
+    wanted = named_here | set(task.get("candidates") or ())
+    return [name for name in params["candidates"] if name in wanted or not wanted]
+
+
 def backbone_section(candidate: str) -> dict[str, Any]:
-    """The section of the network that the search has handed on under this name."""
-    return yaml.safe_load(
-        (OUT / "search" / f"{checked_name(candidate, 'candidate')}.yaml").read_text()
-    )
+    """The section of a candidate's network, from the file that `candidates` names.
+
+    ValueError where it is of another kind than params.yaml says, by which DVC goes.
+    """
+    about = named("candidates", checked_name(candidate, "candidate"))
+    section = read_backbone(about["section"])
+    if section["name"] != about["backbone"]:
+        raise ValueError(
+            f"candidates.{candidate}.backbone is {about['backbone']}, and {about['section']} a "
+            f"{section['name']}: write that"
+        )
+    return section
+
+
+def read_backbone(file: str) -> dict[str, Any]:
+    """The section of a backbone from its own file."""
+    section = parsed(Path(file))
+    if not isinstance(section, dict) or "name" not in section:
+        wanted = "{name: <backbone>, ...}, such as candidates/resnext.yaml"
+        raise ValueError(f"{file}: found {section!r}, expected a backbone's section: {wanted}")
+    return section
 
 
 def state_path(name: str, *inputs: Any) -> Path:
@@ -95,9 +175,11 @@ def state_path(name: str, *inputs: Any) -> Path:
     return STATE / "state" / f"{name}.{digest(*inputs)}"
 
 
-def drop_states(name: str) -> None:
-    """Drop the states of a stage that has ended well."""
+def drop_states(name: str, but: Collection[Path] = ()) -> None:
+    """Drop the states of a stage that has ended well; but: those that the next run may take."""
     for kept in (STATE / "state").glob(f"{name}.*"):
+        if kept in but:
+            continue
         if kept.is_dir():
             shutil.rmtree(kept)
         else:

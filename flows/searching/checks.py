@@ -18,7 +18,7 @@ def check_search(section: dict[str, Any]) -> dict[str, Any]:
     options(Retrain, section["retrain"], "search.retrain")
     _check_objectives(section["objectives"], section["pruner"])
     _check_earlier(section["warm_start"], section["sampler"])
-    if not any(section[budget] for budget in BUDGETS):
+    if section["trials"] != 0 and not any(section[budget] for budget in BUDGETS):
         raise ValueError("search: name a budget: trials, hours or images")
     return section
 
@@ -60,13 +60,13 @@ def most_workers(section: dict[str, Any]) -> int | None:
     return section["trials"] and section["trials"] + 1
 
 
-def check_kinds(candidates: dict[str, str], winner: str, reference: dict[str, Any]) -> None:
-    """ValueError where another kind of backbone is handed on than params.yaml says.
+def check_winner(candidates: dict[str, Any], winner: str) -> None:
+    """ValueError where another kind of backbone is found than a candidate of the search's has.
 
     DVC goes by that. candidates: of params.yaml. winner: the kind that the space makes.
     """
-    kinds = {"winner": winner, "baseline": reference["name"]}
-    for candidate, name in candidates.items():
-        if kinds.get(candidate, name) != name:
-            found = f"the search makes it a {kinds[candidate]}"
-            raise ValueError(f"candidates.{candidate}: {name}, but {found}: write that")
+    written = (settings.OUT / "search" / "winner.yaml").as_posix()
+    for candidate, about in candidates.items():
+        if about["section"] == written and about["backbone"] != winner:
+            found = f"{about['backbone']}, but the search makes it a {winner}"
+            raise ValueError(f"candidates.{candidate}.backbone: {found}: write that")

@@ -89,7 +89,8 @@ class Search:
         """
         Job.of(section).samples()  # says what there is
         lasting = {name: value for name, value in section.items() if name not in CHANGEABLE}
-        key = search_key(lasting, *settings.load_params()["candidates"].values())
+        candidates = settings.load_params()["candidates"].values()
+        key = search_key(lasting, *(about["backbone"] for about in candidates))
         space = build("spaces", section["space"], where="search.space")
         networks, finals = _open_studies(section, space, key)
         if run:

@@ -12,8 +12,7 @@ from pydantic import Field
 
 from flows.pipeline import pipeline as plain_pipeline
 from flows.running.orchestrate import flow
-from flows.running.os_errors import EACH
-from flows.running.settings import STAGES, load_params
+from flows.running.settings import EACH, STAGES, load_params
 from flows.tools.watch import watch as plain_watch
 
 MONTH = 30 * 24  # hours
@@ -21,9 +20,12 @@ MONTH = 30 * 24  # hours
 
 def stage_names() -> tuple[str, ...]:
     """The stages of dvc.yaml, in their order."""
-    candidates, names = load_params()["candidates"], []
+    params, names = load_params(), []
     for stage in STAGES:
-        names += [f"{stage}@{each}" for each in candidates] if stage in EACH else [stage]
+        # without a name: all of its trainings, or of its tasks
+        names.append(stage)
+        if stage in EACH:
+            names += [f"{stage}@{each}" for each in params[EACH[stage]]]
     return tuple(names)
 
 

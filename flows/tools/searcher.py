@@ -27,6 +27,7 @@ def train_until_done(follow: bool) -> None:
     """Train networks of the search until none is left."""
     import torch
 
+    from flows.running.settings import read_backbone
     from flows.search import search
     from flows.searching.search import Search
     from flows.searching.worker import train_networks
@@ -35,7 +36,8 @@ def train_until_done(follow: bool) -> None:
         torch.set_num_threads(1)  # as all workers of a search
     if follow:
         _follow()
-    joined = Search.join(stage_arguments(search))
+    section = stage_arguments(search)
+    joined = Search.join(section | {"reference": read_backbone(section["reference"])})
     train_networks(joined, unseen)
     joined.run.flush()
 

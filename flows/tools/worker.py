@@ -3,7 +3,7 @@
 Torchrun starts it on each of them:
 
     torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m
-    flows.worker winner
+    flows.worker winner-hashtags
 
 A machine or worker that dies is replaced or done without (torchrun's --nnodes 1:2, --max-restarts),
 and the run goes on from its last state. The finished state stays in .tagdag/state, where `dvc
@@ -17,27 +17,23 @@ from flows.cli.command import stage_arguments, user_errors
 from flows.running.processes import follow_stdin
 
 
-def train(candidate: str) -> None:
-    """Train the candidate together with the other workers."""
+def train(training: str) -> None:
+    """Train together with the other workers."""
     from engine.training.distributed import joined
-    from flows.pretrain import pretrain, state_of, training_title, trainings
-    from flows.running import settings
+    from flows.pretrain import pretrain, section_of, state_of, training_title, trainings
     from flows.tracking.tracking import stage_run
     from flows.training.learning import own_threads, train_as_worker
 
     with joined() as workers:
-        section = stage_arguments(pretrain, candidate) | {
-            "backbone": settings.backbone_section(candidate)
-        }
-        section.pop("candidate")
+        section = section_of(stage_arguments(pretrain, training))
         parts = trainings(section)
         about = section if section["seeds"] else parts[0]
-        with stage_run(f"pretrain@{candidate}", about) if workers.first else nullcontext() as run:
+        with stage_run(f"pretrain@{training}", about) if workers.first else nullcontext() as run:
             for part in parts:
-                name = training_title(candidate, part, parts)
+                name = training_title(training, part, parts)
                 alone = workers.world == 1
                 with own_threads(part, run, name) if alone else nullcontext():
-                    train_as_worker(part, state_of(candidate, part), run, name)
+                    train_as_worker(part, state_of(training, part), run, name)
 
 
 def main() -> None:
@@ -45,13 +41,13 @@ def main() -> None:
     raw = argparse.RawDescriptionHelpFormatter
     about = {"prog": "torchrun ... -m flows.worker", "description": __doc__}
     parser = argparse.ArgumentParser(**about, formatter_class=raw)
-    parser.add_argument("candidate", help="baseline or winner")
+    parser.add_argument("training", help="a name of the section pretrain")
     parser.add_argument("--follow", action="store_true", help="stop when standard input is closed")
     given = parser.parse_args()
     if given.follow:
         follow_stdin()
     with user_errors(warn=not given.follow):
-        train(given.candidate)
+        train(given.training)
 
 
 if __name__ == "__main__":

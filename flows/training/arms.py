@@ -1,9 +1,9 @@
 """What an arm of the fine-tuning computes: scores of its values, its network, its record.
 
 An arm is {candidate, task, init, head, labels, seed}; the section is its task's, with the backbone
-of its candidate and the weights of its init. All of this runs in the processes of
-flows/running/pool.py: functions of plain values, whose results are kept in files that a killed run
-finds again.
+of its candidate, the weights of its init and the key of the features that arms share. All of this
+runs in the processes of flows/running/pool.py: functions of plain values, whose results are kept in
+files that a killed run finds again.
 """
 
 import shutil
@@ -86,7 +86,7 @@ def score_values(
     """
     known = arm_state("", arm, each, key) / "score.safetensors"
     if not known.exists():
-        share_features(arm, key)
+        share_features(arm, section["features"])
         fit, held = held_parts(arm, section)
         if not len(held):
             return {}  # no class has a label to spare: `choose` asks for no score
@@ -139,7 +139,7 @@ def finish_arm(
     """Record and file of an arm's network: trained on all its labels, validated, kept."""
     file = arm_state("", arm, choice, key) / "finished.safetensors"
     if not file.exists():
-        share_features(arm, key)
+        share_features(arm, section["features"])
         samples = few_labels(arm, section)
         training = arm_state("-training", arm, choice, key)
         given = from_weights(section, arm), arm, choice["chosen"], report, training

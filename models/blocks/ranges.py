@@ -44,6 +44,7 @@ def _different(values: list[Any]) -> list[Any]:
 
 
 Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
 Depth = Annotated[int, Field(ge=1, le=1000)]  # blocks: more take minutes to build
 Width = Annotated[int, Field(ge=1, le=2**16)]  # channels; Mahajan et al. 2018 have 12,288 at most
 Stride = Annotated[int, Field(ge=1, le=16)]  # pixels

@@ -68,7 +68,6 @@ def write(
     write_page(out, [reference, *found], again, _about(section, origin))
     best = winner(found, again)
     (out / "winner.yaml").write_text(yaml.safe_dump(best["network"], sort_keys=False))
-    (out / "baseline.yaml").write_text(yaml.safe_dump(section["reference"], sort_keys=False))
     metrics = {"error_best": best["error"], "trials": len(found)}
     ended = reference["outcome"]
     if reference["error"] is not None:

@@ -7,16 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from engine.core.digest import digest
-from flows import finetune, pretrain
-from flows.training import learning
+from flows import pretrain
+from flows.training import groups, learning
+from tests.support import params
 from tests.support.shards import write_shards
 
 BACKBONE = {"name": "regnet", "depth": 3, "w_0": 8, "w_a": 8, "w_m": 2, "group_width": 8}
 SECTION = {
+    "candidate": "small",
+    "backbone": "regnet",
+    "section": "candidates/small.yaml",
     "objective": {"name": "hashtags"},
     "head": {"name": "linear"},
     "recipe": {"batch": 4, "rate": 0.1, "warmup": 0},
@@ -44,7 +47,7 @@ class Run:
 
 @pytest.fixture
 def run(tmp_path, monkeypatch) -> Run:
-    """A project with twelve posts and a candidate, `tiny`."""
+    """A project with twelve posts and a training of a candidate, `tiny`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     rng, posts = np.random.default_rng(0), []
@@ -53,9 +56,8 @@ def run(tmp_path, monkeypatch) -> Run:
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(image, "JPEG")
         split = "val" if number > 8 else "train"
         posts.append((f"post-{number}", split, image.getvalue(), [number % 2]))
-    write_shards(pretrain.HASHTAGS, posts, ["sea", "dog"], size=16)
-    Path("out/search").mkdir()
-    Path("out/search/tiny.yaml").write_text(yaml.safe_dump(BACKBONE))
+    write_shards(pretrain.CORPUS / "hashtags", posts, ["sea", "dog"], size=16)
+    params.named({"small": BACKBONE}, {"tiny": "small"})
     told = Run()
     monkeypatch.setattr(pretrain, "stage_run", lambda stage, section: nullcontext(told))
     return told
@@ -97,9 +99,9 @@ def test_each_of_several_is_what_it_would_be_alone(run):
     files = [OUT / "model.safetensors", OUT / "seeds/model-2.safetensors"]
     told = zip((7, 2), files, strict=True)
     assert run.told == {f"seed {seed}": {"wrote": digest(file)} for seed, file in told}
-    assert finetune.pretrained_weights("tiny") == files
+    assert groups.pretrained_weights("tiny") == files
     pretrain.pretrain("tiny", **SECTION, seed=7)
-    assert finetune.pretrained_weights("tiny") == files[:1], "the others are gone"
+    assert groups.pretrained_weights("tiny") == files[:1], "the others are gone"
 
 
 def test_a_kill_in_the_second_keeps_the_first(run, monkeypatch):

@@ -1,0 +1,110 @@
+"""Candidates, trainings and tasks of params.yaml: names that become paths, and name each other."""
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from corpus.names import checked_name, checked_set
+from engine.core.build import options, plugin
+from flows.running import settings
+from flows.running.settings import PARAMS, SCRATCH
+from flows.training.groups import arm_run_name, groups_of
+
+WINNER = settings.OUT / "search" / "winner.yaml"  # the one file of a candidate that a stage writes
+WANTED = "write {baseline: {backbone: <backbone>, section: <file>}, ...}"
+
+
+def candidate(backbone: str, section: str) -> None:
+    """A network that is pretrained and fine-tuned.
+
+    backbone: its kind, a file of models/backbones: dvc.yaml makes a dependency of it.
+    section: the file with its section, a committed one or out/search/winner.yaml.
+    """
+
+
+def validate_candidates(candidates: Any) -> None:
+    """Check the section `candidates`: kinds that there are, and files that have them."""
+    if not isinstance(candidates, dict) or not candidates:
+        raise ValueError(f"{PARAMS}: candidates: {WANTED}")
+    for name, about in candidates.items():
+        where = f"candidates.{name}"
+        _checked_key(name, f"{PARAMS}: candidates")
+        found = options(candidate, about, where)
+        plugin("backbones", found["backbone"], f"{where}.backbone")
+        file = Path(found["section"])
+        if file == WINNER:
+            continue  # the check of costs knows what the search will write there
+        if file.parts[:1] == settings.OUT.parts or not file.is_file():
+            raise ValueError(
+                f"{where}.section: {file} is no file: name a committed one, such as "
+                f"candidates/resnext.yaml, or {WINNER}, which the search writes"
+            )
+        settings.backbone_section(name)
+
+
+def _checked_key(name: Any, what: str) -> None:
+    """A name that is a path, a part of a DVC address and one of a path of params."""
+    checked_name(name, what)
+    if "." in name:
+        raise ValueError(f"{what}: {name!r}: DVC takes '.' for the end of a key: take '-' or '_'")
+
+
+def validate_names(params: dict[str, Any], whole: dict[str, Any]) -> None:
+    """Check the names that become paths and names in MLflow, and that they go together."""
+    checked_set(whole["search"]["data"], "search.data")
+    checked_name(whole["register"]["name"], "register.name")
+    for name, section in whole["pretrain"].items():
+        _validate_training(name, section, params["candidates"])
+    for name, section in whole["tasks"].items():
+        _validate_task(name, section, whole["pretrain"], params["candidates"])
+
+
+def _validate_training(name: str, section: dict[str, Any], candidates: dict[str, Any]) -> None:
+    where = f"pretrain.{name}"
+    _checked_key(name, f"{PARAMS}: pretrain")
+    if name == SCRATCH:
+        raise ValueError(f"{where}: {SCRATCH} stands for no training: take another name")
+    checked_set(section["data"], f"{where}.data")
+    _checked_reference(section["candidate"], candidates, f"{where}.candidate")
+    about = candidates[section["candidate"]]
+    for key in ("backbone", "section"):
+        if section[key] != about[key]:
+            raise ValueError(
+                f"{where}.{key} is {section[key]}, and candidates.{section['candidate']}.{key} "
+                f"{about[key]}: write that, or take both over by `<<: *{section['candidate']}`"
+            )
+
+
+def _validate_task(
+    name: str, section: dict[str, Any], trainings: dict[str, Any], candidates: dict[str, Any]
+) -> None:
+    where = f"tasks.{name}"
+    _checked_key(name, f"{PARAMS}: tasks")
+    checked_set(section["data"], f"{where}.data")
+    if section["data"] == "hashtags":
+        raise ValueError(f"{where}.data: hashtags are no labels: write targets/<a labelled set>")
+    for init in section["inits"]:
+        _checked_reference(init, [SCRATCH, *trainings], f"{where}.inits")
+    for wanted in section["candidates"]:
+        _checked_reference(wanted, candidates, f"{where}.candidates")
+    if section["candidates"] and SCRATCH not in section["inits"]:
+        raise ValueError(f"{where}.candidates: they start from scratch: add that to {where}.inits")
+    if not section["heads"]:
+        raise ValueError(f"{where}.heads: none is named: write {{linear: {{}}}}, for one")
+    for head in section["heads"]:
+        _checked_key(head, f"{where}.heads")
+    counted = Counter(map(arm_run_name, groups_of(name, section)))
+    twice = [arm for arm, count in counted.items() if count > 1]
+    if twice:
+        raise ValueError(f"{where}: two arms would be called {twice[0]}: rename a training or head")
+
+
+def _checked_reference(name: Any, known: Iterable[str], where: str) -> None:
+    """ValueError with the nearest name for one that is not there."""
+    known = list(known)
+    if name not in known:
+        near = difflib.get_close_matches(str(name), known, 1)
+        hint = f", did you mean {near[0]!r}" if near else ""
+        raise ValueError(f"{where}: unknown name {name!r}{hint} (names: {', '.join(known)})")

@@ -1,0 +1,114 @@
+"""Parts of a network, data, metric and policy that fit each other: made, and asked once."""
+
+from functools import partial
+from typing import Any
+
+import torch
+
+from engine.core.build import build, options, plugin
+from engine.core.network import columns_read, network
+from engine.training.optimizers import optimizer
+from engine.training.recipe import Recipe
+from flows.cli.sections import trained_sections
+from flows.running import settings
+from models.blocks.augment.draws import Draws
+
+PIXELS = 32  # of the images that a policy is tried on
+# what a policy and a metric are tried with, in the place of any candidate: they know no backbone
+TRIED = {"name": "regnet", "depth": 2, "w_0": 8, "w_a": 8.0, "w_m": 2.0, "group_width": 8}
+COLUMNS = {"hashtags": ("image", "hashtags"), "targets": ("image", "label", "tags")}
+FEWEST = 2  # classes and samples, as long as there is no data that tells how many
+
+
+def validate_networks(
+    params: dict[str, Any], whole: dict[str, Any], reference: dict[str, Any]
+) -> None:
+    """ValueError where parts of a training or a task do not fit, with cause and fix.
+
+    reference: the backbone that stands for the winner of a search which is still to come.
+    """
+    for place, section in trained_sections(whole):
+        heads = section.get("heads", {"": section.get("head")})
+        for name, own in heads.items():
+            head = {"name": name} | own if name else own
+            at = f"{place}.heads.{name}" if name else place
+            for backbone in _backbones(params, section, reference):
+                _made(backbone, section["objective"], head, at)
+            if "metric" in section:
+                validate_answers(section, head, at)
+        where = f"{place}.recipe"
+        # a layer of any size: an optimizer refuses an empty list of parameters
+        optimizer(Recipe(**options(Recipe, section["recipe"], where)), torch.nn.Linear(1, 1), where)
+        validate_columns(section, place)
+
+
+def _backbones(
+    params: dict[str, Any], section: dict[str, Any], reference: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """The networks of a training or a task, as far as they are known."""
+    names = [section["candidate"]] if "candidate" in section else []
+    if "inits" in section:
+        names = settings.task_candidates(section)
+    committed = [n for n in names if not _written(params["candidates"][n]["section"])]
+    found = [settings.backbone_section(name) for name in committed]
+    return found if len(found) == len(names) and names else [*found, reference]
+
+
+def _written(file: str) -> bool:
+    """Whether a stage writes the file."""
+    return file.startswith(f"{settings.OUT}/")
+
+
+def _made(
+    backbone: dict[str, Any], objective: dict[str, Any], head: dict[str, Any], where: str
+) -> torch.nn.Module:
+    names = [str(number) for number in range(FEWEST)]
+    facts = {"classes": FEWEST, "names": names, "samples": FEWEST}
+    try:
+        with torch.device("meta"):
+            return network(backbone, objective, head, where=where, **facts)
+    except (RuntimeError, OverflowError) as error:  # sizes beyond 64 bits
+        what = f"no memory holds such a network ({str(error).splitlines()[0][:100]})"
+        raise ValueError(f"{where}: {what}: give smaller numbers") from None
+
+
+def validate_columns(section: dict[str, Any], place: str) -> None:
+    """ValueError where an objective reads what the data has not."""
+    known = COLUMNS["hashtags" if section["data"] == "hashtags" else "targets"]
+    name = section["objective"]["name"]
+    for column in columns_read(section["objective"], f"{place}.objective"):
+        if column not in known:
+            raise ValueError(
+                f"{place}.objective: {name} reads the column {column!r}, and {section['data']} "
+                f"has {', '.join(known)}: take another objective, or other data"
+            )
+
+
+def validate_answers(section: dict[str, Any], head: dict[str, Any], place: str) -> None:
+    """ValueError where a metric reads what the policy does not give: asked of two black images."""
+    policy = section.get("policy", {"name": "plain"})
+    metric = plugin("metrics", section["metric"]["name"], f"{place}.metric")
+    facts = {"classes": FEWEST, "names": ["a", "b"], "samples": FEWEST}
+    module = network(TRIED, section["objective"], head, where=place, **facts).eval()
+    read = columns_read(section["objective"], f"{place}.objective")
+    batch = {name: _example(name) for name in read}
+    draws = Draws(torch.Generator().manual_seed(0), 0, FEWEST)
+    ask = build("policies", policy, where=f"{place}.policy")
+    with torch.no_grad():
+        predictions, targets = ask(module, batch, draws)
+    given = [*predictions, *targets]
+    for wanted in metric.reads:
+        either = (wanted,) if isinstance(wanted, str) else wanted
+        if not set(either) & set(given):
+            raise ValueError(
+                f"{place}.metric: {section['metric']['name']} reads {' or '.join(either)}, and "
+                f"the policy {policy['name']} gives {', '.join(given)}: take another metric, "
+                "policy or objective"
+            )
+
+
+def _example(name: str) -> torch.Tensor:
+    """A column of two samples."""
+    shapes = {"image": partial(torch.zeros, FEWEST, PIXELS, PIXELS, 3, dtype=torch.uint8)}
+    shapes["label"] = partial(torch.zeros, FEWEST, dtype=torch.int64)
+    return shapes.get(name, partial(torch.zeros, FEWEST, FEWEST))()
