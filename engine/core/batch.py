@@ -24,6 +24,7 @@ COLUMNS = {
     "vector": "float32 (n, d), numbers of a sample in the data set's own unit",
     "scores": "float32 (n, classes), a network's, higher is likelier: logits or their logarithms",
     "probabilities": "float32 (n, classes), of 0 to 1",
+    "confidence": "float32 (n,), of 0 to 1: how sure a network is of its answer",
     "features": "float32 (n, d), a network's, pooled",
 }
 

@@ -57,7 +57,8 @@ def train(
     """
     workers = present_workers()
     if draw_list is None:
-        draw_list = partial(_permutation, len(samples))
+        # a mixture of data sets has an order of its own
+        draw_list = getattr(samples, "draw_list", None) or partial(_permutation, len(samples))
     checkpoints = Checkpoints(training.state, training.keep)
     try:
         kept = checkpoints.newest(workers)

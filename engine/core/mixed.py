@@ -1,0 +1,141 @@
+"""Several data sets as one, in stated shares: labelled images and posts with pseudo-labels."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from corpus.reading.sampler import seeded
+from corpus.reading.shards import Shards
+from engine.core.batch import KNOWN, Batch, Column
+from engine.core.samples import Rows
+from models.blocks.augment.draws import Draws
+
+
+@dataclass
+class Mixed:
+    """Samples of several data sets, one after the other; an epoch has `shares` of each.
+
+    Columns are those of all of them. Where a data set lacks one, its samples have zeros there, and
+    the column `<name>_known` says so.
+
+    shares: of an epoch, as long as all data sets together; None: as many of each as it has.
+    """
+
+    parts: Sequence[Rows]
+    shares: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.shares is not None and (
+            len(self.shares) != len(self.parts) or min(self.shares) < 0 or sum(self.shares) <= 0
+        ):
+            raise ValueError(
+                f"shares {list(self.shares)} of {len(self.parts)} data sets: give a number from 0 "
+                "on for each, not all of them 0"
+            )
+
+    @functools.cached_property
+    def _starts(self) -> Tensor:
+        return torch.tensor([0, *(len(part) for part in self.parts)]).cumsum(0)
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    @property
+    def shards(self) -> Shards:
+        """Those of the first data set, whose classes the others share."""
+        return self.parts[0].shards
+
+    @functools.cached_property
+    def _examples(self) -> dict[str, Column]:
+        """A column of one sample for every name that not all data sets have."""
+        names = {name for part in self.parts for name in part.reads}
+        partial = [name for name in names if any(name not in part.reads for part in self.parts)]
+        owners = {name: next(part for part in self.parts if name in part.reads) for name in partial}
+        first = torch.zeros(1, dtype=torch.int64)
+        return {name: owners[name].read(first)[name] for name in sorted(partial)}
+
+    def _split(self, indices: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """(number of a data set, places among the indices, its own indices) of each with some."""
+        owner = torch.searchsorted(self._starts, indices, right=True) - 1
+        for number in range(len(self.parts)):
+            places = torch.nonzero(owner == number).flatten()
+            if len(places):
+                yield number, places, indices[places] - self._starts[number]
+
+    def read(self, indices: Tensor, draws: Draws | None = None) -> Batch:
+        """The columns of these samples; a sample's draws do not depend on its neighbours."""
+        count = len(indices)
+        # a stream for each data set, also for one that has no sample here: on other workers it has
+        streams = draws and (draws.once(len(self.parts)) * 2**31).long().tolist()
+        whole: dict[str, Any] = {}
+        for name, example in self._examples.items():
+            whole[name] = _filled(None, example[:0], torch.zeros(0, dtype=torch.int64), count)
+            whole[f"{name}{KNOWN}"] = torch.zeros(count, dtype=torch.bool)
+        for number, places, own in self._split(indices):
+            chosen = draws and _DrawsOf(draws, streams[number], places, count)
+            for name, column in self.parts[number].read(own, chosen).items():
+                whole[name] = _filled(whole.get(name), column, places, count)
+                if name in self._examples:
+                    whole[f"{name}{KNOWN}"][places] = True
+        return whole
+
+    def column(self, name: str) -> Column:
+        """One column of all samples, which all data sets have."""
+        columns = [part.column(name) for part in self.parts]
+        if isinstance(columns[0], Tensor):
+            return torch.cat(columns)
+        return [row for column in columns for row in column]
+
+    def ids(self, indices: Tensor) -> list[str]:
+        """Ids of the samples."""
+        found = [""] * len(indices)
+        for number, places, own in self._split(indices):
+            names = self.parts[number].ids(own)
+            for place, name in zip(places.tolist(), names, strict=True):
+                found[place] = name
+        return found
+
+    def draw_list(self, generator: torch.Generator) -> Tensor:
+        """The list of an epoch: each data set in its share, over and again where it is small."""
+        shares = self.shares or [len(part) for part in self.parts]
+        total, drawn = len(self), []
+        for number, part in enumerate(self.parts):
+            count = round(total * shares[number] / sum(shares))
+            rounds = -(-count // len(part)) if len(part) else 0
+            some = [torch.randperm(len(part), generator=generator) for _ in range(rounds)]
+            if some:
+                drawn.append(torch.cat(some)[:count] + self._starts[number])
+        whole = torch.cat(drawn)
+        return whole[torch.randperm(len(whole), generator=generator)]
+
+
+class _DrawsOf(Draws):
+    """The draws of some of a batch's samples, from a stream of their own."""
+
+    def __init__(self, draws: Draws, stream: int, places: Tensor, among: int) -> None:
+        super().__init__(seeded(stream), draws.first, draws.total)
+        self.places, self.among = places, among
+
+    def rand(self, n: int, *shape: int) -> Tensor:
+        """Uniform numbers of these samples, as in `Draws`."""
+        return super().rand(self.among, *shape)[self.places]
+
+    def randn(self, n: int, *shape: int) -> Tensor:
+        """Normal numbers of these samples, as in `Draws`."""
+        return super().randn(self.among, *shape)[self.places]
+
+
+def _filled(whole: Any, column: Column, places: Tensor, count: int) -> Column:
+    """A column of a batch with some samples' values put in; zeros, or nothing, at the others."""
+    if isinstance(column, Tensor):
+        whole = column.new_zeros(count, *column.shape[1:]) if whole is None else whole
+        whole[places] = column
+        return whole
+    whole = [torch.zeros(0)] * count if whole is None else whole
+    for place, row in zip(places.tolist(), column, strict=True):
+        whole[place] = row
+    return whole
