@@ -72,7 +72,7 @@ def test_nearest_neighbours_vote_as_by_brute_force(samples, k, temperature):
         channels=[16],
         classes=4,
     )
-    head.keep(torch.from_numpy(bank).float(), torch.from_numpy(labels))
+    head.fit(torch.from_numpy(bank).float(), torch.from_numpy(labels))
     shares = head.decode(head([torch.from_numpy(queries).float()[..., None, None]])).numpy()
     np.testing.assert_allclose(shares, votes / votes.sum(1, keepdims=True), atol=1e-5)
 

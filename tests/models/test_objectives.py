@@ -21,6 +21,8 @@ TARGETS = {
     "supervised": torch.arange(16) % 4,
 }
 TARGETS["hashtags"].clamp_(max=1)
+TARGETS["multilabel"] = TARGETS["hashtags"]
+COLUMN = {"hashtags": "hashtags", "supervised": "label", "multilabel": "tags"}
 PRETEXTS = sorted(
     set(choices("objectives")) - set(TARGETS)
 )  # look at no targets; see test_pretext.py
@@ -58,17 +60,17 @@ AUGMENTATIONS = [
 def test_views_are_those_of_their_draws_whoever_holds_the_images(name, augmentations):
     method, batch = (
         objective(name, **augmentations),
-        {"inputs": photos(), "targets": TARGETS.get(name, torch.zeros(16))},
+        {"image": photos(), COLUMN.get(name, "label"): TARGETS.get(name, torch.zeros(16))},
     )
     whole, again, other = (method.views(batch, draws(seed)) for seed in (0, 0, 1))
-    assert whole["inputs"].dtype == torch.float32 and {
-        len(values) for values in whole.values()
-    } == {16}
+    assert whole["image"].dtype == torch.float32 and {len(values) for values in whole.values()} == {
+        16
+    }
     if name in TARGETS:
-        assert whole["inputs"].shape == (16, 3, 32, 32)
-        assert whole["inputs"].is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(whole["inputs"], again["inputs"]) and not torch.equal(
-        whole["inputs"], other["inputs"]
+        assert whole["image"].shape == (16, 3, 32, 32)
+        assert whole["image"].is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(whole["image"], again["image"]) and not torch.equal(
+        whole["image"], other["image"]
     )
     for first, n in ((0, 6), (6, 10), (16, 0)):  # even parts, so that no pair is cut
         part = {key: values[first : first + n] for key, values in batch.items()}
@@ -81,7 +83,7 @@ def test_views_are_those_of_their_draws_whoever_holds_the_images(name, augmentat
 @pytest.mark.parametrize("name", TARGETS)
 def test_the_mean_loss_of_equal_parts_is_that_of_the_whole(name, augmentations):
     method = objective(name, label_smoothing=0.1, **augmentations).eval()
-    batch = method.views({"inputs": photos(), "targets": TARGETS[name]}, draws())
+    batch = method.views({"image": photos(), COLUMN[name]: TARGETS[name]}, draws())
     parts = []
     for first in range(0, 16, 4):
         parts.append({key: values[first : first + 4] for key, values in batch.items()})
@@ -92,10 +94,10 @@ def test_the_mean_loss_of_equal_parts_is_that_of_the_whole(name, augmentations):
 @pytest.mark.parametrize("name", TARGETS)
 def test_mixed_targets_weigh_the_losses_of_both(name):
     method = objective(name, mixup=1, label_smoothing=0.1).eval()
-    batch = method.views({"inputs": photos(), "targets": TARGETS[name]}, draws())
+    batch = method.views({"image": photos(), COLUMN[name]: TARGETS[name]}, draws())
     swapped = TARGETS[name].unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
     own, partner = (
-        method({"inputs": batch["inputs"], "targets": t})["loss"] for t in (TARGETS[name], swapped)
+        method({"image": batch["image"], COLUMN[name]: t})["loss"] for t in (TARGETS[name], swapped)
     )
     one = draws()
     one.rand(16, 5), one.once(3)  # what the crops and the mixing drew before
@@ -114,18 +116,18 @@ def test_options_out_of_range_are_refused(options):
 @pytest.mark.parametrize("name", TARGETS)
 def test_contract(name):
     method = objective(name)
-    inputs = method.views({"inputs": photos(), "targets": TARGETS[name]}, draws())["inputs"]
+    inputs = method.views({"image": photos(), COLUMN[name]: TARGETS[name]}, draws())["image"]
     inputs[:, 0] += TARGETS["supervised"].view(16, 1, 1)  # something to learn
     optimizer, losses = torch.optim.SGD(method.parameters(), 0.1, momentum=0.9), []
     for _ in range(12):
-        loss = method({"inputs": inputs, "targets": TARGETS[name]})["loss"]
+        loss = method({"image": inputs, COLUMN[name]: TARGETS[name]})["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        method.after_step()
+        method.after_step(0.5)
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
-    assert method.predict(method.plain(photos())).shape == (16, 4)
+    assert method.logits(method.plain(photos())).shape == (16, 4)
 
 
 @pytest.mark.parametrize("name", choices("objectives"))
@@ -155,7 +157,7 @@ class Pass(Fixed):
 
 def hashtag_loss(logits: torch.Tensor, tags: torch.Tensor, **options) -> float:
     method = build("objectives", {"name": "hashtags", **options}, backbone=Fixed(), head=Pass())
-    return method({"inputs": logits, "targets": tags})["loss"].item()
+    return method({"image": logits, "hashtags": tags})["loss"].item()
 
 
 GOLDEN = 3 * torch.sin(0.37 * torch.arange(18, dtype=torch.float64)).view(3, 6)
@@ -192,7 +194,7 @@ def test_smoothing_is_that_of_cross_entropy(smoothing):
     )
     expected = F.cross_entropy(GOLDEN, classes, label_smoothing=smoothing)
     for targets in (classes, method.shares(classes).double()):
-        torch.testing.assert_close(method({"inputs": GOLDEN, "targets": targets})["loss"], expected)
+        torch.testing.assert_close(method({"image": GOLDEN, "label": targets})["loss"], expected)
 
 
 @pytest.mark.parametrize("smoothing", [0, 0.1])
@@ -200,7 +202,7 @@ def test_image_without_a_hashtag_teaches_nothing(smoothing):
     logits = GOLDEN.clone().requires_grad_()
     options = {"name": "hashtags", "label_smoothing": smoothing}
     method = build("objectives", options, backbone=Fixed(), head=Pass())
-    method({"inputs": logits, "targets": TAGS * torch.tensor([[1.0], [0.0], [1.0]])})[
+    method({"image": logits, "hashtags": TAGS * torch.tensor([[1.0], [0.0], [1.0]])})[
         "loss"
     ].backward()
     assert logits.grad[1].abs().sum() == 0 and logits.grad[0].abs().sum() > 0

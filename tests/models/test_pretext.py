@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from engine.training.accuracy import measure_accuracy
 from torch import nn
 
 from corpus.drawn.painting import expose
 from corpus.drawn.scenes import compose
+from engine.core.batch import Batch
 from engine.core.network import load_network, network, save_network
-from engine.training.loop import initialise, predict, train
+from engine.training import predicting
+from engine.training.loop import initialise, train
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
 from models.blocks.augment.draws import Draws
 from models.objectives.colour import bins, lab, matrices, rgb
 from models.objectives.jigsaw import permutation_set
+from tests.engine.training.toys import accuracy, answers
 from tests.support.networks import TINY
 
 SMALL = TINY | {"stem_stride": 1}
@@ -44,11 +46,8 @@ class Scenes:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def images(self, indices: torch.Tensor) -> torch.Tensor:
-        return self.pixels[indices]
-
-    def targets(self, indices: torch.Tensor) -> torch.Tensor:
-        return torch.full((len(indices),), 99)
+    def read(self, indices: torch.Tensor, draws: Draws) -> Batch:
+        return {"image": self.pixels[indices]}
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +58,11 @@ def scenes() -> Scenes:
 @pytest.mark.parametrize("rotations", [1, 2, 4])
 def test_rotations_are_balanced_and_undone_by_as_many_turns(rotations, scenes):
     method, images = task("rotation", rotations=rotations), scenes.pixels[:32]
-    made = method.test_views({"inputs": images}, draws(first=5, total=40))
-    plain, targets = method.plain(images), made["targets"].unflatten(0, (32, rotations))
+    made = method.test_views({"image": images}, draws(first=5, total=40))
+    plain, targets = method.plain(images), made["label"].unflatten(0, (32, rotations))
     assert targets.flatten().bincount().tolist() == [8 * rotations] * 4
     assert all(len(set(row.tolist())) == rotations for row in targets)
-    for image, views, turns in zip(plain, made["inputs"], targets, strict=True):
+    for image, views, turns in zip(plain, made["image"], targets, strict=True):
         for view, turn in zip(views, turns.tolist(), strict=True):
             assert torch.equal(view.rot90(-turn, (1, 2)), image) and torch.equal(
                 view.rot90(4 - turn, (1, 2)), image
@@ -74,11 +73,11 @@ def test_rotations_are_balanced_and_undone_by_as_many_turns(rotations, scenes):
 def test_inverse_permutation_restores_the_image(grid, permutations, scenes):
     method = task("jigsaw", grid=grid, permutations=permutations, tile=1)
     images = scenes.pixels[:, : 30 // grid * grid, : 30 // grid * grid]
-    made = method.test_views({"inputs": images}, draws())
+    made = method.test_views({"image": images}, draws())
     ordered = torch.stack(
         [
             t[o.argsort()]
-            for t, o in zip(made["inputs"], method.permutations[made["targets"]], strict=True)
+            for t, o in zip(made["image"], method.permutations[made["label"]], strict=True)
         ]
     )
     cells = (
@@ -90,7 +89,7 @@ def test_inverse_permutation_restores_the_image(grid, permutations, scenes):
     cells = F.layer_norm(cells.flatten(1, 2), cells.shape[3:])
     torch.testing.assert_close(ordered, cells, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(method.plain(images), cells, atol=1e-4, rtol=1e-4)
-    assert made["targets"].unique().numel() > permutations / 2
+    assert made["label"].unique().numel() > permutations / 2
 
 
 def test_tiles_come_from_anywhere_in_their_cells():
@@ -152,27 +151,27 @@ def test_lightness_and_bin_give_the_picture_within_quantisation(stride, scenes):
     images = (
         small.repeat_interleave(stride, 3).round().byte().permute(0, 2, 3, 1)
     )  # one colour per prediction
-    made = method.test_views({"inputs": images}, draws())
+    made = method.test_views({"image": images}, draws())
     lightness = (
         100
-        * (made["inputs"][:, :1].movedim(1, -1) * (0.229 + 0.224 + 0.225) + 0.485 + 0.456 + 0.406)
+        * (made["image"][:, :1].movedim(1, -1) * (0.229 + 0.224 + 0.225) + 0.485 + 0.456 + 0.406)
         / 3
     )
     ab = (
-        bins()[0][made["targets"].view(16, 32 // stride, -1)]
+        bins()[0][made["label"].view(16, 32 // stride, -1)]
         .repeat_interleave(stride, 1)
         .repeat_interleave(stride, 2)
     )
     apart = lab(images / 255) - torch.cat([lightness, ab], -1)
     assert apart[..., 0].abs().max() < 0.01 and apart[..., 1:].abs().max() < 5.01
-    torch.testing.assert_close(method.plain(images), made["inputs"], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(method.plain(images), made["image"], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("name", "classes"), CLASSES.items())
 def test_head_of_zeros_has_the_loss_of_chance(name, classes, scenes):
     method = task(name)
     nn.init.zeros_(method.head.fc.weight)
-    batch = method.views({"inputs": scenes.pixels[:8], "targets": torch.zeros(8)}, draws())
+    batch = method.views({"image": scenes.pixels[:8]}, draws())
     assert method(batch)["loss"].item() == pytest.approx(math.log(classes), rel=1e-5)
 
 
@@ -182,14 +181,14 @@ def test_tables_are_real_where_networks_are_only_sketched(scenes):
     with torch.device("meta"):
         assert all(task(name).head.fc.weight.is_meta for name in CLASSES)
     for name in CLASSES:
-        targets = torch.cat([targets for _, targets in predict(task(name), scenes)])
+        _, targets = answers(task(name), scenes)
         assert targets.unique().numel() > 3
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_mean_loss_of_equal_parts_is_that_of_the_batch(name, scenes):
     method = task(name).eval()
-    batch = method.views({"inputs": scenes.pixels[:16], "targets": torch.zeros(16)}, draws())
+    batch = method.views({"image": scenes.pixels[:16]}, draws())
     parts = []
     for first in range(0, 16, 4):
         parts.append({key: values[first : first + 4] for key, values in batch.items()})
@@ -199,18 +198,15 @@ def test_mean_loss_of_equal_parts_is_that_of_the_batch(name, scenes):
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_all_networks_are_measured_on_the_same_puzzles(name, scenes):
+def test_all_networks_are_measured_on_the_same_puzzles(name, scenes, monkeypatch):
     options = {"stride": 4} if name == "colour" else {}
     method, other = task(name, **options), task(name, **options)
-    whole = [targets for _, targets in predict(method, scenes)]
-    parts = [targets for _, targets in predict(other, scenes, batch=100)]
-    parts_of_workers = [
-        t for rows in (slice(0, 90), slice(90, 192)) for _, t in predict(other, scenes, rows=rows)
-    ]
-    assert torch.equal(torch.cat(whole), torch.cat(parts)) and torch.equal(
-        whole[0], torch.cat(parts_of_workers)
-    )
-    assert measure_accuracy(method, scenes).compute()["samples"] == len(whole[0])
+    whole = answers(method, scenes)[1]
+    of_workers = [answers(other, scenes, rows)[1] for rows in (slice(0, 90), slice(90, 192))]
+    assert torch.equal(whole, torch.cat(of_workers))
+    assert accuracy(method, scenes)["samples"] == len(whole)
+    monkeypatch.setattr(predicting, "BATCH", 100)
+    assert torch.equal(whole, answers(other, scenes)[1])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -223,9 +219,9 @@ def test_a_small_network_learns_it(name, options, chance, seed, scenes):
     method, held = task(name, scale=(0.75, 1), **options), Scenes(100, seed=1)
     train(method, scenes, Training(Recipe(batch=32, rate=1.6, warmup=1), 10, seed))
     if chance is None:  # of pixels, by the bin that is the most frequent
-        [(_, targets)] = predict(method, held)
+        _, targets = answers(method, held)
         chance = 100 * targets.bincount().max().item() / len(targets)
-    assert measure_accuracy(method, held).compute()["top1_low"] > chance
+    assert accuracy(method, held)["top1_low"] > chance
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -235,7 +231,7 @@ def test_weights_come_back_whatever_classes_the_data_has(name, tmp_path, scenes)
     save_network(tmp_path / "model.safetensors", method, sections, ["cat", "dog"])
     again, _ = load_network(tmp_path / "model.safetensors")
     plain = method.plain(scenes.pixels[:4])
-    torch.testing.assert_close(again.eval().predict(plain), method.eval().predict(plain))
+    torch.testing.assert_close(again.eval().logits(plain), method.eval().logits(plain))
 
 
 @pytest.mark.parametrize(

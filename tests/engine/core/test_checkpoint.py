@@ -179,4 +179,4 @@ def test_network_is_rebuilt_from_its_file_alone(tmp_path):
     assert names == ["sea", "sky", "tree"]
     assert checkpoint.load_tensors(tmp_path / "model.safetensors")[1]["record"] == {"top1": 50.0}
     inputs = torch.randn(2, 3, 32, 32)
-    assert torch.equal(module.eval().predict(inputs), again.eval().predict(inputs))
+    assert torch.equal(module.eval().logits(inputs), again.eval().logits(inputs))

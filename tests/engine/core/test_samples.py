@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from engine.core import samples
-from engine.core.samples import cached_by_files, few_per_class, open_split
+from engine.core.samples import Rows, cached_by_files, few_per_class, open_split
 from flows.training import learning
 from tests.support.shards import write_shards
 
@@ -75,7 +75,7 @@ def test_repeat_factors_are_reckoned_once_for_all_networks(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("count", [0, -1, -5])
 def test_fewer_than_one_label_a_class_is_refused(tmp_path, count):
-    shards = open_split(written(tmp_path / "shards"), "train")
+    whole = Rows(open_split(written(tmp_path / "shards"), "train"), {"label": {}})
     with pytest.raises(ValueError, match=f"labels_per_class={count}: give 1 or more, or all"):
-        few_per_class(shards, count, torch.Generator())
-    assert len(few_per_class(shards, 1, torch.Generator())) == 2
+        few_per_class(whole, "label", count, torch.Generator())
+    assert len(few_per_class(whole, "label", 1, torch.Generator())) == 2

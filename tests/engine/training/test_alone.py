@@ -7,7 +7,7 @@ import torch
 
 from engine.core.network import network
 from engine.training.distributed import Workers
-from engine.training.loader import Batch
+from engine.training.loader import Step
 from engine.training.loop import initialise, train
 from engine.training.schedule import Schedule, Training
 from engine.training.step import Learner
@@ -37,7 +37,7 @@ def test_an_image_that_would_be_alone_joins_others(one_thread, images, recipe):
     report, data = Recorder(), Toy(images)
     train(coarse(), data, Training(recipe, 2, report=report, per_report=1))
     assert all(loss > 0 for loss in report.series("loss"))
-    assert sum(map(len, data.read)) == 2 * images + recipe.precise_bn, "none is left out"
+    assert sum(map(len, data.seen)) == 2 * images + recipe.precise_bn, "none is left out"
 
 
 @pytest.mark.parametrize("recipe", [replace(RECIPE, micro=1), replace(RECIPE, batch=1)])
@@ -64,16 +64,16 @@ def parts(total: int, world: int, micro: int | None) -> list[list[int]]:
         rows = team.part(total)
         n = rows.stop - rows.start
         share = n * world / total
-        step = Batch(0, torch.zeros(n, 3, 16, 16), torch.arange(n), rows.start, total, share)
+        batch = {"image": torch.zeros(n, 3, 16, 16), "label": torch.arange(n)}
+        step = Step(0, batch, rows.start, total, share)
         learner = Learner.__new__(Learner)
         learner.recipe, learner.workers = replace(RECIPE, micro=micro), team
-        batch = {"inputs": step.inputs, "targets": step.targets}
         passes = list(learner.passes(batch, step))
         assert sum(weight for _, weight, _ in passes) == pytest.approx(step.share)
-        seen = torch.cat([part["targets"] for part, weight, _ in passes if weight])
-        assert seen.equal(step.targets)
+        seen = torch.cat([part["label"] for part, weight, _ in passes if weight])
+        assert seen.equal(batch["label"])
         assert [last for *_, last in passes] == [False] * (len(passes) - 1) + [True]
-        found.append([len(part["targets"]) if weight else 0 for part, weight, _ in passes])
+        found.append([len(part["label"]) if weight else 0 for part, weight, _ in passes])
     return found
 
 

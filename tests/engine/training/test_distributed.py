@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine.training.accuracy import measure_accuracy
 
 from engine.core import checkpoint
 from engine.core.allocator import OutOfMemory
@@ -23,7 +22,7 @@ from engine.training.loop import train
 from engine.training.meter import Diverged
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
-from tests.engine.training.toys import RECIPE, SECTIONS, Toy, plain, tiny
+from tests.engine.training.toys import RECIPE, SECTIONS, Toy, accuracy, plain, tiny
 
 # 57 images: batches of 18 leave three for two workers, batches of 14 one, which joins them
 VARIANTS = {
@@ -53,9 +52,7 @@ def every_variant(folder: Path) -> None:
     for name, recipe in VARIANTS.items():
         # not read here: the first worker may still be writing what the second would read
         train(plain(), Toy(57), Training(recipe, 2, state=folder / name))
-    (folder / f"metric-{present_workers().rank}").write_text(
-        str(measure_accuracy(plain(), Toy(57)).compute())
-    )
+    (folder / f"metric-{present_workers().rank}").write_text(str(accuracy(plain(), Toy(57))))
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +76,7 @@ def test_two_workers_are_one_with_twice_the_images(pair, tmp_path, one_thread, n
 
 
 def test_metrics_are_reduced_exactly(pair):
-    whole = measure_accuracy(plain(), Toy(57)).compute()
+    whole = accuracy(plain(), Toy(57))
     assert (
         whole["samples"] == 57
         and [(pair / f"metric-{rank}").read_text() for rank in (0, 1)] == [str(whole)] * 2

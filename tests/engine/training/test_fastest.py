@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from engine.core.batch import Batch
 from engine.core.network import network
 from engine.training import fastest
 from engine.training.recipe import Recipe
+from models.blocks.augment.draws import Draws
 from tests.support.networks import TINY
 
 SECTIONS = {
@@ -21,11 +23,9 @@ class Noise:
     def __len__(self) -> int:
         return 12
 
-    def images(self, indices: torch.Tensor) -> torch.Tensor:
-        return torch.full((len(indices), 16, 16, 3), 7, dtype=torch.uint8)
-
-    def targets(self, indices: torch.Tensor) -> torch.Tensor:
-        return indices % 2
+    def read(self, indices: torch.Tensor, draws: Draws) -> Batch:
+        images = torch.full((len(indices), 16, 16, 3), 7, dtype=torch.uint8)
+        return {"image": images, "label": indices % 2}
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from corpus.reading.sampler import Sampler
+from engine.core.batch import Batch, length
 from engine.training import meter
 from engine.training.loader import Loader
 from engine.training.loop import train
 from engine.training.schedule import Training
+from models.blocks.augment.draws import Draws
 from tests.engine.training.toys import RECIPE, Recorder, Toy, tiny
 
 
@@ -20,9 +22,9 @@ class Slow(Toy):
 
     seconds = 0.05
 
-    def images(self, indices: torch.Tensor) -> torch.Tensor:
+    def read(self, indices: torch.Tensor, draws: Draws) -> Batch:
         time.sleep(self.seconds)
-        return super().images(indices)
+        return super().read(indices, draws)
 
 
 def reader(samples: Toy, batch: int, world: int = 1, rank: int = 0, last: bool = False) -> Loader:
@@ -69,9 +71,9 @@ def test_parts_of_a_step_are_its_images_once_and_shares_add_up(batch, world):
     whole = list(reader(Toy(57), batch, last=True))
     for step, *parts in zip(whole, *sides, strict=True):
         real = [part for part in parts if part.share]
-        assert torch.equal(torch.cat([part.inputs for part in real]), step.inputs)
+        assert torch.equal(torch.cat([part.batch["image"] for part in real]), step.batch["image"])
         assert sum(part.share for part in parts) == pytest.approx(world) and step.share == 1
-        starts = accumulate((len(part.inputs) for part in real), initial=0)
+        starts = accumulate((length(part.batch) for part in real), initial=0)
         assert [part.first for part in real] == list(starts)[:-1]
-        assert all(len(part.inputs) for part in parts)
-        assert {part.total for part in parts} == {len(step.inputs)}
+        assert all(length(part.batch) for part in parts)
+        assert {part.total for part in parts} == {length(step.batch)}

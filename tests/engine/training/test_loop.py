@@ -18,12 +18,14 @@ import torch
 from corpus.reading import sampler as streams
 from corpus.reading.sampler import Sampler, seeded
 from engine.core import checkpoint
+from engine.core.build import build
 from engine.core.samples import Rows, few_per_class
-from engine.training import loop
+from engine.training import loop, predicting
 from engine.training.loader import Loader
-from engine.training.loop import Training, predict, train
+from engine.training.loop import Training, train
+from engine.training.predicting import predicted
 from engine.training.recipe import Recipe, learning_rate
-from tests.engine.training.toys import RECIPE, Recorder, Toy, tiny
+from tests.engine.training.toys import RECIPE, Recorder, Toy, answers, tiny
 
 
 @pytest.fixture(autouse=True)
@@ -37,17 +39,15 @@ def test_learns(seed):
     train(module, samples, Training(RECIPE, 8, seed, report=report, per_report=6))
     losses = report.series("loss")
     assert losses[-1] < 0.5 * losses[0]
-    right = torch.cat(
-        [(scores.argmax(1) == classes) for scores, classes in predict(module, samples)]
-    )
-    assert right.float().mean() > 0.9
+    scores, classes = answers(module, samples)
+    assert (scores.argmax(1) == classes).float().mean() > 0.9
 
 
 def test_batches_are_permutations_without_the_incomplete_last_one():
     samples = Toy()
     train(tiny(), samples, Training(RECIPE, 4))
-    assert [len(batch) for batch in samples.read] == [16] * 12
-    epochs = [list(itertools.chain(*samples.read[i : i + 3])) for i in range(0, 12, 3)]
+    assert [len(batch) for batch in samples.seen] == [16] * 12
+    epochs = [list(itertools.chain(*samples.seen[i : i + 3])) for i in range(0, 12, 3)]
     assert all(len(set(epoch)) == 48 and set(epoch) <= set(range(56)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 4
 
@@ -56,7 +56,7 @@ def test_batches_are_permutations_without_the_incomplete_last_one():
 def test_every_epoch_is_a_permutation(batch):
     samples = Toy()
     train(tiny(), samples, Training(Recipe(batch=batch), 2))
-    read = list(itertools.chain(*samples.read))
+    read = list(itertools.chain(*samples.seen))
     assert sorted(read[:56]) == sorted(read[56:]) == list(range(56)) and read[:56] != read[56:]
 
 
@@ -69,7 +69,7 @@ def test_order_depends_on_seed_and_epoch_alone():
             for step in Loader(samples, shuffled, 3, range(start, 9), torch.device("cpu"))
         ]
         assert steps == list(range(start, 9))
-        return samples.read
+        return samples.seen
 
     assert order(0, 0)[4:] == order(0, 4)
     assert order(0, 0) != order(1, 0)
@@ -79,14 +79,14 @@ def test_order_depends_on_seed_and_epoch_alone():
 def test_epoch_list_may_repeat_images():
     samples = Toy()
     train(tiny(), samples, Training(RECIPE, 1), lambda generator: torch.tensor([3] * 32 + [5]))
-    assert samples.read == [[3] * 16, [3] * 16]
+    assert samples.seen == [[3] * 16, [3] * 16]
 
 
 def test_batch_larger_than_the_data_is_the_data_with_its_own_rate():
     samples, report = Toy(), Recorder()
     recipe = Recipe(batch=1024, rate=0.1, warmup=0, schedule="constant")
     train(tiny(), samples, Training(recipe, 3, report=report, per_report=1))
-    assert [len(batch) for batch in samples.read] == [56] * 3
+    assert [len(batch) for batch in samples.seen] == [56] * 3
     assert report.series("learning_rate") == pytest.approx([0.1 * 56 / 256] * 3)
 
 
@@ -129,10 +129,13 @@ def test_bfloat16_is_used_and_close():
 def test_after_step_follows_every_step(monkeypatch):
     module, calls = tiny(), []
     monkeypatch.setattr(
-        type(module), "after_step", lambda self: calls.append(self.head.fc.weight.clone())
+        type(module),
+        "after_step",
+        lambda self, progress: calls.append((progress, self.head.fc.weight.clone())),
     )
     train(module, Toy(), Training(RECIPE, 2))
-    assert len(calls) == 6 and torch.equal(calls[-1], module.head.fc.weight)
+    assert [progress for progress, _ in calls] == pytest.approx([i / 6 for i in range(1, 7)])
+    assert torch.equal(calls[-1][1], module.head.fc.weight)
 
 
 def test_nothing_waits_for_the_device_between_reports(monkeypatch):
@@ -144,7 +147,11 @@ def test_nothing_waits_for_the_device_between_reports(monkeypatch):
         return call
 
     waits, shown, samples = [], [], Toy()
-    samples.images = lambda indices: samples.pixels[indices]
+    # the toy's own converts indices, which reads numbers too
+    samples.read = lambda indices, draws: {
+        "image": samples.pixels[indices],
+        "label": samples.classes[indices],
+    }
     for name in ("item", "tolist", "cpu", "numpy", "__bool__", "__float__", "__int__", "__index__"):
         monkeypatch.setattr(torch.Tensor, name, counted(name, getattr(torch.Tensor, name)))
     progress = lambda done, total, _: shown.append((done, total))  # noqa: E731
@@ -231,7 +238,7 @@ def test_finished_run_is_not_trained_again(tmp_path):
     run(state)
     module = tiny()
     train(module, samples, Training(RECIPE, 4, state=state))
-    assert samples.read == []
+    assert samples.seen == []
     trained = checkpoint.load_tensors(max(state.iterdir()))[0]["module.head.fc.weight"]
     assert torch.equal(module.head.fc.weight, trained)
 
@@ -272,16 +279,18 @@ def test_killed_process_ends_with_the_same_bytes(tmp_path):
     ).read_bytes()
 
 
-def test_prediction_keeps_the_order_and_the_network():
+def test_prediction_keeps_the_order_and_the_network(monkeypatch):
     module, samples = tiny(), Toy()
     train(module, samples, Training(RECIPE, 1))
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    small = list(predict(module, samples, batch=10))
-    scores, classes = torch.cat([out for out, _ in small]), torch.cat([of for _, of in small])
-    expected = torch.cat([out for out, _ in predict(module, samples, batch=512)])
+    expected, classes = answers(module, samples)
+    assert torch.equal(classes, samples.classes)
+    monkeypatch.setattr(predicting, "BATCH", 10)
+    scores, classes = answers(module, samples)
     assert torch.equal(classes, samples.classes)
     torch.testing.assert_close(scores, expected, atol=1e-5, rtol=1e-5)
-    features = torch.cat([f for f, _ in predict(module, samples, "features")])
+    pooled = predicted(module, samples, build("policies", {"name": "features"}))
+    features = torch.cat([predictions["features"] for _, predictions, _ in pooled])
     torch.testing.assert_close(module.head.fc(features), expected, atol=1e-5, rtol=1e-5)
     assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
     assert not scores.requires_grad
@@ -289,7 +298,7 @@ def test_prediction_keeps_the_order_and_the_network():
 
 def test_network_that_has_predicted_can_be_trained():
     module = tiny()
-    list(predict(module, Toy()))
+    list(predicted(module, Toy()))
     train(module, Toy(), Training(RECIPE, 1))
 
 
@@ -318,6 +327,7 @@ def test_random_streams_of_one_seed_never_meet():
         *((streams.LAYERS, iteration, image) for iteration in range(20) for image in range(20)),
         (streams.HELD_OUT,),
         (streams.TEST_VIEWS,),
+        *((streams.READING, iteration) for iteration in range(20)),
     ]
     seeds = {seeded(0, *each).initial_seed() for each in numbers}
     assert len(seeds) == len(numbers)
@@ -326,23 +336,25 @@ def test_random_streams_of_one_seed_never_meet():
 class Labelled:
     """As much of a split of shards as `few_per_class` reads: 20 forests and 10 beaches."""
 
-    names = ["forest", "beach"]  # noqa: RUF012
+    classes = ["forest", "beach"]  # noqa: RUF012
 
     def __len__(self) -> int:
         return 30
 
-    def labels(self, indices: torch.Tensor) -> torch.Tensor:
+    def read(self, indices: torch.Tensor, column: str, draws: None = None) -> torch.Tensor:
+        assert column == "label"
         return (torch.arange(30) % 3 == 2).long()[indices]
 
 
 def test_few_labels_are_drawn_per_class_without_replacement():
-    rows = few_per_class(Labelled(), 5, seeded(0))
-    everything, drawn = Rows(Labelled(), "labels"), rows.rows.tolist()
+    everything = Rows(Labelled(), {"label": {}})
+    rows = few_per_class(everything, "label", 5, seeded(0))
+    drawn = rows.rows.tolist()
     assert len(set(drawn)) == len(rows) == 10 and len(everything) == 30
-    assert rows.targets(torch.arange(10)).tolist() == [0] * 5 + [1] * 5
-    assert few_per_class(Labelled(), 5, seeded(0)).rows.tolist() == drawn
-    assert few_per_class(Labelled(), 5, seeded(1)).rows.tolist() != drawn
+    assert rows.column("label").tolist() == [0] * 5 + [1] * 5
+    assert few_per_class(everything, "label", 5, seeded(0)).rows.tolist() == drawn
+    assert few_per_class(everything, "label", 5, seeded(1)).rows.tolist() != drawn
     with pytest.raises(
         ValueError, match="'beach' has 10 training images, fewer than labels_per_class=11"
     ):
-        few_per_class(Labelled(), 11, seeded(0))
+        few_per_class(everything, "label", 11, seeded(0))

@@ -135,7 +135,7 @@ def test_every_optimizer_lowers_the_loss(name):
     )
     losses = []
     for _ in range(12):
-        losses.append(module({"inputs": x, "targets": y})["loss"])
+        losses.append(module({"image": x, "label": y})["loss"])
         losses[-1].backward()
         solver.step()
         solver.zero_grad()
@@ -191,7 +191,7 @@ def test_constant_warmup_holds_the_reference_rate():
 
 
 def gradients(method: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    loss = method({"inputs": inputs, "targets": targets})["loss"]
+    loss = method({"image": inputs, method.target: targets})["loss"]
     return torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(method.parameters()))])
 
 

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from engine.core import checkpoint
+from engine.core.batch import Batch, length
 from engine.training.averaging import Average, precise_statistics
 from engine.training.distributed import Workers
-from engine.training.loader import Batch
+from engine.training.loader import Step
 from engine.training.loop import train
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
@@ -19,9 +20,9 @@ from engine.training.step import Learner
 from tests.engine.training.toys import RECIPE, Recorder, Toy, plain, tiny
 
 
-def whole(batch: dict[str, torch.Tensor]) -> Batch:
+def whole(batch: Batch) -> Step:
     """All of a step's images."""
-    return Batch(0, batch["inputs"], batch["targets"], 0, len(batch["inputs"]), 1.0)
+    return Step(0, batch, 0, length(batch), 1.0)
 
 
 def states(
@@ -72,27 +73,27 @@ def test_other_precisions_learn_the_same(precision, one_thread):
 def test_half_precision_skips_a_step_that_overflows(one_thread):
     learner = Learner(plain(), replace(RECIPE, precision="float16"), Workers())
     batch, weight = (
-        {"inputs": torch.randn(4, 3, 16, 16), "targets": torch.tensor([0, 1, 2, 0])},
+        {"image": torch.randn(4, 3, 16, 16), "label": torch.tensor([0, 1, 2, 0])},
         learner.objective.head.fc.weight,
     )
     before = weight.clone()
     learner.scaler.scale(torch.ones(()))  # its scale exists from the first use on
     learner.scaler._scale.fill_(1e38)
-    learner.step(batch, 0.1, whole(batch))
+    learner.step(batch, whole(batch), [0.1])
     assert torch.equal(before, weight) and learner.scaler.get_scale() < 1e38
     learner.scaler._scale.fill_(1.0)
-    learner.step(batch, 0.1, whole(batch))  # with the momentum of no step
+    learner.step(batch, whole(batch), [0.1])  # with the momentum of no step
     assert 0 < (weight - before).abs().max() < 0.1
 
 
 def test_gradients_are_clipped_to_their_norm(one_thread):
-    batch = {"inputs": 50 * torch.randn(4, 3, 16, 16), "targets": torch.tensor([0, 1, 2, 0])}
+    batch = {"image": 50 * torch.randn(4, 3, 16, 16), "label": torch.tensor([0, 1, 2, 0])}
     moved = []
     for clip in (None, 1e-3):
         recipe = Recipe(optimizer={"name": "sgd"}, weight_decay=0, clip=clip)
         learner = Learner(plain(), recipe, Workers())
         before = [p.detach().clone() for p in learner.objective.parameters()]
-        learner.step(batch, 1.0, whole(batch))
+        learner.step(batch, whole(batch), [1.0])
         after = zip(learner.objective.parameters(), before, strict=True)
         moved.append(torch.cat([(p.detach() - b).flatten() for p, b in after]).norm().item())
     assert moved[0] > 0.1 and moved[1] == pytest.approx(1e-3, rel=1e-3)
@@ -167,14 +168,11 @@ def test_gradients_of_several_passes_have_memory_of_their_own(monkeypatch, one_t
     found = {}
     for mode in ("off", "reduce-overhead"):
         learner = Learner(plain(), replace(RECIPE, compile=mode, micro=3), Workers())
-        batch = {
-            "inputs": Toy().images(torch.arange(8)) / 255,
-            "targets": Toy().targets(torch.arange(8)),
-        }
-        batch["inputs"] = batch["inputs"].permute(0, 3, 1, 2)
+        toy = Toy(8)
+        batch = {"image": (toy.pixels / 255).permute(0, 3, 1, 2), "label": toy.classes}
         places = []
         for _ in range(3):
-            learner.step(batch, 0.1, whole(batch))
+            learner.step(batch, whole(batch), [0.1])
             places.append(
                 [
                     p.grad if p.grad is None else p.grad.data_ptr()

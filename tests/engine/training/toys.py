@@ -1,12 +1,18 @@
 """Small images, networks and listeners for the tests of training."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
+from engine.core.batch import Batch
 from engine.core.build import build
 from engine.core.network import network
 from engine.training.loop import initialise
+from engine.training.predicting import predicted, scored
 from engine.training.recipe import Recipe
+from metrics.accuracy import Accuracy
+from models.blocks.augment.draws import Draws
 
 RECIPE = Recipe(
     batch=16, rate=0.4, warmup=1
@@ -22,7 +28,7 @@ SECTIONS = {
 class Toy:
     """Images of 16 pixels whose brightest channel is their class.
 
-    Remembers every batch that is read.
+    Remembers in `seen` which of them were read, batch by batch.
     """
 
     def __init__(self, n: int = 56) -> None:
@@ -32,22 +38,31 @@ class Toy:
         self.pixels = (
             noise + 100 * torch.eye(3, dtype=torch.long)[self.classes][:, None, None]
         ).to(torch.uint8)
-        self.read: list[list[int]] = []
+        self.seen: list[list[int]] = []
 
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def images(self, indices: torch.Tensor) -> torch.Tensor:
-        self.read.append(indices.tolist())
-        return self.pixels[indices]
-
-    def targets(self, indices: torch.Tensor) -> torch.Tensor:
-        return self.classes[indices]
+    def read(self, indices: torch.Tensor, draws: Draws) -> Batch:
+        self.seen.append(indices.tolist())
+        return {"image": self.pixels[indices], "label": self.classes[indices]}
 
 
 def tiny(seed: int = 0) -> torch.nn.Module:
     initialise(seed)
     return network(**SECTIONS, classes=3)
+
+
+def answers(module: nn.Module, samples: Any, rows: slice = slice(None)) -> tuple[torch.Tensor, ...]:
+    """What a network says of samples, and what is true: scores (n, classes), labels (n,)."""
+    found = list(predicted(module, samples, rows=rows))
+    scores = torch.cat([predictions["scores"] for _, predictions, _ in found])
+    return scores, torch.cat([targets["label"] for *_, targets in found])
+
+
+def accuracy(module: nn.Module, samples: Any) -> dict[str, float]:
+    """How well a network predicts the labels of samples."""
+    return scored(module, samples, Accuracy()).compute()
 
 
 class Plain(nn.Module):

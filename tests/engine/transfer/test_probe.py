@@ -3,7 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from engine.transfer.probe import logistic_regression
+
+from models.heads.logistic import logistic_regression
 
 
 def problem() -> tuple[torch.Tensor, torch.Tensor]:

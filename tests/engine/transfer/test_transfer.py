@@ -16,14 +16,16 @@ from engine.training.meter import Diverged
 from engine.training.recipe import Recipe
 from engine.training.splitting import workers_that_pay
 from engine.transfer import finetuning as transfer
-from engine.transfer.finetuning import arm_top1, fit_arm
+from engine.transfer.finetuning import arm_score, fit_arm
 from tests.support.shards import write_shards
 
 BACKBONE = {"name": "regnet", "depth": 3, "w_0": 16, "w_a": 8, "w_m": 2, "group_width": 8}
 SECTION = {
     "backbone": BACKBONE | {"stem_width": 8, "stem_stride": 1},
     "objective": {"name": "supervised", "scale": [0.75, 1]},
-    "head": {"name": "linear"},
+    "heads": {"linear": {}},
+    "metric": {"name": "accuracy"},
+    "policy": {"name": "plain"},
     "recipe": {"batch": 8, "micro": 4, "rate": 0.2, "warmup": 0},
     "epochs": 2,
 }
@@ -31,7 +33,7 @@ ARM = {
     "candidate": "tiny",
     "target": "hues",
     "init": "scratch",
-    "mode": "full",
+    "head": "linear",
     "labels": 8,
     "seed": 0,
 }
@@ -49,7 +51,7 @@ def hues(tmp_path_factory) -> Rows:
         records.append((str(number), "train", image.getvalue(), [label]))
     folder = tmp_path_factory.mktemp("hues")
     write_shards(folder, records, ["red", "green", "blue"], size=16)
-    return Rows(open_split(folder, "train"), "labels", torch.arange(24))
+    return Rows(open_split(folder, "train"), {"image": {}, "label": {}}, torch.arange(24))
 
 
 def test_two_workers_fine_tune_as_one(hues, tmp_path, one_thread, monkeypatch):
@@ -72,7 +74,7 @@ def test_two_workers_fine_tune_as_one(hues, tmp_path, one_thread, monkeypatch):
     ):
         if "num_batches" not in name:  # passes of this worker
             torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=2e-4, msg=name)
-    assert arm_top1(together, hues, "full") == arm_top1(alone, hues, "full")
+    assert arm_score(together, hues, SECTION) == arm_score(alone, hues, SECTION)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_an_arm_that_diverges_is_named_and_its_step_repeated_by_the_command_told
     hues, tmp_path, one_thread
 ):
     with pytest.raises(
-        Diverged, match=r"tiny-hues-scratch-full-8-0 with rate 1e\+30: .*finetune.grid"
+        Diverged, match=r"tiny-hues-scratch-linear-8-0 with rate 1e\+30: .*finetune.grid"
     ) as error:
         fit_arm(hues, SECTION, ARM, {"rate": 1e30}, state=tmp_path / "state")
     command = re.search(r"`python (-m engine.training.faults \S+)`", str(error.value))[1]

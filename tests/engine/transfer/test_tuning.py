@@ -14,11 +14,12 @@ from corpus.reading.sampler import seeded
 from engine.core.samples import Rows, few_per_class, open_split
 from engine.training.meter import Diverged
 from engine.transfer.tuning import choose_settings, combinations, hold_out
-from flows.reports.models.words import choice_line
 from tests.support.shards import write_shards
 
+HEADS = {"linear": {"name": "linear"}, "logistic": {"name": "logistic"}, "knn": {"name": "knn"}}
 
-def test_combinations_are_those_of_the_mode_and_the_init():
+
+def test_combinations_are_those_of_the_head_and_the_init():
     grid = {
         "rate": [0.1, 0.4],
         "weight_decay": [0, 1e-4],
@@ -26,14 +27,14 @@ def test_combinations_are_those_of_the_mode_and_the_init():
         "scratch": {"rate": [1.6]},
         "temperature": [1, 2],
     }
-    rates = [each["rate"] for each in combinations(grid, "pretrained", "full")]
+    rates = [each["rate"] for each in combinations(grid, "hashtags", "linear", HEADS)]
     assert rates == [0.1, 0.1, 0.4, 0.4]
-    assert combinations(grid, "scratch", "full") == [
+    assert combinations(grid, "scratch", "linear", HEADS) == [
         {"rate": 1.6, "weight_decay": d} for d in (0, 1e-4)
     ]
-    assert combinations(grid, "scratch", "linear") == [{"l2": 1}]
-    assert combinations(grid, "pretrained", "knn") == [{"temperature": 1}, {"temperature": 2}]
-    assert combinations({}, "pretrained", "full") == [{}]
+    assert combinations(grid, "scratch", "logistic", HEADS) == [{"l2": 1}]
+    assert combinations(grid, "hashtags", "knn", HEADS) == [{"temperature": 1}, {"temperature": 2}]
+    assert combinations({}, "hashtags", "linear", HEADS) == [{}]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_combinations_are_those_of_the_mode_and_the_init():
 )
 def test_a_grid_that_is_none_is_refused(grid):
     with pytest.raises(ValueError, match=r"finetune\.grid.*rat"):
-        combinations(grid, "scratch", "linear")
+        combinations(grid, "scratch", "logistic", HEADS)
 
 
 def samples(folder: Path, *per_class: int) -> Rows:
@@ -57,12 +58,13 @@ def samples(folder: Path, *per_class: int) -> Rows:
         (str(number), "train", path.read_bytes(), [label]) for number, label in enumerate(labels)
     ]
     write_shards(folder / "set", records, [f"class {i}" for i in range(len(per_class))], size=8)
-    return few_per_class(open_split(folder / "set", "train"), "all", torch.Generator())
+    whole = Rows(open_split(folder / "set", "train"), {"image": {}, "label": {}})
+    return few_per_class(whole, "label", "all", torch.Generator())
 
 
 def classes(rows: Rows) -> list[int]:
     """How many labels of each class."""
-    return rows.targets(torch.arange(len(rows))).bincount(minlength=len(rows.shards.names)).tolist()
+    return rows.column("label").bincount(minlength=len(rows.shards.names)).tolist()
 
 
 @pytest.mark.parametrize(
@@ -76,28 +78,28 @@ def classes(rows: Rows) -> list[int]:
 )
 def test_parts_are_apart_and_stratified(tmp_path, share, expected):
     whole = samples(tmp_path, 20, 5, 3, 2, 1)
-    fit, held = hold_out(whole, share, seeded(0))
+    fit, held = hold_out(whole, "label", share, seeded(0))
     assert classes(held) == expected
     assert [a + b for a, b in zip(classes(fit), classes(held), strict=True)] == [20, 5, 3, 2, 1]
     assert sorted(fit.rows.tolist() + held.rows.tolist()) == list(range(31))
-    again, other = hold_out(whole, share, seeded(0))[1], hold_out(whole, share, seeded(1))[1]
+    again, other = (hold_out(whole, "label", share, seeded(seed))[1] for seed in (0, 1))
     assert torch.equal(held.rows, again.rows) and not torch.equal(held.rows, other.rows)
 
 
 def test_the_best_score_wins_and_the_first_of_equals(tmp_path):
-    whole, asked = samples(tmp_path, 8, 8), []
+    parts, asked = hold_out(samples(tmp_path, 8, 8), "label", 0.25, seeded(0)), []
 
     def score(settings, fit, held):
         asked.append((len(fit), len(held)))
         return {0.1: 50.0, 0.4: 75.0, 1.6: 75.0}[settings["rate"]]
 
     grid = [{"rate": rate} for rate in (0.1, 0.4, 1.6)]
-    choice = choose_settings(grid, whole, 0.25, seeded(0), score)
+    choice = choose_settings(grid, parts, score)
     assert choice["chosen"] == {"rate": 0.4} and (choice["fit"], choice["held_out"]) == (12, 4)
     assert choice["scores"] == [
-        {"rate": 0.1, "top1": 50},
-        {"rate": 0.4, "top1": 75},
-        {"rate": 1.6, "top1": 75},
+        {"rate": 0.1, "score": 50},
+        {"rate": 0.4, "score": 75},
+        {"rate": 1.6, "score": 75},
     ]
     assert asked == [(12, 4)] * 3
 
@@ -108,9 +110,8 @@ def test_the_best_score_wins_and_the_first_of_equals(tmp_path):
 def test_nothing_is_held_out_where_there_is_no_choice_or_no_label_to_spare(
     tmp_path, settings, per_class
 ):
-    choice = choose_settings(
-        settings, samples(tmp_path, *per_class), 0.25, seeded(0), lambda *_: pytest.fail("scored")
-    )
+    parts = hold_out(samples(tmp_path, *per_class), "label", 0.25, seeded(0))
+    choice = choose_settings(settings, parts, lambda *_: pytest.fail("scored"))
     assert choice == {"chosen": {"k": 5}, "scores": [], "fit": sum(per_class), "held_out": 0}
 
 
@@ -137,23 +138,21 @@ def scored(tops: dict[float, float | None]):
 )
 def test_a_value_that_diverges_counts_as_the_worst(tmp_path, tops, chosen, caplog):
     grid = [{"rate": rate} for rate in tops]
-    choice = choose_settings(grid, samples(tmp_path, 8, 8), 0.25, seeded(0), scored(tops))
+    parts = hold_out(samples(tmp_path, 8, 8), "label", 0.25, seeded(0))
+    choice = choose_settings(grid, parts, scored(tops))
     assert choice["chosen"] == {"rate": chosen}
     assert "rate 1000000.0 counts as the worst: the loss of step 3 is nan" in caplog.text
     told = json.loads(json.dumps(choice["scores"], allow_nan=False))
-    assert {"rate": 1e6, "top1": 0.0, "diverged": True} in told
+    assert {"rate": 1e6, "score": None, "diverged": True} in told
     assert [score.get("diverged", False) for score in told] == [
         top is None for top in tops.values()
     ]
-    arm = {"candidate": "winner", "init": "scratch", "mode": "full", "labels": 20}
-    assert f"rate = {chosen} chosen among " in choice_line(arm | choice)
 
 
 def test_when_all_values_diverge_the_grid_is_to_be_changed(tmp_path):
     grid = [{"rate": 1e6}, {"rate": 2e6}]
+    parts = hold_out(samples(tmp_path, 8, 8), "label", 0.25, seeded(0))
     with pytest.raises(
         ValueError, match=r"finetune\.grid: .*each of its 2 combinations.*list lower rates"
     ):
-        choose_settings(
-            grid, samples(tmp_path, 8, 8), 0.25, seeded(0), scored({1e6: None, 2e6: None})
-        )
+        choose_settings(grid, parts, scored({1e6: None, 2e6: None}))
