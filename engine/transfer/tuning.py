@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from engine.core.build import plugin
+from engine.core.build import choices, plugin
 from engine.core.network import FACTS
 from engine.core.samples import Rows
 from engine.training.meter import Diverged
@@ -39,6 +39,14 @@ def tuned_keys(head: dict[str, Any]) -> tuple[str, ...]:
     return tuple(key for key in known if key not in FACTS)
 
 
+def known_keys() -> list[str]:
+    """What may be chosen for any head that there is, so that a task may leave one out."""
+    found = list(RECIPE)
+    for name in choices("heads"):
+        found += tuned_keys({"name": name})
+    return list(dict.fromkeys(found))
+
+
 def combinations(
     grid: dict[str, Any], init: str, name: str, heads: dict[str, dict[str, Any]]
 ) -> list[dict[str, Any]]:
@@ -47,11 +55,10 @@ def combinations(
     What the grid lists under the name of a head, under `scratch` or `pretrained`, or under that of
     a pretraining goes before what all share.
 
-    heads: the sections of all heads by name. ValueError for a key that none of them has, or that
-    has no list.
+    heads: the sections of the task's heads by name. ValueError for a key that no head has, of this
+    task or another, or that has no list.
     """
-    keys = {each: tuned_keys(head) for each, head in heads.items()}
-    known = list(dict.fromkeys(itertools.chain.from_iterable(keys.values())))
+    known = known_keys()
     narrower = (name, SCRATCH if init == SCRATCH else "pretrained", init)
     own = {key: values for key, values in grid.items() if not isinstance(values, dict)}
     for each in dict.fromkeys(narrower):
@@ -64,7 +71,8 @@ def combinations(
             raise ValueError(
                 f"{WHERE}.{key}: found {values!r}, expected a list of values to choose from"
             )
-    mine = {key: values for key, values in own.items() if key in keys[name]}
+    keys = tuned_keys(heads[name])
+    mine = {key: values for key, values in own.items() if key in keys}
     return [dict(zip(mine, values, strict=True)) for values in itertools.product(*mine.values())]
 
 

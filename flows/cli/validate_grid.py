@@ -2,13 +2,14 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from engine.core.build import options, resolve
 from engine.core.network import FACTS
 from engine.training.optimizers import called
 from engine.training.recipe import Recipe
-from engine.transfer.tuning import combinations, is_fitted, tuned_keys
+from engine.transfer.tuning import combinations, is_fitted, known_keys, tuned_keys
 
 MOST = 10_000  # combinations of a grid's values, each of which is a training
 
@@ -39,20 +40,19 @@ def _check_keys(
     grid: dict[str, Any], heads: dict[str, dict[str, Any]], names: list[str], where: str
 ) -> None:
     """ValueError for a key that no head has, and for one that has no list of values."""
-    of = {name: tuned_keys(head) for name, head in heads.items()}
+    every = known_keys()
     for key, values in grid.items():
         if key not in names:
-            _check_lists({key: values}, of.values(), where, names)
+            _check_lists({key: values}, every, where, names)
             continue
         if not isinstance(values, dict):
             expected = "expected keys and lists of values"
             raise ValueError(f"{where}.{key}: found {values!r}, {expected}")
-        mine = [of[key]] if key in of else of.values()
+        mine = tuned_keys(heads[key]) if key in heads else every
         _check_lists(values, mine, f"{where}.{key}", [])
 
 
-def _check_lists(lists: dict[str, Any], keys: Any, where: str, names: list[str]) -> None:
-    known = list(dict.fromkeys(itertools.chain.from_iterable(keys)))
+def _check_lists(lists: dict[str, Any], known: Sequence[str], where: str, names: list[str]) -> None:
     for key, values in lists.items():
         if key not in known:
             told = ", ".join(dict.fromkeys([*names, *known]))
