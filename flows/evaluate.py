@@ -25,6 +25,7 @@ import numpy as np
 from engine.core.digest import digest
 from flows.cli.command import main
 from flows.data.intact import checked_shards, named_set
+from flows.data.made import labelled_set
 from flows.measuring import duplicates, dvcmetrics, predictions
 from flows.measuring.duplicates import HASHTAGS, Pair
 from flows.measuring.lognumbers import record_numbers
@@ -134,6 +135,7 @@ def arms_to_evaluate(
     """
     from flows.measuring import records
 
+    section = section | {"data": labelled_set(section["data"])}
     folder = checked_shards(named_set(section["data"]))
     arms = json.loads((settings.OUT / "finetune" / name / "records.json").read_text())
     images = records.images(folder)

@@ -26,6 +26,7 @@ from corpus.progress import Progress
 from engine.core.digest import digest
 from flows.cli.command import main
 from flows.data.intact import folder_of
+from flows.data.made import data_files, labelled_set
 from flows.running import settings
 from flows.running.code import closure, code_files, plugins
 from flows.running.orchestrate import flow, progress, task
@@ -54,14 +55,14 @@ def arm_section(group: dict[str, Any], section: dict[str, Any]) -> dict[str, Any
     own["heads"] = {group["head"]: section["heads"][group["head"]]}
     scratch = group["init"] == settings.SCRATCH
     weights = [] if scratch else pretrained_weights(group["init"])
-    index = settings.OUT / "corpus" / section["data"] / "index.parquet"
+    index = data_files(section["data"])
     # a head that is fitted knows no recipe
     fitted = is_fitted(head_section(own, group))
     aside = {"recipe", "epochs"} if fitted else set()
     kept = {name: value for name, value in own.items() if name not in aside}
-    own["key"] = digest(kept, *weights, index, *code_files("finetune", own))
+    own["key"] = digest(kept, *weights, *index, *code_files("finetune", own))
     # those of one backbone lie in one folder, for all heads: their files tell weights and images
-    own["features"] = digest(index, *code_files("finetune", {"backbone": own["backbone"]}))
+    own["features"] = digest(*index, *code_files("finetune", {"backbone": own["backbone"]}))
     # by this the evaluation runs again where the code of a network has changed
     own["code"] = digest(*closure(plugins(own)))
     own["weights"] = weights[0] if weights else None
@@ -192,7 +193,8 @@ def finetune(
     the first by the first seed: what seeds tell of chance is then theirs too, best with as many
     seeds as pretrainings. An arm that has been trained before is taken as it is.
 
-    data: what is learnt: targets/<a labelled set>.
+    data: what is learnt: targets/<a labelled set>, or ../materialised/<a set> with the labels that
+        networks gave.
     inits: names of the section `pretrain`, and `scratch`: new weights, for the candidates of the
         others and for those that `candidates` names.
     heads: heads by name, each with its options: one with `fit` is fitted on frozen features, any
@@ -211,7 +213,7 @@ def finetune(
     """
     # before any other name is bound here: only the arguments
     section = dict(locals())
-    folder_of(data.removeprefix("targets/"))
+    folder_of(labelled_set(data).removeprefix("targets/"))
     groups = [(group, arm_section(group, section)) for group in groups_of(task, section)]
     out = settings.OUT / "finetune" / task
     out.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from engine.core.build import build
 from engine.core.checkpoint import checksum
 from engine.core.device import device
 from engine.core.digest import digest
+from engine.core.mixed import Mixed
 from engine.core.samples import Rows
 from engine.training.predicting import predicted
 
@@ -31,11 +32,13 @@ def keep_in(folder: Path | None) -> None:
     _folder = folder
 
 
-def frozen_features(module: nn.Module, samples: Rows) -> Tensor:
+def frozen_features(module: nn.Module, samples: Rows | Mixed) -> Tensor:
     """Pooled features (n, d).
 
     Computed once per weights, split and size, and always for a whole split.
     """
+    if isinstance(samples, Mixed):
+        return torch.cat([frozen_features(module, part) for part in samples.parts])
     shards = samples.shards
     # what the features depend on: weights, pooling, images and their size
     weights = checksum(module.backbone.state_dict(), {})

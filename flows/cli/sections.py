@@ -5,10 +5,7 @@ import inspect
 from typing import Any
 
 from engine.core.build import options
-from flows.running.settings import EACH, PARAMS, STAGES, section_place
-
-# what a flow is given by the command line
-NAMED = ("training", "task")
+from flows.running.settings import EACH, OPTIONAL, PARAMS, STAGES, section_place
 
 
 def complete_section(stage: str, section: Any, name: str | None = None) -> dict[str, Any]:
@@ -17,9 +14,12 @@ def complete_section(stage: str, section: Any, name: str | None = None) -> dict[
     name: of the training or the task that it is of.
     """
     function = inspect.unwrap(getattr(importlib.import_module(f"flows.{stage}"), stage))
-    given = options(function, section, section_place(stage, name), given=NAMED)
-    parameters = inspect.signature(function).parameters.items()
-    return {key: p.default for key, p in parameters if p.default is not p.empty} | given
+    parameters = inspect.signature(function).parameters
+    # the first is the name, which the command line gives
+    named = list(parameters)[:1] if name else []
+    given = options(function, section, section_place(stage, name), given=named)
+    defaults = {key: p.default for key, p in parameters.items() if p.default is not p.empty}
+    return defaults | given
 
 
 def complete_params(params: dict[str, Any]) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def complete_params(params: dict[str, Any]) -> dict[str, Any]:
             found[stage] = complete_section(stage, params[stage])
             continue
         named = params[section]
-        if not isinstance(named, dict) or not named:
+        if not isinstance(named, dict) or not (named or section in OPTIONAL):
             wanted = "write a name for each, and its section below it"
             raise ValueError(f"{PARAMS}: {section}: found {named!r}: {wanted}")
         found[section] = {name: complete_section(stage, named[name], name) for name in named}

@@ -8,6 +8,7 @@ from typing import Any
 
 from corpus.names import checked_name, checked_set
 from engine.core.build import options, plugin
+from flows.data.made import BESIDE, checked_data, is_made
 from flows.running import settings
 from flows.running.settings import PARAMS, SCRATCH
 from flows.training.groups import arm_run_name, groups_of
@@ -58,7 +59,9 @@ def validate_names(params: dict[str, Any], whole: dict[str, Any]) -> None:
     for name, section in whole["pretrain"].items():
         _validate_training(name, section, params["candidates"])
     for name, section in whole["tasks"].items():
-        _validate_task(name, section, whole["pretrain"], params["candidates"])
+        _validate_task(name, section, whole, params["candidates"])
+    for name, section in whole["materialise"].items():
+        _validate_made(name, section, whole)
 
 
 def _validate_training(name: str, section: dict[str, Any], candidates: dict[str, Any]) -> None:
@@ -77,12 +80,29 @@ def _validate_training(name: str, section: dict[str, Any], candidates: dict[str,
             )
 
 
+def _validate_made(name: str, section: dict[str, Any], whole: dict[str, Any]) -> None:
+    where = f"materialise.{name}"
+    _checked_key(name, f"{PARAMS}: materialise")
+    checked_set(section["of"], f"{where}.of")
+    _checked_reference(section["task"], whole["tasks"], f"{where}.task")
+    task = whole["tasks"][section["task"]]
+    _checked_reference(section["init"], task["inits"], f"{where}.init")
+    _checked_reference(section["head"], task["heads"], f"{where}.head")
+
+
+def _checked_made(data: Any, where: str, made: Iterable[str]) -> None:
+    """ValueError for the name of no data, and of a set that no section makes."""
+    checked_data(data, where)
+    if is_made(data):
+        _checked_reference(data.removeprefix(BESIDE), made, f"{where}: {BESIDE}")
+
+
 def _validate_task(
-    name: str, section: dict[str, Any], trainings: dict[str, Any], candidates: dict[str, Any]
+    name: str, section: dict[str, Any], whole: dict[str, Any], candidates: dict[str, Any]
 ) -> None:
-    where = f"tasks.{name}"
+    where, trainings, made = f"tasks.{name}", whole["pretrain"], whole["materialise"]
     _checked_key(name, f"{PARAMS}: tasks")
-    checked_set(section["data"], f"{where}.data")
+    _checked_made(section["data"], f"{where}.data", made)
     if section["data"] == "hashtags":
         raise ValueError(f"{where}.data: hashtags are no labels: write targets/<a labelled set>")
     for init in section["inits"]:

@@ -56,6 +56,7 @@ STAGES = {  # folders whose plug-ins a stage uses; which of them, dvc.yaml's own
     "search": (*NETWORKS, "models/spaces"),
     "pretrain": (*NETWORKS, "metrics"),
     "finetune": TASKS,
+    "materialise": TASKS,
     "evaluate": TASKS,
     "register": (),
 }

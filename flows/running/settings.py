@@ -14,10 +14,13 @@ from flows.running.paramsfile import parsed
 
 PARAMS, OUT, STATE = Path("params.yaml"), Path("out"), Path(".tagdag")
 SIZE = 32  # pixels of an image, where corpus.size does not say
-STAGES = ("corpus", "search", "pretrain", "finetune", "evaluate", "register")
-SECTIONS = ("candidates", "corpus", "search", "pretrain", "tasks", "evaluate", "register")
+STAGES = ("corpus", "search", "pretrain", "finetune", "materialise", "evaluate", "register")
+SECTIONS = ("candidates", "corpus", "search", "pretrain", "tasks", "materialise")
+SECTIONS += ("evaluate", "register")
 # stages that run once for each name of a section
 EACH = {"pretrain": "pretrain", "finetune": "tasks", "evaluate": "tasks"}
+EACH |= {"materialise": "materialise"}
+OPTIONAL = ("materialise",)  # sections without which a run has all it needs
 SCRATCH = "scratch"  # in the place of a pretraining's name: new weights
 
 # Nothing phones home, and MLflow gives up on a dead server in seconds instead of minutes.
@@ -62,6 +65,7 @@ def load_params() -> dict[str, Any]:
             raise ValueError(
                 f"{PARAMS}: unknown section {name!r}; did you mean {' or '.join(near)}?"
             )
+    params |= {name: {} for name in OPTIONAL if name not in params}
     missing = [name for name in SECTIONS if name not in params]
     if missing:
         raise ValueError(

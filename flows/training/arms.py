@@ -16,6 +16,8 @@ import numpy as np
 from corpus.reading.sampler import FEW_LABELS, HELD_OUT, seeded
 from engine.core import checkpoint
 from engine.core.build import plugin
+from engine.core.materialised import joined_by_id
+from engine.core.mixed import Mixed
 from engine.core.network import columns_read, save_network
 from engine.core.samples import Rows, few_per_class, open_split
 from engine.training.checkpoints import Checkpoints
@@ -23,6 +25,7 @@ from engine.training.meter import Diverged
 from engine.transfer import frozen
 from engine.transfer.finetuning import arm_metric, arm_score, arm_sections, fit_arm, head_section
 from engine.transfer.tuning import choose_settings, combinations, hold_out
+from flows.data.made import is_made, labelled_set, made_folder, made_set
 from flows.running import settings
 
 POINTS = 60  # of a learning curve, which is kept with the record of its arm
@@ -31,16 +34,35 @@ POINTS = 60  # of a learning curve, which is kept with the record of its arm
 # 3 and, below, 4: streams of the seed apart from those of the training, whose order is (seed, 1,
 # ...) and whose views are (seed, 2, ...)
 def few_labels(arm: dict[str, Any], section: dict[str, Any]) -> Rows:
-    """The training samples of an arm."""
+    """The labelled training samples of an arm."""
     generator = seeded(arm["seed"], FEW_LABELS)
     return few_per_class(split_of(section, "train"), target_of(section), arm["labels"], generator)
 
 
+def with_pseudo(labelled: Rows, arm: dict[str, Any], section: dict[str, Any]) -> Rows | Mixed:
+    """The samples that an arm trains on: with those that a network labelled, where data has such.
+
+    ValueError where there are none of the arm's seed.
+    """
+    data = section["data"]
+    if not is_made(data):
+        return labelled
+    about, file = made_set(data), made_folder(data) / f"seed-{arm['seed']}.parquet"
+    if not file.is_file():
+        raise ValueError(
+            f"{data} has no labels of seed {arm['seed']} (seeds: {', '.join(about['kept'])}): take "
+            "the seeds of the task whose networks gave them"
+        )
+    posts = open_split(settings.OUT / "corpus" / about["of"], "train")
+    joined = joined_by_id(Rows(posts, {}), file, labelled.reads)
+    return Mixed([labelled, joined], [1 - about["share"], about["share"]])
+
+
 def split_of(section: dict[str, Any], split: str) -> Rows:
-    """A split of the task's data, as its objective reads it."""
-    # not `folder_of`, which looks whether its files are sound: the flow has done so, for all
+    """A split of the task's labelled set, as its objective reads it."""
+    # not `checked_shards`, which looks whether its files are sound: the flow has done so, for all
     # processes
-    folder = settings.OUT / "corpus" / section["data"]
+    folder = settings.OUT / "corpus" / labelled_set(section["data"])
     return Rows(open_split(folder, split), columns_read(section["objective"]))
 
 
@@ -92,6 +114,7 @@ def score_values(
             return {}  # no class has a label to spare: `choose` asks for no score
         training = arm_state("-training", arm, each, key)
         try:
+            fit = with_pseudo(fit, arm, section)
             module = fit_arm(fit, from_weights(section, arm), arm, each, state=training)
             found = {"score": arm_score(module, held, section)}
         except Diverged as error:
@@ -140,7 +163,7 @@ def finish_arm(
     file = arm_state("", arm, choice, key) / "finished.safetensors"
     if not file.exists():
         share_features(arm, section["features"])
-        samples = few_labels(arm, section)
+        samples = with_pseudo(few_labels(arm, section), arm, section)
         training = arm_state("-training", arm, choice, key)
         given = from_weights(section, arm), arm, choice["chosen"], report, training
         module = fit_arm(samples, *given)

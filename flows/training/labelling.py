@@ -1,0 +1,28 @@
+"""What one network says of images, in a file, with how much of it is right where that is known."""
+
+from pathlib import Path
+from typing import Any
+
+from engine.core.build import build, options
+from engine.core.digest import digest
+from engine.core.materialised import materialised
+from engine.core.network import load_network
+from engine.core.samples import Rows, open_split
+from engine.inference.materialising import Keep
+from engine.inference.materialising import materialise as write_columns
+from flows.running import settings
+
+
+def label(weights: Path, section: dict[str, Any], file: Path) -> int:
+    """Write the columns of a network's answers; their number. A file that is there stays.
+
+    section: {of, policy, keep}. ValueError with cause and fix for any that is wrong.
+    """
+    if not file.exists():
+        folder = settings.OUT / "corpus" / section["of"]
+        images = Rows(open_split(folder, "train"), {"image": {}})
+        keep = Keep(**options(Keep, section["keep"], "materialise.keep"))
+        policy = build("policies", section["policy"], where="materialise.policy")
+        about = {"weights": digest(weights), "index": digest(folder / "index.parquet")}
+        write_columns(load_network(weights)[0], images, policy, keep, file, about | section)
+    return len(materialised(file)[0])
