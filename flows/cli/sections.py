@@ -16,7 +16,7 @@ def complete_section(stage: str, section: Any, name: str | None = None) -> dict[
     function = inspect.unwrap(getattr(importlib.import_module(f"flows.{stage}"), stage))
     parameters = inspect.signature(function).parameters
     # the first is the name, which the command line gives
-    named = list(parameters)[:1] if name else []
+    named = list(parameters)[:1] if stage in EACH else []
     given = options(function, section, section_place(stage, name), given=named)
     defaults = {key: p.default for key, p in parameters.items() if p.default is not p.empty}
     return defaults | given
