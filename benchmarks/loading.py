@@ -62,9 +62,9 @@ def ahead(shards: Shards) -> Epoch:
         generator, steps = torch.Generator().manual_seed(0), len(shards) // BATCH
         shuffled = lambda generator: torch.randperm(len(shards), generator=generator)  # noqa: E731
         sampler = Sampler(shuffled, BATCH, seed=0)
-        rows, cpu = Rows(shards, "labels"), torch.device("cpu")
+        rows, cpu = Rows(shards, {"image": {}, "label": {}}), torch.device("cpu")
         for step in Loader(rows, sampler, steps, range(steps), cpu):
-            yield views(step.inputs, Draws(generator))
+            yield views(step.batch["image"], Draws(generator))
 
     return epoch
 

@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from engine.training.accuracy import measure_accuracy
 from torch import Tensor
 
 from benchmarks.minibatch_report import write
@@ -32,14 +31,18 @@ from benchmarks.packs import CIFAR, FOLDER, check, photographs
 from benchmarks.study import Run, pursue
 from corpus.media.decoding import decode
 from corpus.progress import Progress
+from engine.core.batch import Batch
 from engine.core.build import options
 from engine.core.digest import digest
 from engine.core.network import network
 from engine.training.loop import initialise, train
+from engine.training.predicting import scored
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
 from flows.cli.command import user_errors
 from flows.running import settings
+from metrics.accuracy import Accuracy
+from models.blocks.augment.draws import Draws
 
 RESULTS = Path(__file__).resolve().parent / "results"
 NETWORK = {
@@ -95,13 +98,13 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.classes)
 
-    def images(self, indices: Tensor) -> Tensor:
-        """uint8 (n, h, w, 3)."""
-        return self.pixels[indices]
+    def read(self, indices: Tensor, draws: Draws | None = None) -> Batch:
+        """image uint8 (n, h, w, 3), label int64 (n,)."""
+        return {"image": self.pixels[indices], "label": self.classes[indices]}
 
-    def targets(self, indices: Tensor) -> Tensor:
-        """int64 (n,)."""
-        return self.classes[indices]
+    def some(self, indices: Tensor) -> "Pictures":
+        """Those of these indices."""
+        return Pictures(self.pixels[indices], self.classes[indices])
 
 
 def pictures(packs: Path, sizes: Sizes) -> dict[str, Pictures]:
@@ -118,9 +121,7 @@ def pictures(packs: Path, sizes: Sizes) -> dict[str, Pictures]:
         torch.randperm(len(found["train"]), generator=torch.Generator().manual_seed(0)),
     )
     rows = {"train": mixed[: sizes.images], "held": mixed[sizes.images :][: sizes.held]}
-    return found | {
-        name: Pictures(every.images(chosen), every.targets(chosen)) for name, chosen in rows.items()
-    }
+    return found | {name: every.some(chosen) for name, chosen in rows.items()}
 
 
 def run(parts: dict[str, Pictures], sizes: Sizes, one: Run, show: Progress) -> Run:
@@ -135,7 +136,8 @@ def run(parts: dict[str, Pictures], sizes: Sizes, one: Run, show: Progress) -> R
     def note(values: dict[str, float], _: int) -> None:
         losses.append(values["loss"])
         if len(losses) > sizes.epochs - sizes.tested:
-            errors.append(100 - measure_accuracy(module, parts[one["on"]]).compute()["top1"])
+            found = scored(module, parts[one["on"]], Accuracy()).compute()
+            errors.append(100 - found["top1"])
             module.train()
 
     per_epoch = sizes.images // recipe.batch

@@ -19,7 +19,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from engine.training.accuracy import measure_accuracy
 from torch import nn
 
 from benchmarks.noise_data import QUICK, Sizes, stores
@@ -34,12 +33,14 @@ from engine.core.digest import digest
 from engine.core.network import network, network_sections, save_network
 from engine.core.samples import Rows, cached_by_files, few_per_class, open_split
 from engine.training.loop import initialise, train
+from engine.training.predicting import scored
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
 from engine.transfer.finetuning import fit_arm
 from flows.cli.command import user_errors
 from flows.running import settings
 from flows.training.learning import repeats
+from metrics.accuracy import Accuracy
 from tests.support.corpora import build_with
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,17 +58,20 @@ CONDITIONS = {
     "frequent": BASE | {"vocabulary": "frequent"},
     "scratch": SCRATCH,
 }
-TUNED = {  # hyper-parameters of mode and init, the same for all conditions
-    ("linear", "pretrained"): {"l2": 0.01},
-    ("linear", "scratch"): {"l2": 0.01},
-    ("full", "pretrained"): {"rate": 0.4},
-    ("full", "scratch"): {"rate": 1.6},
+TRAINING, TASK = "baseline-hashtags", "scenes"  # whose sections of params.yaml are taken
+PRETRAINED = "pretrained"
+TUNED = {  # hyper-parameters of head and init, the same for all conditions
+    ("logistic", PRETRAINED): {"l2": 0.01},
+    ("logistic", "scratch"): {"l2": 0.01},
+    ("linear", PRETRAINED): {"rate": 0.4},
+    ("linear", "scratch"): {"rate": 1.6},
 }
-MEASURES = {  # name: target set, mode
-    "CIFAR-10, linear probe": ("cifar10", "linear"),
-    "CIFAR-10, fine-tuned": ("cifar10", "full"),
-    "source classes, linear probe": ("tinyimagenet", "linear"),
+MEASURES = {  # name: target set, head
+    "CIFAR-10, linear probe": ("cifar10", "logistic"),
+    "CIFAR-10, fine-tuned": ("cifar10", "linear"),
+    "source classes, linear probe": ("tinyimagenet", "logistic"),
 }
+READS = {"image": {}, "label": {}}
 
 
 # ---- one run
@@ -101,9 +105,8 @@ def pretrained(
         **options(Recipe, section["recipe"] | {"warmup": epochs / 10}, "pretrain.recipe")
     )
     training = Training(recipe, epochs, seed, progress=show)
-    train(
-        module, Rows(shards, "hashtags"), training, lambda generator: epoch_list(factors, generator)
-    )
+    samples = Rows(shards, {"image": {}, "hashtags": {}})
+    train(module, samples, training, lambda generator: epoch_list(factors, generator))
     return module
 
 
@@ -112,22 +115,21 @@ def run(
 ) -> dict[str, float]:
     """Top-1 % on the test images of every measure, after pretraining under a condition."""
     params, weights, init = settings.load_params(), work / "model.safetensors", "scratch"
-    backbone = {"backbone": params["search"]["reference"]}
+    backbone = {"backbone": settings.read_backbone(params["search"]["reference"])}
     if condition != SCRATCH:
-        section, init = params["pretrain"] | backbone, "pretrained"
+        section, init = params["pretrain"][TRAINING] | backbone, PRETRAINED
         folder = corpus(work, sizes, seed, condition) / "hashtags"
         module = pretrained(folder, condition["resampling"], sizes, seed, section, show)
         save_network(weights, module, network_sections(section), open_split(folder, "train").names)
-    section = params["finetune"] | backbone | {"weights": weights, "epochs": sizes.epochs}
+    section = params["tasks"][TASK] | backbone | {"weights": weights, "epochs": sizes.epochs}
     arm = {"seed": seed, "init": init}
     accuracies = {}
-    for name, (target, mode) in MEASURES.items():
+    for name, (target, head) in MEASURES.items():
         folder = corpus(work, sizes, seed, BASE) / "targets" / target
-        samples = few_per_class(open_split(folder, "train"), sizes.labels, seeded(seed, FEW_LABELS))
-        module = fit_arm(samples, section, arm | {"mode": mode}, TUNED[mode, init])
-        accuracies[name] = measure_accuracy(
-            module, Rows(open_split(folder, "test"), "labels")
-        ).compute()["top1"]
+        whole, test = (Rows(open_split(folder, split), READS) for split in ("train", "test"))
+        samples = few_per_class(whole, "label", sizes.labels, seeded(seed, FEW_LABELS))
+        module = fit_arm(samples, section, arm | {"head": head}, TUNED[head, init])
+        accuracies[name] = scored(module, test, Accuracy()).compute()["top1"]
     return accuracies
 
 
@@ -140,7 +142,8 @@ def study(folder: Path, work: Path, sizes: Sizes) -> list[Run]:
     Those of an earlier, killed or finished study are taken as they are.
     """
     params, made = settings.load_params(), work / digest(sizes._replace(seeds=0))
-    sections = [params["search"]["reference"], params["pretrain"], params["finetune"]]
+    reference = settings.read_backbone(params["search"]["reference"])
+    sections = [reference, params["pretrain"][TRAINING], params["tasks"][TASK]]
     wanted = {
         digest(made.name, sections, condition, seed): {
             "name": name,

@@ -26,6 +26,7 @@ import torch
 
 from corpus.progress import Progress
 from corpus.reading.sampler import VIEWS, seeded
+from engine.core.batch import Batch
 from engine.core.network import network
 from engine.measure.profile import device_name
 from engine.training.loop import initialise, train
@@ -57,11 +58,8 @@ class Pixels:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def images(self, indices: torch.Tensor) -> torch.Tensor:
-        return self.pixels[indices]
-
-    def targets(self, indices: torch.Tensor) -> torch.Tensor:
-        return self.classes[indices]
+    def read(self, indices: torch.Tensor, draws: Draws | None = None) -> Batch:
+        return {"image": self.pixels[indices], "label": self.classes[indices]}
 
 
 def bare(samples: Pixels) -> list[float]:

@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from engine.training.accuracy import measure_accuracy
 from scipy.stats import spearmanr
 
 from benchmarks.minibatch import Pictures, pictures
@@ -36,11 +35,13 @@ from engine.core.digest import digest
 from engine.core.network import network
 from engine.measure.twosample import rank_correlations
 from engine.training.loop import initialise, train
+from engine.training.predicting import scored
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
 from flows.cli.command import user_errors
 from flows.running import settings
 from flows.searching.samplers import draw_pool
+from metrics.accuracy import Accuracy
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SPACE = {
@@ -105,7 +106,7 @@ def run(parts: dict[str, Pictures], one: Run, show: Progress) -> Run:
         parts["train"],
         Training(Recipe(**RECIPE), one["epochs"], one["seed"], progress=show),
     )
-    return {"accuracy": measure_accuracy(module, parts["held"]).compute()["top1"]}
+    return {"accuracy": scored(module, parts["held"], Accuracy()).compute()["top1"]}
 
 
 def study(packs: Path, work: Path, sizes: Sizes) -> list[Run]:

@@ -130,21 +130,21 @@ def step(batch: int) -> None:
 
     from engine.core.network import network
     from engine.training.distributed import ALONE
-    from engine.training.loader import Batch
+    from engine.training.loader import Step
     from engine.training.loop import initialise
     from engine.training.recipe import Recipe
     from engine.training.step import Learner, training_views
 
     initialise(0)
-    module = network(NETWORK, {"name": "supervised"}, {"name": "linear"}, 10)
+    module = network(NETWORK, {"name": "supervised"}, {"name": "linear"}, classes=10)
     learner = Learner(module, Recipe(batch=batch), ALONE)
     images = torch.randint(256, (batch, 32, 32, 3), dtype=torch.uint8)
-    one = Batch(0, images, torch.arange(batch) % 10, 0, batch, 1.0)
+    one = Step(0, {"image": images, "label": torch.arange(batch) % 10}, 0, batch, 1.0)
     for _ in range(3):
-        learner.step(training_views(module, one, 0), 0.01, one)
+        learner.step(training_views(module, one, 0), one, [0.01])
     begun, steps, taken = time.perf_counter(), 0, 0.0
     while taken < SECONDS:
-        learner.step(training_views(module, one, 0), 0.01, one)
+        learner.step(training_views(module, one, 0), one, [0.01])
         steps += 1
         taken = time.perf_counter() - begun
     print(steps * batch / taken)

@@ -22,7 +22,7 @@ from engine.core.build import build
 from engine.core.numerics import numerics
 from engine.core.samples import Rows
 from engine.training.distributed import Workers
-from engine.training.loader import Batch
+from engine.training.loader import Step
 from engine.training.loop import initialise, train
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
@@ -97,7 +97,8 @@ def tagdag(side: dict[str, Any], clock: Clock) -> None:
     """Our loop on shards, each image decoded anew in each epoch."""
     initialise(0)
     shards = Shards(Path(side["data"]) / "shards", "train", cache_mb=0)
-    train(objective(side, clock), Rows(shards, "labels"), Training(recipe(side), epochs=1000))
+    rows = Rows(shards, {"image": {}, "label": {}})
+    train(objective(side, clock), rows, Training(recipe(side), epochs=1000))
 
 
 def synthetic(side: dict[str, Any], clock: Clock) -> None:
@@ -117,12 +118,12 @@ def repeated(learner: Learner, side: dict[str, Any]) -> None:
     )
     targets = torch.randint(side["classes"], (side["batch"],))
     batch: dict[str, Tensor] = {
-        "inputs": inputs.to(learner.where),
-        "targets": targets.to(learner.where),
+        "image": inputs.to(learner.where),
+        "label": targets.to(learner.where),
     }
-    step = Batch(0, batch["inputs"], batch["targets"], 0, side["batch"], 1.0)
+    step = Step(0, batch, 0, side["batch"], 1.0)
     while True:
-        learner.step(batch, RATE, step)
+        learner.step(batch, step, [RATE])
 
 
 def run_script(path: Path, arguments: list[str]) -> None:

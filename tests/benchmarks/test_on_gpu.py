@@ -9,22 +9,31 @@ from dataclasses import replace
 
 import pytest
 import torch
-from engine.training.accuracy import measure_accuracy
 
 from benchmarks import on_gpu
 from engine.core import checkpoint
 from engine.core.allocator import out_of_memory
+from engine.core.batch import moved
 from engine.core.device import device
 from engine.core.network import network
 from engine.core.numerics import flags, numerics
 from engine.training.distributed import Workers
 from engine.training.launching import launch
-from engine.training.loader import Batch
-from engine.training.loop import initialise, predict, train
+from engine.training.loader import Step
+from engine.training.loop import initialise, train
 from engine.training.schedule import Schedule, Training
 from engine.training.step import Learner
 from engine.twins.features import rmac_features
-from tests.engine.training.toys import RECIPE, SECTIONS, Recorder, Toy, plain, tiny
+from tests.engine.training.toys import (
+    RECIPE,
+    SECTIONS,
+    Recorder,
+    Toy,
+    accuracy,
+    answers,
+    plain,
+    tiny,
+)
 
 
 def gpu(test):
@@ -50,8 +59,8 @@ def test_the_reader_copies_every_batch_as_it_is():
         for _ in range(5):
             busy = busy @ busy / 1000  # keeps the stream of the steps behind that of the copies
         rows = plan.sampler.indices(*divmod(step.iteration, plan.per_epoch))
-        assert torch.equal(step.inputs.cpu(), data.pixels[rows])
-        assert torch.equal(step.targets.cpu(), data.classes[rows])
+        assert torch.equal(step.batch["image"].cpu(), data.pixels[rows])
+        assert torch.equal(step.batch["label"].cpu(), data.classes[rows])
 
 
 @gpu
@@ -102,7 +111,7 @@ def test_every_precision_learns_compiled_or_not(precision, mode):
     train(module, data, Training(recipe, 8, report=report, per_report=6))
     losses = report.series("loss")
     assert losses[-1] < 0.6 * losses[0]
-    assert measure_accuracy(module, data).compute()["top1"] > 80
+    assert accuracy(module, data)["top1"] > 80
 
 
 @gpu
@@ -128,15 +137,12 @@ def test_float16_skips_a_step_that_overflows():
     recipe = replace(RECIPE, precision="float16")
     with numerics(recipe.precision, recipe.exact):
         learner = Learner(plain(), recipe, Workers())
-        batch = {"inputs": torch.randn(4, 3, 16, 16), "targets": torch.tensor([0, 1, 2, 0])}
-        batch = {key: tensor.to(device()) for key, tensor in batch.items()}
-        step, before = (
-            Batch(0, *batch.values(), 0, 4, 1.0),
-            learner.objective.head.fc.weight.clone(),
-        )
+        batch = {"image": torch.randn(4, 3, 16, 16), "label": torch.tensor([0, 1, 2, 0])}
+        batch = moved(batch, device())
+        before = learner.objective.head.fc.weight.clone()
         learner.scaler.scale(torch.ones((), device=device()))  # makes its scale
         learner.scaler._scale.fill_(1e38)
-        learner.step(batch, 0.1, step)
+        learner.step(batch, Step(0, batch, 0, 4, 1.0), [0.1])
         assert torch.equal(before, learner.objective.head.fc.weight)
         assert learner.scaler.get_scale() < 1e38
 
@@ -174,8 +180,8 @@ def test_features_and_predictions_are_those_of_the_cpu(monkeypatch):
     data, images = Toy(), torch.rand(6, 3, 32, 32)
 
     def computed() -> tuple[torch.Tensor, torch.Tensor]:
-        outputs = [output.cpu() for output, _ in predict(tiny(), data)]
-        return torch.cat(outputs), rmac_features(tiny().backbone, [images])
+        scores, _ = answers(tiny(), data)
+        return scores.cpu(), rmac_features(tiny().backbone, [images])
 
     found = computed()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -11,28 +11,29 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from engine.training.accuracy import measure_accuracy
-from engine.transfer.probe import logistic_regression
 from PIL import Image
 from torch import nn
 
 from corpus.duplicates.overlap import verify_pairs
 from corpus.duplicates.search import knn
 from corpus.reading.shards import Shards
-from engine.core.build import choices
+from engine.core.batch import Batch, moved
+from engine.core.build import build, choices
 from engine.core.network import network
 from engine.core.samples import Rows
 from engine.measure.profile import profile_network
 from engine.measure.timing import runtimes
 from engine.training import loader
-from engine.training.loop import initialise, predict, train
+from engine.training.loop import initialise, train
+from engine.training.predicting import predicted
 from engine.training.schedule import Training
 from engine.transfer import finetuning as transfer
 from engine.transfer.frozen import _kept
 from engine.twins.features import rmac_features
 from engine.twins.learnt import learnt_twins
 from models.blocks.augment.draws import Draws
-from tests.engine.training.toys import RECIPE, SECTIONS, Toy
+from models.heads.logistic import logistic_regression
+from tests.engine.training.toys import RECIPE, SECTIONS, Toy, accuracy
 from tests.models.test_backbones import BACKBONES, SMALL
 from tests.support.second_device import WHERE, Placed, second_device
 from tests.support.shards import write_shards
@@ -77,14 +78,22 @@ def device(monkeypatch, one_thread):
 
 
 class Tagged(Toy):
-    """The toy's images with several hashtags."""
+    """The toy's images with several hashtags, or tags."""
 
-    def targets(self, indices: torch.Tensor) -> torch.Tensor:
-        return F.one_hot(super().targets(indices), 3).float()
+    def __init__(self, column: str) -> None:
+        super().__init__()
+        self.column = column
+
+    def read(self, indices: torch.Tensor, draws: Draws) -> Batch:
+        batch = super().read(indices, draws)
+        return {"image": batch["image"], self.column: F.one_hot(batch["label"], 3).float()}
+
+
+COLUMNS = {"hashtags": "hashtags", "multilabel": "tags"}
 
 
 def samples(objective: str) -> Toy:
-    return Tagged() if objective == "hashtags" else Toy()
+    return Tagged(COLUMNS[objective]) if objective in COLUMNS else Toy()
 
 
 def made(
@@ -116,16 +125,17 @@ def outcome(objective: str, options: dict, recipe) -> dict[str, torch.Tensor]:
     """Weights after a training, and what the network then predicts, on whatever device there is."""
     module, data = made(objective, **options), samples(objective)
     train(module, data, Training(recipe, 1))
-    outputs, targets = zip(*predict(module, data), strict=True)
-    made_of = {"outputs": outputs[0], "targets": targets[0]}
-    if objective in ("hashtags", "supervised", "jigsaw"):  # the others' test views are no images
-        made_of["features"] = next(predict(module, data, "features"))[0]
+    [(_, predictions, targets)] = predicted(module, data)
+    made_of = predictions | {f"true {name}": column for name, column in targets.items()}
+    if objective not in ("rotation", "colour"):  # their test views are no images
+        [(_, pooled, _)] = predicted(module, data, build("policies", {"name": "features"}))
+        made_of |= pooled
     return on_host(module.state_dict() | made_of)
 
 
 @pytest.mark.parametrize("name", choices("objectives"))
 def test_every_objective_comes_to_the_same(device, name):
-    options = FULL if name in ("hashtags", "supervised") else {}
+    options = FULL if name in ("hashtags", "supervised", "multilabel") else {}
     recipe = replace(RECIPE, precise_bn=16, ema=0.9, clip=1.0, micro=8)
     expected = outcome(name, options, recipe)
     with device():
@@ -134,16 +144,16 @@ def test_every_objective_comes_to_the_same(device, name):
         assert_moved(module)
         module({key: t.to(WHERE) for key, t in views(module, name).items()})["loss"].backward()
         assert_moved(module)
-        assert isinstance(module.plain(samples(name).images(torch.arange(4)).to(WHERE)), Placed)
+        assert isinstance(module.plain(samples(name).pixels[:4].to(WHERE)), Placed)
     for key, tensor in expected.items():
         assert torch.allclose(found[key], tensor, atol=1e-4, rtol=1e-3), key
 
 
 def views(module: nn.Module, name: str) -> dict[str, torch.Tensor]:
     """The training views of images on the device; nothing of them may lie elsewhere."""
-    data, rows = samples(name), torch.arange(8)
-    batch = {"inputs": data.images(rows).to(WHERE), "targets": data.targets(rows).to(WHERE)}
-    found = module.views(batch, Draws(torch.Generator().manual_seed(0)))
+    draws = Draws(torch.Generator().manual_seed(0))
+    batch = samples(name).read(torch.arange(8), draws)
+    found = module.views(moved(batch, WHERE), draws)
     assert all(isinstance(tensor, Placed) for tensor in found.values())
     return found
 
@@ -158,8 +168,8 @@ def test_every_backbone_is_trained_and_tested(device, name):
         module = made(backbone=TRUNKS[name])
         train(module, Few(), Training(replace(RECIPE, batch=4), 1))
         assert_moved(module)
-        [(output, _)] = predict(module, Few())
-        assert isinstance(output, Placed)
+        [(_, predictions, _)] = predicted(module, Few())
+        assert all(isinstance(column, Placed) for column in predictions.values())
         assert rmac_features(module.backbone, [torch.rand(2, 3, 32, 32)]).device.type == "cpu"
 
 
@@ -170,8 +180,8 @@ def test_every_head_classifies_where_its_features_are(device, name):
         assert_moved(head)
         labels = torch.arange(6, device=WHERE) % 3
         pooled = head.pool([torch.rand(6, made().backbone.channels[-1], 2, 2, device=WHERE)])
-        if hasattr(head, "keep"):
-            head.keep(pooled, labels)
+        if hasattr(head, "fit"):
+            head.fit(pooled, labels)
         predictions = head.classify(pooled)
         loss = head.loss(predictions, labels)["loss"]
         assert isinstance(head.decode(predictions), Placed) and isinstance(loss, Placed)
@@ -226,18 +236,20 @@ def test_duplicates_are_found_by_a_network_on_the_device(device, folder):
                 assert learnt_twins(made(name), [train_], test).tolist()[:2] == [0, 1], name
 
 
-@pytest.mark.parametrize("mode", ["full", "linear", "knn"])
-def test_every_mode_of_transfer(device, folder, mode):
-    few, test = Rows(Shards(folder, "train"), "labels"), Rows(Shards(folder, "test"), "labels")
+@pytest.mark.parametrize("head", choices("heads"))
+def test_every_head_of_a_fine_tuning(device, folder, head):
+    reads = {"image": {}, "label": {}}
+    few, test = (Rows(Shards(folder, split), reads) for split in ("train", "test"))
     section = SECTIONS | {"recipe": {"batch": 16, "rate": 0.1, "warmup": 0}, "epochs": 1}
-    settings = {"full": {}, "linear": {"l2": 0.01}, "knn": {"k": 3}}[mode]
+    section |= {"heads": {head: {}}, "metric": {"name": "accuracy"}, "policy": {"name": "plain"}}
+    settings = {"logistic": {"l2": 0.01}, "knn": {"k": 3}}.get(head, {})
     results = []
     for context in (None, device):
         with context() if context else torch.enable_grad():
-            arm = {"init": "scratch", "mode": mode, "seed": 0}
+            arm = {"init": "scratch", "head": head, "seed": 0}
             module = transfer.fit_arm(few, section, arm, settings)
-            whole = measure_accuracy(module, test).compute()["top1"]
-            results.append((transfer.arm_top1(module, test, mode), whole))
+            whole = accuracy(module, test)["top1"]
+            results.append((transfer.arm_score(module, test, section), whole))
             if context:
                 assert_moved(module)
         _kept.clear()

@@ -101,7 +101,8 @@ def test_scores_are_those_of_the_stage_evaluate_to_the_last_bit(folder, scenes, 
     weights = folder / "supervised.safetensors"
     network_ = Predictor(saved(folder, "supervised"), SIZE, tested=tested)
     assert (network_.names, network_.multi, network_.size) == (CLASSES, False, SIZE)
-    _, expected = records.tested(weights, scenes, tested, set(), validated=0.0)
+    task = {"metric": {"name": "accuracy"}, "policy": {"name": "plain"}}
+    _, expected = records.tested(weights, scenes, tested, set(), task, validated=0.0)
     images = open_split(scenes, "test").images(torch.arange(40))
     scores, best = network_.ranked(images, 3)
     assert scores.shape == best.shape == (40, 3)
@@ -117,7 +118,8 @@ def test_scores_are_those_of_the_stage_evaluate_to_the_last_bit(folder, scenes, 
 def test_the_network_is_given_what_rows_of_another_size_are(scenes):
     shards = open_split(scenes, "test")
     stored = shards.images([3, 5])
-    given = Rows(shards, "labels", torch.tensor([3, 5]), size=24).images(torch.arange(2))
+    rows = Rows(shards, {"image": {}}, torch.tensor([3, 5]), size=24)
+    given = rows.read(torch.arange(2))["image"]
     assert torch.equal(resized(stored, 24), given) and given.shape == (2, 24, 24, 3)
     assert resized(stored, SIZE) is stored
 
