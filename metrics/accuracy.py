@@ -1,18 +1,15 @@
 """Top-k accuracy with its 95 % confidence interval.
 
 Interval: Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
-On files: python -m metrics.accuracy predictions.npy targets.npy
+On files: python -m metrics.accuracy predictions.parquet targets.parquet
 """
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from metrics.blocks.columns import scored
+from metrics.blocks.columns import read_scores
 from metrics.blocks.intervals import wilson
 from metrics.blocks.metric import Batch
 from metrics.blocks.seen import Seen
@@ -23,7 +20,7 @@ __all__ = ["Accuracy"]
 class Accuracy:
     """Share of samples with a true class among the k highest scores, in percent.
 
-    topk: the numbers k; the first one's is the headline.
+    topk: The numbers k; the first one's accuracy is the headline.
     """
 
     higher = True
@@ -42,7 +39,7 @@ class Accuracy:
 
         Of several true classes any is a hit.
         """
-        found = scored(predictions, targets, self.reads)
+        found = read_scores(predictions, targets, self.reads)
         # of no more classes than k there is always a hit
         top = found.scores.topk(min(max(self.topk), found.scores.shape[1])).indices
         if found.target.ndim == 2:
@@ -51,7 +48,7 @@ class Accuracy:
         else:
             match = top == found.target[:, None]
         correct = torch.stack([match[:, :k].any(1) for k in self.topk], 1)
-        self._seen.add(found.known, found.nan, correct)
+        self._seen.add(found, correct)
 
     def merge(self, other: "Accuracy") -> None:
         """Add the samples that another one has seen."""
@@ -78,18 +75,7 @@ class Accuracy:
         return (100 * correct[:, 0].double()).where(known, torch.nan)
 
 
-def main(predictions: Path, targets: Path) -> None:
-    """Print the accuracy of scores (n, classes) against targets, both .npy.
-
-    Targets are classes (n,) or multi-hot (n, classes).
-    """
-    metric = Accuracy()
-    scores, labels = (torch.from_numpy(np.load(file)) for file in (predictions, targets))
-    metric.update({"scores": scores}, {"label": labels})
-    print(json.dumps(metric.compute(), indent=2))
-
-
 if __name__ == "__main__":
-    import typer
+    from metrics.blocks.command import main
 
-    typer.run(main)
+    main(Accuracy)

@@ -3,59 +3,81 @@
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from metrics.blocks.metric import Batch
-
-Reads = tuple[str | tuple[str, ...], ...]
+from metrics.blocks.metric import Batch, Reads
 
 
 class Scored(NamedTuple):
     """What n samples were given, and what is true of them.
 
     scores (n, classes). target: classes (n,), or (n, classes), above 0 where a class is true.
-    known bool (n,): whether the target is. nan bool (n,): whether a score is NaN.
+    Of each sample, bool (n,): known, whether its target is; nan, whether a score of it is NaN;
+    outside, whether its class is none of the scores'.
     """
 
     scores: Tensor
     target: Tensor
     known: Tensor
     nan: Tensor
+    outside: Tensor
+
+    def one_class(self) -> Tensor:
+        """The one class of each sample, int64 (n,); ValueError where several may be true."""
+        if self.target.ndim != 1:
+            raise ValueError(
+                f"this metric wants one class per sample, ({len(self.target)},), and got multi-hot "
+                f"{tuple(self.target.shape)}: mean_ap and f1 are metrics of several classes"
+            )
+        return self.target.long()
+
+    def multi_hot(self) -> Tensor:
+        """bool (n, classes): which classes are true of each sample."""
+        if self.target.ndim == 2:
+            return self.target > 0
+        # one_hot would end the process on a GPU where a class is outside
+        classes = torch.arange(self.scores.shape[1], device=self.target.device)
+        return self.target[:, None] == classes
 
 
-def column(batch: Batch, names: str | tuple[str, ...], whose: str) -> str:
+def read_scores(predictions: Batch, targets: Batch, reads: Reads) -> Scored:
+    """The scores and the target that `reads` names.
+
+    ValueError where one is missing, or their shapes do not fit together.
+    """
+    wanted, wanted_target = reads
+    name = found_name(predictions, wanted, "predictions")
+    scores = _tensor(predictions, name)
+    if scores.ndim != 2:
+        raise ValueError(
+            f"{name} of shape {tuple(scores.shape)}: give a row per sample and a column per "
+            "class, (n, classes)"
+        )
+    n, classes = scores.shape
+    name = found_name(targets, wanted_target, "targets")
+    target = _tensor(targets, name)
+    if target.shape not in [(n,), (n, classes)]:
+        raise ValueError(
+            f"{name} of shape {tuple(target.shape)} does not fit scores of shape {(n, classes)}: "
+            f"give classes ({n},) or multi-hot ({n}, {classes})"
+        )
+    known = _known(targets, name, target)
+    outside = torch.zeros_like(known)
+    if target.ndim == 1:
+        outside = known & ((target < 0) | (target >= classes))
+    return Scored(scores, target, known, scores.isnan().any(1), outside)
+
+
+def found_name(batch: Batch, names: str | tuple[str, ...], whose: str) -> str:
     """The first of these names that a batch has; ValueError tells both where it has none."""
     names = (names,) if isinstance(names, str) else names
     for name in names:
         if name in batch:
             return name
     raise ValueError(
-        f"the metric reads {' or '.join(names)}, which the {whose} have not: "
-        f"they have {', '.join(sorted(batch)) or 'no column'}"
+        f"the metric reads {' or '.join(names)}, which is not among the columns of the {whose}: "
+        f"{', '.join(sorted(batch)) or 'there are none'}"
     )
-
-
-def scored(predictions: Batch, targets: Batch, reads: Reads) -> Scored:
-    """The scores and the target that `reads` names.
-
-    ValueError where one is missing, or their shapes do not fit together.
-    """
-    scores = _tensor(predictions, column(predictions, reads[0], "predictions"))
-    name = column(targets, reads[1], "targets")
-    target = _tensor(targets, name)
-    if scores.ndim != 2:
-        raise ValueError(
-            f"{reads[0]} of shape {tuple(scores.shape)}: a metric wants a row per sample and a "
-            "column per class, (n, classes)"
-        )
-    n, classes = scores.shape
-    if target.shape not in [(n,), (n, classes)]:
-        raise ValueError(
-            f"{name} of shape {tuple(target.shape)} does not fit {reads[0]} of shape "
-            f"{(n, classes)}: give classes ({n},) or multi-hot ({n}, {classes})"
-        )
-    return Scored(scores, target, _known(targets, name, target), scores.isnan().any(1))
 
 
 def _tensor(batch: Batch, name: str) -> Tensor:
@@ -64,8 +86,8 @@ def _tensor(batch: Batch, name: str) -> Tensor:
         return found
     lengths = sorted({len(row) for row in found})
     raise ValueError(
-        f"column {name}: its rows differ in length ({lengths[0]} to {lengths[-1]}), "
-        "where the metric wants a row per sample and a column per class"
+        f"{name}: rows of {lengths[0]} to {lengths[-1]} numbers; give as many in each, one per "
+        "class"
     )
 
 
@@ -80,22 +102,3 @@ def _known(targets: Batch, name: str, target: Tensor) -> Tensor:
             f"({len(target)},)"
         )
     return known.bool()
-
-
-def one_class(sample: Scored, metric: str) -> Tensor:
-    """The one class of every sample, int64 (n,); ValueError where several may be true."""
-    if sample.target.ndim != 1:
-        raise ValueError(
-            f"{metric} wants one class per sample, ({len(sample.target)},), and got multi-hot "
-            f"{tuple(sample.target.shape)}: of several classes metrics.mean_ap and metrics.f1 tell"
-        )
-    return sample.target.long()
-
-
-def multi_hot(sample: Scored) -> Tensor:
-    """bool (n, classes): which classes are true of each sample."""
-    if sample.target.ndim == 2:
-        return sample.target > 0
-    # what is not known has no class to count from
-    target = sample.target.long().where(sample.known, 0)
-    return F.one_hot(target, sample.scores.shape[1]).bool()

@@ -1,14 +1,76 @@
-"""Intervals of a metric over the samples it was computed from."""
+"""95 % intervals of a metric over the samples that it was computed from.
 
+What they cover: the values that other samples of the same kind could give, for the same weights.
+They know nothing of other seeds, nor of samples that depend on one another, as images of one user.
+
+A proportion has Wilson's interval: Wilson 1927, "Probable Inference, the Law of Succession, and
+Statistical Inference". Whatever else has the percentiles of a bootstrap over samples: Efron 1979,
+"Bootstrap Methods: Another Look at the Jackknife". They are too close where there are few samples,
+or few of a class, and one where all is right.
+"""
+
+from collections.abc import Callable, Iterator
 from math import sqrt
+
+import numpy as np
+import torch
+from numpy import ndarray
+from torch import Tensor
+
+RESAMPLES = 1000
+SEED = 0
+# samples times resamples that are held at a time: 64 MB of float32
+HELD = 16 * 2**20
+ENDS = (0.025, 0.975)
 
 
 def wilson(hits: int, samples: int, z: float = 1.959964) -> tuple[float, float]:
-    """Bounds of a proportion; z is the normal quantile, here for 95 %.
-
-    Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
-    """
+    """Bounds of a proportion; z is the normal quantile, here for 95 %."""
     p, shrink = hits / samples, 1 + z * z / samples
     centre = p + z * z / (2 * samples)
     half = z * sqrt(p * (1 - p) / samples + z * z / (4 * samples**2))
     return max(0.0, (centre - half) / shrink), min(1.0, (centre + half) / shrink)
+
+
+def resamples(samples: int, count: int) -> Iterator[ndarray]:
+    """How often each sample is in each of `count` resamples: float32 (samples, some of them).
+
+    As many samples are drawn each time, with replacement, and the same for the same numbers.
+    """
+    generator = np.random.default_rng(SEED)
+    some = max(1, HELD // samples)
+    for first in range(0, count, some):
+        drawn = [
+            np.bincount(generator.integers(samples, size=samples), minlength=samples)
+            for _ in range(min(some, count - first))
+        ]
+        yield np.stack(drawn, 1, dtype=np.float32, casting="unsafe")
+
+
+def bootstrap(samples: int, count: int, measured: Callable[[ndarray], ndarray]) -> Tensor:
+    """A headline's values in `count` resamples, float64 (count,), with the headline as their mean.
+
+    measured: the headline in percent of weights (samples, m), (m,), NaN where there is nothing to
+    measure. Such resamples are NaN here too.
+    """
+    value = measured(np.ones((samples, 1)))[0]
+    parts = [measured(weights) for weights in resamples(samples, count)]
+    values = torch.from_numpy(np.concatenate(parts).astype(float))
+    # A resample repeats samples, which raises average precision: that of 3 % true samples in random
+    # order from 3.07 to 3.14 %, more than half an interval. Without the shift the interval of such
+    # a headline would not hold it.
+    return values - values.nanmean() + value
+
+
+def percentiles(headline: str, values: Tensor) -> dict[str, float]:
+    """{"<headline>_low", "<headline>_high"}: ends of the middle 95 % of values in percent."""
+    ends = torch.tensor(ENDS, dtype=torch.float64)
+    low, high = values.nanquantile(ends).clamp(0, 100).tolist()
+    return {f"{headline}_low": low, f"{headline}_high": high}
+
+
+def checked(count: int) -> int:
+    """A number of resamples; ValueError where it is none."""
+    if count < 0 or 0 < count < 100:
+        raise ValueError(f"resamples {count}: give 100 or more, or 0 for no interval")
+    return count

@@ -2,8 +2,8 @@
 
 `engine.core.build.build("metrics", {"name": "accuracy", "topk": [1]})` makes one of a section of
 params.yaml, whose keys are the class's parameters; `python -m metrics.accuracy PREDICTIONS TARGETS`
-computes it from two files. Nobody need inherit from `Metric`: tests/metrics/test_contract.py holds
-every file of the folder to it.
+computes it from two files. No class need inherit from `Metric`: tests/metrics/test_contract.py
+holds every file of the folder to it.
 """
 
 from collections.abc import Mapping
@@ -13,29 +13,35 @@ from torch import Tensor
 
 # a row per sample; a list where rows differ in size
 Batch = Mapping[str, Tensor | list[Tensor]]
+Reads = tuple[str | tuple[str, ...], ...]
 
 
 class Metric(Protocol):
-    """A number by which models are compared, of samples that come in parts and in any order.
+    """A number by which models are compared, of samples that come in parts.
 
     headline: key in `compute()` of that number. higher: whether more of it is better. unit: of the
     headline, of its interval and of `each()`, as "%".
 
-    reads: names of columns, or tuples of names any one of which will do, the first found counts.
-    The first of them is read of the predictions, the others of the targets: ("scores", ("label",
+    reads: names of columns, or tuples of names any one of which will do; the first that is found
+    counts. The first is read of the predictions, the others of the targets: ("scores", ("label",
     "hashtags", "tags")). A boolean column `<name>_known` (n,) of the targets tells of which samples
     the target is known; the others are not counted.
+
+    A metric may have two more methods. `rows() -> list[dict[str, float]]` tells details, as a row
+    per class. `resampled() -> Tensor`, float64 (resamples,), is the headline of the bootstrap's
+    resamples: of as many samples they are the same, so that the differences of two models' are
+    those of pairs.
     """
 
     headline: str
     higher: bool
     unit: str
-    reads: tuple[str | tuple[str, ...], ...]
+    reads: Reads
 
     def update(self, predictions: Batch, targets: Batch) -> None:
         """Take in n samples. ValueError where a column is missing, or its shape does not fit.
 
-        What is kept stays on the device, so that an update never waits for it.
+        What is kept stays on its device, so that an update never waits for it.
         """
 
     def merge(self, other: Self) -> None:
@@ -48,12 +54,12 @@ class Metric(Protocol):
         """Numbers by name: the headline, the ends `<headline>_low` and `<headline>_high` of its
         95 % interval, "samples" (those that count), and whatever else is worth a look.
 
-        The interval says what other samples of the same kind could give, for the same weights; of
+        The interval covers what other samples of the same kind could give, for the same weights: of
         other seeds it knows nothing. ValueError where there is no sample, or a score is NaN.
         """
 
     def each(self) -> Tensor | None:
-        """The headline of every sample that was seen, float64 (n,), in order: its mean is the
+        """The headline of every sample that was seen, float64 (n,), in order: their mean is the
         headline. None where the headline is no mean over samples. ValueError as `compute`.
 
         NaN for a sample whose target is not known.

@@ -3,19 +3,18 @@
 import torch
 from torch import Tensor
 
+from metrics.blocks.columns import Scored
+
 
 class Seen:
-    """Columns of the samples so far, of which a metric computes its numbers.
-
-    With each sample: whether its target is known, and whether one of its scores is NaN.
-    """
+    """Columns of the samples so far, of which a metric computes its numbers."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[Tensor, ...]] = []
 
-    def add(self, known: Tensor, nan: Tensor, *columns: Tensor) -> None:
-        """Keep n samples: known and nan bool (n,), columns (n, ...)."""
-        self._parts.append((known, nan, *columns))
+    def add(self, found: Scored, *columns: Tensor) -> None:
+        """Keep columns (n, ...) of n samples, and which of them are to be counted or refused."""
+        self._parts.append((found.known, found.nan, found.outside, *columns))
 
     def merge(self, other: "Seen") -> None:
         """Add the samples of another one, after the own."""
@@ -28,20 +27,29 @@ class Seen:
     def joined(self) -> tuple[Tensor, ...]:
         """(known bool (n,), column, ...) of all n samples, on the CPU, in the order seen.
 
-        ValueError where there is no sample, none whose target is known, or a score is NaN.
+        ValueError where there is no sample, none whose target is known, a score is NaN, or a class
+        is none of the scores'.
         """
         parts = [tuple(column.cpu() for column in part) for part in self._parts]
         if not sum(len(part[0]) for part in parts):
             raise ValueError(
                 "a metric of no samples: the data set is empty, or update was never called"
             )
-        known, nan, *columns = map(torch.cat, zip(*parts, strict=True))
-        if nan.any():
-            rows = nan.nonzero()[:, 0].tolist()
+        if len({tuple(column.shape[1:] for column in part) for part in parts}) > 1:
             raise ValueError(
-                f"scores of {len(rows)} of {len(nan)} samples are NaN, the first of them in row "
-                f"{rows[0]}: a network whose training has diverged gives such, measure another"
+                "updates of a metric differ in their number of classes: use one metric each"
             )
+        known, nan, outside, *columns = map(torch.cat, zip(*parts, strict=True))
+        _refuse(
+            nan,
+            "have a score that is NaN",
+            "a training that has diverged gives such weights: measure another network",
+        )
+        _refuse(
+            outside,
+            "have a class that no column of the scores is for",
+            "give scores and classes of the same data set; classes are counted from 0",
+        )
         if not known.any():
             raise ValueError(
                 f"the target of none of {len(known)} samples is known: give samples with labels"
@@ -52,3 +60,10 @@ class Seen:
         """(column, ...) of the samples whose target is known; ValueError as `joined`."""
         known, *columns = self.joined()
         return tuple(column[known] for column in columns)
+
+
+def _refuse(wrong: Tensor, what: str, fix: str) -> None:
+    rows = wrong.nonzero()[:, 0].tolist()
+    if rows:
+        listed = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
+        raise ValueError(f"{len(rows)} of {len(wrong)} samples {what} (rows {listed}); {fix}")

@@ -1,4 +1,4 @@
-"""Every metric: what it counts, that parts add up, and that it reads files."""
+"""Top-k accuracy: what it counts, its interval, and its command line."""
 
 import json
 import subprocess
@@ -46,15 +46,6 @@ def test_any_true_class_is_a_hit():
     assert accuracy(SCORES, torch.zeros(200, 20))["top5"] == 0
 
 
-def test_parts_add_up():
-    parts = [Accuracy(), Accuracy(), Accuracy()]
-    for part, rows in zip(parts, (slice(0, 50), slice(50, 51), slice(51, 200)), strict=True):
-        part.update({"scores": SCORES[rows]}, {"label": LABELS[rows]})
-    parts[0].merge(parts[1])
-    parts[0].merge(parts[2])
-    assert parts[0].compute() == accuracy(SCORES, LABELS)
-
-
 def test_fewer_classes_than_k():
     found = accuracy(SCORES[:, :3], LABELS % 3)
     assert found["top5"] == 100 and found["top1"] < 100
@@ -74,15 +65,26 @@ def test_interval_is_that_of_wilson(hits, samples):
 def test_wrong_use_of_accuracy_is_told():
     with pytest.raises(ValueError, match="give classes"):
         Accuracy().update({"scores": SCORES}, {"label": LABELS[:10]})
-    with pytest.raises(ValueError, match="no samples"):
-        Accuracy().compute()
+    with pytest.raises(ValueError, match=r"topk .*give one number"):
+        Accuracy(topk=())
+    outside = Accuracy()
+    outside.update({"scores": SCORES}, {"label": LABELS + 1})
+    with pytest.raises(ValueError, match=r"no column of the scores is for .*counted from 0"):
+        outside.compute()
+
+
+def test_the_first_k_is_the_headline():
+    metric = build("metrics", {"name": "accuracy", "topk": [5, 1]})
+    metric.update({"scores": SCORES}, {"label": LABELS})
+    assert metric.headline == "top5"
+    assert metric.each().mean().item() == pytest.approx(metric.compute()["top5"])
 
 
 def test_accuracy_reads_two_files(tmp_path):
     files = [tmp_path / "predictions.npy", tmp_path / "targets.npy"]
     for file, array in zip(files, (SCORES, LABELS), strict=True):
         np.save(file, array.numpy())
-    command = [sys.executable, "-m", "metrics.accuracy", *map(str, files)]
+    command = [sys.executable, "-m", "metrics.accuracy", *map(str, files), "--json"]
     printed = subprocess.run(
         command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
     ).stdout

@@ -1,0 +1,121 @@
+"""The command line of every metric: python -m metrics.<name> PREDICTIONS [TARGETS]."""
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+import typer
+
+from metrics.blocks.files import read_pair
+from metrics.blocks.metric import Metric
+
+SHOWN = 10  # rows of details
+NAMED = ("class", "predicted")  # columns of details that are classes
+ENTRY = re.compile(r"^(\w+): ((?:.+\n?)+?)(?=^\w+: |^$|\Z)", re.MULTILINE)  # of a docstring
+
+FILE = typer.Argument(exists=True, dir_okay=False, help="A .parquet or .npy file.")
+BOTH = typer.Argument(exists=True, dir_okay=False, help="Likewise; none where the first has both.")
+WHERE = typer.Option(help="COLUMN=VALUE: only these rows of PREDICTIONS.")
+COMMON = typer.Option("--common", help="Count the ids that both files have, and no others.")
+JSON = typer.Option("--json", help="Print JSON.")
+
+
+def main(metric: Callable[..., Metric]) -> None:
+    """Compute a metric from two files; its parameters are options."""
+
+    def command(
+        predictions: Annotated[Path, FILE],
+        targets: Annotated[Path | None, BOTH] = None,
+        where: Annotated[list[str] | None, WHERE] = None,
+        common: Annotated[bool, COMMON] = False,
+        as_json: Annotated[bool, JSON] = False,
+        **options: Any,
+    ) -> None:
+        try:
+            made = metric(**options)
+            chosen = dict(map(_pair, where or ()))
+            *batches, names = read_pair(predictions, targets, made.reads, chosen, common)
+            made.update(*batches)
+            typer.echo(_json(made, names) if as_json else _text(made, names))
+        except ValueError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(2) from None
+
+    about = inspect.getdoc(metric) or ""
+    own = inspect.signature(command, eval_str=True)
+    fixed = [each for each in own.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    options = _options(metric, dict(ENTRY.findall(about)))
+    command.__signature__ = own.replace(parameters=[*fixed, *options])
+    command.__doc__ = about.partition("\n\n")[0]
+    typer.run(command)
+
+
+def _options(metric: Callable[..., Metric], about: Mapping[str, str]) -> list[inspect.Parameter]:
+    """The metric's parameters, as typer knows them; about: what its docstring says of each."""
+    found = []
+    for parameter in inspect.signature(metric, eval_str=True).parameters.values():
+        kind = parameter.annotation
+        if get_origin(kind) is Sequence:
+            kind = list[get_args(kind)[0]]
+        option = typer.Option(help=about.get(parameter.name))
+        kind = Annotated[kind, option]
+        found.append(parameter.replace(annotation=kind, kind=parameter.KEYWORD_ONLY))
+    return found
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise ValueError(f"--where {text}: give COLUMN=VALUE")
+    return name, value
+
+
+def _details(metric: Metric, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Its rows, with classes by their names where these are known."""
+    rows = metric.rows() if hasattr(metric, "rows") else []
+    known = dict(enumerate(names))
+    for row in rows:
+        row |= {key: known.get(row[key], row[key]) for key in NAMED if key in row}
+    return rows
+
+
+def _json(metric: Metric, names: Sequence[str]) -> str:
+    found: dict[str, Any] = metric.compute()
+    rows = _details(metric, names)
+    return json.dumps(found | {"rows": rows} if rows else found, indent=2)
+
+
+def _text(metric: Metric, names: Sequence[str]) -> str:
+    numbers = metric.compute()
+    intervals = {key.removesuffix("_low") for key in numbers if key.endswith("_low")}
+    ends = {f"{key}{end}" for key in intervals for end in ("_low", "_high")}
+    lines = []
+    for key in [key for key in numbers if key not in ends]:
+        line = f"{key:12} {_number(numbers[key])}"
+        if key in intervals:
+            low, high = (_number(numbers[f"{key}{end}"]) for end in ("_low", "_high"))
+            line += f"  (95 % interval {low} to {high})"
+        lines.append(line)
+    rows = _details(metric, names)
+    if rows:
+        lines += ["", *_table(rows[:SHOWN])]
+    if len(rows) > SHOWN:
+        lines.append(f"... {len(rows)} rows in all, with --json")
+    return "\n".join(lines)
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Rows in columns, headed by their names."""
+    cells = [list(rows[0]), *([_number(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        for line in cells
+    ]
+
+
+def _number(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,202 @@
+"""Predictions and targets of a metric as files.
+
+- Parquet: a column `id`, and one for each of those that the metric reads; a row of several numbers
+  is a list. A target that is null is not known.
+- .npy: the one array that the metric reads of the file, a row per sample, in the order of the other
+  file.
+
+Names of classes may stand in a Parquet file's metadata: JSON under `tagdag`, in it `names`.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from metrics.blocks.metric import Batch, Reads
+
+Columns = dict[str, Tensor | list[Tensor]]
+Where = Mapping[str, str]
+
+
+class Table(NamedTuple):
+    """Samples of a file: ids where it has them, columns by name, names of classes if known."""
+
+    ids: list[str] | None
+    columns: Columns
+    names: list[str]
+
+
+def read_pair(
+    predictions: Path,
+    targets: Path | None,
+    reads: Reads,
+    where: Where,
+    common: bool = False,
+) -> tuple[Batch, Batch, list[str]]:
+    """(predictions, targets, names of classes), a row per sample, in the order of the predictions.
+
+    targets: None where the file of predictions has both. where: columns of that file and the value
+    that a row must have there. common: leave out ids that one file alone has. ValueError with cause
+    and fix where a file, a column or the ids do not fit.
+    """
+    wanted = [(names,) if isinstance(names, str) else names for names in reads]
+    if targets is None:
+        both = read(predictions, wanted, where)
+        return both.columns, both.columns, both.names
+    given, true = read(predictions, wanted[:1], where), read(targets, wanted[1:], {})
+    names = given.names or true.names
+    if given.ids is not None and true.ids is not None:
+        rows, true_rows = _matched(given.ids, true.ids, common)
+        return _taken(given.columns, rows), _taken(true.columns, true_rows), names
+    lengths = [len(next(iter(each.columns.values()))) for each in (given, true)]
+    if lengths[0] != lengths[1]:
+        raise ValueError(
+            f"{predictions} has {lengths[0]} rows, {targets} has {lengths[1]}: give files of the "
+            "same samples in the same order, or two Parquet files with a column id"
+        )
+    return given.columns, true.columns, names
+
+
+def read(file: Path, wanted: Sequence[tuple[str, ...]], where: Where) -> Table:
+    """The columns of a file that a metric reads: of each tuple those that are there.
+
+    ValueError where there is none of a tuple, or the file cannot be read.
+    """
+    if file.suffix == ".npy" and len(wanted) == 1 and not where:
+        return Table(None, {wanted[0][0]: _array(file)}, [])
+    if file.suffix != ".parquet":
+        raise ValueError(
+            f"{file}: give a .parquet file, or two .npy files: one array of predictions, one of "
+            "targets"
+        )
+    schema = _schema(file)
+    for names in [*wanted, *((name,) for name in where)]:
+        if not set(names) & set(schema.names):
+            raise ValueError(
+                f"{file} has no column {' or '.join(names)}, which is to be read; it has "
+                f"{', '.join(schema.names) or 'none'}"
+            )
+    chosen = [name for names in wanted for name in names if name in schema.names]
+    chosen += [f"{name}_known" for name in chosen if f"{name}_known" in schema.names]
+    more = [name for name in ("id", *where) if name in schema.names]
+    table = _rows(pq.read_table(file, columns=sorted({*chosen, *more})), where)
+    ids = _ids(table, schema, file) if "id" in more else None
+    columns: Columns = {}
+    for name in chosen:
+        # what a null tells is not undone by a column of its own
+        columns = _column(table[name].combine_chunks(), name, file) | columns
+    return Table(ids, columns, _names(schema))
+
+
+def _array(file: Path) -> Tensor:
+    try:
+        return torch.from_numpy(np.load(file, allow_pickle=False))
+    except (ValueError, TypeError, EOFError) as error:
+        raise ValueError(f"{file} is no .npy file of numbers: {error}") from None
+
+
+def _schema(file: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(file)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{file} is no Parquet file: {error}") from None
+
+
+def _names(schema: pa.Schema) -> list[str]:
+    return json.loads((schema.metadata or {}).get(b"tagdag", b"{}")).get("names", [])
+
+
+def _rows(table: pa.Table, where: Where) -> pa.Table:
+    """Those rows that have these values."""
+    for name, value in where.items():
+        texts = pc.cast(table[name], pa.string())
+        kept = table.filter(pc.equal(texts, value))
+        if not len(kept):
+            there = ", ".join(map(str, pc.unique(texts).to_pylist()[:10]))
+            raise ValueError(f"no row has {name}={value}; {name} is one of: {there or 'nothing'}")
+        table = kept
+    return table
+
+
+def _ids(table: pa.Table, schema: pa.Schema, file: Path) -> list[str]:
+    ids = [str(key) for key in table["id"].to_pylist()]
+    [(key, most)] = Counter(ids).most_common(1) or [("", 0)]
+    if most > 1:
+        others = ", ".join(name for name in schema.names if name != "id")
+        raise ValueError(
+            f"{file}: {most} rows have the id {key}; give one row per sample, or choose with "
+            f"--where COLUMN=VALUE those of one model (columns: {others})"
+        )
+    return ids
+
+
+def _column(found: pa.Array, name: str, file: Path) -> Columns:
+    """The column, and `<name>_known` where some of it is null."""
+    columns: Columns = {}
+    if found.null_count:
+        columns[f"{name}_known"] = torch.from_numpy(~_numpy(found.is_null(), name, file))
+    if not (pa.types.is_list(found.type) or pa.types.is_fixed_size_list(found.type)):
+        columns[name] = torch.from_numpy(_numpy(found, name, file))
+        return columns
+    lengths = _numpy(pc.list_value_length(found), name, file)
+    values = torch.from_numpy(_numpy(found.flatten(), name, file))
+    some = lengths[lengths > 0]
+    # a null has no values: it is made of as many zeros as the others have
+    if len(set(some.tolist())) <= 1 and (lengths > 0).sum() + found.null_count == len(found):
+        rows = values.new_zeros(len(found), int(some.max(initial=0)))
+        rows[torch.from_numpy(lengths > 0)] = values.view(len(some), -1)
+        columns[name] = rows
+    else:
+        columns[name] = list(values.split(lengths.tolist()))
+    return columns
+
+
+def _numpy(found: pa.Array, name: str, file: Path) -> np.ndarray:
+    """A flat column; a null is 0. ValueError where it holds no numbers."""
+    kind = found.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        raise ValueError(
+            f"{file}: column {name} holds {kind}, give numbers (classes are counted from 0) or "
+            "lists of numbers"
+        )
+    filled = found.fill_null(False if pa.types.is_boolean(kind) else 0)
+    return filled.to_numpy(zero_copy_only=False).copy()
+
+
+def _matched(given: list[str], true: list[str], common: bool) -> tuple[Tensor, Tensor]:
+    """Rows of both files with the same ids, in the order of the first."""
+    place = {key: row for row, key in enumerate(true)}
+    alone = [key for key in given if key not in place]
+    lacking = sorted(set(true) - set(given))
+    if (alone or lacking) and not common:
+        told = [
+            f"{len(keys)} of {total} {what} ({', '.join(keys[:5])}{', ...' * (len(keys) > 5)})"
+            for keys, total, what in (
+                (alone, len(given), "predictions have no target"),
+                (lacking, len(true), "targets have no prediction"),
+            )
+            if keys
+        ]
+        raise ValueError(
+            f"{'; '.join(told)}: give files of the same samples, or --common to count those that "
+            "both have"
+        )
+    pairs = [(row, place[key]) for row, key in enumerate(given) if key in place]
+    rows = torch.tensor(pairs, dtype=torch.int64).view(-1, 2)
+    return rows[:, 0], rows[:, 1]
+
+
+def _taken(columns: Columns, rows: Tensor) -> Columns:
+    return {
+        name: column[rows] if isinstance(column, Tensor) else [column[row] for row in rows.tolist()]
+        for name, column in columns.items()
+    }

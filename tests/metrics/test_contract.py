@@ -1,0 +1,261 @@
+"""Every file of metrics/ keeps the contract (metrics/blocks/metric.py), on tensors and on files."""
+
+import json
+import math
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from engine.core.build import build, choices, plugin
+from metrics.blocks.command import main
+from tests.metrics.batches import drawn, part
+
+TOP = Path(__file__).parents[2]
+NAMES = choices("metrics")
+WHOLE = drawn()
+SPLITS = (slice(0, 7), slice(7, 8), slice(8, 60))
+
+
+def made(name: str):
+    return build("metrics", {"name": name})
+
+
+def fed(name: str, *batches: dict):
+    """A metric after these batches, of predictions and targets alike."""
+    metric = made(name)
+    for batch in batches:
+        metric.update(batch, batch)
+    return metric
+
+
+def readable(name: str) -> list[list[str]]:
+    """The columns that a metric may read: of predictions, of targets."""
+    return [[names] if isinstance(names, str) else list(names) for names in made(name).reads]
+
+
+def targets_only(name: str) -> dict:
+    """The whole without the columns of the predictions that the metric reads."""
+    mine = readable(name)[0]
+    return {key: column for key, column in WHOLE.items() if key not in mine}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_says_what_it_is(name):
+    metric = made(name)
+    assert isinstance(metric.headline, str) and metric.higher in (True, False)
+    assert isinstance(metric.unit, str) and len(metric.reads) >= 2
+    assert {column for names in readable(name) for column in names} <= set(WHOLE)
+    assert plugin("metrics", name, "metrics").__doc__
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_numbers_have_names_and_the_headline_lies_in_its_interval(name):
+    numbers = fed(name, WHOLE).compute()
+    headline = made(name).headline
+    assert all(isinstance(key, str) and math.isfinite(value) for key, value in numbers.items())
+    assert numbers["samples"] == 60
+    ends = [numbers[key] for key in (f"{headline}_low", f"{headline}_high") if key in numbers]
+    assert len(ends) in (0, 2)
+    if ends:
+        assert ends[0] < numbers[headline] < ends[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parts_add_up_also_between_processes(name):
+    first, *others = (fed(name, part(WHOLE, rows)) for rows in SPLITS)
+    for other in others:
+        # as workers send it
+        first.merge(pickle.loads(pickle.dumps(other)))
+    whole, updates = fed(name, WHOLE), fed(name, *(part(WHOLE, rows) for rows in SPLITS))
+    assert first.compute() == whole.compute() == updates.compute()
+    if whole.each() is not None:
+        assert torch.equal(first.each(), whole.each())
+    empty = made(name)
+    empty.merge(whole)
+    whole.merge(made(name))
+    assert empty.compute() == whole.compute() == first.compute()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_order_of_samples_changes_no_headline(name):
+    shuffled = torch.randperm(60, generator=torch.Generator().manual_seed(3))
+    headline = made(name).headline
+    found = fed(name, part(WHOLE, shuffled)).compute()[headline]
+    assert found == pytest.approx(fed(name, WHOLE).compute()[headline], abs=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_mean_over_samples_is_the_headline_where_it_is_one(name):
+    metric = fed(name, WHOLE)
+    each = metric.each()
+    if each is not None:
+        assert each.shape == (60,) and each.dtype == torch.float64
+        assert each.mean().item() == pytest.approx(metric.compute()[metric.headline])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_samples_of_an_unknown_target_are_not_counted(name):
+    known = torch.arange(60) % 4 > 0
+    given = dict(WHOLE)
+    for column in readable(name)[1]:
+        # what stands there does not matter
+        given[column] = torch.where(
+            known.view(-1, *[1] * (WHOLE[column].ndim - 1)), WHOLE[column], 0
+        )
+        given[f"{column}_known"] = known
+    metric, without = fed(name, given), fed(name, part(WHOLE, known))
+    assert metric.compute() == without.compute()
+    if metric.each() is not None:
+        assert metric.each().isnan().tolist() == (~known).tolist()
+        assert torch.equal(metric.each()[known], without.each())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_sample_is_enough_and_none_is_told(name):
+    assert fed(name, part(WHOLE, slice(0, 1))).compute()["samples"] == 1
+    for metric in (made(name), fed(name, part(WHOLE, slice(0, 0)))):
+        with pytest.raises(ValueError, match="no samples: the data set is empty"):
+            metric.compute()
+    nothing = {f"{column}_known": torch.zeros(60, dtype=torch.bool) for column in readable(name)[1]}
+    with pytest.raises(ValueError, match="none of 60 samples is known: give"):
+        fed(name, WHOLE | nothing).compute()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_no_number_is_told(name):
+    column = readable(name)[0][0]
+    broken = WHOLE[column].clone()
+    broken[[4, 8], 2] = torch.nan
+    with pytest.raises(ValueError, match=r"2 of 60 samples .* NaN \(rows 4, 8\); .*measure"):
+        fed(name, WHOLE | {column: broken}).compute()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_missing_columns_and_other_shapes_are_told(name):
+    (given, *_), (true, *_) = readable(name)[:2]
+    metric = made(name)
+    with pytest.raises(ValueError, match=rf"reads {given}.*columns of the predictions: label"):
+        metric.update({"label": WHOLE["label"]}, WHOLE)
+    with pytest.raises(ValueError, match=rf"reads .*{true}.*columns of the targets: other"):
+        metric.update(WHOLE, {"other": WHOLE["label"]})
+    with pytest.raises(ValueError, match=r"give classes \(60,\)"):
+        metric.update(WHOLE, {true: WHOLE[true][:9]})
+    with pytest.raises(ValueError, match=r"shape \(60,\)"):
+        metric.update({given: WHOLE["label"].float()}, WHOLE)
+
+
+def asked(monkeypatch, capsys, name: str, *arguments) -> tuple[int, str]:
+    """Exit status of the metric's command, and what it printed."""
+    monkeypatch.setattr(sys, "argv", [f"metrics.{name}", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main(plugin("metrics", name, "metrics"))
+    printed = capsys.readouterr()
+    return ended.value.code or 0, printed.out + printed.err
+
+
+def write(file: Path, columns: dict, order: torch.Tensor) -> Path:
+    """A Parquet file of these columns, in this order."""
+    table = {name: list(column[order].numpy()) for name, column in columns.items()}
+    pq.write_table(pa.table({"id": [f"i{row}" for row in order.tolist()], **table}), file)
+    return file
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_give_the_numbers_of_tensors(name, tmp_path, monkeypatch, capsys):
+    (given, *_), (true, *_) = readable(name)[:2]
+    expected = fed(name, WHOLE).compute()
+    for column in (given, true):
+        np.save(tmp_path / f"{column}.npy", WHOLE[column].numpy())
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(5))
+    files = {
+        "arrays": (tmp_path / f"{given}.npy", tmp_path / f"{true}.npy"),
+        "tables": (
+            write(tmp_path / "predictions.parquet", {given: WHOLE[given]}, torch.arange(60)),
+            write(tmp_path / "targets.parquet", targets_only(name), order),
+        ),
+        "both in one": (write(tmp_path / "both.parquet", WHOLE, torch.arange(60)),),
+    }
+    for kind, paths in files.items():
+        code, printed = asked(monkeypatch, capsys, name, *paths, "--json")
+        assert code == 0, printed
+        found = json.loads(printed)
+        found.pop("rows", None)
+        assert found == expected, kind
+
+
+TOY = '''"""Mean score of the true class."""
+
+import torch
+from torch import Tensor
+
+from metrics.blocks.columns import read_scores
+from metrics.blocks.seen import Seen
+
+__all__ = ["ToyMetric"]
+
+
+class ToyMetric:
+    """How high the true class is scored, on the average.
+
+    scale: A factor.
+    """
+
+    headline, higher, unit = "toy", True, ""
+    reads = ("scores", "label")
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale, self._seen = scale, Seen()
+
+    def update(self, predictions, targets) -> None:
+        found = read_scores(predictions, targets, self.reads)
+        place = found.target.clamp(0, found.scores.shape[1] - 1)[:, None]
+        self._seen.add(found, found.scores.gather(1, place)[:, 0].double())
+
+    def merge(self, other: "ToyMetric") -> None:
+        self._seen.merge(other._seen)
+
+    def compute(self) -> dict[str, float]:
+        (values,) = self._seen.counted()
+        return {"toy": self.scale * values.mean().item(), "samples": len(values)}
+
+    def each(self) -> Tensor:
+        known, values = self._seen.joined()
+        return (self.scale * values).where(known, torch.nan)
+
+
+if __name__ == "__main__":
+    from metrics.blocks.command import main
+
+    main(ToyMetric)
+'''
+
+
+def test_a_metric_is_one_file_known_by_its_name(tmp_path):
+    for room in ("metrics", "engine", "models", "corpus", "tests"):
+        left = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(TOP / room, tmp_path / room, ignore=left)
+    shutil.copy(TOP / "pyproject.toml", tmp_path)
+    (tmp_path / "metrics" / "toy_metric.py").write_text(TOY)
+
+    def ran(*command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+        return done.stdout
+
+    file = write(tmp_path / "both.parquet", WHOLE, torch.arange(60))
+    printed = json.loads(ran("-m", "metrics.toy_metric", str(file), "--scale", "2", "--json"))
+    true = WHOLE["scores"].gather(1, WHOLE["label"][:, None]).double()
+    assert printed == {"toy": pytest.approx(2 * true.mean().item()), "samples": 60}
+    contract = "tests/metrics/test_contract.py"
+    passed = ran("-m", "pytest", "-rA", "-p", "no:cacheprovider", "-k", "toy_metric", contract)
+    assert passed.count(f"PASSED {contract}::") == 10
