@@ -76,6 +76,6 @@ class Accuracy:
 
 
 if __name__ == "__main__":
-    from metrics.blocks.command import main
+    from metrics.cli.command import main
 
     main(Accuracy)

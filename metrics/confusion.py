@@ -75,6 +75,6 @@ class Confusion:
 
 
 if __name__ == "__main__":
-    from metrics.blocks.command import main
+    from metrics.cli.command import main
 
     main(Confusion)

@@ -127,6 +127,6 @@ class F1:
 
 
 if __name__ == "__main__":
-    from metrics.blocks.command import main
+    from metrics.cli.command import main
 
     main(F1)

@@ -113,6 +113,6 @@ class MeanAP:
 
 
 if __name__ == "__main__":
-    from metrics.blocks.command import main
+    from metrics.cli.command import main
 
     main(MeanAP)

@@ -84,6 +84,6 @@ class PerClass:
 
 
 if __name__ == "__main__":
-    from metrics.blocks.command import main
+    from metrics.cli.command import main
 
     main(PerClass)

@@ -30,7 +30,7 @@ ASIDE = frozenset(
         # they start workers and stop them, and word what went wrong
         *(f"engine.training.{name}" for name in ("launching", "nonfinite", "stopping")),
         "engine.core.refusals",
-        "metrics.blocks.command",  # asks a metric about two files
+        "metrics.cli",  # asks a metric about files
         "flows.training.beside",
         # of a champion, by code that evaluate, whose outputs register needs, runs again for
         "flows.registry.retest",

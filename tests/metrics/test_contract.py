@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from engine.core.build import build, choices, plugin
-from metrics.blocks.command import main
+from metrics.cli.command import main
 from tests.metrics.batches import drawn, part
 
 TOP = Path(__file__).parents[2]
@@ -232,7 +232,7 @@ class ToyMetric:
 
 
 if __name__ == "__main__":
-    from metrics.blocks.command import main
+    from metrics.cli.command import main
 
     main(ToyMetric)
 '''

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from metrics.blocks.command import main
-from metrics.blocks.files import read, read_pair
+from metrics.cli.command import main
+from metrics.cli.files import read, read_pair
 from metrics.confusion import Confusion
 from tests.metrics.batches import drawn
 

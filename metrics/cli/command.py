@@ -9,8 +9,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
-from metrics.blocks.files import read_pair
 from metrics.blocks.metric import Metric
+from metrics.cli.files import read_pair
 
 SHOWN = 10  # rows of details
 NAMED = ("class", "predicted")  # columns of details that are classes
