@@ -14,7 +14,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from metrics.blocks.columns import read_scores
-from metrics.blocks.intervals import RESAMPLES, bootstrap, checked, percentiles
+from metrics.blocks.intervals import RESAMPLES, bootstrap, checked, mean_percentiles, percentiles
 from metrics.blocks.metric import Batch
 from metrics.blocks.seen import Seen
 from metrics.blocks.sums import mean_over_classes, share
@@ -64,8 +64,8 @@ class F1:
         self._seen.merge(other._seen)
 
     def compute(self) -> dict[str, float]:
-        """{"f1", "f1_low", "f1_high", "f1_micro", "f1_samples"} in percent, "samples", "classes"
-        that count and "absent", those that do not.
+        """{"f1", "f1_low", "f1_high", "f1_micro", "f1_samples"} and the ends of the last one's
+        interval in percent, "samples", "classes" that count and "absent", those that do not.
         """
         predicted, true = self._columns()
         hits = predicted & true
@@ -74,7 +74,10 @@ class F1:
             numbers |= percentiles("f1", self.resampled())
         numbers["f1_micro"] = 200 * float(hits.sum() / (predicted.sum() + true.sum()))
         both = (predicted.sum(1) + true.sum(1)).astype(float)
-        numbers["f1_samples"] = 100 * float(share(2 * hits.sum(1), both, empty=1).mean())
+        by_sample = torch.from_numpy(100 * share(2 * hits.sum(1), both, empty=1))
+        numbers["f1_samples"] = by_sample.mean().item()
+        if self.resamples:
+            numbers |= mean_percentiles("f1_samples", by_sample, self.resamples)
         present = int(true.any(0).sum())
         absent = true.shape[1] - present
         return {**numbers, "samples": len(true), "classes": present, "absent": absent}

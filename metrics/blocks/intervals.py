@@ -69,6 +69,15 @@ def percentiles(headline: str, values: Tensor) -> dict[str, float]:
     return {f"{headline}_low": low, f"{headline}_high": high}
 
 
+def mean_percentiles(headline: str, values: Tensor, count: int) -> dict[str, float]:
+    """The same of a mean over samples: values of each of them (n,), in percent."""
+
+    def measured(weights: ndarray) -> ndarray:
+        return values.numpy() @ weights / len(values)
+
+    return percentiles(headline, bootstrap(len(values), count, measured))
+
+
 def checked(count: int) -> int:
     """A number of resamples; ValueError where it is none."""
     if count < 0 or 0 < count < 100:

@@ -25,6 +25,7 @@ TESTS = {  # folders of plug-ins, and the tests that run over all of their files
     "models/heads": "tests/models/test_heads.py",
     "models/objectives": "tests/models/test_objectives.py",
     "models/spaces": "tests/models/test_spaces.py",
+    "metrics": "tests/metrics/test_contract.py",
 }
 
 
@@ -63,12 +64,12 @@ def test_each_plugin_has_what_the_table_says(kind, contract):
 
 def test_there_is_an_example_of_each_kind():
     assert len(ROW.findall(DESIGN)) == len(EXAMPLES)
-    assert sorted(str(Path(path).parent) for path in EXAMPLES) == ["metrics", *sorted(TESTS)]
+    assert sorted(str(Path(path).parent) for path in EXAMPLES) == sorted(TESTS)
 
 
 @pytest.fixture(scope="module")
 def passed(tree) -> str:
-    """What the tests say that run on the examples of models/, all in one process."""
+    """What the tests of plug-ins say that run on the examples, all in one process."""
     names = " or ".join(Path(path).stem for path in EXAMPLES)
     options = ("-q", "-rA", "-p", "no:cacheprovider", "-k", names)
     return ran(tree, "-m", "pytest", *options, *TESTS.values())
@@ -78,22 +79,6 @@ def passed(tree) -> str:
 def test_an_example_passes_the_tests_of_its_kind(passed, folder):
     name = next(Path(path).stem for path in EXAMPLES if Path(path).parent == Path(folder))
     assert re.search(rf"^PASSED {TESTS[folder]}::.*\b{name}\b", passed, re.MULTILINE)
-
-
-METRIC = """
-import torch
-from engine.core.build import build
-scores, targets = torch.rand(50, 4), torch.arange(50) % 3
-whole, *parts = [build("metrics", {"name": "balanced", "classes": 4}) for _ in range(3)]
-whole.update({"scores": scores}, {"label": targets})
-for part, rows in zip(parts, (slice(0, 20), slice(20, 50))):
-    part.update({"scores": scores[rows]}, {"label": targets[rows]})
-parts[0].merge(parts[1])
-assert parts[0].compute() == whole.compute()
-hits = scores.argmax(1) == targets
-by_hand = torch.stack([hits[targets == c].float().mean() for c in range(3)]).mean() * 100
-assert abs(whole.compute()["balanced"] - by_hand) < 1e-4
-"""
 
 
 SMOOTHED = """
@@ -110,10 +95,6 @@ torch.testing.assert_close(module(batch)["loss"], by_hand)
 
 def test_the_head_is_trained_by_the_supervised_objective(tree):
     ran(tree, "-c", SMOOTHED)
-
-
-def test_the_metric_adds_up(tree):
-    ran(tree, "-c", METRIC)
 
 
 def test_examples_are_as_tidy_as_the_rest_and_no_stage_depends_on_them(tree):

@@ -122,6 +122,22 @@ def test_f1_of_the_highest_scores():
     assert build("metrics", {"name": "f1", "top": 2}).reads[0] == "scores"
 
 
+def test_the_mean_over_samples_has_the_interval_of_their_values():
+    numbers = f1(SCORES, TAGS)
+    values = torch.tensor(
+        [
+            f1(SCORES[row : row + 1], TAGS[row : row + 1], resamples=0)["f1_samples"]
+            for row in range(200)
+        ],
+        dtype=torch.float64,
+    )
+    assert numbers["f1_samples"] == pytest.approx(values.mean().item())
+    drawn_again = values.numpy() @ np.concatenate(list(resamples(200, 1000)), 1) / 200
+    ends = np.quantile(drawn_again - drawn_again.mean() + values.mean().item(), [0.025, 0.975])
+    found = [numbers["f1_samples_low"], numbers["f1_samples_high"]]
+    assert found == pytest.approx(ends.tolist(), abs=1e-3)
+
+
 def test_f1_by_hand():
     tags = torch.tensor([[1.0, 0], [1, 1], [0, 0]])
     found = f1(torch.tensor([[0.9, 0.9], [0.1, 0.8], [0.2, 0.3]]), tags)
