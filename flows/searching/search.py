@@ -17,7 +17,7 @@ from flows.searching.storage import connect, open_study, retry
 from flows.searching.study import Slot, holders, outcome
 from flows.searching.trial import Row, log_row, row_of
 from flows.tracking.tracking import Run
-from flows.training.learning import CORPUS, Job
+from flows.training.learning import CORPUS, split_samples
 from models.blocks.ranges import Count, Positive, Seed
 
 TURNED_DOWN = 20  # networks out of the latency band for each within: more, and none may ever be
@@ -87,7 +87,7 @@ class Search:
         run: of the stage, which leaves it for other workers. ValueError where one of these comes
         before the stage.
         """
-        Job.of(section).samples()  # says what there is
+        split_samples(section["data"], "train", section["objective"])  # says what there is
         lasting = {name: value for name, value in section.items() if name not in CHANGEABLE}
         candidates = settings.load_params()["candidates"].values()
         key = search_key(lasting, *(about["backbone"] for about in candidates))
