@@ -31,6 +31,7 @@ from flows.tracking.tracking import Run, stage_run
 from models.blocks.ranges import Positive, Seed, Unique
 
 CORPUS = settings.OUT / "corpus"
+NATURAL = {"rule": "natural", "length": 1}  # each post once an epoch
 # of a section, what the weights do not follow from: names, and how they are measured
 NAMES = ("training", "candidate", "section", "metric")
 
@@ -38,6 +39,7 @@ NAMES = ("training", "candidate", "section", "metric")
 def section_of(arguments: dict[str, Any]) -> dict[str, Any]:
     """What the weights of a training follow from, out of the arguments of the stage."""
     own = {key: value for key, value in arguments.items() if key not in NAMES}
+    own["resampling"] = own["resampling"] or NATURAL
     return own | {"backbone": settings.backbone_section(arguments["candidate"])}
 
 
@@ -128,7 +130,7 @@ def pretrain(
     head: dict[str, Any],
     recipe: dict[str, Any],
     data: str = "hashtags",
-    resampling: dict[str, Any] = {"rule": "natural", "length": 1},  # noqa: B006 - read only
+    resampling: dict[str, Any] = {},  # noqa: B006 - read only
     metric: dict[str, Any] = {"name": "accuracy"},  # noqa: B006
     epochs: Positive = 10,
     seed: Seed = 0,
@@ -143,7 +145,7 @@ def pretrain(
     head: what stands on the backbone.
     recipe: how it is optimised.
     data: what it is trained on: hashtags, or targets/<name>.
-    resampling: how often posts of rare hashtags are repeated.
+    resampling: how often posts of rare hashtags are repeated; not at all where it is left out.
     metric: what it is measured by on the images held out.
     epochs: passes over the training list.
     seed: of the weights, the order and the views.

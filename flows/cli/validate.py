@@ -110,7 +110,7 @@ def validate_nested(place: str, section: dict[str, Any]) -> None:
         if key in section:
             resolve(kind, section[key], f"{place}.{key}")
     validate_recipe(section["recipe"], f"{place}.recipe")
-    if "resampling" in section:
+    if section.get("resampling"):
         options(resampling, section["resampling"], f"{place}.resampling")
 
 

@@ -35,7 +35,7 @@ def validate_networks(
             for backbone in _backbones(params, section, reference):
                 _made(backbone, section["objective"], head, at)
             if "metric" in section:
-                validate_answers(section, head, at)
+                validate_answers(section, head, place)
         where = f"{place}.recipe"
         # a layer of any size: an optimizer refuses an empty list of parameters
         optimizer(Recipe(**options(Recipe, section["recipe"], where)), torch.nn.Linear(1, 1), where)

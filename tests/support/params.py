@@ -1,5 +1,6 @@
 """Params of a project in a temporary folder: the committed ones, or as few as a stage needs."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import yaml
 
 TOP = Path(__file__).parents[2]
-PARAMS = yaml.safe_load((TOP / "params.yaml").read_text())
+# what a merge key takes over is a copy here, to be changed alone
+PARAMS = json.loads(json.dumps(yaml.safe_load((TOP / "params.yaml").read_text())))
 REFERENCE = yaml.safe_load((TOP / "candidates" / "resnext.yaml").read_text())
 
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import fields
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,12 +16,12 @@ import yaml
 from engine.core.build import choices, options, plugin
 from engine.training.optimizers import FROM, called
 from engine.training.recipe import Recipe
-from engine.transfer.finetuning import probe
 from flows.cli import validate, validate_search
 from flows.running import settings
 from flows.searching.search import Retrain
+from tests.support import params
+from tests.support.params import PARAMS
 
-PARAMS = yaml.safe_load(Path("params.yaml").read_text())
 WRONG = {"-1e9": -1e9, "nan": math.nan, "inf": math.inf, "a word": "a word", "true": True}
 
 
@@ -49,6 +48,7 @@ def with_value(section: Any, path: tuple, value: Any) -> Any:
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    params.committed()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,7 +59,7 @@ def imported():
 
 def dotted(path: tuple) -> str:
     """As a message has it; a value of the grid by its list."""
-    return ".".join(map(str, path[:3] if path[:2] == ("finetune", "grid") else path))
+    return ".".join(map(str, path[:4] if path[2:3] == ("grid",) else path))
 
 
 @pytest.mark.parametrize("path", list(leaves(PARAMS)), ids=dotted)
@@ -91,7 +91,17 @@ ALSO |= {"regnetx": LINEAR, "regnety": LINEAR}
 ALSO["knn"] = {"samples": 9}
 ALSO["Optuna"] = {"mutation_prob": 0.5, "max_resource": 9, "lower": 0.5, "upper": 90.0}
 ALSO |= {f"anynetx{letter}": {"depths": [1, 2], "widths": [8, 16]} for letter in "abcde"}
-GIVEN = ("backbone", "head", "channels", "classes", "module", "candidate", "optimizer")
+GIVEN = (
+    "backbone",
+    "head",
+    "channels",
+    "classes",
+    "module",
+    "training",
+    "task",
+    "candidate",
+    "optimizer",
+)
 
 
 def signatures() -> dict[str, Any]:
@@ -100,12 +110,11 @@ def signatures() -> dict[str, Any]:
     found = {name: inspect.unwrap(getattr(module, name)) for name, module in modules.items()}
     found |= {
         "Recipe": Recipe,
-        "probe": probe,
         "Retrain": Retrain,
         "resampling": validate.resampling,
     }
     found |= {"Optuna": validate_search.optuna_numbers}
-    for kind in ("backbones", "heads", "objectives", "spaces"):
+    for kind in ("backbones", "heads", "objectives", "spaces", "policies"):
         found |= {name: plugin(kind, name, kind) for name in choices(kind)}
     return found
 
@@ -170,7 +179,7 @@ def test_every_field_of_a_recipe_is_looked_at_in_a_grid(folder):
         "undecayed": 1,
     }
     for name, value in wrong.items():
-        params = with_value(PARAMS, ("finetune", "grid", name), [value])
-        settings.PARAMS.write_text(yaml.safe_dump(params))
-        with pytest.raises(ValueError, match=rf"^finetune\.grid\.{name}"):
+        wrong_value = with_value(PARAMS, ("tasks", "scenes", "grid", name), [value])
+        settings.PARAMS.write_text(yaml.safe_dump(wrong_value))
+        with pytest.raises(ValueError, match=rf"^tasks\.scenes\.grid\.{name}"):
             validate.validate()

@@ -4,25 +4,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from engine.training.recipe import Recipe, learning_rate
 from flows.cli import validate
 from flows.cli.recipe_notes import recipe_notes
+from tests.support import params
 
-PARAMS = yaml.safe_load(Path("params.yaml").read_text())
-STAGES = ("search", "pretrain", "finetune")
+PLACES = ("search", "pretrain.baseline-hashtags", "tasks.scenes")
+SECTIONS = (
+    params.PARAMS["search"],
+    params.PARAMS["pretrain"]["baseline-hashtags"],
+    params.PARAMS["tasks"]["scenes"],
+)
 
 
 def noted(recipe: dict, epochs: float = 10) -> list[str]:
     section = {"recipe": recipe, "epochs": epochs}
-    return recipe_notes(
-        {
-            "search": section,
-            "pretrain": section | {"recipe": {"warmup": 0}},
-            "finetune": {"recipe": {"warmup": 0}, "epochs": 1},
-        }
-    )
+    without = {"recipe": {"warmup": 0}, "epochs": 1}
+    # the same recipe in two trainings is noted once
+    return recipe_notes([("search", section), ("pretrain.a", without), ("pretrain.b", section)])
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,9 @@ def test_a_warm_up_that_is_none_is_noted(recipe, epochs, says):
     assert not says or found[0].startswith(says)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_the_committed_recipes_hold_their_rate_and_say_so(stage):
-    recipe = Recipe(**PARAMS[stage]["recipe"])
+@pytest.mark.parametrize("section", SECTIONS, ids=PLACES)
+def test_the_committed_recipes_hold_their_rate_and_say_so(section):
+    recipe = Recipe(**section["recipe"])
     rates = [learning_rate(recipe, i, 500, 50) for i in range(500)]
     held = round(50 * recipe.warmup)
     assert rates[held] < rates[0], "the schedule goes on from where it would be"
@@ -66,11 +66,11 @@ def test_the_committed_recipes_hold_their_rate_and_say_so(stage):
 
 
 def test_the_committed_params_have_nothing_to_note(tmp_path, monkeypatch):
-    text = Path("params.yaml").read_text()
     monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(text)
+    params.committed()
+    text = Path("params.yaml").read_text()
     assert validate.validate() == []
     assert text.count("ramp: constant") == 3
     Path("params.yaml").write_text(text.replace("ramp: constant, ", ""))
     keys = [note.split()[0] for note in validate.validate()]
-    assert keys == [f"{stage}.recipe.warmup" for stage in STAGES]
+    assert keys == [f"{place}.recipe.warmup" for place in PLACES]

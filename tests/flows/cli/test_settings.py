@@ -1,5 +1,6 @@
 """Params and surroundings that are wrong end with exit code 2 and one message of cause and fix."""
 
+import copy
 import inspect
 import os
 import re
@@ -12,12 +13,13 @@ import yaml
 
 from engine.core import checkpoint
 from engine.core.digest import digest
-from flows.cli import command, sections, validate
+from flows.cli import command, sections, validate, validate_names
 from flows.pipeline import only_driver
 from flows.running import settings
+from tests.support import params
 
-ROOT = Path(__file__).parents[3]
-PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+PARAMS = params.PARAMS
+HASHTAGS, SCENES = "pretrain.baseline-hashtags", "tasks.scenes"
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +27,7 @@ def folder(tmp_path, monkeypatch):
     """An empty project folder with the committed params.yaml."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TAGDAG_TRACEBACK", raising=False)
-    Path("params.yaml").write_text((ROOT / "params.yaml").read_text())
+    params.committed()
     return tmp_path
 
 
@@ -54,16 +56,39 @@ def changed(path: str, value: object) -> Callable[[], None]:
     """
 
     def change() -> None:
-        params = yaml.safe_load(Path("params.yaml").read_text())
+        whole = yaml.safe_load(Path("params.yaml").read_text())
         *above, last = path.split(".")
-        section = params
+        section = whole
         for key in above:
             section = section[key]
         if value is None:
             del section[last]
         else:
             section[last] = value
-        Path("params.yaml").write_text(yaml.safe_dump(params))
+        Path("params.yaml").write_text(yaml.safe_dump(whole, sort_keys=False))
+
+    return change
+
+
+def candidate(**keys: object) -> Callable[[], None]:
+    """An action that changes the winner of the search, and what takes it over."""
+
+    def change() -> None:
+        whole = copy.deepcopy(PARAMS)
+        whole["candidates"]["winner"] |= keys
+        whole["pretrain"]["winner-hashtags"] |= keys
+        Path("params.yaml").write_text(yaml.safe_dump(whole, sort_keys=False))
+
+    return change
+
+
+def reference(**keys: object) -> Callable[[], None]:
+    """An action that changes keys of the reference's file, or deletes those that are None."""
+
+    def change() -> None:
+        section = params.REFERENCE | keys
+        kept = {key: value for key, value in section.items() if value is not None}
+        Path("candidates/resnext.yaml").write_text(yaml.safe_dump(kept))
 
     return change
 
@@ -73,64 +98,88 @@ def changed(path: str, value: object) -> Callable[[], None]:
     [
         (changed("serach", {}), "params.yaml: unknown section 'serach'; did you mean search?"),
         (
-            changed("finetune", None),
-            "params.yaml: section 'finetune' is missing; take it from the committed file",
+            changed("tasks", None),
+            "params.yaml: section 'tasks' is missing; take it from the committed file",
         ),
-        (changed("pretrain.epoch", 3), "pretrain: unknown key 'epoch', did you mean 'epochs'?"),
-        (changed("finetune.targets", None), "finetune: missing key 'targets', add it"),
+        (
+            changed(f"{HASHTAGS}.epoch", 3),
+            f"{HASHTAGS}: unknown key 'epoch', did you mean 'epochs'?",
+        ),
+        (changed(f"{SCENES}.inits", None), f"{SCENES}: missing key 'inits', add it"),
         (
             changed("search.trials", "many"),
             "search.trials = 'many': give a number, no word and no quotes",
         ),
-        (changed("finetune.modes", ["ful"]), "finetune.modes.0 = 'ful': Input should be 'full', "),
+        (
+            changed(f"{SCENES}.heads", {"liner": {}}),
+            f"{SCENES}.heads.liner: unknown name 'liner', did you mean 'linear'?",
+        ),
         (changed("corpus", [1]), "corpus: found [1], expected keys and values: size, "),
         (
-            changed("candidates.winner", "regnt"),
-            "candidates.winner: unknown name 'regnt', did you mean 'regnet'?",
+            changed("candidates.winner.backbone", "regnt"),
+            "candidates.winner.backbone: unknown name 'regnt', did you mean 'regnet'?",
         ),
         (
             changed("search.space.name", "regnet"),
             "search.space: unknown name 'regnet', did you mean 'regnety'?",
         ),
-        (changed("search.reference.name", None), "search.reference: found {"),
+        (reference(name=None), "candidates/resnext.yaml: found {"),
         (
             changed("candidates", ["resnext"]),
-            "candidates: write {baseline: <backbone>, winner: <backbone>}",
+            "candidates: write {baseline: {backbone: <backbone>, ",
         ),
         (
-            changed("pretrain.recipe.optimizer", {"name": "adam"}),
+            changed(f"{HASHTAGS}.recipe.optimizer", {"name": "adam"}),
             "recipe.optimizer: unknown name 'adam'",
         ),
         (
-            changed("pretrain.recipe.rat", 1),
-            "pretrain.recipe: unknown key 'rat', did you mean 'rate'?",
-        ),
-        (changed("finetune.recipe.schedule", "cosin"), "finetune.recipe.schedule = 'cosin': "),
-        (
-            changed("finetune.head", {"name": "knn", "samples": 40}),
-            "finetune.head: the mode linear fits a layer `fc`, knn has none: take",
+            changed(f"{HASHTAGS}.recipe.rat", 1),
+            f"{HASHTAGS}.recipe: unknown key 'rat', did you mean 'rate'?",
         ),
         (
-            changed("finetune.grid.rat", [1]),
-            "finetune.grid: unknown key 'rat': give one of pretrained, scratch, ",
-        ),
-        (changed("finetune.grid.rate", 0.4), "finetune.grid.rate: found 0.4, expected a list"),
-        (changed("finetune.grid.rate", ["fast"]), "finetune.grid.rate = 'fast': give a number"),
-        (
-            changed("finetune.grid.scratch", {"l2": ["1/2"]}),
-            "finetune.grid.l2 = '1/2': give a number",
-        ),
-        (changed("finetune.grid.k", [0]), "finetune.grid.k = 0: Input should be greater than"),
-        (changed("finetune.held_out", 1), "finetune.held_out = 1: Input should be less than 1"),
-        (
-            changed("finetune.labels_per_class", [-1]),
-            "finetune.labels_per_class.0 = -1: Input should be greater than or equal to 1, or ",
+            changed(f"{SCENES}.recipe.schedule", "cosin"),
+            f"{SCENES}.recipe.schedule = 'cosin': ",
         ),
         (
-            changed("finetune.labels_per_class", [20, 0]),
-            "finetune.labels_per_class.1 = 0: Input should be greater",
+            changed(f"{SCENES}.heads", {}),
+            f"{SCENES}.heads: none is named: write {{linear: {{}}}}, for one",
         ),
-        (changed("finetune.seeds", []), "finetune.seeds = []: List should have at least 1 item"),
+        (
+            changed(f"{SCENES}.grid.rat", [1]),
+            f"{SCENES}.grid: unknown key 'rat': give one of linear, logistic, knn, ",
+        ),
+        (
+            changed(f"{SCENES}.grid.rate", 0.4),
+            f"{SCENES}.grid.rate: found 0.4, expected a list",
+        ),
+        (
+            changed(f"{SCENES}.grid.rate", ["fast"]),
+            f"{SCENES}.grid.rate = 'fast': give a number",
+        ),
+        (
+            changed(f"{SCENES}.grid.scratch", {"l2": ["1/2"]}),
+            f"{SCENES}.grid.l2 = '1/2': give a number",
+        ),
+        (
+            changed(f"{SCENES}.grid.k", [0]),
+            f"{SCENES}.grid.k = 0: Input should be greater than",
+        ),
+        (
+            changed(f"{SCENES}.held_out", 1),
+            f"{SCENES}.held_out = 1: Input should be less than 1",
+        ),
+        (
+            changed(f"{SCENES}.labels", [-1]),
+            f"{SCENES}.labels.0 = -1: Input should be greater than or equal to 1, or ",
+        ),
+        (
+            changed(f"{SCENES}.labels", [20, 0]),
+            f"{SCENES}.labels.1 = 0: Input should be greater",
+        ),
+        (
+            changed(f"{SCENES}.seeds", []),
+            f"{SCENES}.seeds = []: List should have at least 1 item",
+        ),
         (changed("corpus.min_posts", 0), "corpus.min_posts = 0: Input should be greater than"),
         (changed("corpus.max_tags", -1), "corpus.max_tags = -1: Input should be greater than"),
         (changed("corpus.user_cap", 0), "corpus.user_cap = 0: Input should be greater than"),
@@ -140,17 +189,20 @@ def changed(path: str, value: object) -> Callable[[], None]:
             "corpus.noise = -0.1: Input should be greater than or equal to 0",
         ),
         (
-            changed("finetune.targets", ["../scenes"]),
-            "finetune.targets: '../scenes' is no name: use 1 to 64",
+            changed(f"{SCENES}.data", "targets/../scenes"),
+            f"{SCENES}.data: targets/: '../scenes' is no name: use 1 to 64",
         ),
+        (changed(f"{SCENES}.data", "hashtags"), f"{SCENES}.data: hashtags are no labels: write"),
+        (changed("tasks", {"a/b": PARAMS["tasks"]["scenes"]}), "tasks: 'a/b' is no name: use 1"),
+        (changed("tasks", {}), "params.yaml: tasks: found {}: write a name for each"),
+        (changed("pretrain", {}), "params.yaml: pretrain: found {}: write a name for each"),
         (
-            changed("finetune.targets", ["scenes", ""]),
-            "finetune.targets: '' is no name: use 1 to 64",
+            changed("tasks", {"a.b": PARAMS["tasks"]["scenes"]}),
+            "tasks: 'a.b': DVC takes '.' for the end of a key",
         ),
-        (changed("evaluate.targets", ["a/b"]), "evaluate.targets: 'a/b' is no name: use 1 to 64"),
-        (changed("candidates", {"../x": "resnext"}), "candidates: '../x' is no name: use 1 to 64"),
+        (changed("candidates", {"../x": {}}), "candidates: '../x' is no name: use 1 to 64"),
         (
-            changed("candidates", {"nul": "resnext"}),
+            changed("candidates", {"nul": {}}),
             "candidates: 'nul' is a device's name on Windows",
         ),
         (
@@ -163,8 +215,40 @@ def changed(path: str, value: object) -> Callable[[], None]:
         ),
         (changed("register.name", "tag/dag"), "register.name: 'tag/dag' is no name: use 1 to 64"),
         (
-            changed("evaluate.targets", ["mine"]),
-            "evaluate.targets is ['mine'], finetune.targets ['scenes']: networks",
+            changed(f"{SCENES}.inits", ["winner-hastags"]),
+            f"{SCENES}.inits: unknown name 'winner-hastags', did you mean 'winner-hashtags'",
+        ),
+        (
+            changed(f"{SCENES}.candidates", ["winer"]),
+            f"{SCENES}.candidates: unknown name 'winer', did you mean 'winner'",
+        ),
+        (
+            changed(HASHTAGS, PARAMS["pretrain"]["baseline-hashtags"] | {"candidate": "winer"}),
+            f"{HASHTAGS}.candidate: unknown name 'winer', did you mean 'winner'",
+        ),
+        (
+            changed(f"{HASHTAGS}.backbone", "regnet"),
+            f"{HASHTAGS}.backbone is regnet, and candidates.baseline.backbone resnext: write that",
+        ),
+        (
+            changed("candidates.winner.section", "candidates/gone.yaml"),
+            "candidates.winner.section: candidates/gone.yaml is no file: name a committed one",
+        ),
+        (
+            changed("candidates.baseline.backbone", "regnet"),
+            "candidates.baseline.backbone is regnet, and candidates/resnext.yaml a resnext",
+        ),
+        (
+            changed(f"{SCENES}.metric.name", "acuracy"),
+            f"{SCENES}.metric: unknown name 'acuracy', did you mean 'accuracy'",
+        ),
+        (
+            changed(f"{SCENES}.policy.name", "plane"),
+            f"{SCENES}.policy: unknown name 'plane', did you mean 'plain'",
+        ),
+        (
+            changed(f"{SCENES}.policy.name", "features"),
+            f"{SCENES}.metric: accuracy reads scores, and the policy features gives",
         ),
         (changed("evaluate.sizes", [0]), "evaluate.sizes.0 = 0: Input should be greater than"),
         (changed("evaluate.batches", [0]), "evaluate.batches.0 = 0: Input should be greater than"),
@@ -172,16 +256,19 @@ def changed(path: str, value: object) -> Callable[[], None]:
             changed("search.resampling.rule", "cube"),
             "search.resampling.rule = 'cube': Input should be 'natural', 'sqrt'",
         ),
-        (changed("pretrain.objective.scal", 1), "pretrain.objective: unknown key 'scal'"),
+        (changed(f"{HASHTAGS}.objective.scal", 1), f"{HASHTAGS}.objective: unknown key 'scal'"),
         (
-            changed("search.reference.stem", "none"),
+            reference(stem="none"),
             "search.reference.stem = 'none': Input should be",
         ),
         (
-            changed("search.reference.depths", [1] * 99),
+            reference(depths=[1] * 99),
             "search.reference: no memory holds such a network",
         ),
-        (changed("candidates", {}), "candidates: write {baseline: <backbone>, winner: <backbone>}"),
+        (
+            changed("candidates", {}),
+            "candidates: write {baseline: {backbone: <backbone>, ",
+        ),
         (
             changed("search.sampler", {"name": "Random"}),
             "search.sampler: {'name': 'Random'} names none of Optuna's",
@@ -216,32 +303,38 @@ def changed(path: str, value: object) -> Callable[[], None]:
         ),
         (
             changed("search.data", "targets/scenes"),
-            "search.objective: hashtags learns from hashtags, and this stage",
+            "search.objective: hashtags reads the column 'hashtags', and targets/scenes has",
         ),
         (
-            changed("pretrain.objective.name", "supervised"),
-            "pretrain.objective: supervised learns from labels",
+            changed(f"{HASHTAGS}.objective.name", "supervised"),
+            f"{HASHTAGS}.objective: supervised reads the column 'label', and hashtags has",
         ),
         (
-            changed("finetune.objective.name", "hashtags"),
-            "finetune.objective: hashtags learns from hashtags",
+            changed(f"{SCENES}.objective.name", "hashtags"),
+            f"{SCENES}.objective: hashtags reads the column 'hashtags', and targets/scenes has",
         ),
-        (changed("finetune.seeds", [1, 0, 1]), "finetune.seeds = [1, 0, 1]: 1 is listed twice"),
-        (changed("pretrain.seeds", [1, 1]), "pretrain.seeds = [1, 1]: 1 is listed twice"),
-        (changed("finetune.grid.l2", [0.1, 1, 0.1]), "finetune.grid.l2: 0.1 is listed twice"),
         (
-            changed("finetune.grid.scratch", [1]),
-            "finetune.grid.scratch: found [1], expected keys and lists of values",
+            changed(f"{SCENES}.seeds", [1, 0, 1]),
+            f"{SCENES}.seeds = [1, 0, 1]: 1 is listed twice",
+        ),
+        (changed(f"{HASHTAGS}.seeds", [1, 1]), f"{HASHTAGS}.seeds = [1, 1]: 1 is listed twice"),
+        (
+            changed(f"{SCENES}.grid.l2", [0.1, 1, 0.1]),
+            f"{SCENES}.grid.l2: 0.1 is listed twice",
+        ),
+        (
+            changed(f"{SCENES}.grid.scratch", [1]),
+            f"{SCENES}.grid.scratch: found [1], expected keys and lists of values",
         ),
         (
             changed(
-                "finetune.grid", {"rate": list(range(1, 201)), "weight_decay": list(range(200))}
+                f"{SCENES}.grid", {"rate": list(range(1, 201)), "weight_decay": list(range(200))}
             ),
-            "finetune.grid: 40,000 combinations for full, each a training: list fewer values",
+            f"{SCENES}.grid: 40,000 combinations for linear, each a training: list fewer values",
         ),
         (
-            changed("candidates.winner", "anynet"),
-            "candidates.winner: anynet, but the search makes it a regnet",
+            candidate(backbone="anynet"),
+            "candidates.winner.backbone: anynet, but the search makes it a regnet: write that",
         ),
         (
             changed("search.space.flops", [1000, 2000]),
@@ -272,26 +365,20 @@ def test_mlflow_takes_every_name_that_the_check_takes(name):
     from mlflow.utils.validation import _validate_model_name
 
     changed("register.name", name)()
-    params = settings.load_params()
-    validate.validate_names(
-        params,
-        {stage: sections.complete_section(stage, params[stage]) for stage in settings.STAGES},
-    )
+    whole = settings.load_params()
+    validate_names.validate_names(whole, sections.complete_params(whole))
     for registered in (name, f"{name}-experiments"):
         _validate_model_name(registered)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a:b", "..", " a", "a\nb", "é", "x" * 65, None, 3])
 def test_names_that_a_registry_may_refuse_are_told_before_anything(name):
-    params = PARAMS | {"register": {"name": name}}
-    Path("params.yaml").write_text(yaml.safe_dump(params))
+    params.written(PARAMS | {"register": {"name": name}})
     with pytest.raises(ValueError, match=r"register\.name"):
         validate.validate()
 
 
 def test_a_candidate_of_the_command_line_is_no_path():
-    (settings.OUT / "search").mkdir(parents=True)
-    Path("winner.yaml").write_text("name: regnet")
     with pytest.raises(ValueError, match=r"candidate: '\.\./\.\./winner' is no name"):
         settings.backbone_section("../../winner")
 
@@ -365,29 +452,33 @@ def test_interrupt_says_how_to_go_on(capsys):
     assert end.value.code == 130 and "run the same command again" in capsys.readouterr().err
 
 
-def register(candidate: str, name: str, runs: int = 3) -> tuple:
+def pretrain(training: str, candidate: str, runs: int = 3) -> tuple:
     """As a flow of a stage: an argument of the command line, and its section."""
-    return candidate, name, runs
+    return training, candidate, runs
 
 
 def test_section_is_a_call():
-    assert command.run_stage(register, "winner") == ("winner", "tagdag", 3)
-    changed("register.runs", 5)()
-    assert command.run_stage(register, "winner") == ("winner", "tagdag", 5)
-    with pytest.raises(ValueError, match="register takes no argument 'more'"):
-        command.run_stage(register, "a", "b", "c", "more")
-    changed("register.candidate", "x")()
-    with pytest.raises(ValueError, match="key 'candidate' is set by the code, remove it"):
-        command.run_stage(register, "winner")
+    Path("params.yaml").write_text(yaml.safe_dump(PARAMS | {"pretrain": {"a": {"candidate": "b"}}}))
+    assert command.run_stage(pretrain, "a") == ("a", "b", 3)
+    changed("pretrain.a.runs", 5)()
+    assert command.run_stage(pretrain, "a") == ("a", "b", 5)
+    with pytest.raises(ValueError, match="pretrain: no 'ab' there, did you mean 'a'"):
+        command.run_stage(pretrain, "ab")
+    with pytest.raises(ValueError, match="pretrain takes no argument 'more'"):
+        command.run_stage(pretrain, "a", "b", "c", "more")
 
 
 @pytest.mark.parametrize("stage", settings.STAGES)
 def test_every_number_of_a_stage_is_a_parameter_of_its_flow(stage):
     flow = getattr(__import__(f"flows.{stage}", fromlist=[stage]), stage)
     parameters = inspect.signature(inspect.unwrap(flow)).parameters
-    assert set(PARAMS[stage]) <= set(parameters)
+    # the costs that the evaluation measures are alike for all tasks
+    each = stage in settings.EACH and stage != "evaluate"
+    named = PARAMS[settings.EACH[stage]].values() if each else [PARAMS[stage]]
     required = {name for name, p in parameters.items() if p.default is p.empty}
-    assert required - set(PARAMS[stage]) <= {"candidate"}
+    for section in named:
+        assert set(section) <= set(parameters)
+        assert required - set(section) <= set(sections.NAMED)
 
 
 def test_state_is_keyed_by_every_input(folder):

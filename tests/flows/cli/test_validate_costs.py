@@ -10,8 +10,8 @@ import yaml
 from flows.cli import validate
 from flows.cli.validate_costs import multiply_adds
 from flows.running import settings
-
-PARAMS = yaml.safe_load(Path("params.yaml").read_text())
+from tests.support import params
+from tests.support.params import PARAMS
 
 
 @pytest.fixture(autouse=True)
@@ -21,11 +21,12 @@ def folder(tmp_path, monkeypatch):
 
 def checked(size: int, space: dict | None = None, reference: dict | None = None) -> None:
     """Check the committed params with another size, and changes to the search's sections."""
-    params = copy.deepcopy(PARAMS)
-    params["corpus"]["size"] = size
-    params["search"]["space"] |= space or {}
-    params["search"]["reference"] |= reference or {}
-    settings.PARAMS.write_text(yaml.safe_dump(params))
+    whole = copy.deepcopy(PARAMS)
+    whole["corpus"]["size"] = size
+    whole["search"]["space"] |= space or {}
+    params.written(whole)
+    file = Path(whole["search"]["reference"])
+    file.write_text(yaml.safe_dump(params.REFERENCE | (reference or {})))
     validate.validate()
 
 
@@ -51,7 +52,7 @@ def test_a_reference_of_another_cost_is_refused_with_the_values_that_go_together
         match=rf"multiply-adds at corpus\.size {size}, and search\.space\.flops is 3 to 5 M",
     ) as told:
         checked(size)
-    found = multiply_adds(PARAMS["search"]["reference"], size) / 1e6
+    found = multiply_adds(params.REFERENCE, size) / 1e6
     assert str(told.value).startswith(f"search.reference costs {found:.3g} M")
     bands, *stems = re.findall(r"search\.(?:space|reference): (\{[^}]*\})", str(told.value))
     checked(size, space=yaml.safe_load(bands))

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from corpus.splits import Part, completed
 from corpus.store.read import Shard, total
 from flows.cli import label_counts, validate, validate_labels
 from flows.running import settings
+from tests.support import params
 
-PARAMS = yaml.safe_load(Path("params.yaml").read_text())
 SHARES = {"val": 0.15, "test": 0.2}
 PLENTY = {"dog": {"train": 40, "val": 5, "test": 60}, "cat": {"train": 30, "val": 5, "test": 60}}
 
@@ -52,11 +51,12 @@ def folder(tmp_path, monkeypatch):
     written()
 
 
-def written(**changes: dict) -> None:
-    params = copy.deepcopy(PARAMS)
+def written(task: dict | None = None, **changes: dict) -> None:
+    whole = copy.deepcopy(params.PARAMS)
+    whole["tasks"]["scenes"] |= task or {}
     for stage, section in changes.items():
-        params[stage] |= section
-    settings.PARAMS.write_text(yaml.safe_dump(params))
+        whole[stage] |= section
+    params.written(whole)
 
 
 def test_labels_that_a_run_can_use_have_nothing_to_tell():
@@ -73,8 +73,8 @@ def test_nothing_is_told_before_dvc_has_brought_the_data():
     ("changes", "says"),
     [
         (
-            {"finetune": {"targets": ["scenes", "mine"]}},
-            "finetune.targets: no labelled set 'mine' in data/targets (scenes): name one that is "
+            {"task": {"data": "targets/mine"}},
+            "tasks.scenes.data: no labelled set 'mine' in data/targets (scenes): name one that is "
             "there, or python -m flows.version add --labels SOURCE --target mine",
         ),
         (
@@ -82,13 +82,13 @@ def test_nothing_is_told_before_dvc_has_brought_the_data():
             "search.data: no labelled set 'mine' in data/targets (scenes)",
         ),
         (
-            {"finetune": {"labels_per_class": [20, 200_000]}},
-            "finetune.labels_per_class: 200000, and class 'cat' of scenes has 30 training images, "
+            {"task": {"labels": [20, 200_000]}},
+            "tasks.scenes.labels: 200000, and class 'cat' of scenes has 30 training images, "
             "and 1 more have too few: write 30 or fewer, or all",
         ),
         (
-            {"finetune": {"labels_per_class": [31]}},
-            "finetune.labels_per_class: 31, and class 'cat' of scenes has 30 training images: "
+            {"task": {"labels": [31]}},
+            "tasks.scenes.labels: 31, and class 'cat' of scenes has 30 training images: "
             "write 30 or fewer, or all",
         ),
     ],
@@ -108,20 +108,20 @@ def test_what_params_want_and_the_data_lack_is_refused(changes, says):
         ({"dog": {"train": 40, "test": 60}, "cat": {"train": 30, "test": 60}}, None),
         (
             {"dog": {"train": 40}, "cat": {"train": 21}},
-            "finetune.labels_per_class: 20, and class 'cat' of scenes has {} training images, test "
+            "tasks.scenes.labels: 20, and class 'cat' of scenes has {} training images, test "
             "and val held out: write {} or fewer, or all",
         ),
         (
             {"dog": {"train": 40, "test": 9}},
-            "finetune.targets: scenes has train images of 1 class, and two are",
+            "tasks.scenes.data: scenes has train images of 1 class, and two are",
         ),
         (
             {"dog": {"test": 40}, "cat": {"test": 30}},
-            "finetune.targets: scenes has train images of 0 classes, and two",
+            "tasks.scenes.data: scenes has train images of 0 classes, and two",
         ),
         (
             PLENTY | {"cow": {"test": 3}},
-            "finetune.labels_per_class: 20, and class 'cow' of scenes has 0 training images",
+            "tasks.scenes.labels: 20, and class 'cow' of scenes has 0 training images",
         ),
     ],
 )
@@ -198,7 +198,7 @@ def test_what_a_run_does_not_stop_for_is_noted():
             "cow": {"test": 5},
         }
     )
-    written(finetune={"labels_per_class": ["all"]})
+    written({"labels": ["all"]})
     assert validate.validate() == validate_labels.label_problems()
     tests, never, untested = validate.validate()
     assert tests.startswith("scenes has 25 test images: an accuracy of 50 % is then known to 20")
@@ -227,7 +227,7 @@ def test_posts_and_classes_that_are_not_there_are_told():
     told = validate_labels.label_problems()
     assert told[0].startswith("data/posts: no posts to pretrain on")
     assert told[1].startswith("corpus.vocabulary: targets are the classes of labelled sets")
-    assert told[2].startswith("finetune.targets: no labelled set 'scenes' in data/targets (none)")
+    assert told[2].startswith("tasks.scenes.data: no labelled set 'scenes' in data/targets (none)")
 
 
 def test_an_import_looks_at_its_set_as_if_it_were_named_already():
@@ -235,15 +235,15 @@ def test_an_import_looks_at_its_set_as_if_it_were_named_already():
     stored({"a": {"train": 3} | rest, "b": {"train": 9} | rest}, "mine")
     assert validate_labels.label_problems() == []
     [line] = validate_labels.label_problems("mine")
-    assert line.startswith("finetune.labels_per_class: 20, and class 'a' of mine has 3 training")
+    assert line.startswith("tasks.mine.labels: 20, and class 'a' of mine has 3 training")
 
 
 def test_a_wrong_params_yaml_or_store_is_a_line_of_an_import():
     settings.PARAMS.write_text("a: 1\na: 2\n")
     assert "stands twice" in validate_labels.label_problems()[0]
-    written(finetune={"targets": "scenes"})
+    written({"labels": 20})
     [line] = validate_labels.label_problems()
-    assert line.startswith("finetune.targets = 'scenes': Input should be a valid list")
+    assert line.startswith("tasks.scenes.labels = 20: Input should be a valid list")
     written()
     Path("data/targets/scenes/store.json").write_text("{")
     assert "store.json is damaged" in validate_labels.label_problems()[0]
