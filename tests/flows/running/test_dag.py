@@ -3,47 +3,47 @@ is told.
 """
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
-import yaml
 
+from flows.cli.sections import complete_section
 from flows.running import code, settings
+from tests.support import params
 
 TOP = Path(__file__).parents[3]
-PARAMS = yaml.safe_load((TOP / "params.yaml").read_text())
-TRAININGS = [
-    "search",
-    "pretrain@baseline",
-    "pretrain@winner",
-    "finetune@baseline",
-    "finetune@winner",
-]
+PRETRAIN = ["pretrain@baseline-hashtags", "pretrain@winner-hashtags"]
+TASK = ["finetune@scenes", "evaluate@scenes"]
+TRAININGS = ["search", *PRETRAIN, "finetune@scenes"]
 
 # what is edited, and the stages that run again for it, whatever then becomes of their outputs
 EDITS = {
     # search trains nothing anew: its networks are known by another key
-    "engine/measure/profile.py": ["search", "evaluate"],
+    "engine/measure/profile.py": ["search", "evaluate@scenes"],
     "corpus/report/page.py": ["corpus"],
     "flows/reports/models/text.py": ["register"],
     "flows/reports/models/page.py": ["register"],
     "corpus/pages/charts.py": ["corpus", "register"],
-    "models/objectives/hashtags.py": ["search", "pretrain@baseline", "pretrain@winner", "evaluate"],
-    "models/objectives/supervised.py": ["finetune@baseline", "finetune@winner", "evaluate"],
-    "corpus/reading/sampler.py": [*TRAININGS, "evaluate"],
-    "corpus/reading/resampling.py": ["corpus", "search", "pretrain@baseline", "pretrain@winner"],
+    "models/objectives/hashtags.py": ["search", *PRETRAIN],
+    "models/objectives/supervised.py": TASK,
+    "corpus/reading/sampler.py": [*TRAININGS, "evaluate@scenes"],
+    "corpus/reading/resampling.py": ["corpus", "search", *PRETRAIN],
     # a registered version takes the code along that it is served by
-    "models/blocks/augment/views.py": [*TRAININGS, "evaluate", "register"],
+    "models/blocks/augment/views.py": [*TRAININGS, "evaluate@scenes", "register"],
     "flows/serving/model.py": ["register"],
     "flows/serving/guard.py": [],
-    "models/backbones/regnet.py": ["search", "pretrain@winner", "finetune@winner", "evaluate"],
-    "models/heads/knn.py": ["finetune@baseline", "finetune@winner", "evaluate"],
-    "metrics/accuracy.py": [*TRAININGS, "evaluate"],
-    "flows/evaluate.py": ["evaluate"],
-    "engine/transfer/probe.py": ["finetune@baseline", "finetune@winner"],
+    # a search and a task name several networks and heads: they run again, and train what uses this
+    "models/backbones/regnet.py": ["search", "pretrain@winner-hashtags", "finetune@scenes"],
+    "models/backbones/efficientnet.py": ["search", "finetune@scenes"],
+    "models/heads/knn.py": ["finetune@scenes"],
+    "models/policies/plain.py": TASK,
+    "metrics/accuracy.py": [*PRETRAIN, *TASK],
+    "flows/evaluate.py": ["evaluate@scenes"],
+    "engine/transfer/tuning.py": ["finetune@scenes"],
     "corpus/hashtags/words.json": ["corpus"],
-    "models/backbones/efficientnet.py": [],
     "models/objectives/jigsaw.py": [],
+    "models/policies/features.py": [],
     "flows/tracking/tracking.py": [],
     "flows/pipeline.py": [],
 }
@@ -88,12 +88,22 @@ def tree(tmp_path, monkeypatch) -> Path:
         shutil.copytree(TOP / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(code, "ROOT", tmp_path)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text((TOP / "params.yaml").read_text())
+    params.committed(tmp_path)
+    (tmp_path / "out/search").mkdir(parents=True)
+    (tmp_path / "out/search/winner.yaml").write_text("name: regnet")
+    for name in params.PARAMS["pretrain"]:
+        (tmp_path / "out/pretrain" / name).mkdir(parents=True)
+        (tmp_path / "out/pretrain" / name / "model.safetensors").write_bytes(b"weights")
     for data in ("hashtags", "targets/scenes"):
         folder = tmp_path / "out" / "corpus" / data
         folder.mkdir(parents=True)
         (folder / "index.parquet").write_bytes(b"an index")
     return tmp_path
+
+
+PRETRAINING = params.PARAMS["pretrain"]["winner-hashtags"]
+SEARCH = params.PARAMS["search"] | {"reference": params.REFERENCE}
+ARMS = [f"arms of {head}" for head in params.PARAMS["tasks"]["scenes"]["heads"]]
 
 
 def edit(file: Path) -> None:
@@ -103,18 +113,21 @@ def edit(file: Path) -> None:
 
 def keys() -> dict[str, str]:
     """Names of the states that a kill must not lose."""
-    from flows.pretrain import state_of
+    from flows.finetune import arm_section
+    from flows.pretrain import section_of, state_of
     from flows.searching.search import search_key
+    from flows.training.groups import groups_of
 
-    section = PARAMS["pretrain"] | {"backbone": {"name": "regnet"}}
-    tuned = code.code_files(
-        "finetune", PARAMS["finetune"] | {"backbone": {"name": "regnet"}}, "models.heads.knn"
-    )
-    return {
-        "search": search_key(PARAMS["search"], "regnet"),
-        "pretrain": state_of("winner", section).name,
-        "finetune": code.digest(*tuned),
+    training = section_of(complete_section("pretrain", PRETRAINING, "winner-hashtags"))
+    task = complete_section("finetune", params.PARAMS["tasks"]["scenes"], "scenes")
+    found = {
+        "search": search_key(SEARCH, "regnet"),
+        "pretrain": state_of("winner-hashtags", training).name,
     }
+    for group in groups_of("scenes", task):
+        if group["candidate"] == "winner" and group["init"] == "winner-hashtags":
+            found[f"arms of {group['head']}"] = arm_section(group, task)["key"]
+    return found
 
 
 def changed(tree: Path, file: str) -> list[str]:
@@ -128,21 +141,21 @@ def changed(tree: Path, file: str) -> list[str]:
     ("file", "lost"),
     {
         "models/objectives/hashtags.py": ["search", "pretrain"],
-        "models/objectives/supervised.py": ["finetune"],
-        "models/heads/linear.py": ["search", "pretrain", "finetune"],
-        "models/heads/knn.py": ["finetune"],
-        "models/backbones/regnet.py": ["search", "pretrain", "finetune"],
+        "models/objectives/supervised.py": ARMS,
+        "models/heads/linear.py": ["search", "pretrain", "arms of linear"],
+        "models/heads/knn.py": ["arms of knn"],
+        "models/backbones/regnet.py": ["search", "pretrain", *ARMS],
         "models/backbones/resnext.py": ["search"],
-        "models/blocks/augment/views.py": ["search", "pretrain", "finetune"],
+        "models/blocks/augment/views.py": ["search", "pretrain", *ARMS],
         "models/spaces/regnetx.py": ["search"],
-        "corpus/reading/sampler.py": ["search", "pretrain", "finetune"],
-        "corpus/media/decoding.py": ["search", "pretrain", "finetune"],
+        "corpus/reading/sampler.py": ["search", "pretrain", *ARMS],
+        "corpus/media/decoding.py": ["search", "pretrain", *ARMS],
         "corpus/media/images.py": [],
         "corpus/reading/resampling.py": ["search", "pretrain"],
-        "engine/training/step.py": ["search", "pretrain", "finetune"],
-        "engine/transfer/finetuning.py": ["finetune"],
+        "engine/training/step.py": ["search", "pretrain", *ARMS],
+        "engine/transfer/finetuning.py": ARMS,
         "flows/training/learning.py": ["search", "pretrain"],
-        "flows/finetune.py": ["finetune"],
+        "flows/finetune.py": ARMS,
         "flows/searching/trial.py": ["search"],
         "engine/measure/profile.py": [],
         "engine/measure/load.py": [],
@@ -162,7 +175,7 @@ def test_a_kept_state_is_left_for_an_edit_of_what_made_it_and_for_no_other(tree,
 def test_a_latency_that_is_asked_for_depends_on_the_profiler(tree):
     from flows.searching.search import search_key
 
-    section = PARAMS["search"] | {"objectives": ["error", "latency_ms"]}
+    section = SEARCH | {"objectives": ["error", "latency_ms"]}
     before = search_key(section)
     edit(tree / "engine/measure/profile.py")
     assert search_key(section) != before
@@ -182,7 +195,7 @@ def test_imports_of_type_checkers_and_empty_files_are_no_dependencies(tree):
 )
 def test_what_is_edited_while_a_stage_runs_ends_it(tree, edited):
     def section() -> dict:
-        return settings.load_params()["pretrain"]
+        return settings.stage_inputs("pretrain", "winner-hashtags")
 
     with (
         pytest.raises(ValueError, match=f"{edited} changed while the stage pretrain ran"),
@@ -196,7 +209,9 @@ def test_what_is_edited_while_a_stage_runs_ends_it(tree, edited):
 
 
 def test_what_a_stage_does_not_use_may_be_edited_meanwhile(tree):
-    with code.unchanged_while("pretrain", lambda: settings.load_params()["pretrain"]):
+    with code.unchanged_while(
+        "pretrain", lambda: settings.stage_inputs("pretrain", "winner-hashtags")
+    ):
         edit(tree / "flows/reports/models/text.py")
         edit(tree / "models/objectives/jigsaw.py")
         text = Path("params.yaml").read_text()
