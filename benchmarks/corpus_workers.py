@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from corpus.kinds.posts import Post
 from corpus.spread import Spread, in_turn
-from corpus.store.posts import Post
 from corpus.store.write import write_store
 from engine.core.cores import cores, processor
 from engine.core.digest import digest

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.packs import CIFAR, PHOTOS, Photo, photographs, tag_forms, write_nouns
+from corpus.kinds.labels import Label
+from corpus.kinds.posts import Post
 from corpus.sources.labelled import Model
-from corpus.store.posts import Label, Post
 from corpus.store.read import STORE
 from corpus.store.write import write_store
 

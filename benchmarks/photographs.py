@@ -41,8 +41,8 @@ from benchmarks.packs import (
     tag_forms,
     write_nouns,
 )
+from corpus.records.record import json_line
 from corpus.sources import labelled
-from corpus.store.posts import json_line
 from engine.core.build import options
 from engine.core.digest import digest
 from flows.cli.command import user_errors

@@ -28,8 +28,8 @@ from torch.utils.data import DataLoader
 from torchvision.transforms import v2
 
 from benchmarks.jpegs import PACKS, mosaic, photographs
+from corpus.kinds.labels import Label
 from corpus.sources.unlabelled import Naming
-from corpus.store.posts import Label
 from corpus.store.read import read_records
 from engine.core.allocator import keep_freed_memory
 from engine.core.network import network, save_network

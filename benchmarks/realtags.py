@@ -26,7 +26,7 @@ from benchmarks.packs import NOUNS, members
 from corpus.hashtags.normal import normalise
 from corpus.hashtags.plurals import plurals
 from corpus.hashtags.wordnet import WordNet, read_wordnet
-from corpus.store.posts import Post
+from corpus.kinds.posts import Post
 from corpus.store.write import write_store
 from engine.measure.profile import device_name
 from flows.cli.command import user_errors

@@ -27,19 +27,19 @@ from corpus.duplicates.dedupe import POLICIES, Dropped, find_duplicates
 from corpus.hashtags.canonical import RULES, Canon, read_canon
 from corpus.pretraining import write_posts
 from corpus.progress import Progress, unseen
+from corpus.records.record import json_line
 from corpus.report.account import account
 from corpus.report.findings import Findings
 from corpus.report.funnel import Masks
 from corpus.report.page import write_report
 from corpus.report.plots import write_plots
 from corpus.spread import Spread, in_turn
-from corpus.store.posts import json_line
-from corpus.store.read import read_table, shards_of
+from corpus.store.read import kind_of, read_table, shards_of
 from corpus.store.squares import Store, forget_unused, open_store
 from corpus.store.write import replacing
 from corpus.tags import decisions
 from corpus.tags.tagging import Tagging, classes_per_post, tag_posts
-from corpus.targets import LABELS, Labelled, write_labelled
+from corpus.targets import Labelled, class_names, fields_of, write_labelled
 
 log = logging.getLogger("tagdag")
 
@@ -118,7 +118,7 @@ def _tagged(
 ) -> Tagging:
     canon = _canon(posts, settings)
     rule, most, cap = settings["vocabulary"], settings["max_tags"], settings["user_cap"]
-    wanted = class_names(folders) if rule == "targets" else []
+    wanted = target_classes(folders) if rule == "targets" else []
     return tag_posts(posts, scratch, canon, rule, most, cap, wanted, progress, spread)
 
 
@@ -127,12 +127,13 @@ def _canon(posts: Path, settings: Mapping[str, Any]) -> Canon:
     return read_canon(posts / "synonyms.tsv", settings["wordnet"], **rules)
 
 
-def class_names(folders: Sequence[Path]) -> list[str]:
+def target_classes(folders: Sequence[Path]) -> list[str]:
     """The classes of all target sets, for the vocabulary rule `targets`."""
     found: set[str] = set()
     for folder in folders:
-        for shard in shards_of(folder):
-            found.update(read_table(folder, shard, LABELS)["label"].unique().to_pylist())
+        kind = kind_of(folder, f"targets/{folder.name}")
+        tables = (read_table(folder, shard, fields_of(kind)) for shard in shards_of(folder))
+        found.update(class_names(tables, kind))
     return sorted(found)
 
 
@@ -145,7 +146,8 @@ def kept_posts(
     """
     usable = np.zeros(len(enough), bool)
     usable[posts.side.usable] = True
-    dropped = find_duplicates(posts, targets, duplicates, usable & enough, progress)
+    alike = [store for store in targets if store.kind.twins]
+    dropped = find_duplicates(posts, alike, duplicates, usable & enough, progress)
     keep = usable & enough
     keep[dropped.rows] = False
     return Masks(usable, usable & enough, keep), dropped

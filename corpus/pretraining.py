@@ -7,13 +7,13 @@ import numpy as np
 import pyarrow as pa
 
 from corpus.checksums import write_checksums
+from corpus.records.kind import class_lists
 from corpus.sources.rows import number_of
-from corpus.store.indexing import IndexWriter, class_lists
+from corpus.store.indexing import IndexWriter
 from corpus.store.read import read_table
 from corpus.store.squares import Store, link_tars
 from corpus.store.write import replacing
 
-COLUMNS = {"image": {"read": "jpeg"}, "hashtags": {"read": "classes", "of": "targets"}}
 PEOPLE = {"id": pa.string(), "user": pa.string()}
 
 
@@ -48,7 +48,7 @@ def write_posts(
     ends = np.concatenate([[0], np.cumsum(sizes)])
     first = 0  # post of the shard
     with replacing(out) as part:
-        with IndexWriter(part, "posts", COLUMNS, names, store.side.size) as index:
+        with IndexWriter(part, store.kind, names, store.side.size) as index:
             for square in store.squares:
                 people = read_table(store.folder, square.shard, PEOPLE)
                 last = first + len(people)

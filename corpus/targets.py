@@ -1,26 +1,25 @@
 """The shards of a labelled set: splits made whole, classes numbered, what to know of them."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus.checksums import write_checksums
+from corpus.records.kind import BaseKind
+from corpus.records.record import json_line
 from corpus.splits import Part, completed, held_out_note
-from corpus.store.classes import Classes, class_notes, count_classes, quoted
-from corpus.store.indexing import IndexWriter, class_lists
+from corpus.store.classes import Classes, class_notes, quoted
+from corpus.store.indexing import IndexWriter
 from corpus.store.read import read_table
 from corpus.store.squares import SquareShard, Store, link_tars
 from corpus.store.write import replacing
 
-COLUMNS = {"image": {"read": "jpeg"}, "label": {"read": "class", "of": "targets"}}
-LABELS = {"id": pa.string(), "label": pa.string(), "split": pa.string()}
-
 AGAIN = {
-    "label": "under more than one label (correct the source; class folders: --replace)",
+    "said": "under more than one {} (correct the source; class folders: --replace)",
     "split": "in more than one split (what was trained on is no fair test)",
 }
 
@@ -38,35 +37,61 @@ def write_labelled(store: Store, out: Path, shares: dict[str, float]) -> Labelle
 
     A split that the set lacks (val, test) is held out of train (corpus.splits), `shares` of it.
     """
-    tables = [read_table(store.folder, one.shard, LABELS) for one in store.squares]
-    names = sorted({name for table in tables for name in table["label"].unique().to_pylist()})
+    kind = store.kind
+    tables = [read_table(store.folder, one.shard, fields_of(kind)) for one in store.squares]
+    names = class_names(tables, kind)
     number, classes, kept = {name: i for i, name in enumerate(names)}, Classes(), []
-    parts = [_part(*pair, number) for pair in zip(store.squares, tables, strict=True)]
+    parts = [_part(*pair, kind, number) for pair in zip(store.squares, tables, strict=True)]
     splits, lacking = completed(parts, len(names), shares)
     with replacing(out) as part:
-        with IndexWriter(part, "labels", COLUMNS, names, store.side.size) as index:
+        with IndexWriter(part, kind, names, store.side.size) as index:
             for one, table, mine, split in zip(store.squares, tables, parts, splits, strict=True):
-                table = table.set_column(2, "split", pa.array(split, pa.string()))
-                images = one.table()
-                for column in ("id", "split"):
-                    images = images.append_column(column, table[column])
-                values = {"targets": class_lists(mine.labels, np.ones(len(split), np.int64))}
-                index.add(int(one.shard.name), mine.good, images, values)
-                kept.append(images.append_column("label", table["label"]).filter(mine.good))
-                count_classes(classes, kept[-1])
+                images = one.table().append_column("id", table["id"])
+                images = images.append_column("split", pa.array(split, pa.string()))
+                index.add(int(one.shard.name), mine.good, images, kind.lists(table, number))
+                good = pa.array(mine.good)
+                classes.add_table(kind.classes(table).filter(good), images["split"].filter(good))
+                kept.append(images.append_column("said", _said(table, kind)).filter(good))
         write_checksums(part, link_tars(store, part))
     lines = [held_out_note(split, classes.splits[split], shares[split]) for split in lacking]
-    lines += class_notes(classes)
-    lines += repeated(pa.concat_tables(kept)) if kept else []
+    lines += class_notes(classes, kind)
+    lines += repeated(pa.concat_tables(kept), kind.what) if kept else []
     lines = [f"{store.name}: {line}" for line in lines]
     counts = {split: number for split, number in classes.splits.items() if number}
     return Labelled(Counter(counts), lacking, lines)
 
 
-def repeated(images: pa.Table) -> list[str]:
+def fields_of(kind: BaseKind) -> dict[str, pa.DataType]:
+    """The fields of a target set's records that its index is made of."""
+    return {"id": pa.string(), **kind.fields, "split": pa.string()}
+
+
+def class_names(tables: Iterable[pa.Table], kind: BaseKind) -> list[str]:
+    """The classes that these records have, in alphabetical order."""
+    found: set[str] = set()
+    for table in tables:
+        found.update(kind.classes(table).flatten().unique().to_pylist())
+    return sorted(found)
+
+
+def class_numbers(table: pa.Table, kind: BaseKind, number: dict[str, int]) -> list[list[int]]:
+    """The classes of each record by their numbers."""
+    found = []
+    for names in kind.classes(table).to_pylist():
+        found.append([number[name] for name in names])
+    return found
+
+
+def _said(table: pa.Table, kind: BaseKind) -> pa.Array:
+    """What is said of each image, as one text: equal for equal words."""
+    rows = table.select([*kind.fields]).to_pylist()
+    return pa.array([json_line(row) for row in rows], pa.string())
+
+
+def repeated(images: pa.Table, what: str) -> list[str]:
     """What to tell of images that are there more than once, byte for byte, a line each.
 
-    `images` has the columns sha256, id, label, split.
+    `images` has the columns sha256, id, said, split; `what`: that is.
     """
     values = [("id", "min"), ("id", "max"), *((column, "count_distinct") for column in AGAIN)]
     groups = images.group_by("sha256").aggregate(values)
@@ -75,11 +100,12 @@ def repeated(images: pa.Table) -> list[str]:
         several = groups.filter(pc.greater(groups[f"{column}_count_distinct"], 1)).sort_by("id_min")
         if len(several):
             first = " and ".join(quoted(several[f"id_{end}"][0].as_py()) for end in ("min", "max"))
-            lines.append(f"equal images {fault}: {len(several):,}, the first {first}")
+            told = f"{len(several):,}, the first {first}"
+            lines.append(f"equal images {fault.format(what)}: {told}")
     return lines
 
 
-def _part(one: SquareShard, table: pa.Table, number: dict[str, int]) -> Part:
-    labels = np.array([number[name] for name in table["label"].to_pylist()], np.int32)
+def _part(one: SquareShard, table: pa.Table, kind: BaseKind, number: dict[str, int]) -> Part:
     good = one.table()["size"].to_numpy() > 0
+    labels = class_numbers(table, kind, number)
     return Part(table["id"].to_pylist(), labels, table["split"].to_pylist(), good)

@@ -69,6 +69,7 @@ def version(
     labels: str | None = None,
     images: str | None = None,
     target: str = "target",
+    kind: str | None = None,
     replace: bool = False,
     update: bool = False,
     dry_run: bool = False,
@@ -76,7 +77,8 @@ def version(
 ) -> str:
     """Add posts and labels to data/ and version it.
 
-    Posts have image, hashtags, user and time, labels have image, label and split. Rows that cannot
+    Posts have image, hashtags, user and time, labels have image, label and split, or what `kind`
+    says (corpus/kinds): it is given once, with the first import of a set. Rows that cannot
     be used are left out, counted, and listed with the reason in data/quarantine.jsonl. A row whose
     id is there already leaves that as it is, or with `update` takes its place. `dry_run` says what
     would happen and changes nothing; `sheet` is the page that it writes.
@@ -88,12 +90,14 @@ def version(
     if not sources:
         raise ValueError("nothing to add: give --posts SOURCE, --labels SOURCE, or both")
     _check_options(target, replace, update, dry_run, sheet)
+    if kind and not labels:
+        raise ValueError("--kind is what the images of --labels SOURCE come with: give both")
     if dry_run:
-        try_import(sources, images, replace, update, Path(sheet or SHEET))
+        try_import(sources, images, replace, update, Path(sheet or SHEET), kind)
         return pointer.md5() or "unversioned"
     connect()  # a server that is down is told before anything is replaced
     known = _recorded()
-    results = import_sources(sources, images, replace, update)
+    results = import_sources(sources, images, replace, update, kind)
     digest = add_to_dvc()
     if digest != known:  # a watched source is asked every night, and most nights have nothing new
         log_import(results, digest)
@@ -160,6 +164,8 @@ SOURCES = """what a SOURCE may be, here or (tables, tars) under s3://:
   a table         CSV, TSV, JSONL (also .gz) or Parquet, a row per image; or a folder of such parts.
                   posts: columns image, hashtags and, where known, id, user, time
                   labels: columns image, label and, where known, id, split (train, val, test)
+                  tags (--kind tags): columns image and tags, a list or text with ; or | between
+                  (a|b), or several rows of one image; or image and a column per class of 1 and 0
                   image names a file beside the table or below --images; Parquet as Hugging Face
                   writes it may hold the images themselves
   tars            as img2dataset and webdataset write them: a tar, a folder of them,
@@ -167,7 +173,11 @@ SOURCES = """what a SOURCE may be, here or (tables, tars) under s3://:
   class folders   for labels: a folder with a folder of images per class, or with train/, val/ and
                   test/ and the classes in these; for posts only in studies (a model of how people
                   tag makes posts of them). An image's id is its place there: one that was moved to
-                  another class is a new image, so correct such a set with --replace
+                  another class is a new image, so correct such a set with --replace. For tags the
+                  same image lies in the folder of each of its classes
+
+--kind is remembered with the set. An image with an empty list of tags ([], or 0 in all columns) is
+a negative for all classes; one with an empty cell is refused, since nothing is said of it.
 
 A labelled set without a val or test split gets one: a part of its train images, chosen by their ids
 (corpus.val_share, corpus.test_share in params.yaml). Labels are kept as typed, blanks, Unicode
@@ -209,6 +219,9 @@ def _add_options(add: argparse.ArgumentParser) -> None:
     add.add_argument("--images", metavar="FOLDER", help=images)
     target = "name of the labelled set (params.yaml: finetune.targets, evaluate.targets)"
     add.add_argument("--target", default="target", help=target)
+    kind = "what its images come with: labels (default), tags (several classes, or none), or "
+    kind += "another of corpus/kinds; given once, with the first import of the set"
+    add.add_argument("--kind", metavar="NAME", help=kind)
     there = "put them in place of what data/ has, instead of adding"
     add.add_argument("--replace", action="store_true", help=there)
     corrected = "rows whose id is there already replace what is there, where label, split, "

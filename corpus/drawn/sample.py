@@ -16,9 +16,10 @@ from corpus.drawn.concepts import CLASSES, synonyms
 from corpus.drawn.painting import paint
 from corpus.drawn.scenes import compose, concepts_in
 from corpus.drawn.tagging import hashtags
+from corpus.kinds.labels import Label
+from corpus.kinds.posts import Post
 from corpus.progress import Progress, unseen
 from corpus.sources.users import USER, stream, user_of, zipf
-from corpus.store.posts import Label, Post
 from corpus.store.read import STORE
 from corpus.store.write import write_store
 

@@ -13,14 +13,17 @@ when its bytes are read. A link may lead anywhere within the root, or within `al
 that is reached by a link no further link to a folder is followed.
 """
 
+import hashlib
 import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from corpus.records.kind import kind as kind_named
 from corpus.sources.entries import folders, nobodys
-from corpus.sources.rows import SourceRow, checked_row, refused_row, row_fields
+from corpus.sources.rows import SourceRow, described_row, refused_row
 from corpus.sources.splits import split_named
 
 OUTSIDE = "link leaves the folder: it leads to {}, which `--images {}` allows"
@@ -163,22 +166,60 @@ def class_rows(
     found: Iterator[Image],
     kind: str,
     about: Callable[[str, str], dict],
+    first: Callable[[File], File] = lambda file: file,
 ) -> Iterator[SourceRow]:
-    """Rows of images; `about` says from class and name what is said of one."""
+    """Rows of images; `about` says from class and name what is said of one.
+
+    `first`: of files that are one image, the one that gives it its name.
+    """
     for file, label, split in found:
         if file.reason:
             yield refused_row(file.name, file.reason, file.name)
         else:
-            fields = row_fields(about(label, file.name), kind, file.name, split)
-            yield checked_row(file.name, file.locator, fields)
+            raw, (name, locator, _) = about(label, file.name), first(file)
+            yield described_row(file.name, locator, raw, kind, name, split)
 
 
 def labelled_rows(
     root: Path,
     allowed: Path | None = None,
     left: Counter[str] | None = None,
+    kind: str = "labels",
 ) -> Iterator[SourceRow]:
-    """The images of a folder with their class as label, and their split where names say it."""
-    return class_rows(
-        class_images(root, allowed, left), "labels", lambda label, name: {"label": label}
-    )
+    """The images of a folder with what their class says of them, their split where names say it.
+
+    Where rows of one image are one record, files of the same bytes are the first of them.
+    """
+    of, found = kind_named(kind), class_images(root, allowed, left)
+    same = {"first": Same(class_images(root, allowed)).first} if of.joins else {}
+    return class_rows(found, kind, lambda label, name: of.of_class(label), **same)
+
+
+class Same:
+    """Which files of a folder have the same bytes: only those of one size are read and hashed."""
+
+    def __init__(self, found: Iterator[Image]):
+        """`found`: all files, looked at once before any of them is named."""
+        sizes = Counter(size_of(image.file) for image in found if not image.file.reason)
+        self._several = {size for size, count in sizes.items() if count > 1 and size is not None}
+        self._first: dict[bytes, File] = {}
+
+    def first(self, file: File) -> File:
+        """The first file that had the bytes of this one: itself where none had."""
+        if size_of(file) not in self._several:
+            return file
+        try:
+            with Path(file.locator).open("rb") as opened:
+                digest = hashlib.file_digest(opened, "sha256").digest()
+        except OSError:  # told when it is fetched
+            return file
+        return self._first.setdefault(digest, file)
+
+
+def size_of(file: File) -> int | None:
+    """Bytes of a file; None where it cannot be read."""
+    try:
+        about = Path(file.locator).stat()
+    except OSError:
+        return None
+    return about.st_size if stat.S_ISREG(about.st_mode) else None

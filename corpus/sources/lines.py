@@ -10,15 +10,29 @@ import gzip
 import json
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
+
+from corpus.records.kind import Needed
 
 MAX_LINE = 16 << 20  # bytes; a post of 10,000 hashtags has 0.2 MB
 MAX_LINES = 1000  # of one CSV record
 PATIENCE = 100  # JSON lines without what is needed before the whole file is called wrong
 
 
-Needed = tuple[tuple[str, ...], ...]  # of each, one of these columns
+class Asked(NamedTuple):
+    """The columns of a table that are asked for, their names in lower case."""
+
+    needed: Needed
+    wanted: Collection[str]
+    others: bool = False  # whether all others are read too, under their names as typed
+
+    def called(self, names: Iterable[str]) -> list[str]:
+        """What columns of these names are called here."""
+        typed = [name.strip() for name in names]
+        if not self.others:
+            return [name.lower() for name in typed]
+        return [name.lower() if name.lower() in self.wanted else name for name in typed]
 
 
 class Line(NamedTuple):
@@ -86,11 +100,6 @@ def _line(number: int, data: bytes) -> Line:
     return Line(number, "", "holds a NUL byte") if "\0" in line.text else line
 
 
-def lower(names: Iterable[str]) -> list[str]:
-    """Column names without blanks around them, in lower case."""
-    return [name.strip().lower() for name in names]
-
-
 def check_columns(names: list[str], needed: Needed) -> None:
     """ValueError where a column lacks, or stands there twice."""
     lacking = [either[0] for either in needed if not {*either} & {*names}]
@@ -147,18 +156,19 @@ def _record(line: Line, lines: Lines, delimiter: str, count: int) -> list[str]:
     return cells
 
 
-def csv_rows(lines: Lines, needed: Needed) -> Iterator[Found]:
+def csv_rows(lines: Lines, asked: Asked) -> Iterator[Found]:
     """Rows of a table with comma, semicolon or tab; ValueError if its header is wrong."""
     csv.field_size_limit(MAX_LINE)
     header = next(lines, Line(1, ""))
     delimiter = max(",;\t", key=header.text.count)
     try:
-        names = lower(_cells([header], delimiter, strict=False)) if header != Line(1, "") else []
+        cells = _cells([header], delimiter, strict=False) if header != Line(1, "") else []
     except csv.Error as error:
         raise ValueError(
             f"has a header that cannot be read ({error}); save it as UTF-8 text"
         ) from None
-    check_columns(names, needed)
+    names = asked.called(cells)
+    check_columns(names, asked.needed)
     for line in lines:
         if line.reason or line.text.strip():
             place = f"line {line.number}"
@@ -173,7 +183,7 @@ def csv_rows(lines: Lines, needed: Needed) -> Iterator[Found]:
 # JSON
 
 
-def _object(line: Line) -> Found:
+def _object(line: Line, asked: Asked) -> Found:
     place, reason, row = f"line {line.number}", line.reason, {}
     if not reason:
         try:
@@ -183,21 +193,21 @@ def _object(line: Line) -> Found:
             reason = f"no JSON ({error})"
     if not isinstance(row, dict):
         row, reason = {}, "no JSON object"
-    return Found(place, dict(zip(lower(row), row.values(), strict=True)), reason)
+    return Found(place, dict(zip(asked.called(row), row.values(), strict=True)), reason)
 
 
 def _enough(row: dict[str, Any], needed: Needed) -> bool:
     return all({*either} & {*row} for either in needed)
 
 
-def json_rows(lines: Lines, needed: Needed) -> Iterator[Found]:
+def json_rows(lines: Lines, asked: Asked) -> Iterator[Found]:
     """One object a line; ValueError if none of the first has what is needed."""
     poor, first = 0, None
     for line in lines:
         if line.reason or line.text.strip():
-            found = _object(line)
+            found = _object(line, asked)
             yield found
-            if poor is not None and not found.reason and _enough(found.raw, needed):
+            if poor is not None and not found.reason and _enough(found.raw, asked.needed):
                 poor = None
             if poor is not None:
                 first, poor = first or found, poor + 1
@@ -208,4 +218,4 @@ def json_rows(lines: Lines, needed: Needed) -> Iterator[Found]:
             raise ValueError(
                 f"has no line with a JSON object; the first, {first.place}: {first.reason}"
             )
-        check_columns(list(first.raw), needed)
+        check_columns(list(first.raw), asked.needed)

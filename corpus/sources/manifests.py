@@ -1,8 +1,8 @@
-"""A table of posts or labels, local or on S3, row by row in constant memory.
+"""A table of images with what is said of each, local or on S3, row by row in constant memory.
 
-CSV, JSONL (also .gz) or Parquet. Columns: image (or file_name, ...), hashtags (a list, or one
-string), and id, user, time where known; without hashtags a caption or text, whose words after '#'
-are hashtags. For labels image, label, and split where known (without it 70/10/20 by id).
+CSV, JSONL (also .gz) or Parquet. Columns: image (or file_name, ...), id where known, and those that
+its kind asks for: of posts hashtags (a list, or one string) or a caption, user, time; of labels
+label, and split where known (without it 70/10/20 by id).
 
 `image` is a name below the images' folder (places.py), or the image itself: bytes, or {bytes, path}
 as Hugging Face writes Parquet. Such images are put into the spool; without an id theirs is the
@@ -17,21 +17,20 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 
 from corpus.progress import Progress
+from corpus.records.cells import cell_text
+from corpus.records.kind import kind as kind_named
 from corpus.sources import s3
-from corpus.sources.cells import cell_text
 from corpus.sources.downloads import download
 from corpus.sources.formats import START, picture_ending
-from corpus.sources.lines import Found, Lines, Needed, csv_rows, json_rows
+from corpus.sources.lines import Asked, Found, Lines, csv_rows, json_rows
 from corpus.sources.parquet import parquet_rows
 from corpus.sources.places import Bucket, Folder, images_of
 from corpus.sources.rows import (
-    CAPTIONS,
     MAX_BYTES,
     Refused,
     SourceRow,
-    checked_row,
+    described_row,
     refused_row,
-    row_fields,
 )
 from corpus.sources.spooled import ImageSpool
 
@@ -39,14 +38,6 @@ READERS = {".csv": csv_rows, ".tsv": csv_rows, ".jsonl": json_rows, ".ndjson": j
 PACKED = tuple(f"{ending}.gz" for ending in READERS)
 ENDINGS = (*READERS, *PACKED, ".parquet")
 IMAGE = ("image", "file_name", "filename", "filepath", "path")  # Hugging Face's, FiftyOne's, ...
-NEEDED = {
-    "posts": (IMAGE, ("hashtags", *CAPTIONS)),
-    "labels": (IMAGE, ("label",)),
-}
-WANTED = {
-    "posts": {"id", *IMAGE, "hashtags", "user", "time", *CAPTIONS},
-    "labels": {"id", *IMAGE, "label", "split"},
-}
 LONGEST = 4096  # bytes of a path; a longer cell is no name
 
 
@@ -76,9 +67,10 @@ def _open(url: str, stack: ExitStack) -> BinaryIO:
     return stack.enter_context(gzip.GzipFile(fileobj=file)) if packed else file
 
 
-def _columns(kind: str) -> str:
-    both = (f"{first} (or {', '.join(more)})" if more else first for first, *more in NEEDED[kind])
-    return ", ".join(both)
+def _asked(kind: str) -> Asked:
+    of = kind_named(kind)
+    split = {"split"} if of.has_split else set()
+    return Asked((IMAGE, *of.needed), {"id", *IMAGE, *of.wanted} | split, of.others)
 
 
 def read_manifest(url: str, file: Path | None, kind: str) -> Iterator[Found]:
@@ -86,25 +78,21 @@ def read_manifest(url: str, file: Path | None, kind: str) -> Iterator[Found]:
 
     ValueError with cause and fix if it is wrong as a whole.
     """
-    fix = f"columns needed are {_columns(kind)}"
-    return read_columns(url, file, NEEDED[kind], WANTED[kind], fix)
+    asked = _asked(kind)
+    names = (f"{name} (or {', '.join(more)})" if more else name for name, *more in asked.needed)
+    return read_columns(url, file, asked, f"columns needed are {', '.join(names)}")
 
 
-def read_columns(
-    url: str, file: Path | None, needed: Needed, wanted: set[str], fix: str
-) -> Iterator[Found]:
-    """The rows of a table that has, of each of `needed`, one column; `wanted` are read.
-
-    ValueError, with the fix, if it is wrong as a whole.
-    """
+def read_columns(url: str, file: Path | None, asked: Asked, fix: str) -> Iterator[Found]:
+    """The rows of a table that has the columns needed; ValueError, with the fix, if it has not."""
     name = url.lower().removesuffix(".gz")
     with ExitStack() as stack:
         try:
             if name.endswith(".parquet"):
-                yield from parquet_rows(file or Path(url), needed, wanted)
+                yield from parquet_rows(file or Path(url), asked)
             else:
                 lines = Lines(_open(url, stack))
-                yield from READERS[PurePosixPath(name).suffix](lines, needed)
+                yield from READERS[PurePosixPath(name).suffix](lines, asked)
         except s3.Unreachable:
             raise
         except FileNotFoundError:
@@ -151,17 +139,17 @@ class TableReader:
                 image, locator = self.images.place(image)
         except Refused as error:
             return refused_row(where, str(error), "" if data is not None else image)
-        return checked_row(where, locator, self._described(found.raw, image))
+        return self._described(where, locator, found, image)
 
-    def _described(self, raw: dict[str, Any], image: str) -> dict[str, Any]:
-        return row_fields(raw, self.kind, image, self.table.split)
+    def _described(self, where: str, locator: str, found: Found, image: str) -> SourceRow:
+        return described_row(where, locator, found.raw, self.kind, image, self.table.split)
 
     def _within(self, where: str, found: Found, data: bytes) -> SourceRow:
         if len(data) > MAX_BYTES:
             raise Refused(f"file of {len(data):,} bytes, allowed are {MAX_BYTES:,}")
         assert self.spool is not None  # only Parquet has bytes
         name = f"{self.table.name[: -len('.parquet')]}/{found.place.removeprefix('row ')}"
-        row = checked_row(where, "", self._described(found.raw, name))
+        row = self._described(where, "", found, name)
         return row if row.reason else row._replace(locator=self.spool.add(data))
 
 

@@ -2,7 +2,8 @@
 
 Images may lie within (a column of {bytes, path}, or of bytes); then they are read in small batches.
 The schema's metadata `huggingface` (datasets/features/features.py) names which column holds images
-where none is called `image`, which one classes where none is called `label`, and the classes.
+where none is called `image`, which one a class where none is called `label`, and the names of the
+classes, of a list of classes too.
 """
 
 import json
@@ -10,17 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from corpus.sources.lines import Found, Needed, check_columns, lower
+from corpus.sources.lines import Asked, Found, check_columns
 
 ROWS, BATCH = 1024, 8 << 20  # rows, and about so many bytes, of a batch
 BUFFER = 1 << 20  # bytes of a column read at once, else all of it in a row group
 
 
 class Columns(NamedTuple):
-    """Which columns are read, what each one is called here, and the names of classes."""
+    """Which columns are read, what each one is called here; by that, the classes' names of those
+    that hold their numbers.
+    """
 
     names: dict[str, str]
-    classes: list[str]
+    classes: dict[str, list[str]]
 
 
 def _features(metadata: dict[bytes, bytes] | None) -> dict[str, Any]:
@@ -28,28 +31,47 @@ def _features(metadata: dict[bytes, bytes] | None) -> dict[str, Any]:
     try:
         about = json.loads((metadata or {}).get(b"huggingface", b"{}"))
         found = about["info"]["features"]
-        return {name: one for name, one in found.items() if isinstance(one, dict)}
+        return {name: one for name, one in found.items() if isinstance(one, (dict, list))}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 
-def columns_read(
-    names: list[str], metadata: dict[bytes, bytes] | None, wanted: set[str]
-) -> Columns:
+def _within(feature: Any) -> Any:
+    """What a list of something, as Hugging Face has written it over the years, is a list of."""
+    if isinstance(feature, list) and len(feature) == 1:
+        return feature[0]
+    listed = isinstance(feature, dict) and feature.get("_type") in ("Sequence", "List", "LargeList")
+    return feature.get("feature") if listed else feature
+
+
+def _typed(feature: Any) -> Any:
+    return feature.get("_type") if isinstance(feature, dict) else None
+
+
+def columns_read(names: list[str], metadata: dict[bytes, bytes] | None, asked: Asked) -> Columns:
     """Which of a table's columns are read."""
-    features, called = _features(metadata), dict(zip(names, lower(names), strict=True))
+    features, called = _features(metadata), dict(zip(names, asked.called(names), strict=True))
     for ours, kind in (("image", "Image"), ("label", "ClassLabel")):
-        typed = [name for name in names if features.get(name, {}).get("_type") == kind]
+        typed = [name for name in names if _typed(features.get(name)) == kind]
         if ours not in called.values() and len(typed) == 1:
             called[typed[0]] = ours
-    label = next((name for name, ours in called.items() if ours == "label"), "")
-    classes = features.get(label, {}).get("names")
-    classes = [str(name) for name in classes] if isinstance(classes, list) else []
-    return Columns({name: ours for name, ours in called.items() if ours in wanted}, classes)
+    read = {name: ours for name, ours in called.items() if asked.others or ours in asked.wanted}
+    classes = {}
+    for name, ours in read.items():
+        one = _within(features.get(name))
+        if _typed(one) == "ClassLabel" and isinstance(one.get("names"), list):
+            classes[ours] = [str(label) for label in one["names"]]
+    return Columns(read, classes)
 
 
 def class_of_number(value: Any, classes: list[str]) -> tuple[Any, str]:
-    """(the name of a class given by its number, why there is none); -1 stands for no class."""
+    """(the name of a class given by its number, why there is none); -1 stands for no class.
+
+    Of a list of numbers, the list of names.
+    """
+    if isinstance(value, list):
+        pairs = [class_of_number(each, classes) for each in value]
+        return [name for name, _ in pairs], next((why for _, why in pairs if why), "")
     if not classes or not isinstance(value, int):
         return value, ""
     if value == -1:
@@ -86,7 +108,7 @@ def _batches(table: Any, read: list[str]) -> Iterator[Any]:
         yield from table.iter_batches(size, row_groups=[group], columns=read, use_threads=False)
 
 
-def parquet_rows(path: Path, needed: Needed, wanted: set[str]) -> Iterator[Found]:
+def parquet_rows(path: Path, asked: Asked) -> Iterator[Found]:
     """Its rows, column names as they are called here; ValueError if the file cannot be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -95,15 +117,17 @@ def parquet_rows(path: Path, needed: Needed, wanted: set[str]) -> Iterator[Found
     try:
         with pq.ParquetFile(path, buffer_size=BUFFER) as table:
             schema = table.schema_arrow
-            names, classes = columns_read(schema.names, schema.metadata, wanted)
+            names, classes = columns_read(schema.names, schema.metadata, asked)
             every = [names.get(name, name.strip().lower()) for name in schema.names]
-            check_columns(every, needed)
+            check_columns(every, asked.needed)
             for batch in _batches(table, list(names)):
                 for row, reason in _batch(batch):
                     number += 1
                     raw = {names[name]: value for name, value in row.items()}
-                    raw["label"], fault = class_of_number(raw.get("label"), classes)
-                    yield Found(f"row {number}", raw, reason or fault)
+                    for name in raw.keys() & classes.keys():
+                        raw[name], fault = class_of_number(raw[name], classes[name])
+                        reason = reason or fault
+                    yield Found(f"row {number}", raw, reason)
     except (pa.ArrowException, OSError) as error:
         message = f"cannot be read after row {number} ({error}); export it again"
         raise ValueError(message) from None

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
-from corpus.sources.cells import caption_tags, cell_tags, cell_text
+from corpus.records.cells import cell_text
+from corpus.records.kind import kind as kind_named
 
 MAX_BYTES = 200 << 20  # of one image
 LONGEST = 1000  # letters of a name that is told; more are no name
 UNUSABLE = re.compile("[\0\ud800-\udfff]")  # what neither a file name nor Parquet can hold
-CAPTIONS = ("caption", "text")
 A, B = TypeVar("A"), TypeVar("B")
 
 
@@ -29,7 +29,7 @@ class SourceRow(NamedTuple):
     locator: (
         str  # what corpus.sources.source.fetch reads: a path, an s3:// address, or a part of a tar
     )
-    fields: dict[str, Any]  # id, image; hashtags (list of str), user, time; or label, split
+    fields: dict[str, Any]  # id, image, split, and what the kind of the data set describes
     reason: str = ""
 
 
@@ -64,30 +64,6 @@ def split_of(key: str) -> str:
     return "train" if share < 0.7 else "val" if share < 0.8 else "test"
 
 
-def row_fields(
-    raw: dict[str, Any],
-    kind: str,
-    image: str,
-    split: str | None = None,
-) -> dict[str, Any]:
-    """The fields of a row from what a source says: values as text, None where it says nothing.
-
-    Where no hashtags are named, only words after '#' of a caption are. split: what folder or name
-    say, where the row itself says nothing.
-    """
-    raw = {"split": split} | raw if split else raw
-    fields = {"id": cell_text(raw.get("id")) or image, "image": image}
-    if kind == "labels":
-        split = cell_text(raw["split"]) or "train" if "split" in raw else split_of(fields["id"])
-        return fields | {"label": cell_text(raw.get("label")), "split": split}
-    captions = (raw.get(name) for name in CAPTIONS)
-    return fields | {
-        "hashtags": cell_tags(raw["hashtags"]) if "hashtags" in raw else caption_tags(captions),
-        "user": cell_text(raw.get("user")),
-        "time": cell_text(raw.get("time")),
-    }
-
-
 def printable_text(value: str) -> str:
     """Text of strangers so that it can be printed and written as UTF-8."""
     return UNUSABLE.sub("\ufffd", value)
@@ -99,23 +75,41 @@ def refused_row(where: str, reason: str, image: str = "") -> SourceRow:
     return SourceRow(printable_text(where), "", {"id": name, "image": name}, printable_text(reason))
 
 
-def checked_row(where: str, locator: str, fields: dict[str, Any]) -> SourceRow:
-    """The row, refused where it lacks an image, hashtags or a label, or holds what no file can."""
-    values = [
-        item
-        for value in fields.values()
-        for item in (value if isinstance(value, list) else [value])
-    ]
-    if not fields["image"]:
+def described_row(
+    where: str,
+    locator: str,
+    raw: dict[str, Any],
+    kind: str,
+    image: str,
+    split: str | None = None,
+) -> SourceRow:
+    """The row that a source's words on an image make, refused where they are no record of the kind.
+
+    `split`: what folder or name say, where the row itself says nothing.
+    """
+    if not image:
         return refused_row(where, "no image name")
-    if any(value and UNUSABLE.search(value) for value in values):
-        return refused_row(
-            where, "holds a NUL byte or half a character (a lone surrogate)", fields["image"]
-        )
-    if not fields.get("hashtags", True):
-        return refused_row(where, "no hashtag", fields["image"])
-    if not fields.get("label", True):
-        return refused_row(where, "no label", fields["image"])
+    raw, of = {"split": split} | raw if split else raw, kind_named(kind)
+    fields = {"id": cell_text(raw.get("id")) or image, "image": image}
+    try:
+        described, reason = of.described(raw), ""
+    except ValueError as error:
+        described, reason = {}, str(error)
+    if of.has_split:
+        known = "split" in raw
+        fields["split"] = cell_text(raw["split"]) or "train" if known else split_of(fields["id"])
+    return checked_row(where, locator, fields | described, reason)
+
+
+def checked_row(where: str, locator: str, fields: dict[str, Any], reason: str = "") -> SourceRow:
+    """The row, refused with the reason or where it holds what no file can."""
+    values = []
+    for value in fields.values():
+        values += value if isinstance(value, list) else [value]
+    if any(isinstance(value, str) and UNUSABLE.search(value) for value in values):
+        reason = "holds a NUL byte or half a character (a lone surrogate)"
+    if reason:
+        return refused_row(where, reason, fields["image"])
     return SourceRow(printable_text(where), locator, fields)
 
 

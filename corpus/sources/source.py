@@ -1,10 +1,10 @@
-"""Where posts and labels come from, all as one stream of rows in constant memory.
+"""Where images come from, with what is said of them, all as one stream of rows in constant memory.
 
 A source is a table and its images (manifests.py), a folder of part files of one (parts.py), tar
-shards (archives.py), or a folder of images by class (classes.py): its classes as labels, or turned
-into posts by a model of how people tag (labelled.py). An image is read when asked for. Each row is
-taken or comes with the reason why not; what nobody means to post is counted in `left`. All but
-images by class may lie under s3:// (s3.py).
+shards (archives.py), or a folder of images by class (classes.py), which a model of how people tag
+may turn into posts (labelled.py). An image is read when asked for. Each row is taken or comes with
+the reason why not; what nobody means to post is counted in `left`. All but images by class may lie
+under s3:// (s3.py).
 """
 
 import errno
@@ -14,9 +14,9 @@ import stat
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 from corpus.progress import Progress
+from corpus.records.kind import kind as kind_named
 from corpus.sources import s3
 from corpus.sources.rows import MAX_BYTES, Refused, SourceRow, prefetch
 
@@ -29,7 +29,7 @@ LINKED = "copy it into the folder, or have --images name a folder that holds bot
 def source_rows(
     source: str | Path,
     images: str | Path | None,
-    kind: Literal["posts", "labels"],
+    kind: str,
     spool: Path,
     progress: Progress | None = None,
     left: Counter[str] | None = None,
@@ -37,6 +37,7 @@ def source_rows(
 ) -> Iterator[SourceRow]:
     """The rows of a source in its order, those that cannot be used with the reason.
 
+    `kind`: of the data set that they are for (corpus/kinds).
     `source`: a .csv, .tsv, .jsonl, .ndjson (or these .gz) or .parquet, or a folder or pattern of
     them, images relative to `images` (default: where the table lies); a .tar, .tar.gz, .tgz, a
     folder of them, or a pattern (`*`, {00000..00009}); all also s3://. Or a folder of images by
@@ -45,7 +46,7 @@ def source_rows(
     What is downloaded, unpacked or taken out of a table is in `spool` until it has been fetched.
     ValueError if the source as a whole cannot be read; downloads are kept for the next run.
     """
-    assert kind in ("posts", "labels"), kind
+    kind_named(kind)  # ValueError where there is none of that name
     images, count = None if images is None else str(images), 0
     left = Counter() if left is None else left
     try:
@@ -102,7 +103,7 @@ def _classes(
     allowed = Path(images) if images and not images.startswith("s3://") else None
     if kind == "posts":
         return labelled.labelled_posts(root, allowed, left, **options)
-    return classes.labelled_rows(root, allowed, left)
+    return classes.labelled_rows(root, allowed, left, kind)
 
 
 # images

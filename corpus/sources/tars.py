@@ -1,11 +1,11 @@
-"""Posts and labels in tar shards as webdataset and img2dataset write them.
+"""Images in tar shards as webdataset and img2dataset write them, with what is said of each.
 
 An image is a place in a shard, read later. Which members make a sample says samples.py. Of one:
 an image; .json with `hashtags` or `tags`, else the words after '#' of `caption`, `text` or `txt`,
-and `id` (else `key`), `user`, `time`, `label`, `split`; .txt, whose words after '#' are hashtags,
-or all its words if it is a list of words with commas or lines between, where .json has none; .cls,
-the label. Members of other endings are left alone and counted; a sample without an image is
-refused.
+and `id` (else `key`), `user`, `time`, `label`, `split`, or what another kind asks for; .txt, whose
+words after '#' are hashtags, or all its words if it is a list of words with commas or lines
+between, where .json has none; .cls, the label. Members of other endings are left alone and counted;
+a sample without an image is refused.
 """
 
 import json
@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from corpus.sources.cells import caption_tags, cell_tags, cell_text, word_list
+from corpus.records.cells import caption_tags, cell_tags, cell_text, word_list
 from corpus.sources.formats import START
 from corpus.sources.members import Member, members
-from corpus.sources.rows import SourceRow, checked_row, refused_row, row_fields
+from corpus.sources.rows import SourceRow, described_row, refused_row
 from corpus.sources.samples import Sample, TarSamples
 
 CAPTIONS = ("caption", "text", "txt")
@@ -90,7 +90,7 @@ def _row(file: int, shard: TarShard, sample: Sample) -> SourceRow:
     raw["hashtags"] = _hashtags(about, words)
     raw["label"] = label if cell_text(about.get("label")) is None else about["label"]
     locator = f"tar:{image.offset}+{image.size}:{shard.path}"
-    return checked_row(where, locator, row_fields(raw, shard.kind, image.name, shard.split))
+    return described_row(where, locator, raw, shard.kind, image.name, shard.split)
 
 
 def _no_image(sample: Sample) -> str:

@@ -15,7 +15,7 @@ from corpus.sources.archives import plain_tar, tar_shards
 from corpus.sources.entries import nobodys
 from corpus.sources.folders import below
 from corpus.sources.formats import START, named_image, picture_ending
-from corpus.sources.lines import Found
+from corpus.sources.lines import Asked, Found
 from corpus.sources.manifests import (
     ENDINGS,
     downloaded_table,
@@ -168,7 +168,7 @@ def _table(url: str, naming: Naming) -> Iterator[NamedImage]:
     if url.startswith("s3://") and url.lower().endswith(".parquet"):
         file = downloaded_table(url, naming.spool, None)
     fix = f"name the column of images (--column), or save it as {', '.join(ENDINGS)}"
-    for found in read_columns(url, file, ((column,),), {column}, fix):
+    for found in read_columns(url, file, Asked(((column,),), {column}), fix):
         yield _row(f"{url} {found.place}", found, column, places)
 
 

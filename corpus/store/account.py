@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from corpus.progress import Progress
+from corpus.records.kind import BaseKind
 from corpus.sources.rows import SourceRow
 from corpus.splits import split_notes
 from corpus.store.classes import Classes, class_notes, quoted
@@ -23,6 +24,7 @@ class Import(NamedTuple):
     kept: records added; changed: records replaced by corrected ones; already: rows whose id was
     there and is left as it was; refused: the others, by reason, and the first of them. Of
     `already`, `differing` say otherwise than the store, `repeated` than another row of their id.
+    `joined` counts rows that were put together with others of their image before that.
     """
 
     kept: int
@@ -37,6 +39,7 @@ class Import(NamedTuple):
     classes: int = 0
     splits: dict[str, int] | None = None
     notes: tuple[str, ...] = ()
+    joined: int = 0
 
 
 def import_account(
@@ -61,15 +64,23 @@ def import_account(
     )
 
 
-def class_fields(name: str, classes: Classes, least: int = 2) -> dict:
-    """The fields of an Import on the classes of a labelled set; Unusable if they are too few."""
+def class_fields(name: str, classes: Classes, kind: BaseKind, least: int | None = None) -> dict:
+    """The fields of an Import on the classes of a labelled set; Unusable if they are too few.
+
+    `least`: fewer than the kind asks for.
+    """
+    least = kind.least if least is None else least
+    if not classes.counts and least:
+        raise Unusable(
+            f"targets/{name} would hold no class at all: no image has one of the {kind.name}"
+        )
     if len(classes.counts) == 1 < least:
         [label] = classes.counts
         raise Unusable(
             f"targets/{name} would hold one class only, {quoted(label)}, and a classifier of one "
             "class says nothing: give images of other classes too, in the same import"
         )
-    lines = (*split_notes(classes.splits), *class_notes(classes))
+    lines = (*split_notes(classes.splits), *class_notes(classes, kind))
     return {"classes": len(classes.counts), "splits": classes.splits, "notes": lines}
 
 

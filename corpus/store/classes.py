@@ -1,36 +1,22 @@
-"""The classes of a labelled set: how a label is spelled, how often each occurs, what to tell.
+"""The classes of a labelled set: how often each occurs, what to tell of them."""
 
-Merged is only what no eye can tell apart (Unicode forms, blanks) and integers that a table of
-floats made `3.0` of. Labels that differ in case or signs are told, not merged: a label, unlike a
-hashtag, was chosen on purpose, and `Polish` is not `polish`.
-"""
-
-import re
-import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpus.hashtags.normal import normalise
 from corpus.names import printable
+from corpus.records.kind import BaseKind
 from corpus.store.read import Shard, read_table
 
 SPLITS = ("train", "val", "test")
-COLUMNS = {"label": pa.string(), "split": pa.string()}
 MOST = 1_000_000  # classes, so that counts fit into memory: more are no labels, but texts or ids
 NAMED, LETTERS = 5, 40  # classes that a line names, and how much of each name
 UNEVEN = 20  # largest class over smallest, from which on it is told
-WHOLE = re.compile(r"(-?\d+)\.0+")  # 3.0: what pandas makes of integers beside an empty cell
-
-
-def spelled(label: str) -> str:
-    """A label as it is stored: NFC, blanks at the ends off and one between words, 3.0 as 3."""
-    text = " ".join(unicodedata.normalize("NFC", label).split())
-    whole = WHOLE.fullmatch(text)
-    return whole[1] if whole else text
 
 
 class Twin(NamedTuple):
@@ -42,15 +28,54 @@ class Twin(NamedTuple):
 
 
 class Classes:
-    """Images per class and split. ValueError for more than MOST classes."""
+    """Images per class and split, per split, and of no class.
 
-    def __init__(self, counts: Iterable[tuple[str, str, int]] = ()):
+    ValueError for more than MOST classes.
+    """
+
+    def __init__(self):
         self.counts: dict[str, dict[str, int]] = {}
-        for label, split, number in counts:
-            self.add(label, split, number)
+        self.splits, self.bare = dict.fromkeys(SPLITS, 0), 0
 
-    def add(self, label: str, split: str, number: int = 1) -> None:
-        """Counts more images of a class in a split; a negative number takes them away again."""
+    def add(self, labels: Sequence[str], split: str, number: int = 1) -> None:
+        """Counts more images of these classes in a split; a negative number takes them away."""
+        for label in labels:
+            self._add(label, split, number)
+        self.splits[split] += number
+        self.bare += 0 if labels else number
+
+    def add_table(self, named: pa.ListArray, splits: pa.ChunkedArray) -> None:
+        """Counts images by their lists of classes, and their splits."""
+        of = {"label": named.flatten(), "split": splits.take(pc.list_parent_indices(named))}
+        groups = pa.table(of).group_by(["label", "split"]).aggregate([([], "count_all")])
+        columns = (groups[name].to_pylist() for name in ("label", "split", "count_all"))
+        for label, split, number in zip(*columns, strict=True):
+            self._add(label, split, number)
+        for group in splits.value_counts().to_pylist():
+            self.splits[group["values"]] += group["counts"]
+        self.bare += pc.sum(pc.equal(named.value_lengths(), 0)).as_py() or 0
+
+    def include(self, other: "Classes") -> None:
+        """Adds what another has counted."""
+        for label, found in other.counts.items():
+            for split, number in found.items():
+                self._add(label, split, number)
+        for split, number in other.splits.items():
+            self.splits[split] += number
+        self.bare += other.bare
+
+    def stored(self) -> dict[str, Any]:
+        """All of it, for a JSON file."""
+        return {"counts": self.counts, "splits": self.splits, "bare": self.bare}
+
+    @classmethod
+    def restored(cls, stored: dict[str, Any]) -> "Classes":
+        """What was `stored`."""
+        found = cls()
+        found.counts, found.splits, found.bare = (stored[k] for k in ("counts", "splits", "bare"))
+        return found
+
+    def _add(self, label: str, split: str, number: int) -> None:
         found = self.counts.setdefault(label, dict.fromkeys(SPLITS, 0))
         found[split] += number
         if not any(found.values()):
@@ -64,11 +89,6 @@ class Classes:
     def of(self, split: str) -> dict[str, int]:
         """Images per class in a split, 0 where it has none."""
         return {label: found[split] for label, found in self.counts.items()}
-
-    @property
-    def splits(self) -> dict[str, int]:
-        """Images per split."""
-        return {split: sum(self.of(split).values()) for split in SPLITS}
 
     def twins(self) -> list[Twin]:
         """Classes that are one when normalised as hashtags are, beside the most frequent one."""
@@ -84,36 +104,43 @@ class Classes:
         return sorted(found, key=lambda twin: (-twin.counts[1], twin.usual, twin.other))
 
 
-def classes_of(shards: Iterable[tuple[Path, Shard]]) -> Classes:
+def classes_of(shards: Iterable[tuple[Path, Shard]], kind: BaseKind) -> Classes:
     """The classes of the shards in these folders, from their lists alone."""
     classes = Classes()
     for folder, shard in shards:
-        count_classes(classes, read_table(folder, shard, COLUMNS))
+        table = read_table(folder, shard, {**kind.fields, "split": pa.string()})
+        classes.add_table(kind.classes(table), table["split"])
     return classes
 
 
-def count_classes(classes: Classes, table: pa.Table) -> None:
-    """Adds the rows of a table with the columns label, split."""
-    groups = table.group_by(["label", "split"]).aggregate([([], "count_all")])
-    columns = (groups[name].to_pylist() for name in ("label", "split", "count_all"))
-    for label, split, number in zip(*columns, strict=True):
-        classes.add(label, split, number)
-
-
-def class_notes(classes: Classes) -> list[str]:
+def class_notes(classes: Classes, kind: BaseKind) -> list[str]:
     """What a person should know of these classes before training on them, a line each."""
     train, lines = classes.of("train"), []
-    if len(train) == 1:  # an import refuses it, an older store may hold it
+    if len(train) == 1 < kind.least:  # an import refuses it, an older store may hold it
         lines.append(f"one class only, {quoted(*train)}: a classifier of one class says nothing")
     lacking = sorted(label for label, number in train.items() if not number)
     if lacking and any(train.values()):
         lines.append(f"{_classes(lacking)} no image in train, only in val or test: never learnt")
+    if kind.joins:
+        lines += _several(train, classes)
     lines += _few(train, classes)
     lines += _uneven(train)
+    lines += kind.notes([*train])
     twins = classes.twins()
     lines += map(_alike, twins[:NAMED])
     more = len(twins) - NAMED
     return [*lines, f"and {more:,} more such pairs"] if more > 0 else lines
+
+
+def _several(train: dict[str, int], classes: Classes) -> list[str]:
+    """Of images with any number of classes."""
+    lines = []
+    if classes.bare:
+        lines.append(f"{classes.bare:,} images have no class: each is a negative for all of them")
+    every = sorted(name for name, count in train.items() if count == classes.splits["train"] > 0)
+    if every:
+        lines.append(f"{_classes(every)} no train image without it: nothing to tell apart")
+    return lines
 
 
 def _alike(twin: Twin) -> str:

@@ -11,14 +11,15 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from corpus.media.images import BadImage, checked_image
 from corpus.progress import Progress
+from corpus.records.kind import BaseKind
+from corpus.records.record import Record
 from corpus.sources.rows import Refused, prefetch
 from corpus.sources.source import IN_TAR, fetch
 from corpus.store.plan import ImportPlan, Planned, Refusals, StoredRecord, hashed
-from corpus.store.posts import Record
 from corpus.store.read import Shard, read_lines
 
 LEAST = 64  # pixels: a larger JPEG is decoded reduced, enough to know that it is whole
@@ -121,18 +122,16 @@ def _told(row: Planned, words: str) -> dict[str, str]:
 def describe_change(
     folder: Path,
     shards: list[Shard],
-    model: type[Record],
+    kind: BaseKind,
     row: Planned,
     there: StoredRecord,
 ) -> str:
     """What the row changes of its record: `label 'cat' -> 'dog', split 'train' -> 'test'`."""
-    lines = read_lines(folder, shards[there.shard], model)
+    lines = read_lines(folder, shards[there.shard], kind.record)
     [(old, _)] = islice(lines, there.line, there.line + 1)
-    before, after = (record.model_dump() for record in (old, model.model_validate_json(row.record)))
+    new = kind.record.model_validate_json(row.record)
+    before, after = old.model_dump(), new.model_dump()
     fields = [name for name in before if name != "image" and before[name] != after[name]]
-    words = [f"{name} {_value(before[name])} -> {_value(after[name])}" for name in fields]
+    shown = kind.shown
+    words = [f"{name} {shown(before[name])} -> {shown(after[name])}" for name in fields]
     return ", ".join(words) or "another image"
-
-
-def _value(value: Any) -> str:
-    return " ".join(f"#{tag}" for tag in value) if isinstance(value, list) else repr(value)

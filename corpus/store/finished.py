@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
+from corpus.records.record import json_line
 from corpus.store.plan import Planned
-from corpus.store.posts import json_line
 from corpus.store.read import Shard
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpus.reading.index import INDEX
+from corpus.records.kind import BaseKind
 
 COLUMNS = {
     "id": pa.string(),
@@ -28,29 +29,22 @@ LISTS = {
 }
 
 
-def class_lists(ids: np.ndarray, sizes: np.ndarray) -> pa.ListArray:
-    """Flat class ids, int32, as a list for each image, `sizes` of each."""
-    ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(ends), pa.array(ids, pa.int32()))
-
-
 class IndexWriter:
     """Writes the index of a shard folder, tar after tar: same rows, same bytes."""
 
     def __init__(
         self,
         folder: Path,
-        kind: str,
-        columns: Mapping[str, Mapping[str, str]],
+        kind: BaseKind,
         names: list[str],
         size: int,
     ):
-        """`columns`: those that a training can read, each with its stored form.
-
-        `names`: of the classes, in the order of their numbers; `size`: px of all images.
-        """
-        about = {"names": names, "size": size, "kind": kind, "columns": columns}
-        stored = {about["of"]: LISTS[about["read"]] for about in columns.values() if "of" in about}
+        """`names`: of the classes, in the order of their numbers; `size`: px of all images."""
+        about = {"names": names, "size": size, "kind": kind.name, "columns": kind.columns}
+        stored = {}
+        for column in kind.columns.values():
+            if "of" in column:
+                stored[column["of"]] = LISTS[column["read"]]
         text = json.dumps(about, ensure_ascii=False)
         self._schema = pa.schema(COLUMNS | stored).with_metadata({"tagdag": text})
         self._file = pq.ParquetWriter(folder / INDEX, self._schema, compression="zstd")

@@ -39,13 +39,19 @@ from corpus.store.compare import (
 )
 from corpus.store.finished import Chain, Finished, take_back
 from corpus.store.plan import ImportPlan, Planned, Refusals
-from corpus.store.posts import Label, Post
 from corpus.store.quarantine import note_refused
-from corpus.store.read import STORE, Shard, place_of, shards_of, store_kind, total
+from corpus.store.read import (
+    STORE,
+    Shard,
+    place_of,
+    shards_of,
+    total,
+    usual_kind,
+    wanted_kind,
+)
 from corpus.store.rewrite import linked, named_record, rewritten
 from corpus.store.write import StoreWriter, bounded_disk, keep_extras, locked, write_list
 
-MODELS = {"posts": Post, "labels": Label}
 ENDINGS = {"JPEG": "jpg", "TIFF": "tif"}
 
 
@@ -63,11 +69,22 @@ class Ingest:
 
     least = 2  # classes of a labelled set
 
-    def __init__(self, data: Path, name: str, replace: bool, update: bool, shard_bytes: int):
+    def __init__(
+        self,
+        data: Path,
+        name: str,
+        kind: str | None,
+        replace: bool,
+        update: bool,
+        shard_bytes: int,
+    ):
         self.data, self.name, self.replace, self.update = data, name, replace, update
-        self.model = MODELS[store_kind(name)]
         self.folder = place_of(data, name)
         write.recover(self.folder)
+        self.kind = wanted_kind(self.folder, name, kind, replace)
+        # what a store's name says is not written: stores from before there were kinds stay as they
+        # are, to the byte
+        self.listed_kind = self.kind.name if self.kind.name != usual_kind(name) else ""
         self.part = self.folder.with_name(f".{self.folder.name}.part")
         self.shards = self.part / "shards"
         self.shards.mkdir(parents=True, exist_ok=True)
@@ -76,6 +93,7 @@ class Ingest:
             take_back(self.folder, self.old, self.shards)
         self.refusals = Refusals(self.part / "refused.jsonl", name)
         header = {"base": total(self.old), "name": name, "shard_bytes": shard_bytes}
+        header["kind"] = self.kind.name
         self.finished = Finished(self.part / "finished.jsonl", header)
         self.shard_bytes, self.result = shard_bytes, None
         self.whole: list[Shard] = []  # of the store after the import
@@ -86,36 +104,37 @@ class Ingest:
         Unusable if there is nothing, or one class alone.
         """
         with bounded_disk(self.part), closing(ImportPlan(self.part / "plan.sqlite")) as plan:
-            plan.know(stored_records(self.folder, self.old, self.model))
-            plan.fill(rows, self.model, self.refusals, progress)
+            plan.know(stored_records(self.folder, self.old, self.kind.record))
+            plan.fill(rows, self.kind, self.refusals, progress)
             self.whole = self._write(plan, threads, progress)
             kept = sum(shard.records for shard in self.whole[len(self.old) :])
             if not kept and not plan.already:
                 raise nothing(self.folder, self.refusals)
-            describe = partial(describe_change, self.folder, self.old, self.model)
+            describe = partial(describe_change, self.folder, self.old, self.kind)
             found = compare_with_store(
                 plan, self.update, self.refusals, describe, threads, progress
             )
             changed = self._rewrite(plan, threads, progress) if self.update else 0
             self.refusals.close()
-            self.result = self._account(kept, plan.already, changed, found)
+            self.result = self._account(kept, plan, changed, found)
 
     def _rewrite(self, plan: ImportPlan, threads: int, progress: Progress | None) -> int:
-        given = self.model, load_image, self.refusals, threads, progress
+        given = self.kind.record, load_image, self.refusals, threads, progress
         old, count = rewritten(self.folder, self.old, self.shards, plan, *given)
         self.whole = [*old, *self.whole[len(old) :]]
         return count
 
-    def _account(self, kept: int, already: int, changed: int, found: Compared) -> Import:
-        result = import_account(kept, already, changed, found, self.refusals, self.update)
-        result = result._replace(digest=total(self.whole))
-        if self.model is not Label:
+    def _account(self, kept: int, plan: ImportPlan, changed: int, found: Compared) -> Import:
+        result = import_account(kept, plan.already, changed, found, self.refusals, self.update)
+        result = result._replace(digest=total(self.whole), joined=plan.joined)
+        if not self.kind.has_split:
             return result
         there = {(shard.name, shard.lines) for shard in self.old}
         homes = {True: self.folder, False: self.shards}
         places = ((homes[(shard.name, shard.lines) in there], shard) for shard in self.whole)
-        classes = classes_of(places)
-        return result._replace(**class_fields(self.folder.name, classes, self.least))
+        classes = classes_of(places, self.kind)
+        least = min(self.least, self.kind.least)
+        return result._replace(**class_fields(self.folder.name, classes, self.kind, least))
 
     def _write(self, plan: ImportPlan, threads: int, progress: Progress | None) -> list[Shard]:
         """Fetches, checks and stores the planned images, from the first row that no finished
@@ -136,7 +155,7 @@ class Ingest:
             StoreWriter(self.shards, [*self.old, *self.finished.shards], self.shard_bytes)
         ) as writer:
             for row, data, form, reason in prefetch(load_image, rows, threads):
-                record = self.model.model_validate_json(row.record)
+                record = self.kind.record.model_validate_json(row.record)
                 if not reason and record.id == last:
                     reason = f"duplicate id: {record.id!r} occurs more than once"
                 if reason:
@@ -170,13 +189,13 @@ class Ingest:
         """The finished shards become the store, continue it, or replace it with rewritten ones."""
         if self.replace or not self.old or self.result.changed:
             linked(self.folder, self.whole, self.shards)
-            write_list(self.shards, self.whole)
+            write_list(self.shards, self.whole, self.listed_kind)
             keep_extras(self.folder, self.shards)
             write.swap(self.shards, self.folder)
             return
         for path in sorted(self.shards.iterdir()):
             path.replace(self.folder / path.name)
-        write_list(self.folder, self.whole)
+        write_list(self.folder, self.whole, self.listed_kind)
 
     def discard(self) -> None:
         """Takes away what was prepared."""
@@ -193,9 +212,11 @@ def ingest_all(
     least: int = 2,
     threads: int = 8,
     progress: Progress | None = None,
+    kind: str | None = None,
 ) -> dict[str, Import]:
     """Adds the rows of each source to the store data/<name>: "posts", or "targets/<set>".
 
+    `kind`: of the labelled set; what the store has, or else labels, where it is not given.
     Stores in `replaced` are put in place of older ones; with `update` records whose id is there are
     replaced where the source says otherwise. All is prepared before any store changes.
     Unusable, also for fewer than `least` classes: nothing has changed. ValueError if S3 fails, the
@@ -207,7 +228,8 @@ def ingest_all(
         try:
             # labels first: they are few, and what is wrong with them is told before a day of posts
             for name in sorted(sources, key=lambda name: name == "posts"):
-                jobs[name] = Ingest(data, name, name in replaced, update, shard_bytes)
+                of = kind if name != "posts" else None
+                jobs[name] = Ingest(data, name, of, name in replaced, update, shard_bytes)
                 jobs[name].least = least
                 show = progress and partial(told_of, progress, name)
                 jobs[name].prepare(rows[name], threads, show)

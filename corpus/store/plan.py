@@ -14,13 +14,16 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from corpus.progress import Progress
+from corpus.records.kind import BaseKind
+from corpus.records.record import Record, faults, json_line
 from corpus.sources.rows import Refused, SourceRow
-from corpus.store.classes import spelled
-from corpus.store.posts import Record, faults, json_line
 
-MAX_TAGS = 1000  # of one post; Instagram allows 30
 EACH = 12  # rows of a reason, and reasons, that are kept to be shown
 REASON = re.compile(r"[^:;,(\d'\"]*")
+# in an order of their own, lest the order of the source decide what is refused first
+JOINING = """create index of_key on plan (key, locator);
+create temp table several as select key, locator from plan group by key, locator
+having count(*) > 1 order by key, locator;"""
 NEW = "from plan where key not in (select key from known)"
 # a row that says what is stored comes before others of its id, then the order of an import
 THERE = """select plan.*, known.* from plan join known on plan.key = known.key
@@ -60,16 +63,14 @@ class Refusals:
         self._file.close()
 
 
-def record_of(fields: dict, model: type[Record]) -> Record:
+def record_of(fields: dict, kind: BaseKind) -> Record:
     """The checked record of one row, its place in the store still open; Refused with the reason."""
-    if len(fields.get("hashtags", ())) > MAX_TAGS:
-        raise Refused(f"too many hashtags: {len(fields['hashtags']):,}, allowed are {MAX_TAGS:,}")
-    if fields.get("label"):
-        fields = fields | {"label": spelled(fields["label"])}
     try:
-        return model(**fields | {"image": "pending"})
+        return kind.record(**kind.checked(fields) | {"image": "pending"})
     except ValidationError as error:
         raise Refused(f"bad field: {faults(error)}") from None
+    except ValueError as error:
+        raise Refused(str(error)) from None
 
 
 class Planned(NamedTuple):
@@ -115,7 +116,7 @@ class ImportPlan:
             " size integer, sha256 text) without rowid;"
             f"create table changes (at integer, row integer, {COLUMNS}, primary key (at, row));"
         )
-        self.rows = self.already = 0
+        self.rows = self.already = self.joined = 0
 
     def know(self, records: Iterable[StoredRecord]) -> None:
         """What the store has: rows with such an id are compared with it, and are not new."""
@@ -124,20 +125,41 @@ class ImportPlan:
     def fill(
         self,
         rows: Iterable[SourceRow],
-        model: type[Record],
+        kind: BaseKind,
         refusals: Refusals,
         progress: Progress | None,
     ) -> None:
         """Takes in the usable rows of the source, and lists the others."""
         self._db.executemany(
             f"insert into plan values ({', '.join('?' * WIDTH)})",
-            _planned(rows, model, refusals, progress),
+            _planned(rows, kind, refusals, progress),
         )
+        if kind.joins:
+            self._join(kind, refusals)
         self._db.commit()
         total, self.rows = (
             self._db.execute(f"select count(*) {what}").fetchone()[0] for what in ("from plan", NEW)
         )
         self.already = total - self.rows
+
+    def _join(self, kind: BaseKind, refusals: Refusals) -> None:
+        """Makes one row of those that have an id and an image in common."""
+        self._db.executescript(JOINING)
+        for key, locator in self._db.execute("select key, locator from several"):
+            one = "from plan where key = ? and locator = ?"
+            order = f"select * {one} order by content, place"
+            rows = [*map(Planned._make, self._db.execute(order, (key, locator)))]
+            self._db.execute(f"delete {one}", (key, locator))
+            try:
+                record = kind.joined([kind.record.model_validate_json(row.record) for row in rows])
+            except ValueError as error:
+                for row in rows:
+                    refusals.add(row.where, row.image, str(error))
+                continue
+            self.joined += len(rows) - 1
+            text = record.model_dump_json()
+            whole = rows[0]._replace(content=hashed(text), record=text)
+            self._db.execute(f"insert into plan values ({', '.join('?' * WIDTH)})", whole)
 
     def __iter__(self) -> Iterator[Planned]:
         """The rows that the store has not, in its order."""
@@ -177,13 +199,13 @@ def hashed(text: str) -> str:
 
 
 def _planned(
-    rows: Iterable[SourceRow], model: type[Record], refusals: Refusals, progress: Progress | None
+    rows: Iterable[SourceRow], kind: BaseKind, refusals: Refusals, progress: Progress | None
 ) -> Iterator[Planned]:
     for number, row in enumerate(rows, 1):
         try:
             if row.reason:
                 raise Refused(row.reason)
-            record = record_of(row.fields, model)
+            record = record_of(row.fields, kind)
             text = record.model_dump_json()
             image = row.fields["image"]
             yield Planned(hashed(record.id), hashed(text), row.locator, row.where, image, text)

@@ -16,7 +16,8 @@ import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
 from corpus.names import checked_name, path_within
-from corpus.store.posts import R, faults
+from corpus.records.kind import BaseKind, kind
+from corpus.records.record import R, faults
 
 STORE = "store.json"
 REPAIR = "restore the store with `dvc checkout` (or `dvc pull`), or import it again"
@@ -44,9 +45,40 @@ def place_of(data: Path, name: str) -> Path:
     return path_within(data / name, data)
 
 
-def store_kind(name: str) -> str:
-    """What the store of this name holds: posts, or labels."""
-    return "posts" if name == "posts" else "labels"
+def usual_kind(name: str) -> str:
+    """The kind of a store that names none: `posts`, and of targets/<set> labels."""
+    return "posts" if name in ("posts", "hashtags") else "labels"
+
+
+def kind_of(folder: Path, name: str) -> BaseKind:
+    """The kind of the store of this name, as store.json says, or else the usual one.
+
+    ValueError if that is damaged, or of a kind that there is not.
+    """
+    try:
+        about = json.loads((folder / STORE).read_text(encoding="utf-8"))
+        return kind(about.get("kind", usual_kind(name)))
+    except FileNotFoundError:
+        return kind(usual_kind(name))
+    except (json.JSONDecodeError, AttributeError):
+        raise ValueError(f"{folder / STORE} is damaged; {REPAIR}") from None
+
+
+def wanted_kind(folder: Path, name: str, asked: str | None, replaced: bool) -> BaseKind:
+    """The kind of what is imported into a store: as asked, else what the store has.
+
+    ValueError where records of another kind are there and stay.
+    """
+    there = kind_of(folder, name)
+    found = kind(asked) if asked else there
+    if (found.name == "posts") != (usual_kind(name) == "posts"):
+        raise ValueError(f"{name} cannot be of the kind {found.name}: --posts imports posts")
+    if found is not there and (folder / STORE).exists() and not replaced:
+        raise ValueError(
+            f"{name} holds {there.name}, and --kind {found.name} was asked for: import it under "
+            "another name (--target), or --replace what is there"
+        )
+    return found
 
 
 def shards_of(folder: Path) -> list[Shard]:

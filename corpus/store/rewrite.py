@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from corpus.progress import Progress
+from corpus.records.record import Record
 from corpus.sources.rows import prefetch
 from corpus.store.plan import ImportPlan, Planned, Refusals
-from corpus.store.posts import Record
 from corpus.store.read import Shard, read_shard
 from corpus.store.write import StoreWriter
 

@@ -26,9 +26,10 @@ from corpus.media.fingerprint import fingerprint
 from corpus.media.images import BadImage
 from corpus.media.squares import stored_square
 from corpus.progress import Progress, unseen
+from corpus.records.kind import BaseKind
 from corpus.sources.rows import prefetch
 from corpus.spread import Spread, in_turn
-from corpus.store.read import Shard, read_images, read_table, shards_of
+from corpus.store.read import Shard, kind_of, read_images, read_table, shards_of
 from corpus.store.write import add_member, swap
 
 log = logging.getLogger("tagdag")
@@ -207,6 +208,7 @@ class Store(NamedTuple):
     """A store with its square images: `hashtags`, or `targets/<set>`."""
 
     name: str
+    kind: BaseKind
     folder: Path
     squares: list[SquareShard]
     ids: pa.ChunkedArray
@@ -225,7 +227,7 @@ def open_store(
     squares = squares_of(folder, size, cache, spread, progress)
     ids = [read_table(folder, one.shard, {"id": pa.string()})["id"] for one in squares]
     column = pa.chunked_array([chunk for part in ids for chunk in part.chunks], pa.string())
-    return Store(name, folder, squares, column, Side(squares, size))
+    return Store(name, kind_of(folder, name), folder, squares, column, Side(squares, size))
 
 
 def link_tars(store: Store, into: Path) -> dict[str, str]:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from corpus.media.images import BadImage
 from corpus.media.squares import square
 from corpus.progress import Progress
+from corpus.records.kind import BaseKind
+from corpus.records.record import Record
 from corpus.sources.rows import SourceRow, prefetch
 from corpus.store.account import (
     Import,
@@ -26,10 +28,9 @@ from corpus.store.account import (
 )
 from corpus.store.classes import Classes, classes_of
 from corpus.store.compare import Compared, compare_with_store, describe_change, stored_records
-from corpus.store.ingest import MODELS, load_image
+from corpus.store.ingest import load_image
 from corpus.store.plan import ImportPlan, Refusals
-from corpus.store.posts import Label, Record
-from corpus.store.read import STORE, place_of, read_lines, shards_of, store_kind
+from corpus.store.read import STORE, place_of, read_lines, shards_of, wanted_kind
 from corpus.store.write import locked
 
 IMAGES = 5_000  # looked at: a minute or two of photographs
@@ -61,20 +62,21 @@ class Tried(NamedTuple):
 class _Chosen:
     """The pictures of a sheet: of each class a few, the first of each class before the second."""
 
-    def __init__(self):
+    def __init__(self, kind: BaseKind):
+        self._kind = kind
         self._of: dict[str, list[Picture]] = {}
 
     def add(self, record: Record, data: bytes) -> None:
         """Takes one more, where there is room for it."""
-        group = record.label if isinstance(record, Label) else ""
+        words = self._kind.words(record)
+        group = words[0] if self._kind.least and words else ""
         most = EACH if group else SHOWN
         if len(self._of.get(group, ())) < most and (group in self._of or len(self._of) < SHOWN):
             try:
                 jpeg = square(data, SIDE)
             except BadImage:  # it was whole at reduced size
                 return
-            words = (record.label,) if group else tuple(record.hashtags)
-            split = record.split if group else ""
+            split = record.split if self._kind.has_split else ""
             self._of.setdefault(group, []).append(Picture(jpeg, record.id, words, split))
 
     def pictures(self) -> list[Picture]:
@@ -87,28 +89,37 @@ class _Chosen:
 class TrialImport:
     """One import into the store `name` of `data`, tried; the folder `scratch` holds its plan."""
 
-    def __init__(self, data: Path, name: str, replace: bool, update: bool, scratch: Path):
+    def __init__(
+        self,
+        data: Path,
+        name: str,
+        kind: str | None,
+        replace: bool,
+        update: bool,
+        scratch: Path,
+    ):
         self.name, self.update = name, update
-        self.model = MODELS[store_kind(name)]
         self.folder = place_of(data, name)
+        self.kind = wanted_kind(self.folder, name, kind, replace)
+        self.model = self.kind.record
         there = not replace and (self.folder / STORE).exists()
         self.old = shards_of(self.folder) if there else []
         self.place = scratch / name
         self.place.mkdir(parents=True)
         self.refusals = Refusals(self.place / "refused.jsonl", name)
-        self.chosen, self.classes = _Chosen(), Classes()
+        self.chosen, self.classes = _Chosen(self.kind), Classes()
         self.kept = self.checked = 0
 
     def run(self, rows: Iterable[SourceRow], threads: int, progress: Progress | None) -> Tried:
         """Reads the rows, looks at images, compares with what is there."""
-        describe = partial(describe_change, self.folder, self.old, self.model)
+        describe = partial(describe_change, self.folder, self.old, self.kind)
         with closing(ImportPlan(self.place / "plan.sqlite")) as plan:
             plan.know(stored_records(self.folder, self.old, self.model))
-            plan.fill(rows, self.model, self.refusals, progress)
+            plan.fill(rows, self.kind, self.refusals, progress)
             self._look(plan, threads, progress)
             images = self.update and plan.already <= IMAGES
             found = compare_with_store(plan, images, self.refusals, describe, threads, progress)
-            if self.model is Label:
+            if self.kind.has_split:
                 self._count(plan)
             result = self._account(plan, found)
             self.refusals.close()
@@ -136,25 +147,28 @@ class TrialImport:
         self.kept += 1
         if data:
             self.chosen.add(record, data)
-        if isinstance(record, Label):
-            self.classes.add(record.label, record.split)
+        self._counted(record)
+
+    def _counted(self, record: Record, number: int = 1) -> None:
+        if self.kind.has_split:
+            names = self.kind.words(record) if self.kind.least else ()
+            self.classes.add(names, record.split, number)
 
     def _count(self, plan: ImportPlan) -> None:
         """Adds the classes that the store has, after its corrections."""
-        for label, splits in classes_of((self.folder, shard) for shard in self.old).counts.items():
-            for split, number in splits.items():
-                self.classes.add(label, split, number)
+        self.classes.include(classes_of(((self.folder, shard) for shard in self.old), self.kind))
         for number in plan.changed() if self.update else ():
             changes = dict(plan.changes(number))
-            for line, (old, _) in enumerate(read_lines(self.folder, self.old[number], Label)):
+            for line, (old, _) in enumerate(read_lines(self.folder, self.old[number], self.model)):
                 if line in changes:
-                    new = Label.model_validate_json(changes[line].record)
-                    self.classes.add(new.label, new.split)
-                    self.classes.add(old.label, old.split, -1)
+                    self._counted(self.model.model_validate_json(changes[line].record))
+                    self._counted(old, -1)
 
     def _account(self, plan: ImportPlan, found: Compared) -> Import:
         changed = found.differing if self.update else 0
-        return import_account(self.kept, plan.already, changed, found, self.refusals, self.update)
+        counts = self.kept, plan.already, changed, found
+        result = import_account(*counts, self.refusals, self.update)
+        return result._replace(joined=plan.joined)
 
     def _tried(self, result: Import, plan: ImportPlan) -> Tried:
         """The result with its classes, and why an import would refuse all of it."""
@@ -162,8 +176,9 @@ class TrialImport:
         try:
             if not self.kept and not plan.already:
                 raise nothing(self.folder, self.refusals)
-            if self.model is Label:
-                result = result._replace(**class_fields(self.folder.name, self.classes))
+            if self.kind.has_split:
+                fields = class_fields(self.folder.name, self.classes, self.kind)
+                result = result._replace(**fields)
         except Unusable as unusable:
             error = str(unusable)
         seen = self.checked, plan.rows
@@ -178,6 +193,7 @@ def try_all(
     update: bool = False,
     threads: int = 8,
     progress: Progress | None = None,
+    kind: str | None = None,
 ) -> dict[str, Tried]:
     """What `ingest_all` would do with these sources; only the new folder `scratch` is written to.
 
@@ -185,9 +201,10 @@ def try_all(
     """
     rows = {name: looked_at(each) for name, each in sources.items()}
     with locked(data) if data.is_dir() else nullcontext():
-        jobs = {
-            name: TrialImport(data, name, name in replaced, update, scratch) for name in sources
-        }
+        jobs = {}
+        for name in sources:
+            of = kind if name != "posts" else None
+            jobs[name] = TrialImport(data, name, of, name in replaced, update, scratch)
         return {
             name: job.run(rows[name], threads, progress and partial(told_of, progress, name))
             for name, job in jobs.items()

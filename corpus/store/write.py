@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 from corpus.checksums import file_sha256
-from corpus.store.posts import Record, json_line
+from corpus.records.record import Record, json_line
 from corpus.store.read import STORE, Shard, total
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -173,10 +173,14 @@ class StoreWriter:
             self._tar = None
 
 
-def write_list(folder: Path, shards: list[Shard]) -> str:
-    """Writes store.json, which makes these shards the store, in one step; returns the digest."""
+def write_list(folder: Path, shards: list[Shard], kind: str = "") -> str:
+    """Writes store.json, which makes these shards the store, in one step; returns the digest.
+
+    `kind`: of its records, where its name does not say that.
+    """
     digest = total(shards)
-    about = {"digest": digest, "records": sum(shard.records for shard in shards)}
+    about = {"kind": kind} if kind else {}
+    about |= {"digest": digest, "records": sum(shard.records for shard in shards)}
     about |= {"shards": [shard.model_dump() for shard in shards]}
     part = folder / f".{STORE}.part"
     part.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
@@ -185,11 +189,14 @@ def write_list(folder: Path, shards: list[Shard]) -> str:
 
 
 def write_store(
-    folder: Path, records: Iterable[tuple[Record, bytes]], shard_bytes: int = 64 << 20
+    folder: Path,
+    records: Iterable[tuple[Record, bytes]],
+    shard_bytes: int = 64 << 20,
+    kind: str = "",
 ) -> int:
     """Writes (record, image) pairs in their order as the store `folder`, replacing an older one.
 
-    Returns their number.
+    `kind`: as of `write_list`. Returns their number.
 
     Other files of an older store (synonyms.tsv) stay. ValueError for a repeated id.
     """
@@ -204,7 +211,7 @@ def write_store(
                 if writer.full:
                     writer.finish()
             writer.finish()
-            write_list(part, writer.shards)
+            write_list(part, writer.shards, kind)
         keep_extras(folder, part)
     return len(ids)
 

@@ -25,16 +25,25 @@ def _replaced(sources: dict[str, str], replace: bool) -> list[str]:
 Left = dict[str, Counter[str]]  # by store: how many of what kind were left alone, as hidden files
 
 
-def _rows(sources: dict[str, str], images: str | None, show: Any, left: Left) -> dict[str, Any]:
+def _rows(
+    sources: dict[str, str],
+    kind: str | None,
+    images: str | None,
+    replaced: list[str],
+    show: Any,
+    left: Left,
+) -> dict[str, Any]:
     """The rows of each source; ValueError for one that cannot be read: nothing has changed then."""
     from corpus.sources.source import source_rows
     from corpus.store.account import looked_at
-    from corpus.store.read import store_kind
+    from corpus.store.read import place_of, wanted_kind
 
     spool = settings.STATE / "spool"
     found = {}
     for name, source in sources.items():
-        read = source_rows(source, images, store_kind(name), spool, progress=show, left=left[name])
+        asked = kind if name != "posts" else None
+        of = wanted_kind(place_of(DATA, name), name, asked, name in replaced)
+        read = source_rows(source, images, of.name, spool, progress=show, left=left[name])
         found[name] = looked_at(read)
     return found
 
@@ -45,10 +54,12 @@ def import_sources(
     images: str | None,
     replace: bool,
     update: bool,
+    kind: str | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Add the rows of the sources, store -> source (local or s3://), to data/; an account of each.
 
-    All of them are read and checked before any store changes. ValueError: none has.
+    All of them are read and checked before any store changes. ValueError: none has. `kind`: of the
+    labelled set, where it is not what the store has.
     """
     from corpus.store.account import Unusable
     from corpus.store.ingest import ingest_all
@@ -57,17 +68,17 @@ def import_sources(
 
     left = {name: Counter() for name in sources}
     with progress("import") as show:
-        found = _rows(sources, images, show, left)
         with locked(DATA):
             # a cut import may have left a store between its old and its new files
-            for name in sources:  # before it is asked whether what is there was drawn
+            for name in sources:  # before it is asked what is there, and whether that was drawn
                 recover(place_of(DATA, name))
+        replaced = _replaced(sources, replace)
+        found = _rows(sources, kind, images, replaced, show, left)
         before = intact.read_note("importing")
         # until data.dvc names what is in data/: `restore` then leaves that as it is
         intact.write_note(importing="yes")
         try:
-            replaced = _replaced(sources, replace)
-            results = ingest_all(found, DATA, replaced, update, progress=show)
+            results = ingest_all(found, DATA, replaced, update, progress=show, kind=kind)
         # nothing has changed: an import that was cut before this one is still under way
         except Unusable:
             intact.write_note(importing=before)
@@ -84,6 +95,7 @@ def try_import(
     replace: bool,
     update: bool,
     sheet: Path,
+    kind: str | None = None,
 ) -> None:
     """Print what `imported` would do and write the sheet; data/ stays as it is.
 
@@ -97,9 +109,9 @@ def try_import(
     shutil.rmtree(scratch, ignore_errors=True)
     try:
         with progress("dry run") as show:
-            found = _rows(sources, images, show, left)
             replaced = _replaced(sources, replace)
-            trials = try_all(found, DATA, scratch, replaced, update, progress=show)
+            found = _rows(sources, kind, images, replaced, show, left)
+            trials = try_all(found, DATA, scratch, replaced, update, progress=show, kind=kind)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     write_preview(sheet, trials)
@@ -133,10 +145,13 @@ def import_lines(name: str, result: dict[str, Any], tried: bool = False) -> list
     for row in result["first"]:
         shown = (printable(row[key])[:LONGEST] for key in ("where", "image", "reason"))
         lines.append("  {}, {}: {}".format(*(each or "no image" for each in shown)))
+    if result.get("joined"):
+        lines.append(f"  {result['joined']:,} rows were joined to another of their image")
     lines += _differences(result)
-    if result.get("classes"):
+    if result.get("splits"):
         splits = ", ".join(f"{count:,} {split}" for split, count in result["splits"].items())
-        lines.append(f"  {result['classes']:,} classes; images: {splits}")
+        classes = f"{result['classes']:,} classes; " if result["classes"] else ""
+        lines.append(f"  {classes}images: {splits}")
     return lines + [f"  note: {printable(line)}" for line in result.get("notes", ())]
 
 

@@ -11,8 +11,9 @@ import torch
 from benchmarks import noise, noise_report
 from benchmarks.noise_data import QUICK, stores
 from benchmarks.packs import CIFAR, NOUNS, PHOTOS, tag_forms
+from corpus.kinds.labels import Label
+from corpus.kinds.posts import Post
 from corpus.sources.users import OFF_TOPIC
-from corpus.store.posts import Label, Post
 from corpus.store.read import read_store
 from tests.conftest import PACKS
 

@@ -16,11 +16,12 @@ import pytest
 from PIL import Image, ImageFilter
 
 from corpus.build import build_corpus
+from corpus.kinds.labels import Label
+from corpus.kinds.posts import Post
 from corpus.pretraining import for_validation
 from corpus.reading.shards import Shards
 from corpus.report.findings import zipf_exponent
 from corpus.store import squares
-from corpus.store.posts import Label, Post
 from corpus.store.read import read_table, shards_of
 from corpus.store.write import write_store
 from corpus.tags import tagging
@@ -346,12 +347,12 @@ def test_the_store_is_read_as_columns(data):
 def test_equal_images_under_two_labels_or_in_two_splits_are_told():
     rows = [("a", "cat", "train", b"1"), ("b", "dog", "train", b"1"), ("c", "cat", "train", b"2")]
     rows += [("d", "cat", "test", b"2"), ("e", "cat", "train", b"3"), ("f", "cat", "train", b"3")]
-    columns = zip(("id", "label", "split", "sha256"), zip(*rows, strict=True), strict=True)
+    columns = zip(("id", "said", "split", "sha256"), zip(*rows, strict=True), strict=True)
     table = pa.table(dict(columns))
-    both = repeated(table)
+    both = repeated(table, "label")
     assert "more than one label" in both[0] and ": 1, the first 'a' and 'b'" in both[0]
     assert "more than one split" in both[1] and ": 1, the first 'c' and 'd'" in both[1]
-    assert repeated(table.slice(4)) == []
+    assert repeated(table.slice(4), "label") == []
 
 
 def test_zipf_exponent_is_recovered():

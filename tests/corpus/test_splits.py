@@ -16,7 +16,7 @@ def test_an_import_tells_the_shares_that_the_stage_takes_by_default():
 
 def part(ids: range, classes: int, splits: list[str] | None = None, bad: tuple = ()) -> Part:
     good = np.array([i not in bad for i in ids])
-    labels = np.array([i % classes for i in ids], np.int32)
+    labels = [[i % classes] for i in ids]
     return Part([f"i{i}" for i in ids], labels, splits or ["train"] * len(ids), good)
 
 
@@ -47,7 +47,7 @@ def test_each_class_of_two_or_more_has_one_and_a_single_image_is_trained_on():
     for number in range(40):  # sets of other ids each
         ids = [f"{number}-{i}" for i in range(7)]
         labels = np.array([0, 1, 1, 2, 2, 2, 2], np.int32)
-        one = Part(ids, labels, ["train"] * 7, np.ones(7, bool))
+        one = Part(ids, labels[:, None], ["train"] * 7, np.ones(7, bool))
         [found], _ = completed([one], 3, SHARES | {"test": 0})
         held = Counter(labels[np.array(found) == "val"].tolist())
         alone = number_of(f"val:{ids[0]}") < 0.15 * 2**64  # held out by its hash, as any other

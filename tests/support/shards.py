@@ -9,10 +9,17 @@ import pyarrow as pa
 
 from corpus.checksums import write_checksums
 from corpus.reading.columns import derived_columns
-from corpus.store.indexing import IndexWriter, class_lists
+from corpus.records.kind import BaseKind, class_lists
+from corpus.store.indexing import IndexWriter
 from corpus.store.write import add_member, replacing
 
-KINDS = {True: "labels", False: "posts"}
+
+class Both(BaseKind):
+    """Posts whose only hashtag, where all have one, is their label as well."""
+
+    def __init__(self, single: bool):
+        self.name = "labels" if single else "posts"
+        self.columns = derived_columns(single)
 
 
 def write_shards(
@@ -29,7 +36,7 @@ def write_shards(
     with replacing(folder) as part:
         records = list(records)
         single = all(len(targets) == 1 for *_, targets in records)
-        with IndexWriter(part, KINDS[single], derived_columns(single), names, size) as index:
+        with IndexWriter(part, Both(single), names, size) as index:
             shard = count = 0
             stream = iter(records)
             while True:

@@ -20,8 +20,9 @@ from corpus.drawn import painting, sample
 from corpus.drawn.concepts import CLASSES, CONCEPT_OF, FORMS, SETTINGS, SHAPES, TEXTURES
 from corpus.drawn.scenes import compose, concepts_in
 from corpus.drawn.tagging import misspell
+from corpus.kinds.labels import Label
+from corpus.kinds.posts import Post
 from corpus.sources.users import OFF_TOPIC, stream
-from corpus.store.posts import Label, Post
 from corpus.store.read import read_records, read_store
 from corpus.store.write import write_store
 

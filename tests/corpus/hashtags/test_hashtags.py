@@ -21,7 +21,7 @@ from corpus.hashtags.normal import (
     normalise,
     split_tags,
 )
-from corpus.sources.cells import cell_tags as of_cell
+from corpus.records.cells import cell_tags as of_cell
 
 ARCHIVE = Path(__file__).parents[4] / "shared" / "data" / "hashtags.tar.xz"
 

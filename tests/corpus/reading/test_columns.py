@@ -13,6 +13,7 @@ from PIL import Image
 from corpus.reading.columns import FORMS
 from corpus.reading.index import INDEX
 from corpus.reading.shards import Shards
+from corpus.records.kind import BaseKind
 from corpus.store.indexing import LISTS, IndexWriter
 from tests.support.shards import write_shards
 
@@ -60,14 +61,16 @@ def test_an_index_from_before_there_were_columns_has_those_that_it_had(tmp_path,
 
 
 def test_numbers_are_a_tensor_where_all_have_as_many_and_else_a_list(tmp_path):
-    columns = {"image": {"read": "jpeg"}, "score": {"read": "numbers", "of": "scores"}}
+    kind = BaseKind()
+    kind.name = "scores"
+    kind.columns = {"image": {"read": "jpeg"}, "score": {"read": "numbers", "of": "scores"}}
     for name, scores in (("even", [[0.5, 2], [1, 3]]), ("uneven", [[0.5], []])):
         folder = tmp_path / name
         folder.mkdir()
         images = pa.table({"id": ["a", "b"], "split": ["train"] * 2})
         images = images.append_column("offset", pa.array([0, 0]))
         images = images.append_column("size", pa.array([1, 1], pa.int32()))
-        with IndexWriter(folder, "scores", columns, [], 8) as index:
+        with IndexWriter(folder, kind, [], 8) as index:
             values = {"scores": pa.array(scores, pa.list_(pa.float32()))}
             index.add(0, np.ones(2, bool), images, values)
         found = Shards(folder, "train").read([1, 0, 0], "score")

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from corpus.kinds.labels import Label
+from corpus.kinds.posts import Post
 from corpus.sources.source import source_rows
 from corpus.store.ingest import Import, ingest
-from corpus.store.posts import Label, Post
 from corpus.store.read import read_records
 from flows.data.importing import import_lines
 from tests.support.layouts import Layout, files, images, picture, tar

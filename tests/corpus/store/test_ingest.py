@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from corpus.kinds.labels import Label
+from corpus.kinds.posts import Post
 from corpus.sources.rows import SourceRow
 from corpus.store import ingest as module
 from corpus.store.ingest import ingest
-from corpus.store.posts import Label, Post
 from corpus.store.read import read_records, read_store, shards_of, total
 from corpus.store.write import locked
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from corpus.checksums import damaged
+from corpus.kinds.labels import Label
+from corpus.kinds.posts import Post
 from corpus.store import ingest as module
 from corpus.store.ingest import ingest, ingest_all
-from corpus.store.posts import Label, Post
 from corpus.store.read import checksums, read_store, shards_of, total
 from tests.corpus.store.test_ingest import SHARD, files, label, picture, post, quarantined
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from corpus.kinds.posts import Post
 from corpus.spread import in_turn
-from corpus.store.posts import Post
 from corpus.store.read import shards_of
 from corpus.store.write import write_store
 from corpus.tags.joining import tags_of

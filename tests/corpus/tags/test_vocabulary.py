@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from corpus.hashtags.canonical import Canon
+from corpus.kinds.posts import Post
 from corpus.report.findings import zipf_exponent
-from corpus.store.posts import Post
 from corpus.store.write import write_store
 from corpus.tags.tagging import tag_posts
 from corpus.tags.vocabulary import choose_classes

@@ -142,13 +142,15 @@ def _after(counts: dict[str, dict[str, int]]) -> Counter:
     names, parts = sorted(counts), []
     for file in sorted(Path("data/targets/scenes").glob("*.jsonl")):
         rows = [json.loads(line) for line in file.read_text().splitlines()]
-        labels = np.array([names.index(row["label"]) for row in rows], int)
+        labels = [[names.index(row["label"])] for row in rows]
         ids, split = [row["id"] for row in rows], [row["split"] for row in rows]
         parts.append(Part(ids, labels, split, np.ones(len(rows), bool)))
     splits, _ = completed(parts, len(names), SHARES)
     found = Counter()
     for part, into in zip(parts, splits, strict=True):
-        found.update((names[label], split) for label, split in zip(part.labels, into, strict=True))
+        found.update(
+            (names[label], split) for [label], split in zip(part.labels, into, strict=True)
+        )
     return found
 
 

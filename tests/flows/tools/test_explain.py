@@ -12,7 +12,7 @@ import yaml
 from corpus.drawn import sample
 from corpus.hashtags.canonical import Canon, read_canon
 from corpus.hashtags.story import FormDecision, explain
-from corpus.store.posts import Post
+from corpus.kinds.posts import Post
 from corpus.store.write import write_store
 from corpus.tags.tagging import tag_posts
 from flows.tools.explain import CHANGED, canon, changed, read_vocabulary, stories_of, story_of

@@ -1,10 +1,7 @@
-"""The records of the data store: one posted image with its hashtags, or one labelled image of a
-target set.
-"""
+"""What the records of all kinds of data sets share: an image under an id, checked by pydantic."""
 
 import json
 import re
-from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, TypeVar
 
@@ -25,32 +22,15 @@ def _member(name: str) -> str:
     return name
 
 
-def _iso(time: str) -> str:
-    datetime.fromisoformat(time)
-    return time
+Split = Literal["train", "val", "test"]  # what an image of a target set is for
 
 
 class Record(BaseModel):
-    """What posts and labelled images share; columns nobody declared are ignored."""
+    """An image under an id; columns nobody declared are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     id: Annotated[str, Field(min_length=1)]
     image: Annotated[str, AfterValidator(_member)]
-
-
-class Post(Record):
-    """One posted image with the hashtags its user typed."""
-
-    hashtags: list[str]
-    user: str | None = None
-    time: Annotated[str, AfterValidator(_iso)] | None = None
-
-
-class Label(Record):
-    """One labelled image of a target set."""
-
-    label: Annotated[str, Field(min_length=1)]
-    split: Literal["train", "val", "test"] = "train"
 
 
 R = TypeVar("R", bound=Record)

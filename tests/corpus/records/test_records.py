@@ -5,7 +5,8 @@ import tarfile
 
 import pytest
 
-from corpus.store.posts import Label, Post
+from corpus.kinds.labels import Label
+from corpus.kinds.posts import Post
 from corpus.store.read import read_records, read_store, shards_of, total
 from corpus.store.write import locked, write_store
 

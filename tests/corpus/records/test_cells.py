@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from corpus.sources import cells
-from corpus.sources.cells import caption_tags, cell_tags, cell_text, parse_list, word_list
+from corpus.records import cells
+from corpus.records.cells import caption_tags, cell_tags, cell_text, parse_list, word_list
 
 LISTS = {
     '["猫", "café"]': ["猫", "café"],

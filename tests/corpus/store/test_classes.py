@@ -4,9 +4,11 @@ import unicodedata
 
 import pytest
 
+from corpus.records.kind import kind
+from corpus.records.spelling import spelled
 from corpus.store import classes as module
 from corpus.store.account import Unusable, class_fields
-from corpus.store.classes import Classes, class_notes, spelled
+from corpus.store.classes import Classes
 
 CAFE = "Café"
 
@@ -35,8 +37,12 @@ def counted(**labels: tuple[int, int, int]) -> Classes:
     classes = Classes()
     for name, counts in labels.items():
         for split, number in zip(("train", "val", "test"), counts, strict=True):
-            classes.add(name, split, number)
+            classes.add([name], split, number)
     return classes
+
+
+def class_notes(classes: Classes) -> list[str]:
+    return module.class_notes(classes, kind("labels"))
 
 
 def test_a_sound_set_is_told_nothing_of():
@@ -62,23 +68,20 @@ def test_few_uneven_and_alike_classes_are_told():
 
 def test_a_set_of_one_class_is_refused_with_the_reason():
     with pytest.raises(Unusable, match="one class only, 'cat', and a classifier of one"):
-        class_fields("pets", counted(cat=(9, 9, 9)))
-    assert class_fields("pets", counted(cat=(9, 9, 9), dog=(9, 9, 9)))["splits"] == {
-        "train": 18,
-        "val": 18,
-        "test": 18,
-    }
+        class_fields("pets", counted(cat=(9, 9, 9)), kind("labels"))
+    both = class_fields("pets", counted(cat=(9, 9, 9), dog=(9, 9, 9)), kind("labels"))
+    assert both["splits"] == {"train": 18, "val": 18, "test": 18}
 
 
 def test_a_column_of_texts_is_no_column_of_labels(monkeypatch):
     monkeypatch.setattr(module, "MOST", 100)
     with pytest.raises(ValueError, match="more than 100 different labels: is that the right"):
-        Classes((f"text {i}", "train", 1) for i in range(200))
+        Classes().add([f"text {i}" for i in range(200)], "train")
 
 
 def test_taken_away_images_leave_no_class_behind():
     classes = counted(cat=(1, 0, 0), dog=(2, 0, 0))
-    classes.add("cat", "train", -1)
+    classes.add(["cat"], "train", -1)
     assert list(classes.counts) == ["dog"]
 
 
