@@ -34,12 +34,13 @@ from corpus.report.funnel import Masks
 from corpus.report.page import write_report
 from corpus.report.plots import write_plots
 from corpus.spread import Spread, in_turn
+from corpus.store.classes import class_names, fields_of
 from corpus.store.read import kind_of, read_table, shards_of
 from corpus.store.squares import Store, forget_unused, open_store
 from corpus.store.write import replacing
 from corpus.tags import decisions
 from corpus.tags.tagging import Tagging, classes_per_post, tag_posts
-from corpus.targets import Labelled, class_names, fields_of, write_labelled
+from corpus.targets import Labelled, write_labelled
 
 log = logging.getLogger("tagdag")
 

@@ -1,7 +1,6 @@
 """The shards of a labelled set: splits made whole, classes numbered, what to know of them."""
 
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,14 @@ from corpus.checksums import write_checksums
 from corpus.records.kind import BaseKind
 from corpus.records.record import json_line
 from corpus.splits import Part, completed, held_out_note
-from corpus.store.classes import Classes, class_notes, quoted
+from corpus.store.classes import (
+    Classes,
+    class_names,
+    class_notes,
+    class_numbers,
+    fields_of,
+    quoted,
+)
 from corpus.store.indexing import IndexWriter
 from corpus.store.read import read_table
 from corpus.store.squares import SquareShard, Store, link_tars
@@ -59,27 +65,6 @@ def write_labelled(store: Store, out: Path, shares: dict[str, float]) -> Labelle
     lines = [f"{store.name}: {line}" for line in lines]
     counts = {split: number for split, number in classes.splits.items() if number}
     return Labelled(Counter(counts), lacking, lines)
-
-
-def fields_of(kind: BaseKind) -> dict[str, pa.DataType]:
-    """The fields of a target set's records that its index is made of."""
-    return {"id": pa.string(), **kind.fields, "split": pa.string()}
-
-
-def class_names(tables: Iterable[pa.Table], kind: BaseKind) -> list[str]:
-    """The classes that these records have, in alphabetical order."""
-    found: set[str] = set()
-    for table in tables:
-        found.update(kind.classes(table).flatten().unique().to_pylist())
-    return sorted(found)
-
-
-def class_numbers(table: pa.Table, kind: BaseKind, number: dict[str, int]) -> list[list[int]]:
-    """The classes of each record by their numbers."""
-    found = []
-    for names in kind.classes(table).to_pylist():
-        found.append([number[name] for name in names])
-    return found
 
 
 def _said(table: pa.Table, kind: BaseKind) -> pa.Array:

@@ -113,6 +113,27 @@ def classes_of(shards: Iterable[tuple[Path, Shard]], kind: BaseKind) -> Classes:
     return classes
 
 
+def fields_of(kind: BaseKind) -> dict[str, pa.DataType]:
+    """The fields of a target set's records that its index is made of."""
+    return {"id": pa.string(), **kind.fields, "split": pa.string()}
+
+
+def class_names(tables: Iterable[pa.Table], kind: BaseKind) -> list[str]:
+    """The classes that these records have, in alphabetical order."""
+    found: set[str] = set()
+    for table in tables:
+        found.update(kind.classes(table).flatten().unique().to_pylist())
+    return sorted(found)
+
+
+def class_numbers(table: pa.Table, kind: BaseKind, number: dict[str, int]) -> list[list[int]]:
+    """The classes of each record by their numbers."""
+    found = []
+    for names in kind.classes(table).to_pylist():
+        found.append([number[name] for name in names])
+    return found
+
+
 def class_notes(classes: Classes, kind: BaseKind) -> list[str]:
     """What a person should know of these classes before training on them, a line each."""
     train, lines = classes.of("train"), []

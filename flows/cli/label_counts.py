@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from corpus import splits
-from corpus.store.classes import Classes, classes_of
+from corpus.store.classes import Classes, class_numbers, classes_of, fields_of
 from corpus.store.read import kind_of, read_table, shards_of
-from corpus.targets import class_numbers, fields_of
 from engine.core.digest import digest
 from flows.running import settings
 

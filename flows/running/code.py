@@ -62,6 +62,9 @@ STAGES = {  # folders whose plug-ins a stage uses; which of them, dvc.yaml's own
     "register": (),
 }
 
+# what finds files of a folder by their names: all of them are used with it
+LOADED = {"corpus.records.kind": "corpus.kinds"}
+
 
 def _file(module: str) -> Path | None:
     """The file of a module of the project.
@@ -70,6 +73,11 @@ def _file(module: str) -> Path | None:
     """
     file = ROOT.joinpath(*module.split(".")).with_suffix(".py")
     return file if file.is_file() else None
+
+
+def _names_in(package: str) -> list[str]:
+    """The modules of a package."""
+    return [file.stem for file in ROOT.joinpath(*package.split(".")).glob("*.py")]
 
 
 class _Imports(ast.NodeVisitor):
@@ -120,6 +128,8 @@ def closure(modules: Iterable[str], aside: Set[str] = ASIDE) -> list[Path]:
         file = found[module] = _file(module)
         if file is not None:
             waiting += _imported(file, file.stat().st_mtime_ns)
+        if module in LOADED:
+            waiting += (f"{LOADED[module]}.{name}" for name in _names_in(LOADED[module]))
     files = {file for file in found.values() if file is not None and file.stat().st_size}
     folders = {file.parent for file in files}
     tables = {table for folder in folders for table in _data(folder)}
