@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flows.cli.command import parser, user_errors
-from flows.running.settings import STAGES
+from flows.running.settings import EACH, STAGES
 from flows.tools.signatures import Parameter, parameters
 
 HEAD = """# Settings
@@ -20,25 +20,33 @@ Made by `make docs` from the signatures and docstrings of the code; a test holds
 Edit those, not this page. [design.md](design.md#how-params-become-calls) says how a section becomes
 a call.
 
-`params.yaml` has a section for each stage. A key that has no default has to be given. What is out
-of its range, unknown or missing is refused before anything runs, with its place and the fix.
+`params.yaml` has a section for each stage; `pretrain`, `tasks` and `materialise` hold one for each
+name that you give. A key that has no default has to be given. What is out of its range, unknown or
+missing is refused before anything runs, with its place and the fix. A file of an earlier tagdag is
+answered with its own numbers in this shape.
+
+A recipe that several share is written once, by YAML's own means: `a: &x {...}`, and in another
+place `b: {<<: *x, epochs: 3}`, which takes all of `a` over but for what stands beside it.
 """
 CANDIDATES = """## candidates
 
-`{baseline: <backbone>, winner: <backbone>}`: what is pretrained and fine-tuned. `baseline` is the
-reference of the search, `winner` the network that the search found. The values are the kinds of
-backbone of the two (files of `models/backbones/`): dvc.yaml makes a dependency of them.
+`{<name>: {backbone: <kind>, section: <file>}, ...}`: the networks that are pretrained and
+fine-tuned. `section` is the file with a network's section: a committed one, such as
+candidates/resnext.yaml, or out/search/winner.yaml, which the search writes. `backbone` is its kind, a
+file of `models/backbones/`: dvc.yaml makes a dependency of both.
 """
 OPTIMIZER = "`recipe.optimizer: {name: ...}`; rate and decay are the recipe's."
-GRID = """`finetune.grid`: lists of values to choose from, for all inits or below `pretrained` or
-`scratch`. Mode `full` takes any key of [recipe](#recipe), mode `knn` the keys `k` and `temperature`
-of [heads/knn](#headsknn), mode `linear`:"""
+GRID = """`tasks.<name>.grid`: lists of values to choose from, for all arms, or below the name of an
+init or a head for its own. A head that is trained with the whole network takes any key of
+[recipe](#recipe), one that is fitted on frozen features its own keys: [heads](#heads)."""
 VARIABLE = "`python -m flows.environment` prints them, and what is wrong with those that are set."
 KINDS = {  # the folder of a nested section's plug-ins, and where such a section stands
-    "backbones": "`search.reference`; written by the search: `out/search/<candidate>.yaml`",
+    "backbones": "The files that `candidates` and `search.reference` name",
     "spaces": "`search.space`",
-    "objectives": "`search.objective`, `pretrain.objective`, `finetune.objective`",
-    "heads": "`search.head`, `pretrain.head`, `finetune.head`",
+    "objectives": "`search.objective`, `pretrain.<name>.objective`, `tasks.<name>.objective`",
+    "heads": "`search.head`, `pretrain.<name>.head`; by name and without it in `tasks.<name>.heads`",
+    "policies": "`tasks.<name>.policy`, `materialise.<name>.policy`",
+    "metrics": "`pretrain.<name>.metric`, `tasks.<name>.metric`",
 }
 SECTIONS = {  # keys whose value is a section, and the heading that has its keys
     "recipe": "recipe",
@@ -52,10 +60,9 @@ SECTIONS = {  # keys whose value is a section, and the heading that has its keys
     "space": "spaces",
     "objective": "objectives",
     "head": "heads",
-}
-GIVEN = {  # parameters of a plug-in that the code sets
-    "objectives": ("backbone", "head"),
-    "heads": ("channels", "classes", "samples"),
+    "heads": "heads",
+    "policy": "policies",
+    "metric": "metrics",
 }
 
 
@@ -105,27 +112,28 @@ def stage_parts() -> list[str]:
     parts = []
     for stage in STAGES:
         flow = inspect.unwrap(getattr(importlib.import_module(f"flows.{stage}"), stage))
-        keys = _table(parameters(flow, ("candidate",)))
-        parts.append(_part(f"## {stage}", _summary(flow), keys))
+        # the first parameter of a stage that runs for each name of a section is that name
+        given = list(inspect.signature(flow).parameters)[:1] if stage in EACH else ()
+        # the section of the evaluation is one for all tasks
+        heading = stage if stage == "evaluate" else EACH.get(stage, stage)
+        parts.append(_part(f"## {heading}", _summary(flow), _table(parameters(flow, given))))
     return parts
 
 
 def nested_parts() -> list[str]:
     """Tables of the sections inside of the stages'."""
     from engine.training.recipe import Recipe
-    from engine.transfer.finetuning import probe
     from flows.cli.validate import resampling
     from flows.searching.search import Retrain
 
-    trains = "`search.recipe`, `pretrain.recipe`, `finetune.recipe`."
-    lists = "`search.resampling`, `pretrain.resampling`."
-    fitted = _table(parameters(probe, ("module", "samples")))
+    trains = "`search.recipe`, `pretrain.<name>.recipe`, `tasks.<name>.recipe`."
+    lists = "`search.resampling`, `pretrain.<name>.resampling`."
     return [
         _part("## recipe", f"{trains} {_summary(Recipe)}", _table(parameters(Recipe))),
         _part("### optimizer", OPTIMIZER, *_optimizers()),
         _part("## resampling", f"{lists} {_summary(resampling)}", _table(parameters(resampling))),
         _part("## retrain", f"`search.retrain`. {_summary(Retrain)}", _table(parameters(Retrain))),
-        _part("## grid", GRID, fitted),
+        _part("## grid", GRID),
     ]
 
 
@@ -155,16 +163,20 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _plugin_parts() -> list[str]:
-    """A table of each plug-in of models/; spaces of a family share theirs."""
+    """A table of each plug-in of models/ and metrics/; spaces of a family share theirs."""
     from engine.core.build import choices, plugin
+    from engine.core.network import FACTS
 
+    # parameters that the code sets
+    given = {"objectives": ("backbone", "head"), "heads": tuple(FACTS)}
     parts = []
     for folder, where in KINDS.items():
-        parts.append(_part(f"## {folder}", f"{where}. `name` is a file of `models/{folder}/`."))
+        place = folder if folder == "metrics" else f"models/{folder}"
+        parts.append(_part(f"## {folder}", f"{where}. `name` is a file of `{place}/`."))
         first: dict[str, str] = {}  # the plug-in that has a table's keys first
         for name in choices(folder):
             made = plugin(folder, name, folder)
-            rows = parameters(made, GIVEN.get(folder, ()))
+            rows = parameters(made, given.get(folder, ()))
             keys = _table(rows) if rows else "No keys."
             same = first.setdefault(keys, name)
             shown = keys if same == name else f"The keys of [{folder}/{same}](#{folder}{same})."

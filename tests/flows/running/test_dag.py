@@ -3,7 +3,6 @@ is told.
 """
 
 import shutil
-from functools import partial
 from pathlib import Path
 
 import pytest

@@ -1,4 +1,4 @@
-"""A params.yaml of the shape before tasks had names is answered with its numbers as they are now."""
+"""A params.yaml of the shape before tasks is answered with its numbers as they are written now."""
 
 from pathlib import Path
 
@@ -80,8 +80,12 @@ def test_sets_modes_and_values_of_its_own_are_translated():
     task = found["tasks"]["mine"]
     assert task["data"] == "targets/mine" and task["labels"] == [5, "all"]
     assert task["heads"] == {"cosine": {}, "knn": {}} and task["inits"] == ["scratch"]
-    trainings = dict.fromkeys(["baseline-hashtags", "winner-hashtags"], {"rate": [0.1]})
-    assert task["grid"] == {"k": [3], "scratch": {"rate": [1.0]}} | trainings
+    assert task["grid"] == {
+        "k": [3],
+        "scratch": {"rate": [1.0]},
+        "baseline-hashtags": {"rate": [0.1]},
+        "winner-hashtags": {"rate": [0.1]},
+    }
 
 
 @pytest.mark.parametrize(
