@@ -111,7 +111,7 @@ def labels_seen(labels: int | str, available: dict[str, int]) -> dict[str, int]:
 def tested_digest(folder: Path, section: Record) -> str:
     """The digest of what a task is tested on, and how: numbers of equal ones can be compared."""
     index = digest(folder / "index.parquet")
-    how = {key: section.get(key, usual) for key, usual in USUAL.items()}
+    how = {key: section[key] for key in USUAL}
     # as before there were other metrics and policies: versions of then stay comparable
     return index if how == USUAL else digest(index, how)
 
@@ -147,8 +147,7 @@ def arms_to_evaluate(
         "duplicates": len(found),
         "train": images.train,
     }
-    about |= {"data": section["data"], "metric": section["metric"]}
-    about["policy"] = section.get("policy", USUAL["policy"])
+    about |= {key: section[key] for key in ("data", "metric", "policy")}
     many = []
     for px, arm in itertools.product(sizes or [images.size], arms):
         many.append((arm["name"], arm, folder, px, found, section))
@@ -220,7 +219,7 @@ def write_predictions(out: Path, record: Record) -> None:
     from flows.measuring import records
 
     folder = named_set(record["data"])
-    given = Path(record["weights"]), folder, record["size"], out / PREDICTIONS
+    given = Path(record["weights"]), folder, record["size"], record, out / PREDICTIONS
     call_in_pool(records.predict_test, *given)
 
 
@@ -254,8 +253,7 @@ def evaluate(
     """
     # before any other name is bound here: only the arguments
     arguments = dict(locals())
-    params = settings.load_params()
-    section = params["tasks"][task]
+    section = USUAL | settings.named("tasks", task)
     out = settings.OUT / "evaluate" / task
     out.mkdir(parents=True, exist_ok=True)
     with (
@@ -271,7 +269,7 @@ def evaluate(
         groups = group_models(found, images, about)
         priced = costs_by_network(groups, measured, show)
         duplicates.write(out, pairs)
-        records = write_models(out, groups, priced, roles(params)[0])
+        records = write_models(out, groups, priced, roles(settings.load_params())[0])
         write_predictions(out, dvcmetrics.challenger(records))
         log_models(run, records)
         run.files(out)

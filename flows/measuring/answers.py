@@ -1,10 +1,10 @@
 """What a network answers to the samples of a task, with the metric of the answers: one pass."""
 
-from collections.abc import Iterator
+import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -12,11 +12,9 @@ from torch import Tensor, nn
 
 from engine.core.build import build
 from engine.core.samples import Rows
-from engine.training.predicting import predicted
+from engine.training.predicting import PLAIN, Policy, predicted
 from flows.measuring.predictions import Predicted
-from metrics.blocks.metric import Batch, Metric
-
-FILE = "predictions.parquet"
+from metrics.blocks.metric import Metric
 
 
 def metric_of(task: dict[str, Any]) -> Metric:
@@ -24,10 +22,9 @@ def metric_of(task: dict[str, Any]) -> Metric:
     return build("metrics", task["metric"], "metric")
 
 
-def asked(module: nn.Module, samples: Rows) -> Iterator[tuple[Batch, Batch]]:
-    """(predictions, targets) of all samples, a batch at a time, in their order."""
-    for _, predictions, targets in predicted(module, samples):
-        yield predictions, targets
+def policy_of(task: dict[str, Any]) -> Policy:
+    """How a task's section has networks asked."""
+    return build("policies", task.get("policy", PLAIN), "policy")
 
 
 def _guessed(metric: Metric, scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,24 +35,21 @@ def _guessed(metric: Metric, scores: Tensor) -> tuple[Tensor, Tensor]:
     return best[:, 0].cpu(), scores.float().softmax(1).gather(1, best)[:, 0].cpu()
 
 
-def answered(
-    module: nn.Module, samples: Rows, metric: Metric
-) -> tuple[Predicted, np.ndarray | None]:
-    """What was predicted of each sample, in their order; the class of each, where each has one."""
-    guesses, scores, labels = [], [], []
-    for predictions, targets in asked(module, samples):
+def answered(module: nn.Module, samples: Rows, metric: Metric, policy: Policy) -> Predicted:
+    """What was predicted of each sample, in their order, and the metric of all."""
+    guesses, scores = [], []
+    for _, predictions, targets in predicted(module, samples, policy):
         metric.update(predictions, targets)
-        if "scores" in predictions and "label" in targets and targets["label"].ndim == 1:
+        if "scores" in predictions and "label" in targets:
             guess, score = _guessed(metric, predictions["scores"])
             guesses.append(guess)
             scores.append(score)
-            labels.append(targets["label"].cpu())
     each, numbers = metric.each(), metric.compute()
     value = None if each is None else each.double().numpy()
     if not guesses:
-        return Predicted(value, None, None, numbers), None
+        return Predicted(value, None, None, numbers)
     guess, score = torch.cat(guesses).short().numpy(), torch.cat(scores).numpy()
-    return Predicted(value, guess, score, numbers), torch.cat(labels).short().numpy()
+    return Predicted(value, guess, score, numbers)
 
 
 def _column(column: Tensor | list[Tensor]) -> pa.Array:
@@ -69,19 +63,19 @@ def _column(column: Tensor | list[Tensor]) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(values.flatten().numpy()), width)
 
 
-def write_predictions(file: Path, module: nn.Module, samples: Rows) -> None:
+def write_predictions(file: Path, module: nn.Module, samples: Rows, policy: Policy) -> None:
     """Write a row per sample: its id, the columns of predictions and of targets.
 
-    `python -m metrics.<name> FILE FILE` computes a metric of them.
+    `python -m metrics.<name> FILE FILE` computes a metric of them (metrics/blocks/files.py).
     """
-    first, writer = 0, None
-    for predictions, targets in asked(module, samples):
-        columns = {name: _column(column) for name, column in {**predictions, **targets}.items()}
-        count = len(next(iter(columns.values())))
-        ids = samples.ids(torch.arange(first, first + count))
-        table = pa.table({"id": pa.array(ids, pa.string()), **columns})
-        writer = writer or pq.ParquetWriter(file, table.schema, compression="zstd")
-        writer.write_table(table)
-        first += count
-    if writer is not None:
-        writer.close()
+    about = {b"tagdag": json.dumps({"names": list(samples.shards.classes)}).encode()}
+    with ExitStack() as stack:
+        writer = None
+        for indices, predictions, targets in predicted(module, samples, policy):
+            columns = {name: _column(column) for name, column in {**predictions, **targets}.items()}
+            table = pa.table({"id": pa.array(samples.ids(indices), pa.string()), **columns})
+            table = table.replace_schema_metadata(about)
+            if writer is None:
+                made = pq.ParquetWriter(file, table.schema, compression="zstd")
+                writer = stack.enter_context(made)
+            writer.write_table(table)

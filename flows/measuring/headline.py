@@ -9,7 +9,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 # headline -> (what it is called in tables, what it is called in sentences)
-WORDS = {"top1": ("top-1", "accuracy"), "map": ("mAP", "mAP"), "f1": ("F1", "F1")}
+WORDS = {
+    "top1": ("top-1", "accuracy"),
+    "top5": ("top-5", "top-5 accuracy"),
+    "map": ("mAP", "mAP"),
+    "f1": ("F1", "F1"),
+    "per_class": ("per-class", "mean accuracy of the classes"),
+}
 
 
 class Headline(NamedTuple):

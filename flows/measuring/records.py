@@ -21,8 +21,9 @@ from engine.core.samples import Rows, open_split
 from engine.core.threads import torch_threads
 from engine.measure.complexity import measure
 from engine.measure.profile import profile_network
+from engine.training.predicting import scored
 from engine.twins.learnt import BATCH, indexed, learnt_twins
-from flows.measuring.answers import answered, metric_of, write_predictions
+from flows.measuring.answers import answered, metric_of, policy_of, write_predictions
 from flows.measuring.predictions import Predicted
 from metrics.blocks.metric import Metric
 
@@ -63,13 +64,12 @@ def tested(
     with, where that has been measured.
     """
     module, shards = load_network(weights)[0], open_split(folder, "test")
-    metric = metric_of(task)
-    one, _ = answered(module, samples_of(module, shards, size), metric)
+    metric, policy = metric_of(task), policy_of(task)
+    one = answered(module, samples_of(module, shards, size), metric, policy)
     name = metric.headline
     if validated is None or size != shards.size:
-        val = metric_of(task)
-        answered(module, samples_of(module, open_split(folder, "val"), size), val)
-        validated = val.compute()[name]
+        val = samples_of(module, open_split(folder, "val"), size)
+        validated = scored(module, val, metric_of(task), policy).compute()[name]
     own = (name, f"{name}_low", f"{name}_high", "samples")
     found = {
         "best": one.numbers[name],
@@ -134,10 +134,11 @@ def class_counts(shards: Shards) -> list[int]:
     return counts.int().tolist()
 
 
-def predict_test(weights: Path, folder: Path, size: int, file: Path) -> None:
+def predict_test(weights: Path, folder: Path, size: int, task: dict[str, Any], file: Path) -> None:
     """Write what a network predicts of the test split, with what is true of it."""
     module = load_network(weights)[0]
-    write_predictions(file, module, samples_of(module, open_split(folder, "test"), size))
+    samples = samples_of(module, open_split(folder, "test"), size)
+    write_predictions(file, module, samples, policy_of(task))
 
 
 def parts(posts: Path, count: int) -> list[tuple[str, int, int]]:

@@ -13,9 +13,9 @@ from flows.running import settings
 AGAIN = "run the stage evaluate again"
 
 
-def set_of(target: str) -> Path:
-    """The shards of a labelled set."""
-    return settings.OUT / "corpus" / "targets" / target
+def set_of(data: str) -> Path:
+    """The shards of a set of the corpus, as params.yaml names it: `targets/scenes`."""
+    return settings.OUT / "corpus" / data
 
 
 def read_rows(

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flows.measuring.headline import of_record
 from flows.running import settings
 
 ADDRESS = re.compile(r"(models|runs):/")
@@ -112,11 +113,11 @@ def _local_record(weights: Path) -> dict[str, Any]:
     beside = weights.with_name("record.json")
     if beside.is_file():
         return json.loads(beside.read_text())
-    records = settings.OUT / "evaluate" / "records.json"
-    listed = json.loads(records.read_text()) if records.is_file() else []
+    files = sorted(settings.OUT.glob("evaluate/*/records.json"))
+    listed = [record for file in files for record in json.loads(file.read_text())]
     ours = [each for each in listed if Path(each["weights"]).resolve() == weights.resolve()]
     # tested at several sizes: as the registry chooses
-    return max(ours, key=lambda record: record["val_top1"], default={})
+    return max(ours, key=lambda record: of_record(record).merit(record["val"]), default={})
 
 
 def _stored_size(weights: Path, record: dict[str, Any], model: str) -> int:

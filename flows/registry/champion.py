@@ -1,82 +1,90 @@
-"""Who is champion: the challenger, when its interval lies above it on the same test split.
+"""Who is champion of a task: the challenger, when its interval lies beyond it on the same test.
 
-A champion that was tested on another split is tested again first, with the weights that the
-registry keeps. One that cannot be tested stays: to put another in its place is a person's decision.
+The end of the interval that counts is the low one where more is better, the high one where less is.
+A champion that was tested on another split, or by another metric or policy, is tested again first,
+with the weights that the registry keeps. One that cannot be tested stays: to put another in its
+place is a person's decision.
 """
 
-import math
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from flows.measuring.headline import of_tags
+from flows.measuring.lognumbers import record_numbers
 from flows.registry import approval, audit, evidence, modelcard, registry
 from flows.registry.aliases import point_alias, version_of_alias
 from flows.registry.fetched import fetched_version
+from flows.registry.older import tag_number
 from flows.running.orchestrate import task
 from flows.tracking.outage import is_away
 
 Labels = dict[str, str]
+Record = dict[str, Any]
 
 
-def tag_number(labels: Labels, key: str) -> float | None:
-    """A tag as a finite number; None where there is none, as on versions of other tools."""
-    try:
-        value = float(labels.get(f"tagdag.{key}", ""))
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def version_accuracy(labels: Labels) -> float | None:
-    """Top-1 of a version in percent: the mean over its seeds, to which its interval belongs.
+def version_value(labels: Labels) -> float | None:
+    """The headline of a version: the mean over its seeds, to which its interval belongs.
 
     Where only its weights were tested, which are of one seed, theirs.
     """
-    mean = tag_number(labels, "top1_mean")
-    return tag_number(labels, "top1") if mean is None else mean  # registered long ago
+    return tag_number(labels, "value")
 
 
-def better(challenger: Labels, top1: float) -> tuple[bool, str]:
-    """Whether the challenger takes over, and why: its interval lies above the champion's top-1.
+def better(challenger: Labels, value: float) -> tuple[bool, str]:
+    """Whether the challenger takes over, and why: its interval lies beyond the champion's number.
 
-    The interval is over seeds and test images, both numbers are means over seeds.
+    The interval is over seeds and test samples, both numbers are means over seeds.
     """
-    low = float(challenger["tagdag.top1_low"])
-    told = "above" if low > top1 else "not above"
-    told = f"low end {low:.1f} % of the challenger's interval is {told} the champion's {top1:.1f} %"
-    return low > top1, told
+    headline = of_tags(challenger)
+    end = headline.worse_end(tag_number(challenger, "low"), tag_number(challenger, "high"))
+    if end is None:
+        seeds = challenger.get("tagdag.seeds", "1")
+        return False, (
+            f"the challenger has no interval to compare: {headline.title} tells none by itself, "
+            f"and of {seeds} seeds none can be told; train three or more"
+        )
+    side, place = ("low", "above") if headline.higher else ("high", "below")
+    beyond = headline.better(end, value)
+    told = place if beyond else f"not {place}"
+    return beyond, (
+        f"{side} end {headline.written(end)} of the challenger's interval is {told} the "
+        f"champion's {headline.written(value)}"
+    )
 
 
-def retest_champion(name: str, version: Any, challenger: Labels) -> float:
-    """Test a champion on the challenger's test split and give its version the new numbers.
+def retest_champion(name: str, version: Any, challenger: Record) -> float:
+    """Test a champion as the challenger was tested and give its version the new numbers.
 
-    Its top-1.
+    Its headline.
 
-    Raises ValueError that says why it cannot be tested.
+    challenger: the record. Raises ValueError that says why it cannot be tested.
     """
     with tempfile.TemporaryDirectory() as folder:
         weights, record = fetched_version(version.tags, Path(folder))
-        ours, theirs = record.get("target"), challenger["tagdag.target"]
-        if ours != theirs:
+        if record["data"] != challenger["data"]:
+            ours, theirs = record["task"], challenger["task"]
             raise ValueError(f"it is a model of {ours!r}, the challenger of {theirs!r}")
         from flows.registry import retest  # torch, which --help and most runs of the stage need not
 
+        shared = ("task", "data", "metric", "policy", "test")
+        record |= {key: challenger[key] for key in shared if key in challenger}
         numbers, answers = retest.test_again(weights, record)
-    labels = {f"tagdag.{key}": f"{numbers[key]:.6g}" for key in modelcard.TESTED}
-    labels["tagdag.seeds"] = "1"  # of the others there are no weights
-    labels |= {f"tagdag.{key}": challenger[f"tagdag.{key}"] for key in ("target", "test")}
-    registry.renew_version(name, str(version.version), labels, modelcard.UNKNOWN | numbers)
+    record |= numbers | {"seeds": [record.get("seed") or 0]}  # of the others there are no weights
+    labels = modelcard.result_tags(record)
+    values = modelcard.unknown(record) | record_numbers(numbers)
+    registry.renew_version(name, str(version.version), labels, values, record["data"])
     if version.run_id:
-        evidence.keep(version.run_id, record | {"test": challenger["tagdag.test"]}, answers)
-    return numbers["top1_mean"]
+        evidence.keep(version.run_id, record, answers)
+    return numbers["value"]
 
 
-def accuracy_on_same_split(name: str, version: Any, challenger: Labels) -> float:
-    """The champion's top-1 on the challenger's test split; ValueError says why there is none."""
+def value_on_same_test(name: str, version: Any, challenger: Record) -> float:
+    """The champion's headline on the challenger's test; ValueError says why there is none."""
     from mlflow.exceptions import MlflowException
 
-    known = version_accuracy(version.tags)
-    if version.tags.get("tagdag.test") == challenger["tagdag.test"] and known is not None:
+    known = version_value(version.tags)
+    if version.tags.get("tagdag.test") == challenger["test"] and known is not None:
         return known
     try:
         return retest_champion(name, version, challenger)
@@ -90,8 +98,11 @@ def accuracy_on_same_split(name: str, version: Any, challenger: Labels) -> float
 
 
 @task
-def name_champion(name: str, challenger: str) -> str:
-    """Set the alias `challenger`, and `champion` when its interval lies above; says why."""
+def name_champion(name: str, challenger: str, record: Record) -> str:
+    """Set the alias `challenger`, and `champion` when its interval lies beyond; says why.
+
+    record: the challenger's.
+    """
     point_alias(name, "challenger", challenger)
     champion = version_of_alias(name, "champion")
     if champion is None:
@@ -102,7 +113,7 @@ def name_champion(name: str, challenger: str) -> str:
     stays = f"champion stays version {champion.version}, challenger is version {challenger}"
     labels = registry.version_numbered(name, challenger).tags
     try:
-        takes_over, why = better(labels, accuracy_on_same_split(name, champion, labels))
+        takes_over, why = better(labels, value_on_same_test(name, champion, record))
     except ValueError as error:
         cause = str(error).rstrip(".")
         fix = f"to replace it, set the alias champion to version {challenger}: "

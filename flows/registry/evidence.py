@@ -3,7 +3,8 @@
 Artifacts of the version's source run, in `compare/`:
 
 - about.json: params.yaml, the corpus in numbers, training labels by class, digests of the code;
-- predictions.parquet: what every seed answered to every test image;
+- answers.parquet: what every seed answered to every test sample (predictions.parquet of versions
+  that were registered before there were tasks);
 - images.parquet: small pictures of test images that were answered wrongly, the surest first;
 - vocabulary.parquet: posts by hashtag.
 
@@ -55,20 +56,25 @@ def _about(record: dict[str, Any]) -> dict[str, Any]:
         "seed": record.get("seed"),
         "params": settings.load_params(),
         "corpus": json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {},
-        "labels": record.get("train", {}),
+        "labels": record.get("labels_seen", {}),
         "code": code_digests(),
     }
 
 
 def answers_of(record: dict[str, Any]) -> pa.Table | None:
     """What all seeds of a model answered, as the stage evaluate left it."""
-    filters = [("model", "==", record["model"]), ("target", "==", record["target"])]
-    table = read_rows(settings.OUT / "evaluate" / FILE, None, filters)
+    file = settings.OUT / "evaluate" / record["task"] / FILE
+    table = read_rows(file, None, [("model", "==", record["model"])])
     return table if table is not None and len(table) else None
 
 
 def surest_mistakes(answers: pa.Table, most: int = PICTURES) -> list[str]:
-    """Ids of test images that some seed answered wrongly, those of the highest scores first."""
+    """Ids of test images that some seed answered wrongly, those of the highest scores first.
+
+    None where samples have no class each.
+    """
+    if answers["guess"].null_count:
+        return []
     label, guess, score = (answers[name].to_numpy() for name in ("label", "guess", "score"))
     wrong = np.flatnonzero(label != guess)
     order = wrong[np.argsort(-score[wrong], kind="stable")]
@@ -83,9 +89,9 @@ def _small(data: bytes) -> bytes | None:
         return None
 
 
-def _write_images(file: Path, answers: pa.Table, target: str) -> None:
+def _write_images(file: Path, answers: pa.Table, data: str) -> None:
     ids = surest_mistakes(answers)
-    found = pictures(set_of(target), ids)
+    found = pictures(set_of(data), ids)
     small = {key: _small(found[key]) for key in ids if key in found}
     kept = {key: data for key, data in small.items() if data}
     columns = {"id": pa.array(kept, pa.string()), "image": pa.array(kept.values(), pa.binary())}
@@ -109,9 +115,9 @@ def _write_origin(folder: Path, record: dict[str, Any]) -> None:
     _write_vocabulary(folder / VOCABULARY)
 
 
-def _write_answers(folder: Path, answers: pa.Table, target: str) -> None:
+def _write_answers(folder: Path, answers: pa.Table, data: str) -> None:
     pq.write_table(answers, folder / FILE, compression="zstd")
-    _write_images(folder / IMAGES, answers, target)
+    _write_images(folder / IMAGES, answers, data)
 
 
 @retry
@@ -168,5 +174,5 @@ def keep(run_id: str, record: dict[str, Any], answers: pa.Table | None = None) -
         if before is None:  # tested again, it is still of the params and posts that it was made of
             _write_origin(Path(folder), record)
         if found is not None:
-            _write_answers(Path(folder), found, record["target"])
+            _write_answers(Path(folder), found, record["data"])
         _sent(run_id, Path(folder), (FOLDER, KEPT), record["test"])

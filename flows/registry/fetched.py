@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.digest import digest
+from flows.registry.older import upgraded
 from flows.serving.flavour import RECORD
 from flows.tracking.outage import retry
 
@@ -19,7 +20,7 @@ def _download(uri: str, folder: Path) -> None:
 def _weights_and_record(uri: str, folder: Path) -> tuple[list[Path], dict[str, Any]]:
     _download(uri, folder)
     weights, records = list(folder.rglob("*.safetensors")), list(folder.rglob(RECORD))
-    return weights, json.loads(records[0].read_text()) if records else {}
+    return weights, upgraded(json.loads(records[0].read_text())) if records else {}
 
 
 def fetched_files(uri: str, folder: Path) -> tuple[Path, dict[str, Any]]:

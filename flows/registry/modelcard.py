@@ -12,24 +12,20 @@ from typing import Any
 
 from corpus.pages.markdown import told
 from engine.core.digest import digest
-from flows.measuring.dvcmetrics import compared
+from flows.measuring.headline import KEYS, of_record
+from flows.measuring.lognumbers import NAMED
+from flows.measuring.summary import ARM, head_name
 from flows.serving.flavour import RECORD, write_flavour
 from flows.tracking.refusals import flat_section
 
 MODEL_ID = "tagdag.model_id"
 LOADS = {"tagdag.flavour": "pyfunc"}  # tag of a version whose files are all there
-ARM = ("candidate", "target", "init", "mode", "labels", "size")
-DESCRIBED = ("model", "target", "test", "size", "device", "clock", "dtype")
-# top1: of the version's own weights; top1_mean, low and high end: over its seeds and test images
-TESTED = ("top1", "top1_mean", "top1_low", "top1_high", "top5")
+DESCRIBED = ("model", "size", "device", "clock", "dtype")
+# best: of the version's own weights; value, low and high end: over its seeds and test samples
+TESTED = ("best", "value", "low", "high")
 MEASURED = ("flops", "latency_p50_ms")
-STALE = (
-    *("top1_lower_bound", "top1_mean_lower_bound"),
-    *("over_reference", "over_reference_low", "over_reference_high"),
-)
-UNKNOWN = dict.fromkeys(STALE, math.nan)  # of duplicates and the reference, on a new split
-COST = ("latency_p50_ms", "latency_p95_ms", "images_per_second", "peak_memory_mib")
-NO_METRIC = {*ARM, "seed", "pretrainings", "batch", "fit", "held_out"}  # numbers that are settings
+NONE = "none"  # a number that there is not: MLflow takes back no tag
+STALE = ("best_bound", "bound", "over_reference", "over_reference_low", "over_reference_high")
 
 
 def version_tags(record: dict[str, Any], origin: dict[str, str]) -> dict[str, str]:
@@ -42,12 +38,34 @@ def version_tags(record: dict[str, Any], origin: dict[str, str]) -> dict[str, st
         fix = "run the stages finetune and evaluate again, or `dvc checkout`"
         raise ValueError(f"{weights}, the weights of {record['model']}, is missing: {fix}")
     named = {key: record[key] for key in DESCRIBED if key in record}
-    named |= {key: f"{record[key]:.6g}" for key in (*TESTED, *MEASURED)}
+    named |= {key: f"{record[key]:.6g}" for key in MEASURED}
     named |= {"parameters": record["params"], "weights": digest(weights)}
-    named["seeds"] = len(record["seeds"])  # in the mean
     if "busy" in record:  # whether other work took the processors while costs were measured
         named["busy"] = record["busy"] or "no"
-    return origin | {f"tagdag.{key}": str(value) for key, value in named.items()}
+    labels = {f"tagdag.{key}": str(value) for key, value in named.items()}
+    return origin | labels | result_tags(record)
+
+
+def result_tags(record: dict[str, Any]) -> dict[str, str]:
+    """What a model was tested on, how, and what came of it."""
+    found = {key: _number(record.get(key)) for key in TESTED}
+    found |= {"task": record["task"], "test": record["test"], "metric": record["metric"]["name"]}
+    found |= dict(zip(KEYS, of_record(record), strict=True))
+    found["seeds"] = len(record["seeds"])  # in the mean
+    return {f"tagdag.{key}": str(value) for key, value in found.items()}
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.6g}"
+
+
+def unknown(record: dict[str, Any]) -> dict[str, float]:
+    """What no longer holds of a model that is tested anew, as metrics that take it back.
+
+    Of duplicates and the reference nothing is known on a new split.
+    """
+    name = of_record(record).name
+    return {NAMED.get(key, key).format(name): math.nan for key in STALE}
 
 
 def version_identity(labels: dict[str, str]) -> tuple[str | None, ...]:
@@ -55,30 +73,11 @@ def version_identity(labels: dict[str, str]) -> tuple[str | None, ...]:
     return tuple(labels.get(f"tagdag.{key}") for key in ("weights", "size", "params", "commit"))
 
 
-def record_numbers(record: dict[str, Any]) -> dict[str, float]:
-    """Every finite number of a record, and its costs as cost/<mode>/<batch>/<what>.
-
-    Times of a busy machine have names of their own.
-    """
-    busy = record.get("busy")
-    known = {key: value for key, value in record.items() if key not in NO_METRIC}
-    found = {compared(key, busy): value for key, value in known.items()}
-    for cost in record.get("costs", ()):
-        for key in COST:
-            name = compared(key, cost.get("busy"))
-            found[f"cost/{cost['mode']}/{cost['batch']}/{name}"] = cost.get(key)
-    return {key: float(value) for key, value in found.items() if _finite(value)}
-
-
-def _finite(value: Any) -> bool:
-    real = isinstance(value, int | float) and not isinstance(value, bool)
-    return real and math.isfinite(value)
-
-
 def record_params(record: dict[str, Any]) -> dict[str, str]:
     """The fine-tuning arm, what was chosen, and the sections that the network is built from."""
     sections = _about(record).get("sections", {})
-    arm = {key: record[key] for key in ARM}
+    arm = {key: record[key] for key in ARM} | {"head": head_name(record)}
+    arm |= {"metric": record["metric"], "policy": record.get("policy", {})}
     counts = ("fit", "held_out", "seeds", "pretrainings")
     some = {key: record[key] for key in counts if key in record}
     nested = {"chosen": record["chosen"], "network": sections}

@@ -64,15 +64,19 @@ def weights_here() -> set[str]:
 
     Raises ValueError where they are not here, so that nobody can tell what it needs.
     """
-    records = settings.OUT / "evaluate" / "records.json"
-    if not records.is_file():
-        if not LOCK.is_file():
-            return set()
+    files = sorted(settings.OUT.glob("evaluate/*/records.json"))
+    known = {file.parent.name for file in files}
+    missing = [task for task in settings.load_params()["tasks"] if task not in known]
+    if missing and LOCK.is_file():
+        lacking = settings.OUT / "evaluate" / missing[0] / "records.json"
         raise ValueError(
-            f"{records} is missing, so it is not known which runs {LOCK} needs: bring it back "
+            f"{lacking} is missing, so it is not known which runs {LOCK} needs: bring it back "
             "(dvc checkout, or dvc pull), then run the command again"
         )
-    named = [Path(record["weights"]) for record in json.loads(records.read_text())]
+    records = [record for file in files for record in json.loads(file.read_text())]
+    if not records:
+        return set()
+    named = [Path(record["weights"]) for record in records]
     named += settings.OUT.glob("pretrain/**/*.safetensors")
     missing = [str(file) for file in named if not file.is_file()]
     if missing:

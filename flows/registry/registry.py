@@ -7,7 +7,8 @@ flows/registry/sourcerun.py), version, link back. Every step finds what an earli
 import json
 from typing import Any
 
-from flows.registry import evidence, modelcard, sourcerun
+from flows.measuring.lognumbers import record_numbers
+from flows.registry import evidence, modelcard, older, sourcerun
 from flows.running.orchestrate import task
 from flows.tracking import people, tracking
 from flows.tracking.mlflow_private import VERSIONS
@@ -41,8 +42,8 @@ def known_versions(name: str) -> Known:
     """The versions there are by identity; of equal ones the newest."""
     found = tracking.connect().search_model_versions(f"name = '{name}'")
     # neither those of other tools nor those that were registered before versions had a run of their
-    # own: they carry no target
-    ours = [v for v in found if v.status == "READY" and "tagdag.target" in v.tags]
+    # own: they carry no task
+    ours = [v for v in found if v.status == "READY" and older.is_ours(v.tags)]
     ours.sort(key=lambda version: int(version.version))
     return {modelcard.version_identity(version.tags): str(version.version) for version in ours}
 
@@ -74,14 +75,14 @@ def _linked(name: str, version: str, model_id: str) -> None:
 
 @retry
 def _retagged(name: str, version: str, before: dict[str, str], labels: dict[str, str]) -> None:
-    """Put new tags on a version; its accuracy on an earlier split is kept under that digest."""
+    """Put new tags on a version; its numbers on an earlier split are kept under that digest."""
     client, test = tracking.connect(), before.get("tagdag.test")
-    older = {}
+    earlier = {}
     if test and test != labels["tagdag.test"]:
-        older = {f"tagdag.{key}.{test}": before.get(f"tagdag.{key}") for key in modelcard.TESTED}
+        earlier = {f"tagdag.{key}.{test}": older.tag(before, key) for key in modelcard.TESTED}
     # the old numbers first and `tagdag.test` last: by that a repeat after a kill sees what is
     # undone
-    ordered = {key: value for key, value in older.items() if value and key not in before}
+    ordered = {key: value for key, value in earlier.items() if value and key not in before}
     ordered |= dict(sorted(labels.items(), key=lambda item: item[0] == "tagdag.test"))
     for key, value in ordered.items():
         if before.get(key) != value:
@@ -95,21 +96,22 @@ def version_numbered(name: str, version: str) -> Any:
 
 
 def renew_version(
-    name: str, version: str, labels: dict[str, str], values: dict[str, float]
+    name: str, version: str, labels: dict[str, str], values: dict[str, float], data: str
 ) -> None:
     """Give a version new numbers, where its tags say others; NaN takes back an old one.
 
-    labels: tags, among them target and test. values: metrics for its run and its logged model.
+    labels: tags, among them task and test. values: metrics for its run and its logged model. data:
+    what it was tested on.
     """
     found = version_numbered(name, version)
     # else its run is that of others too, which keep their numbers
-    own = "tagdag.target" in found.tags
+    own = older.is_ours(found.tags)
     if not own:
-        labels = {key: value for key, value in labels.items() if key != "tagdag.target"}
+        labels = {key: value for key, value in labels.items() if key != "tagdag.task"}
     changed = any(found.tags.get(key) != value for key, value in labels.items())
     if own and changed and sourcerun.is_active(found.run_id):
-        data = f"targets/{labels['tagdag.target']}", labels["tagdag.test"]
-        sourcerun.log_numbers(found.run_id, found.tags["tagdag.model_id"], values, data)
+        tested = data, labels["tagdag.test"]
+        sourcerun.log_numbers(found.run_id, found.tags["tagdag.model_id"], values, tested)
     _retagged(name, version, found.tags, labels)
 
 
@@ -128,7 +130,8 @@ def register_version(
         # else its files were deleted, and it is registered once more
         if sourcerun.has_logged_model(model_id):
             own = {key: value for key, value in labels.items() if key not in run.origin}
-            renew_version(name, found, own, modelcard.UNKNOWN | modelcard.record_numbers(record))
+            values = modelcard.unknown(record) | record_numbers(record)
+            renew_version(name, found, own, values, record["data"])
             _linked(name, found, model_id)
             evidence.keep(version_numbered(name, found).run_id, record)
             return found

@@ -1,53 +1,52 @@
-"""A model out of the registry, tested on the images that there are now."""
+"""A model out of the registry, tested on the samples that there are now."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import torch
 
-from corpus.reading.shards import Shards
 from engine.core.network import load_network
-from engine.core.samples import Rows, open_split
-from engine.training.predicting import scored
-from flows.measuring.answers import answered
-from flows.measuring.predictions import Examined, Predicted, rows_of
-from flows.running import settings
-from metrics.accuracy import Accuracy
+from engine.core.samples import open_split
+from flows.data.intact import named_set
+from flows.measuring import intervals, records
+from flows.measuring.headline import of_record
+from flows.measuring.predictions import Examined, Predicted, rows_of, values_of
 
 
 class Retested(NamedTuple):
-    """Accuracies in percent, and what the weights answered to every test image."""
+    """What a record says of a model's test, and what the weights answered to every sample."""
 
-    numbers: dict[str, float]
+    numbers: dict[str, Any]
     answers: pa.Table
 
 
-def _answers(test: Shards, record: dict[str, Any], one: Predicted) -> pa.Table:
-    """A row per test image, as the stage evaluate keeps them."""
-    labels = test.labels(torch.arange(len(test))).short().numpy()
+def _answers(folder: Path, record: dict[str, Any], one: Predicted) -> pa.Table:
+    """A row per test sample, as the stage evaluate keeps them."""
+    images = records.images(folder)
     # which of them the posts show is not known of a new split
-    images = Examined(list(test.ids), labels, np.zeros(len(test), bool), list(test.names))
-    return rows_of(record | {"seeds": [record.get("seed") or 0]}, images, [one])
+    none = np.zeros(len(images.ids), bool)
+    examined = Examined(images.ids, images.label, none, images.names)
+    return rows_of(record | {"seeds": [record.get("seed") or 0]}, examined, [one])
 
 
 def test_again(weights: Path, record: dict[str, Any]) -> Retested:
-    """Accuracy of a weight file on test and validation split of its target, in percent.
+    """The metric of a weight file on test and validation split of its task.
 
-    Images are resized to the record's size. Raises ValueError when there is no such target, or it
-    has other classes.
+    record: of the model, with data, metric and policy that it is tested by; samples are resized to
+    its size. Raises ValueError when there is no such data, or it has other classes.
     """
-    target, (module, names) = record["target"], load_network(weights)
-    folder = settings.OUT / "corpus" / "targets" / target
+    folder, names = named_set(record["data"]), load_network(weights)[1]
     if not folder.is_dir():
-        raise ValueError(f"there is no labelled set {target!r} now")
-    splits = {split: open_split(folder, split) for split in ("test", "val")}
-    if list(splits["test"].names) != list(names):
-        raise ValueError(f"the classes of {target} are others than those it was trained on")
-    rows = {name: Rows(split, module.reads, size=record["size"]) for name, split in splits.items()}
-    metric, one = answered(module, rows["test"])
-    test, val = metric.compute(), scored(module, rows["val"], Accuracy()).compute()
-    # one seed's weights: the interval is Wilson's, of the test images alone
-    numbers = test | {"top1_mean": test["top1"], "val_top1": val["top1"]}
-    return Retested(numbers, _answers(splits["test"], record, one))
+        raise ValueError(f"there is no labelled set {folder.name!r} now")
+    if list(open_split(folder, "test").names) != list(names):
+        raise ValueError(f"the classes of {folder.name} are others than those it was trained on")
+    found, one = records.tested(weights, folder, record["size"], set(), record)
+    # one seed's weights: the interval is that of the test samples alone
+    headline, values = of_record(found), values_of([one])
+    ends = intervals.of_seeds([one.numbers], headline)
+    if values is not None:
+        ends = intervals.of_values(values, headline)
+    found.pop("best_bound", None)
+    numbers = found | {"value": found["best"], "low": ends[1], "high": ends[2]}
+    return Retested(numbers, _answers(folder, record, one))

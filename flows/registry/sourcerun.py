@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.digest import digest
+from flows.measuring.lognumbers import record_numbers
+from flows.measuring.summary import SCRATCH
 from flows.registry import modelcard
 from flows.running import settings
 from flows.tracking import tracking
@@ -40,10 +42,10 @@ def _writer(weights: str, experiment: str) -> str | None:
 
 def maker_runs(record: dict[str, Any], labels: dict[str, str], experiment: str) -> dict[str, str]:
     """Ids of the runs that made a model, as far as they are in this experiment."""
-    first = settings.OUT / "pretrain" / record["candidate"] / "model.safetensors"
+    first = settings.OUT / "pretrain" / record["init"] / "model.safetensors"
     pretrained = Path(record.get("pretraining", first))  # of several, its own
     weights = {FINETUNED: labels["tagdag.weights"]}
-    if record["init"] == "pretrained" and pretrained.is_file():
+    if record["init"] != SCRATCH and pretrained.is_file():
         weights[PRETRAINED] = digest(pretrained)
     runs = {what: _writer(key, experiment) for what, key in weights.items()}
     return {what: run for what, run in runs.items() if run}
@@ -144,7 +146,7 @@ def source_run(
     record: dict[str, Any], labels: dict[str, str], run: tracking.Run
 ) -> tuple[str, str]:
     """Ids of the run and the logged model that a version is made from, with all they say."""
-    data = f"targets/{record['target']}", record["test"]
+    data = record["data"], record["test"]
     # with the weights in the name: trained anew, a model of the same name gets a run of its own
     with run.child(f"{plain_name(record)} {labels['tagdag.weights'][:8]}") as child:
         _described(child.id, modelcard.record_params(record), labels)
@@ -152,5 +154,5 @@ def source_run(
         child.dataset(*data, f"out/corpus/{data[0]}", size, "test")
         model = _logged_model(record, labels, child)
         _filled(model, record)
-        log_numbers(child.id, model.model_id, modelcard.record_numbers(record), data)
+        log_numbers(child.id, model.model_id, record_numbers(record), data)
     return child.id, model.model_id

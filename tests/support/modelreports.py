@@ -13,8 +13,9 @@ from PIL import Image
 from engine.measure.intervals import accuracy_interval
 from flows.measuring import duplicates, predictions, summary
 from flows.measuring.predictions import Examined, Predicted
-from flows.measuring.summary import ARM
+from flows.measuring.summary import named
 from flows.reports.models.findings import Findings
+from flows.reports.models.outcome import Outcome
 from flows.reports.models.reading import read
 from flows.running import settings
 from tests.support.searches import leave, search
@@ -24,7 +25,8 @@ TIMES = {"latency_p50_ms": 1.3, "latency_p95_ms": 1.5, "latency_p99_ms": 1.9}
 COST = {"params": 1e6, "flops": 4e6, "acts": 3e5, "images_per_second": 900.0}
 COST |= TIMES | {"peak_memory_mib": 9.0, "device": "a processor", "dtype": "float32"}
 COST |= {"batch": 64, "clock": "cpu wall clock", "busy": False}
-RATES = [{"rate": 0.8, "top1": 60.0}, {"rate": 1.6, "top1": 70.0}, {"rate": 3.2, "top1": 65.0}]
+RATES = [(0.8, 60.0), (1.6, 70.0), (3.2, 65.0)]
+RATES = [{"rate": rate, "score": score} for rate, score in RATES]
 CLASSES = ["airport", "beach", "buddha", "sunset"]
 
 
@@ -54,12 +56,12 @@ class Made:
 
     def __init__(self, classes: list[str] = CLASSES, test: int = 40, seeds: int = 3):
         self.side, self.noise = 32, False  # of the pictures
-        self.classes, self.seeds, self.target = list(classes), seeds, "scenes"
+        self.classes, self.seeds, self.task = list(classes), seeds, "scenes"
         number = len(self.classes)
         self.counts = {"train": [50] * number, "val": [5] * number, "test": [test] * number}
         self.models: list[dict[str, Any]] = []
         self.answers: dict[str, tuple[Examined, list[Predicted]]] = {}
-        self.duplicates: list[tuple[str, ...]] = []  # target, test image, post, how it was found
+        self.duplicates: list[tuple[str, ...]] = []  # task, test image, post, how it was found
         self.trials = search(16)
 
     def images(self, copies: int = 0) -> None:
@@ -78,35 +80,39 @@ class Made:
             self.pictures[place] = self.pictures[0]
         self.tests = [(key, index) for key, split, index in rows if split == "test"]
         pairs = zip(rows, self.pictures, strict=True)
-        folder = settings.OUT / "corpus" / "targets" / self.target
+        folder = settings.OUT / "corpus" / "targets" / self.task
         images = [(key, split, image, [index]) for (key, split, index), image in pairs]
         write_shards(folder, images, self.classes, size=self.side)
         posts = [(f"post-{i}", "train", jpeg(1000 + i, self.side, self.noise)) for i in range(20)]
         posts = [(*post, [0]) for post in posts]
         write_shards(settings.OUT / "corpus" / "hashtags", posts, ["tag"], size=self.side)
 
-    def model(self, candidate: str, init: str, mode: str, top1: float, **more: Any) -> dict:
-        """A model that is right so often, with its record."""
+    def model(self, candidate: str, init: str, head: str, top1: float, **more: Any) -> dict:
+        """A model that is right so often, with its record; init: a pretraining, or scratch."""
         labels = np.array([index for _, index in self.tests])
         place = len(self.models)
         guesses, scores = answers(labels, len(self.classes), self.seeds, top1, place)
-        arm = {"candidate": candidate, "target": self.target, "init": init, "mode": mode}
-        arm |= {"labels": 20, "size": 32}
+        init = init if init == summary.SCRATCH else f"{candidate}-{init}"
+        arm = {"candidate": candidate, "task": self.task, "init": init, "head": {"name": head}}
+        arm |= {"labels": 20, "size": 32, "data": f"targets/{self.task}"}
         mean, low, high = accuracy_interval(guesses == labels)
-        name = "-".join(str(arm[key]) for key in ARM) + "px"
-        found = {"model": name, **arm, **COST, "samples": len(labels), "duplicates": 0}
-        found |= {"top1_mean": mean, "top1_low": low, "top1_high": high, "top5": 99.0}
-        found |= {"top1_mean_lower_bound": mean, "val_top1": mean, "chosen": {"rate": 1.6}}
+        found = {"model": named(arm), **arm, **COST, "samples": len(labels), "duplicates": 0}
+        found |= {"headline": "top1", "higher": True, "unit": "%", "metric": {"name": "accuracy"}}
+        found |= {"value": mean, "low": low, "high": high, "values": {"top5": 99.0}}
+        found |= {"bound": mean, "val": mean, "chosen": {"rate": 1.6}, "best": mean}
         found |= {"scores": RATES, "fit": 60, "held_out": 20, "seeds": list(range(self.seeds))}
-        found |= {"network": f"{candidate}, head {mode}", "costs": []}
-        found |= {"pretrainings": int(init == "pretrained")} | more
+        found |= {"network": f"{candidate}, head {head}", "costs": []}
+        found |= {"pretrainings": int(init != summary.SCRATCH)} | more
         if candidate == "winner":
             found |= {"flops": 3e6, "latency_p50_ms": 1.1}
         self.models.append(found)
         ids = [key for key, _ in self.tests]
         images = Examined(ids, labels.astype(np.int16), np.zeros(len(ids), bool), self.classes)
-        seeds = zip(guesses.astype(np.int16), scores.astype(np.float32), strict=True)
-        self.answers[found["model"]] = images, [Predicted(*one) for one in seeds]
+        predicted = []
+        for guess, score in zip(guesses.astype(np.int16), scores.astype(np.float32), strict=True):
+            value = 100.0 * (guess == labels)
+            predicted.append(Predicted(value, guess, score, {"top1": value.mean()}))
+        self.answers[found["model"]] = images, predicted
         return found
 
     def all(self) -> "Made":
@@ -114,9 +120,9 @@ class Made:
         self.images()
         tops = {"winner": 0.75, "baseline": 0.62}
         for candidate, top1 in tops.items():
-            for mode, less in (("full", 0), ("linear", 0.06), ("knn", 0.12)):
-                self.model(candidate, "pretrained", mode, top1 - less)
-                self.model(candidate, "scratch", mode, top1 - less - 0.15)
+            for head, less in (("linear", 0), ("logistic", 0.06), ("knn", 0.12)):
+                self.model(candidate, "hashtags", head, top1 - less)
+                self.model(candidate, "scratch", head, top1 - less - 0.15)
         return self
 
     def gains(self) -> list[dict[str, Any]]:
@@ -128,6 +134,20 @@ class Made:
         asked = [record for record in self.records if record["model"] in self.answers]
         return [(record, *self.answers[record["model"]]) for record in asked]
 
+    def outcomes(
+        self, leaders: dict | None = None, decision: str = "done", name: str = "models"
+    ) -> list[Outcome]:
+        """What the stage register did, task by task; leaders: of the first."""
+        found = []
+        versions = {record["model"]: str(i + 1) for i, record in enumerate(self.records)}
+        for task in dict.fromkeys(record["task"] for record in self.records):
+            its = [record for record in self.records if record["task"] == task]
+            gains = [gain for gain in self.gains() if gain["task"] == task]
+            named = leaders or {} if not found else {}
+            model = name if not found else f"{name}-{task}"
+            found.append(Outcome(task, model, its, gains, versions, decision, named))
+        return found
+
     @property
     def records(self) -> list[dict[str, Any]]:
         """As records.json holds them."""
@@ -135,15 +155,16 @@ class Made:
 
     def write(self) -> None:
         """Everything that the report reads."""
-        out = settings.OUT / "evaluate"
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "records.json").write_text(json.dumps(self.records))
-        (out / "gains.json").write_text(json.dumps(self.gains()))
-        predictions.write(out, self._answered())
-        pairs: dict[str, list] = {}
-        for target, *pair in self.duplicates:
-            pairs.setdefault(target, []).append(tuple(pair))
-        duplicates.write(out, pairs)
+        for of in self.outcomes():
+            out = settings.OUT / "evaluate" / of.task
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "records.json").write_text(json.dumps(of.records))
+            (out / "gains.json").write_text(json.dumps(of.gains))
+            asked = [model for model in self._answered() if model[0]["task"] == of.task]
+            if asked:
+                predictions.write(out, asked)
+            pairs = [tuple(pair) for task, *pair in self.duplicates if task == of.task]
+            duplicates.write(out, pairs)
         for name in ("baseline", "winner"):
             folder = settings.OUT / "pretrain" / name
             folder.mkdir(parents=True, exist_ok=True)
@@ -153,7 +174,7 @@ class Made:
         leave(settings.OUT / "search", self.trials)
 
 
-MAIN = (("winner", "pretrained", 0.9), ("winner", "scratch", 0.5), ("baseline", "pretrained", 0.6))
+MAIN = (("winner", "hashtags", 0.9), ("winner", "scratch", 0.5), ("baseline", "hashtags", 0.6))
 
 
 def quiet() -> Made:
@@ -168,20 +189,19 @@ def remade(made: Made) -> None:
     made.models, made.answers = [], {}
     made.images()
     for candidate, init, top1 in MAIN:
-        made.model(candidate, init, "full", top1, pretrainings=2)
+        made.model(candidate, init, "linear", top1, pretrainings=2)
 
 
 def found(made: Made, leaders: dict | None = None, decision: str = "done") -> Findings:
     """The findings of what was made, written into the present folder."""
     made.write()
-    versions = {record["model"]: str(i + 1) for i, record in enumerate(made.records)}
     origin = {"tagdag.data": "abc.dir", "tagdag.commit": "0acf6ce"}
-    given = made.records, made.gains(), versions, decision, origin
-    return read(*given, {"all versions": "http://127.0.0.1:5000/#/models/a"}, leaders)
+    links = {"all versions": "http://127.0.0.1:5000/#/models/a"}
+    return read(made.outcomes(leaders, decision), origin, links)
 
 
 def version(number: str, record: dict) -> SimpleNamespace:
-    """A version of the registry."""
+    """A version of the registry, with the tags of versions made before there were tasks."""
     tags = {"model": record["model"], "top1": "71.5", "top1_low": "66", "top1_high": "77"}
     tags = {f"tagdag.{key}": value for key, value in tags.items()}
     return SimpleNamespace(version=number, tags=tags)

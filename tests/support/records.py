@@ -5,6 +5,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -66,11 +67,8 @@ def record(
     return about | measured | what | COST | more
 
 
-PARAMS = {"candidates": {}, "search": {}, "register": {"name": "models"}}
-
-
 def written(*records: dict) -> dict:
-    """Leave the records where the stage finds them; params of these tasks."""
+    """Leave the records where the stage finds them; the section of these tasks."""
     tasks = dict.fromkeys(each["task"] for each in records)
     for task in tasks:
         folder = settings.OUT / "evaluate" / task
@@ -78,19 +76,16 @@ def written(*records: dict) -> dict:
         its = [each for each in records if each["task"] == task]
         (folder / "records.json").write_text(json.dumps(its))
         (folder / "gains.json").write_text("[]")
-        tasks[task] = {"data": its[0]["data"], "metric": its[0]["metric"], "inits": []}
-    return PARAMS | {"tasks": tasks}
+        tasks[task] = {"data": its[0]["data"], "metric": its[0]["metric"], "inits": ["scratch"]}
+    return tasks
 
 
 def registered(*records: dict, **settings_of_stage) -> str:
     """Run the stage on these records; returns the first decision, as the report tells it."""
-    params = written(*records)
-    known = settings.load_params
-    settings.load_params = lambda: params
-    try:
+    params = settings.load_params() | {"tasks": written(*records)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "load_params", lambda: params)
         register.register(**({"name": "models"} | settings_of_stage))
-    finally:
-        settings.load_params = known
     return (settings.OUT / "register/report.md").read_text().split("**")[1].replace("\\", "")
 
 

@@ -7,8 +7,8 @@ from flows.reports.models.findings import Answers
 from flows.reports.versions.findings import Findings, Kept, Version
 from tests.support.modelreports import jpeg
 
-TAGS = {"model": "winner", "target": "scenes", "test": "ab12", "data": "d" * 32, "by": "ann@box"}
-TAGS |= {"top1": "60", "top1_mean": "61", "top1_low": "58", "top1_high": "64", "device": "cpu"}
+TAGS = {"model": "winner", "task": "scenes", "test": "ab12", "data": "d" * 32, "by": "ann@box"}
+TAGS |= {"best": "60", "value": "61", "low": "58", "high": "64", "device": "cpu"}
 TAGS |= {"latency_p50_ms": "1.5", "flops": "3e6", "parameters": "2e6", "commit": "c" * 40}
 
 
@@ -47,7 +47,7 @@ def two(classes: list[str], images: int = 40, text: str = "as usual") -> Finding
         kept(classes, [second.tolist(), second.tolist()], later, {"sea": 7, "new": 2, text: 3}),
     ]
     one = version("1", aliases=("champion",), kept=sides[0], params={"rate": "0.1", text: text})
-    tags = {"model": text, "by": text, "commit": text, "target": "scenes", "top1_mean": "66"}
+    tags = {"model": text, "by": text, "commit": text, "task": "scenes", "value": "66"}
     other = version("2", tags, aliases=("challenger", text), kept=sides[1], params={"rate": "0.2"})
     foreign = Version(number="3", tags={"owner": text})
     trail = [Entry("tagdag.audit.1", "2026-11-27T10:00:00Z", text, "promote", "", "1", text)]

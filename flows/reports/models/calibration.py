@@ -70,7 +70,7 @@ def chart(answers: Answers, found: Reliability) -> Chart:
 
 def section(findings: Findings) -> list[Markup]:
     """The reliability diagram, the error, and the bins as a table."""
-    answers = findings.answers.get(findings.targets[0])
+    answers = findings.answers.get(findings.tasks[0])
     if answers is None:
         return []
     found = reliability(answers.scores, answers.hits)

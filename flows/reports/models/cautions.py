@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from engine.measure.enough import LEAST
+from flows.measuring.headline import of_record
+from flows.measuring.summary import SCRATCH
 from flows.reports.models import edges, words
 from flows.reports.models.findings import Findings
 
@@ -19,7 +21,8 @@ def all_of(findings: Findings) -> list[str]:
 
 def missing(findings: Findings) -> Iterator[str]:
     """Answers that the stage evaluate did not leave."""
-    if findings.targets[0] not in findings.answers:
+    classed = findings.labels.get(findings.tasks[0])
+    if classed and not classed.several and findings.tasks[0] not in findings.answers:
         fix = "run the stage evaluate again"
         yield f"There are no predictions, so nothing is told of classes and mistakes: {fix}."
 
@@ -29,19 +32,22 @@ def too_close(findings: Findings) -> Iterator[str]:
     if len(findings.first) < 2:
         return
     one, two = findings.first[:2]
-    gap = one["top1_mean"] - two["top1_mean"]
-    half = (one["top1_high"] - one["top1_low"]) / 2
+    if one["low"] is None or one["high"] is None:
+        return
+    headline, gap = of_record(one), abs(one["value"] - two["value"])
+    half = (one["high"] - one["low"]) / 2
     if half > gap:
+        gap, half = (headline.difference(each, "") for each in (gap, half))
         yield (
-            f"The first two models lie {gap:.1f} points apart, the interval of the first reaches "
-            f"{half:.1f} points: this test cannot tell them apart; label more test images, or "
+            f"The first two models lie {gap} apart, the interval of the first reaches "
+            f"{half}: this test cannot tell them apart; label more test images, or "
             "train more seeds."
         )
 
 
 def few_images(findings: Findings) -> Iterator[str]:
     """Classes with too few test images for an accuracy of their own."""
-    labels = findings.labels.get(findings.targets[0])
+    labels = findings.labels.get(findings.tasks[0])
     if labels is None:
         return
     test = labels.of("test")
@@ -57,8 +63,8 @@ def few_images(findings: Findings) -> Iterator[str]:
 
 def unbalanced(findings: Findings) -> Iterator[str]:
     """Classes that training had none of, or far fewer of than of others."""
-    target = findings.targets[0]
-    labels = findings.labels.get(target)
+    task = findings.tasks[0]
+    labels = findings.labels.get(task)
     if labels is None:
         return
     train = labels.of("train")
@@ -78,26 +84,26 @@ def unbalanced(findings: Findings) -> Iterator[str]:
             yield (
                 f"Classes are unbalanced in training with {words.labels(count)}: "
                 f"{labels.classes[most]} has {seen[most]:,} labels, {labels.classes[least]} "
-                f"{seen[least]:,}; label more of the rare ones, or set finetune.labels_per_class."
+                f"{seen[least]:,}; label more of the rare ones, or set tasks.{task}.labels."
             )
 
 
 def held_out(findings: Findings) -> Iterator[str]:
     """A set without a validation or test split of its own."""
-    for target, labels in findings.labels.items():
+    for task, labels in findings.labels.items():
         if labels.held_out:
             names = " and ".join(labels.held_out)
             yield (
-                f"{target} has no split {names} of its own: a share of its train images serves, "
+                f"{task} has no split {names} of its own: a share of its train images serves, "
                 "and is not trained on; give it one."
             )
 
 
 def one_pretraining(findings: Findings) -> Iterator[str]:
     """Pretraining done once: the chance of its seed is in no interval."""
-    pretrained = [record for record in findings.first if record["init"] == "pretrained"]
+    pretrained = [record for record in findings.first if record["init"] != SCRATCH]
     if pretrained and all(record.get("pretrainings", 1) < 2 for record in pretrained):
-        fix = "name several in pretrain.seeds"
+        fix = "name several in its `seeds`, section pretrain"
         yield f"Every pretraining was done with one seed: its chance is in no interval; {fix}."
 
 
@@ -113,25 +119,25 @@ def busy(findings: Findings) -> Iterator[str]:
 
 def duplicates(findings: Findings) -> Iterator[str]:
     """Test images that the posts show too."""
-    for target in findings.targets:
-        record = findings.of(target)[0]
+    for task in findings.tasks:
+        record = findings.of(task)[0]
         number = record["duplicates"]
         if number:
             share = f"{100 * number / record['samples']:.1f} %"
             images = words.counted(number, "test image")
             yield (
-                f"{target}: {images} ({share}) lie in the posts too: believe the lower bound, or "
+                f"{task}: {images} ({share}) lie in the posts too: believe the lower bound, or "
                 "take them out of the test split."
             )
 
 
 def trained_on(findings: Findings) -> Iterator[str]:
     """Test images that are among the labelled training images."""
-    for target, number in findings.trained.items():
+    for task, number in findings.trained.items():
         if number:
             images = words.counted(number, "test image is", "test images are")
             yield (
-                f"{target}: {images} among the training images too, byte for byte: the models have "
+                f"{task}: {images} among the training images too, byte for byte: the models have "
                 "seen them with their labels; take them out of one of the splits."
             )
 

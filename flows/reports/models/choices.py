@@ -17,7 +17,7 @@ def lines(records: list[Record]) -> list[str]:
 
 
 def section(findings: Findings) -> list[Markup]:
-    """The choices of the first target's models."""
+    """The choices of the first task's models."""
     told = lines(findings.first)
     if not told:
         return []

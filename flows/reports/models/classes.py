@@ -33,7 +33,7 @@ def of_model(findings: Findings) -> str:
 
 def section(findings: Findings) -> list[Markup]:
     """A bar with interval per class."""
-    answers = findings.answers.get(findings.targets[0])
+    answers = findings.answers.get(findings.tasks[0])
     if answers is None:
         return []
     places = ordered(answers)

@@ -75,7 +75,7 @@ def _opacity(share: float) -> str:
 
 def section(findings: Findings) -> list[Markup]:
     """The picture, and the pairs that are confused most."""
-    answers = findings.answers.get(findings.targets[0])
+    answers = findings.answers.get(findings.tasks[0])
     if answers is None or len(answers.classes) < 2:
         return []
     rows = [

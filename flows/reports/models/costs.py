@@ -31,8 +31,8 @@ def names(found: list[list[Record]]) -> list[str]:
     """The networks by what they are used for; as evaluate calls them where that is ambiguous."""
     short = []
     for shared in found:
-        modes = " or ".join(dict.fromkeys(words.mode(record) for record in shared))
-        short.append(f"{shared[0]['candidate']}, {modes}, {shared[0]['size']} px")
+        heads = " or ".join(dict.fromkeys(words.head(record) for record in shared))
+        short.append(f"{shared[0]['candidate']}, {heads}, {shared[0]['size']} px")
     pairs = zip(short, found, strict=True)
     return [name if short.count(name) == 1 else shared[0]["network"] for name, shared in pairs]
 

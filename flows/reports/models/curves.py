@@ -2,6 +2,7 @@
 
 from corpus.pages.charts import Chart, Series, figure
 from corpus.pages.markup import Markup, el, short
+from flows.measuring.summary import SCRATCH
 from flows.reports.models.findings import Curve, Findings
 from flows.reports.models.words import INITS
 
@@ -25,7 +26,7 @@ def _arms(findings: Findings) -> list[Markup]:
         series = []
         for name in ordered[:SEEDS]:
             made = _series(name, curves[name])
-            scratch = name.startswith(INITS["scratch"]) and made.style == "line"
+            scratch = name.startswith(INITS[SCRATCH]) and made.style == "line"
             series.append(Series(made.label, made.x, made.y, "dash" if scratch else made.style))
         left = f" {len(ordered) - SEEDS} more are in MLflow." if len(ordered) > SEEDS else ""
         told = f"{short(group, 80)}. {ARMS}{left}"

@@ -66,9 +66,12 @@ def numbers(answers: Answers) -> dict[str, float]:
     return found
 
 
-def write(folder: Path, model: str, target: str) -> dict[str, float]:
-    """Write all files of a model that stage evaluate has asked; its metrics, none if it was not."""
-    answers = answered(model, target)
+def write(folder: Path, model: str, task: str) -> dict[str, float]:
+    """Write all files of a model that stage evaluate has asked; its metrics.
+
+    None of a model that was not asked, or whose samples have no class each.
+    """
+    answers = answered(model, task)
     if answers is None:
         return {}
     write_tables(folder, answers)

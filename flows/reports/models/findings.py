@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from engine.measure.intervals import Interval, accuracy_interval
+from flows.measuring.headline import USUAL, Headline, of_record
+from flows.measuring.summary import arm_of
 from flows.searching.trials import Trials
 
 Record = dict[str, Any]
@@ -17,12 +18,13 @@ Record = dict[str, Any]
 class Leader(NamedTuple):
     """A registered version that an alias points to; its model may be none of this run's.
 
-    top1, low, high: percent on the test split, None where the version does not say.
+    value, low, high: of the headline on the test split, None where the version does not say.
     """
 
     version: str
     model: str
-    top1: float | None = None
+    headline: Headline = USUAL
+    value: float | None = None
     low: float | None = None
     high: float | None = None
 
@@ -46,7 +48,7 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True)
 class Answers:
-    """What every seed of one model answered to the test images of its target."""
+    """What every seed of one model answered to the test images of its task, each of one class."""
 
     model: str
     classes: list[str]
@@ -81,12 +83,14 @@ class Answers:
 class Labels:
     """Images per class of a labelled set, by split.
 
-    held_out: the splits that the set lacks, and that were made of a share of train.
+    held_out: the splits that the set lacks, and that were made of a share of train. several:
+    whether an image may have several classes.
     """
 
     classes: list[str]
     counts: dict[str, np.ndarray]  # split -> int64 (classes,)
     held_out: tuple[str, ...] = ()
+    several: bool = False
 
     def of(self, split: str) -> np.ndarray:
         """Images of each class in a split."""
@@ -97,36 +101,41 @@ class Labels:
 class Findings:
     """Input of the report; what is not known stays empty."""
 
-    records: list[Record]  # the first target's first, the best of a target first
+    records: list[Record]  # the first task's first, the best of a task first
     gains: list[Record]
     versions: dict[str, str]  # by model
-    decision: str
+    decisions: dict[str, str]  # by task
     origin: dict[str, str]
+    names: dict[str, str] = field(default_factory=dict)  # of registered models, by task
     links: dict[str, str] = field(default_factory=dict)
-    leaders: dict[str, Leader] = field(default_factory=dict)  # by alias
-    answers: dict[str, Answers] = field(default_factory=dict)  # by target, of the model shown
-    pictures: dict[str, bytes] = field(default_factory=dict)  # test images of the first target
-    duplicates: dict[str, list[Duplicate]] = field(default_factory=dict)  # by target
+    leaders: dict[str, dict[str, Leader]] = field(default_factory=dict)  # by task, then alias
+    answers: dict[str, Answers] = field(default_factory=dict)  # by task, of the model shown
+    pictures: dict[str, bytes] = field(default_factory=dict)  # test images of the first task
+    duplicates: dict[str, list[Duplicate]] = field(default_factory=dict)  # by task
     curves: dict[str, Curve] = field(default_factory=dict)  # by pretraining
     arms: dict[str, dict[str, Curve]] = field(default_factory=dict)  # by group of arms, then arm
-    labels: dict[str, Labels] = field(default_factory=dict)  # by target
+    labels: dict[str, Labels] = field(default_factory=dict)  # by task
     trained: dict[str, int] = field(default_factory=dict)  # test images that train has too
     search: Trials | None = None
     settings: dict[str, Any] = field(default_factory=dict)  # sections of params.yaml
 
     @cached_property
-    def targets(self) -> list[str]:
-        """The labelled sets; the first decides."""
-        return list(dict.fromkeys(record["target"] for record in self.records))
+    def tasks(self) -> list[str]:
+        """The tasks; the first is looked into."""
+        return list(dict.fromkeys(record["task"] for record in self.records))
 
-    def of(self, target: str) -> list[Record]:
-        """The records of a target, the best first."""
-        return [record for record in self.records if record["target"] == target]
+    def of(self, task: str) -> list[Record]:
+        """The records of a task, the best first."""
+        return [record for record in self.records if record["task"] == task]
+
+    def headline(self, task: str) -> Headline:
+        """The number by which a task's models are compared."""
+        return of_record(self.of(task)[0])
 
     @property
     def first(self) -> list[Record]:
-        """The records of the target that decides."""
-        return self.of(self.targets[0])
+        """The records of the task that is looked into."""
+        return self.of(self.tasks[0])
 
     @cached_property
     def candidates(self) -> list[str]:
@@ -136,7 +145,8 @@ class Findings:
     def alias(self, record: Record) -> str:
         """`champion`, `challenger`, or nothing."""
         version = self.versions.get(record["model"])
-        found = [alias for alias, leader in self.leaders.items() if leader.version == version]
+        leaders = self.leaders.get(record["task"], {})
+        found = [alias for alias, leader in leaders.items() if leader.version == version]
         return found[0] if found else ""
 
     @cached_property
@@ -146,14 +156,14 @@ class Findings:
 
     def gain_of(self, record: Record) -> Record | None:
         """The gain of pretraining of a model, where there is one without."""
-        arm = itemgetter("candidate", "target", "mode", "labels", "size")
-        return next((gain for gain in self.gains if arm(gain) == arm(record)), None)
+        arm = arm_of(record)
+        return next((gain for gain in self.gains if arm_of(gain) == arm), None)
 
 
 def shown(records: Sequence[Record], aliases: Sequence[str]) -> Record:
-    """Of one target: the champion, else the challenger, else the best on validation."""
+    """Of one task: the champion, else the challenger, else the best on validation."""
     for wanted in ("champion", "challenger"):
         for record, alias in zip(records, aliases, strict=True):
             if alias == wanted:
                 return record
-    return max(records, key=lambda record: record["val_top1"])
+    return max(records, key=lambda record: of_record(record).merit(record["val"]))

@@ -58,7 +58,7 @@ def surest(answers: Answers, most: int = BEST) -> list[tuple[int, float]]:
 
 def best(findings: Findings) -> list[Markup]:
     """The right answers that the model is surest of, one of each class."""
-    answers = findings.answers.get(findings.targets[0])
+    answers = findings.answers.get(findings.tasks[0])
     if answers is None:
         return []
     made = []
@@ -84,8 +84,8 @@ def _shown(data: bytes | None, name: str) -> Markup:
 
 def section(findings: Findings) -> list[Markup]:
     """Wrong answers that the model was surest of."""
-    target = findings.targets[0]
-    answers = findings.answers.get(target)
+    task = findings.tasks[0]
+    answers = findings.answers.get(task)
     if answers is None:
         return []
     seeds = len(answers.guesses)
@@ -108,7 +108,7 @@ def section(findings: Findings) -> list[Markup]:
 
 def duplicates(findings: Findings) -> list[Markup]:
     """The test images that the posts repeat, beside the post, and all of them by id."""
-    found = findings.duplicates.get(findings.targets[0], [])
+    found = findings.duplicates.get(findings.tasks[0], [])
     if not found:
         return []
     number = words.counted(len({pair.id for pair in found}), "test image lies", "test images lie")

@@ -1,8 +1,9 @@
-"""Section: the table of models, who is champion and why; Markdown has the same cells."""
+"""Section: the table of a task's models, who is champion and why; Markdown has the same cells."""
 
 from typing import Any
 
 from corpus.pages.markup import Markup, el, join, table, tag
+from flows.measuring.headline import of_record
 from flows.reports.models import words
 from flows.reports.models.findings import Findings, Record
 
@@ -11,9 +12,13 @@ RULE = (
     "would give another accuracy (variance components of seeds crossed with images: Brennan 2001, "
     "Generalizability Theory, chapter 3)."
 )
+OTHER_RULE = (
+    "Where a number is no mean over test samples, seeds and the metric's own interval tell of "
+    "chance; of fewer than three seeds and without such an interval none is told."
+)
 ORDER = (
-    "The best test accuracy comes first; the challenger is the model of the best validation "
-    "accuracy, so that test images choose nothing."
+    "The best test {noun} comes first; the challenger is the model of the best validation "
+    "{noun}, so that test images choose nothing."
 )
 BOUND = "Lower bound: test images that the posts show too count as wrong (Mahajan et al. 2018)."
 COLUMNS = {
@@ -21,53 +26,64 @@ COLUMNS = {
     "model": "model",
     "labels": "labels",
     "size": "px",
-    "top1": "top-1 % (95 % interval)",
+    "value": "{} (95 % interval)",
     "bound": "lower bound %",
-    "top5": "top-5 %",
-    "seeds": "seeds",
-    "version": "version",
 }
-NUMBERS = ("size", "top1", "bound", "top5", "seeds", "version")
+LAST = {"seeds": "seeds", "version": "version"}
+TEXTS = ("mark", "model", "labels")
+MORE = 3  # further numbers of the metric that are shown
+
+
+def further(records: list[Record]) -> list[str]:
+    """Further numbers of the metric, without the ends of intervals."""
+    names = records[0].get("values", {})
+    return [name for name in names if not name.endswith(("_low", "_high"))][:MORE]
 
 
 def columns(records: list[Record]) -> dict[str, str]:
     """The columns that say something: sizes and labels where there are several."""
+    headline = of_record(records[0])
     shown = {key: words.several(records, key) for key in ("labels", "size")}
-    shown["bound"] = any(record["duplicates"] for record in records)
-    return {key: title for key, title in COLUMNS.items() if shown.get(key, True)}
+    shown["bound"] = any(record["duplicates"] and "bound" in record for record in records)
+    found = {key: title for key, title in COLUMNS.items() if shown.get(key, True)}
+    found["value"] = found["value"].format(headline.unit_title)
+    for name in further(records):
+        found[name] = headline._replace(name=name).unit_title
+    return found | LAST
 
 
 def cells(findings: Findings, record: Record) -> dict[str, str]:
     """The cells of one model, as plain text."""
-    return {
+    headline = of_record(record)
+    more = {key: headline.number(value) for key, value in record.get("values", {}).items()}
+    return more | {
         "mark": findings.alias(record),
         "model": words.model(record),
         "labels": words.labels(record["labels"]),
         "size": str(record["size"]),
-        "top1": words.top1(record),
-        "bound": f"{record['top1_mean_lower_bound']:.1f}",
-        "top5": f"{record['top5']:.1f}",
+        "value": words.told(record),
+        "bound": headline.number(record["bound"]) if "bound" in record else "",
         "seeds": str(len(record["seeds"])),
         "version": findings.versions.get(record["model"], ""),
     }
 
 
-def rows(findings: Findings, target: str) -> tuple[list[str], list[list[str]]]:
-    """(titles, cells) of the models of a target, as plain text."""
-    records = findings.of(target)
+def rows(findings: Findings, task: str) -> tuple[list[str], list[list[str]]]:
+    """(titles, cells) of the models of a task, as plain text."""
+    records = findings.of(task)
     shown = columns(records)
     found = []
     for record in records:
         row = cells(findings, record)
-        found.append([row[key] for key in shown])
+        found.append([row.get(key, "") for key in shown])
     return list(shown.values()), found
 
 
-def of_target(findings: Findings, target: str) -> Markup:
+def table_of(findings: Findings, task: str) -> Markup:
     """The table as HTML, champion and challenger marked."""
-    shown = [key for key in columns(findings.of(target)) if key != "mark"]
-    (_, *head), made = rows(findings, target)
-    right = [place for place, key in enumerate(shown) if key in NUMBERS]
+    shown = [key for key in columns(findings.of(task)) if key != "mark"]
+    (_, *head), made = rows(findings, task)
+    right = [place for place, key in enumerate(shown) if key not in TEXTS]
     return table(head, [_marked(row) for row in made], right)
 
 
@@ -77,25 +93,48 @@ def _marked(row: list[str]) -> list[Any]:
     return [named, *(tag(cell, 80) for cell in others)]
 
 
-def elsewhere(findings: Findings) -> str:
-    """Where the champion is a model of an earlier run: what is known of it."""
-    champion = findings.leaders.get("champion")
-    if champion is None or champion.version in findings.versions.values():
+def elsewhere(findings: Findings, task: str) -> str:
+    """Where the champion of a task is a model of an earlier run: what is known of it."""
+    champion = findings.leaders.get(task, {}).get("champion")
+    known = [findings.versions.get(record["model"]) for record in findings.of(task)]
+    if champion is None or champion.version in known:
         return ""
     told = f"version {champion.version}, {champion.model}"
-    if champion.top1 is not None:
-        ends = words.interval(champion.low, champion.high)
-        told += f", top-1 {champion.top1:.1f} % ({ends})"
+    if champion.value is not None:
+        headline = champion.headline
+        ends = headline.interval(champion.low, champion.high)
+        told += f", {headline.title} {headline.written(champion.value)} ({ends})"
     return f"The champion is a model of an earlier run: {told}."
 
 
-def section(findings: Findings) -> list[Markup]:
-    """What was decided, and the table of the target that decides."""
-    decision = findings.decision[:1].upper() + findings.decision[1:]
-    parts = [el("p", el("b", tag(decision.rstrip(".") + ".", 400)))]
-    told = elsewhere(findings)
+def decided(findings: Findings, task: str) -> str:
+    """Who is champion of a task and why, as a sentence."""
+    decision = findings.decisions[task]
+    return (decision[:1].upper() + decision[1:]).rstrip(".") + "."
+
+
+def rule(records: list[Record]) -> str:
+    """How to read the intervals, and the lower bound where there is one."""
+    averaged = all(of_record(record).name == "top1" for record in records)
+    bound = any(record["duplicates"] and "bound" in record for record in records)
+    return " ".join([RULE, *([] if averaged else [OTHER_RULE]), *([BOUND] if bound else [])])
+
+
+def of_task(findings: Findings, task: str) -> list[Markup]:
+    """What was decided of a task, and the table of its models."""
+    parts = [el("p", el("b", tag(decided(findings, task), 400)))]
+    told = elsewhere(findings, task)
     if told:
         parts.append(el("p", tag(told, 300)))
-    parts.append(of_target(findings, findings.targets[0]))
-    bound = f" {BOUND}" if any(r["duplicates"] for r in findings.first) else ""
-    return [*parts, el("p", f"{ORDER} {RULE}{bound}", class_="soft")]
+    name = findings.names.get(task)
+    if name and len(findings.tasks) > 1:
+        parts.append(el("p", "Registered model ", el("b", tag(name, 80)), "."))
+    return [*parts, table_of(findings, task)]
+
+
+def section(findings: Findings) -> list[Markup]:
+    """What was decided, and the table of the first task."""
+    task = findings.tasks[0]
+    order = ORDER.format(noun=findings.headline(task).noun)
+    note = el("p", f"{order} {rule(findings.first)}", class_="soft")
+    return [*of_task(findings, task), note]

@@ -1,4 +1,4 @@
-"""Sections of the targets that do not decide: their table, gains and worst classes."""
+"""Sections of the further tasks: their champion, table, gains and worst classes."""
 
 from corpus.pages.markup import Markup, el, tag
 from flows.reports.models import gains, models, words
@@ -22,14 +22,14 @@ def worst_classes(answers: Answers) -> str:
 def sections(findings: Findings) -> dict[str, list[Markup]]:
     """By title."""
     found = {}
-    for target in findings.targets[1:]:
-        parts = [models.of_target(findings, target), *gains.of_target(findings, target)]
-        answers = findings.answers.get(target)
+    for task in findings.tasks[1:]:
+        parts = [*models.of_task(findings, task), *gains.of_task(findings, task)]
+        answers = findings.answers.get(task)
         if answers:
             parts.append(el("p", tag(worst_classes(answers), 600)))
-        pairs = findings.duplicates.get(target)
+        pairs = findings.duplicates.get(task)
         if pairs:
             number = words.counted(len({pair.id for pair in pairs}), "test image")
             parts.append(el("p", f"Seen in the posts too: {number}."))
-        found[f"Target {target}"] = parts
+        found[f"Task {task}"] = parts
     return found

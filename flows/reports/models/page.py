@@ -8,6 +8,7 @@ from typing import Any
 
 from corpus.pages.markup import Markup, el, join, tag
 from corpus.pages.page import Section, sectioned
+from flows.measuring.headline import of_record
 from flows.reports.models import (
     calibration,
     cautions,
@@ -17,6 +18,7 @@ from flows.reports.models import (
     costs,
     curves,
     gains,
+    matrix,
     mistakes,
     models,
     origin,
@@ -28,8 +30,9 @@ from flows.reports.models.findings import Findings
 
 SECTIONS = {  # in the order of the page; one without content is left out
     "Models": models.section,
+    "All tasks": matrix.section,
     "Gain of pretraining": gains.section,
-    "Accuracy against cost": tradeoff.section,
+    "{} against cost": tradeoff.section,
     "Accuracy by class": classes.section,
     "Confusion": confusion.section,
     "Calibration": calibration.section,
@@ -48,12 +51,14 @@ def headline(findings: Findings) -> dict[str, Any]:
     alias = findings.alias(record) or "best on validation"
     version = f"version {findings.versions.get(record['model'], '')}"
     found = {alias: _tile(tag(str(record["candidate"]), 30), tag(words.how(record)), version)}
-    ends = words.interval(record["top1_low"], record["top1_high"])
-    found["top-1 on the test split"] = _tile(f"{record['top1_mean']:.1f} %", ends)
+    number = of_record(record)
+    ends = number.interval(record["low"], record["high"])
+    found[f"{number.title} on the test split"] = _tile(number.written(record["value"]), ends)
     gain = findings.gain_of(record)
     if gain:
-        ends = words.interval(gain["gain_low"], gain["gain_high"], "+")
-        found["points that pretraining gave"] = _tile(f"{gain['gain']:+.1f}", ends)
+        ends = number.interval(gain["gain_low"], gain["gain_high"], "+")
+        unit = number.points or number.title
+        found[f"{unit} that pretraining gave"] = _tile(number.number(gain["gain"], "+"), ends)
     loud = ["measured on a busy machine"] if record.get("busy") else []
     found["latency of one image, p50"] = _tile(f"{record['latency_p50_ms']:.1f} ms", *loud)
     found["test images"] = record["samples"]
@@ -67,11 +72,13 @@ def _tile(number: Any, *more: Any) -> Markup:
 
 def page(findings: Findings) -> str:
     """The whole HTML document."""
-    made = {title: section(findings) for title, section in SECTIONS.items()}
+    noun = findings.headline(findings.tasks[0]).noun
+    noun = noun[:1].upper() + noun[1:]
+    made = {title.format(noun): section(findings) for title, section in SECTIONS.items()}
     made |= others.sections(findings)
     made["Settings and origin"] = origin.section(findings)
     sections = [Section(tag(title), parts) for title, parts in made.items()]
-    target = el("p", "On the labelled set ", el("b", tag(findings.targets[0])))
+    task = el("p", "On the task ", el("b", tag(findings.tasks[0])))
     title, numbers = "tagdag: models compared", headline(findings)
     warnings = cautions.all_of(findings)
-    return sectioned(title, "Models", numbers, sections, warnings, intro=[target])
+    return sectioned(title, "Models", numbers, sections, warnings, intro=[task])

@@ -1,13 +1,16 @@
-"""The picture of the report: top-1 against latency and multiply-adds."""
+"""The picture of the report: the headline against latency and multiply-adds."""
 
 from pathlib import Path
 from typing import Any
 
 from corpus.pages.figures import new_figure, save_png
 from corpus.pages.markdown import seen
+from flows.measuring.headline import of_record
+from flows.measuring.summary import SCRATCH, head_name
+from flows.reports.models import words
 from flows.reports.models.findings import Record
 
-MARKERS = {"full": "o", "linear": "s", "knn": "^"}
+MARKERS = {"linear": "o", "logistic": "s", "knn": "^"}
 TIMED, FAINT = ("latency_p50_ms",), 0.3  # a time of a busy machine is drawn so faint
 AXES = (
     ("latency_p50_ms", "latency p50, one image (ms)", 1),
@@ -16,9 +19,9 @@ AXES = (
 
 
 def plot(path: Path, records: list[Record]) -> None:
-    """Top-1 on the first target set, a colour per candidate, filled when pretrained; PNG."""
-    shown = (records[0]["target"], records[0]["size"])
-    records = [record for record in records if (record["target"], record["size"]) == shown]
+    """The headline on the first task, a colour per candidate, filled when pretrained; PNG."""
+    headline, shown = of_record(records[0]), (records[0]["task"], records[0]["size"])
+    records = [record for record in records if (record["task"], record["size"]) == shown]
     candidates = list(dict.fromkeys(record["candidate"] for record in records))
     figure = new_figure(10, 4)
     left, right = figure.subplots(1, 2, sharey=True)
@@ -29,29 +32,31 @@ def plot(path: Path, records: list[Record]) -> None:
         axis.set_xlim(0, 1.15 * max(record[key] for record in records) / unit)
         axis.grid(alpha=0.3)
     # a name with dollar signs is no formula
-    left.set_ylabel(f"top-1 on the test split of {seen(shown[0])} (%)", parse_math=False)
-    modes = dict.fromkeys(record["mode"] for record in records)
+    unit = f" ({headline.unit})" if headline.unit else ""
+    told = f"{headline.title} on the test split of {seen(shown[0])}{unit}"
+    left.set_ylabel(told, parse_math=False)
+    heads = dict.fromkeys(map(head_name, records))
     busy = any(record.get("busy") for record in records)
-    _legend(right, candidates, list(modes), busy)
+    _legend(right, candidates, list(heads), busy)
     save_png(figure, path)
 
 
 def _point(axis: Any, record: Record, key: str, unit: float, color: str) -> None:
-    mean = record["top1_mean"]
+    mean, low, high = words.ends(record)
     busy = key in TIMED and bool(record.get("busy"))
     axis.errorbar(
         record[key] / unit,
         mean,
-        yerr=[[mean - record["top1_low"]], [record["top1_high"] - mean]],
+        yerr=[[mean - low], [high - mean]],
         alpha=FAINT if busy else 1,
-        marker=MARKERS.get(record["mode"], "D"),
+        marker=MARKERS.get(head_name(record), "D"),
         color=color,
-        markerfacecolor=None if record["init"] == "pretrained" else "white",
+        markerfacecolor="white" if record["init"] == SCRATCH else None,
         capsize=3,
     )
 
 
-def _legend(axis: Any, candidates: list[str], modes: list[str], busy: bool) -> None:
+def _legend(axis: Any, candidates: list[str], heads: list[str], busy: bool) -> None:
     from matplotlib.lines import Line2D
 
     def handle(label: str, **style: Any) -> Line2D:
@@ -60,7 +65,9 @@ def _legend(axis: Any, candidates: list[str], modes: list[str], busy: bool) -> N
 
     handles = [handle(name, color=f"C{i}") for i, name in enumerate(candidates)]
     handles += [handle("pretrained"), handle("from scratch", markerfacecolor="white")]
-    handles += [handle(mode, marker=MARKERS.get(mode, "D")) for mode in modes]
+    handles += [
+        handle(words.HEADS.get(head, head), marker=MARKERS.get(head, "D")) for head in heads
+    ]
     if busy:
         handles.append(handle("latency of a busy machine", alpha=FAINT))
     for text in axis.legend(handles=handles, fontsize=8).get_texts():

@@ -8,78 +8,86 @@ from typing import Any
 
 import numpy as np
 
+from flows.measuring.headline import of_record, of_tags
 from flows.measuring.stored import pictures, set_of
-from flows.registry import champion
+from flows.registry import older
 from flows.reports.models import words
 from flows.reports.models.findings import Curve, Findings, Leader, shown
 from flows.reports.models.mistakes import surest, worst
+from flows.reports.models.outcome import Outcome
 from flows.reports.models.tables import answered, duplicated, labelled, repeated_in_train
 from flows.running import settings
 from flows.searching.trials import Trials, read_trials
 
 Record = dict[str, Any]
 POINTS = 250  # of a learning curve
-SECTIONS = ("pretrain", "finetune", "evaluate")  # of params.yaml, that the page shows
+SECTIONS = ("candidates", "pretrain", "tasks", "evaluate")  # of params.yaml, that the page shows
 
 
 def read(
-    records: Sequence[Record],
-    gains: list[Record],
-    versions: dict[str, str],
-    decision: str,
-    origin: dict[str, str],
-    links: dict[str, str] | None = None,
-    leaders: Mapping[str, Any] | None = None,
+    outcomes: Sequence[Outcome], origin: dict[str, str], links: dict[str, str] | None = None
 ) -> Findings:
     """All findings; what a stage did not leave is not there.
 
-    leaders: versions of MLflow's registry by alias. ValueError for a file that is damaged.
+    ValueError for a file that is damaged.
     """
-    targets = list(dict.fromkeys(record["target"] for record in records))
-    ordered = sorted(records, key=lambda each: (targets.index(each["target"]), -each["top1_mean"]))
-    known = {alias: leader(version) for alias, version in (leaders or {}).items() if version}
+    data = {of.task: of.records[0]["data"] for of in outcomes}
     found = Findings(
-        records=ordered,
-        gains=gains,
-        versions=versions,
-        decision=decision,
+        records=[record for of in outcomes for record in best_first(of.records)],
+        gains=[gain for of in outcomes for gain in of.gains],
+        versions={model: number for of in outcomes for model, number in of.versions.items()},
+        decisions={of.task: of.decision for of in outcomes},
         origin=origin,
+        names={of.task: of.name for of in outcomes},
         links=links or {},
-        leaders=known,
+        leaders={of.task: leaders(of.leaders) for of in outcomes},
         curves=curves(settings.OUT / "pretrain"),
-        arms=arm_curves(targets[0]),
-        labels=labelled(targets),
-        trained={name: repeated_in_train(set_of(name)) for name in targets},
+        arms=arm_curves(outcomes[0].task),
+        labels=labelled(data),
+        trained={task: repeated_in_train(set_of(name)) for task, name in data.items()},
         search=_searched(settings.OUT / "search"),
         settings=_sections(),
     )
-    found.duplicates.update(duplicated(targets))
-    _look_into(found)
+    found.duplicates.update(duplicated(data))
+    _look_into(found, data[found.tasks[0]])
     return found
 
 
-def _look_into(found: Findings) -> None:
-    """Adds the answers of each target's leading model, and the first target's worst mistakes."""
-    for target in found.targets:
-        its = found.of(target)
+def best_first(records: Sequence[Record]) -> list[Record]:
+    """The records of a task, the best on the test split first."""
+    return sorted(records, key=lambda each: -of_record(each).merit(each["value"]))
+
+
+def _look_into(found: Findings, data: str) -> None:
+    """Adds the answers of each task's leading model, and the first task's worst mistakes.
+
+    data: the labelled set of the first task.
+    """
+    for task in found.tasks:
+        its = found.of(task)
         looked = shown(its, [found.alias(record) for record in its])
-        answers = answered(looked["model"], target)
+        answers = answered(looked["model"], task)
         if answers:
-            found.answers[target] = answers
-    first = found.targets[0]
+            found.answers[task] = answers
+    first = found.tasks[0]
     if first in found.answers:
         answers = found.answers[first]
         ids = [mistake.id for mistake in worst(answers)]
         ids += [answers.ids[place] for place, _ in surest(answers)]
-        found.pictures.update(pictures(set_of(first), ids))
+        found.pictures.update(pictures(set_of(data), ids))
+
+
+def leaders(versions: Mapping[str, Any]) -> dict[str, Leader]:
+    """What the versions of the registry that aliases point to say of themselves, by alias."""
+    return {alias: leader(version) for alias, version in versions.items() if version}
 
 
 def leader(version: Any) -> Leader:
     """What a version of the registry says of itself."""
     labels = version.tags
     model = labels.get("tagdag.model", "a model of another tool")
-    ends = (champion.tag_number(labels, key) for key in ("top1_low", "top1_high"))
-    return Leader(str(version.version), model, champion.version_accuracy(labels), *ends)
+    numbers = (older.tag_number(labels, key) for key in ("value", "low", "high"))
+    return Leader(str(version.version), model, of_tags(labels), *numbers)
 
 
 def _sections() -> dict[str, Any]:
@@ -100,16 +108,15 @@ def curves(folder: Path) -> dict[str, Curve]:
     return found
 
 
-def arm_curves(target: str) -> dict[str, dict[str, Curve]]:
+def arm_curves(task: str) -> dict[str, dict[str, Curve]]:
     """The curve of every arm that was trained whole: by candidate and labels, then by arm."""
     found: dict[str, dict[str, Curve]] = {}
-    for file in sorted((settings.OUT / "finetune").glob("*/records.json")):
-        arms = json.loads(file.read_text(encoding="utf-8"))
-        # records of an earlier tagdag have no curve
-        for arm in (each for each in arms if each["target"] == target and each.get("curve")):
-            group = f"{arm['candidate']}, {words.labels(arm['labels'])}"
-            name = f"{words.INITS.get(arm['init'], arm['init'])}, seed {arm['seed']}"
-            found.setdefault(group, {})[name] = Curve(*np.array(arm["curve"], float).T)
+    file = settings.OUT / "finetune" / task / "records.json"
+    arms = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    for arm in (each for each in arms if each.get("curve")):
+        group = f"{arm['candidate']}, {words.labels(arm['labels'])}"
+        name = f"{words.init(arm)}, seed {arm['seed']}"
+        found.setdefault(group, {})[name] = Curve(*np.array(arm["curve"], float).T)
     return found
 
 

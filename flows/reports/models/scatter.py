@@ -1,4 +1,4 @@
-"""Accuracy against a cost as SVG: a point with its interval per model, and the front of them."""
+"""A number against a cost as SVG: a point with its interval per model, and the front of them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ STEPS = (1, 2, 2.5, 5, 10)
 
 
 class Point(NamedTuple):
-    """A model at a cost with its accuracy in percent; `hollow`: not pretrained.
+    """A model at a cost with its headline; `hollow`: not pretrained.
 
     shape: circle, square or triangle. loud: the cost was measured while others worked.
     """
@@ -34,7 +34,8 @@ class Scale:
 
     def __init__(self, low: float, high: float, start: float, end: float):
         room = 0.05 * (high - low) or 1.0
-        self.low, self.high = max(0.0, low - room), high + room
+        # of numbers that are never negative the axis is not either
+        self.low, self.high = max(min(0.0, low), low - room), high + room
         self.start, self.end = start, end
 
     def __call__(self, value: float) -> float:
@@ -53,12 +54,16 @@ class Scale:
         return [round(mark, 9) for mark in marks if mark <= self.high]
 
 
-def front(points: Sequence[Point]) -> list[Point]:
-    """The points that no other beats in both, the cheapest first; none of those measured loud."""
-    quiet = sorted((p for p in points if not p.loud), key=lambda p: (p.cost, -p.value))
+def front(points: Sequence[Point], higher: bool = True) -> list[Point]:
+    """The points that no other beats in both, the cheapest first; none of those measured loud.
+
+    higher: whether more of the value is better.
+    """
+    sign = 1 if higher else -1
+    quiet = sorted((p for p in points if not p.loud), key=lambda p: (p.cost, -sign * p.value))
     found: list[Point] = []
     for point in quiet:
-        if not found or point.value > found[-1].value:
+        if not found or sign * point.value > sign * found[-1].value:
             found.append(point)
     return found
 
@@ -83,13 +88,16 @@ def _point(point: Point, x: Scale, y: Scale) -> Markup:
     return el("g", whisker, mark, class_=f"point s{point.colour % COLOURS}{loud}")
 
 
-def picture(points: Sequence[Point], xlabel: str, ylabel: str) -> Markup:
-    """The plot; cost from zero, accuracy from the lowest interval to the highest."""
+def picture(points: Sequence[Point], xlabel: str, ylabel: str, higher: bool = True) -> Markup:
+    """The plot; cost from zero, the value from the lowest interval to the highest.
+
+    higher: whether more of the value is better.
+    """
     highest = max(point.cost for point in points)
     x = Scale(0.0, highest, LEFT, WIDTH - RIGHT)
     lows, highs = (point.low for point in points), (point.high for point in points)
     y = Scale(min(lows), max(highs), HEIGHT - BOTTOM, TOP)
-    best = " ".join(f"{x(p.cost):.1f},{y(p.value):.1f}" for p in front(points))
+    best = " ".join(f"{x(p.cost):.1f},{y(p.value):.1f}" for p in front(points, higher))
     line = el("polyline", points=best, class_="front")
     plot = Plot(WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, drop=18)
     framed = frame(plot, (xlabel, ylabel), x, y, (x.ticks(), y.ticks()))

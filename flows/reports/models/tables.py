@@ -1,14 +1,17 @@
 """What the report of models reads out of the Parquet files of the stages."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from corpus.reading.index import INDEX, REPAIR
+from flows.measuring.predictions import FILE
 from flows.measuring.stored import AGAIN, pictures, read_rows, set_of
 from flows.reports.models.findings import Answers, Duplicate, Labels
 from flows.running import settings
@@ -18,20 +21,23 @@ PAIRS = 12  # duplicates that are shown
 ANSWERS = ["seed", "id", "label", "guess", "score"]
 
 
-def answered(model: str, target: str) -> Answers | None:
-    """The answers of all seeds of one model; every seed was asked about the same images."""
-    file = settings.OUT / "evaluate" / "predictions.parquet"
-    table = read_rows(file, ANSWERS, [("model", "==", model), ("target", "==", target)])
-    if table is None or not len(table):
+def answered(model: str, task: str) -> Answers | None:
+    """The answers of all seeds of one model; every seed was asked about the same images.
+
+    None where there are none, or images have no class each.
+    """
+    file = settings.OUT / "evaluate" / task / FILE
+    table = read_rows(file, ANSWERS, [("model", "==", model)])
+    if table is None or not len(table) or table["guess"].null_count:
         return None
-    return to_answers(table, model, target, str(file))
+    return to_answers(table, model, task, str(file))
 
 
-def to_answers(table: pa.Table, model: str, target: str, file: str) -> Answers:
+def to_answers(table: pa.Table, model: str, task: str, file: str) -> Answers:
     """The answers of all seeds out of the rows of one model; ValueError where they do not fit."""
     names = json.loads((table.schema.metadata or {}).get(b"classes", b"{}"))
-    if target not in names:
-        raise ValueError(f"{file} does not name the classes of {target}: {AGAIN}")
+    if task not in names:
+        raise ValueError(f"{file} does not name the classes of {task}: {AGAIN}")
     table = table.sort_by([("seed", "ascending"), ("id", "ascending")])
     seeds = len(np.unique(table["seed"].to_numpy()))
     images, rest = divmod(len(table), seeds)
@@ -42,23 +48,28 @@ def to_answers(table: pa.Table, model: str, target: str, file: str) -> Answers:
     labels, guesses = labels.astype(np.int64), guesses.astype(np.int64)
     shape = (seeds, images)
     found = (labels[:images], guesses.reshape(shape), scores.reshape(shape))
-    return Answers(model, names[target], ids[:images], *found)
+    return Answers(model, names[task], ids[:images], *found)
 
 
-def duplicated(targets: Sequence[str]) -> dict[str, list[Duplicate]]:
-    """The test images that the posts repeat, by target; the first target's with some pictures."""
-    file = settings.OUT / "evaluate" / "duplicates.parquet"
-    table = read_rows(file, ["id", "post", "found", "target"], None)
+def duplicated(data: Mapping[str, str]) -> dict[str, list[Duplicate]]:
+    """The test images that the posts repeat, by task; the first task's with some pictures.
+
+    data: the labelled set of each task.
+    """
     found: dict[str, list[Duplicate]] = {}
-    for row in table.to_pylist() if table is not None else ():
-        one = Duplicate(row["id"], row["post"] or "", row["found"] or "", None, None)
-        found.setdefault(row["target"], []).append(one)
-    some = found.get(targets[0], [])[:PAIRS]
-    images = pictures(set_of(targets[0]), [pair.id for pair in some])
-    twins = pictures(settings.OUT / "corpus" / "hashtags", [pair.post for pair in some])
+    for task in data:
+        file = settings.OUT / "evaluate" / task / "duplicates.parquet"
+        table = read_rows(file, ["id", "post", "found"], None)
+        for row in table.to_pylist() if table is not None else ():
+            one = Duplicate(row["id"], row["post"] or "", row["found"] or "", None, None)
+            found.setdefault(task, []).append(one)
+    first = next(iter(data))
+    some = found.get(first, [])[:PAIRS]
+    images = pictures(set_of(data[first]), [pair.id for pair in some])
+    twins = pictures(set_of("hashtags"), [pair.post for pair in some])
     for place, pair in enumerate(some):
         sides = {"image": images.get(pair.id), "twin": twins.get(pair.post)}
-        found[targets[0]][place] = pair._replace(**sides)
+        found[first][place] = pair._replace(**sides)
     return found
 
 
@@ -81,29 +92,34 @@ def repeated_in_train(folder: Path) -> int:
     return sum(sha256(data).digest() in known for data in found)
 
 
-def labelled(targets: Sequence[str]) -> dict[str, Labels]:
-    """The images per class of each labelled set, and which splits were made of its train images."""
+def labelled(data: Mapping[str, str]) -> dict[str, Labels]:
+    """The images per class of each task, and which splits were made of its train images.
+
+    data: the labelled set of each task.
+    """
     file = settings.OUT / "corpus" / "summary.json"
     summary = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     held_out = summary.get("held_out", {})
     found = {}
-    for target in targets:
-        labels = labels_of(target, tuple(held_out.get(f"targets/{target}", ())))
+    for task, name in data.items():
+        labels = labels_of(set_of(name), tuple(held_out.get(name, ())))
         if labels:
-            found[target] = labels
+            found[task] = labels
     return found
 
 
-def labels_of(target: str, held_out: tuple[str, ...] = ()) -> Labels | None:
-    """How many images each class of a labelled set has in each split."""
-    file = set_of(target) / INDEX
-    table = read_rows(file, ["split", "targets"], None, REPAIR)
-    if table is None:
+def labels_of(folder: Path, held_out: tuple[str, ...] = ()) -> Labels | None:
+    """How many images each class of a labelled set has in each split; None without classes."""
+    file = folder / INDEX
+    if not file.is_file() or "targets" not in pq.read_schema(file).names:
         return None
+    table = read_rows(file, ["split", "targets"], None, REPAIR)
     names = json.loads(table.schema.metadata[b"tagdag"])["names"]
-    splits, classes = table["split"].to_numpy(zero_copy_only=False), table["targets"]
-    flat = classes.combine_chunks().flatten().to_numpy()
-    counts = {}
+    classes = table["targets"].combine_chunks()
+    lengths = pc.list_value_length(classes).fill_null(0).to_numpy()
+    # a row per class of an image, which may have several, or none
+    splits = np.repeat(table["split"].to_numpy(zero_copy_only=False), lengths)
+    flat, counts = classes.flatten().to_numpy(), {}
     for split in np.unique(splits):
         counts[str(split)] = np.bincount(flat[splits == split], minlength=len(names))
-    return Labels(names, counts, held_out)
+    return Labels(names, counts, held_out, several=bool((lengths != 1).any()))

@@ -1,7 +1,7 @@
 """The report of models as a short text, which `make repro` prints."""
 
 from corpus.pages.markdown import code, table, told
-from flows.reports.models import cautions, costs, models, words
+from flows.reports.models import cautions, costs, matrix, models, words
 from flows.reports.models.findings import Findings
 from flows.reports.models.origin import UIS
 
@@ -28,31 +28,37 @@ def links_lines(links: dict[str, str]) -> list[str]:
     return lines + [f"- {told(title)}: {code(url)}" for title, url in links.items()]
 
 
-def _targets(findings: Findings) -> list[list[str]]:
-    """A table per target, under its name where there are several."""
+def _tasks(findings: Findings) -> list[list[str]]:
+    """A table and a champion per task, under its name where there are several."""
     parts = []
-    for target in findings.targets:
-        if len(findings.targets) > 1:
-            parts.append([f"## {told(target)}"])
-        parts.append(table(*models.rows(findings, target)))
+    for task in findings.tasks:
+        if len(findings.tasks) > 1:
+            parts.append([f"## {told(task)}"])
+        parts.append(table(*models.rows(findings, task)))
+        parts.append([_bold(models.decided(findings, task))])
+        elsewhere = models.elsewhere(findings, task)
+        parts.append([told(elsewhere)] if elsewhere else [])
     return parts
+
+
+def _matrix(findings: Findings) -> list[list[str]]:
+    """All tasks side by side."""
+    shown = table(*matrix.rows(findings.records, findings.gains))
+    return [["## Candidates and pretrainings on all tasks"], shown, [told(matrix.NOTE)]]
 
 
 def markdown(findings: Findings) -> str:
     """The text; what anybody typed is shown as it is, never as markup."""
-    bound = f" {models.BOUND}" if any(r["duplicates"] for r in findings.records) else ""
-    elsewhere = models.elsewhere(findings)
     parts = [
         ["# Models compared"],
-        *_targets(findings),
-        [_bold(findings.decision.rstrip(".") + ".")],
-        [told(elsewhere)] if elsewhere else [],
+        *_tasks(findings),
+        *_matrix(findings),
         [f"- {told(words.gain_line(gain))}" for gain in findings.gains],
         [f"- Warning: {told(each)}" for each in cautions.all_of(findings)],
-        [told(models.RULE + bound)],
+        [told(models.rule(findings.records))],
         table(costs.HEAD, costs.rows(findings.records)),
         [told(costs.measured(findings.records))],
-        ["![accuracy against latency and flops](comparison.png)"],
+        ["![the headline against latency and flops](comparison.png)"],
         [REST],
         [origin_line(findings.origin)],
         links_lines(findings.links),

@@ -3,27 +3,38 @@
 from collections.abc import Sequence
 from typing import Any
 
+from flows.measuring.headline import USUAL, Headline, of_record
+from flows.measuring.summary import SCRATCH, head_name, pretraining_name
+
 Record = dict[str, Any]
-MODES = {"full": "fine-tuned", "linear": "linear probe", "knn": "nearest neighbours"}
-INITS = {"pretrained": "pretrained on hashtags", "scratch": "not pretrained"}
+# of heads: trained with the whole network, or fitted on its frozen features
+HEADS = {"linear": "fine-tuned", "logistic": "linear probe", "knn": "nearest neighbours"}
+INITS = {"hashtags": "pretrained on hashtags", SCRATCH: "not pretrained"}
 SETTINGS = {"rate": "learning rate", "l2": "L2 penalty", "k": "k"}  # of finetune.grid
 LISTED = 5  # names in one sentence
 
 
-def mode(record: Record) -> str:
+def head(record: Record) -> str:
     """The way of fine-tuning: `linear probe`."""
-    return MODES.get(record["mode"], str(record["mode"]))
+    name = head_name(record)
+    return HEADS.get(name, f"head {name}")
+
+
+def init(record: Record) -> str:
+    """Where a network came from: `pretrained on hashtags`, `pretrained (rotation)`."""
+    name = pretraining_name(record)
+    return INITS.get(name, f"pretrained ({name})")
 
 
 def how(record: Record) -> str:
     """How a model was trained: `pretrained on hashtags, fine-tuned`."""
-    if (record["init"], record["mode"]) == ("scratch", "full"):
+    if (record["init"], head_name(record)) == (SCRATCH, "linear"):
         return "from scratch"
-    return f"{INITS.get(record['init'], str(record['init']))}, {mode(record)}"
+    return f"{init(record)}, {head(record)}"
 
 
 def model(record: Record) -> str:
-    """A model without its target, size and labels: `winner, from scratch`."""
+    """A model without its task, size and labels: `winner, from scratch`."""
     return f"{record['candidate']}, {how(record)}"
 
 
@@ -33,15 +44,19 @@ def labels(count: Any) -> str:
 
 
 def interval(low: float | None, high: float | None, sign: str = "") -> str:
-    """The ends of an interval: `53.1 to 57.0`."""
-    if low is None or high is None:
-        return "no interval"
-    return f"{low:{sign}.1f} to {high:{sign}.1f}"
+    """The ends of an interval in percent: `53.1 to 57.0`."""
+    return USUAL.interval(low, high, sign)
 
 
-def top1(record: Record) -> str:
-    """`55.0 (53.1 to 57.0)`, in percent."""
-    return f"{record['top1_mean']:.1f} ({interval(record['top1_low'], record['top1_high'])})"
+def told(record: Record) -> str:
+    """`55.0 (53.1 to 57.0)`, in the unit of the headline."""
+    return of_record(record).told(record["value"], record["low"], record["high"])
+
+
+def ends(record: Record) -> tuple[float, float, float]:
+    """(number, low end, high end) to be drawn: without an interval, both ends are the number."""
+    value, low, high = (record[key] for key in ("value", "low", "high"))
+    return (value, value, value) if low is None or high is None else (value, low, high)
 
 
 def several(records: Sequence[Record], key: str) -> bool:
@@ -61,12 +76,13 @@ def listed(names: Sequence[str], most: int = LISTED, between: str = ", ") -> str
 
 
 def gain_line(gain: Record) -> str:
-    """One sentence: what hashtags gave."""
-    ends = interval(gain["gain_low"], gain["gain_high"], "+")
+    """One sentence: what pretraining gave."""
+    headline = of_record(gain)
+    ends = headline.interval(gain["gain_low"], gain["gain_high"], "+")
     return (
-        f"{gain['target']}: {gain['candidate']}, {mode(gain)}, {labels(gain['labels'])}, "
-        f"{gain['size']} px: {gain['pretrained']:.1f} % pretrained on hashtags, "
-        f"{gain['scratch']:.1f} % not pretrained: {gain['gain']:+.1f} points "
+        f"{gain['task']}: {gain['candidate']}, {head(gain)}, {labels(gain['labels'])}, "
+        f"{gain['size']} px: {headline.written(gain['value'])} {init(gain)}, "
+        f"{headline.written(gain['scratch'])} not pretrained: {headline.difference(gain['gain'])} "
         f"(95 % interval {ends}; {counted(gain['seeds'], 'seed')})"
     )
 
@@ -78,7 +94,7 @@ def setting(key: str) -> str:
 
 def values(score: Record) -> Record:
     """The hyper-parameters of a score, without what it scored."""
-    return {key: value for key, value in score.items() if key not in ("top1", "diverged")}
+    return {key: value for key, value in score.items() if key not in ("score", "diverged")}
 
 
 def _ordered(scores: list[Record]) -> list[Record]:
@@ -89,8 +105,8 @@ def _ordered(scores: list[Record]) -> list[Record]:
         return scores
 
 
-def _scored(score: Record) -> str:
-    return "diverged" if score.get("diverged") else f"{score['top1']:.1f}"
+def _scored(score: Record, headline: Headline) -> str:
+    return "diverged" if score.get("diverged") else headline.number(score["score"])
 
 
 def _equal(chosen: Record, keys: list[str]) -> str:
@@ -106,11 +122,13 @@ def choice_line(record: Record) -> str | None:
     tried = ", ".join(str(score[keys[0]]) for score in scores)
     if len(keys) > 1:
         tried = "; ".join(_equal(score, keys) for score in scores)
-    told = ", ".join(map(_scored, scores))
+    headline = of_record(record)
+    told = ", ".join(_scored(score, headline) for score in scores)
     chosen = _equal(record["chosen"], list(values(record["chosen"])))
-    best = max(score["top1"] for score in scores)
-    tied = sum(score["top1"] == best for score in scores) > 1
+    known = [score["score"] for score in scores if not score.get("diverged")]
+    tied = known.count(headline.best(known)) > 1
     first = "; of equal ones the first that is listed" if tied else ""
     name = f"{model(record)}, {labels(record['labels'])}"
     where = f"on {counted(record['held_out'], 'held-out label')}"
-    return f"{name}: {chosen} chosen among {tried} ({told} % {where}{first})"
+    unit = f" {headline.unit}" if headline.unit else ""
+    return f"{name}: {chosen} chosen among {tried} ({told}{unit} {where}{first})"

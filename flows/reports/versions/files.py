@@ -8,20 +8,24 @@ from flows.reports.versions import cautions, pair
 from flows.reports.versions.findings import Findings
 from flows.reports.versions.page import page
 from flows.reports.versions.reading import read
-from flows.reports.versions.table import accuracy, cost
+from flows.reports.versions.table import cost, number, title
 
-HEAD = ["version", "alias", "model", "top-1 % (95 % interval)", "p50 ms", "multiply-adds M"]
+HEAD = ["version", "alias", "model", "{} (95 % interval)", "p50 ms", "multiply-adds M"]
 ROWS = 15  # of the text
 
 
 def text(findings: Findings) -> str:
     """The newest versions, and what the paired test says of champion and challenger."""
-    rows = []
+    rows, named = [], title(findings.versions)
     for version in findings.versions[:ROWS]:
         costs = cost(version, "latency_p50_ms", digits=2), cost(version, "flops", 1e6, 2)
-        named = ", ".join(version.aliases)
-        rows.append([version.number, named, version.model, accuracy(version), *costs])
-    parts = [[f"# Versions of {told(findings.name)}"], table(HEAD, rows)]
+        aliases = ", ".join(version.aliases)
+        shown = number(version, " or " in named)
+        rows.append([version.number, aliases, version.model, shown, *costs])
+    parts = [
+        [f"# Versions of {told(findings.name)}"],
+        table([each.format(named) for each in HEAD], rows),
+    ]
     if findings.pair and findings.shared:
         one, other = findings.pair
         outcome = pair.verdict(one, other, findings.shared)

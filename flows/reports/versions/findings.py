@@ -3,15 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from flows.measuring.headline import Headline, of_tags
+from flows.registry import older
 from flows.registry.audit import Entry
-from flows.registry.champion import tag_number, version_accuracy
+from flows.registry.older import tag_number
 from flows.reports.models.findings import Answers
 
 OTHER = "a model of another tool"
+
+
+class Values(NamedTuple):
+    """The headline of every test sample, by every seed: ids (samples,), values (seeds, samples)."""
+
+    ids: list[str]
+    values: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +30,7 @@ class Kept:
     about: dict[str, Any] = field(default_factory=dict)
     vocabulary: dict[str, int] = field(default_factory=dict)  # posts by hashtag
     answers: Answers | None = None
+    values: Values | None = None
     own: int = 0  # the row of the answers that is of the registered weights
     pictures: dict[str, bytes] = field(default_factory=dict)  # of test images, by id
 
@@ -44,7 +54,7 @@ class Version:
 
     def tag(self, key: str) -> str:
         """A tag of tagdag's, or nothing."""
-        return self.tags.get(f"tagdag.{key}", "")
+        return older.tag(self.tags, key)
 
     @property
     def model(self) -> str:
@@ -57,14 +67,19 @@ class Version:
         return f"version {self.number}{named}"
 
     @property
-    def top1(self) -> float | None:
-        """Percent: the mean over its seeds, where it says."""
-        return version_accuracy(self.tags)
+    def headline(self) -> Headline:
+        """The number by which it is compared."""
+        return of_tags(self.tags)
+
+    @property
+    def value(self) -> float | None:
+        """Of the headline: the mean over its seeds, where it says."""
+        return tag_number(self.tags, "value")
 
     @property
     def ends(self) -> tuple[float | None, float | None]:
-        """Of the interval of `top1`."""
-        return tag_number(self.tags, "top1_low"), tag_number(self.tags, "top1_high")
+        """Of the interval of `value`."""
+        return tag_number(self.tags, "low"), tag_number(self.tags, "high")
 
     @property
     def busy(self) -> bool:
@@ -73,8 +88,8 @@ class Version:
 
     @property
     def tested_on(self) -> tuple[str, str]:
-        """Labelled set and digest of its test split: accuracies on the same can be compared."""
-        return self.tag("target"), self.tag("test")
+        """Task and digest of its test: numbers on the same can be compared."""
+        return self.tag("task"), self.tag("test")
 
     def cost(self, key: str) -> float | None:
         """A cost by its name in the records of evaluate, out of its tags or its run."""
@@ -122,6 +137,22 @@ def shared(one: Kept, other: Kept) -> Shared | None:
         guesses=(first.guesses[:, ours], second.guesses[:, theirs]),
         own=(one.own, other.own),
     )
+
+
+def paired_values(one: Kept, other: Kept) -> tuple[np.ndarray, np.ndarray] | None:
+    """The headline of the samples that two versions were both tested on, (seeds, samples) each.
+
+    None where the registry keeps none, or the seeds cannot be paired.
+    """
+    first, second = one.values, other.values
+    if first is None or second is None or len(first.values) != len(second.values):
+        return None
+    place = {key: index for index, key in enumerate(second.ids)}
+    kept = [index for index, key in enumerate(first.ids) if key in place]
+    theirs = [place[first.ids[index]] for index in kept]
+    both = first.values[:, kept], second.values[:, theirs]
+    known = ~np.isnan(both[0]).any(0) & ~np.isnan(both[1]).any(0)
+    return (both[0][:, known], both[1][:, known]) if known.any() else None
 
 
 @dataclass(frozen=True, kw_only=True)

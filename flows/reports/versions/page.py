@@ -8,6 +8,7 @@ from typing import Any
 
 from corpus.pages.markup import Markup, el, join, short, table, tag
 from corpus.pages.page import Section, sectioned
+from flows.measuring.headline import USUAL
 from flows.reports.versions import cautions, changes, pair
 from flows.reports.versions import table as all_versions
 from flows.reports.versions.findings import Findings, Version
@@ -38,11 +39,11 @@ def trail(findings: Findings) -> list[Markup]:
 
 
 def _tile(version: Version) -> Markup:
-    """A version's accuracy, and its name in small."""
+    """A version's number, and its name in small."""
     return join(
         [
             f"version {version.number}",
-            el("small", f"top-1 {all_versions.accuracy(version)} %"),
+            el("small", f"{version.headline.title} {all_versions.number(version, True)}"),
             el("small", tag(version.model, 40)),
         ]
     )
@@ -63,11 +64,17 @@ def headline(findings: Findings) -> dict[str, Any]:
     return found
 
 
+def _noun(findings: Findings) -> str:
+    """What the newest version is compared by, as it begins a title."""
+    noun = (findings.versions[0].headline if findings.versions else USUAL).noun
+    return noun[:1].upper() + noun[1:]
+
+
 def page(findings: Findings) -> str:
     """The whole HTML document."""
     made: dict[Any, list[Markup]] = {
         "Versions": all_versions.section(findings),
-        "Accuracy against cost": all_versions.tradeoff(findings),
+        f"{_noun(findings)} against cost": all_versions.tradeoff(findings),
     }
     if findings.pair:
         one, other = findings.pair

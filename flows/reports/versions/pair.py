@@ -8,11 +8,12 @@ from corpus.pages.markup import Markup, el, join, table, tag
 from corpus.pages.thumbnails import thumbnail
 from engine.measure.intervals import gain_interval
 from engine.measure.paired import mcnemar
+from flows.measuring.headline import USUAL
 from flows.reports.models import confusion
 from flows.reports.models.bars import Row, dots, spanning
 from flows.reports.models.words import counted
-from flows.reports.versions.findings import Findings, Shared, Version
-from flows.reports.versions.table import UNKNOWN, accuracy, cost
+from flows.reports.versions.findings import Findings, Shared, Version, paired_values
+from flows.reports.versions.table import UNKNOWN, cost, number, title
 
 OPEN, MOST = 20, 400  # classes shown at once, and at all
 CONFUSED, SHOWN = 15, 12  # pairs of classes; images of each side
@@ -40,22 +41,23 @@ def _difference(one: Version, other: Version, key: str, unit: float, digits: int
 
 
 def numbers(findings: Findings) -> list[Markup]:
-    """Accuracy and costs of both, and the difference; who and when."""
+    """The headline and costs of both, and the difference; who and when."""
     one, other = findings.pair
-    points = UNKNOWN
-    if one.top1 is not None and other.top1 is not None:
-        points = f"{other.top1 - one.top1:+.1f}"
-    rows: list[list[Any]] = [["top-1 % (95 % interval)", accuracy(one), accuracy(other), points]]
-    for title, (key, unit, digits) in COSTS.items():
+    points, same = UNKNOWN, one.headline == other.headline
+    if same and one.value is not None and other.value is not None:
+        points = one.headline.number(other.value - one.value, "+")
+    named = f"{title(findings.pair)} (95 % interval)"
+    rows: list[list[Any]] = [[named, *(number(each, not same) for each in (one, other)), points]]
+    for name, (key, unit, digits) in COSTS.items():
         both = [cost(each, key, unit, digits) for each in (one, other)]
-        rows.append([title, *both, _difference(one, other, key, unit, digits)])
-    for title, key in (("model", "model"), ("registered by", "by"), ("seeds", "seeds")):
-        rows.append([title, *(tag(each.tag(key) or UNKNOWN, 60) for each in (one, other)), ""])
+        rows.append([name, *both, _difference(one, other, key, unit, digits)])
+    for name, key in (("model", "model"), ("registered by", "by"), ("seeds", "seeds")):
+        rows.append([name, *(tag(each.tag(key) or UNKNOWN, 60) for each in (one, other)), ""])
     rows.append(["registered (UTC)", one.when or UNKNOWN, other.when or UNKNOWN, ""])
     head = ["", one.title, other.title, "difference"]
     parts = [table(head, rows, (3,))]
     if one.tested_on != other.tested_on:
-        told = "They were tested on other images: their accuracies cannot be compared as they are."
+        told = "They were tested on other images: their numbers cannot be compared as they are."
         parts.append(el("p", el("b", told)))
     return parts
 
@@ -72,13 +74,29 @@ def verdict(one: Version, other: Version, of: Shared) -> str:
     return f"Version {better.number} is better on these images ({told})."
 
 
+def gained(one: Version, other: Version) -> str:
+    """What the second is better by than the first, sample by sample, in words."""
+    from flows.measuring import intervals
+
+    both = paired_values(one.kept, other.kept)
+    if both is None or one.headline != other.headline:
+        missing = "the registry does not keep what both answered to the same test images"
+        return f"No paired test: {missing}."
+    headline = one.headline
+    gain, low, high = intervals.gain_of_values(both[1], both[0], headline)
+    told = f"{headline.difference(gain)} (95 % interval {headline.interval(low, high, '+')})"
+    return (
+        f"On {counted(both[0].shape[1], 'sample')} and {counted(len(both[0]), 'seed')}, paired, "
+        f"version {other.number} is better by {told}; negative: worse."
+    )
+
+
 def paired(findings: Findings) -> list[Markup]:
     """The fourfold table of the registered weights, and the test."""
     of = findings.shared
     one, other = findings.pair
-    if of is None:
-        missing = "the registry does not keep what both answered to the same test images"
-        return [el("p", f"No paired test: {missing}.")]
+    if of is None or one.headline != USUAL:
+        return [el("p", gained(one, other))]
     found = mcnemar(*(of.registered(side) == of.labels for side in (0, 1)))
     head = ["", f"version {other.number} right", f"version {other.number} wrong"]
     rows = [
@@ -86,8 +104,8 @@ def paired(findings: Findings) -> list[Markup]:
         [f"version {one.number} wrong", f"{found.only_second:,}", f"{found.neither:,}"],
     ]
     told = el("b", verdict(one, other, of))
-    number = counted(len(of.ids), "test image")
-    return [el("p", told, f" {number}."), table(head, rows, (1, 2)), el("p", SOURCE, class_="soft")]
+    images = counted(len(of.ids), "test image")
+    return [el("p", told, f" {images}."), table(head, rows, (1, 2)), el("p", SOURCE, class_="soft")]
 
 
 def _hits(of: Shared) -> tuple[np.ndarray, np.ndarray]:
@@ -126,8 +144,8 @@ def by_class(findings: Findings) -> list[Markup]:
     parts = [el("p", note), dots(rows[:OPEN], over)]
     if len(rows) > OPEN:
         left = f", {len(rows) - MOST:,} more are not shown" if len(rows) > MOST else ""
-        title = f"{len(rows[OPEN:MOST]):,} classes that differ less{left}"
-        parts.append(el("details", el("summary", title), dots(rows[OPEN:MOST], over)))
+        more = f"{len(rows[OPEN:MOST]):,} classes that differ less{left}"
+        parts.append(el("details", el("summary", more), dots(rows[OPEN:MOST], over)))
     return parts
 
 
@@ -178,8 +196,8 @@ def disagreements(findings: Findings) -> list[Markup]:
     parts = []
     for side, version in enumerate(findings.pair):
         places = np.flatnonzero(right[side] & ~right[1 - side]).tolist()
-        title = f"Only version {version.number} is right: {counted(len(places), 'image')}"
-        parts.append(el("h3", title))
+        heading = f"Only version {version.number} is right: {counted(len(places), 'image')}"
+        parts.append(el("h3", heading))
         pictured = [place for place in places if _picture(findings, of.ids[place])]
         figures = [_figure(findings, of, place, 1 - side) for place in pictured[:SHOWN]]
         if figures:

@@ -19,12 +19,13 @@ from flows.registry import aliases, audit, evidence
 from flows.registry.aliases import CHAMPION
 from flows.registry.trees import paged
 from flows.reports.models.tables import to_answers
-from flows.reports.versions.findings import Findings, Kept, Version
+from flows.reports.versions.findings import Findings, Kept, Values, Version
 from flows.reports.versions.gitdiff import changed_lines
 from flows.tracking import tracking
 from flows.tracking.address import printable_uri
 from flows.tracking.outage import is_away, retry
 
+BEFORE = "predictions.parquet"  # what FILE was called before there were tasks
 MOST = 50  # versions shown where none are named
 
 
@@ -87,22 +88,36 @@ def _columns(file: Path, *names: str) -> list[list[Any]]:
     return [table[name].to_pylist() for name in names]
 
 
-def read_kept(folder: Path, model: str, target: str) -> Kept:
+def to_values(table: pa.Table, seeds: int) -> Values | None:
+    """The headline of every sample, by every seed; None where the table has none."""
+    if "value" not in table.column_names or table["value"].null_count:
+        return None
+    table = table.sort_by([("seed", "ascending"), ("id", "ascending")])
+    values = table["value"].to_numpy().astype(float).reshape(seeds, -1)
+    return Values(table["id"].to_pylist()[: values.shape[1]], values)
+
+
+def read_kept(folder: Path, model: str, task: str) -> Kept:
     """The files of a version; ValueError or ArrowException where they are damaged."""
     file = folder / evidence.ABOUT
     about = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     hashtags, posts = _columns(folder / evidence.VOCABULARY, "hashtag", "posts")
     ids, images = _columns(folder / evidence.IMAGES, "id", "image")
-    answers, own = None, 0
-    if (folder / FILE).is_file():
-        table = pq.read_table(folder / FILE)
-        answers = to_answers(table, model, target, FILE)
+    answers, values, own = None, None, 0
+    for file in (folder / name for name in (FILE, BEFORE) if (folder / name).is_file()):
+        table = pq.read_table(file)
         seeds = np.unique(table["seed"].to_numpy()).tolist()
         own = seeds.index(about["seed"]) if about.get("seed") in seeds else 0
+        values = to_values(table, len(seeds))
+        # else samples have no class each
+        if not table["guess"].null_count:
+            answers = to_answers(table, model, task, file.name)
+        break
     return Kept(
         about=about,
         vocabulary=dict(zip(hashtags, posts, strict=True)),
         answers=answers,
+        values=values,
         own=own,
         pictures=dict(zip(ids, images, strict=True)),
     )
@@ -117,7 +132,7 @@ def _with_kept(version: Version, run_id: str, faults: list[str]) -> Version:
         if found is None:
             return version
         try:
-            kept = read_kept(found, version.model, version.tag("target"))
+            kept = read_kept(found, version.model, version.tag("task"))
         except (ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
             cause = str(error).partition("\n")[0][:200]
             faults.append(f"What is kept of version {version.number} cannot be read: {cause}")

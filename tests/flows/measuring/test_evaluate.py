@@ -4,6 +4,9 @@ test images.
 
 import itertools
 import json
+import os
+import subprocess
+import sys
 from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
@@ -14,18 +17,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from engine.training.accuracy import measure_accuracy
 from PIL import Image
 
 from corpus.reading.shards import Shards
 from engine.core import checkpoint
 from engine.core.network import load_network, network, save_network
 from engine.core.samples import Rows, open_split
+from engine.training.predicting import predicted, scored
 from engine.twins import learnt as twins
 from flows import evaluate
-from flows.measuring import duplicates, predictions, records
+from flows.measuring import duplicates, dvcmetrics, predictions, records
 from flows.measuring.duplicates import by_pixels
 from flows.running import settings
+from metrics.accuracy import Accuracy
 from tests.support.networks import TINY
 from tests.support.records import seed
 from tests.support.shards import write_shards
@@ -122,12 +126,9 @@ def test_another_file_is_no_table_of_duplicates(tmp_path, other):
 
 
 def test_duplicates_count_as_wrong(folder, weights):
-    right = (
-        measure_accuracy(load_network(weights)[0], Rows(open_split(folder, "test"), "labels"))
-        .each()
-        .gt(0)
-        .tolist()
-    )
+    module = load_network(weights)[0]
+    rows = Rows(open_split(folder, "test"), module.reads)
+    right = scored(module, rows, Accuracy()).each().gt(0).tolist()
     assert 5 < sum(right) < 35
     hits = [key for key, hit in zip(IDS, right, strict=True) if hit]
     misses = [key for key in IDS if key not in hits]
@@ -144,21 +145,26 @@ def test_duplicates_count_as_wrong(folder, weights):
     assert records.tested(weights, folder, 32, set(IDS), TASK)[0] == plain | {"best_bound": 0}
 
 
+def scores_of(weights: Path, folder: Path, size: int | None = None) -> torch.Tensor:
+    """Scores (40, 2) of all test images."""
+    module = load_network(weights)[0]
+    rows = Rows(open_split(folder, "test"), module.reads, size=size)
+    return torch.cat([found["scores"].cpu() for _, found, _ in predicted(module, rows)])
+
+
 def test_the_score_is_the_guess_s_probability_or_share_of_votes(folder, weights, tmp_path):
-    module, rows = load_network(weights)[0].eval(), Rows(open_split(folder, "test"), "labels")
-    with torch.no_grad():
-        expected = module.predict(module.plain(rows.images(torch.arange(40)))).softmax(1)
+    expected = scores_of(weights, folder).softmax(1)
     found = records.tested(weights, folder, 32, set(), TASK)[1]
     assert found.score == pytest.approx(expected.max(1).values.numpy(), abs=1e-5)
     assert found.score.dtype == np.float32
     assert (found.guess == expected.argmax(1).numpy()).all()
     sections = SECTIONS | {"head": {"name": "knn", "samples": 8, "k": 2}}
     module = network(**sections, classes=2)
-    module.head.keep(torch.randn(8, module.head.bank.in_features), torch.tensor([0, 1] * 4))
+    module.head.fit(torch.randn(8, module.head.bank.in_features), torch.tensor([0, 1] * 4))
     save_network(tmp_path / "knn.safetensors", module, sections, ["sea", "dog"])
-    with torch.no_grad():
-        images = module.plain(rows.images(torch.arange(40)))
-        votes = module.eval().head.decode(module.predict(images))
+    # logarithms of shares of votes
+    votes = scores_of(tmp_path / "knn.safetensors", folder).exp()
+    assert votes.sum(1) == pytest.approx(1)
     found = records.tested(tmp_path / "knn.safetensors", folder, 32, set(), TASK)[1]
     assert found.score == pytest.approx(votes.max(1).values.numpy(), abs=1e-5)
 
@@ -172,10 +178,9 @@ def test_a_size_changes_what_the_network_sees(folder, weights):
         for image in shards.images(range(40)).numpy()
     ]
     pixels = torch.from_numpy(np.stack([np.asarray(image) for image in resized]))
-    ours = Rows(shards, "labels", size=48).images(torch.arange(40))
+    ours = Rows(shards, module.reads, size=48).read(torch.arange(40))["image"]
     assert ours.shape == (40, 48, 48, 3) and (ours.int() - pixels.int()).abs().max() <= 1
-    with torch.no_grad():
-        right = module.eval().predict(module.plain(ours)).argmax(1) == shards.labels(range(40))
+    right = scores_of(weights, folder, 48).argmax(1) == shards.labels(range(40))
     assert large["best"] == pytest.approx(100 * right.float().mean().item())
 
 
@@ -326,6 +331,19 @@ def test_what_the_stage_writes_fits_together(project):
     assert gain["gain_low"] <= gain["gain"] <= gain["gain_high"]
     shown = json.loads((out / "metrics.json").read_text())
     assert len(shown) == 3 and len((out / "confusion.csv").read_text().splitlines()) == 13
+
+
+def test_the_metric_of_the_predictions_that_are_written_is_the_record_s(project):
+    evaluate.evaluate("scenes", batches=[1], runs=3, seconds=0.05)
+    out = project / "out/evaluate/scenes"
+    best = dvcmetrics.challenger(json.loads((out / "records.json").read_text()))
+    file = str(out / evaluate.PREDICTIONS)
+    table_ = pq.read_table(file)
+    assert table_["id"].to_pylist() == [f"test-{n}" for n in range(12)]
+    command = [sys.executable, "-m", "metrics.accuracy", file, file, "--json"]
+    env = os.environ | {"PYTHONPATH": str(Path(evaluate.__file__).parents[1])}
+    told = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout
+    assert json.loads(told)["top1"] == best["best"]
 
 
 class PixelError:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from engine.training.accuracy import measure_accuracy
 
 from engine.core.network import load_network
 from engine.core.samples import Rows, open_split
-from flows.registry import champion
+from engine.training.predicting import scored
+from flows.registry import older
 from flows.running import settings
 from flows.tracking import tracking
+from metrics.accuracy import Accuracy
 from tests.support.records import images, record, registered, trained
 
 FOLDER = settings.OUT / "corpus/targets/scenes"
@@ -22,9 +23,8 @@ FOLDER = settings.OUT / "corpus/targets/scenes"
 def measured(made: dict) -> dict[str, float]:
     """The true accuracy of a record's weights on the test split that there is now."""
     module, _ = load_network(Path(made["weights"]))
-    return measure_accuracy(
-        module, Rows(open_split(FOLDER, "test"), "labels", size=made["size"])
-    ).compute()
+    rows = Rows(open_split(FOLDER, "test"), module.reads, size=made["size"])
+    return scored(module, rows, Accuracy()).compute()
 
 
 def number(version: str, key: str) -> float:
@@ -43,8 +43,8 @@ def first(place):
     test = images(40)
     made = trained("a", seed=0, test=test)
     true = measured(made)
-    made |= {key: true[key] for key in ("top1", "top1_low", "top1_high", "top5")}
-    made["top1_mean"] = true["top1"]
+    made |= {"best": true["top1"], "low": true["top1_low"], "high": true["top1_high"]}
+    made["value"] = true["top1"]
     registered(made)
     return made
 
@@ -52,17 +52,16 @@ def first(place):
 def test_a_worse_model_does_not_win_by_another_test_split(first):
     test = images(39, seed=1)
     true = measured(first)
-    worse = record("b", top1=true["top1"] - 5, val=99, low=true["top1"] - 10, test=test)
+    worse = record("b", value=true["top1"] - 5, val=99, low=true["top1"] - 10, test=test)
     assert "stays version 1, challenger is version 2: low end" in registered(worse)
     assert leader() == "1"
     client = tracking.connect()
     version = client.get_model_version("models", "1")
     assert version.tags["tagdag.test"] == test
-    assert number("1", "top1") == pytest.approx(true["top1"], rel=1e-5)
-    assert number("1", "top1_low") == pytest.approx(true["top1_low"], rel=1e-5)
-    assert float(version.tags[f"tagdag.top1.{first['test']}"]) == pytest.approx(
-        first["top1"], rel=1e-5
-    )
+    assert number("1", "value") == pytest.approx(true["top1"], rel=1e-5)
+    assert number("1", "low") == pytest.approx(true["top1_low"], rel=1e-5)
+    before = float(version.tags[f"tagdag.value.{first['test']}"])
+    assert before == pytest.approx(first["value"], rel=1e-5)
     metrics = client.get_run(version.run_id).data.metrics
     assert metrics["top1"] == metrics["top1_mean"] == true["top1"]  # of the weights that there are
     assert metrics["top1_mean_lower_bound"] != metrics["top1_mean_lower_bound"]  # not known
@@ -73,14 +72,14 @@ def test_a_worse_model_does_not_win_by_another_test_split(first):
 def test_a_better_model_wins_on_the_new_split(first):
     test = images(39, seed=1)
     top1 = measured(first)["top1"]
-    better = record("b", top1=top1 + 5, val=99, low=top1 + 1, test=test)
+    better = record("b", value=top1 + 5, val=99, low=top1 + 1, test=test)
     assert "is now version 2: low end" in registered(better)
     assert leader() == "2"
 
 
 def test_without_a_server_a_new_champion_waits_for_the_command_of_a_person(first, monkeypatch):
     monkeypatch.setenv("TAGDAG_APPROVAL", "1")
-    better = record("b", top1=99, val=99, low=98, test=first["test"])
+    better = record("b", value=99, val=99, low=98, test=first["test"])
     told = registered(better)
     assert "stays version 1" in told and "python -m flows.promote 2 --reason" in told
     assert leader() == "1"
@@ -91,14 +90,14 @@ def test_without_a_server_a_new_champion_waits_for_the_command_of_a_person(first
 def test_the_champion_is_tested_at_its_own_size(first):
     test = images(39, seed=1)
     # whatever leads, has no network
-    registered(record("b", top1=99, val=99, low=98, test=first["test"]))
+    registered(record("b", value=99, val=99, low=98, test=first["test"]))
     made = trained("c", seed=1, size=48, test="older")
-    best = {"top1": 99.9, "top1_mean": 99.9, "top1_low": 99.8, "top1_high": 100}
-    registered(made | best | {"val_top1": 100})
-    assert leader() == "2" and number("2", "top1") == 99  # cannot be rebuilt: stays
+    best = {"best": 99.9, "value": 99.9, "low": 99.8, "high": 100}
+    registered(made | best | {"val": 100})
+    assert leader() == "2" and number("2", "value") == 99  # cannot be rebuilt: stays
     tracking.connect().set_registered_model_alias("models", "champion", "3")
-    registered(record("d", top1=1, val=99, low=0, test=test))
-    assert number("3", "top1") == pytest.approx(measured(made)["top1"], rel=1e-5)
+    registered(record("d", value=1, val=99, low=0, test=test))
+    assert number("3", "value") == pytest.approx(measured(made)["top1"], rel=1e-5)
 
 
 def gone(place) -> str:
@@ -133,21 +132,21 @@ def no_images(place) -> str:
 def test_a_champion_that_cannot_be_tested_stays(first, place, fault):
     images(39, seed=1)
     cause = fault(place)
-    decision = registered(record("b", top1=99, val=99, low=98, test="other"))
+    decision = registered(record("b", value=99, val=99, low=98, test="other"))
     assert "stays version 1, challenger is version 2: the champion cannot be tested" in decision
     assert cause in decision and "to replace it, set the alias champion to version 2" in decision
-    assert leader() == "1" and number("1", "top1") == pytest.approx(first["top1"], rel=1e-5)
+    assert leader() == "1" and number("1", "value") == pytest.approx(first["value"], rel=1e-5)
 
 
 def test_a_champion_of_another_target_stays(first):
-    other = record("b", top1=99, val=99, low=98, test="other", target="birds")
+    other = record("b", value=99, val=99, low=98, test="other", task="birds", data="targets/birds")
     assert "it is a model of 'scenes', the challenger of 'birds'" in registered(other)
     assert leader() == "1"
 
 
 def test_the_mean_over_seeds_is_compared_not_the_weights_that_happen_to_be_registered(first):
-    ours = first["top1_mean"]
-    lucky = record("b", top1=ours + 1, val=99, low=ours - 1, test=first["test"]) | {"top1": 99.0}
+    ours = first["value"]
+    lucky = record("b", value=ours + 1, val=99, low=ours - 1, test=first["test"]) | {"best": 99.0}
     assert "is not above the champion's" in registered(lucky)
     assert leader() == "1"
 
@@ -183,8 +182,8 @@ def test_a_champion_whose_run_was_deleted_is_tested_all_the_same(first):
     client = tracking.connect()
     client.delete_run(client.get_model_version("models", "1").run_id)
     test = images(39, seed=1)
-    assert "low end 1.0 %" in registered(record("b", top1=2, val=99, low=1, test=test))
-    assert number("1", "top1") == pytest.approx(measured(first)["top1"], rel=1e-5)
+    assert "low end 1.0 %" in registered(record("b", value=2, val=99, low=1, test=test))
+    assert number("1", "value") == pytest.approx(measured(first)["top1"], rel=1e-5)
 
 
 def test_a_server_that_is_away_makes_no_champion(first, monkeypatch):
@@ -192,7 +191,7 @@ def test_a_server_that_is_away_makes_no_champion(first, monkeypatch):
     monkeypatch.setenv("TAGDAG_MLFLOW_PATIENCE", "0")
     monkeypatch.setattr(mlflow.artifacts, "download_artifacts", lambda *_, **__: raised(away))
     with pytest.raises(mlflow.MlflowException, match="no answer"):
-        registered(record("b", top1=99, val=99, low=98, test="other"))
+        registered(record("b", value=99, val=99, low=98, test="other"))
     assert leader() == "1"
 
 
@@ -202,4 +201,4 @@ def raised(error: Exception) -> None:
 
 def test_numbers_of_tags():
     labels = {"tagdag.a": "1.5", "tagdag.b": "nan", "tagdag.c": "", "tagdag.d": "text"}
-    assert [champion.tag_number(labels, key) for key in "abcde"] == [1.5, None, None, None, None]
+    assert [older.tag_number(labels, key) for key in "abcde"] == [1.5, None, None, None, None]

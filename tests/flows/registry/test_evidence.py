@@ -25,11 +25,11 @@ def kept(version: str, target: Path) -> Path:
 def test_a_version_keeps_answers_pictures_and_origin(place):
     made = Made(test=20)
     made.images()
-    answered = made.model("winner", "pretrained", "full", 0.7)
+    answered = made.model("winner", "hashtags", "linear", 0.7)
     made.write()
     Path("out/corpus/summary.json").write_text('{"posts": 8000}')
     Path("out/corpus/vocabulary.csv").write_text("hashtag,posts\nsea,3\n<b>,70\n")
-    about = {"model": answered["model"], "train": {"beach": 50}}
+    about = {"model": answered["model"], "labels_seen": {"beach": 50}}
     registered(record("winner", 60, 60, 50, **about))
     folder = kept("1", place)
     found = json.loads((folder / "about.json").read_text())
@@ -37,7 +37,7 @@ def test_a_version_keeps_answers_pictures_and_origin(place):
     assert found["params"]["register"]["name"] == "tagdag"
     assert len(found["code"]["flows/registry/evidence.py"]) == 16
     assert pq.read_table(folder / "vocabulary.parquet")["posts"].to_pylist() == [70, 3]
-    answers = pq.read_table(folder / "predictions.parquet").to_pylist()
+    answers = pq.read_table(folder / "answers.parquet").to_pylist()
     assert len(answers) == 3 * 80
     wrong = {row["id"]: row["score"] for row in answers if row["label"] != row["guess"]}
     shown = pq.read_table(folder / "images.parquet").to_pylist()
@@ -59,10 +59,10 @@ def test_pictures_are_few_and_small(place):
     made = Made(test=60)
     made.side, made.noise = 128, True
     made.images()
-    answered = made.model("winner", "pretrained", "full", 0.4)
+    answered = made.model("winner", "hashtags", "linear", 0.4)
     made.write()
-    answers = evidence.answers_of({"model": answered["model"], "target": "scenes"})
-    evidence._write_images(place / "few.parquet", answers, "scenes")
+    answers = evidence.answers_of({"model": answered["model"], "task": "scenes"})
+    evidence._write_images(place / "few.parquet", answers, "targets/scenes")
     found = pq.read_table(place / "few.parquet").to_pylist()
     assert len(found) == 120 and max(len(row["image"]) for row in found) < 13_000
     assert len(evidence.surest_mistakes(answers, 5)) == 5
@@ -83,11 +83,11 @@ def test_a_champion_tested_again_keeps_its_origin_and_gets_new_answers(place):
     registered(record("b", 99, 99, 98, test=new))
     folder = kept("1", place / "y")
     assert json.loads((folder / "about.json").read_text()) == first
-    answers = pq.read_table(folder / "predictions.parquet")
+    answers = pq.read_table(folder / "answers.parquet")
     assert len(answers) == 30
     right = (answers["label"].to_numpy() == answers["guess"].to_numpy()).mean()
     tags = tracking.connect().get_model_version("models", "1").tags
-    assert float(tags["tagdag.top1"]) == float(f"{100 * right:.6g}")
+    assert float(tags["tagdag.best"]) == float(f"{100 * right:.6g}")
     run = tracking.connect().get_run(tracking.connect().get_model_version("models", "1").run_id)
     assert run.data.tags["tagdag.compare"] == new
 
@@ -95,7 +95,7 @@ def test_a_champion_tested_again_keeps_its_origin_and_gets_new_answers(place):
 def test_mlflow_shows_classes_confusion_and_calibration_of_every_version(place):
     made = Made([*CLASSES[:3], "=cmd()"], test=20)
     made.images()
-    answered = made.model("winner", "pretrained", "full", 0.7)
+    answered = made.model("winner", "hashtags", "linear", 0.7)
     made.write()
     registered(record("winner", 60, 60, 50, model=answered["model"]))
     client = tracking.connect()

@@ -105,14 +105,14 @@ def test_a_kill_at_any_call_leaves_nothing_over(store, monkeypatch):
 
 def test_a_kill_while_numbers_are_renewed_keeps_the_old_ones(store, monkeypatch):
     one = record("a", 60, 60, 50)
-    other = one | {"test": "u", "top1": 40.0, "top1_low": 30.0}
+    other = one | {"test": "u", "value": 40.0, "low": 30.0}
     store("before")
     registered(one)
     store("whole", "before")
     steps = killed(monkeypatch, 1000, other)
     expected = contents()["versions"]
     [tags] = [tags for tags, _, _ in expected.values()]
-    assert (tags["tagdag.top1"], tags["tagdag.top1.t"]) == ("40", "60")
+    assert (tags["tagdag.value"], tags["tagdag.value.t"]) == ("40", "60")
     first = steps.index("set_model_version_tag")
     for calls in range(first, first + steps.count("set_model_version_tag") + 1):
         store(f"killed-{calls}", "before")

@@ -15,7 +15,7 @@ from tests.support.searches import search
 
 def edge(made: Made) -> None:
     made.models[0] |= {"chosen": {"rate": 3.2}}
-    made.models[0]["scores"] = [{"rate": rate, "top1": rate} for rate in (0.8, 1.6, 3.2)]
+    made.models[0]["scores"] = [{"rate": rate, "score": rate} for rate in (0.8, 1.6, 3.2)]
 
 
 def small(made: Made) -> None:
@@ -34,7 +34,7 @@ def rare(made: Made) -> None:
 
 
 def near(made: Made) -> None:
-    made.models[2] |= {"top1_mean": made.models[0]["top1_mean"] - 0.5}
+    made.models[2] |= {"value": made.models[0]["value"] - 0.5}
 
 
 def repeated(made: Made) -> None:
@@ -74,7 +74,10 @@ WARNINGS = [
     (near, r"first two models lie 0\.5 points apart.*cannot tell them apart; label more"),
     (repeated, r"scenes: 3 test images \(1\.2 %\) lie in the posts too: believe the lower bound"),
     (loud, r"Latencies of winner were measured while other work.*evaluate again on a quiet"),
-    (once, r"Every pretraining was done with one seed.*name several in pretrain\.seeds"),
+    (
+        once,
+        r"Every pretraining was done with one seed.*name several in its `seeds`",
+    ),
     (few, r"The search stands on 6 networks, fewer than 8.*raise search\.trials"),
     (behind, r"reference errs less than its winner \(1\.0 against .* raise search\.trials"),
     (copied, r"scenes: 2 test images are among the training images too, byte for byte.*take them"),
@@ -119,5 +122,5 @@ def test_each_warning_comes_when_it_should_and_alone(place, change, expected):
 def test_an_edge_is_one_where_something_lies_beyond(place, tried, chosen, warned):
     made = quiet()
     made.models[0] |= {"chosen": {"rate": chosen}}
-    made.models[0]["scores"] = [{"rate": rate, "top1": top1} for rate, top1 in tried.items()]
+    made.models[0]["scores"] = [{"rate": rate, "score": score} for rate, score in tried.items()]
     assert any("add " in told for told in cautions.all_of(found(made))) is warned

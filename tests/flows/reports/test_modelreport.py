@@ -29,14 +29,14 @@ def test_champion_and_challenger_are_marked_with_their_intervals(place):
     leaders = {"champion": version("1", first), "challenger": version("3", third)}
     text = page(found(made, leaders, "champion stays version 1: why"))
     table = section(text, "Models")
-    ends = f"{first['top1_mean']:.1f} ({first['top1_low']:.1f} to {first['top1_high']:.1f})"
+    ends = f"{first['value']:.1f} ({first['low']:.1f} to {first['high']:.1f})"
     rows = [plain(row) for row in table.split("<tr>")]
     assert [row for row in rows if "champion" in row and ends in row]
     assert [row for row in rows if "challenger" in row and "baseline, pretrained" in row]
     assert table.count("<mark>") == 2 and "Champion stays version 1: why." in plain(table)
     head = plain(text.partition("<dl")[2].partition("</dl>")[0])
     gain = made.gains()[0]
-    assert f"{first['top1_mean']:.1f} %" in head and f"{gain['gain']:+.1f}" in head
+    assert f"{first['value']:.1f} %" in head and f"{gain['gain']:+.1f}" in head
 
 
 def test_a_champion_of_an_earlier_run_is_told_with_its_numbers(place):
@@ -64,35 +64,35 @@ def test_targets_sizes_and_labels_are_told_where_there_are_several(place):
     made = quiet()
     one = made.models[0]
     made.models.append(one | {"model": "larger", "size": 40, "labels": "all"})
-    made.models.append(one | {"model": "other", "target": "birds"})
+    made.models.append(one | {"model": "other", "task": "birds"})
     findings = found(made)
     text = markdown(findings)
     assert "|  | model | labels | px | top-1" in text and "| all labels | 40 |" in text
     assert "## scenes" in text and "## birds" in text
-    shown = section(page(findings), "Target birds")
+    shown = section(page(findings), "Task birds")
     assert plain(shown).count("winner, pretrained on hashtags, fine-tuned") == 1
 
 
 def test_the_second_target_has_its_worst_classes_and_duplicates(place):
     made = quiet()
     first = [*made.models]
-    made.target, made.models = "birds", []
+    made.task, made.models = "birds", []
     made.images()
-    made.model("winner", "pretrained", "full", 0.8)
+    made.model("winner", "hashtags", "linear", 0.8)
     birds = made.models
-    made.models, made.target = first + birds, "scenes"
+    made.models, made.task = first + birds, "scenes"
     made.duplicates = [("birds", "test-beach-1", post, "x") for post in ("post-1", "post-2")]
-    shown = plain(section(page(found(made)), "Target birds"))
-    assert "Least known classes of winner-birds-pretrained-full-20-32px: buddha" in shown
+    shown = plain(section(page(found(made)), "Task birds"))
+    assert "Least known classes of winner-birds-winner-hashtags-linear-20-32px: buddha" in shown
     assert "Seen in the posts too: 1 test image." in shown
 
 
 def test_one_seed_has_the_interval_of_its_test_images(place):
     made = Made(test=60, seeds=1)
     made.images()
-    record = made.model("winner", "pretrained", "full", 0.9)
+    record = made.model("winner", "hashtags", "linear", 0.9)
     findings = found(made)
-    ends = f"({record['top1_low']:.1f} to {record['top1_high']:.1f})"
+    ends = f"({record['low']:.1f} to {record['high']:.1f})"
     assert ends in plain(section(page(findings), "Models"))
     assert not re.search(r"\bnan\b", plain(page(findings)))
     plots.plot(place / "plot.png", findings.first)
@@ -114,7 +114,7 @@ def test_every_class_has_its_own_accuracy_the_worst_first(place):
 
 def answers_of(made: Made) -> list[dict]:
     """The rows of predictions.parquet of the first model."""
-    rows = pq.read_table(settings.OUT / "evaluate/predictions.parquet").to_pylist()
+    rows = pq.read_table(settings.OUT / "evaluate/scenes/answers.parquet").to_pylist()
     return [row for row in rows if row["model"] == made.records[0]["model"]]
 
 
@@ -175,7 +175,7 @@ def test_duplicates_stand_beside_the_post_that_they_repeat(place):
         ("scenes", ids[7], "post-4", "learnt"),
         ("scenes", ids[8], "gone", "learnt"),
     ]
-    made.models[0] |= {"duplicates": 2, "top1_mean_lower_bound": 61.2}
+    made.models[0] |= {"duplicates": 2, "bound": 61.2}
     findings = found(made)
     pair, _, gone = findings.duplicates["scenes"]
     assert pair.twin == jpeg(1003) and gone.twin is None and gone.image is not None
@@ -206,16 +206,16 @@ def test_learning_curves_are_means_of_neighbouring_steps(place):
 
 
 def test_choices_are_told_in_words():
-    scores = [{"k": 10, "top1": 60.0}, {"k": 5, "top1": 58.1}, {"k": 20, "top1": 57.0}]
-    arm = {"candidate": "winner", "init": "pretrained", "mode": "knn", "labels": 20}
+    scores = [{"k": 10, "score": 60.0}, {"k": 5, "score": 58.1}, {"k": 20, "score": 57.0}]
+    arm = {"candidate": "winner", "init": "winner-hashtags", "head": "knn", "labels": 20}
     told = words.choice_line(arm | {"chosen": {"k": 10}, "scores": scores, "held_out": 40})
     assert told == (
         "winner, pretrained on hashtags, nearest neighbours, 20 labels per class: k = 10 chosen "
         "among 5, 10, 20 (58.1, 60.0, 57.0 % on 40 held-out labels)"
     )
-    tied = [{"rate": 0.8, "top1": 60.0}, {"rate": 1.6, "top1": 60.0}]
-    tied += [{"rate": 9.9, "top1": 0.0, "diverged": True}]
-    arm |= {"mode": "full", "init": "scratch", "labels": "all"}
+    tied = [{"rate": 0.8, "score": 60.0}, {"rate": 1.6, "score": 60.0}]
+    tied += [{"rate": 9.9, "score": None, "diverged": True}]
+    arm |= {"head": {"name": "linear"}, "init": "scratch", "labels": "all"}
     told = words.choice_line(arm | {"chosen": {"rate": 0.8}, "scores": tied, "held_out": 1})
     assert "winner, from scratch, all labels: learning rate = 0.8 chosen among" in told
     assert "(60.0, 60.0, diverged % on 1 held-out label; of equal ones the first" in told
@@ -251,7 +251,7 @@ def test_a_latency_of_a_busy_machine_is_on_no_front(place):
     best = scatter.front(timed)
     assert best and not any(point.loud for point in best)
     counted = points(findings, "flops", 1e6, False)
-    assert scatter.front(counted)[0].value == made.records[0]["top1_mean"]  # they stay true
+    assert scatter.front(counted)[0].value == made.records[0]["value"]  # they stay true
     assert page(findings).count('class="point s0 loud"') == 1
 
 
@@ -279,20 +279,20 @@ def test_axes_have_round_ticks_within(low, high):
 def test_without_predictions_the_page_says_what_is_missing(place):
     made = quiet()
     made.write()
-    (settings.OUT / "evaluate/predictions.parquet").unlink()
-    findings = read(made.records, [], {}, "done", {})
+    (settings.OUT / "evaluate/scenes/answers.parquet").unlink()
+    findings = read(made.outcomes(), {})
     assert "no predictions" in cautions.all_of(findings)[0]
     assert "Accuracy by class" not in page(findings) and "Costs" in page(findings)
-    (settings.OUT / "evaluate/predictions.parquet").write_bytes(b"PAR1 damaged")
-    with pytest.raises(ValueError, match=r"predictions\.parquet cannot be read.*evaluate again"):
-        read(made.records, [], {}, "done", {})
+    (settings.OUT / "evaluate/scenes/answers.parquet").write_bytes(b"PAR1 damaged")
+    with pytest.raises(ValueError, match=r"answers\.parquet cannot be read.*evaluate again"):
+        read(made.outcomes(), {})
 
 
 def test_a_page_of_large_pictures_stays_small(place):
     made = Made()
     made.side, made.noise = 256, True
     made.images()
-    made.model("winner", "pretrained", "full", 0.3)
+    made.model("winner", "hashtags", "linear", 0.3)
     ids = [key for key, _ in made.tests]
     made.duplicates = [("scenes", key, f"post-{i}", "x") for i, key in enumerate(ids[:20])]
     findings = found(made)
@@ -307,7 +307,7 @@ def test_two_hundred_classes_fit(place):
     made.counts["train"] = [1] * 200
     made.counts["val"] = [0] * 200
     made.images()
-    made.model("winner", "pretrained", "full", 0.5)
+    made.model("winner", "hashtags", "linear", 0.5)
     findings = found(made)
     text = page(findings)
     shown = section(text, "Accuracy by class")
@@ -320,12 +320,11 @@ def test_two_hundred_classes_fit(place):
 def test_the_same_findings_give_the_same_bytes(place):
     made = quiet()
     made.write()
-    versions = {record["model"]: "1" for record in made.records}
     for name in ("a", "b"):
-        files.write(Path(name), made.records, made.gains(), versions, "done", {})
-    for file in ("report.html", "report.md", "comparison.png"):
+        files.write(Path(name), made.outcomes(), {})
+    for file in ("report.html", "report.md", "comparison.png", "matrix.csv"):
         assert Path("a", file).read_bytes() == Path("b", file).read_bytes()
-    assert json.loads(Path("out/evaluate/records.json").read_text()) == made.records
+    assert json.loads(Path("out/evaluate/scenes/records.json").read_text()) == made.records
 
 
 def test_the_surest_right_answers_are_one_of_each_class(place):
@@ -347,15 +346,15 @@ def test_the_surest_right_answers_are_one_of_each_class(place):
 
 def test_every_fine_tuning_has_its_curve(place):
     made = quiet()
-    arm = {"target": "scenes", "mode": "full", "labels": 20, "candidate": "winner"}
+    arm = {"task": "scenes", "head": "linear", "labels": 20, "candidate": "winner"}
     arms = [
         arm | {"init": init, "seed": seed, "curve": [[4, 2.0 + seed], [8, 1.0], [12, 0.5]]}
-        for init in ("pretrained", "scratch")
+        for init in ("winner-hashtags", "scratch")
         for seed in range(7)
     ]
-    arms += [arm | {"init": "scratch", "seed": 9, "mode": "knn", "curve": []}]
-    arms += [arm | {"init": "scratch", "seed": 8}, arms[0] | {"target": "birds"}]
-    folder = settings.OUT / "finetune" / "winner"
+    arms += [arm | {"init": "scratch", "seed": 9, "head": "knn", "curve": []}]
+    arms += [arm | {"init": "scratch", "seed": 8}]
+    folder = settings.OUT / "finetune" / "scenes"
     folder.mkdir(parents=True)
     (folder / "records.json").write_text(json.dumps(arms))
     findings = found(made)
