@@ -12,8 +12,10 @@ from torch import nn
 from engine.core.numerics import flags, numerics, restored
 from engine.measure.profile import profile_network
 from engine.measure.timing import runtimes
-from engine.training.loop import predict, train
+from engine.training import predicting
+from engine.training.loop import train
 from engine.training.meter import Diverged
+from engine.training.predicting import predicted
 from engine.training.schedule import Training
 from engine.twins.features import rmac_features
 from tests.engine.training.toys import RECIPE, Toy, tiny
@@ -86,10 +88,11 @@ class Last(nn.Module):
         return maps[-1]
 
 
-def test_predictions_have_their_flags_and_their_reader_has_its_own(left_behind):
+def test_predictions_have_their_flags_and_their_reader_has_its_own(left_behind, monkeypatch):
     module = tiny()
+    monkeypatch.setattr(predicting, "BATCH", 20)
     module.backbone.stem.register_forward_hook(look := Seen())
-    for _ in predict(module, Toy(), batch=20):
+    for _ in predicted(module, Toy()):
         assert flags() == left_behind
     assert look.seen == [TESTED] * 3
 
