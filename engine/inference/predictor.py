@@ -23,14 +23,15 @@ from models.blocks.methods.pretext import Pretext
 
 # scores that the stage evaluate ranks: which of several equal ones comes first may depend on it
 RANKED = 5
-HASHTAGS = "hashtags"  # the objective whose images have several right answers
+HASHTAGS, TAGS = "hashtags", "tags"
+SEVERAL = (HASHTAGS, TAGS)  # columns of targets that hold several right answers
 
 
 class Predictor:
     """A network out of its weight file, ready for images as people have them.
 
     names: of the classes, or of the hashtags of a pretrained network.
-    multi: whether several of them may be right, as hashtags are.
+    several: `hashtags` or `tags`, where several of them may be right; empty where one is.
     size: pixels of the squares that `square` makes, those that the stage corpus stored.
     tested: pixels that the network is given; it resizes the squares itself.
     """
@@ -54,7 +55,8 @@ class Predictor:
         self.module.to(self.device, memory_format=torch.channels_last).eval()
         # of a network trained on puzzles, the names are those of data that it never looked at
         self.predicts = not isinstance(self.module, Pretext)
-        self.multi = type(self.module).__name__.lower() == HASHTAGS
+        target = self.module.target
+        self.several = target if target in SEVERAL else ""
 
     @functools.cached_property
     def width(self) -> int:
@@ -93,7 +95,7 @@ class Predictor:
     def scores(self, images: Tensor) -> Tensor:
         """Squares uint8 (n, size, size, 3) -> probabilities float32 (n, names), on the CPU."""
         with numerics():
-            return self._logits(images).float().softmax(1).cpu()
+            return self._probabilities(self._logits(images)).cpu()
 
     @torch.no_grad()
     def ranked(self, images: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -107,7 +109,13 @@ class Predictor:
             # by logits, not by probabilities, of which more are equal: the stage evaluate's choice
             most = min(max(RANKED, count), logits.shape[1])
             best = logits.topk(most).indices[:, :count]
-            return logits.float().softmax(1).gather(1, best).cpu(), best.cpu()
+            return self._probabilities(logits).gather(1, best).cpu(), best.cpu()
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        """Of sum 1; of tags each by itself."""
+        if self.several == TAGS:
+            return self.module.head.decode(logits.float())
+        return logits.float().softmax(1)
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:

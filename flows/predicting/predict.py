@@ -121,7 +121,7 @@ def _write(
         suggesting.write_suggestions(outputs.suggested, found, images)
     # last: the table says that the rest is whole
     noted = _noted(rows(), account)
-    results.write_table(outputs.table, noted, Naming(predictor.names, predictor.multi))
+    results.write_table(outputs.table, noted, Naming(predictor.names, predictor.several))
     return account
 
 

@@ -23,7 +23,7 @@ class Naming(NamedTuple):
     """Names of the classes, or of hashtags, of which several may be right."""
 
     names: Sequence[str]
-    multi: bool
+    several: str
 
 
 def format_of(path: Path, formats: Sequence[str] = FORMATS) -> str:
@@ -49,15 +49,18 @@ def whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def as_table(kept: "pa.RecordBatch", every: "pa.Array", multi: bool) -> "pa.Table":
-    """Rows as people read them, out of those that are kept; `every`: the names."""
+def as_table(kept: "pa.RecordBatch", every: "pa.Array", several: str) -> "pa.Table":
+    """Rows as people read them, out of those that are kept; `every`: the names.
+
+    several: what the column is called where more than one may be right, else empty.
+    """
     import pyarrow as pa
 
     best, scores = kept["best"], kept["scores"]
     listed = pa.ListArray.from_arrays(best.offsets, every.take(best.values), mask=best.is_null())
     columns: dict[str, Any] = {"image": kept["image"]}
-    if multi:
-        columns |= {"hashtags": listed, "scores": scores}
+    if several:
+        columns |= {several: listed, "scores": scores}
     else:
         columns |= {"class": _first(listed), "score": _first(scores)}
         columns |= {"top": listed, "top_scores": scores}
@@ -79,7 +82,7 @@ def write_table(path: Path, batches: Iterable["pa.RecordBatch"], naming: Naming)
     import pyarrow as pa
 
     every = pa.array(naming.names, pa.string())
-    tables = (as_table(batch, every, naming.multi) for batch in batches)
+    tables = (as_table(batch, every, naming.several) for batch in batches)
     writers = {".csv": _write_csv, ".jsonl": _write_jsonl, ".parquet": _write_parquet}
     with whole(path) as part:
         writers[format_of(path)](part, tables)

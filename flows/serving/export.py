@@ -1,8 +1,8 @@
 """A network for other runtimes: ONNX, and torch.export; each held to the network itself.
 
 The graph takes images float32 (n, 3, size, size), n free, RGB, of 0 to 1, less the mean and by the
-deviation that the file's metadata names, and gives probabilities (n, classes): of a class, or, for
-a network trained on hashtags, of a softmax over the vocabulary.
+deviation that the file's metadata names, and gives probabilities (n, classes): of a class; for a
+network trained on hashtags, of a softmax over the vocabulary; of tags, each by itself.
 """
 
 import json
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from engine.core.network import load_network
 from engine.core.numerics import numerics
+from engine.inference.predictor import TAGS
 from models.blocks.augment.views import IMAGENET_MEAN, IMAGENET_STD
 
 OPSETS = range(18, 24)  # those that torch's exporter writes; the first is read by most runtimes
@@ -29,9 +30,11 @@ class Graph(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.backbone, self.head = network.backbone, network.head
+        self.several = network.target == TAGS
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.backbone(images)).float().softmax(1)
+        logits = self.head(self.backbone(images)).float()
+        return self.head.decode(logits) if self.several else logits.softmax(1)
 
 
 def graph(weights: Path) -> tuple[Graph, list[str]]:

@@ -16,6 +16,7 @@ from engine.core.samples import Rows, open_split
 from engine.inference.fitting import Fitting
 from engine.inference.predictor import RANKED, Predictor
 from flows.measuring import records
+from flows.serving.export import graph
 from metrics.accuracy import Accuracy
 from tests.support.photographs import encoded, picture, tiny_weights
 from tests.support.shards import write_shards
@@ -100,7 +101,7 @@ def scenes(folder) -> Path:
 def test_scores_are_those_of_the_stage_evaluate_to_the_last_bit(folder, scenes, tested):
     weights = folder / "supervised.safetensors"
     network_ = Predictor(saved(folder, "supervised"), SIZE, tested=tested)
-    assert (network_.names, network_.multi, network_.size) == (CLASSES, False, SIZE)
+    assert (network_.names, network_.several, network_.size) == (CLASSES, "", SIZE)
     task = {"metric": {"name": "accuracy"}, "policy": {"name": "plain"}}
     _, expected = records.tested(weights, scenes, tested, set(), task, validated=0.0)
     images = open_split(scenes, "test").images(torch.arange(40))
@@ -130,7 +131,7 @@ def test_as_many_scores_are_ranked_as_the_stage_evaluate_ranks():
 
 def test_a_pretrained_network_has_hashtags_and_a_pretext_task_none(folder):
     hashtags = Predictor(saved(folder, "hashtags", ["sea", "dog"]), SIZE, "cpu")
-    assert hashtags.multi and hashtags.predicts and hashtags.names == ["sea", "dog"]
+    assert hashtags.several == "hashtags" and hashtags.predicts and hashtags.names == ["sea", "dog"]
     puzzles = Predictor(saved(folder, "rotation"), SIZE)
     images = torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8)
     with pytest.raises(ValueError, match="pretext task 'rotation' predicts none"):
@@ -140,6 +141,20 @@ def test_a_pretrained_network_has_hashtags_and_a_pretext_task_none(folder):
     # of every tile, one beside the other
     assert tiles.features(images).shape == (2, tiles.width)
     assert tiles.width > tiles.module.backbone.channels[-1]
+
+
+def test_of_tags_each_is_probable_by_itself(folder, tmp_path):
+    weights = saved(folder, "multilabel")
+    tags = Predictor(weights, SIZE, "cpu")
+    images = torch.randint(0, 256, (3, SIZE, SIZE, 3)).to(torch.uint8)
+    with torch.no_grad():
+        logits = tags.module.logits(tags.module.plain(images))
+    assert tags.several == "tags"
+    torch.testing.assert_close(tags.scores(images), logits.sigmoid())
+    scores, best = tags.ranked(images, 2)
+    torch.testing.assert_close(scores, logits.sigmoid().gather(1, best))
+    program = graph(weights)[0]
+    torch.testing.assert_close(program(tags.module.plain(images)), logits.sigmoid())
 
 
 def test_memory_that_runs_out_halves_the_batch_and_loses_nothing():

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from engine.training.accuracy import BATCH
+from engine.training.predicting import BATCH
 
 from corpus.sources.unlabelled import Naming
 from corpus.store.squares import _square
