@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
 from engine.core.build import build
-from metrics.blocks.intervals import resamples
+from metrics.blocks.intervals import wilson, wilson_of_mean
 from tests.metrics.batches import drawn
 
 WHOLE = drawn(200, seed=2)
@@ -19,11 +19,6 @@ def fed(name: str, scores: torch.Tensor = SCORES, labels: torch.Tensor = LABELS,
     metric = build("metrics", {"name": name, **section})
     metric.update({"scores": scores}, {"label": labels})
     return metric
-
-
-def rows(scores: torch.Tensor, labels: torch.Tensor, counts: np.ndarray):
-    again = torch.arange(200).repeat_interleave(torch.from_numpy(counts).long())
-    return scores[again], labels[again]
 
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
@@ -41,17 +36,44 @@ def test_the_mean_over_classes_is_that_of_scikit_learn():
     )
 
 
-def test_the_interval_is_that_of_samples_drawn_again():
-    metric, drawn_again = fed("per_class", resamples=100), np.concatenate([*resamples(200, 100)], 1)
-    slow = [
-        fed("per_class", *rows(SCORES, LABELS, counts), resamples=0).compute()["per_class"]
-        for counts in drawn_again.T
-    ]
-    numbers = metric.compute()
-    values = np.array(slow) - np.mean(slow) + numbers["per_class"]
-    assert metric.resampled().numpy() == pytest.approx(values, abs=1e-3)
-    ends = [numbers["per_class_low"], numbers["per_class_high"]]
-    assert ends == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=1e-3)
+def interval(hits: list[int], samples: list[int]) -> tuple[float, float]:
+    """Of classes with so many samples, and so many of them right."""
+    scores, labels = [], []
+    for index, (right, count) in enumerate(zip(hits, samples, strict=True)):
+        labels += [index] * count
+        scores += [index] * right + [(index + 1) % len(hits)] * (count - right)
+    found = fed("per_class", torch.eye(len(hits))[scores], torch.tensor(labels)).compute()
+    assert found["per_class_low"] <= found["per_class"] <= found["per_class_high"]
+    return found["per_class_low"], found["per_class_high"]
+
+
+def test_of_classes_that_are_alike_the_interval_is_wilsons():
+    for hits, samples in ((50, 50), (0, 50), (40, 50)):
+        low, high = wilson(2 * hits, 2 * samples)
+        found = interval([hits, hits], [samples, samples])
+        assert found == pytest.approx((100 * low, 100 * high))
+
+
+def test_an_interval_has_a_width_where_every_class_is_all_right_or_all_wrong():
+    low, high = interval([8, 0, 0, 0], [8, 8, 7, 7])
+    assert low < 20 and high > 30
+    # a class of few samples tells less
+    wide = interval([9, 4], [10, 5])
+    assert wide[1] - wide[0] > np.ptp(interval([9, 80], [10, 100]))
+
+
+def test_other_samples_of_the_same_kind_lie_within_the_interval():
+    """Of 100 samples of 50 classes, most of which have one or two."""
+    generator = np.random.default_rng(0)
+    shares = generator.uniform(0.4, 1, 50)
+    held = []
+    for _ in range(500):
+        samples = np.bincount(generator.integers(50, size=100), minlength=50)
+        hits = generator.binomial(samples, shares)
+        low, high = wilson_of_mean(hits[samples > 0], samples[samples > 0])
+        held.append(low <= shares[samples > 0].mean() <= high)
+    print(f"{np.mean(held):.3f}")
+    assert 0.92 <= np.mean(held) <= 0.99
 
 
 def test_a_rare_class_counts_as_much_as_a_frequent_one():

@@ -152,6 +152,12 @@ def test_missing_columns_and_other_shapes_are_told(name):
         metric.update({given: WHOLE["label"].float()}, WHOLE)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_an_update_never_waits_for_the_device(name):
+    # on this device there are no values: whoever asks for one gets an error
+    fed(name, {column: values.to("meta") for column, values in WHOLE.items()})
+
+
 def asked(monkeypatch, capsys, name: str, *arguments) -> tuple[int, str]:
     """Exit status of the metric's command, and what it printed."""
     monkeypatch.setattr(sys, "argv", [f"metrics.{name}", *map(str, arguments)])
