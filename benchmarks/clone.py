@@ -16,25 +16,39 @@ from corpus.drawn.sample import draw_sample
 SMALL = {
     "corpus": {"min_posts": 5, "holdout": 0.2},
     "search": {"trials": 2, "epochs": 1},
-    "pretrain": {"epochs": 1},
-    "finetune": {
-        "labels_per_class": [4],
-        "seeds": [0, 1],
-        "epochs": 1,
-        "grid": {"rate": [0.8, 1.6], "l2": [0.01, 0.1], "k": [1, 2]},
+    "pretrain": {"*": {"epochs": 1}},
+    "tasks": {
+        "*": {
+            "labels": [4],
+            "seeds": [0, 1],
+            "epochs": 1,
+            "grid": {"rate": [0.8, 1.6], "l2": [0.01, 0.1], "k": [1, 2]},
+        }
     },
     "evaluate": {"runs": 3, "batches": [8], "seconds": 0.02},
 }
 
 
 def merged(params: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
-    """The overlay over the params, section by section."""
-    nested = [
-        name
-        for name in overlay
-        if isinstance(overlay[name], dict) and isinstance(params.get(name), dict)
-    ]
-    return params | overlay | {name: merged(params[name], overlay[name]) for name in nested}
+    """The overlay over the params, section by section.
+
+    What stands below `*` is laid over each section there; null in the place of a section takes it
+    away.
+    """
+    found = dict(params)
+    for name, section in params.items():
+        if "*" in overlay and isinstance(section, dict):
+            found[name] = merged(section, overlay["*"])
+    for name, value in overlay.items():
+        if name == "*":
+            continue
+        below = found.get(name)
+        if isinstance(below, dict) and value is None:
+            del found[name]
+        else:
+            nested = isinstance(below, dict) and isinstance(value, dict)
+            found[name] = merged(below, value) if nested else value
+    return found
 
 
 def parsed(text: str, where: str) -> Any:
@@ -50,7 +64,7 @@ def override(assignment: str) -> dict[str, Any]:
     path, equals, value = assignment.partition("=")
     if not equals or not all(path.split(".")):
         raise ValueError(
-            f"-S {assignment}: write section.key=value, for example -S finetune.seeds=[0,1]"
+            f"-S {assignment}: write section.key=value, for example -S tasks.scenes.seeds=[0,1]"
         )
     section = parsed(value, f"-S {assignment}")
     for key in reversed(path.split(".")):

@@ -18,6 +18,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from benchmarks.clone import checkout, committed, git, overlaid, python
 from benchmarks.packs import FOLDER, check
 from benchmarks.photographs import WORDNET, versioned
@@ -43,6 +45,9 @@ SMALL = {
 }  # RegNetX's ranges
 SPACES = {f"AnyNetX{letter}": {"name": f"anynetx{letter.lower()}"} for letter in "ABCDE"}
 SPACES |= {"RegNetX": {"name": "regnetx"} | SMALL}
+REFERENCE = "candidates/resnet.yaml"
+NETWORK = {"name": "resnet", "depths": [1, 1, 1], "block": "basic", "width": 10}
+NETWORK |= {"stem": "simple", "stem_stride": 2, "stem_width": 10}
 REGIME = {
     "data": "targets/cifar10",
     "objective": {"name": "supervised", "scale": [0.6, 1]},
@@ -54,10 +59,7 @@ REGIME = {
         "schedule": "cosine",
         "weight_decay": 5.0e-5,
     },
-    "reference": {
-        **{"name": "resnet", "depths": [1, 1, 1], "block": "basic", "width": 10},
-        **{"stem": "simple", "stem_stride": 2, "stem_width": 10},
-    },
+    "reference": REFERENCE,
     "sampler": {"name": "RandomSampler"},
 }
 DATA = {  # the posts are there because the stage corpus wants some; nothing is trained on them
@@ -70,6 +72,7 @@ def replaced(work: Path, section: dict[str, Any]) -> None:
     """Put these keys into the clone's section `search`, in place of what they held."""
     overlaid(work, {"search": dict.fromkeys(section)})
     overlaid(work, {"search": section})
+    (work / REFERENCE).write_text(yaml.safe_dump(NETWORK, sort_keys=False))
 
 
 def searched(work: Path, name: str, section: dict[str, Any], workers: int) -> Path:
@@ -77,7 +80,9 @@ def searched(work: Path, name: str, section: dict[str, Any], workers: int) -> Pa
     kept = work / "spaces" / name
     if not (kept / "trials.jsonl").exists():
         replaced(work, section | {"space": SPACES[name] | BODY})
-        overlaid(work, {"candidates": {"winner": "regnet" if name == "RegNetX" else "anynet"}})
+        kind = {"backbone": "regnet" if name == "RegNetX" else "anynet"}
+        taken_over = {"pretrain": {"winner-hashtags": kind}}
+        overlaid(work, {"candidates": {"winner": kind}} | taken_over)
         os.environ["TAGDAG_SEARCHERS"] = str(workers)
         python(work, "flows.search")
         shutil.rmtree(kept, ignore_errors=True)
@@ -150,9 +155,9 @@ def main() -> None:
         checkout(ROOT, work)
         section = REGIME | {"trials": given.trials, "epochs": given.epochs}
         # of stages that do not run
-        others = {stage: {"targets": ["cifar10"]} for stage in ("finetune", "evaluate")}
+        others = {"tasks": {"scenes": {"data": "targets/cifar10"}}}
         corpus = {"min_posts": 5, "wordnet": f"data/{WORDNET}"}
-        overlaid(work, {"candidates": {"baseline": "resnet"}, "corpus": corpus} | others)
+        overlaid(work, {"corpus": corpus} | others)
         replaced(work, section | {"space": SPACES["RegNetX"] | BODY})
         versioned(given.packs, work, "cifar10", DATA)
         committed(work, "spaces")

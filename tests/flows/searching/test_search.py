@@ -28,6 +28,7 @@ from flows.searching.samplers import member_sampler
 from flows.searching.search import Search
 from flows.searching.study import SlotQueue, StepBack, holders
 from flows.training import learning
+from tests.support import params
 
 SPACE = {
     "name": "regnetx",
@@ -53,10 +54,9 @@ SMALL = {
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     """out/corpus of a small sample."""
-    folder, top = tmp_path_factory.mktemp("corpus"), Path.cwd()
+    folder = tmp_path_factory.mktemp("corpus")
     with contextlib.chdir(folder):
-        params = merged(yaml.safe_load((top / "params.yaml").read_text()), SMALL)
-        Path("params.yaml").write_text(yaml.safe_dump(params))
+        params.written(merged(params.PARAMS, SMALL))
         draw_sample(Path("data"), posts=200, labelled=(8, 4, 6))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("flows.corpus.stage_run", lambda *_: contextlib.nullcontext(Silent()))
@@ -74,6 +74,7 @@ class Silent:
 def borrowed(shards):
     """That corpus, and the code that a search is named by, in the present folder."""
     shutil.copytree(shards / "out", "out")
+    params.committed()
     top = Path(__file__).parents[3]
     for code in ("engine", "models", "flows", "metrics", "corpus"):
         Path(code).symlink_to(top / code)
@@ -90,9 +91,9 @@ def searched(place, shards, one_thread, monkeypatch):
     )  # what a test patches is patched in this process only
 
     def run(**changes):
-        params = yaml.safe_load((shards / "params.yaml").read_text())
-        params["search"] |= changes
-        Path("params.yaml").write_text(yaml.safe_dump(params))
+        whole = yaml.safe_load((shards / "params.yaml").read_text())
+        whole["search"] |= changes
+        Path("params.yaml").write_text(yaml.safe_dump(whole))
         run_stage(search)
         return [
             json.loads(line) for line in Path("out/search/trials.jsonl").read_text().splitlines()
@@ -274,7 +275,7 @@ def test_a_recipe_without_a_batch_is_halved_from_that_of_the_recipe(searched, mo
     hungry(monkeypatch, 64, MemoryError())
     rows = searched(trials=1, epochs=1, recipe={"rate": 0.4, "warmup": 0})
     section = yaml.safe_load(Path("params.yaml").read_text())["search"]
-    section |= {"recipe": {"rate": 0.4}, "backbone": section["reference"]}
+    section |= {"recipe": {"rate": 0.4}, "backbone": params.REFERENCE}
     images = trial_module.images_in_a_pass(section)  # 256, or the training list if it is shorter
     assert 128 < images <= 256
     assert rows[1]["outcome"] == "complete" and rows[1]["micro"] == images >> 2
@@ -434,10 +435,7 @@ def test_an_earlier_search_warms_a_sampler(searched):
             {"warm_start": ["a"], "sampler": {"name": "NSGAIISampler"}},
             "NSGA-II learns from its own generations only",
         ),
-        (
-            {"reference": {"name": "resnet", "depths": [1, 1]}},
-            r"candidates.baseline: resnext, .* makes it a resnet",
-        ),
+        ({"reference": "params.yaml"}, r"params.yaml: found .*, expected a backbone's section"),
         ({"space": SPACE | {"flops": [1, 2]}}, r"found 0 of 3 .*too many flops.*widen"),
     ],
 )
@@ -449,12 +447,18 @@ def test_what_cannot_be_searched_is_told_before_anything_is_trained(searched, ch
 
 def test_a_worker_without_a_search_is_told(place, shards):
     borrowed(shards)
-    params = yaml.safe_load((shards / "params.yaml").read_text())
-    Path("params.yaml").write_text(yaml.safe_dump(params))
+    shutil.copyfile(shards / "params.yaml", "params.yaml")
     from flows.cli.command import stage_arguments
 
+    section = stage_arguments(search) | {"reference": params.REFERENCE}
     with pytest.raises(ValueError, match="start the stage search first"):
-        Search.join(stage_arguments(search))
+        Search.join(section)
+
+
+def test_a_search_of_no_trials_trains_nothing_and_hands_the_reference_on(searched):
+    assert searched(trials=0) == []
+    assert yaml.safe_load(Path("out/search/winner.yaml").read_text()) == params.REFERENCE
+    assert not Path(".tagdag").exists()
 
 
 def test_a_network_is_expanded_step_by_step_and_goes_on_where_it_was(searched, monkeypatch, capsys):
