@@ -69,11 +69,11 @@ def version(
     labels: str | None = None,
     images: str | None = None,
     target: str = "target",
-    kind: str | None = None,
     replace: bool = False,
     update: bool = False,
     dry_run: bool = False,
     sheet: str | None = None,
+    kind: str | None = None,
 ) -> str:
     """Add posts and labels to data/ and version it.
 
@@ -128,8 +128,7 @@ def _print_import(results: dict[str, Any], target: str | None) -> None:
     if QUARANTINE.exists():
         print(f"all that was refused, with the reasons: {QUARANTINE}")
     if target:
-        sections = "sections finetune and evaluate of params.yaml"
-        print(f"to use these labels: `targets: [{target}]` in the {sections}")
+        print(f"to use this set: a task with `data: targets/{target}` in params.yaml")
     for line in label_problems(target):
         print(f"before a run: {printable(line)}")
 
@@ -217,7 +216,7 @@ def _add_options(add: argparse.ArgumentParser) -> None:
     add.add_argument("--labels", metavar="SOURCE", help=labels)
     images = "folder or s3:// prefix that a table's names are relative to (default: the table's)"
     add.add_argument("--images", metavar="FOLDER", help=images)
-    target = "name of the labelled set (params.yaml: finetune.targets, evaluate.targets)"
+    target = "name of the labelled set (params.yaml: tasks with `data: targets/NAME`)"
     add.add_argument("--target", default="target", help=target)
     kind = "what its images come with: labels (default), tags (several classes, or none), or "
     kind += "another of corpus/kinds; given once, with the first import of the set"

@@ -4,14 +4,14 @@ A split that a set lacks is held out of its train images by the stage corpus: la
 they will be after that.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from corpus import splits
 from corpus.names import printable
 from corpus.store.classes import Classes, quoted
-from corpus.store.read import shards_of
+from corpus.store.read import kind_of, shards_of
 from flows.cli.label_counts import count_labels
 from flows.cli.sections import complete_params
 from flows.running import settings
@@ -54,8 +54,9 @@ def validate_labels(whole: dict[str, Any]) -> tuple[list[str], list[str]]:
     for target, places in _wanted(whole).items():
         if target not in known:
             continue
-        classes, held = count_labels(DATA / "targets" / target, shares)
-        found = _unusable(target, classes, places)
+        folder = DATA / "targets" / target
+        classes, held = count_labels(folder, shares)
+        found = _unusable(target, classes, places, kind_of(folder, f"targets/{target}").least)
         tasks = [task for place, task in _tasks(whole) if place in places]
         for place, task in _tasks(whole) if not found else ():
             if place in places:
@@ -118,13 +119,16 @@ def _held_out(share: float) -> list[str]:
     ]
 
 
-def _unusable(target: str, classes: Classes, places: Iterable[str]) -> list[str]:
-    """Why nothing can be learnt of a set, or nothing said of what was learnt."""
+def _unusable(target: str, classes: Classes, places: Sequence[str], least: int) -> list[str]:
+    """Why nothing can be learnt of a set, or nothing said of what was learnt.
+
+    least: classes that a set of its kind has.
+    """
     learnt = [label for label, count in classes.of("train").items() if count]
-    if len(learnt) < 2:
+    if len(learnt) < least:
         images = f"train images of {len(learnt)} class{'es' * (len(learnt) != 1)}"
-        least = "two are the fewest to tell apart"
-        return [f"{places[0]}: {target} has {images}, and {least}: add images (split train)"]
+        few = "two are the fewest to tell apart" if least == 2 else f"{least} is the fewest"
+        return [f"{places[0]}: {target} has {images}, and {few}: add images (split train)"]
     tested = any(place.startswith("tasks.") for place in places)
     wanted = ["val"] + ["test"] * tested
     return [
@@ -138,6 +142,8 @@ def _unusable(target: str, classes: Classes, places: Iterable[str]) -> list[str]
 def _few(place: str, target: str, classes: Classes, held: list[str], wanted: int | str) -> str:
     """The class that has fewer training images than are wanted of each."""
     train = classes.of("train")
+    if not train:  # a kind without classes
+        return ""
     label = min(train, key=lambda label: (train[label], label))
     if wanted == "all" or train[label] >= wanted:
         return ""

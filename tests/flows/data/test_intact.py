@@ -177,15 +177,15 @@ def test_every_reader_of_training_shards_looks_at_them_first(built):
     flip(built / "hashtags" / "00000.tar")
     flip(built / "targets" / "scenes" / "00000.tar")
     for read in (
-        lambda: learning.split_samples("hashtags", "train"),
-        lambda: learning.split_samples("targets/scenes", "train"),
+        lambda: learning.split_samples("hashtags", "train", {"name": "hashtags"}),
+        lambda: learning.split_samples("targets/scenes", "train", {"name": "supervised"}),
         lambda: intact.folder_of("scenes"),
     ):
         with pytest.raises(ValueError, match="expected SHA-256"):
             read()
     for name in ("../corpus/hashtags", "targets/../hashtags", "posts"):
         with pytest.raises(ValueError, match="data: "):
-            learning.split_samples(name, "train")
+            learning.split_samples(name, "train", {"name": "hashtags"})
 
 
 @pytest.mark.parametrize("name", ["images.tar", "index.parquet", "sha256.json"])

@@ -81,10 +81,8 @@ def test_own_posts_go_through_a_remote_to_another_clone(place, own, s3, tmp_path
     )
     assert "posts: 3 added, 0 there already, 3 refused" in told and "1 x truncated" in told
     assert "targets/mine: 3 added, 0 there already, 0 refused" in told and "pushed" in told
-    assert (
-        "before a run: finetune.targets: mine has train images of 1 class, and two are the fewest"
-        in told
-    )
+    line = "before a run: tasks.mine.data: mine has train images of 1 class, and two are the fewest"
+    assert line in told
     reasons = {
         r["image"]: r["reason"] for r in map(json.loads, (place / "data/quarantine.jsonl").open())
     }
