@@ -52,6 +52,11 @@ def is_ours(labels: Mapping[str, str]) -> bool:
     return bool(tag(labels, "task"))
 
 
+def _renamed(score: dict[str, Any]) -> dict[str, Any]:
+    """A score of hyper-parameters."""
+    return {"score" if key == "top1" else key: value for key, value in score.items()}
+
+
 def upgraded(record: dict[str, Any]) -> dict[str, Any]:
     """A record with the keys of today."""
     if "task" in record or not record:
@@ -62,6 +67,7 @@ def upgraded(record: dict[str, Any]) -> dict[str, Any]:
         found["init"] = f"{record['candidate']}-hashtags"
     head = record.get("head", {"name": "linear"})
     found["head"] = head | {"name": HEADS.get(record["mode"], head["name"])}
+    found["scores"] = [_renamed(each) for each in record.get("scores", ())]
     if "top5" in found:
         found["values"] = {"top5": found.pop("top5")}
     about = {"metric": {"name": "accuracy"}, "policy": {"name": "plain"}}

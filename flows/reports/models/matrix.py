@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from corpus.names import printable
 from corpus.pages.markup import Markup, el, table, tag
 from flows.measuring.headline import of_record
 from flows.measuring.summary import SCRATCH, arm_of, pretraining_name
@@ -136,14 +137,20 @@ def numbers(outcomes: Sequence[Outcome]) -> dict[str, float]:
     return found
 
 
+def _plain(value: Any) -> Any:
+    """What any program may show: names are people's text."""
+    return printable(value) if isinstance(value, str) else value
+
+
 def write(file: Path, records: Sequence[Record], gains: Iterable[Record]) -> None:
     """Write the cells as a table, one a row."""
     with file.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, HEAD, lineterminator="\n", extrasaction="ignore")
+        writer = csv.DictWriter(out, HEAD, lineterminator="\n")
         writer.writeheader()
         for (_, init), its in cells(records, gains).items():
             for cell in its.values():
                 gain = cell.gain or {}
                 told = {key: gain.get(key) for key in ("gain", "gain_low", "gain_high")}
                 seeds = {"pretraining": init, "seeds": len(cell.record["seeds"])}
-                writer.writerow(cell.record | told | seeds)
+                row = cell.record | told | seeds
+                writer.writerow({key: _plain(row.get(key)) for key in HEAD})

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from corpus.names import printable
 from corpus.pages.markdown import code, table, told
 from flows.reports.models import files, plots
+from flows.reports.models.outcome import Outcome
 from flows.reports.search.page import write_page
 from flows.tools import comparison
 from tests.flows.reports.test_report import NASTY, Page
@@ -84,17 +85,20 @@ def test_the_report_of_models_is_safe(place, text, monkeypatch):
     monkeypatch.setattr(files, "plot", lambda path, _: path.write_bytes(b"picture"))
     cost = TIMES | {"mode": text, "batch": 8, "asked": 9, "images_per_second": 7.0}
     cost["peak_memory_mib"] = 3.0
-    fields = ("candidate", "target", "init", "mode", "labels", "device", "dtype", "clock")
-    fields = (*fields, "model", "busy", "network")
+    fields = ("candidate", "task", "init", "labels", "device", "dtype", "clock", "headline")
+    fields = (*fields, "model", "busy", "network", "unit")
     one = record("a", 60, 60, 50) | dict.fromkeys(fields, text) | {"costs": [cost]}
-    one |= {"chosen": {text: text}, "scores": [{text: text, "top1": 3.0}]}
-    one |= {"fit": 1, "held_out": 2}
-    keys = ("target", "candidate", "mode", "labels", "size")
+    one |= {"chosen": {text: text}, "scores": [{text: text, "score": 3.0}]}
+    one |= {"fit": 1, "held_out": 2, "head": {"name": text}, "values": {text: 1.0}}
+    keys = ("task", "candidate", "init", "head", "labels", "size", "headline", "unit")
     gain = dict.fromkeys(keys, text) | {"seeds": 2}
-    gain |= dict.fromkeys(("gain", "gain_low", "gain_high", "pretrained", "scratch"), 1.0)
+    gain |= dict.fromkeys(("gain", "gain_low", "gain_high", "value", "scratch"), 1.0)
     origin, links = {"tagdag.data": text, text: text}, {text: f"http://127.0.0.1/{text}"}
     links["x" + text] = text
-    files.write(place, [one], [gain], {text: text}, text, origin, links)
+    outcome = Outcome(text, text, [one], [gain], {text: text}, text, {})
+    # a second task has sections of its own
+    other = Outcome("birds", text, [one | {"task": "birds"}], [], {text: text}, text, {})
+    files.write(place, [outcome, other], origin, links)
     seen = safe((place / "report.html").read_text(encoding="utf-8"))
     assert set(seen.tags) <= {*KNOWN.split(), *TAGS.split()}
     assert "img" not in seen.tags  # but in svg
@@ -107,7 +111,7 @@ def test_names_of_classes_and_images_are_safe_in_the_report_of_models(place):
     names = [text for text in HOSTILE if text.isprintable()]
     made = Made(names, test=3)
     made.images()
-    made.model("winner", "pretrained", "full", 0.5)
+    made.model("winner", "hashtags", "linear", 0.5)
     texts = zip(made.tests, names, strict=False)
     made.duplicates = [("scenes", key, text, text) for (key, _), text in texts]
     made.write()
@@ -115,7 +119,7 @@ def test_names_of_classes_and_images_are_safe_in_the_report_of_models(place):
         folder = Path("out/pretrain") / text.replace("/", "")
         folder.mkdir(exist_ok=True)
         (folder / "curve.csv").write_text("step,loss,learning_rate\n1,2,3\n")
-    files.write(place, made.records, [], {made.records[0]["model"]: "1"}, "done", {})
+    files.write(place, made.outcomes(), {})
     text = (place / "report.html").read_text(encoding="utf-8")
     seen = safe(text)
     assert set(seen.tags) <= {*KNOWN.split(), *TAGS.split()}
@@ -126,7 +130,7 @@ def test_names_of_classes_and_images_are_safe_in_the_report_of_models(place):
 
 def test_the_picture_takes_any_name(tmp_path):
     for text in ("$\\frac{$", "_private", "<b>", "nul\x00\ud800"):
-        one = record("a", 60, 60, 50) | {"candidate": text, "target": text, "mode": text}
+        one = record("a", 60, 60, 50) | {"candidate": text, "task": text, "head": text}
         plots.plot(tmp_path / "picture.png", [one])
     assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
 

@@ -18,14 +18,14 @@ def made(place):
     made.images()
     names = [
         made.model(*each)["model"]
-        for each in (("baseline", "pretrained", "full", 0.5), ("winner", "pretrained", "full", 0.9))
+        for each in (("baseline", "hashtags", "linear", 0.5), ("winner", "hashtags", "linear", 0.9))
     ]
     made.write()
     models = [made.models[0], made.models[1]]
     records = []
     for name, val, model in zip(names, (50, 90), models, strict=True):
-        numbers = {key: model[key] for key in ("candidate", "top1_low", "top1_high")}
-        one = record(name, model["top1_mean"], val, 0) | numbers
+        numbers = {key: model[key] for key in ("candidate", "low", "high")}
+        one = record(name, model["value"], val, 0) | numbers
         records.append(one)
     registered(records[0])
     registered(*records)
@@ -57,7 +57,7 @@ def test_a_pair_that_is_named_and_files_that_are_damaged(made, capsys, place):
     versions.main(["models", "--pair", "3,champion", "--versions", "1"])
     text = Path("versions.html").read_text()
     assert "keeps no answers of version 3:" in text and "No paired test" in text
-    [first, *_] = place.glob("mlruns/**/compare/predictions.parquet")
+    [first, *_] = place.glob("mlruns/**/compare/answers.parquet")
     first.write_bytes(b"no parquet")
     versions.main(["models", "--pair", "1,2"])
     assert "cannot be read" in plain(Path("versions.html").read_text())
