@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from corpus.drawn.sample import draw_sample
+from corpus.drawn.tagged import draw_tagged
 
 # a DAG of half a minute, in which every kind of arm is trained
 SMALL = {
@@ -79,9 +80,19 @@ def overlaid(work: Path, overlay: dict[str, Any]) -> dict[str, Any]:
     return params
 
 
-def sampled(work: Path, posts: int = 300, labelled: tuple[int, int, int] = (8, 4, 6)) -> None:
-    """A small drawn sample as the data of the clone, versioned."""
+def sampled(
+    work: Path,
+    posts: int = 300,
+    labelled: tuple[int, int, int] = (8, 4, 6),
+    tagged: tuple[int, int, int] | None = None,
+) -> None:
+    """A small drawn sample as the data of the clone, versioned.
+
+    tagged: images of train, val and test of a set `things` of the kind tags besides.
+    """
     draw_sample(work / "data", posts=posts, labelled=labelled)
+    if tagged:
+        draw_tagged(work / "data" / "targets" / "things", tagged)
     (work / "data.dvc").unlink(missing_ok=True)
     python(work, "dvc", "add", "-q", "data")
 

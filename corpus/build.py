@@ -17,6 +17,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from corpus.report.findings import Findings
 from corpus.report.funnel import Masks
 from corpus.report.page import write_report
 from corpus.report.plots import write_plots
+from corpus.report.tagsets import tag_set
 from corpus.spread import Spread, in_turn
 from corpus.store.classes import class_names, fields_of
 from corpus.store.read import kind_of, read_table, shards_of
@@ -87,6 +89,9 @@ def build_corpus(
         notes = [line for found in sets.values() for line in found.told]
         classes = flat, sizes
         findings = account(data, settings, tagging, stores, masks, classes, dropped, images, notes)
+        tagged = [store for store in targets if store.kind.joins]
+        pages = [tag_set(store.name, out / "targets" / store.folder.name) for store in tagged]
+        findings = replace(findings, tag_sets=pages)
     for line in notes:
         log.warning(line)
     forget_unused(cache, [square for store in stores for square in store.squares])

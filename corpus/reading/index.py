@@ -68,6 +68,11 @@ class Lists(Sequence[np.ndarray]):
         return int(sizes[0]) if len(sizes) and (sizes == sizes[0]).all() else None
 
 
+def described_index(path: Path) -> dict:
+    """What an index says of all of its images."""
+    return json.loads((pq.read_schema(path).metadata or {})[b"tagdag"])
+
+
 def read_index(
     path: Path, split: str, columns: list[str], optional: Collection[str] = ()
 ) -> tuple[dict, pa.Table]:

@@ -57,6 +57,16 @@ class Cooccurrence(NamedTuple):
     posts: int
 
 
+class TagSet(NamedTuple):
+    """A labelled set whose images have several classes each, or none."""
+
+    name: str
+    names: list[str]
+    counts: np.ndarray  # int64 (names, 3): images of each class in train, val, test
+    classes_per_image: np.ndarray  # int64, index = classes of an image
+    pairs: Cooccurrence  # of the largest classes
+
+
 class Users(NamedTuple):
     """Posts of the users at some ranks (1 = most posts), `number` users in all, the share of the
     top 1 % of them.
@@ -118,6 +128,7 @@ class Findings:
     examples: list[Example] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # on the labelled sets
+    tag_sets: list[TagSet] = field(default_factory=list)
     merged: dict[str, Merged] = field(default_factory=dict)  # rule of a form -> how much it did
     settings: dict[str, Any] = field(default_factory=dict)
     rules: dict[str, str] = field(

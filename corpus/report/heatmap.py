@@ -6,8 +6,11 @@ from corpus.report.findings import Cooccurrence, npmi, seriation
 CELL, NAMES = 12, 96  # least side of a cell, room for the names
 
 
-def heat_map(pairs: Cooccurrence) -> Markup:
-    """Normalised PMI of K x K names, similar names side by side; a tooltip for each cell."""
+def heat_map(pairs: Cooccurrence, what: str = "posts") -> Markup:
+    """Normalised PMI of K x K names, similar names side by side; a tooltip for each cell.
+
+    what: the counts are of.
+    """
     value = npmi(pairs)
     order = seriation(value)
     cell = min(24, max(CELL, 600 // len(order)))
@@ -24,7 +27,7 @@ def heat_map(pairs: Cooccurrence) -> Markup:
     for row, i in enumerate(order):
         for column, j in enumerate(order):
             if i != j and pairs.counts[i, j]:
-                what = f"{isolated[row]}, {isolated[column]}: {pairs.counts[i, j]:,} posts, "
+                shown = f"{isolated[row]}, {isolated[column]}: {pairs.counts[i, j]:,} {what}, "
                 place = {
                     "x": NAMES + cell * column,
                     "y": NAMES + cell * row,
@@ -36,7 +39,7 @@ def heat_map(pairs: Cooccurrence) -> Markup:
                     "fill_opacity": _opacity(value[i, j]),
                 }
                 parts.append(
-                    el("rect", el("title", f"{what}NPMI {value[i, j]:.2f}"), **place, **style)
+                    el("rect", el("title", f"{shown}NPMI {value[i, j]:.2f}"), **place, **style)
                 )
     diagonal = join(
         f"M{NAMES + cell * i} {NAMES + cell * i}h{cell - 1}v{cell - 1}h{1 - cell}z"

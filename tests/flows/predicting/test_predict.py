@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from engine.training.predicting import BATCH
 
 from corpus.sources.unlabelled import Naming
 from corpus.store.squares import _square
+from engine.training.predicting import BATCH
 from flows.data.importing import import_sources
 from flows.measuring import records
 from flows.predicting import images, kept, predict
