@@ -32,8 +32,8 @@ CANDIDATES = """## candidates
 
 `{<name>: {backbone: <kind>, section: <file>}, ...}`: the networks that are pretrained and
 fine-tuned. `section` is the file with a network's section: a committed one, such as
-candidates/resnext.yaml, or out/search/winner.yaml, which the search writes. `backbone` is its kind, a
-file of `models/backbones/`: dvc.yaml makes a dependency of both.
+candidates/resnext.yaml, or out/search/winner.yaml, which the search writes. `backbone` is its kind,
+a file of `models/backbones/`: dvc.yaml makes a dependency of both.
 """
 OPTIMIZER = "`recipe.optimizer: {name: ...}`; rate and decay are the recipe's."
 GRID = """`tasks.<name>.grid`: lists of values to choose from, for all arms, or below the name of an
@@ -44,7 +44,7 @@ KINDS = {  # the folder of a nested section's plug-ins, and where such a section
     "backbones": "The files that `candidates` and `search.reference` name",
     "spaces": "`search.space`",
     "objectives": "`search.objective`, `pretrain.<name>.objective`, `tasks.<name>.objective`",
-    "heads": "`search.head`, `pretrain.<name>.head`; by name and without it in `tasks.<name>.heads`",
+    "heads": "`search.head`, `pretrain.<name>.head`; by their names in `tasks.<name>.heads`",
     "policies": "`tasks.<name>.policy`, `materialise.<name>.policy`",
     "metrics": "`pretrain.<name>.metric`, `tasks.<name>.metric`",
 }

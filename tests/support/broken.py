@@ -19,6 +19,7 @@ import yaml
 
 from benchmarks.services import free_port
 from flows.running import settings
+from tests.support import params
 
 NOBODY = 65534
 
@@ -282,10 +283,15 @@ def lost_weights() -> None:
     checkpoint.load_tensors(Path("out/pretrain/winner/model.safetensors"))
 
 
+def no_winner() -> None:
+    params.committed()
+    settings.backbone_section("winner")
+
+
 def no_corpus() -> None:
     from flows.training import learning
 
-    learning.split_samples("hashtags", "train")
+    learning.split_samples("hashtags", "train", {"name": "hashtags"})
 
 
 def no_package() -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from flows.cli import command
-from flows.running import damaged_files, error_messages, os_errors, settings
+from flows.running import damaged_files, error_messages, os_errors
 from tests.support import broken
 
 ROOT = Path(__file__).parents[3]
-RECORDS = Path("out/evaluate/records.json")
+RECORDS = Path("out/evaluate/scenes/records.json")
 OF_ONE = Path("out/finetune/winner/records.json")
 
 
@@ -41,9 +41,9 @@ def told(capsys: pytest.CaptureFixture, action: Callable[[], object], code: int 
 @pytest.mark.parametrize(
     ("make", "cause", "fix"),
     [
-        (lambda: settings.backbone_section("winner"), "winner.yaml is missing", "search first"),
+        (broken.no_winner, "winner.yaml is missing", "search first"),
         (lambda: OF_ONE.read_text(), "is missing", "dvc repro finetune@winner"),
-        (lambda: RECORDS.read_text(), "is missing", "the stage evaluate first"),
+        (lambda: RECORDS.read_text(), "is missing", "the stage evaluate@scenes first"),
         (lambda: next(Path("data/posts").iterdir()), "data/posts is missing", "`make data`"),
         (lambda: Path(".tagdag/x.json").read_text(), ".tagdag/x.json is gone", "run the command"),
         (lambda: Path("small.yaml").read_text(), "there is no such", "the path is right"),
