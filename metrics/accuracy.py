@@ -4,14 +4,13 @@ Interval: Wilson 1927, "Probable Inference, the Law of Succession, and Statistic
 On files: python -m metrics.accuracy predictions.parquet targets.parquet
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from metrics.blocks.columns import read_scores
 from metrics.blocks.intervals import wilson
 from metrics.blocks.metric import Batch
+from metrics.blocks.ranges import Counts
 from metrics.blocks.seen import Seen
 
 __all__ = ["Accuracy"]
@@ -27,9 +26,7 @@ class Accuracy:
     unit = "%"
     reads = ("scores", ("label", "hashtags", "tags"))
 
-    def __init__(self, topk: Sequence[int] = (1, 5)) -> None:
-        if not topk or min(topk) < 1:
-            raise ValueError(f"topk {list(topk)}: give one number of classes or more, each from 1")
+    def __init__(self, topk: Counts = (1, 5)) -> None:
         self.topk = tuple(topk)
         self.headline = f"top{self.topk[0]}"
         self._seen = Seen()

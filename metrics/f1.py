@@ -14,8 +14,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from metrics.blocks.columns import read_scores
-from metrics.blocks.intervals import RESAMPLES, bootstrap, checked, mean_percentiles, percentiles
+from metrics.blocks.intervals import RESAMPLES, bootstrap, mean_percentiles, percentiles
 from metrics.blocks.metric import Batch
+from metrics.blocks.ranges import Resamples, Share, Whole
 from metrics.blocks.seen import Seen
 from metrics.blocks.sums import mean_over_classes, share
 
@@ -36,13 +37,13 @@ class F1:
     unit = "%"
     reads = ("probabilities", ("tags", "hashtags", "label"))
 
-    def __init__(self, threshold: float = 0.5, top: int = 0, resamples: int = RESAMPLES) -> None:
-        if top < 0:
-            raise ValueError(f"top {top}: give a number of classes, or 0 to use the threshold")
+    def __init__(
+        self, threshold: Share = 0.5, top: Whole = 0, resamples: Resamples = RESAMPLES
+    ) -> None:
         if top:
             # probabilities near 1 are equal where their scores are not
             self.reads = ("scores", self.reads[1])
-        self.threshold, self.top, self.resamples = threshold, top, checked(resamples)
+        self.threshold, self.top, self.resamples = threshold, top, resamples
         self._seen = Seen()
 
     def update(self, predictions: Batch, targets: Batch) -> None:

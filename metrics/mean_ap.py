@@ -17,9 +17,10 @@ from numpy import ndarray
 from torch import Tensor
 
 from metrics.blocks.columns import read_scores
-from metrics.blocks.intervals import RESAMPLES, bootstrap, checked, percentiles
+from metrics.blocks.intervals import RESAMPLES, bootstrap, percentiles
 from metrics.blocks.metric import Batch
 from metrics.blocks.precision import Ranked
+from metrics.blocks.ranges import Resamples
 from metrics.blocks.seen import Seen
 from metrics.blocks.sums import mean_over_classes
 
@@ -39,9 +40,9 @@ class MeanAP:
     reads = ("scores", ("tags", "hashtags", "label"))
 
     def __init__(
-        self, definition: Literal["area", "voc2007"] = "area", resamples: int = RESAMPLES
+        self, definition: Literal["area", "voc2007"] = "area", resamples: Resamples = RESAMPLES
     ) -> None:
-        self.definition, self.resamples = definition, checked(resamples)
+        self.definition, self.resamples = definition, resamples
         self._seen = Seen()
 
     def update(self, predictions: Batch, targets: Batch) -> None:

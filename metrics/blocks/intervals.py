@@ -94,10 +94,3 @@ def mean_percentiles(headline: str, values: Tensor, count: int) -> dict[str, flo
         return values.numpy() @ weights / len(values)
 
     return percentiles(headline, bootstrap(len(values), count, measured))
-
-
-def checked(count: int) -> int:
-    """A number of resamples; ValueError where it is none."""
-    if count < 0 or 0 < count < 100:
-        raise ValueError(f"resamples {count}: give 100 or more, or 0 for no interval")
-    return count

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from metrics.blocks.metric import Metric
 from metrics.cli.files import read_pair
@@ -35,6 +36,7 @@ def main(metric: Callable[..., Metric]) -> None:
         **options: Any,
     ) -> None:
         try:
+            _within(metric, options)
             made = metric(**options)
             chosen = dict(map(_pair, where or ()))
             *batches, names = read_pair(predictions, targets, made.reads, chosen, common)
@@ -57,13 +59,29 @@ def _options(metric: Callable[..., Metric], about: Mapping[str, str]) -> list[in
     """The metric's parameters, as typer knows them; about: what its docstring says of each."""
     found = []
     for parameter in inspect.signature(metric, eval_str=True).parameters.values():
-        kind = parameter.annotation
-        if get_origin(kind) is Sequence:
-            kind = list[get_args(kind)[0]]
         option = typer.Option(help=about.get(parameter.name))
-        kind = Annotated[kind, option]
+        kind = Annotated[_plain(parameter.annotation), option]
         found.append(parameter.replace(annotation=kind, kind=parameter.KEYWORD_ONLY))
     return found
+
+
+def _plain(kind: Any) -> Any:
+    """A type without its range, which typer does not know."""
+    if get_origin(kind) is Annotated:
+        return _plain(get_args(kind)[0])
+    if get_origin(kind) is Sequence:
+        return list[_plain(get_args(kind)[0])]
+    return kind
+
+
+def _within(metric: Callable[..., Metric], options: Mapping[str, Any]) -> None:
+    """ValueError for an option out of its range."""
+    signature = inspect.signature(metric, eval_str=True)
+    for name, value in options.items():
+        try:
+            TypeAdapter(signature.parameters[name].annotation).validate_python(value)
+        except ValidationError as error:
+            raise ValueError(f"--{name} {value}: {error.errors()[0]['msg']}") from None
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -65,8 +65,9 @@ def test_interval_is_that_of_wilson(hits, samples):
 def test_wrong_use_of_accuracy_is_told():
     with pytest.raises(ValueError, match="give classes"):
         Accuracy().update({"scores": SCORES}, {"label": LABELS[:10]})
-    with pytest.raises(ValueError, match=r"topk .*give one number"):
-        Accuracy(topk=())
+    for topk in ([], [1, 0]):
+        with pytest.raises(ValueError, match=r"metrics\.topk"):
+            build("metrics", {"name": "accuracy", "topk": topk})
     outside = Accuracy()
     outside.update({"scores": SCORES}, {"label": LABELS + 1})
     with pytest.raises(ValueError, match=r"no column of the scores is for .*counted from 0"):

@@ -12,6 +12,7 @@ import torch
 from metrics.cli.command import main
 from metrics.cli.files import read, read_pair
 from metrics.confusion import Confusion
+from metrics.f1 import F1
 from tests.metrics.batches import drawn
 
 READS = ("scores", ("label", "tags"))
@@ -156,5 +157,9 @@ def test_the_command_names_classes_and_ends_with_one_line_where_something_is_wro
         printed.partition("class  predicted  samples")[2].split("\n")[1].split()[:2]
     )
     assert f"... {len(metric.rows())} rows in all, with --json" in printed
+    monkeypatch.setattr(sys, "argv", ["metrics.f1", str(file), "--threshold", "2"])
+    with pytest.raises(SystemExit):
+        main(F1)
+    assert capsys.readouterr().err.startswith("error: --threshold 2.0: Input should be less than")
     code, printed, told = asked(str(file), "--where", "label")
     assert (code, printed, told) == (2, "", "error: --where label: give COLUMN=VALUE\n")

@@ -10,7 +10,7 @@ from metrics.blocks.intervals import resamples
 from tests.metrics.batches import drawn
 
 WHOLE = drawn(200, seed=1)
-SCORES, TAGS = WHOLE["scores"], WHOLE["tags"]
+SCORES, GIVEN, TAGS = WHOLE["scores"], WHOLE["probabilities"], WHOLE["tags"]
 # scikit-learn tells of the class that has no true sample, which is meant to be there
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -96,10 +96,10 @@ def test_a_class_per_sample_is_a_class_against_the_others():
     assert metric.compute() == ap(SCORES, hot)
 
 
-@pytest.mark.parametrize("threshold", [0.0, 0.5, 9.0])
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 0.9, 1.0])
 def test_f1_is_that_of_scikit_learn(threshold):
-    found = f1(SCORES, TAGS, threshold=threshold)
-    true, given = TAGS.numpy() > 0, SCORES.numpy() > threshold
+    found = f1(GIVEN, TAGS, threshold=threshold)
+    true, given = TAGS.numpy() > 0, GIVEN.numpy() > threshold
     for key, average, options in (
         ("f1", "macro", {"labels": range(5)}),
         ("f1_micro", "micro", {}),
@@ -107,7 +107,7 @@ def test_f1_is_that_of_scikit_learn(threshold):
     ):
         expected = f1_score(true, given, average=average, zero_division=1, **options)
         assert found[key] == pytest.approx(100 * expected), key
-    rows = fed(SCORES, TAGS, name="f1", threshold=threshold).rows()
+    rows = fed(GIVEN, TAGS, name="f1", threshold=threshold).rows()
     each = f1_score(true, given, average=None, labels=range(5))
     assert [row["f1"] for row in rows] == pytest.approx((100 * each).tolist())
 
@@ -185,8 +185,9 @@ def test_resamples_do_not_depend_on_how_many_are_held_at_a_time(monkeypatch):
 def test_no_interval_where_none_is_wanted():
     found = fed(SCORES, TAGS, name="mean_ap", resamples=0).compute()
     assert "map_low" not in found
-    with pytest.raises(ValueError, match="give 100 or more, or 0"):
-        build("metrics", {"name": "f1", "resamples": 5})
+    for section in ({"resamples": 5}, {"resamples": -1}, {"threshold": 1.5}, {"top": -1}):
+        with pytest.raises(ValueError, match=f"metrics.{next(iter(section))}"):
+            build("metrics", {"name": "f1"} | section)
 
 
 def test_other_samples_of_the_same_kind_lie_within_the_interval():

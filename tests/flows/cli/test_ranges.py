@@ -114,7 +114,7 @@ def signatures() -> dict[str, Any]:
         "resampling": validate.resampling,
     }
     found |= {"Optuna": validate_search.optuna_numbers}
-    for kind in ("backbones", "heads", "objectives", "spaces", "policies"):
+    for kind in ("backbones", "heads", "objectives", "spaces", "policies", "metrics"):
         found |= {name: plugin(kind, name, kind) for name in choices(kind)}
     return found
 
