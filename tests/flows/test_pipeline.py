@@ -32,15 +32,10 @@ from tests.support.commands import run
 from tests.support.readme import commands
 from tests.support.servers import wait_for
 
-STAGES = [
-    "corpus",
-    "search",
-    "pretrain@baseline",
-    "pretrain@winner",
-    "finetune@baseline",
-    "finetune@winner",
-]
-STAGES += ["evaluate", "register"]
+STAGES = ["corpus", "search", "pretrain@baseline-hashtags", "pretrain@winner-hashtags"]
+STAGES += ["finetune@scenes", "evaluate@scenes", "register"]
+TRAINING = "pretrain@winner-hashtags"
+WEIGHTS = "out/pretrain/winner-hashtags/model.safetensors"
 SHA = "tagdag.commit"
 PLANTED = {  # credentials that nothing may write down
     "AWS_ACCESS_KEY_ID": "AKIAPLANTED0000",
@@ -55,8 +50,8 @@ PLANTED = {  # credentials that nothing may write down
 
 
 def edit(folder: Path, section: str, **values) -> None:
-    """Change values of one section of a clone's params.yaml."""
-    overlaid(folder, {section: values})
+    """Change values of a section of a clone's params.yaml, or of each that stands in it."""
+    overlaid(folder, {section: {"*": values} if section in ("pretrain", "tasks") else values})
 
 
 def pipeline(folder: Path, *arguments: str, **env: str) -> list[str]:
@@ -206,24 +201,22 @@ def test_a_lock_file_that_a_kill_left_broken_is_put_aside_and_made_again(done, k
 
 
 def test_dvc_shows_the_test_accuracy_of_every_model_and_its_pictures(done):
-    records = json.loads((done.folder / "out/evaluate/records.json").read_text())
+    records = json.loads((done.folder / "out/evaluate/scenes/records.json").read_text())
     shown = json.loads(run(done.folder, "dvc", "metrics", "show", "--json"))[""]["data"]
-    shown = shown["out/evaluate/metrics.json"]["data"]
-    best = max(records, key=lambda record: (record["val_top1"], -record["flops"]))
+    shown = shown["out/evaluate/scenes/metrics.json"]["data"]
+    best = max(records, key=lambda record: (record["val"], -record["flops"]))
     assert shown["challenger"] == shown[best["model"]] and len(shown) == len(records) + 1
     for record in records:
-        assert shown[record["model"]]["top1"] == record["top1_mean"]
-        assert (
-            shown[record["model"]]["top1_low"]
-            <= record["top1_mean"]
-            <= shown[record["model"]]["top1_high"]
-        )
+        told = shown[record["model"]]
+        assert told["top1"] == record["value"]
+        assert told["top1_low"] <= record["value"] <= told["top1_high"]
     plots = json.loads(run(done.folder, "dvc", "plots", "show", "--json"))["data"]
-    assert {"out/evaluate/confusion.csv", "out/pretrain/winner/curve.csv"} <= plots.keys()
-    rows = (done.folder / "out/evaluate/confusion.csv").read_text().splitlines()
+    curve = "out/pretrain/winner-hashtags/curve.csv"
+    assert {"out/evaluate/scenes/confusion.csv", curve} <= plots.keys()
+    rows = (done.folder / "out/evaluate/scenes/confusion.csv").read_text().splitlines()
     pairs = [row.split(",") for row in rows[1:]]
     right = sum(actual == guess for actual, guess in pairs)
-    assert 100 * right / len(pairs) == pytest.approx(best["top1"])
+    assert 100 * right / len(pairs) == pytest.approx(best["best"])
     assert "challenger.top1" in run(done.folder, "dvc", "exp", "show", "--csv")
 
 
@@ -285,8 +278,8 @@ def test_every_run_and_version_carries_its_origin_in_one_tree(done):
         "trial 0",
         "trial 1",
         "reference",
-        "scenes-pretrained-full-4-0",
-        "winner-scenes-scratch-linear-4-32px",
+        "winner-hashtags-linear-4-0",
+        "winner-scenes-scratch-logistic-4-32px",
     } <= set(depth["leaf"])
     [corpus] = [r for r in runs if r.data.tags.get("tagdag.run") == "corpus"]
     [posts] = [entry.dataset for entry in corpus.inputs.dataset_inputs]
@@ -297,7 +290,7 @@ def test_every_run_and_version_carries_its_origin_in_one_tree(done):
     for version in versions:
         assert (version.tags["tagdag.data"], version.tags[SHA]) == (data, commit)
         assert version.tags["tagdag.params"] == runs[0].data.tags["tagdag.params"]
-        assert float(version.tags["tagdag.top1"]) >= 0 and by_id[version.run_id]
+        assert float(version.tags["tagdag.value"]) >= 0 and by_id[version.run_id]
     champion = client.get_model_version_by_alias("tagdag", "champion")
     assert champion.version == client.get_model_version_by_alias("tagdag", "challenger").version
 
@@ -316,18 +309,55 @@ def test_registered_weights_rebuild_the_model_that_was_evaluated(done, tmp_path)
     assert len(names) == 10 and sum(p.numel() for p in module.parameters()) > 10_000
 
 
-def test_editing_an_unused_plug_in_reruns_nothing(done):
-    (done.folder / "models/backbones/unused.py").write_text('"""Not used."""\n')
+def test_editing_an_unused_plug_in_trains_nothing(done):
+    unused = done.folder / "models/objectives/unused.py"
+    unused.write_text('"""Not used."""\n')
     assert pipeline(done.folder) == []
-    (done.folder / "models/backbones/unused.py").unlink()
+    unused.unlink()
+    # of these a search and a task may name several: they look what they have, and nothing follows
+    unused = done.folder / "models/heads/unused.py"
+    unused.write_text('"""Not used."""\n')
+    printed = run(done.folder, "python", "-m", "flows.pipeline")
+    assert stages_of(printed) == ["finetune@scenes"] and "epoch" not in printed
+    unused.unlink()
+    assert pipeline(done.folder) == []
 
 
-def test_changed_finetune_params_rerun_finetune_and_what_follows(done):
-    edit(done.folder, "finetune", held_out=0.5)
+def test_another_pretraining_trains_its_own_arms_and_no_other(done, tmp_path):
+    folder = tmp_path / "another"
+    shutil.copytree(done.folder, folder, symlinks=True)
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    rotation = params["pretrain"]["winner-hashtags"] | {"objective": {"name": "rotation"}}
+    inits = [*params["tasks"]["scenes"]["inits"], "winner-rotation"]
+    another = {"pretrain": {"winner-rotation": rotation}, "tasks": {"scenes": {"inits": inits}}}
+    overlaid(folder, another)
+    state = folder / ".tagdag" / "state"
+    before = set(state.glob("finetune-scenes.*"))
+    ran = pipeline(folder)
+    assert ran == ["pretrain@winner-rotation", *STAGES[4:]]
+    new = set(state.glob("finetune-scenes.*")) - before
+    # of three heads: two scores and two seeds each; what was there stays as it is
+    assert before <= set(state.glob("finetune-scenes.*")) and len(new) == 3 * (2 + 2)
+    weights = {path.name: path for path in (folder / "out/finetune/scenes").iterdir()}
+    for path in (done.folder / "out/finetune/scenes").glob("*.safetensors"):
+        assert weights[path.name].read_bytes() == path.read_bytes()
+    assert "winner-rotation-knn-4-1.safetensors" in weights
+
+
+def test_a_stage_without_a_name_stands_for_all_of_its_trainings(done):
+    assert pipeline(done.folder, "pretrain", "finetune") == []
+    edit(done.folder, "pretrain", seed=1)
+    assert pipeline(done.folder, "pretrain") == STAGES[2:4]
+    edit(done.folder, "pretrain", seed=0)
+    assert pipeline(done.folder) == []
+
+
+def test_changed_params_of_a_task_rerun_finetune_and_what_follows(done):
+    edit(done.folder, "tasks", held_out=0.5)
     assert pipeline(done.folder) == STAGES[4:]
-    edit(done.folder, "finetune", held_out=0.25)
+    edit(done.folder, "tasks", held_out=0.25)
     # restored from DVC's run cache
-    assert pipeline(done.folder) in ([], ["register"], ["evaluate", "register"])
+    assert pipeline(done.folder) in ([], ["register"], STAGES[5:])
     assert "up to date" in run(done.folder, "dvc", "status")
 
 
@@ -344,22 +374,22 @@ def test_both_drivers_record_the_same(done):
 
 def test_labels_that_there_are_not_are_told_before_a_stage_begins(done):
     edit(done.folder, "corpus", holdout=0.21)
-    edit(done.folder, "finetune", labels_per_class=[900])
+    edit(done.folder, "tasks", labels=[900])
     printed = run(done.folder, "python", "-m", "flows.pipeline", code=2)
-    assert "finetune.labels_per_class: 900, and class '" in printed and "Traceback" not in printed
+    assert "tasks.scenes.labels: 900, and class '" in printed and "Traceback" not in printed
     assert "] python" not in printed and (done.folder / "out/corpus/summary.json").exists()
     edit(done.folder, "corpus", holdout=0.2)
-    edit(done.folder, "finetune", labels_per_class=[4])
+    edit(done.folder, "tasks", labels=[4])
     assert pipeline(done.folder) == []
 
 
 def test_a_failing_stage_is_told_in_one_line_and_the_rest_is_kept(done):
-    before = yaml.safe_load((done.folder / "params.yaml").read_text())["finetune"]
-    edit(done.folder, "finetune", grid={"rate": [1e30]}, epochs=3)
+    before = yaml.safe_load((done.folder / "params.yaml").read_text())["tasks"]["scenes"]
+    edit(done.folder, "tasks", grid={"rate": [1e30]}, epochs=3)
     printed = run(done.folder, "python", "-m", "flows.pipeline", code=2)
     assert "lower recipe.rate" in printed and "Traceback" not in printed
-    edit(done.folder, "finetune", **before)
-    assert "pretrain@winner" not in pipeline(done.folder)
+    edit(done.folder, "tasks", **before)
+    assert TRAINING not in pipeline(done.folder)
 
 
 @pytest.mark.parametrize(
@@ -395,13 +425,13 @@ def test_workers_of_torchrun_leave_a_state_that_the_stage_goes_on_from(done):
         "-m",
         "flows.worker",
     )
-    run(done.folder, *torchrun, "winner", GLOO_SOCKET_IFNAME="lo")
+    run(done.folder, *torchrun, "winner-hashtags", GLOO_SOCKET_IFNAME="lo")
     kept, about = checkpoint.load_tensors(
-        max(done.folder.glob(".tagdag/state/pretrain-winner.*/*.safetensors"))
+        max(done.folder.glob(".tagdag/state/pretrain-winner-hashtags.*/*.safetensors"))
     )
     assert about["world"] == 2
-    run(done.folder, "dvc", "repro", "pretrain@winner")
-    weights = checkpoint.load_tensors(done.folder / "out/pretrain/winner/model.safetensors")[0]
+    run(done.folder, "dvc", "repro", TRAINING)
+    weights = checkpoint.load_tensors(done.folder / WEIGHTS)[0]
     assert all(torch.equal(kept[f"module.{name}"], tensor) for name, tensor in weights.items())
     edit(done.folder, "pretrain", epochs=1)
 
@@ -417,11 +447,11 @@ def test_killed_pretraining_goes_on_to_the_same_weights(done, tmp_path):
     edit(folder, "pretrain", epochs=12)
     undisturbed = tmp_path / "undisturbed"
     shutil.copytree(folder, undisturbed, symlinks=True)
-    run(undisturbed, "dvc", "repro", "pretrain@winner")
+    run(undisturbed, "dvc", "repro", TRAINING)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     env = os.environ | {"PATH": path, "TAGDAG_CHECKPOINT_SECONDS": "0.2", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        ["dvc", "repro", "pretrain@winner"],
+        ["dvc", "repro", TRAINING],
         cwd=folder,
         env=env,
         start_new_session=True,
@@ -429,7 +459,9 @@ def test_killed_pretraining_goes_on_to_the_same_weights(done, tmp_path):
     )
     deadline = time.monotonic() + 120
     while not [
-        f for f in folder.glob(".tagdag/state/pretrain-winner.*/*.safetensors") if int(f.stem)
+        f
+        for f in folder.glob(".tagdag/state/pretrain-winner-hashtags.*/*.safetensors")
+        if int(f.stem)
     ]:
         assert process.poll() is None and time.monotonic() < deadline, (
             "pretrain ended before it could be killed"
@@ -437,16 +469,15 @@ def test_killed_pretraining_goes_on_to_the_same_weights(done, tmp_path):
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (folder / "out/pretrain/winner/model.safetensors").exists()
-    run(folder, "dvc", "repro", "pretrain@winner")
-    weights = "out/pretrain/winner/model.safetensors"
-    assert (folder / weights).read_bytes() == (undisturbed / weights).read_bytes()
-    assert not list(folder.glob(".tagdag/state/pretrain-winner.*"))
+    assert not (folder / WEIGHTS).exists()
+    run(folder, "dvc", "repro", TRAINING)
+    assert (folder / WEIGHTS).read_bytes() == (undisturbed / WEIGHTS).read_bytes()
+    assert not list(folder.glob(".tagdag/state/pretrain-winner-hashtags.*"))
     # `dvc repro` gives the same tree, and the killed run is taken up, not doubled
     for place in (undisturbed, folder):
         client = mlflow.MlflowClient(f"sqlite:///{place}/mlflow.db")
         experiment = client.get_experiment_by_name("tagdag").experiment_id
-        wanted = "params.epochs = '12.0' and tags.`tagdag.stage` = 'pretrain@winner'"
+        wanted = "params.epochs = '12.0' and tags.`tagdag.stage` = 'pretrain@winner-hashtags'"
         (found,) = client.search_runs([experiment], wanted)
         parent = client.get_run(found.data.tags["mlflow.parentRunId"])
         assert found.info.status == "FINISHED" and parent.data.tags["tagdag.pipeline"]
@@ -491,27 +522,25 @@ def ask(url: str, what: str) -> list[dict]:
 
 
 def test_prefect_shows_stages_as_sub_flows_and_skipped_ones_as_unchanged(done, prefect, browser):
-    edit(done.folder, "finetune", held_out=0.75)
+    edit(done.folder, "tasks", held_out=0.75)
     env = {"PREFECT_API_URL": prefect.url, "PREFECT_HOME": str(prefect.home)}
     assert pipeline(done.folder, **env) == STAGES[4:]
     flows = {row["name"]: row for row in ask(prefect.url, "flow_runs")}
-    assert {"finetune@baseline", "finetune@winner"} <= flows.keys()
-    assert (
-        flows["finetune@winner"]["parent_task_run_id"]
-        and flows["finetune@winner"]["state_name"] == "Completed"
-    )
+    assert {"finetune@scenes", "evaluate@scenes"} <= flows.keys()
+    assert flows["finetune@scenes"]["parent_task_run_id"]
+    assert flows["finetune@scenes"]["state_name"] == "Completed"
     tasks = {row["name"]: row["state_name"] for row in ask(prefect.url, "task_runs")}
     assert (
-        tasks["corpus"] == tasks["pretrain@winner"] == "Unchanged"
-        and tasks["evaluate"] == "Completed"
+        tasks["corpus"] == tasks[TRAINING] == "Unchanged"
+        and tasks["evaluate@scenes"] == "Completed"
     )
     made = ask(prefect.url, "artifacts")
     assert {
         row["key"]: row["data"] for row in made if row["type"] == "progress" and row["data"] != 100
     } == {}
     kinds = {(row["type"], row["key"]) for row in made}
-    assert {("markdown", "mlflow-finetune-winner"), ("progress", "finetune-winner")} <= kinds
-    assert {"choose for scenes-pretrained-full-4", "scenes-pretrained-full-4-0"} <= tasks.keys()
+    assert {("markdown", "mlflow-finetune-scenes"), ("progress", "finetune-scenes")} <= kinds
+    assert {"choose for winner-hashtags-linear-4", "winner-hashtags-linear-4-0"} <= tasks.keys()
     assert "up to date" in run(done.folder, "dvc", "status")
     address = prefect.url.removesuffix("/api")
     # closed: one that is left open takes a quarter of a core for its moving background
@@ -541,7 +570,8 @@ def test_a_worker_of_a_work_pool_runs_the_deployed_flow_side_by_side_to_the_same
     shutil.copytree(done.folder, folder, symlinks=True)
     shutil.rmtree(folder / ".dvc/cache/runs")  # from which it would take the result
     lock = yaml.safe_load((folder / "dvc.lock").read_text())
-    del lock["stages"]["finetune@winner"]
+    del lock["stages"]["finetune@scenes"]
+    shutil.rmtree(folder / ".tagdag/state")  # likewise
     (folder / "dvc.lock").write_text(yaml.safe_dump(lock, sort_keys=False))
     env = {
         "PREFECT_API_URL": prefect.url,
@@ -557,7 +587,7 @@ def test_a_worker_of_a_work_pool_runs_the_deployed_flow_side_by_side_to_the_same
         "run",
         "pipeline/tagdag",
         "--param",
-        'targets=["finetune@winner"]',
+        'targets=["finetune@scenes"]',
         **env,
     )
     worker = (
@@ -572,11 +602,11 @@ def test_a_worker_of_a_work_pool_runs_the_deployed_flow_side_by_side_to_the_same
     )
     printed = run(tmp_path, *worker, **env, PREFECT_LOGGING_LEVEL="DEBUG")
     # arms to choose for, and of two seeds
-    assert printed.count("to process pool executor") == 6 * (1 + 2)
-    made = {path.name: path.read_bytes() for path in (folder / "out/finetune/winner").iterdir()}
+    assert printed.count("to process pool executor") == 12 * (1 + 2)
+    made = {path.name: path.read_bytes() for path in (folder / "out/finetune/scenes").iterdir()}
     assert made == {
-        path.name: path.read_bytes() for path in (done.folder / "out/finetune/winner").iterdir()
+        path.name: path.read_bytes() for path in (done.folder / "out/finetune/scenes").iterdir()
     }
     [flow] = [row for row in ask(prefect.url, "flow_runs") if row["work_pool_name"]]
     assert (flow["name"], flow["state_name"]) == ("pipeline", "Completed")
-    assert "Running stage 'finetune@winner'" not in run(folder, "dvc", "repro", "finetune@winner")
+    assert "Running stage 'finetune@scenes'" not in run(folder, "dvc", "repro", "finetune@scenes")
