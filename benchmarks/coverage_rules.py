@@ -5,7 +5,7 @@ from numpy import ndarray
 from scipy import stats
 
 from engine.measure.intervals import MeanSquares, of_accuracy, of_gain
-from metrics.blocks.intervals import wilson
+from metrics.blocks.proportions import wilson
 
 
 def over_seeds(of: MeanSquares) -> tuple[ndarray, ndarray]:

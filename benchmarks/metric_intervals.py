@@ -90,7 +90,8 @@ def seconds(called: str) -> str:
 ABOUT = """Percent of nominal 95 % intervals that hold the mean of other test sets of the same kind
 and size, and their width over that of 3.92 standard deviations of such a mean: ten classes of 2 to
 20 % of the samples. {rounds:,} test sets each: a figure is off by less than {off:.1f} points, 19
-times of 20. Intervals: metrics/blocks/intervals.py; accuracy's is Wilson's."""
+times of 20. Intervals: metrics/blocks/bootstrap.py,
+those of the last two metrics/blocks/proportions.py."""
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from metrics.blocks.columns import read_scores
-from metrics.blocks.intervals import wilson
 from metrics.blocks.metric import Batch
+from metrics.blocks.proportions import wilson
 from metrics.blocks.ranges import Counts
 from metrics.blocks.seen import Seen
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from metrics.blocks.guesses import Guesses
-from metrics.blocks.intervals import wilson
 from metrics.blocks.metric import Batch
+from metrics.blocks.proportions import wilson
 
 __all__ = ["Confusion"]
 

@@ -13,8 +13,8 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
+from metrics.blocks.bootstrap import RESAMPLES, bootstrap, mean_percentiles, percentiles
 from metrics.blocks.columns import read_scores
-from metrics.blocks.intervals import RESAMPLES, bootstrap, mean_percentiles, percentiles
 from metrics.blocks.metric import Batch
 from metrics.blocks.ranges import Resamples, Share, Whole
 from metrics.blocks.seen import Seen

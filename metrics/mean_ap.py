@@ -16,8 +16,8 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
+from metrics.blocks.bootstrap import RESAMPLES, bootstrap, percentiles
 from metrics.blocks.columns import read_scores
-from metrics.blocks.intervals import RESAMPLES, bootstrap, percentiles
 from metrics.blocks.metric import Batch
 from metrics.blocks.precision import Ranked
 from metrics.blocks.ranges import Resamples

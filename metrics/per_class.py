@@ -10,8 +10,8 @@ On files: python -m metrics.per_class predictions.parquet targets.parquet
 """
 
 from metrics.blocks.guesses import Guesses
-from metrics.blocks.intervals import wilson_of_mean
 from metrics.blocks.metric import Batch
+from metrics.blocks.proportions import wilson_of_mean
 
 __all__ = ["PerClass"]
 

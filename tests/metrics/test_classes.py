@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
 from engine.core.build import build
-from metrics.blocks.intervals import wilson, wilson_of_mean
+from metrics.blocks.proportions import wilson, wilson_of_mean
 from tests.metrics.batches import drawn
 
 WHOLE = drawn(200, seed=2)

@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import average_precision_score, f1_score
 
 from engine.core.build import build
-from metrics.blocks.intervals import resamples
+from metrics.blocks.bootstrap import resamples
 from tests.metrics.batches import drawn
 
 WHOLE = drawn(200, seed=1)
@@ -178,7 +178,7 @@ def test_the_interval_is_that_of_samples_drawn_again(section):
 
 def test_resamples_do_not_depend_on_how_many_are_held_at_a_time(monkeypatch):
     whole = fed(SCORES, TAGS, name="mean_ap").compute()
-    monkeypatch.setattr("metrics.blocks.intervals.HELD", 200 * 30)
+    monkeypatch.setattr("metrics.blocks.bootstrap.HELD", 200 * 30)
     assert fed(SCORES, TAGS, name="mean_ap").compute() == pytest.approx(whole, abs=1e-4)
 
 

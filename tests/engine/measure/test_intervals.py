@@ -12,7 +12,7 @@ from engine.measure.intervals import (
     quantile,
     variance_parts,
 )
-from metrics.blocks.intervals import wilson
+from metrics.blocks.proportions import wilson
 
 
 def hits(seeds: int, images: int, right: int) -> np.ndarray:
