@@ -1,7 +1,7 @@
 """95 % intervals of shares of samples: what other samples of the same kind could give.
 
-Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference". A mean of shares
-has the interval of as many samples as would tell as much: Franco, Little, Louis, Slud 2019,
+Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference". A mean of
+shares has the interval of as many samples as would tell as much: Franco, Little, Louis, Slud 2019,
 "Comparative Study of Confidence Intervals for Proportions in Complex Sample Surveys".
 """
 
