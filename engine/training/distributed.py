@@ -82,10 +82,11 @@ def present_workers() -> Workers:
     return Workers(dist.get_rank(), dist.get_world_size()) if active else ALONE
 
 
-def wrapped(objective: nn.Module, sharded: bool) -> nn.Module:
+def wrapped(objective: nn.Module, sharded: bool, in_turns: bool = False) -> nn.Module:
     """The objective whose backward pass averages gradients over the workers.
 
-    `sharded` splits its weights (FSDP2).
+    `sharded` splits its weights (FSDP2). `in_turns`: a pass may give some parameters no gradient,
+    as where each phase of a step has a loss of its own.
     """
     if present_workers().world == 1:
         return objective
@@ -107,7 +108,12 @@ def wrapped(objective: nn.Module, sharded: bool) -> nn.Module:
         # buffers stay each worker's own: batch norm's running averages are those of the first
         # (Goyal et al., section 3)
         return DistributedDataParallel(
-            objective, device_ids=own, broadcast_buffers=False, gradient_as_bucket_view=True
+            objective,
+            device_ids=own,
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+            # costs a walk through the graph of each pass
+            find_unused_parameters=in_turns,
         )
 
 

@@ -6,7 +6,7 @@ In parts (micro-batches), in half precision, by several workers. loop.py takes t
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -30,6 +30,7 @@ GRAPHS = ("reduce-overhead", "max-autotune")  # modes of torch.compile that reco
 # keys of the recipe that a phase may have its own values of; the others are of the whole step
 OF_PHASE = ("rate", "per", "scaling", "warmup", "start", "ramp", "schedule", "optimizer", "clip")
 OF_PHASE += ("weight_decay", "undecayed", "layer_decay")
+RECIPE_KEYS = {field.name for field in fields(Recipe)}
 Losses = dict[str, Tensor]  # scalars: the loss, and its parts
 
 
@@ -61,7 +62,8 @@ def phases_of(objective: nn.Module, recipe: Recipe, where: str = "recipe") -> li
     made, taken = [], {}
     for name, (parameters, settings) in objective.phases().items():
         place = f"{where} of phase {name!r}" if name else where
-        other = sorted(settings.keys() - set(OF_PHASE))
+        # options() tells what is no key of a recipe at all
+        other = sorted(settings.keys() & (RECIPE_KEYS - set(OF_PHASE)))
         if other:
             raise ValueError(f"{place}: {other[0]!r} is of all phases: set it in the recipe")
         own = replace(recipe, **options(Recipe, settings, place))
@@ -154,7 +156,8 @@ class Learner:
             self.objective.to(memory_format=torch.contiguous_format)
             return wrapped(self.objective, sharded=True).to(self.where)
         self.objective.to(self.where, memory_format=torch.channels_last)
-        return wrapped(self.objective, sharded=False)
+        in_turns = len(self.objective.phases()) > 1
+        return wrapped(self.objective, sharded=False, in_turns=in_turns)
 
     def step(
         self, views: Batch, step: Step, rates: Sequence[float], progress: float = 0.0

@@ -17,8 +17,7 @@ REGNET = {"name": "regnet", "depth": 4, "w_0": 16, "w_a": 8, "w_m": 2, "group_wi
 @pytest.mark.parametrize("kind", KINDS)
 def test_folder_is_the_registry(kind):
     folder = Path(__file__).parents[3] / (kind if kind == "metrics" else f"models/{kind}")
-    shared = {"command", "files"} if kind == "metrics" else set()
-    assert choices(kind) == sorted({file.stem for file in folder.glob("[a-z]*.py")} - shared)
+    assert choices(kind) == sorted(file.stem for file in folder.glob("[a-z]*.py"))
 
 
 @pytest.mark.parametrize(

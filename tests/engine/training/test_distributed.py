@@ -1,6 +1,7 @@
 """Several workers, real processes over gloo: the same training as one, whatever happens to them."""
 
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -22,7 +23,16 @@ from engine.training.loop import train
 from engine.training.meter import Diverged
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
-from tests.engine.training.toys import RECIPE, SECTIONS, Toy, accuracy, plain, tiny
+from tests.engine.training.toys import (
+    RECIPE,
+    SECTIONS,
+    Recorder,
+    Toy,
+    accuracy,
+    plain,
+    tiny,
+    twofold,
+)
 
 # 57 images: batches of 18 leave three for two workers, batches of 14 one, which joins them
 VARIANTS = {
@@ -42,6 +52,14 @@ VARIANTS = {
 }
 
 
+UNEVEN = replace(RECIPE, batch=18, last="keep")
+TWOFOLD = {
+    "two optimizers": UNEVEN,
+    "two optimizers, in parts": replace(UNEVEN, micro=3),
+    "two optimizers, sharded": replace(UNEVEN, sharded=True),
+}
+
+
 def trained(recipe: Recipe, folder: Path, epochs: int = 2) -> dict[str, torch.Tensor]:
     """The finished weights of an objective without batch norm."""
     train(plain(), Toy(57), Training(recipe, epochs, state=folder))
@@ -52,6 +70,12 @@ def every_variant(folder: Path) -> None:
     for name, recipe in VARIANTS.items():
         # not read here: the first worker may still be writing what the second would read
         train(plain(), Toy(57), Training(recipe, 2, state=folder / name))
+    report = Recorder()
+    for name, recipe in TWOFOLD.items():
+        training = Training(recipe, 2, state=folder / name, report=report, per_report=1)
+        train(twofold(), Toy(57), training)
+        if present_workers().first:
+            (folder / f"{name}.json").write_text(json.dumps(report.values))
     (folder / f"metric-{present_workers().rank}").write_text(str(accuracy(plain(), Toy(57))))
 
 
@@ -73,6 +97,25 @@ def test_two_workers_are_one_with_twice_the_images(pair, tmp_path, one_thread, n
         torch.testing.assert_close(
             together[key], tensor, atol=2e-5, rtol=2e-4, msg=lambda text, key=key: f"{key}: {text}"
         )
+
+
+@pytest.mark.parametrize("name", TWOFOLD)
+def test_two_workers_have_two_optimizers_and_the_losses_of_one(pair, tmp_path, one_thread, name):
+    report = Recorder()
+    training = Training(UNEVEN, 2, state=tmp_path, report=report, per_report=1)
+    train(twofold(), Toy(57), training)
+    alone, together = (
+        checkpoint.load_tensors(max(folder.glob("*.safetensors")))[0]
+        for folder in (tmp_path, pair / name)
+    )
+    for key, tensor in alone.items():
+        torch.testing.assert_close(together[key], tensor, atol=1e-4, rtol=1e-3)
+    heard = json.loads((pair / f"{name}.json").read_text())
+    parts = [key for key in report.values[1] if key.startswith("loss")]
+    assert parts == ["loss", "loss_trunk", "loss_trunk_size", "loss_top"]
+    for step, values in report.values.items():
+        for key in parts:
+            assert heard[str(step)][key] == pytest.approx(values[key], rel=1e-3, abs=1e-4)
 
 
 def test_metrics_are_reduced_exactly(pair):

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from corpus.reading import sampler as streams
 from corpus.reading.sampler import Sampler, seeded
@@ -25,7 +27,7 @@ from engine.training.loader import Loader
 from engine.training.loop import Training, train
 from engine.training.predicting import predicted
 from engine.training.recipe import Recipe, learning_rate
-from tests.engine.training.toys import RECIPE, Recorder, Toy, answers, tiny
+from tests.engine.training.toys import RECIPE, Recorder, Toy, answers, tiny, twofold
 
 
 @pytest.fixture(autouse=True)
@@ -165,7 +167,11 @@ class Interrupted(Exception):
 
 
 def run(
-    state: Path, stops: tuple[int, ...] = (), by: str = "progress", recipe: Recipe = RECIPE
+    state: Path,
+    stops: tuple[int, ...] = (),
+    by: str = "progress",
+    recipe: Recipe = RECIPE,
+    make: Callable[[], nn.Module] = tiny,
 ) -> bytes:
     """Train for 12 iterations in as many runs as there are stops and one.
 
@@ -181,7 +187,7 @@ def run(
             if by == "report" and iteration == stop:
                 raise Interrupted
 
-        module = tiny()
+        module = make()
         training = Training(recipe, 4, state=state, progress=progress, report=report, per_report=1)
         if stop:
             with pytest.raises(Interrupted):
@@ -233,6 +239,18 @@ def test_every_recipe_goes_on_exactly(tmp_path, monkeypatch, changed):
     assert run(tmp_path / "cut", (5, 9), "report", recipe) == run(tmp_path / "whole", recipe=recipe)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"precision": "float16", "ema": 0.9}, {"optimizer": {"name": "lamb"}, "micro": 5}],
+    ids=str,
+)
+def test_several_optimizers_go_on_exactly(tmp_path, monkeypatch, changed):
+    monkeypatch.setenv("TAGDAG_CHECKPOINT_SECONDS", "0")
+    recipe = replace(RECIPE, **changed)
+    whole = run(tmp_path / "whole", recipe=recipe, make=twofold)
+    assert run(tmp_path / "cut", (1, 5, 9), "report", recipe, twofold) == whole
+
+
 def test_finished_run_is_not_trained_again(tmp_path):
     state, samples = tmp_path / "state", Toy()
     run(state)
@@ -245,24 +263,26 @@ def test_finished_run_is_not_trained_again(tmp_path):
 
 SCRIPT = """
 import os, sys, torch
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from engine.core.network import save_network
 from engine.training import loop
-from tests.engine.training.toys import RECIPE, Toy, tiny
+from tests.engine.training import toys
 torch.set_num_threads(1)
 os.environ["TAGDAG_CHECKPOINT_SECONDS"] = "0.05"
-folder, module = Path(sys.argv[1]), tiny()
-loop.train(module, Toy(), loop.Training(RECIPE, 60, state=folder / "state"))
+folder, module = Path(sys.argv[1]), getattr(toys, sys.argv[2])()
+loop.train(module, toys.Toy(), loop.Training(toys.RECIPE, 60, state=folder / "state"))
 save_network(folder / "model.safetensors", module, {}, ["a", "b", "c"])
 """
 
 
-def test_killed_process_ends_with_the_same_bytes(tmp_path):
+@pytest.mark.parametrize("make", ["tiny", "twofold"])
+def test_killed_process_ends_with_the_same_bytes(tmp_path, make):
     def start(folder: Path) -> subprocess.Popen:
         folder.mkdir(exist_ok=True)
         return subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, folder], cwd=Path(__file__).parents[3]
+            [sys.executable, "-c", SCRIPT, folder, make], cwd=Path(__file__).parents[3]
         )
 
     whole, state = start(tmp_path / "whole"), tmp_path / "killed" / "state"

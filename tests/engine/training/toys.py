@@ -1,6 +1,6 @@
 """Small images, networks and listeners for the tests of training."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -13,6 +13,7 @@ from engine.training.predicting import predicted, scored
 from engine.training.recipe import Recipe
 from metrics.accuracy import Accuracy
 from models.blocks.augment.draws import Draws
+from models.blocks.methods.method import Method, Phases
 
 RECIPE = Recipe(
     batch=16, rate=0.4, warmup=1
@@ -85,6 +86,53 @@ def plain(seed: int = 0) -> nn.Module:
     initialise(seed)
     head = build("heads", {"name": "linear"}, channels=[16], classes=3)
     return build("objectives", {"name": "supervised"}, backbone=Plain(), head=head)
+
+
+class Twofold(Method):
+    """The head learns the labels by the recipe's optimizer, after the backbone did by its own.
+
+    The backbone's loss has a part, the size of the logits, that the head does not see.
+    """
+
+    reads: ClassVar[dict[str, dict[str, Any]]] = {"image": {}, "label": {}}
+    target: ClassVar[str] = "label"
+    OWN: ClassVar[dict[str, Any]] = {
+        "optimizer": {"name": "adamw"},
+        "rate": 0.02,
+        "schedule": "constant",
+        "clip": 0.5,
+    }
+
+    def views(self, batch: Batch, draws: Draws) -> Batch:
+        images = self.plain(batch["image"])
+        return batch | {"image": images + 0.1 * draws.randn(*images.shape)}
+
+    def plain(self, images: torch.Tensor) -> torch.Tensor:
+        return images.permute(0, 3, 1, 2) / 64 - 2
+
+    def forward(self, batch: Batch, phase: str = "") -> dict[str, torch.Tensor]:
+        maps = self.backbone(batch["image"])
+        if phase == "top":
+            # so that the backbone's parameters have no gradient of it at all
+            maps = [each.detach() for each in maps]
+        logits = self.head(maps)
+        loss = nn.functional.cross_entropy(logits, batch["label"])
+        if phase == "top":
+            return {"loss": loss}
+        size = logits.square().mean()
+        return {"loss": loss + 0.1 * size, "size": size}
+
+    def phases(self) -> Phases:
+        return {
+            "trunk": (self.backbone.parameters(), self.OWN),
+            "top": (self.head.parameters(), {}),
+        }
+
+
+def twofold(seed: int = 0) -> nn.Module:
+    """Two phases, on a backbone without batch norm."""
+    module = plain(seed)
+    return Twofold(module.backbone, module.head)
 
 
 class Recorder:
