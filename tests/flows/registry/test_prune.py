@@ -97,9 +97,11 @@ def test_what_is_needed_stays_and_says_why(client, monkeypatch):
     client.set_model_version_tag(
         "models", made["second"]["version"], "tagdag.fine-tuning", trainer["model"]
     )
-    Path("out/evaluate").mkdir(parents=True)
+    Path("out/evaluate/scenes").mkdir(parents=True)
     Path("out/w.safetensors").write_bytes(b"here")
-    Path("out/evaluate/records.json").write_text(json.dumps([{"weights": "out/w.safetensors"}]))
+    Path("out/evaluate/scenes/records.json").write_text(
+        json.dumps([{"weights": "out/w.safetensors"}])
+    )
     tree("weights", 1000, wrote=digest(Path("out/w.safetensors")))
     tree("searched", 9000, stage="search")
     Path("dvc.lock").write_text("stages: {}")
@@ -129,8 +131,10 @@ def test_without_its_outputs_nobody_can_tell_what_the_lock_needs(client, capsys)
     Path("dvc.lock").write_text("stages: {}")
     for name in ("none", "weights"):
         if name == "weights":
-            Path("out/evaluate").mkdir(parents=True)
-            Path("out/evaluate/records.json").write_text('[{"weights": "out/gone.safetensors"}]')
+            Path("out/evaluate/scenes").mkdir(parents=True)
+            Path("out/evaluate/scenes/records.json").write_text(
+                '[{"weights": "out/gone.safetensors"}]'
+            )
         with pytest.raises(SystemExit) as end:
             prune.main(["--keep", "0", "--delete"])
         assert end.value.code == 2 and "dvc checkout" in capsys.readouterr().err
