@@ -36,12 +36,12 @@ from benchmarks.clone import checkout, committed, overlaid, sampled
 from engine.measure.profile import device_name
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ("search", "pretrain@winner", "finetune@winner")
+STAGES = ("search", "pretrain@winner-hashtags", "finetune@scenes")
 SMALL = {  # ten to twenty seconds of training each, with one thread
     "corpus": {"min_posts": 5, "holdout": 0.2},
     "search": {"trials": 3, "epochs": 4, "recipe": {"batch": 32}},
-    "pretrain": {"epochs": 20, "recipe": {"batch": 32}},
-    "finetune": {"labels_per_class": [4], "seeds": [0, 1], "epochs": 20, "recipe": {"batch": 16}},
+    "pretrain": {"*": {"epochs": 20, "recipe": {"batch": 32}}},
+    "tasks": {"*": {"labels": [4], "seeds": [0, 1], "epochs": 20, "recipe": {"batch": 16}}},
 }
 DRIVERS = {"dvc": ("dvc", "repro"), "pipeline": ("flows.pipeline",)}
 STRIKES = 6  # of one run, before it is left alone
@@ -457,7 +457,7 @@ def main() -> None:
     given = parser.parse_args()
     # else a shell's background job, and what it starts, ignores it
     signal.signal(SIGINT, signal.default_int_handler)
-    fifth, training = -(-given.kills // 5), ("pretrain@winner",)
+    fifth, training = -(-given.kills // 5), ("pretrain@winner-hashtags",)
     plan = [Series(SIGKILL, given.kills), Series(SIGTERM, fifth), Series(SIGINT, fifth)]
     plan += [
         Series(SIGKILL, -(-fifth * 3 // 5), training, 2),

@@ -43,11 +43,12 @@ from benchmarks.postgres import Postgres, postgres
 
 RESULT = ROOT / "benchmarks" / "results" / "kills_by_stage.md"
 IMPORT = "version add"
-STAGES = ("corpus", "search", "pretrain@winner", "finetune@winner", "evaluate", "register", IMPORT)
+PRETRAIN, TUNE, TEST = "pretrain@winner-hashtags", "finetune@scenes", "evaluate@scenes"
+STAGES = ("corpus", "search", PRETRAIN, TUNE, TEST, "register", IMPORT)
 # made once, so that what comes after has what it needs
-BEFORE = ("pretrain@baseline", "finetune@baseline")
+BEFORE = ("pretrain@baseline-hashtags",)
 PARAMS = SMALL | {
-    "finetune": {"labels_per_class": [4], "seeds": [0, 1], "epochs": 6, "recipe": {"batch": 16}},
+    "tasks": {"*": {"labels": [4], "seeds": [0, 1], "epochs": 6, "recipe": {"batch": 16}}},
     "evaluate": {"runs": 3, "batches": [8], "seconds": 0.05},
 }
 STRIKES = 4  # of one run, before it is left alone
@@ -127,7 +128,7 @@ def timeless(value: Any) -> Any:
 def hashed(file: Path) -> str:
     """SHA-256 of a file; of evaluate's JSON, of what no clock gave."""
     content = file.read_bytes()
-    if file.suffix == ".json" and file.parent.name == "evaluate":
+    if file.suffix == ".json" and "evaluate" in file.parts:
         content = json.dumps(timeless(json.loads(content)), sort_keys=True).encode()
     return hashlib.sha256(content).hexdigest()
 
@@ -253,11 +254,10 @@ def undisturbed(clone: Clone) -> tuple[dict[str, State], dict[str, float]]:
     order = (
         "corpus",
         "search",
-        BEFORE[0],
-        "pretrain@winner",
-        BEFORE[1],
-        "finetune@winner",
-        "evaluate",
+        *BEFORE,
+        PRETRAIN,
+        TUNE,
+        TEST,
         "register",
     )
     for stage in (*order, IMPORT):

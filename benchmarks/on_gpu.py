@@ -65,7 +65,7 @@ def steps(options: argparse.Namespace, gpu: bool) -> Iterator[Step]:
     lacking = "" if gpu else "needs a GPU"
     brief = "left out of --small" if options.small else ""
     long = brief or ("left out on a CPU" if lacking else "")
-    training = ("pretrain:baseline", "finetune:baseline", "evaluate")
+    training = ("pretrain:baseline-hashtags", "finetune:scenes", "evaluate:scenes")
     yield Step("tests marked gpu", ("pytest", "-m", "gpu", *TESTS), 120, False, reason=lacking)
     if options.small:  # torch and MLflow take seconds to import
         yield Step("corpus to evaluate", dag("corpus", "search", *training), 120, recipe={})
@@ -77,7 +77,7 @@ def steps(options: argparse.Namespace, gpu: bool) -> Iterator[Step]:
     yield Step("kill -9 and go on", killed, 90, recipe={}, reason=long)
     for name, recipe in RECIPES.items():
         reason = (lacking if name in NEED_ONE else "") or long
-        yield Step(f"pretrain, {name}", dag("pretrain:baseline"), 75, recipe=recipe, reason=reason)
+        yield Step(f"pretrain, {name}", dag(training[0]), 75, recipe=recipe, reason=reason)
     yield Step("throughput", tuple(throughput(options)), 150, False, reason=long)
     runtime = ("benchmarks.runtime", "--device", device().type, "--rounds", "2")
     runtime += ("--batches", "1", "64")
@@ -103,7 +103,7 @@ def run(step: Step, folder: Path, limit: float) -> Row:
     if limit < 5:
         return Row(step.name, "skipped", 0.0, "no time left")
     if step.recipe is not None:
-        laid(folder, {"pretrain": {"recipe": step.recipe}})
+        laid(folder, {"pretrain": {"*": {"recipe": step.recipe}}})
     began, log = time.monotonic(), folder / f"{re.sub(r'[^a-z0-9]+', '-', step.name.lower())}.log"
     path = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
     with log.open("w") as file:

@@ -17,30 +17,34 @@ from typing import Any
 
 import yaml
 
-from benchmarks.clone import overlaid
+from benchmarks.clone import merged, overlaid
 
 CODE = ("flows", "engine", "corpus", "metrics", "models", "benchmarks", "dvc.yaml")
 # without `merged` and `misspellings`, which read the 57 MB of wordfreq
 PARAMS: dict[str, Any] = {
     "corpus": {"merged": False, "misspellings": False, "min_posts": 5, "holdout": 0.2},
     "search": {"trials": 2, "epochs": 1},
-    "pretrain": {"epochs": 10, "recipe": {"batch": 256}},
-    "finetune": {
-        "labels_per_class": [8],
-        "seeds": [0],
-        "epochs": 10,
-        "grid": {"rate": [0.8], "l2": [0.01], "k": [5]},
+    "pretrain": {"*": {"epochs": 10, "recipe": {"batch": 256}}},
+    "tasks": {
+        "*": {
+            "labels": [8],
+            "seeds": [0],
+            "epochs": 10,
+            "grid": {"rate": [0.8], "l2": [0.01], "k": [5]},
+        }
     },
     "evaluate": {"runs": 30, "batches": [1, 64], "seconds": 0.2},
 }
 SMALL: dict[str, Any] = {
     "search": {"trials": 1, "recipe": {"batch": 32}},
-    "pretrain": {"epochs": 1, "recipe": {"batch": 32}},
-    "finetune": {
-        "inits": ["pretrained"],
-        "labels_per_class": [4],
-        "epochs": 1,
-        "recipe": {"batch": 16},
+    "pretrain": {"*": {"epochs": 1, "recipe": {"batch": 32}}},
+    "tasks": {
+        "*": {
+            "inits": ["baseline-hashtags"],
+            "labels": [4],
+            "epochs": 1,
+            "recipe": {"batch": 16},
+        }
     },
     "evaluate": {"runs": 3, "batches": [4], "seconds": 0.02},
 }
@@ -56,7 +60,10 @@ def placed(folder: Path, small: bool) -> None:
     for name in CODE:
         (folder / name).symlink_to(top / name)
     params = yaml.safe_load((top / "params.yaml").read_text())
-    params["candidates"].pop("winner")  # the reference alone is handed on
+    # the reference alone is trained
+    params["candidates"].pop("winner")
+    params["pretrain"].pop("winner-hashtags")
+    params["tasks"]["scenes"]["inits"].remove("winner-hashtags")
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     posts, labelled = (160, (6, 2, 3)) if small else (4000, (20, 10, 40))
     draw_sample(folder / "data", posts=posts, labelled=labelled)
@@ -66,25 +73,25 @@ def numbered(small: bool) -> dict[str, Any]:
     """What is laid over params.yaml."""
     if not small:
         return PARAMS
-    return {name: section | SMALL.get(name, {}) for name, section in PARAMS.items()}
+    return merged(PARAMS, SMALL)
 
 
 def laid(folder: Path, overlay: dict[str, Any]) -> None:
     """Numbers over those of the folder's params.yaml; of the recipe before nothing stays."""
-    pretrain = overlay.get("pretrain", {})
+    pretrain = overlay.get("pretrain", {}).get("*", {})
     fresh = {"precision": "float32", "exact": True, "compile": "off"}
     recipe = fresh | pretrain.get("recipe", {})
-    overlaid(folder, overlay | {"pretrain": pretrain | {"recipe": recipe}})
+    overlaid(folder, overlay | {"pretrain": {"*": pretrain | {"recipe": recipe}}})
 
 
 def dag(*stages: str) -> None:
-    """Stages one after the other, `name` or `name:candidate`, and what came of each."""
+    """Stages one after the other, `name` or `name:<training or task>`, and what came of each."""
     from flows.cli.command import run_stage
 
     for stage in stages:
-        name, _, candidate = stage.partition(":")
+        name, _, argument = stage.partition(":")
         began = time.monotonic()
-        run_stage(getattr(import_module(f"flows.{name}"), name), *filter(None, [candidate]))
+        run_stage(getattr(import_module(f"flows.{name}"), name), *filter(None, [argument]))
         print(f"figure: {told(name)} in {time.monotonic() - began:.0f} s")
 
 
@@ -94,13 +101,13 @@ def told(stage: str) -> str:
     if stage == "search":
         return f"search: {', '.join(row['outcome'] for row in trials())}"
     if stage == "pretrain":
-        rates = json.loads((out / "pretrain" / "baseline" / "metrics.json").read_text())
+        rates = json.loads((out / "pretrain" / "baseline-hashtags" / "metrics.json").read_text())
         return f"pretrain: hit rate {rates['top1']:.1f} %"
     if stage == "evaluate":
-        rows = json.loads((out / "evaluate" / "records.json").read_text())
-        best = max(rows, key=lambda row: row["top1"])
+        rows = json.loads((out / "evaluate" / "scenes" / "records.json").read_text())
+        best = max(rows, key=lambda row: row["value"])
         cost = f"{best['latency_p50_ms']:.2f} ms, {best['images_per_second']:.0f} images/s"
-        found = f"evaluate: {len(rows)} models, best top-1 {best['top1']:.1f} %, {cost}"
+        found = f"evaluate: {len(rows)} models, best top-1 {best['value']:.1f} %, {cost}"
         return f"{found} by {best['clock']}, {best['duplicates']} duplicates"
     return stage
 
@@ -131,30 +138,30 @@ def spent(mib: int = 96) -> None:
         overlaid(Path.cwd(), {"search": {"recipe": {"batch": 128}, "seed": 0}})
 
 
-def killed(candidate: str = "baseline") -> None:
+def killed(training: str = "baseline-hashtags") -> None:
     """A pretraining that was killed ends with the weights of one that was not, bit for bit."""
-    stage = [sys.executable, "-m", __spec__.name, "dag", f"pretrain:{candidate}"]
+    stage = [sys.executable, "-m", __spec__.name, "dag", f"pretrain:{training}"]
     weights = Path("out/pretrain")
     subprocess.run(stage, check=True)
-    whole = digest(weights / candidate / "model.safetensors")
+    whole = digest(weights / training / "model.safetensors")
     process = subprocess.Popen(stage, env=os.environ | {"TAGDAG_CHECKPOINT_SECONDS": "0"})
     kept = None
     while not kept:
         if process.poll() is not None:
             raise SystemExit("the training ended before it could be killed: give it more epochs")
         time.sleep(0.01)
-        kept = newest(candidate)
+        kept = newest(training)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     subprocess.run(stage, check=True)
-    if digest(weights / candidate / "model.safetensors") != whole:
+    if digest(weights / training / "model.safetensors") != whole:
         raise SystemExit(f"killed after step {kept} and gone on: the weights are others")
     print(f"figure: killed after step {kept} and gone on, the same weights bit for bit")
 
 
-def newest(candidate: str) -> int:
+def newest(training: str) -> int:
     """The iteration of the last state on disk, 0 for none."""
-    files = STATES.glob(f"pretrain-{candidate}.*/*.safetensors")
+    files = STATES.glob(f"pretrain-{training}.*/*.safetensors")
     return max((int(file.stem) for file in files), default=0)
 
 

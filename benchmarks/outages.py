@@ -34,16 +34,19 @@ from engine.core.cores import cores
 
 RESULT = ROOT / "benchmarks" / "results" / "outages.md"
 SERVICES = ("MLflow", "PostgreSQL", "S3", "Prefect")
-AT = "[pretrain@baseline] python"  # the line after which a service goes away
+AT = "[pretrain@baseline-hashtags] python"  # the line after which a service goes away
 PARAMS = SMALL | {
     "search": {"trials": 2, "epochs": 1, "recipe": {"batch": 32}},
-    "pretrain": {"epochs": 8, "recipe": {"batch": 32}},
-    "finetune": {
-        "labels_per_class": [4],
-        "modes": ["full"],
-        "seeds": [0, 1],
-        "epochs": 3,
-        "recipe": {"batch": 16},
+    "pretrain": {"*": {"epochs": 8, "recipe": {"batch": 32}}},
+    "tasks": {
+        "*": {
+            "labels": [4],
+            # the network trained as a whole, and no other head
+            "heads": {"logistic": None, "knn": None},
+            "seeds": [0, 1],
+            "epochs": 3,
+            "recipe": {"batch": 16},
+        }
     },
     "evaluate": {"runs": 3, "batches": [8], "seconds": 0.05},
 }

@@ -46,6 +46,7 @@ from corpus.sources import labelled
 from engine.core.build import options
 from engine.core.digest import digest
 from flows.cli.command import user_errors
+from flows.measuring.summary import head_name
 from flows.reports.models.words import gain_line
 from flows.running import settings
 from flows.tracking import tracking
@@ -54,6 +55,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "recipes" / "photographs.yaml"
 RESULT = ROOT / "benchmarks" / "results" / "photographs.md"
 WORDNET = "wordnet_nouns.tsv"
+TASK = "cifar10"  # its name in the overlay, and that of its labelled set
 QUICK = (
     *(
         "posts.per_class=30",
@@ -62,8 +64,9 @@ QUICK = (
         "labels.val=20",
         "labels.test=20",
     ),
-    *("corpus.min_posts=10", "search.trials=2", "pretrain.epochs=1", "pretrain.recipe.warmup=0"),
-    *("finetune.epochs=2", "finetune.seeds=[0, 1]", "evaluate.runs=5"),
+    *("corpus.min_posts=10", "search.trials=2", "pretrain.*.epochs=1"),
+    *("pretrain.*.recipe.warmup=0", "tasks.*.epochs=2", "tasks.*.seeds=[0, 1]"),
+    "evaluate.runs=5",
 )
 
 
@@ -160,20 +163,20 @@ def stage_minutes(data: str) -> dict[str, float]:
 
 
 def table(records: list[dict[str, Any]], gains: list[dict[str, Any]]) -> list[str]:
-    """Markdown: accuracy per candidate, init, mode and number of labels.
+    """Markdown: accuracy per candidate, init, head and number of labels.
 
     What pretraining gave, with intervals.
     """
-    head = ("candidate", "init", "mode", "labels per class")
+    head = ("candidate", "init", "head", "labels per class")
     head += ("top-1 % (95 %)", "top-5 %", "top-1 % per seed")
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for r in records:
-        spread = f" ({r['top1_low']:.1f} to {r['top1_high']:.1f})"
-        cells = [str(r[key]) for key in ("candidate", "init", "mode", "labels")]
+        spread = f" ({r['low']:.1f} to {r['high']:.1f})"
+        cells = [str(r[key]) for key in ("candidate", "init")] + [head_name(r), str(r["labels"])]
         cells += [
-            f"{r['top1_mean']:.1f}{spread}",
-            f"{r['top5']:.1f}",
-            ", ".join(f"{t:.1f}" for t in r["top1_seeds"]),
+            f"{r['value']:.1f}{spread}",
+            f"{r['values']['top5']:.1f}",
+            ", ".join(f"{value:.1f}" for value in r["by_seed"]),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return [*lines, "", *(f"- {gain_line(gain)}" for gain in gains)]
@@ -186,9 +189,10 @@ def facts(work: Path, commit: str, minutes: float) -> dict[str, str]:
         data = tracking.data_version()
     counts = json.loads((work / settings.OUT / "corpus" / "summary.json").read_text())
     spent = ", ".join(f"{stage} {value:.1f}" for stage, value in stage_minutes(data).items())
-    search, pretrain, finetune = (params[name] for name in ("search", "pretrain", "finetune"))
+    search, task = params["search"], params["tasks"][TASK]
+    pretrain = next(iter(params["pretrain"].values()))
     python, size = platform.python_version(), params["corpus"]["size"]
-    seeds = f"search {search['seed']}, pretrain {pretrain['seed']}, finetune {finetune['seeds']}"
+    seeds = f"search {search['seed']}, pretrain {pretrain['seed']}, finetune {task['seeds']}"
     return {
         "versions": f"tagdag {commit[:12]}, torch {torch.__version__}, Python {python}",
         "data version": data,
@@ -205,7 +209,7 @@ def result(work: Path, command: str, commit: str, sections: dict[str, Any], minu
 
     No path of this machine is in it.
     """
-    out = work / settings.OUT / "evaluate"
+    out = work / settings.OUT / "evaluate" / TASK
     records, gains = (
         json.loads((out / f"{part}.json").read_text()) for part in ("records", "gains")
     )
@@ -238,8 +242,8 @@ def run(
     base = checkout(ROOT, work)
     if git(ROOT, "status", "--porcelain", "--untracked-files=no"):
         print("note: what is not committed is not in the clone that runs", file=sys.stderr)
-    params = overlaid(work, overlay)
-    versioned(packs, work, params["finetune"]["targets"][0], sections)
+    overlaid(work, overlay)
+    versioned(packs, work, TASK, sections)
     committed(work, "photographs")
     python(work, "flows.pipeline")
     target.parent.mkdir(parents=True, exist_ok=True)

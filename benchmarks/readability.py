@@ -192,7 +192,10 @@ def plugins(section: object) -> Iterator[str]:
 def reading_sets(tree: Path) -> dict[str, list[list[str]]]:
     """Files that each stage is made of, and all that it imports."""
     params = yaml.safe_load((tree / "params.yaml").read_text())
-    backbone = f"models.backbones.{params['candidates']['winner']}"
+    # a revision before tasks had names has the kind of the network alone
+    winner = params["candidates"]["winner"]
+    kind = winner if isinstance(winner, str) else winner["backbone"]
+    backbone = f"models.backbones.{kind}"
     asked = {}
     for stage in STAGES:
         trained = [] if stage in ("corpus", "register") else [backbone]

@@ -38,7 +38,7 @@ def ran(runner: str, work: Path) -> tuple[float, dict[str, str]]:
     committed(work, "small")
     env = bare_environment("AWS_") | ({"TAGDAG_RUNNER": runner} if runner else {})
     begun = time.monotonic()
-    command = [sys.executable, "-m", "flows.pipeline", "finetune@baseline", "finetune@winner"]
+    command = [sys.executable, "-m", "flows.pipeline", "finetune"]
     with (work / "run.log").open("wb") as log:
         code = subprocess.run(command, cwd=work, env=env, stdout=log, stderr=log).returncode
     seconds = time.monotonic() - begun

@@ -107,9 +107,9 @@ def see_prefect(page: Any, url: str, auth: str, out: Path | None = None) -> None
     files = {name: out and out / f"{name}.png" for name in ("prefect", "prefect_models")}
     run = f"{url}/runs/flow-run/{runs['pipeline']}"
     see(page, run, "Completed", file=files["prefect"])
-    see(page, f"{run}?tab=Task%20Runs", "evaluate", "register", "corpus")
+    see(page, f"{run}?tab=Task%20Runs", "evaluate@scenes", "register", "corpus")
     table = f"{url}/artifacts/artifact/{shown['models']}"
-    see(page, table, "top1_mean", "pretrained", file=files["prefect_models"])
+    see(page, table, "value", "winner-hashtags", file=files["prefect_models"])
     see(page, f"{url}/artifacts/artifact/{shown['report']}", "Models compared")
     see(page, f"{url}/artifacts/artifact/{shown['comparison']}", "Accuracy against latency")
     broken = "[...document.images].filter(one => one.complete && !one.naturalWidth).length"

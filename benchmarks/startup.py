@@ -27,17 +27,20 @@ from benchmarks.kills import ROOT
 from engine.core.cores import cores, processor
 
 RESULT = ROOT / "benchmarks" / "results" / "startup.md"
-STAGES = ("corpus", "search", "pretrain@baseline", "finetune@baseline", "evaluate", "register")
+STAGES = ("corpus", "search", "pretrain@baseline-hashtags", "finetune@scenes", "evaluate@scenes")
+STAGES += ("register",)
+# the network trained as a whole, and no other head
+WHOLE = {"heads": {"logistic": None, "knn": None}}
 PARAMS = {  # what comes after the first step is not looked at
     "corpus": {"min_posts": 5, "holdout": 0.2},
     "search": {"trials": 1, "epochs": 1},
-    "pretrain": {"epochs": 1},
-    "finetune": {"labels_per_class": [4], "seeds": [0], "epochs": 1, "modes": ["full"]},
+    "pretrain": {"*": {"epochs": 1}},
+    "tasks": {"*": {"labels": [4], "seeds": [0], "epochs": 1} | WHOLE},
     "evaluate": {"runs": 3, "batches": [8], "seconds": 0.05},
 }
 # a progress line: its title, how far, the seconds so far
 STEP = re.compile(r"(?P<title>[a-z][\w /-]*) \d+/(\d+|\?), \d+ s")
-BEGINS = re.compile(r"Running stage '(?P<dvc>[\w@]+)'|\[(?P<ours>[\w@]+)\] python -m")
+BEGINS = re.compile(r"Running stage '(?P<dvc>[\w@-]+)'|\[(?P<ours>[\w@-]+)\] python -m")
 TITLES = {"evaluate": ("evaluate", "duplicates"), "corpus": ("corpus", "check data/")}
 
 

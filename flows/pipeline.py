@@ -43,7 +43,8 @@ With a Prefect server (`make prefect`) whose address is in PREFECT_API_URL:
 `make worker` deploys this flow to a work pool and works for it (prefect.yaml);
 `python -m flows.watch` imports new posts from a folder, tars or s3:// first, and has --cron and
 --every too."""
-ON_GPU = ("search", "pretrain", "finetune", "evaluate")  # stages that train or time networks
+# stages that train, ask or time networks
+ON_GPU = ("search", "pretrain", "finetune", "materialise", "evaluate")
 COMMAND = re.compile(r"python -m flows\.([a-z]+)((?: [\w.-]+)*)")
 # of the context, which Prefect takes along where it runs a task in another thread
 _called: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("called", default=None)

@@ -20,8 +20,10 @@ from corpus.hashtags.wordnet import read_wordnet
 from corpus.sources.users import OFF_TOPIC
 from engine.core.build import options
 from flows.cli import validate
+from flows.measuring.headline import KEYS, USUAL
 from flows.running import settings
 from tests.conftest import PACKS
+from tests.support import params
 
 TAGS = {"users": 150, "noise": 0.1}
 PER_CLASS = 30
@@ -155,12 +157,29 @@ def test_overlay_gives_valid_params(tmp_path, monkeypatch, overrides):
     options(photographs.posts, overlay.pop("posts"), "posts", given)
     options(photographs.labels, overlay.pop("labels"), "labels", given)
     assert overlay["corpus"]["wordnet"] == f"data/{photographs.WORDNET}"
-    params = yaml.safe_load((photographs.ROOT / "params.yaml").read_text())
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(clone.merged(params, overlay)))
     monkeypatch.chdir(tmp_path)
+    params.written(clone.merged(params.PARAMS, overlay))
     validate.validate()
-    assert settings.load_params()["finetune"]["head"] == params["finetune"]["head"]
-    assert settings.load_params()["finetune"]["labels_per_class"] == [10, 50]
+    laid = settings.load_params()
+    assert list(laid["tasks"]) == ["cifar10"] and laid["tasks"]["cifar10"]["labels"] == [10, 50]
+    epochs = {training["epochs"] for training in laid["pretrain"].values()}
+    assert epochs == ({1} if overrides else {24})
+
+
+def test_an_overlay_reaches_every_section_and_takes_some_away():
+    below = {"a": {"x": 1, "y": {"z": 1}}, "b": {"x": 2}, "n": 3}
+    assert clone.merged(below, {"*": {"x": 5}}) == {
+        "a": {"x": 5, "y": {"z": 1}},
+        "b": {"x": 5},
+        "n": 3,
+    }
+    assert clone.merged(below, {"*": {"x": 5}, "a": {"x": 6}})["a"]["x"] == 6
+    assert clone.merged(below, {"a": {"y": None}, "n": None}) == {
+        "a": {"x": 1},
+        "b": {"x": 2},
+        "n": None,
+    }
+    assert below["a"]["x"] == 1
 
 
 @pytest.mark.parametrize(
@@ -209,14 +228,15 @@ def test_clone_follows_the_project_and_keeps_its_own_data(tmp_path):
 
 
 def test_table_has_a_row_per_model_and_a_line_per_gain():
-    arm = {"candidate": "winner", "target": "cifar10", "mode": "full", "labels": 10, "size": 32}
-    accuracy = {"top1_mean": 40.0, "top1_low": 38.0, "top1_high": 42.0, "top5": 80.0}
+    arm = {"candidate": "winner", "task": "cifar10", "head": "linear", "labels": 10, "size": 32}
+    arm |= dict(zip(KEYS, USUAL, strict=True)) | {"init": "winner-hashtags"}
+    accuracy = {"value": 40.0, "low": 38.0, "high": 42.0, "values": {"top5": 80.0}}
     records = [
-        arm | accuracy | {"init": i, "seeds": [0, 1], "top1_seeds": [39, 41]}
-        for i in ("pretrained", "scratch")
+        arm | accuracy | {"init": i, "seeds": [0, 1], "by_seed": [39, 41]}
+        for i in ("winner-hashtags", "scratch")
     ]
     gain = arm | {
-        "pretrained": 40,
+        "value": 40,
         "scratch": 34,
         "gain": 6,
         "gain_low": 4,
@@ -225,7 +245,8 @@ def test_table_has_a_row_per_model_and_a_line_per_gain():
     }
     lines = photographs.table(records, [gain])
     assert (
-        lines[2] == "| winner | pretrained | full | 10 | 40.0 (38.0 to 42.0) | 80.0 | 39.0, 41.0 |"
+        lines[2]
+        == "| winner | winner-hashtags | linear | 10 | 40.0 (38.0 to 42.0) | 80.0 | 39.0, 41.0 |"
     )
     assert "+6.0 points" in lines[-1]
     assert len(lines) == 6

@@ -12,13 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.clone import sampled
+from benchmarks.clone import SMALL, overlaid, sampled
 from benchmarks.screens import prefect_page, see
 from benchmarks.services import bare_environment
 from flows.running import schedule
 from flows.tools.watch import empty, fresh
 from tests.flows.data.test_version import photograph
-from tests.flows.test_pipeline import SMALL, clone, edit
+from tests.flows.test_pipeline import clone, edit
 from tests.support.commands import run
 from tests.support.servers import wait_for
 
@@ -42,8 +42,7 @@ def pointer(folder: Path) -> str:
 def project(tmp_path_factory) -> Path:
     """A clone with a small sample, into which 60 posts have been imported already."""
     folder = clone(tmp_path_factory.mktemp("watching posts"), small=False)
-    for section, values in SMALL.items():
-        edit(folder, section, **values)
+    overlaid(folder, SMALL)
     edit(folder, "corpus", holdout=0.3)  # of so few posts, less would measure nothing
     sampled(folder, 60, (4, 2, 2))
     drop(folder, 0, 60)
