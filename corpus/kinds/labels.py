@@ -20,12 +20,13 @@ class Label(Record):
     split: Split = "train"
 
 
-class Kind(BaseKind):
+class Labels(BaseKind):
     """One class for each image."""
 
     record = Label
     what = "label"
     columns = {"image": {"read": "jpeg"}, "label": {"read": "class", "of": "targets"}}
+    example = {"label": "dog"}
     needed = (("label",),)
     wanted = frozenset({"label"})
     fields = {"label": pa.string()}

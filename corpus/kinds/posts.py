@@ -30,11 +30,12 @@ class Post(Record):
     time: Annotated[str, AfterValidator(_iso)] | None = None
 
 
-class Kind(BaseKind):
+class Posts(BaseKind):
     """Posts of the pretraining: hashtags as typed, user and time where known."""
 
     record = Post
     columns = {"image": {"read": "jpeg"}, "hashtags": {"read": "classes", "of": "targets"}}
+    example = {"hashtags": "#sea #dog", "user": "ann"}
     needed = (("hashtags", *CAPTIONS),)
     wanted = frozenset({"hashtags", "user", "time", *CAPTIONS})
 

@@ -34,12 +34,13 @@ class Tagged(Record):
     split: Split = "train"
 
 
-class Kind(BaseKind):
+class Tags(BaseKind):
     """Several classes for each image, or none."""
 
     record = Tagged
     what = "set of tags"
     columns = {"image": {"read": "jpeg"}, "tags": {"read": "classes", "of": "targets"}}
+    example = {"tags": "cat; dog"}
     wanted = frozenset(NAMES)
     others = True
     fields = {"tags": pa.list_(pa.string())}

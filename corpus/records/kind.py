@@ -1,7 +1,7 @@
 """What the images of a data set come with: one file of corpus/kinds each, found by its name.
 
 A kind says how a row of a source becomes a record, how a record is checked and shown, and what of
-it a training reads. The class called `Kind` of corpus/kinds/<name>.py is that kind.
+it a training reads. It is the class whose name is that of its file: `Tags` of corpus/kinds/tags.py.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,13 +27,16 @@ def class_lists(numbers: np.ndarray, sizes: np.ndarray) -> pa.ListArray:
 
 
 class BaseKind:
-    """A kind with every default: a new one writes `record`, `columns`, `described` and `lists`."""
+    """A kind with every default: a new one has `record`, `columns`, `example`, `described`, and
+    `lists` or `classes`.
+    """
 
     name: str  # of its file
     what: str = "record"  # of an image, in a line for people
     record: type[Record]
     # what a training can read, as corpus.reading.columns explains it
     columns: ClassVar[Mapping[str, Mapping[str, str]]]
+    example: ClassVar[Mapping[str, Any]]  # what a source says of an image, for tests
     # what a source's table must have, and may have, besides image, id and split
     needed: Needed = ()
     wanted: frozenset[str] = frozenset()
@@ -117,6 +120,10 @@ def kind(name: str) -> BaseKind:
     """The kind of this name; ValueError lists those that there are."""
     if name not in kinds():
         raise ValueError(f"unknown kind {name!r} of data set: choose one of {', '.join(kinds())}")
-    found = import_module(f"{PREFIX}corpus.kinds.{name}").Kind()
-    found.name = name
-    return found
+    module = import_module(f"{PREFIX}corpus.kinds.{name}")
+    for key, found in vars(module).items():
+        if key.lower() == name.replace("_", "") and isinstance(found, type):
+            made = found()
+            made.name = name
+            return made
+    raise ValueError(f"corpus/kinds/{name}.py has no class of its name: call its kind so")

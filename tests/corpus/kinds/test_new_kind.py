@@ -1,4 +1,7 @@
-"""A new kind is one file: import, stage corpus and reading know it by its name."""
+"""A new kind is one file: import, stage corpus and reading know it by its name.
+
+It is the example of docs/design.md.
+"""
 
 import json
 import os
@@ -12,44 +15,12 @@ import pytest
 from corpus.kinds.posts import Post
 from corpus.store.write import write_store
 from tests.corpus.kinds.test_tags import picture
+from tests.docs.test_examples import EXAMPLES
 from tests.support.corpora import section
 
 TOP = Path(__file__).parents[3]
-SCORES = '''"""Scores: images with a vector of numbers each, such as the votes for their quality."""
-
-import pyarrow as pa
-
-from corpus.records.cells import parse_list
-from corpus.records.kind import BaseKind
-from corpus.records.record import Record, Split
-
-
-class Score(Record):
-    """An image with its numbers."""
-
-    scores: list[float]
-    split: Split = "train"
-
-
-class Kind(BaseKind):
-    """A vector of numbers for each image."""
-
-    record = Score
-    columns = {"image": {"read": "jpeg"}, "scores": {"read": "numbers", "of": "scores"}}
-    needed = (("scores",),)
-    wanted = frozenset({"scores"})
-    fields = {"scores": pa.list_(pa.float32())}
-    twins = False
-
-    def described(self, raw):
-        scores = parse_list(raw["scores"])
-        if not scores:
-            raise ValueError("no scores")
-        return {"scores": scores}
-
-    def lists(self, table, number):
-        return {"scores": table["scores"].combine_chunks()}
-'''
+FILE = "corpus/kinds/scores.py"
+SCORES = EXAMPLES[FILE]
 RUN = """
 import json, sys
 from pathlib import Path
@@ -80,7 +51,7 @@ print(json.dumps({
 def tree(tmp_path) -> Path:
     """A copy of corpus/ with one more file, posts, and a table of what it says."""
     shutil.copytree(TOP / "corpus", tmp_path / "corpus")
-    (tmp_path / "corpus/kinds/scores.py").write_text(SCORES)
+    (tmp_path / FILE).write_text(SCORES)
     (tmp_path / "own").mkdir()
     rows = ["image,scores"]
     for i in range(30):
