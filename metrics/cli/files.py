@@ -12,7 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -51,8 +51,10 @@ def read_pair(
     wanted = [(names,) if isinstance(names, str) else names for names in reads]
     if targets is None:
         both = read(predictions, wanted, where)
+        _all_given(both, wanted[0], predictions)
         return both.columns, both.columns, both.names
     given, true = read(predictions, wanted[:1], where), read(targets, wanted[1:], {})
+    _all_given(given, wanted[0], predictions)
     names = given.names or true.names
     if given.ids is not None and true.ids is not None:
         rows, true_rows = _matched(given.ids, true.ids, common)
@@ -64,6 +66,17 @@ def read_pair(
             "same samples in the same order, or two Parquet files with a column id"
         )
     return given.columns, true.columns, names
+
+
+def _all_given(table: Table, names: Sequence[str], file: Path) -> None:
+    """ValueError where a sample lacks its predictions: only a target may be unknown."""
+    for name in names:
+        lacking = ~table.columns.get(f"{name}_known", torch.ones(1, dtype=torch.bool))
+        if lacking.any():
+            raise ValueError(
+                f"{file}: {name} is null in {int(lacking.sum())} of {len(lacking)} rows; give the "
+                "predictions of all samples, or leave out those rows and give --common"
+            )
 
 
 def read(file: Path, wanted: Sequence[tuple[str, ...]], where: Where) -> Table:
@@ -78,17 +91,11 @@ def read(file: Path, wanted: Sequence[tuple[str, ...]], where: Where) -> Table:
             f"{file}: give a .parquet file, or two .npy files: one array of predictions, one of "
             "targets"
         )
-    schema = _schema(file)
-    for names in [*wanted, *((name,) for name in where)]:
-        if not set(names) & set(schema.names):
-            raise ValueError(
-                f"{file} has no column {' or '.join(names)}, which is to be read; it has "
-                f"{', '.join(schema.names) or 'none'}"
-            )
+    schema = _schema(file, [*wanted, *((name,) for name in where)])
     chosen = [name for names in wanted for name in names if name in schema.names]
     chosen += [f"{name}_known" for name in chosen if f"{name}_known" in schema.names]
     more = [name for name in ("id", *where) if name in schema.names]
-    table = _rows(pq.read_table(file, columns=sorted({*chosen, *more})), where)
+    table = _rows(_not_empty(pq.read_table(file, columns=sorted({*chosen, *more})), file), where)
     ids = _ids(table, schema, file) if "id" in more else None
     columns: Columns = {}
     for name in chosen:
@@ -99,16 +106,31 @@ def read(file: Path, wanted: Sequence[tuple[str, ...]], where: Where) -> Table:
 
 def _array(file: Path) -> Tensor:
     try:
-        return torch.from_numpy(np.load(file, allow_pickle=False))
+        found = torch.from_numpy(np.load(file, allow_pickle=False))
     except (ValueError, TypeError, EOFError) as error:
         raise ValueError(f"{file} is no .npy file of numbers: {error}") from None
+    return _not_empty(found, file)
 
 
-def _schema(file: Path) -> pa.Schema:
+def _not_empty(found: Any, file: Path) -> Any:
+    if not len(found):
+        raise ValueError(f"{file} has no rows: give a file with samples")
+    return found
+
+
+def _schema(file: Path, wanted: Sequence[tuple[str, ...]]) -> pa.Schema:
+    """What columns there are; ValueError where there is none of a tuple of these."""
     try:
-        return pq.read_schema(file)
+        schema = pq.read_schema(file)
     except pa.ArrowInvalid as error:
         raise ValueError(f"{file} is no Parquet file: {error}") from None
+    for names in wanted:
+        if not set(names) & set(schema.names):
+            raise ValueError(
+                f"{file} has no column {' or '.join(names)}, which is to be read; it has "
+                f"{', '.join(schema.names) or 'none'}"
+            )
+    return schema
 
 
 def _names(schema: pa.Schema) -> list[str]:
@@ -148,12 +170,19 @@ def _column(found: pa.Array, name: str, file: Path) -> Columns:
         columns[name] = torch.from_numpy(_numpy(found, name, file))
         return columns
     lengths = _numpy(pc.list_value_length(found), name, file)
-    values = torch.from_numpy(_numpy(found.flatten(), name, file))
+    flat = found.flatten()
+    if flat.null_count:
+        raise ValueError(
+            f"{file}: column {name} has nulls within lists; give a number for each class, or a "
+            "null in the place of the whole list"
+        )
+    values = torch.from_numpy(_numpy(flat, name, file))
     some = lengths[lengths > 0]
     # a null has no values: it is made of as many zeros as the others have
     if len(set(some.tolist())) <= 1 and (lengths > 0).sum() + found.null_count == len(found):
-        rows = values.new_zeros(len(found), int(some.max(initial=0)))
-        rows[torch.from_numpy(lengths > 0)] = values.view(len(some), -1)
+        width = int(some.max(initial=0))
+        rows = values.new_zeros(len(found), width)
+        rows[torch.from_numpy(lengths > 0)] = values.view(len(some), width)
         columns[name] = rows
     else:
         columns[name] = list(values.split(lengths.tolist()))

@@ -94,6 +94,29 @@ def test_a_null_is_a_target_that_is_not_known(files):
         assert torch.equal(found[name][known].float(), WHOLE[name][known].float())
 
 
+def test_a_prediction_that_is_null_is_told(files):
+    scores = WHOLE["scores"].tolist()
+    scores[3] = None
+    pq.write_table(table(id=IDS, scores=scores, label=WHOLE["label"]), files[0])
+    for targets in (files[1], None):
+        with pytest.raises(
+            ValueError, match="scores is null in 1 of 20 rows; give the predictions"
+        ):
+            read_pair(files[0], targets, READS, {})
+    scores[3] = [0.5, None, 0, 0, 0, 0]
+    pq.write_table(table(id=IDS, scores=scores), files[0])
+    with pytest.raises(ValueError, match="column scores has nulls within lists; give a number"):
+        read_pair(*files, READS, {})
+
+
+def test_no_target_at_all_is_told(files):
+    nothing = pa.array([None] * 20, pa.list_(pa.float32()))
+    pq.write_table(pa.table({"id": IDS, "tags": nothing}), files[1])
+    _, true, _ = read_pair(*files, READS, {})
+    assert not true["tags_known"].any()
+    assert true["tags"].shape == (20, 0)
+
+
 def test_lists_of_a_fixed_size_and_of_differing_ones(files):
     values = pa.array(WHOLE["scores"].flatten().numpy())
     fixed = pa.FixedSizeListArray.from_arrays(values, 6)
@@ -117,6 +140,9 @@ def test_what_cannot_be_read_is_told(tmp_path, files):
         read_pair(text, files[1], READS, {})
     pq.write_table(table(id=IDS, label=["beach"] * 20), files[1])
     with pytest.raises(ValueError, match="column label holds string, give numbers"):
+        read_pair(*files, READS, {})
+    pq.write_table(table(id=IDS, label=WHOLE["label"]).slice(0, 0), files[1])
+    with pytest.raises(ValueError, match=r"targets\.parquet has no rows: give a file with"):
         read_pair(*files, READS, {})
     array = tmp_path / "objects.npy"
     np.save(array, np.array([{}], object), allow_pickle=True)
