@@ -108,11 +108,23 @@ def _exact(kind: Any) -> Any:
 
 
 def _plugged(kind: str, section: Any) -> Any:
-    """What makes the plug-in that a nested section names; a function stays what it is."""
+    """What makes the plug-in that a nested section names; a function stays what it is.
+
+    What has no default, as a backbone or the number of classes, is for the part around it to give.
+    """
     if callable(section):
         return section
-    found, settings = resolve(kind, section, "its section")
+    found, settings = resolve(kind, section, "its section", given=None)
     return partial(found, **settings)
+
+
+def _holds_plugs(value: Any) -> bool:
+    """Whether a setting has nested plug-ins: one, or a list or dictionary of them."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return any(map(_holds_plugs, value))
+    return isinstance(value, partial)
 
 
 def choices(kind: str) -> list[str]:
@@ -171,9 +183,12 @@ def plugin(kind: str, name: Any, where: str) -> Callable:
 
 
 def resolve(
-    kind: str, section: dict, where: str, given: Collection[str] = ()
+    kind: str, section: dict, where: str, given: Collection[str] | None = ()
 ) -> tuple[Callable, dict[str, Any]]:
-    """(plug-in `section["name"]` of a folder, the section's other keys as `options` has them)."""
+    """(plug-in `section["name"]` of a folder, the section's other keys as `options` has them).
+
+    given: as `options`; None: all that has no default and is not in the section.
+    """
     if not isinstance(section, dict) or "name" not in section:
         raise ValueError(
             f"{where}: found {section!r}, expected a section with a name, one of: "
@@ -181,6 +196,9 @@ def resolve(
         )
     found = plugin(kind, section["name"], where)
     settings = {key: value for key, value in section.items() if key != "name"}
+    if given is None:
+        parameters = inspect.signature(found).parameters.items()
+        given = {key for key, each in parameters if each.default is each.empty} - settings.keys()
     return found, options(found, settings, where, given)
 
 
@@ -211,5 +229,5 @@ def with_defaults(kind: str, section: dict, where: str = "") -> dict[str, Any]:
     bound = inspect.signature(found).bind(**settings)
     bound.apply_defaults()
     # nested plug-ins stay the sections that they are
-    nested = {key: section[key] for key, value in settings.items() if isinstance(value, partial)}
+    nested = {key: section[key] for key, value in settings.items() if _holds_plugs(value)}
     return {"name": section["name"], **bound.arguments, **nested}

@@ -27,7 +27,7 @@ from engine.training.loader import Loader
 from engine.training.loop import Training, train
 from engine.training.predicting import predicted
 from engine.training.recipe import Recipe, learning_rate
-from tests.engine.training.toys import RECIPE, Recorder, Toy, answers, tiny, twofold
+from tests.engine.training.toys import RECIPE, Recorder, Toy, answers, taught, tiny, twofold
 
 
 @pytest.fixture(autouse=True)
@@ -244,11 +244,12 @@ def test_every_recipe_goes_on_exactly(tmp_path, monkeypatch, changed):
     [{}, {"precision": "float16", "ema": 0.9}, {"optimizer": {"name": "lamb"}, "micro": 5}],
     ids=str,
 )
-def test_several_optimizers_go_on_exactly(tmp_path, monkeypatch, changed):
+@pytest.mark.parametrize("make", [twofold, taught])
+def test_several_optimizers_and_a_teacher_go_on_exactly(tmp_path, monkeypatch, changed, make):
     monkeypatch.setenv("TAGDAG_CHECKPOINT_SECONDS", "0")
     recipe = replace(RECIPE, **changed)
-    whole = run(tmp_path / "whole", recipe=recipe, make=twofold)
-    assert run(tmp_path / "cut", (1, 5, 9), "report", recipe, twofold) == whole
+    whole = run(tmp_path / "whole", recipe=recipe, make=make)
+    assert run(tmp_path / "cut", (1, 5, 9), "report", recipe, make) == whole
 
 
 def test_finished_run_is_not_trained_again(tmp_path):
@@ -277,7 +278,7 @@ save_network(folder / "model.safetensors", module, {}, ["a", "b", "c"])
 """
 
 
-@pytest.mark.parametrize("make", ["tiny", "twofold"])
+@pytest.mark.parametrize("make", ["tiny", "twofold", "taught"])
 def test_killed_process_ends_with_the_same_bytes(tmp_path, make):
     def start(folder: Path) -> subprocess.Popen:
         folder.mkdir(exist_ok=True)

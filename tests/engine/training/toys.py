@@ -1,5 +1,6 @@
 """Small images, networks and listeners for the tests of training."""
 
+import copy
 from typing import Any, ClassVar
 
 import torch
@@ -133,6 +134,35 @@ def twofold(seed: int = 0) -> nn.Module:
     """Two phases, on a backbone without batch norm."""
     module = plain(seed)
     return Twofold(module.backbone, module.head)
+
+
+class Taught(Twofold):
+    """One optimizer, and a teacher: a moving average of the backbone, ever slower."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__(backbone, head)
+        self.teacher = copy.deepcopy(backbone).requires_grad_(False)
+
+    def forward(self, batch: Batch, phase: str = "") -> dict[str, torch.Tensor]:
+        found = super().forward(batch)
+        views = self.head.pool(self.backbone(batch["image"]))
+        apart = views - self.head.pool(self.teacher(batch["image"]))
+        distance = apart.square().mean()
+        return {"loss": found["loss"] + distance, "distance": distance}
+
+    def phases(self) -> Phases:
+        return Method.phases(self)
+
+    @torch.no_grad()
+    def after_step(self, progress: float) -> None:
+        kept = 0.5 + 0.5 * progress
+        for ours, theirs in zip(self.teacher.parameters(), self.backbone.parameters(), strict=True):
+            ours.lerp_(theirs, 1 - kept)
+
+
+def taught(seed: int = 0) -> nn.Module:
+    module = plain(seed)
+    return Taught(module.backbone, module.head)
 
 
 class Recorder:
