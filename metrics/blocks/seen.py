@@ -1,5 +1,7 @@
 """What a metric has seen, a part per update: it stays on its device until it is asked for."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -30,16 +32,7 @@ class Seen:
         ValueError where there is no sample, none whose target is known, a score is NaN, or a class
         is none of the scores'.
         """
-        parts = [tuple(column.cpu() for column in part) for part in self._parts]
-        if not sum(len(part[0]) for part in parts):
-            raise ValueError(
-                "a metric of no samples: the data set is empty, or update was never called"
-            )
-        if len({tuple(column.shape[1:] for column in part) for part in parts}) > 1:
-            raise ValueError(
-                "updates of a metric differ in their number of classes: use one metric each"
-            )
-        known, nan, outside, *columns = map(torch.cat, zip(*parts, strict=True))
+        known, nan, outside, *columns = self._whole()
         _refuse(
             nan,
             "have a score that is NaN",
@@ -55,6 +48,18 @@ class Seen:
                 f"the target of none of {len(known)} samples is known: give samples with labels"
             )
         return known, *columns
+
+    def _whole(self) -> Iterator[Tensor]:
+        if not sum(len(part[0]) for part in self._parts):
+            raise ValueError(
+                "a metric of no samples: the data set is empty, or update was never called"
+            )
+        if len({tuple(column.shape[1:] for column in part) for part in self._parts}) > 1:
+            raise ValueError(
+                "updates of a metric differ in their number of classes: use one metric each"
+            )
+        for columns in zip(*self._parts, strict=True):
+            yield torch.cat([column.cpu() for column in columns])
 
     def counted(self) -> tuple[Tensor, ...]:
         """(column, ...) of the samples whose target is known; ValueError as `joined`."""

@@ -59,11 +59,11 @@ def read_pair(
     if given.ids is not None and true.ids is not None:
         rows, true_rows = _matched(given.ids, true.ids, common)
         return _taken(given.columns, rows), _taken(true.columns, true_rows), names
-    lengths = [len(next(iter(each.columns.values()))) for each in (given, true)]
-    if lengths[0] != lengths[1]:
+    one, other = (len(next(iter(each.columns.values()))) for each in (given, true))
+    if one != other:
         raise ValueError(
-            f"{predictions} has {lengths[0]} rows, {targets} has {lengths[1]}: give files of the "
-            "same samples in the same order, or two Parquet files with a column id"
+            f"{predictions} has {one} rows, {targets} has {other}: give files of the same samples "
+            "in the same order, or two Parquet files with a column id"
         )
     return given.columns, true.columns, names
 

@@ -148,6 +148,14 @@ def test_f1_by_hand():
     assert found["f1_samples"] == pytest.approx(100 * (2 / 3 + 2 / 3 + 1) / 3)
 
 
+@pytest.mark.parametrize("name", ["mean_ap", "f1"])
+def test_updates_of_other_numbers_of_classes_are_told(name):
+    metric = fed(GIVEN, TAGS, name=name)
+    metric.merge(fed(GIVEN[:, :5], TAGS[:, :5], name=name))
+    with pytest.raises(ValueError, match="differ in their number of classes: use one metric each"):
+        metric.compute()
+
+
 @pytest.mark.parametrize("section", [{"name": "mean_ap"}, {"name": "f1"}])
 def test_no_true_sample_at_all_is_told(section):
     with pytest.raises(ValueError, match="none of 6 classes is true of any of 200 samples"):
