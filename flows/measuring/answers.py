@@ -46,10 +46,13 @@ def answered(module: nn.Module, samples: Rows, metric: Metric, policy: Policy) -
             scores.append(score)
     each, numbers = metric.each(), metric.compute()
     value = None if each is None else each.double().numpy()
+    again = getattr(metric, "resampled", None)
+    # of a mean over samples the samples themselves are resampled: all are at hand
+    more = again().numpy() if again and each is None else None
     if not guesses:
-        return Predicted(value, None, None, numbers)
+        return Predicted(value, None, None, numbers, more)
     guess, score = torch.cat(guesses).short().numpy(), torch.cat(scores).numpy()
-    return Predicted(value, guess, score, numbers)
+    return Predicted(value, guess, score, numbers, more)
 
 
 def _column(column: Tensor | list[Tensor]) -> pa.Array:

@@ -42,8 +42,10 @@ def of_values(values: ndarray, headline: Headline) -> Ends:
 
 def gain_of_values(ours: ndarray, theirs: ndarray, headline: Headline) -> Ends:
     """What `ours` (seeds, samples) are better by than `theirs`, paired by seed and sample."""
-    if _hits(ours, theirs) and headline.higher:
-        return tuple(intervals.gain_interval(ours > 0, theirs > 0))
+    if _hits(ours, theirs):
+        # of misses, which are to be few, the other one's more is the gain
+        pair = (ours, theirs) if headline.higher else (theirs, ours)
+        return tuple(intervals.gain_interval(*(each > 0 for each in pair)))
     found = intervals.mean_squares(headline.merit(ours) - headline.merit(theirs))
     mean, half = float(found.mean), _half(found)
     return mean, mean - half, mean + half
@@ -73,12 +75,25 @@ def of_seeds(numbers: Sequence[dict[str, float]], headline: Headline) -> Ends:
     return mean, mean - half, mean + half
 
 
-def gain_of_seeds(ours: Sequence[float], theirs: Sequence[float], headline: Headline) -> Ends:
-    """What `ours` are better by than `theirs`, one number per seed; the interval is over seeds."""
+def gain_of_seeds(
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    headline: Headline,
+    resampled: tuple[ndarray, ndarray] | None = None,
+) -> Ends:
+    """What `ours` are better by than `theirs`, one number per seed; the interval is over seeds.
+
+    resampled: both headlines of the same resamples of the samples, (seeds, resamples) each, where
+    there are such: by the percentiles of their differences (Efron 1979) samples tell of chance too.
+    """
     pairs = zip(ours, theirs, strict=True)
     apart = np.array([headline.merit(one) - headline.merit(other) for one, other in pairs])
-    mean = float(apart.mean())
+    mean, half = float(apart.mean()), _over_seeds(apart)
+    if resampled is not None:
+        found = (headline.merit(resampled[0]) - headline.merit(resampled[1])).mean(0)
+        own = np.quantile(found, [(1 - intervals.LEVEL) / 2, (1 + intervals.LEVEL) / 2])
+        below, above = np.maximum(0, [mean - own[0], own[1] - mean])
+        return mean, mean - float(np.hypot(half, below)), mean + float(np.hypot(half, above))
     if len(apart) < FEWEST:
         return mean, None, None
-    half = _over_seeds(apart)
     return mean, mean - half, mean + half

@@ -35,13 +35,15 @@ class Predicted(NamedTuple):
 
     value float64 (n,): the headline of each. guess int16 (n,): the class of the highest score;
     score float32 (n,): its softmax probability, or the share of the votes of neighbours. numbers:
-    what the metric gave.
+    what the metric gave. resampled float64 (resamples,): the headline of the bootstrap's resamples
+    of the samples, the same for all networks.
     """
 
     value: np.ndarray | None
     guess: np.ndarray | None
     score: np.ndarray | None
     numbers: Mapping[str, float]
+    resampled: np.ndarray | None = None
 
 
 class Examined(NamedTuple):
@@ -61,6 +63,12 @@ def values_of(seeds: Iterable[Predicted]) -> np.ndarray | None:
         return None
     found = np.stack([each.value for each in seeds])
     return found[:, ~np.isnan(found).any(0)]
+
+
+def resampled_of(seeds: Iterable[Predicted]) -> np.ndarray | None:
+    """float64 (seeds, resamples): the headline of each resample; None where a metric has none."""
+    found = [each.resampled for each in seeds]
+    return None if any(each is None for each in found) else np.stack(found)
 
 
 def _column(parts: Sequence[np.ndarray | None], name: str, total: int) -> pa.Array:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from flows.measuring.headline import KEYS, Headline, of_record
-from flows.measuring.predictions import Examined, Model, Predicted, values_of
+from flows.measuring.predictions import Examined, Model, Predicted, resampled_of, values_of
 
 SCRATCH = "scratch"
 ARM = ("candidate", "task", "init", "head", "labels", "size")
@@ -130,7 +130,9 @@ def _gain(headline: Headline, ours: list[Predicted], theirs: list[Predicted]) ->
     if mine is not None and others is not None and mine.shape == others.shape:
         return intervals.gain_of_values(mine, others, headline)
     by_seed = [[one.numbers[headline.name] for one in seeds] for seeds in (ours, theirs)]
-    return intervals.gain_of_seeds(*by_seed, headline)
+    one, other = resampled_of(ours), resampled_of(theirs)
+    both = None if one is None or other is None else (one, other)
+    return intervals.gain_of_seeds(*by_seed, headline, both)
 
 
 def gains(models: list[Model]) -> list[Record]:

@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wanted = "number of the version, or an alias such as challenger"
     command.add_argument("version", nargs="?", metavar="VERSION", help=wanted)
     command.add_argument("--reason", default="", metavar="WHY", help="why, in a sentence")
-    named = "registered model (default: register.name of params.yaml)"
+    named = "registered model, or task (default: the first task)"
     command.add_argument("--name", metavar="MODEL", help=named)
     shown = "print who made which version champion, when and why"
     command.add_argument("--history", action="store_true", help=shown)

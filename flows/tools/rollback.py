@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = parser("rollback", __doc__)
     why = "why, in a sentence (default: rolled back)"
     command.add_argument("--reason", default="rolled back", metavar="WHY", help=why)
-    named = "registered model (default: register.name of params.yaml)"
+    named = "registered model, or task (default: the first task)"
     command.add_argument("--name", metavar="MODEL", help=named)
     given = command.parse_args(arguments)
     with user_errors():

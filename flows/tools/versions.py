@@ -19,7 +19,7 @@ def _listed(text: str | None) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line."""
     command = parser("versions", __doc__)
-    named = "registered model (default: register.name of params.yaml)"
+    named = "registered model, or task (default: the first task)"
     command.add_argument("name", nargs="?", metavar="NAME", help=named)
     some = "only these, by number or alias: 3,5,champion"
     command.add_argument("--versions", metavar="LIST", help=some)

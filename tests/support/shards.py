@@ -28,15 +28,17 @@ def write_shards(
     names: list[str],
     size: int,
     shard_bytes: int = 64 << 20,
+    kind: BaseKind | None = None,
 ) -> int:
     """Writes (id, split, size x size JPEG, targets) as `folder`, same bytes for same input.
 
+    kind: of the set; by default one that can be read as hashtags, and as labels where it has some.
     Returns their number.
     """
     with replacing(folder) as part:
         records = list(records)
         single = all(len(targets) == 1 for *_, targets in records)
-        with IndexWriter(part, Both(single), names, size) as index:
+        with IndexWriter(part, kind or Both(single), names, size) as index:
             shard = count = 0
             stream = iter(records)
             while True:

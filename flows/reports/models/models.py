@@ -35,9 +35,9 @@ MORE = 3  # further numbers of the metric that are shown
 
 
 def further(records: list[Record]) -> list[str]:
-    """Further numbers of the metric, without the ends of intervals."""
+    """Further numbers of the metric that have an interval, so that they are in its unit."""
     names = records[0].get("values", {})
-    return [name for name in names if not name.endswith(("_low", "_high"))][:MORE]
+    return [name for name in names if f"{name}_low" in names][:MORE]
 
 
 def columns(records: list[Record]) -> dict[str, str]:

@@ -50,7 +50,18 @@ def test_less_of_an_error_is_a_gain():
     gain, low, high = intervals.gain_of_values(ours, theirs, ERROR)
     assert gain == pytest.approx(4 / 3) and low < gain < high
     assert intervals.gain_of_values(ours, theirs, Headline("speed", True, "px"))[0] < 0
+    misses = Headline("error", False)
+    found = intervals.gain_of_values(np.array([[0.0, 100, 0]]), np.array([[100.0] * 3]), misses)
+    assert found[0] == pytest.approx(200 / 3)
     assert intervals.gain_of_seeds([1, 2, 3], [2, 3, 4], ERROR) == (1.0, 1.0, 1.0)
+
+
+def test_gains_of_resampled_samples_are_those_of_pairs():
+    one, other = np.array([[60.0, 62.0, 64.0]] * 2), np.array([[50.0, 52.0, 54.0]] * 2)
+    found = intervals.gain_of_seeds([62, 62], [52, 52], Headline("map"), (one, other))
+    assert found == (10.0, 10.0, 10.0)  # what both vary by says nothing of their difference
+    wider = intervals.gain_of_seeds([62, 64], [52, 52], Headline("map"), (one, other))
+    assert wider[0] == 11 and wider[2] - 11 == pytest.approx(12.706, abs=0.01)
 
 
 def test_without_a_value_per_sample_three_seeds_or_its_own_interval_are_wanted():
