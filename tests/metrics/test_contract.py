@@ -101,6 +101,26 @@ def test_the_mean_over_samples_is_the_headline_where_it_is_one(name):
         assert each.mean().item() == pytest.approx(metric.compute()[metric.headline])
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if hasattr(made(name), "resampled")])
+def test_resamples_are_those_of_the_interval_and_pairs(name):
+    metric, headline = fed(name, WHOLE), made(name).headline
+    values, numbers = metric.resampled(), metric.compute()
+    assert values.dtype == torch.float64 and metric.each() is None
+    assert values.nanmean().item() == pytest.approx(numbers[headline])
+    ends = [numbers[f"{headline}_low"], numbers[f"{headline}_high"]]
+    assert ends == pytest.approx(np.nanquantile(values.numpy(), [0.025, 0.975]).tolist())
+    # another model of the same samples that is as good: the same resamples leave no difference
+    assert torch.equal(fed(name, WHOLE).resampled(), values)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if hasattr(made(name), "rows")])
+def test_details_are_rows_of_numbers(name):
+    rows = fed(name, WHOLE).rows()
+    assert rows and all(row.keys() == rows[0].keys() for row in rows)
+    assert all(isinstance(value, int | float) for row in rows for value in row.values())
+    json.dumps(rows)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_samples_of_an_unknown_target_are_not_counted(name):
     known = torch.arange(60) % 4 > 0
