@@ -49,21 +49,28 @@ def _none(folder: str, pattern: str) -> bool:
     return Path(folder or ".").is_dir() and next(Path(folder or ".").glob(pattern), None) is None
 
 
-def fresh(posts: str | None, labels: str | None, images: str | None, target: str) -> bool:
+def fresh(
+    posts: str | None,
+    labels: str | None,
+    images: str | None,
+    target: str,
+    kind: str | None = None,
+) -> bool:
     """Import what is new into data/; whether anything was, or was newly refused."""
     from flows.tracking.tracking import data_version
 
     sources = {"posts": posts, "labels": labels}
     if not any(sources.values()):
         raise ValueError("nothing to watch: give --posts SOURCE (posts=...), --labels, or both")
-    sources = {kind: source for kind, source in sources.items() if source and not empty(source)}
+    sources = {name: source for name, source in sources.items() if source and not empty(source)}
     with only_driver():  # data/ must not change under a pipeline that runs
         restore_data(
             cut=True
         )  # in a new clone the data is what data.dvc names, not the new posts alone
         before = data_version()
         if sources:
-            version(**sources, images=images, target=target)
+            of = kind if "labels" in sources else None
+            version(**sources, images=images, target=target, kind=of)
         return data_version() != before
 
 
@@ -74,10 +81,12 @@ def watch(
     images: str | None = None,
     target: str = "target",
     targets: list[str] | None = None,
+    kind: str | None = None,
 ) -> Any:
     """Import new posts and labels, then run the stages that changed (`targets`: these and what they
-    need); True if anything changed, and `Unchanged` in Prefect where nothing did."""
-    new = fresh(posts, labels, images, target)
+    need); True if anything changed, and `Unchanged` in Prefect where nothing did. `kind`: of the
+    labelled set, before its first import."""
+    new = fresh(posts, labels, images, target, kind)
     ran = pipeline(targets or [])
     print(f"new data: {'yes' if new else 'no'}; stages that ran: {len(ran)}", file=sys.stderr)
     if not new and not ran and orchestrated():
@@ -95,6 +104,7 @@ def main() -> None:
     command.add_argument("--labels", metavar="SOURCE", help="likewise, of labelled images")
     command.add_argument("--images", help="folder or s3:// prefix of a table's images")
     command.add_argument("--target", default="target", help="name of the labelled set")
+    command.add_argument("--kind", help="of the labelled set: labels (default), tags, ...")
     add_options(command)
     options = vars(command.parse_args())
     with user_errors():

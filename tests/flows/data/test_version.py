@@ -234,6 +234,24 @@ def on_a_terminal(place: Path, *command: str) -> bytes:
     return shown
 
 
+def test_the_kind_of_a_set_is_given_once(place, own):
+    table = own / "tags.csv"
+    table.write_text("image,tags,split\n0.jpg,cat;dog,train\n1.jpg,[],train\n2.jpg,,train\n")
+    source = ("--labels", str(table), "--target", "pets")
+    tried = add(place, own, *source, "--kind", "tags", "--dry-run")
+    told = add(place, own, *source, "--kind", "tags")
+    for said in (tried, told):
+        assert "2 classes; images: 2 train, 0 val, 0 test" in said and "1 x no tag" in said
+    assert "a task with `data: targets/pets` in params.yaml" in told
+    table.write_text("image,tags,split\n3.jpg,dog,test\n")
+    assert "targets/pets: 1 added" in add(place, own, *source)
+    refused = add(place, own, *source, "--kind", "labels", code=2)
+    assert "targets/pets holds tags, and --kind labels was asked for" in refused
+    assert "Traceback" not in refused
+    fault = add(place, own, "--posts", str(own / "posts.jsonl"), "--kind", "tags", code=2)
+    assert "--kind is what the images of --labels SOURCE come with: give both" in fault
+
+
 def test_names_of_strangers_do_not_crash_a_pipe(place, own):
     """A refused row is told with its image and its reason, to a pipe that takes ASCII only."""
     with (own / "posts.jsonl").open("a") as file:
