@@ -19,10 +19,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from engine.core.build import options
+from engine.core.build import build, options
 from engine.core.digest import digest
 from engine.training.recipe import Recipe
 from flows.cli.command import main
+from flows.measuring.headline import Headline
 from flows.running import settings
 from flows.running.code import code_files
 from flows.running.orchestrate import flow, task
@@ -85,27 +86,31 @@ def train_weights(
     section: dict[str, Any],
     file: Path,
     run: Run,
+    metric: dict[str, Any],
 ) -> dict[str, float]:
-    """Train, write the weights and the learning curve; the held-out hit rates in percent."""
+    """Train, write weights and learning curve; what the metric tells of the samples held out."""
     from flows.training import learning
 
-    return learning.write_weights(section, state_of(training, section), run, name, file)
+    return learning.write_weights(section, state_of(training, section), run, name, file, metric)
 
 
-def train_all(training: str, parts: list[dict[str, Any]], run: Run) -> list[dict[str, float]]:
+def train_all(
+    training: str, parts: list[dict[str, Any]], metric: dict[str, Any], run: Run
+) -> list[dict[str, float]]:
     """What is measured of every training; of several each has a run below the stage's."""
-    found = []
+    found, shown = [], build("metrics", metric)
     seeds = [part["seed"] for part in parts]
     for section, file in zip(parts, weight_files(training, seeds), strict=True):
         below = run.child(f"seed {section['seed']}") if len(parts) > 1 else nullcontext(run)
         with below as own:
             name = training_title(training, section, parts)
-            measured = train_weights(name, training, section, file, own)
+            measured = train_weights(name, training, section, file, own, metric)
             own.metrics({f"val_{key}": value for key, value in measured.items()})
             # flows/registry/sourcerun.py finds the run that wrote a version's weights by this
             own.tags(wrote=digest(file))
-        rates = f"{measured['top1']:.1f} % (top-5 {measured['top5']:.1f} %)"
-        print(f"pretrain@{training}{_which_seed(section, parts)}: held-out hit rate {rates}")
+        told = Headline(shown.headline, shown.higher, shown.unit)
+        number = f"{told.title} {told.written(measured[told.name])}"
+        print(f"pretrain@{training}{_which_seed(section, parts)}: held out, {number}")
         found.append(measured)
     return found
 
@@ -161,7 +166,7 @@ def pretrain(
     with stage_run(f"pretrain@{training}", whole if seeds else parts[0]) as run:
         where = f"pretrain.{training}.recipe"
         print(f"pretrain@{training}: {Recipe(**options(Recipe, recipe, where))}")
-        found = train_all(training, parts, run)
+        found = train_all(training, parts, metric, run)
         metrics = dict(found[0])
         if len(parts) > 1:
             metrics |= {f"seed {seed}": rates for seed, rates in zip(listed, found, strict=True)}

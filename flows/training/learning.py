@@ -82,7 +82,12 @@ class Job:
 
 
 def write_weights(
-    section: dict[str, Any], state: Path, run: Run, title: str, file: Path
+    section: dict[str, Any],
+    state: Path,
+    run: Run,
+    title: str,
+    file: Path,
+    metric: dict[str, Any] = ACCURACY,
 ) -> dict[str, float]:
     """Train, write the weights to a file and the learning curve beside it.
 
@@ -101,7 +106,7 @@ def write_weights(
     with curve.open("w", newline="") as out:
         # csv ends lines with \r\n by itself
         csv.writer(out, lineterminator="\n").writerows(rows)
-    return measured(module, section)
+    return measured(module, section, metric)
 
 
 def fit_network(
@@ -155,15 +160,16 @@ def train_network(
     return module, names
 
 
-def measured(module: nn.Module, section: dict[str, Any]) -> dict[str, float]:
-    """What the section's metric tells on the samples held out.
+def measured(
+    module: nn.Module, section: dict[str, Any], metric: dict[str, Any] = ACCURACY
+) -> dict[str, float]:
+    """What a metric tells on the samples held out.
 
     Of accuracy: a post counts if the prediction is any of its hashtags.
     """
     job = Job.of(section)
     held = split_samples(job.data, "val", job.sections["objective"])
-    metric = build("metrics", section.get("metric", ACCURACY), where="metric")
-    return scored(module, held, metric).compute()
+    return scored(module, held, build("metrics", metric, where="metric")).compute()
 
 
 def image_count(section: dict[str, Any], epochs: float) -> int:

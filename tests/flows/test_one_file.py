@@ -1,0 +1,179 @@
+"""A plug-in of each kind, one file each, through the stages, and no other file of the code touched.
+
+Those of docs/design.md: a backbone, a head that is fitted, an objective with two optimizers, a
+policy, a metric; and a kind of data set, whose images have a sign.
+"""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from benchmarks.clone import sampled
+from tests.docs.test_examples import EXAMPLES
+from tests.flows.test_pipeline import clone
+from tests.support.commands import run
+
+KIND = '''"""Images with a sign, + or -."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from corpus.records.kind import BaseKind
+from corpus.records.record import Record, Split
+
+
+class Signed(Record):
+    """An image and its sign."""
+
+    sign: Literal["+", "-"]
+    split: Split = "train"
+
+
+class Kind(BaseKind):
+    """A sign for each image."""
+
+    record = Signed
+    what = "sign"
+    columns = {"image": {"read": "jpeg"}, "label": {"read": "class", "of": "targets"}}
+    needed = (("sign",),)
+    wanted = frozenset({"sign"})
+    fields = {"sign": pa.string()}
+    least = 2
+
+    def described(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        return {"sign": raw["sign"]}
+
+    def words(self, record: Signed) -> tuple[str, ...]:
+        return (record.sign,)
+
+    def classes(self, table: pa.Table) -> pa.ListArray:
+        ends = np.arange(len(table) + 1, dtype=np.int32)
+        signs = table["sign"].combine_chunks().cast(pa.string())
+        return pa.ListArray.from_arrays(pa.array(ends), signs)
+'''
+RECIPE = {"batch": 16, "rate": 0.1, "warmup": 0}
+NETWORK = {"backbone": "patches", "section": "candidates/patches.yaml"}
+PARAMS = {
+    "candidates": {"tiny": NETWORK},
+    "pretrain": {
+        "tiny-apart": NETWORK
+        | {
+            "candidate": "tiny",
+            "data": "targets/signs",
+            "objective": {"name": "slowhead", "head_rate": 0.01},
+            "head": {"name": "linear"},
+            "metric": {"name": "reciprocal_rank"},
+            "recipe": RECIPE,
+            "epochs": 2,
+        }
+    },
+    "tasks": {
+        "signs": {
+            "data": "targets/signs",
+            "inits": ["tiny-apart", "scratch"],
+            "heads": {"linear": {}, "means": {}},
+            "labels": [8],
+            "seeds": [0, 1],
+            "objective": {"name": "supervised"},
+            "metric": {"name": "reciprocal_rank"},
+            "policy": {"name": "mirrored"},
+            "recipe": RECIPE,
+            "epochs": 2,
+            "grid": {"rate": [0.1, 0.2], "scale": [1.0, 2.0]},
+        }
+    },
+}
+
+
+def signed_image(number: int) -> bytes:
+    """Bright where the number is even, dark where it is odd, and noisy."""
+    noise = np.random.default_rng(number).integers(0, 120, (32, 32, 3))
+    out = io.BytesIO()
+    Image.fromarray((noise + 120 * (number % 2 == 0)).astype(np.uint8)).save(out, "PNG")
+    return out.getvalue()
+
+
+def add_signs(folder: Path) -> None:
+    """Eighty images with their signs, as a table."""
+    (folder / "signs").mkdir()
+    with (folder / "signs" / "signs.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(("image", "sign", "split"))
+        for number in range(80):
+            (folder / "signs" / f"{number}.png").write_bytes(signed_image(number))
+            split = ("train", "train", "val", "test")[number // 2 % 4]
+            table.writerow((f"{number}.png", "+-"[number % 2], split))
+    source = ("--labels", "signs/signs.csv", "--kind", "signed", "--target", "signs")
+    run(folder, "python", "-m", "flows.version", "add", *source)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A clone with the files in it, in which every stage has run."""
+    made = clone(tmp_path_factory.mktemp("one file"), small=False)
+    sampled(made, 80, (4, 2, 2))
+    before = run(made, "git", "status", "--porcelain", "--", "*.py", "dvc.yaml")
+    (made / "corpus/kinds/signed.py").write_text(KIND)
+    for path, text in EXAMPLES.items():
+        (made / path).write_text(text)
+    (made / "candidates" / "patches.yaml").write_text("name: patches\n")
+    params = yaml.safe_load((made / "params.yaml").read_text()) | PARAMS
+    params["search"]["trials"] = 0
+    params["corpus"] |= {"min_posts": 3, "holdout": 0.2}
+    params["evaluate"] = {"runs": 3, "batches": [8], "seconds": 0.02}
+    (made / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    add_signs(made)
+    run(made, "python", "-m", "flows.pipeline", new=True)
+    after = run(made, "git", "status", "--porcelain", "--", "*.py", "dvc.yaml").splitlines()
+    # new files alone, and none of the code that was there
+    assert not before and all(line.startswith("?? ") for line in after)
+    return made
+
+
+def test_every_plugin_takes_part(folder):
+    training = json.loads((folder / "out/pretrain/tiny-apart/metrics.json").read_text())
+    assert {"mrr", "mrr_low", "mrr_high"} <= training.keys()
+    records = json.loads((folder / "out/evaluate/signs/records.json").read_text())
+    assert {(one["init"], one["head"]["name"]) for one in records} == {
+        (init, head) for init in ("scratch", "tiny-apart") for head in ("linear", "means")
+    }
+    for one in records:
+        assert one["headline"] == "mrr" and one["policy"] == {"name": "mirrored"}
+        assert one["low"] <= one["value"] <= one["high"] and one["samples"] == 20
+    # bright or dark: a mean of features tells it
+    assert max(one["value"] for one in records) > 90
+
+
+def test_the_models_are_registered_and_reported_by_that_metric(folder):
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    versions = client.search_model_versions("name = 'tagdag'")
+    assert len(versions) == 4 and "champion" in client.get_registered_model("tagdag").aliases
+    assert {version.tags["tagdag.headline"] for version in versions} == {"mrr"}
+    report = (folder / "out/register/report.md").read_text()
+    assert "mrr % (95 % interval)" in report and "fine-tuned" in report
+
+
+def test_the_metric_is_a_command_on_the_files_that_the_stage_wrote(folder):
+    file = "out/evaluate/signs/predictions.parquet"
+    told = run(folder, "python", "-m", "metrics.reciprocal_rank", file, file, "--json")
+    records = json.loads((folder / "out/evaluate/signs/records.json").read_text())
+    assert json.loads(told)["mrr"] == pytest.approx(
+        next(
+            one["best"] for one in records if one["best"] == pytest.approx(json.loads(told)["mrr"])
+        )
+    )
+
+
+def test_nothing_runs_again(folder):
+    assert "Data and pipelines are up to date" in run(folder, "dvc", "status")
