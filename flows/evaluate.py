@@ -49,6 +49,7 @@ from flows.tracking.tracking import Run, stage_run
 from models.blocks.ranges import Count, Listed, Pixels, Positive, Unique
 
 UNPRICED = {"k", "temperature", "l2"}  # options of a head that change what it says, not its cost
+SAME = {"logistic": "linear"}  # heads of the same layers, fitted in the place of trained
 USUAL = {"metric": {"name": "accuracy"}, "policy": {"name": "plain"}}
 PREDICTIONS = "predictions.parquet"
 
@@ -96,7 +97,8 @@ def evaluate_arm(
 def network_of(record: Record, classes: int) -> str:
     """What a network is called whose costs are told once: seeds, inits and labels share it."""
     head = {key: value for key, value in record["head"].items() if key not in UNPRICED}
-    parts = [head.pop("name"), *(f"{key} {value}" for key, value in head.items())]
+    name = head.pop("name")
+    parts = [SAME.get(name, name), *(f"{key} {value}" for key, value in head.items())]
     told = f"{record['candidate']}, head {' '.join(map(str, parts))}"
     return f"{told}, {classes} classes, {record['size']} px"
 

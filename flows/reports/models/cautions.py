@@ -103,7 +103,7 @@ def one_pretraining(findings: Findings) -> Iterator[str]:
     """Pretraining done once: the chance of its seed is in no interval."""
     pretrained = [record for record in findings.first if record["init"] != SCRATCH]
     if pretrained and all(record.get("pretrainings", 1) < 2 for record in pretrained):
-        fix = "name several in its `seeds`, section pretrain"
+        fix = "list several seeds in its section of pretrain"
         yield f"Every pretraining was done with one seed: its chance is in no interval; {fix}."
 
 

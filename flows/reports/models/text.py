@@ -49,6 +49,7 @@ def _matrix(findings: Findings) -> list[list[str]]:
 
 def markdown(findings: Findings) -> str:
     """The text; what anybody typed is shown as it is, never as markup."""
+    noun = findings.headline(findings.tasks[0]).noun
     parts = [
         ["# Models compared"],
         *_tasks(findings),
@@ -58,7 +59,7 @@ def markdown(findings: Findings) -> str:
         [told(models.rule(findings.records))],
         table(costs.HEAD, costs.rows(findings.records)),
         [told(costs.measured(findings.records))],
-        ["![the headline against latency and flops](comparison.png)"],
+        [f"![{told(noun)} against latency and flops](comparison.png)"],
         [REST],
         [origin_line(findings.origin)],
         links_lines(findings.links),

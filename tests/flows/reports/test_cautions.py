@@ -76,7 +76,7 @@ WARNINGS = [
     (loud, r"Latencies of winner were measured while other work.*evaluate again on a quiet"),
     (
         once,
-        r"Every pretraining was done with one seed.*name several in its `seeds`",
+        r"Every pretraining was done with one seed.*list several seeds",
     ),
     (few, r"The search stands on 6 networks, fewer than 8.*raise search\.trials"),
     (behind, r"reference errs less than its winner \(1\.0 against .* raise search\.trials"),
