@@ -167,13 +167,12 @@ def table(case: Case, packs: Path, runs: int) -> Iterator[str]:
 
 def compared(run: Path) -> Iterator[str]:
     """Lines on each model of a finished run: the images of data/ predicted, against evaluate's."""
-    told = pq.read_table(run / "out/evaluate" / FILE)
-    classes = json.loads(told.schema.metadata[b"classes"])
+    told = pq.read_table(run / "out/evaluate/scenes" / FILE)
+    [classes] = json.loads(told.schema.metadata[b"classes"]).values()
     yield "\n| model | test images | same class | same score, float32 |"
     yield "| --- | --- | --- | --- |"
-    for record in json.loads((run / "out/evaluate/records.json").read_text()):
-        target, size = record["target"], record["size"]
-        store = run / "data/targets" / target
+    for record in json.loads((run / "out/evaluate/scenes/records.json").read_text()):
+        size, store = record["size"], run / "data" / record["data"]
         rows = told.to_pandas().query("model == @record['model'] and seed == @record['seed']")
         with tempfile.TemporaryDirectory() as name:
             images = Images(
@@ -187,7 +186,7 @@ def compared(run: Path) -> Iterator[str]:
         ids = {each.image: each.id for each in read_records(store, Label)}
         found.index = [ids[name.rpartition(":")[2]] for name in found["image"]]
         found = found.loc[rows["id"]]
-        names = [classes[target][guess] for guess in rows["guess"]]
+        names = [classes[guess] for guess in rows["guess"]]
         same = int((found["class"].to_numpy() == np.array(names)).sum())
         equal = int((found["score"].to_numpy() == rows["score"].to_numpy()).sum())
         yield f"| {record['model']} | {len(rows)} | {same} | {equal} |"
