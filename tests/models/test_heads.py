@@ -77,6 +77,53 @@ def test_nearest_neighbours_vote_as_by_brute_force(samples, k, temperature):
     np.testing.assert_allclose(shares, votes / votes.sum(1, keepdims=True), atol=1e-5)
 
 
+@pytest.mark.parametrize(("k", "temperature"), [(1, 0.07), (7, 0.07), (60, 1.0)])
+def test_of_tags_a_neighbour_votes_for_each_that_it_has(k, temperature):
+    rng = np.random.default_rng(0)
+    bank, queries = rng.normal(size=(50, 16)), rng.normal(size=(30, 16))
+    tags = rng.random((50, 4)) < [0.5, 0.2, 0.05, 0]
+    assert (~tags.any(1)).any(), "one without a tag votes for none"
+    expected = np.zeros((30, 4))
+    for query, row in zip(queries, expected, strict=True):
+        length = np.linalg.norm(bank, axis=1) * np.linalg.norm(query)
+        similarity = bank @ query / length
+        nearest = sorted(range(50), key=lambda i: -similarity[i])[:k]
+        weights = np.exp([similarity[i] / temperature for i in nearest])
+        for weight, index in zip(weights / weights.sum(), nearest, strict=True):
+            row[tags[index]] += weight
+    options = {"k": k, "temperature": temperature, "samples": 50}
+    head = build("heads", {"name": "knn"} | options, channels=[16], classes=4, target="tags")
+    head.fit(torch.from_numpy(bank).float(), torch.from_numpy(tags).float())
+    shares = head.decode(head([torch.from_numpy(queries).float()[..., None, None]])).numpy()
+    np.testing.assert_allclose(shares, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["linear", "logistic", "knn"])
+def test_tags_are_decoded_each_by_itself(name):
+    options = {"name": name} | OPTIONS.get(name, {})
+    head = build("heads", options, channels=[16], classes=10, target="tags")
+    shares = head.decode(head(FEATURES))
+    assert ((shares >= 0) & (shares <= 1)).all()
+    if name != "knn":
+        torch.testing.assert_close(shares, head(FEATURES).sigmoid())
+
+
+@pytest.mark.parametrize("target", ["label", "tags"])
+@pytest.mark.parametrize("name", [each for each in choices("heads") if each != "linear"])
+def test_fitted_heads_know_what_they_were_fitted_on(name, target):
+    """Samples far apart from those of other classes."""
+    labels = torch.arange(12) % 3
+    truth = torch.nn.functional.one_hot(labels, 3).float()
+    noise = torch.randn(12, 16, generator=torch.Generator().manual_seed(0))
+    features = 4 * torch.nn.functional.one_hot(labels, 16) + 0.1 * noise
+    options = {"knn": {"samples": 12, "k": 3}, "logistic": {"l2": 1e-3}}.get(name, {})
+    section = {"name": name} | options
+    head = build("heads", section, channels=[16], classes=3, target=target)
+    head.fit(features, truth if target == "tags" else labels)
+    shares = head.decode(head.classify(features))
+    assert torch.equal(shares > 0.5, truth > 0)
+
+
 @pytest.mark.parametrize("wrong", [{"samples": 0}, {"k": 0}, {"temperature": 0}])
 def test_neighbours_that_cannot_vote_are_refused(wrong):
     with pytest.raises(

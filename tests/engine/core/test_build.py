@@ -28,6 +28,49 @@ def test_plugin_heads_its_file(kind, name):
     assert isinstance(getattr(module, module.__all__[0]), type)
 
 
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of heads of one's own, in a package of this code's shape."""
+    package = f"own{tmp_path.name.replace('-', '_')}"
+    heads = tmp_path / package / "models" / "heads"
+    heads.mkdir(parents=True)
+    for each in (heads, heads.parent, heads.parent.parent):
+        (each / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("engine.core.build.PREFIX", f"{package}.")
+    return heads
+
+
+def test_the_class_of_a_file_is_that_of_its_name(folder):
+    """Not the first one, nor one of that name that the file has from elsewhere."""
+    text = """
+from functools import partial as wide_mean
+from collections import OrderedDict as Deep
+class Helper: ...
+class WideMean: ...
+class Other: ...
+"""
+    (folder / "wide_mean.py").write_text(text)
+    (folder / "deep.py").write_text(text + "class DEEP: ...\n")
+    (folder / "blocks.py").write_text("class Part: ...\n")
+    assert choices("heads") == ["deep", "wide_mean"]
+    assert type(build("heads", {"name": "wide_mean"})).__name__ == "WideMean"
+    assert type(build("heads", {"name": "deep"})).__name__ == "DEEP"
+    with pytest.raises(ValueError, match=r"unknown name 'blocks'.*names: deep, wide_mean"):
+        build("heads", {"name": "blocks"})
+
+
+@pytest.mark.parametrize("twin", ["widemean.py", "wide_mean/__init__.py", "wide__mean.py"])
+def test_two_plugins_of_one_name_are_refused(folder, twin):
+    (folder / "wide_mean.py").write_text("class WideMean: ...\n")
+    assert choices("heads") == ["wide_mean"]
+    (folder / twin).parent.mkdir(exist_ok=True)
+    (folder / twin).write_text("class WideMean: ...\n")
+    told = r"heads: 'wide\w*' and 'wide\w*' are two plug-ins of one name: rename one"
+    with pytest.raises(ValueError, match=told):
+        build("heads", {"name": "wide_mean"})
+
+
 def test_section_is_a_call():
     net = build("backbones", REGNET | {"stem_width": 24}, where="pretrain.backbone")
     assert type(net).__name__ == "RegNet" and net.stem[0].out_channels == 24

@@ -8,8 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from corpus.reading.sampler import seeded
 from engine.core import samples
 from engine.core.samples import Rows, cached_by_files, few_per_class, open_split
+from engine.transfer.tuning import hold_out
 from flows.training import learning
 from tests.support.shards import write_shards
 
@@ -71,6 +73,106 @@ def test_repeat_factors_are_reckoned_once_for_all_networks(tmp_path, monkeypatch
         listed = learning.resampled_list_drawer(rule, length)(torch.Generator())
         assert len(listed) == 6 * length
     assert reckoned == [("sqrt", 12), ("natural", 6)]
+
+
+def test_columns_are_those_asked_for_and_rows_keep_their_order(tmp_path):
+    shards = open_split(written(tmp_path / "shards"), "train")
+    rows = Rows(shards, {"image": {}, "label": {}}, torch.tensor([4, 0, 2]), size=12)
+    batch = rows.read(torch.tensor([2, 0, 1]))
+    assert batch.keys() == {"image", "label"} and batch["label"].tolist() == [0, 0, 1]
+    assert batch["image"].shape == (3, 12, 12, 3)
+    assert rows.ids(torch.tensor([2, 0, 1])) == ["2", "4", "0"]
+    some = rows.some(torch.tensor([2, 1]))
+    assert some.ids(torch.arange(2)) == ["2", "0"] and some.size == 12
+    assert rows.column("label").tolist() == [0, 1, 0]
+
+
+def test_a_column_that_there_is_not_is_told_with_those_there_are(tmp_path):
+    shards = open_split(written(tmp_path / "shards"), "train")
+    rows = Rows(shards, {"image": {}, "boxes": {}})
+    told = r"shards has no column 'boxes', only image, hashtags, label: read one of them"
+    for ask in (lambda: rows.read(torch.arange(2)), lambda: rows.column("boxes")):
+        with pytest.raises(ValueError, match=told):
+            ask()
+
+
+def test_an_option_that_a_column_has_not_is_told(tmp_path):
+    shards = open_split(written(tmp_path / "shards"), "train")
+    with pytest.raises(ValueError, match=r"column 'image' of .*has no option frames"):
+        Rows(shards, {"image": {"frames": 8}}).read(torch.arange(2))
+
+
+def test_columns_of_another_network_are_joined_by_row(tmp_path):
+    """They go before the shards' own, and rows are those of the split."""
+    shards = open_split(written(tmp_path / "shards"), "train")
+    soft = torch.rand(6, 2)
+    more = {"soft": soft, "label": torch.arange(6) + 10}
+    reads = {"image": {}, "soft": {}, "label": {}}
+    rows = Rows(shards, reads, torch.tensor([5, 1, 3]), more=more)
+    batch = rows.read(torch.tensor([1, 0]))
+    assert torch.equal(batch["soft"], soft[[1, 5]]) and batch["label"].tolist() == [11, 15]
+    assert torch.equal(rows.column("soft"), soft[[5, 1, 3]])
+    assert torch.equal(rows.some(torch.tensor([2])).column("soft"), soft[[3]])
+
+
+class Tagged:
+    """As much of a split of shards as is read to draw from it: images of several tags."""
+
+    classes = ("sea", "sand", "crab", "gull")
+
+    def __init__(self, tags: torch.Tensor) -> None:
+        self.tags = tags
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+    def read(self, indices: torch.Tensor, column: str, draws: None = None) -> torch.Tensor:
+        assert column == "tags"
+        return self.tags[indices]
+
+
+def tagged(n: int = 200) -> Rows:
+    """Tags of half, a fifth, a tenth and a twentieth of the images, at the least 6."""
+    chance = torch.tensor([0.5, 0.2, 0.1, 0.05])
+    tags = (torch.rand(n, 4, generator=seeded(5)) < chance).float()
+    tags[:6, 3] = 1
+    return Rows(Tagged(tags), {"tags": {}})
+
+
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_few_of_several_tags_are_enough_of_each_and_no_sample_comes_twice(count):
+    whole = tagged()
+    few = few_per_class(whole, "tags", count, seeded(0))
+    found, there = few.column("tags").sum(0), whole.column("tags").sum(0)
+    assert (found >= count).all() and (found <= there).all()
+    assert len(set(few.rows.tolist())) == len(few)
+    # a sample of several tags counts for each: fewer are drawn than one for each place
+    assert len(few) <= 4 * count
+    # from the rarest class on, each is filled up with samples of its own, by those that it lacks
+    tags, place = few.column("tags"), 0
+    for index in there.argsort(stable=True):
+        lacking = max(0, count - int(tags[:place, index].sum()))
+        assert tags[place : place + lacking, index].all()
+        place += lacking
+    assert place == len(few)
+    again, other = (few_per_class(whole, "tags", count, seeded(seed)).rows for seed in (0, 1))
+    assert torch.equal(few.rows, again) and not torch.equal(few.rows, other)
+
+
+def test_a_tag_of_too_few_samples_is_told():
+    with pytest.raises(ValueError, match=r"class 'gull' has \d+ training images, fewer than"):
+        few_per_class(tagged(), "tags", 30, seeded(0))
+    assert len(few_per_class(tagged(), "tags", "all", seeded(0))) == 200
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+def test_of_several_tags_a_share_of_all_samples_is_held_out(share):
+    whole = tagged(41)
+    fit, held = hold_out(whole, "tags", share, seeded(0))
+    assert len(held) == round(41 * share)
+    assert sorted(fit.rows.tolist() + held.rows.tolist()) == list(range(41))
+    again, other = (hold_out(whole, "tags", share, seeded(seed))[1].rows for seed in (0, 1))
+    assert torch.equal(held.rows, again) and not torch.equal(held.rows, other)
 
 
 @pytest.mark.parametrize("count", [0, -1, -5])

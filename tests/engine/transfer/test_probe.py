@@ -30,6 +30,40 @@ def test_gradient_vanishes_at_the_solution(l2):
     )
 
 
+def of_tags(n: int = 150) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features and tags that they tell of, some of an image, one of few images."""
+    generator = torch.Generator().manual_seed(2)
+    tags = (torch.rand(n, 4, generator=generator) < torch.tensor([0.5, 0.3, 0.2, 0.05])).float()
+    features = torch.randn(n, 6, generator=generator)
+    features[:, :4] += tags
+    return (features + 2) * torch.tensor([1, 10, 0.1, 3, 0.01, 100]), tags
+
+
+@pytest.mark.parametrize("l2", [1e-2, 1e-4])
+def test_of_tags_it_is_scikit_learns_regression_of_each(l2):
+    """Whose loss is a sum, with half the squared norm once: C = 1 / (n l2)."""
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    features, tags = of_tags()
+    weight, bias = logistic_regression(features, tags, 4, l2)
+    logits = features.double() @ weight.double().T + bias.double()
+    x = ((features - features.mean(0)) / features.std(0)).double().numpy()
+    for index in range(4):
+        peer = linear_model.LogisticRegression(C=1 / (len(x) * l2), tol=1e-10, max_iter=10_000).fit(
+            x, tags[:, index].numpy()
+        )
+        expected = torch.from_numpy(peer.decision_function(x))
+        torch.testing.assert_close(logits[:, index], expected, atol=2e-3, rtol=1e-3)
+
+
+def test_of_tags_each_is_a_regression_of_its_own():
+    features, tags = of_tags()
+    weight, bias = logistic_regression(features, tags, 4, 1e-2)
+    for index in range(4):
+        one = logistic_regression(features, tags[:, index : index + 1], 1, 1e-2)
+        torch.testing.assert_close(weight[index], one[0][0], atol=1e-4, rtol=1e-2)
+        torch.testing.assert_close(bias[index], one[1][0], atol=1e-4, rtol=1e-2)
+
+
 def test_heavy_penalty_leaves_the_frequencies():
     features, labels = problem()
     weight, bias = logistic_regression(features, labels, 4, 1e6)
