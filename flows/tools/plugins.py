@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.core.build import choices
 from flows.cli.command import parser, user_errors
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +20,7 @@ KINDS = {
     "heads": ("models/heads", "tests/models", "tests/engine/transfer"),
     "objectives": ("models/objectives", "tests/models"),
     "spaces": ("models/spaces", "tests/models"),
+    "policies": ("models/policies", "tests/models", "tests/engine"),
     "metrics": ("metrics", "tests/metrics", "tests/engine/training"),
 }
 # authors, year, title, and arXiv's number where there is one
@@ -55,7 +57,7 @@ def list_plugins(kind: str) -> list[Plugin]:
     """All plug-ins of a kind, by name."""
     folder, *tried = KINDS[kind]
     tests = [path for place in tried for path in sorted((ROOT / place).glob("test_*.py"))]
-    files = (file for file in sorted((ROOT / folder).glob("*.py")) if file.stem != "__init__")
+    files = [ROOT / folder / f"{name}.py" for name in choices(kind)]
     return [read_plugin(file, tests) for file in files]
 
 

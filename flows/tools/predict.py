@@ -19,7 +19,7 @@ def _asked() -> argparse.Namespace:
     command = parser("predict", __doc__)
     command.add_argument("images", nargs="+", metavar="IMAGES", help=IMAGES)
     model = "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN, a .safetensors file or its folder"
-    model += ", such as out/pretrain/winner (default: the champion of register.name)"
+    model += ", such as out/pretrain/winner-hashtags (default: the champion of register.name)"
     command.add_argument("--model", help=model)
     out = "the table: .csv, .jsonl or .parquet (default: predictions.csv)"
     command.add_argument("--out", type=Path, default=Path("predictions.csv"), help=out)

@@ -179,9 +179,9 @@ def _plugin_parts() -> list[str]:
             rows = parameters(made, given.get(folder, ()))
             keys = _table(rows) if rows else "No keys."
             same = first.setdefault(keys, name)
-            shown = keys if same == name else f"The keys of [{folder}/{same}](#{folder}{same})."
+            shown = keys if same == name else f"The keys of [{folder}: {same}](#{folder}-{same})."
             about = _summary(inspect.getmodule(made))
-            parts.append(_part(f"### {folder}/{name}", about, shown))
+            parts.append(_part(f"### {folder}: {name}", about, shown))
     return parts
 
 

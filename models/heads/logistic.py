@@ -1,6 +1,7 @@
 """Linear probe: L2-regularised logistic regression on the features of a frozen backbone.
 
-Mahajan et al. 2018 (arXiv 1805.00932), section 3: feature transfer.
+Mahajan et al. 2018, "Exploring the Limits of Weakly Supervised Pretraining", arXiv 1805.00932,
+section 3: feature transfer.
 """
 
 from collections.abc import Sequence

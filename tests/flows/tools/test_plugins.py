@@ -14,7 +14,9 @@ def test_each_plugin_says_what_it_is_and_a_paper_and_has_a_test(kind):
     found = plugins.list_plugins(kind)
     assert [plugin.name for plugin in found] == choices(kind)
     for plugin in found:
-        assert plugin.about.endswith((".", "?")) and plugin.papers and plugin.tests, plugin
+        assert plugin.about.endswith((".", "?")) and plugin.tests, plugin
+        # how a network is asked may be anyone's idea
+        assert plugin.papers or kind == "policies", plugin
         assert all((plugins.ROOT / test).is_file() for test in plugin.tests)
 
 
