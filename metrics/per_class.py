@@ -9,9 +9,15 @@ Proportions in Complex Sample Surveys".
 On files: python -m metrics.per_class predictions.parquet targets.parquet
 """
 
+import numpy as np
+from numpy import ndarray
+from torch import Tensor
+
+from metrics.blocks.bootstrap import RESAMPLES, bootstrap
 from metrics.blocks.guesses import Guesses
 from metrics.blocks.metric import Batch
 from metrics.blocks.proportions import wilson_of_mean
+from metrics.blocks.sums import adding, mean_over_classes, share
 
 __all__ = ["PerClass"]
 
@@ -56,6 +62,20 @@ class PerClass:
 
     def each(self) -> None:
         """None: the mean is one over classes."""
+
+    def resampled(self) -> Tensor:
+        """Each is the mean over those classes that the resample has samples of."""
+        known, label, guess = (column.numpy() for column in self._guesses.joined())
+        label, right = label[known], (label == guess)[known]
+        samples, classes = len(label), label.max() + 1
+        hits = np.flatnonzero(right)
+        seen = adding(label, np.arange(samples), classes, samples)
+        found = adding(label[hits], hits, classes, samples)
+
+        def measured(weights: ndarray) -> ndarray:
+            return mean_over_classes(share(found @ weights, seen @ weights))
+
+        return bootstrap(samples, RESAMPLES, measured)
 
     def rows(self) -> list[dict[str, float]]:
         """{"class", "samples", "accuracy"} of every class that has samples, in percent."""

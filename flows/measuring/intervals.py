@@ -91,7 +91,7 @@ def gain_of_seeds(
     mean, half = float(apart.mean()), _over_seeds(apart)
     if resampled is not None:
         found = (headline.merit(resampled[0]) - headline.merit(resampled[1])).mean(0)
-        own = np.quantile(found, [(1 - intervals.LEVEL) / 2, (1 + intervals.LEVEL) / 2])
+        own = np.nanquantile(found, [(1 - intervals.LEVEL) / 2, (1 + intervals.LEVEL) / 2])
         below, above = np.maximum(0, [mean - own[0], own[1] - mean])
         return mean, mean - float(np.hypot(half, below)), mean + float(np.hypot(half, above))
     if len(apart) < FEWEST:

@@ -29,8 +29,8 @@ class Metric(Protocol):
 
     A metric may have two more methods. `rows() -> list[dict[str, float]]` tells details, as a row
     per class. `resampled() -> Tensor`, float64 (resamples,), is the headline of the bootstrap's
-    resamples: of as many samples they are the same, so that the differences of two models' are
-    those of pairs.
+    resamples, with the headline as their mean: of as many samples they are the same, so that the
+    differences of two models' are those of pairs.
     """
 
     headline: str

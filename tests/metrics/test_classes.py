@@ -6,6 +6,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
 from engine.core.build import build
+from metrics.blocks.bootstrap import resamples
 from metrics.blocks.proportions import wilson, wilson_of_mean
 from tests.metrics.batches import drawn
 
@@ -74,6 +75,16 @@ def test_other_samples_of_the_same_kind_lie_within_the_interval():
         held.append(low <= shares[samples > 0].mean() <= high)
     print(f"{np.mean(held):.3f}")
     assert 0.92 <= np.mean(held) <= 0.99
+
+
+def test_resamples_are_samples_drawn_again():
+    metric, slow = fed("per_class"), []
+    for counts in next(resamples(200, 1000)).T[:50]:
+        rows = torch.arange(200).repeat_interleave(torch.from_numpy(counts).long())
+        slow.append(fed("per_class", SCORES[rows], LABELS[rows]).compute()["per_class"])
+    # moved, all of them alike
+    apart = metric.resampled()[:50].numpy() - np.array(slow)
+    assert apart == pytest.approx(np.full(50, apart[0]), abs=1e-3) and abs(apart[0]) < 1
 
 
 def test_a_rare_class_counts_as_much_as_a_frequent_one():
