@@ -1,8 +1,8 @@
 """Several classes of an image, each a question of its own: sigmoid cross entropy.
 
 Mahajan et al. 2018, "Exploring the Limits of Weakly Supervised Pretraining", arXiv 1805.00932,
-section 2, tried it for hashtags beside the softmax; it is the usual loss for the classes of PASCAL VOC
-and COCO.
+section 2, tried it for hashtags beside the softmax; it is the usual loss for the classes of PASCAL
+VOC and COCO.
 """
 
 from typing import Any, ClassVar
