@@ -1,10 +1,13 @@
 """Parts of a network, data, metric and policy that fit each other: made, and asked once."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from corpus.records.kind import kind, kinds
+from corpus.store.read import STORE, kind_of
 from engine.core.build import build, options, plugin
 from engine.core.network import columns_read, network
 from engine.training.optimizers import optimizer
@@ -16,7 +19,6 @@ from models.blocks.augment.draws import Draws
 PIXELS = 32  # of the images that a policy is tried on
 # what a policy and a metric are tried with, in the place of any candidate: they know no backbone
 TRIED = {"name": "regnet", "depth": 2, "w_0": 8, "w_a": 8.0, "w_m": 2.0, "group_width": 8}
-COLUMNS = {"hashtags": ("image", "hashtags"), "targets": ("image", "label", "tags")}
 FEWEST = 2  # classes and samples, as long as there is no data that tells how many
 
 
@@ -74,7 +76,7 @@ def _made(
 
 def validate_columns(section: dict[str, Any], place: str) -> None:
     """ValueError where an objective reads what the data has not."""
-    known = COLUMNS["hashtags" if section["data"] == "hashtags" else "targets"]
+    known = _columns(section["data"])
     name = section["objective"]["name"]
     for column in columns_read(section["objective"], f"{place}.objective"):
         if column not in known:
@@ -82,6 +84,16 @@ def validate_columns(section: dict[str, Any], place: str) -> None:
                 f"{place}.objective: {name} reads the column {column!r}, and {section['data']} "
                 f"has {', '.join(known)}: take another objective, or other data"
             )
+
+
+def _columns(data: str) -> list[str]:
+    """What a data set has to read; of one that is not there yet, what one of any kind may have."""
+    if data == "hashtags" or Path("data", data, STORE).is_file():
+        return [*kind_of(Path("data", data), data).columns]
+    found = {}
+    for name in kinds():
+        found |= kind(name).columns if name != "posts" else {}
+    return [*found]
 
 
 def validate_answers(section: dict[str, Any], head: dict[str, Any], place: str) -> None:

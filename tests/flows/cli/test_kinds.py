@@ -1,0 +1,60 @@
+"""What params.yaml asks of a set is held to its kind before anything runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from corpus.drawn.tagged import draw_tagged
+from corpus.kinds.tags import Tagged
+from corpus.splits import SHARES
+from corpus.store.write import write_store
+from flows.cli import label_counts
+from flows.cli.validate_labels import _few, _unusable
+from flows.cli.validate_networks import validate_columns
+
+
+@pytest.fixture
+def things(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    draw_tagged(tmp_path / "data/targets/things", (30, 0, 10))
+    return tmp_path / "data/targets/things"
+
+
+def test_an_objective_reads_what_a_set_of_its_kind_has(things):
+    section = {"data": "targets/things", "objective": {"name": "supervised"}}
+    fault = "supervised reads the column 'label', and targets/things has image, tags: take another"
+    with pytest.raises(ValueError, match=fault):
+        validate_columns(section, "tasks.things")
+    validate_columns(section | {"objective": {"name": "multilabel"}}, "tasks.things")
+    for name in ("supervised", "multilabel"):  # which of them will fit a set to come, nobody knows
+        validate_columns({"data": "targets/other", "objective": {"name": name}}, "tasks.other")
+
+
+def test_tags_are_counted_as_the_stage_corpus_leaves_them(things):
+    classes, held = label_counts.count_labels(things, SHARES)
+    rows = [json.loads(line) for line in (things / "00000.jsonl").open()]
+    train = [row for row in rows if row["split"] == "train"]
+    assert held == ["val"] and classes.splits["test"] == 10
+    assert classes.splits["train"] + classes.splits["val"] == len(train)
+    assert classes.bare == sum(not row["tags"] for row in rows)
+    for name in classes.counts:
+        of = classes.counts[name]
+        assert of["train"] + of["val"] == sum(name in row["tags"] for row in train)
+        assert of["val"] or of["train"] < 2
+    again = label_counts.count_labels(things, SHARES)[0]
+    assert again.stored() == classes.stored()
+
+
+def test_one_class_is_enough_for_tags_and_none_is_not(things):
+    image = b"x"
+    one = [(Tagged(id=str(i), image=f"{i}.jpg", tags=["a"] * (i % 2)), image) for i in range(30)]
+    write_store(things, one, kind="tags")
+    classes, held = label_counts.count_labels(things, SHARES)
+    assert _unusable("things", classes, ["tasks.x.data"], 1) == []
+    assert "1 class, and two are the fewest" in _unusable("things", classes, ["x"], 2)[0]
+    none = [(Tagged(id=str(i), image=f"{i}.jpg", tags=[]), image) for i in range(30)]
+    write_store(things, none, kind="tags")
+    classes, held = label_counts.count_labels(things, SHARES)
+    assert "0 classes, and 1 is the fewest" in _unusable("things", classes, ["x"], 1)[0]
+    assert _few("x", "things", classes, held, 20) == ""
