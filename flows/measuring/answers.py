@@ -69,7 +69,7 @@ def _column(column: Tensor | list[Tensor]) -> pa.Array:
 def write_predictions(file: Path, module: nn.Module, samples: Rows, policy: Policy) -> None:
     """Write a row per sample: its id, the columns of predictions and of targets.
 
-    `python -m metrics.<name> FILE FILE` computes a metric of them (metrics/blocks/files.py).
+    `python -m metrics.<name> FILE` computes a metric of them (metrics/cli/files.py).
     """
     about = {b"tagdag": json.dumps({"names": list(samples.shards.classes)}).encode()}
     with ExitStack() as stack:
