@@ -127,5 +127,6 @@ def _thinned(rows: np.ndarray, points: int = POINTS) -> Curve:
 
 
 def _searched(folder: Path) -> Trials | None:
-    """The trials of the search, where there was one."""
-    return read_trials(folder) if (folder / "trials.jsonl").is_file() else None
+    """The trials of the search, where there was one: of no trials there is nothing to tell."""
+    file = folder / "trials.jsonl"
+    return read_trials(folder) if file.is_file() and file.stat().st_size else None

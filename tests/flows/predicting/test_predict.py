@@ -73,7 +73,8 @@ def test_the_numbers_are_those_of_the_stage_evaluate_to_the_last_digit(here, mad
     rows = [(key, "test", jpeg, [0]) for key, jpeg in squares]
     write_shards(here / "scenes", rows, CLASSES, SIZE)
     weights = made / "classes.safetensors"
-    _, expected = records.tested(weights, here / "scenes", SIZE, set(), validated=0.0)
+    task = {"metric": {"name": "accuracy"}}
+    _, expected = records.tested(weights, here / "scenes", SIZE, set(), task, validated=0.0)
     for source in ("photos.tar", "photos/*/*", "photos"):
         found = run(monkeypatch, made, str(made / source), out="out.parquet")
         found = {Path(row["image"].replace(":", "/")).stem: row for row in found}

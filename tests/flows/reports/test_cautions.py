@@ -98,6 +98,13 @@ def test_where_all_is_well_nothing_is_warned_of(place):
     assert "cautions" not in page(findings).partition("</style>")[2]
 
 
+def test_a_search_that_was_skipped_is_not_warned_of(place):
+    made = quiet()
+    made.trials = []
+    findings = found(made)
+    assert findings.search is None and cautions.all_of(findings) == []
+
+
 @pytest.mark.parametrize(("change", "expected"), WARNINGS, ids=NAMES)
 def test_each_warning_comes_when_it_should_and_alone(place, change, expected):
     made = quiet()
