@@ -198,6 +198,26 @@ def test_smoothing_is_that_of_cross_entropy(smoothing):
 
 
 @pytest.mark.parametrize("smoothing", [0, 0.1])
+def test_each_tag_is_a_question_of_its_own(smoothing):
+    """The sum over classes of binary cross entropies, of targets that smoothing draws to 0.5."""
+    options = {"name": "multilabel", "label_smoothing": smoothing}
+    method = build("objectives", options, backbone=Fixed(), head=Pass())
+    found = method({"image": GOLDEN, "tags": TAGS})["loss"]
+    truth = TAGS * (1 - smoothing) + smoothing / 2
+    p = GOLDEN.sigmoid()
+    each = -(truth * p.log() + (1 - truth) * (1 - p).log())
+    assert found.item() == pytest.approx(each.sum(1).mean().item(), abs=1e-12)
+
+
+def test_tags_and_their_probabilities_are_told_of_a_network_of_tags():
+    method = objective("multilabel").eval()
+    view = method.test_views({"image": photos(), "tags": TARGETS["multilabel"]}, draws())
+    found = method.predict(view)
+    torch.testing.assert_close(found["probabilities"], found["scores"].sigmoid())
+    assert torch.equal(view["tags"], TARGETS["multilabel"])
+
+
+@pytest.mark.parametrize("smoothing", [0, 0.1])
 def test_image_without_a_hashtag_teaches_nothing(smoothing):
     logits = GOLDEN.clone().requires_grad_()
     options = {"name": "hashtags", "label_smoothing": smoothing}

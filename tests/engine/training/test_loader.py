@@ -65,6 +65,37 @@ def test_the_wait_is_reported_and_the_fix_is_named_once(
     assert any("images/s, loader wait" in text for text in texts)
 
 
+class Drawing(Toy):
+    """Samples of which something is drawn as they are read, as the frames of a clip are."""
+
+    def read(self, indices: torch.Tensor, draws: Draws) -> Batch:
+        batch = super().read(indices, draws)
+        return batch | {"drawn": draws.rand(len(indices), 2), "row": indices}
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_what_is_read_of_a_sample_is_of_its_step_and_place_whoever_holds_it(world):
+    whole = {step.iteration: step.batch for step in reader(Drawing(57), 18, last=True)}
+    seen = torch.cat([batch["drawn"] for batch in whole.values()])
+    assert len(seen.unique()) == seen.numel(), "new draws at every step, and for every sample"
+    sides = [reader(Drawing(57), 18, world, rank, last=True) for rank in range(world)]
+    for steps in zip(*sides, strict=True):
+        real = [step.batch for step in steps if step.share]
+        together = {name: torch.cat([batch[name] for batch in real]) for name in real[0]}
+        expected = whole[steps[0].iteration]
+        assert all(torch.equal(together[name], expected[name]) for name in expected)
+
+
+def test_a_reader_that_begins_later_draws_the_same():
+    every = [step.batch["drawn"] for step in reader(Drawing(57), 18)]
+    later = reader(Drawing(57), 18)
+    later.span = range(4, later.span.stop)
+    for step in later:
+        assert torch.equal(step.batch["drawn"], every[step.iteration])
+    other = Loader(later.samples, later.sampler, later.per_epoch, range(1), later.where, seed=1)
+    assert not torch.equal(next(iter(other)).batch["drawn"], every[0])
+
+
 @pytest.mark.parametrize(("batch", "world"), [(18, 2), (14, 2), (20, 4)])
 def test_parts_of_a_step_are_its_images_once_and_shares_add_up(batch, world):
     sides = [list(reader(Toy(57), batch, world, rank, last=True)) for rank in range(world)]

@@ -8,15 +8,23 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from engine.core import checkpoint
+from engine.core.build import build
+from engine.core.network import network
 from engine.core.samples import Rows, open_split
+from engine.training.loop import initialise
 from engine.training.meter import Diverged
+from engine.training.predicting import scored
 from engine.training.recipe import Recipe
 from engine.training.splitting import workers_that_pay
 from engine.transfer import finetuning as transfer
-from engine.transfer.finetuning import arm_score, fit_arm
+from engine.transfer import frozen
+from engine.transfer.finetuning import arm_score, arm_sections, fit_arm
+from engine.transfer.frozen import _kept, frozen_features
+from metrics.accuracy import Accuracy
 from tests.support.shards import write_shards
 
 BACKBONE = {"name": "regnet", "depth": 3, "w_0": 16, "w_a": 8, "w_m": 2, "group_width": 8}
@@ -75,6 +83,103 @@ def test_two_workers_fine_tune_as_one(hues, tmp_path, one_thread, monkeypatch):
         if "num_batches" not in name:  # passes of this worker
             torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=2e-4, msg=name)
     assert arm_score(together, hues, SECTION) == arm_score(alone, hues, SECTION)
+
+
+@pytest.fixture
+def anew():
+    """No features of other tests."""
+    _kept.clear()
+    yield
+    _kept.clear()
+
+
+FITTED = {"logistic": {"l2": 0.01}, "knn": {"k": 3}}
+
+
+def fitted(head: str, section: dict, rows: Rows) -> tuple[dict, torch.nn.Module]:
+    section = section | {"heads": {"linear": {}, head: {}}}
+    return section, fit_arm(rows, section, ARM | {"head": head}, FITTED[head])
+
+
+@pytest.mark.parametrize("head", FITTED)
+def test_a_fitted_head_leaves_the_backbone_and_is_measured_by_its_features(
+    hues, one_thread, anew, head
+):
+    section, module = fitted(head, SECTION, hues)
+    initialise(ARM["seed"])
+    arm = ARM | {"head": head}
+    new = network(**arm_sections(section, arm, FITTED[head], 24), classes=3)
+    for name, tensor in new.backbone.state_dict().items():
+        assert torch.equal(module.backbone.state_dict()[name].cpu(), tensor), name
+    # by the features that are kept, and by a pass of all images
+    kept = arm_score(module, hues, section)
+    asked = scored(module, hues, Accuracy(), build("policies", section["policy"])).compute()["top1"]
+    assert kept == asked > 60
+
+
+def test_neighbours_are_as_many_as_the_samples_that_are_fitted_on(hues, one_thread, anew):
+    few = hues.some(torch.arange(10))
+    section, module = fitted("knn", SECTION, few)
+    assert module.head.bank.weight.shape[0] == 10 and module.head.k == 3
+    built = arm_sections(section, ARM | {"head": "knn"}, {"k": 3}, 10)
+    assert built["head"] == {"name": "knn", "k": 3, "samples": 10}
+
+
+def test_a_head_may_have_a_name_and_settings_of_its_own(hues, one_thread, anew):
+    section = SECTION | {"heads": {"strict": {"name": "logistic", "l2": 5.0}}}
+    arm = ARM | {"head": "strict"}
+    module = fit_arm(hues, section, arm, {})
+    assert module.head.l2 == 5.0
+    assert arm_sections(section, arm, {"l2": 0.1}, 24)["head"] == {"name": "logistic", "l2": 0.1}
+    loose = fit_arm(hues, section, arm, {"l2": 0.1})
+    assert loose.head.fc.weight.norm() > 2 * module.head.fc.weight.norm()
+
+
+def test_features_are_computed_once_for_all_heads_seeds_and_rows(
+    hues, one_thread, anew, monkeypatch
+):
+    passes = []
+    computed = frozen._computed
+    monkeypatch.setattr(
+        frozen, "_computed", lambda *given: passes.append(given) or computed(*given)
+    )
+    for head in FITTED:
+        for rows in (hues, hues.some(torch.tensor([5, 2, 9, 4, 3, 1, 0]))):
+            fitted(head, SECTION, rows)
+    assert len(passes) == 1
+    _, module = fitted("knn", SECTION, hues)
+    # in the order of the rows asked for
+    whole = frozen_features(module, hues)
+    part = frozen_features(module, hues.some(torch.tensor([7, 3])))
+    assert torch.equal(part, whole[[7, 3]]) and len(passes) == 1
+
+
+@pytest.mark.parametrize("head", FITTED)
+def test_heads_are_fitted_on_several_tags(hues, one_thread, anew, head):
+    """Each colour and, beside it, what is not red."""
+    labels = hues.column("label")
+    tags = torch.cat([F.one_hot(labels, 3), (labels != 0)[:, None]], 1).float()
+    shards = Named(hues.shards, ["red", "green", "blue", "cold"])
+    rows = Rows(shards, {"image": {}, "tags": {}}, torch.arange(24), more={"tags": tags})
+    section = SECTION | {"objective": {"name": "multilabel"}, "metric": {"name": "mean_ap"}}
+    section, module = fitted(head, section, rows)
+    assert module.head.classes == 4 and module.target == "tags"
+    kept = arm_score(module, rows, section)
+    asked = scored(module, rows, build("metrics", section["metric"])).compute()["map"]
+    assert kept == pytest.approx(asked, abs=1e-3) and kept > 80
+
+
+class Named:
+    """Shards whose classes are others."""
+
+    def __init__(self, shards, classes: list[str]) -> None:
+        self.shards, self.classes = shards, classes
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+    def __getattr__(self, name: str):
+        return getattr(self.shards, name)
 
 
 @pytest.mark.parametrize(

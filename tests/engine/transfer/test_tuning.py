@@ -37,6 +37,22 @@ def test_combinations_are_those_of_the_head_and_the_init():
     assert combinations({}, "hashtags", "linear", HEADS) == [{}]
 
 
+def test_what_is_listed_for_a_head_or_a_pretraining_goes_before_what_all_share():
+    grid = {
+        "l2": [1, 2],
+        "pretrained": {"l2": [3], "rate": [5]},
+        "rotation": {"l2": [4]},
+        "logistic": {"l2": [6]},
+        "linear": {"rate": [7]},
+    }
+    assert combinations(grid, "scratch", "knn", HEADS) == [{}]
+    assert combinations(grid, "hashtags", "linear", HEADS) == [{"rate": 5}]
+    assert combinations(grid, "scratch", "linear", HEADS) == [{"rate": 7}]
+    assert combinations(grid, "scratch", "logistic", HEADS) == [{"l2": 6}]
+    assert combinations(grid, "hashtags", "logistic", HEADS) == [{"l2": 3}]
+    assert combinations(grid, "rotation", "logistic", HEADS) == [{"l2": 4}]
+
+
 @pytest.mark.parametrize(
     "grid", [{"rat": [1]}, {"rate": 0.1}, {"rate": []}, {"scratch": {"rat": [1]}}]
 )
@@ -102,6 +118,15 @@ def test_the_best_score_wins_and_the_first_of_equals(tmp_path):
         {"rate": 1.6, "score": 75},
     ]
     assert asked == [(12, 4)] * 3
+
+
+def test_the_lowest_score_wins_where_lower_is_better(tmp_path):
+    parts = hold_out(samples(tmp_path, 8, 8), "label", 0.25, seeded(0))
+    tops = {0.1: 50.0, 0.4: 25.0, 1.6: None, 3.2: 25.0}
+    grid = [{"rate": rate} for rate in tops]
+    choice = choose_settings(grid, parts, scored(tops), higher=False)
+    assert choice["chosen"] == {"rate": 0.4}
+    assert choose_settings(grid, parts, scored(tops))["chosen"] == {"rate": 0.1}
 
 
 @pytest.mark.parametrize(

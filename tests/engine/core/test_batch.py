@@ -1,0 +1,61 @@
+"""Batches: columns of tensors and of lists, cut, joined and moved; their names are known."""
+
+import itertools
+
+import pytest
+import torch
+
+from engine.core.batch import COLUMNS, KNOWN, each, joined, length, moved, rows
+from engine.core.build import choices, plugin
+from models.blocks.methods.method import Method
+
+
+def batch() -> dict:
+    """Five samples, of which one column differs in size from row to row."""
+    boxes = [torch.full((n, 4), float(n)) for n in (2, 0, 1, 3, 1)]
+    return {"image": torch.arange(40).view(5, 8), "boxes": boxes}
+
+
+def assert_equal(found: dict, expected: dict) -> None:
+    assert found.keys() == expected.keys()
+    for name, column in expected.items():
+        assert type(found[name]) is type(column) and len(found[name]) == len(column)
+        assert all(map(torch.equal, found[name], column))
+
+
+@pytest.mark.parametrize("cuts", [(0, 5), (0, 2, 5), (0, 1, 1, 4, 5)])
+def test_parts_that_are_joined_are_the_whole(cuts):
+    parts = [rows(batch(), slice(*ends)) for ends in itertools.pairwise(cuts)]
+    assert [length(part) for part in parts] == [b - a for a, b in itertools.pairwise(cuts)]
+    assert_equal(joined(parts), batch())
+    assert joined([]) == {}
+
+
+def test_all_tensors_are_told_and_moved():
+    assert len(each(batch())) == 6
+    there = moved(batch(), torch.device("meta"))
+    assert [tensor.shape for tensor in each(there)] == [tensor.shape for tensor in each(batch())]
+    assert all(tensor.is_meta for tensor in each(there))
+    assert_equal(moved(batch(), torch.device("cpu")), batch())
+
+
+def names_of(reads: tuple) -> list[str]:
+    """All columns that a metric names."""
+    return [name for part in reads for name in ([part] if isinstance(part, str) else part)]
+
+
+@pytest.mark.parametrize("name", choices("metrics"))
+def test_metrics_read_columns_that_are_known(name):
+    assert set(names_of(plugin("metrics", name, "metric").reads)) <= COLUMNS.keys()
+
+
+@pytest.mark.parametrize("name", choices("objectives"))
+def test_objectives_read_columns_that_are_known(name):
+    objective = plugin("objectives", name, "objective")
+    assert issubclass(objective, Method)
+    assert {*objective.columns(), *objective.inputs, objective.target} <= COLUMNS.keys()
+    assert set(objective.inputs) <= objective.columns().keys()
+
+
+def test_no_column_is_called_as_what_says_whether_it_is_known():
+    assert not [name for name in COLUMNS if name.endswith(KNOWN)]
