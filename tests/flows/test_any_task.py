@@ -1,12 +1,18 @@
 """A plug-in of each kind, one file each, through the stages, and no other file of the code touched.
 
 Those of docs/design.md: a backbone, a head that is fitted, an objective with two optimizers, a
-policy, a metric; and a kind of data set, whose images have a sign.
+policy, a metric; and a kind of data set, whose images have a sign. What their networks say of posts
+becomes data of another task. A kill -9 in any of it changes no byte of the result.
 """
 
 import csv
 import io
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +20,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from benchmarks.clone import sampled
+from benchmarks.clone import overlaid, sampled
+from benchmarks.services import bare_environment
 from tests.docs.test_examples import EXAMPLES
-from tests.flows.test_pipeline import clone
+from tests.flows.test_pipeline import clone, pipeline
 from tests.support.commands import run
+from tests.support.servers import wait_for
 
 KIND = '''"""Images with a sign, + or -."""
 
@@ -31,17 +39,17 @@ from corpus.records.kind import BaseKind
 from corpus.records.record import Record, Split
 
 
-class Signed(Record):
+class Sign(Record):
     """An image and its sign."""
 
     sign: Literal["+", "-"]
     split: Split = "train"
 
 
-class Kind(BaseKind):
+class Signed(BaseKind):
     """A sign for each image."""
 
-    record = Signed
+    record = Sign
     what = "sign"
     columns = {"image": {"read": "jpeg"}, "label": {"read": "class", "of": "targets"}}
     needed = (("sign",),)
@@ -52,7 +60,7 @@ class Kind(BaseKind):
     def described(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         return {"sign": raw["sign"]}
 
-    def words(self, record: Signed) -> tuple[str, ...]:
+    def words(self, record: Sign) -> tuple[str, ...]:
         return (record.sign,)
 
     def classes(self, table: pa.Table) -> pa.ListArray:
@@ -177,3 +185,109 @@ def test_the_metric_is_a_command_on_the_files_that_the_stage_wrote(folder):
 
 def test_nothing_runs_again(folder):
     assert "Data and pipelines are up to date" in run(folder, "dvc", "status")
+
+
+PSEUDO = {"task": "signs", "init": "tiny-apart", "head": "linear", "of": "hashtags"}
+PSEUDO |= {"policy": {"name": "pseudo"}, "keep": {"per_class": 10}, "share": 0.5}
+
+
+@pytest.fixture(scope="module")
+def labelled(folder) -> tuple[Path, list[str]]:
+    """The same with pseudo-labels of posts, and a task that trains on both; the stages that ran."""
+    both = PARAMS["tasks"]["signs"] | {"data": "../materialised/pseudo"}
+    overlaid(folder, {"materialise": {"pseudo": PSEUDO}, "tasks": {"both": both}})
+    return folder, pipeline(folder)
+
+
+def test_pseudo_labels_are_data_of_another_task(labelled):
+    folder, ran = labelled
+    assert ran == ["materialise@pseudo", "finetune@both", "evaluate@both", "register"]
+    about = json.loads((folder / "out/materialised/pseudo/set.json").read_text())
+    assert about["labelled"] == "targets/signs" and set(about["kept"]) == {"0", "1"}
+    assert all(2 <= count <= 20 for count in about["kept"].values())
+    records = json.loads((folder / "out/evaluate/both/records.json").read_text())
+    assert {one["data"] for one in records} == {"targets/signs"}
+    report = (folder / "out/register/report.md").read_text()
+    assert "signs, mrr %" in report and "both, mrr %" in report
+    assert pipeline(folder) == []
+
+
+def start(folder: Path, stage: str, **env: str) -> subprocess.Popen:
+    """A stage in a process group of its own."""
+    command = [sys.executable, "-m", f"flows.{stage.split()[0]}", *stage.split()[1:]]
+    told = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    given = bare_environment() | env
+    return subprocess.Popen(command, cwd=folder, env=given, start_new_session=True, **told)
+
+
+def killed_at(folder: Path, stage: str, pattern: str, **env: str) -> None:
+    """Start a stage, and kill it and all its processes once a file of this pattern is there."""
+    process = start(folder, stage, **env)
+    try:
+        wait_for(lambda: process.poll() is not None or any(folder.glob(pattern)), 120)
+        assert process.poll() is None, "it had ended before"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_killed_labelling_goes_on_with_the_next_network(labelled, tmp_path):
+    folder, _ = labelled
+    work = tmp_path / "work"
+    shutil.copytree(folder, work, symlinks=True)
+    before = contents(work / "out/materialised")
+    shutil.rmtree(work / "out/materialised")
+    state = ".tagdag/state/materialise-pseudo.*.parquet"
+    for file in work.glob(state):
+        file.unlink()
+    # with one process the second network's turn comes after the first one's file
+    killed_at(work, "materialise pseudo", state, TAGDAG_RUNNER="processes:1")
+    kept = {file: file.stat().st_mtime_ns for file in work.glob(state)}
+    assert not (work / "out/materialised").exists()
+    run(work, "python", "-m", "flows.materialise", "pseudo")
+    assert contents(work / "out/materialised") == before
+    assert all(file.stat().st_mtime_ns == time for file, time in kept.items())
+
+
+def test_a_killed_training_with_two_optimizers_goes_on_exactly(folder, tmp_path):
+    work = tmp_path / "work"
+    shutil.copytree(folder, work, symlinks=True)
+    overlaid(work, {"pretrain": {"tiny-apart": {"epochs": 60}}})
+    run(work, "python", "-m", "flows.pretrain", "tiny-apart")
+    weights = work / "out/pretrain/tiny-apart/model.safetensors"
+    whole = weights.read_bytes()
+    weights.unlink()
+    state = ".tagdag/state/pretrain-tiny-apart.*/00000*[1-9].safetensors"
+    killed_at(work, "pretrain tiny-apart", state, TAGDAG_CHECKPOINT_SECONDS="0")
+    assert not weights.exists()
+    told = run(work, "python", "-m", "flows.pretrain", "tiny-apart")
+    assert weights.read_bytes() == whole, told
+
+
+def test_a_killed_evaluation_gives_the_same_answers(folder, tmp_path):
+    work = tmp_path / "work"
+    shutil.copytree(folder, work, symlinks=True)
+    out = work / "out/evaluate/signs"
+    names = ("answers.parquet", "predictions.parquet", "gains.json")
+    before = {name: (out / name).read_bytes() for name in names}
+    process = start(work, "evaluate signs")
+    try:
+        # tested, and its costs are being measured
+        wait_for(lambda: process.poll() is not None or len(list(process_files(process))) > 0, 120)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for name in names:
+        (out / name).unlink()
+    run(work, "python", "-m", "flows.evaluate", "signs")
+    assert {name: (out / name).read_bytes() for name in names} == before
+
+
+def process_files(process: subprocess.Popen) -> list[Path]:
+    """The children of a process: those that test networks."""
+    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
+    return [Path(child) for task in tasks for child in task.read_text().split()]
