@@ -71,8 +71,9 @@ class F1:
         predicted, true = self._columns()
         hits = predicted & true
         numbers = {"f1": float(self._mean(np.ones((len(true), 1)))[0])}
-        if self.resamples:
-            numbers |= percentiles("f1", self.resampled())
+        resampled = self.resampled()
+        if resampled is not None:
+            numbers |= percentiles("f1", resampled)
         numbers["f1_micro"] = 200 * float(hits.sum() / (predicted.sum() + true.sum()))
         both = (predicted.sum(1) + true.sum(1)).astype(float)
         by_sample = torch.from_numpy(100 * share(2 * hits.sum(1), both, empty=1))
@@ -86,8 +87,10 @@ class F1:
     def each(self) -> None:
         """None: the mean is one over classes."""
 
-    def resampled(self) -> Tensor:
+    def resampled(self) -> Tensor | None:
         """Each is the mean over those classes that the resample has true samples of."""
+        if not self.resamples:
+            return None
         return bootstrap(len(self._columns()[0]), self.resamples, self._mean)
 
     def rows(self) -> list[dict[str, float]]:

@@ -61,8 +61,9 @@ class MeanAP:
         """
         scores, true = self._columns()
         numbers = {"map": float(self._mean(np.ones((len(scores), 1)))[0])}
-        if self.resamples:
-            numbers |= percentiles("map", self.resampled())
+        resampled = self.resampled()
+        if resampled is not None:
+            numbers |= percentiles("map", resampled)
         present = int(true.any(0).sum())
         absent = true.shape[1] - present
         return {**numbers, "samples": len(scores), "classes": present, "absent": absent}
@@ -70,8 +71,10 @@ class MeanAP:
     def each(self) -> None:
         """None: it is no mean over samples."""
 
-    def resampled(self) -> Tensor:
+    def resampled(self) -> Tensor | None:
         """Each is the mean over those classes that the resample has true samples of."""
+        if not self.resamples:
+            return None
         return bootstrap(len(self._columns()[0]), self.resamples, self._mean)
 
     def rows(self) -> list[dict[str, float]]:

@@ -48,7 +48,8 @@ def answered(module: nn.Module, samples: Rows, metric: Metric, policy: Policy) -
     value = None if each is None else each.double().numpy()
     again = getattr(metric, "resampled", None)
     # of a mean over samples the samples themselves are resampled: all are at hand
-    more = again().numpy() if again and each is None else None
+    found = again() if again and each is None else None
+    more = None if found is None else found.numpy()
     if not guesses:
         return Predicted(value, None, None, numbers, more)
     guess, score = torch.cat(guesses).short().numpy(), torch.cat(scores).numpy()

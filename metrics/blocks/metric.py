@@ -28,8 +28,8 @@ class Metric(Protocol):
     the target is known; the others are not counted.
 
     A metric may have two more methods. `rows() -> list[dict[str, float]]` tells details, as a row
-    per class. `resampled() -> Tensor`, float64 (resamples,), is the headline of the bootstrap's
-    resamples, with the headline as their mean: of as many samples they are the same, so that the
+    per class. `resampled() -> Tensor | None`, float64 (resamples,), is the headline of the
+    bootstrap's resamples, with the headline as their mean; None where it is not wanted: of as many samples they are the same, so that the
     differences of two models' are those of pairs.
     """
 

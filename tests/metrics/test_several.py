@@ -191,8 +191,9 @@ def test_resamples_do_not_depend_on_how_many_are_held_at_a_time(monkeypatch):
 
 
 def test_no_interval_where_none_is_wanted():
-    found = fed(SCORES, TAGS, name="mean_ap", resamples=0).compute()
-    assert "map_low" not in found
+    for name, headline in (("mean_ap", "map"), ("f1", "f1")):
+        metric = fed(GIVEN, TAGS, name=name, resamples=0)
+        assert f"{headline}_low" not in metric.compute() and metric.resampled() is None
     for section in ({"resamples": 5}, {"resamples": -1}, {"threshold": 1.5}, {"top": -1}):
         with pytest.raises(ValueError, match=f"metrics.{next(iter(section))}"):
             build("metrics", {"name": "f1"} | section)
