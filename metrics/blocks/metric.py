@@ -28,9 +28,9 @@ class Metric(Protocol):
     the target is known; the others are not counted.
 
     A metric may have two more methods. `rows() -> list[dict[str, float]]` tells details, as a row
-    per class. `resampled() -> Tensor | None`, float64 (resamples,), is the headline of the
-    bootstrap's resamples, with the headline as their mean; None where it is not wanted: of as many samples they are the same, so that the
-    differences of two models' are those of pairs.
+    per class. `resampled() -> Tensor | None`, float64 (resamples,), is the headline of resamples of
+    the samples, moved so that their mean is the headline itself; None where there are to be none.
+    Of as many samples the resamples are the same: differences of two models are those of pairs.
     """
 
     headline: str
