@@ -26,9 +26,11 @@ class Multilabel(Classifier):
         return targets
 
     def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
+        tags, logits = batch["tags"], self.logits(batch["image"])
+        known = batch.get("tags_known", tags.new_ones(len(tags)))[:, None]
         # both sides of each question get half of what is smoothed
-        truth = batch["tags"].lerp(batch["tags"].new_tensor(0.5), self.label_smoothing)
-        logits = self.logits(batch["image"])
-        each = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        truth = tags.lerp(known / 2, self.label_smoothing)
+        # binary cross entropy, of the share of an answer that is known: else a 0 would be a `no`
+        each = known * F.softplus(logits) - truth * logits
         # a sum over classes: with a mean the rate would fall with their number
         return {"loss": each.sum(1).mean()}

@@ -25,4 +25,9 @@ class Supervised(Classifier):
         return F.one_hot(targets, self.head.classes).float()
 
     def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
-        return self.head.loss(self.logits(batch["image"]), batch["label"], self.label_smoothing)
+        logits, targets = self.logits(batch["image"]), batch["label"]
+        if "label_known" not in batch:
+            return self.head.loss(logits, targets, self.label_smoothing)
+        # not the loss's own smoothing, which would teach from images without a label
+        shares = targets.lerp(targets.mean(1, keepdim=True), self.label_smoothing)
+        return self.head.loss(logits, shares)

@@ -105,6 +105,62 @@ def test_mixed_targets_weigh_the_losses_of_both(name):
     torch.testing.assert_close(method(batch)["loss"], share * own + (1 - share) * partner)
 
 
+KNOWN = torch.arange(16) % 3 != 1
+
+
+def with_unknown(name: str, **others) -> dict[str, torch.Tensor]:
+    """A batch of which some targets are not known: zeros stand there, as in mixed data sets."""
+    targets = TARGETS[name].clone()
+    targets[~KNOWN] = 0
+    return {"image": photos(), COLUMN[name]: targets, f"{COLUMN[name]}_known": KNOWN} | others
+
+
+@pytest.mark.parametrize("smoothing", [0, 0.1])
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_target_that_is_not_known_teaches_nothing(name, smoothing):
+    """The loss is a third less than, and its gradient that of, the samples that are known."""
+    method = objective(name, label_smoothing=smoothing).eval()
+    view = method.views(with_unknown(name), draws())
+    view["image"].requires_grad_()
+    loss = method(view)["loss"]
+    loss.backward()
+    rows = view["image"].grad.flatten(1).abs().sum(1)
+    assert torch.equal(rows > 0, KNOWN)
+    alone = method.views({"image": photos(), COLUMN[name]: TARGETS[name]}, draws())
+    of_known = method({key: column[KNOWN] for key, column in alone.items()})["loss"]
+    torch.testing.assert_close(loss, of_known * KNOWN.sum() / 16)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_of_two_that_are_mixed_what_is_known_teaches(name):
+    method = objective(name, mixup=1, label_smoothing=0.1).eval()
+    view = method.views(with_unknown(name), draws())
+    column = COLUMN[name]
+    share = view[f"{column}_known"]
+    assert ((share > 0) & (share < 1)).any() and (share == 1).any()
+    partners = KNOWN.unflatten(0, (-1, 2)).flip(1).flatten()
+    assert (share[KNOWN & partners] == 1).all() and (share[~KNOWN & ~partners] == 0).all()
+    # as the losses of both, each where it is known
+    swapped = TARGETS[name].unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+    one = draws()
+    one.rand(16, 5), one.once(3)  # what the crops and the mixing drew before
+    own = one.beta(1)
+    expected = 0
+    for weight, targets, known in ((own, TARGETS[name], KNOWN), (1 - own, swapped, partners)):
+        part = {"image": view["image"][known], column: targets[known]}
+        expected += weight * method(part)["loss"] * known.sum() / 16
+    torch.testing.assert_close(method(view)["loss"], expected)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_where_all_targets_are_known_nothing_changes(name):
+    method = objective(name, label_smoothing=0.1, cutmix=1).eval()
+    batch = {"image": photos(), COLUMN[name]: TARGETS[name]}
+    every = {f"{COLUMN[name]}_known": torch.ones(16, dtype=torch.bool)}
+    losses = [method(method.views(one, draws()))["loss"] for one in (batch, batch | every)]
+    torch.testing.assert_close(*losses)
+
+
 @pytest.mark.parametrize(
     "options", [{"mixup": -1}, {"cutmix": -0.2}, {"label_smoothing": 1}, {"randaugment": (2, 31)}]
 )

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -19,6 +20,10 @@ Magnitude = Annotated[int, Field(ge=0, le=30)]
 
 class Classifier(Method):
     """An objective but for `reads`, `target`, `forward` and `shares`: one column of targets.
+
+    A sample whose target is not known, as the column `<target>_known` tells (n,), counts in the
+    batch and teaches nothing. A view has 0 for its targets, and in that column the share of its
+    targets that is known, float (n,): of two that are mixed one may be.
 
     scale, ratio, flip, randaugment, lighting: see Views.
     mixup, cutmix: alpha of each method of mixing images in pairs; 0 turns it off.
@@ -52,8 +57,18 @@ class Classifier(Method):
         uint8 (n, h, w, 3) -> float (n, 3, h, w).
         """
         images, targets = self.augment(batch["image"], draws), batch[self.target]
-        if self.mixup or self.cutmix:
-            images, targets = mix(images, self.shares(targets), draws, self.mixup, self.cutmix)
+        known, mixing = batch.get(f"{self.target}_known"), self.mixup or self.cutmix
+        if mixing or known is not None:
+            targets = self.shares(targets)
+        if known is not None:
+            # the last column is mixed with the others: what of a target is known
+            own = known[:, None].to(targets.dtype)
+            targets = torch.cat([targets * own, own], 1)
+        if mixing:
+            images, targets = mix(images, targets, draws, self.mixup, self.cutmix)
+        if known is not None:
+            batch = batch | {f"{self.target}_known": targets[:, -1]}
+            targets = targets[:, :-1]
         return batch | {"image": images, self.target: targets}
 
     def plain(self, images: Tensor) -> Tensor:
