@@ -5,12 +5,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus.hashtags.normal import normalise
 from corpus.names import printable
-from corpus.records.kind import BaseKind
+from corpus.reading.index import Lists
+from corpus.records.kind import BaseKind, class_lists
 from corpus.store.read import Shard, read_table
 
 SPLITS = ("train", "val", "test")
@@ -126,12 +128,11 @@ def class_names(tables: Iterable[pa.Table], kind: BaseKind) -> list[str]:
     return sorted(found)
 
 
-def class_numbers(table: pa.Table, kind: BaseKind, number: dict[str, int]) -> list[list[int]]:
+def class_numbers(table: pa.Table, kind: BaseKind, number: dict[str, int]) -> Lists:
     """The classes of each record by their numbers."""
-    found = []
-    for names in kind.classes(table).to_pylist():
-        found.append([number[name] for name in names])
-    return found
+    named = kind.classes(table)
+    numbers = np.array([number[name] for name in named.flatten().to_pylist()], np.int32)
+    return Lists(class_lists(numbers, named.value_lengths().to_numpy()))
 
 
 def class_notes(classes: Classes, kind: BaseKind) -> list[str]:
