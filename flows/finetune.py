@@ -202,7 +202,8 @@ def finetune(
     objective: what the network is trained to do.
     recipe: how it is optimised where it is trained whole.
     grid: lists of values to choose from: of any key of the recipe or of a head, for all arms or
-        below the name of a head or an init. Of equal scores the first wins.
+        below the name of a head or an init, or below
+        `pretrained`. Of equal scores the first wins.
     candidates: names of the section `candidates`, also without any pretraining.
     labels: how many are trained on, of each class, drawn by the seed; `all`: every one.
     seeds: of the draw of labels, the new weights, the order and the views.

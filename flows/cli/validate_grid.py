@@ -9,20 +9,21 @@ from engine.core.build import options, resolve
 from engine.core.network import FACTS
 from engine.training.optimizers import called
 from engine.training.recipe import Recipe
-from engine.transfer.tuning import combinations, is_fitted, known_keys, tuned_keys
+from engine.transfer.tuning import SCRATCH, combinations, is_fitted, known_keys, tuned_keys
 
+PRETRAINED = "pretrained"  # all inits but scratch
 MOST = 10_000  # combinations of a grid's values, each of which is a training
 
 
 def validate_grid(task: dict[str, Any], where: str) -> None:
     """Check each value that a task chooses from, then the combinations that there are."""
     heads = {name: {"name": name} | head for name, head in task["heads"].items()}
-    names = [*heads, *task["inits"]]
+    names = [*heads, PRETRAINED, *task["inits"]]
     _check_keys(task["grid"], heads, names, where)
     for init, (name, head) in itertools.product(task["inits"], heads.items()):
         keys = tuned_keys(head)
         lists = {key: values for key, values in task["grid"].items() if key in keys}
-        for narrower in (name, init):
+        for narrower in (name, PRETRAINED if init != SCRATCH else init, init):
             own = task["grid"].get(narrower, {})
             lists |= {key: values for key, values in own.items() if key in keys}
         # counted before they are made: a product may be larger than memory

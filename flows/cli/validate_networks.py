@@ -1,18 +1,19 @@
 """Parts of a network, data, metric and policy that fit each other: made, and asked once."""
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from corpus.records.kind import kind, kinds
-from corpus.store.read import STORE, kind_of
+from corpus.store.read import kind_of
 from engine.core.build import build, options, plugin
 from engine.core.network import columns_read, network
 from engine.training.optimizers import optimizer
 from engine.training.recipe import Recipe
 from flows.cli.sections import trained_sections
+from flows.cli.validate_labels import DATA
+from flows.data.made import BESIDE, is_made
 from flows.running import settings
 from models.blocks.augment.draws import Draws
 
@@ -41,7 +42,7 @@ def validate_networks(
         where = f"{place}.recipe"
         # a layer of any size: an optimizer refuses an empty list of parameters
         optimizer(Recipe(**options(Recipe, section["recipe"], where)), torch.nn.Linear(1, 1), where)
-        validate_columns(section, place)
+        validate_columns(section, place, _labelled(section["data"], whole))
 
 
 def _backbones(
@@ -74,26 +75,33 @@ def _made(
         raise ValueError(f"{where}: {what}: give smaller numbers") from None
 
 
-def validate_columns(section: dict[str, Any], place: str) -> None:
+def _labelled(data: str, whole: dict[str, Any]) -> str:
+    """The data set that is in the corpus: of one that a network labels, the task's."""
+    while is_made(data):
+        made = whole["materialise"][data.removeprefix(BESIDE)]
+        data = whole["tasks"][made["task"]]["data"]
+    return data
+
+
+def validate_columns(section: dict[str, Any], place: str, data: str) -> None:
     """ValueError where an objective reads what the data has not."""
-    known = _columns(section["data"])
-    name = section["objective"]["name"]
+    known, name = _columns_of(data), section["objective"]["name"]
     for column in columns_read(section["objective"], f"{place}.objective"):
         if column not in known:
             raise ValueError(
-                f"{place}.objective: {name} reads the column {column!r}, and {section['data']} "
-                f"has {', '.join(known)}: take another objective, or other data"
+                f"{place}.objective: {name} reads the column {column!r}, and {data} has "
+                f"{', '.join(known)}: take another objective, or other data"
             )
 
 
-def _columns(data: str) -> list[str]:
-    """What a data set has to read; of one that is not there yet, what one of any kind may have."""
-    if data == "hashtags" or Path("data", data, STORE).is_file():
-        return [*kind_of(Path("data", data), data).columns]
-    found = {}
-    for name in kinds():
-        found |= kind(name).columns if name != "posts" else {}
-    return [*found]
+def _columns_of(data: str) -> list[str]:
+    """The columns of a data set; of a labelled one that is not there those that any may have."""
+    if data == "hashtags":
+        return list(kind("posts").columns)
+    if (DATA / data / "store.json").is_file():
+        return list(kind_of(DATA / data, data).columns)
+    columns = [column for name in kinds() if name != "posts" for column in kind(name).columns]
+    return list(dict.fromkeys(columns))
 
 
 def validate_answers(section: dict[str, Any], head: dict[str, Any], place: str) -> None:

@@ -97,15 +97,5 @@ def _tasks(params: dict[str, Any], trainings: list[str]) -> dict[str, Any]:
         heads = {name if head == "linear" else head: heads[head] for head in heads} | {name: own}
     shared = {"inits": inits, "heads": heads, "labels": labels, "metric": {"name": "accuracy"}}
     shared |= {"policy": {"name": "plain"}} | old
-    if isinstance(shared.get("grid"), dict):
-        shared["grid"] = _grid(shared["grid"], trainings)
     ordered = [*tested, *(target for target in tuned if target not in tested)]
     return {target: {"data": f"targets/{target}"} | shared for target in ordered}
-
-
-def _grid(grid: dict[str, Any], trainings: list[str]) -> dict[str, Any]:
-    """Values of pretrained networks only are now written for each pretraining."""
-    found = {key: values for key, values in grid.items() if key != "pretrained"}
-    if "pretrained" in grid:
-        found |= dict.fromkeys(trainings, grid["pretrained"])
-    return found

@@ -80,12 +80,7 @@ def test_sets_modes_and_values_of_its_own_are_translated():
     task = found["tasks"]["mine"]
     assert task["data"] == "targets/mine" and task["labels"] == [5, "all"]
     assert task["heads"] == {"cosine": {}, "knn": {}} and task["inits"] == ["scratch"]
-    assert task["grid"] == {
-        "k": [3],
-        "scratch": {"rate": [1.0]},
-        "baseline-hashtags": {"rate": [0.1]},
-        "winner-hashtags": {"rate": [0.1]},
-    }
+    assert task["grid"] == tuning["grid"]
 
 
 @pytest.mark.parametrize(
