@@ -9,6 +9,7 @@ Read in this order:
 - flows/measuring/answers.py: what it answers, and the metric of that,
 - engine/measure/profile.py: how its costs are,
 - flows/measuring/duplicates.py: which test images the posts hold too,
+- flows/measuring/alike.py: which networks cost the same, which tests are the same,
 - flows/measuring/summary.py: one record per model out of its seeds, and what pretraining adds,
 - flows/measuring/dvcmetrics.py: what DVC shows of them.
 """
@@ -22,11 +23,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.core.digest import digest
 from flows.cli.command import main
 from flows.data.intact import checked_shards, named_set
 from flows.data.made import labelled_set
 from flows.measuring import duplicates, dvcmetrics, predictions
+from flows.measuring.alike import USUAL, labels_seen, network_of, tested_digest
 from flows.measuring.duplicates import HASHTAGS, Pair
 from flows.measuring.lognumbers import record_numbers
 from flows.measuring.predictions import Examined, Predicted
@@ -48,9 +49,6 @@ from flows.running.runners import map_task, named_runner, task_runner
 from flows.tracking.tracking import Run, stage_run
 from models.blocks.ranges import Count, Listed, Pixels, Positive, Unique
 
-UNPRICED = {"k", "temperature", "l2"}  # options of a head that change what it says, not its cost
-SAME = {"logistic": "linear"}  # heads of the same layers, fitted in the place of trained
-USUAL = {"metric": {"name": "accuracy"}, "policy": {"name": "plain"}}
 PREDICTIONS = "predictions.parquet"
 
 
@@ -92,30 +90,6 @@ def evaluate_arm(
     given = weights, folder, size, duplicates, section, arm["val"]
     found, predicted = call_in_pool(records.tested, *given)
     return arm | found | {"size": size, "weights": str(weights)}, predicted
-
-
-def network_of(record: Record, classes: int) -> str:
-    """What a network is called whose costs are told once: seeds, inits and labels share it."""
-    head = {key: value for key, value in record["head"].items() if key not in UNPRICED}
-    name = head.pop("name")
-    parts = [SAME.get(name, name), *(f"{key} {value}" for key, value in head.items())]
-    told = f"{record['candidate']}, head {' '.join(map(str, parts))}"
-    return f"{told}, {classes} classes, {record['size']} px"
-
-
-def labels_seen(labels: int | str, available: dict[str, int]) -> dict[str, int]:
-    """How many training labels of each class a model has seen."""
-    if labels == "all":
-        return available
-    return {name: min(int(labels), count) for name, count in available.items()}
-
-
-def tested_digest(folder: Path, section: Record) -> str:
-    """The digest of what a task is tested on, and how: numbers of equal ones can be compared."""
-    index = digest(folder / "index.parquet")
-    how = {key: section[key] for key in USUAL}
-    # as before there were other metrics and policies: versions of then stay comparable
-    return index if how == USUAL else digest(index, how)
 
 
 def twins_of(section: Record, folder: Path, images: Any) -> list[Pair]:

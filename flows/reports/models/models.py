@@ -9,7 +9,7 @@ from flows.reports.models.findings import Findings, Record
 
 RULE = (
     "Intervals are of 95 %, over seeds and test images together: another seed and other images "
-    "would give another accuracy (variance components of seeds crossed with images: Brennan 2001, "
+    "would give another {noun} (variance components of seeds crossed with images: Brennan 2001, "
     "Generalizability Theory, chapter 3)."
 )
 OTHER_RULE = (
@@ -115,9 +115,13 @@ def decided(findings: Findings, task: str) -> str:
 
 def rule(records: list[Record]) -> str:
     """How to read the intervals, and the lower bound where there is one."""
-    averaged = all(of_record(record).name == "top1" for record in records)
-    bound = any(record["duplicates"] and "bound" in record for record in records)
-    return " ".join([RULE, *([] if averaged else [OTHER_RULE]), *([BOUND] if bound else [])])
+    nouns = {of_record(record).noun for record in records}
+    shown = [RULE.format(noun=nouns.pop() if len(nouns) == 1 else "number")]
+    if any("bound" not in record for record in records):
+        shown.append(OTHER_RULE)
+    if any(record["duplicates"] and "bound" in record for record in records):
+        shown.append(BOUND)
+    return " ".join(shown)
 
 
 def of_task(findings: Findings, task: str) -> list[Markup]:

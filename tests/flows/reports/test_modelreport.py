@@ -364,3 +364,36 @@ def test_every_fine_tuning_has_its_curve(place):
     shown = section(page(findings), "Learning curves")
     assert shown.count("polyline") >= 12 and 'class="dash' in shown
     assert "winner, 20 labels per class." in shown and "2 more are in MLflow" in shown
+
+
+def erring(made: Made) -> None:
+    """The models of a metric in pixels of which less is better; the second has no interval."""
+    for place, model in enumerate(made.models):
+        value = 3.0 + place
+        model |= {"headline": "pixel_error", "higher": False, "unit": "px", "values": {}}
+        model |= {"value": value, "low": value - 0.5, "high": value + 0.75, "val": value}
+        model |= {"best": value, "scores": []}
+        model.pop("bound")
+    made.models[1] |= {"low": None, "high": None}
+
+
+def test_a_metric_of_which_less_is_better_is_told_in_its_unit(place):
+    made = quiet()
+    erring(made)
+    made.models.reverse()
+    findings = found(made, decision="high end 3.75 px is below")
+    assert [record["value"] for record in findings.records] == [3.0, 4.0, 5.0]
+    assert findings.shown["value"] == 3.0
+    text, told = page(findings), markdown(findings)
+    assert "| pixel error px (95 % interval) |" in told
+    assert "3 (2.5 to 3.75)" in told and "4 (no interval)" in told
+    assert "top-1" not in told and "top-5" not in told and "accuracy" not in told.split("report")[0]
+    gain = findings.gain_of(findings.shown)
+    assert f"{gain['gain']:+.3g} px (95 % interval" in told
+    assert "Pixel error against cost" in text and "pixel error (px)" in text
+    assert [
+        point.value for point in scatter.front(points(findings, "flops", 1e6, False), False)
+    ] == [3]
+    assert not re.search(r"\bnan\b", plain(text))
+    plots.plot(place / "plot.png", findings.first)
+    assert (place / "plot.png").stat().st_size > 1000
