@@ -23,7 +23,6 @@ from engine.core.build import build, options
 from engine.core.digest import digest
 from engine.training.recipe import Recipe
 from flows.cli.command import main
-from flows.measuring.headline import Headline
 from flows.running import settings
 from flows.running.code import code_files
 from flows.running.orchestrate import flow, task
@@ -108,8 +107,7 @@ def train_all(
             own.metrics({f"val_{key}": value for key, value in measured.items()})
             # flows/registry/sourcerun.py finds the run that wrote a version's weights by this
             own.tags(wrote=digest(file))
-        told = Headline(shown.headline, shown.higher, shown.unit)
-        number = f"{told.title} {told.written(measured[told.name])}"
+        number = f"{shown.headline} {measured[shown.headline]:.4g} {shown.unit}".strip()
         print(f"pretrain@{training}{_which_seed(section, parts)}: held out, {number}")
         found.append(measured)
     return found

@@ -31,7 +31,10 @@ ASIDE = frozenset(
         *(f"engine.training.{name}" for name in ("launching", "nonfinite", "stopping")),
         "engine.core.refusals",
         "metrics.cli",  # asks a metric about files
-        "flows.training.beside",
+        # networks whose memory is short go in smaller parts: of predictions, which stay the same
+        "engine.core.allocator",
+        # in how many processes, and on how many threads
+        *("flows.training.beside", "flows.training.threads"),
         # of a champion, by code that evaluate, whose outputs register needs, runs again for
         "flows.registry.retest",
     }

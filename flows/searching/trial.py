@@ -31,8 +31,8 @@ from flows.training.learning import (
     image_count,
     list_drawer,
     measured,
-    training_workers,
 )
+from flows.training.threads import training_workers
 
 PATIENCE = 2.0  # seconds for which a latency is measured until quiet repeats agree
 OBJECTIVES = ("error", "error_top5", "params", "flops", "acts", "latency_ms")  # all minimised

@@ -22,7 +22,8 @@ def train(training: str) -> None:
     from engine.training.distributed import joined
     from flows.pretrain import pretrain, section_of, state_of, training_title, trainings
     from flows.tracking.tracking import stage_run
-    from flows.training.learning import own_threads, train_as_worker
+    from flows.training.learning import Job, train_as_worker
+    from flows.training.threads import own_threads
 
     with joined() as workers:
         section = section_of(stage_arguments(pretrain, training))
@@ -32,7 +33,7 @@ def train(training: str) -> None:
             for part in parts:
                 name = training_title(training, part, parts)
                 alone = workers.world == 1
-                with own_threads(part, run, name) if alone else nullcontext():
+                with own_threads(Job.of(part), run, name) if alone else nullcontext():
                     train_as_worker(part, state_of(training, part), run, name)
 
 

@@ -6,10 +6,7 @@ threads and processes it runs, follows below.
 """
 
 import csv
-import os
-import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +19,10 @@ from corpus.progress import Progress, unseen
 from corpus.reading.resampling import epoch_list, repeat_factors
 from corpus.reading.sampler import ListDrawer
 from engine.core.build import build, options
-from engine.core.cores import cores, processor
-from engine.core.digest import digest
-from engine.core.environment import value
 from engine.core.network import columns_read, network, network_sections, save_network
 from engine.core.samples import Rows, cached_by_files, open_split
-from engine.core.threads import torch_threads
 from engine.training.checkpoints import Checkpoints
 from engine.training.distributed import ALONE, present_workers
-from engine.training.fastest import fastest
 from engine.training.launching import launch
 from engine.training.loop import initialise, train
 from engine.training.predicting import scored
@@ -40,7 +32,7 @@ from flows.data import intact
 from flows.running import settings
 from flows.running.orchestrate import progress
 from flows.tracking.tracking import Run
-from flows.training.beside import THREADS
+from flows.training.threads import own_threads, training_workers
 
 CORPUS = settings.OUT / "corpus"
 HASHTAGS = CORPUS / "hashtags"
@@ -93,7 +85,7 @@ def write_weights(
 
     Returns what the metric tells on the samples held out.
     """
-    with own_threads(section, run, title), progress(title) as show:
+    with own_threads(Job.of(section), run, title), progress(title) as show:
         module, names = fit_network(section, state, run, title, show)
     # with the pixels of the images, so that the file alone is enough to predict with
     size = Job.of(section).samples().shards.size
@@ -219,52 +211,3 @@ def repeats(folder: Path, rule: str, length: float) -> np.ndarray:
     ids, ends = shards.targets.flat, shards.targets.offsets[1:]
     counts = np.bincount(ids, minlength=len(shards.names))
     return repeat_factors(ids, ends, counts, rule, round(length * len(shards)))
-
-
-# processes and threads
-
-
-def training_workers() -> int:
-    """How many processes train a network here: TAGDAG_WORKERS, or one for each GPU."""
-    return value("TAGDAG_WORKERS") or max(1, torch.cuda.device_count())
-
-
-@contextmanager
-def own_threads(section: dict[str, Any], run: Run, title: str) -> Iterator[None]:
-    """Inside, torch has as many threads as this training is fastest with.
-
-    OMP_NUM_THREADS goes before.
-    """
-    said = "OMP_NUM_THREADS" in os.environ
-    if said or training_workers() > 1 or torch.cuda.is_available() or cores() == 1:
-        yield
-        return
-    number = _thread_count(section)
-    print(f"{title}: on {number} of {cores()} threads (OMP_NUM_THREADS sets another number)")
-    # sums are rounded by it: who repeats the run elsewhere needs the number
-    run.tags(threads=str(number))
-    with torch_threads(number):
-        yield
-
-
-def _thread_count(section: dict[str, Any]) -> int:
-    """The number of threads that the training is fastest with, measured once and kept.
-
-    By network, batch and machine: a run that is repeated or goes on rounds its sums in the same
-    order, and ends with the same weights.
-    """
-    job = Job.of(section)
-    samples = job.samples()
-    machine = (platform.node(), processor(), cores(), torch.__version__)
-    key = digest(job.sections, section["recipe"], samples.shards.size, machine)
-    # kept beyond the end of the stage, as its states are not: a repeat is to round its sums alike
-    kept = settings.STATE / "threads" / key
-    if not kept.exists():
-        number = value(THREADS)  # said where others are trained beside it
-        if not number:
-            module = job.new_network(samples.shards.classes)
-            # all cores or one: for a small network, or beside other work, more threads are slower
-            number = fastest(module, samples, job.recipe, job.seed, [1, cores()])
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(f"{number}\n")
-    return int(kept.read_text())
