@@ -26,9 +26,9 @@ def text(findings: Findings) -> str:
         [f"# Versions of {told(findings.name)}"],
         table([each.format(named) for each in HEAD], rows),
     ]
-    if findings.pair and findings.shared:
+    if findings.pair:
         one, other = findings.pair
-        outcome = pair.verdict(one, other, findings.shared)
+        outcome = pair.outcome(findings)
         parts.append([told(f"{one.title} against {other.title}: {outcome}")])
     parts += [[f"- Warning: {told(each)}"] for each in cautions.all_of(findings)]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"

@@ -91,19 +91,27 @@ def gained(one: Version, other: Version) -> str:
     )
 
 
+def outcome(findings: Findings) -> str:
+    """What the pair's answers to the same samples say, in a sentence or two."""
+    one, other = findings.pair
+    if findings.shared is None or one.headline != USUAL:
+        return gained(one, other)
+    return verdict(one, other, findings.shared)
+
+
 def paired(findings: Findings) -> list[Markup]:
     """The fourfold table of the registered weights, and the test."""
     of = findings.shared
     one, other = findings.pair
     if of is None or one.headline != USUAL:
-        return [el("p", gained(one, other))]
+        return [el("p", outcome(findings))]
     found = mcnemar(*(of.registered(side) == of.labels for side in (0, 1)))
     head = ["", f"version {other.number} right", f"version {other.number} wrong"]
     rows = [
         [f"version {one.number} right", f"{found.both:,}", f"{found.only_first:,}"],
         [f"version {one.number} wrong", f"{found.only_second:,}", f"{found.neither:,}"],
     ]
-    told = el("b", verdict(one, other, of))
+    told = el("b", outcome(findings))
     images = counted(len(of.ids), "test image")
     return [el("p", told, f" {images}."), table(head, rows, (1, 2)), el("p", SOURCE, class_="soft")]
 

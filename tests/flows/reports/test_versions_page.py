@@ -9,7 +9,7 @@ import pytest
 from engine.measure.paired import mcnemar
 from flows.registry.audit import Entry
 from flows.reports.versions import cautions, changes, pair, table
-from flows.reports.versions.findings import Findings, Kept, Version, shared
+from flows.reports.versions.findings import Findings, Kept, Values, Version, shared
 from flows.reports.versions.page import page
 from flows.reports.versions.reading import default_pair
 from tests.flows.reports.test_report import NASTY, Page
@@ -131,6 +131,32 @@ def test_only_versions_of_one_test_split_are_plotted():
     versions = [other, *findings.versions]
     assert other not in table.comparable(replace(findings, versions=versions))
     assert table.comparable(replace(findings, versions=[other], pair=None)) == [other]
+
+
+def of_error(findings: Findings) -> Findings:
+    """Both versions by a metric in pixels of which less is better, with a value per sample."""
+    pair_ = []
+    for side, each in enumerate(findings.pair):
+        tags = {"tagdag.headline": "pixel_error", "tagdag.higher": "False", "tagdag.unit": "px"}
+        values = np.array([[3.0, 4.0, 5.0, np.nan]] * 2) - 2 * side
+        # the second's samples in another order, and one more
+        ids = ["a", "b", "c", "d"] if not side else ["c", "b", "a", "d"]
+        values = values if not side else values[:, [2, 1, 0, 3]]
+        kept = Kept(values=Values(ids, values))
+        pair_.append(replace(each, tags=each.tags | tags, kept=kept))
+    return replace(findings, pair=tuple(pair_), versions=[*findings.versions[:1], *pair_])
+
+
+def test_versions_of_another_metric_are_compared_sample_by_sample():
+    findings = of_error(two(CLASSES))
+    text = page(findings)
+    told = plain(section(text, "Paired test"))
+    assert "On 3 samples and 2 seeds, paired, version 2 is better by +2 px" in told
+    assert "(95 % interval +2 to +2)" in told
+    assert "pixel error px (95 % interval)" in plain(section(text, "Versions"))
+    assert "pixel error 61 px (58 to 64)" in plain(text)
+    mixed = replace(findings, pair=(two(CLASSES).pair[0], findings.pair[1]))
+    assert "No paired test" in plain(section(page(mixed), "Paired test"))
 
 
 def test_long_lists_are_cut():
