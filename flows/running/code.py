@@ -53,6 +53,7 @@ KINDS = {  # keys that name a plug-in, and the package that it lies in
     "policy": "models.policies",
     "metric": "metrics",
 }
+NESTED = dict.fromkeys([*KINDS.values(), "models.slots"])
 NETWORKS = ("models/backbones", "models/heads", "models/objectives")
 TASKS = (*NETWORKS, "models/policies", "metrics")
 STAGES = {  # folders whose plug-ins a stage uses; which of them, dvc.yaml's own templates say
@@ -152,6 +153,8 @@ def _data(folder: Path) -> list[Path]:
 def plugins(section: Any, kind: str | None = None) -> Iterator[str]:
     """Modules of the plug-ins that a section names, at any depth: models.heads.linear of {head:
     {name: linear}}, of {head: linear} and of {heads: {linear: {}}}.
+
+    Of one under any other key, which a plug-in gives to those inside of it, all of that name.
     """
     if isinstance(section, list):
         for item in section:
@@ -160,6 +163,9 @@ def plugins(section: Any, kind: str | None = None) -> Iterator[str]:
         yield f"{KINDS[kind]}.{name}"
     if not isinstance(section, dict):
         return
+    if kind not in KINDS and isinstance(section.get("name"), str):
+        names = (f"{package}.{section['name']}" for package in NESTED)
+        yield from (name for name in names if _file(name))
     for key, value in section.items():
         yield from plugins(value, key)
 
