@@ -162,10 +162,18 @@ def train_groups(
 
 
 def drop_arm_states(task: str, but: Collection[Path] = ()) -> None:
-    """Drop the states of a task's arms, also of killed runs; but: what the next run may take."""
+    """Drop the states of a task's arms, also of killed runs; but: what the next run may take.
+
+    Those of tasks that params.yaml no longer names go too.
+    """
+    kept = {f"finetune-{name}" for name in (task, *settings.load_params()["tasks"])}
+    working = {f"{name}-{kind}" for name in kept for kind in ("training", "features")}
+    mine = {f"finetune-{task}-{kind}" for kind in ("training", "features")} - kept
+    for state in (settings.STATE / "state").glob("finetune-*"):
+        name = state.name.partition(".")[0]
+        if name in mine or name not in kept | working:
+            settings.drop_states(name)
     settings.drop_states(f"finetune-{task}", but)
-    settings.drop_states(f"finetune-{task}-training")
-    settings.drop_states(f"finetune-{task}-features")
 
 
 @flow(flow_run_name="finetune@{task}", task_runner=task_runner)

@@ -318,6 +318,17 @@ def test_a_later_run_trains_what_is_new_and_takes_the_rest_as_it_is(run, monkeyp
     assert {head for _, head, _ in fitted} == {"linear"}
 
 
+def test_the_arms_of_a_task_that_params_no_longer_name_are_dropped(run):
+    tuned(heads={"knn": {}}, inits=["posts"])
+    state = Path(".tagdag/state")
+    mine = set(state.iterdir())
+    (state / "finetune-gone.0123456789abcdef").mkdir()
+    (state / "finetune-gone-training.0123456789abcdef").mkdir()
+    (state / "pretrain-posts.0123456789abcdef").mkdir()
+    tuned(heads={"knn": {}}, inits=["posts"])
+    assert set(state.iterdir()) == mine | {state / "pretrain-posts.0123456789abcdef"}
+
+
 def test_other_weights_train_the_arms_that_start_from_them(run, monkeypatch):
     tuned(heads={"knn": {}})
     fitted = trainings(monkeypatch)
