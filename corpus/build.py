@@ -91,15 +91,11 @@ def build_corpus(
         findings = account(data, settings, tagging, stores, masks, classes, dropped, images, notes)
         tagged = [store for store in targets if store.kind.joins]
         pages = [tag_set(store.name, out / "targets" / store.folder.name) for store in tagged]
-        findings = replace(findings, tag_sets=pages)
+        _write_findings(out, replace(findings, tag_sets=pages), tagging)
     for line in notes:
         log.warning(line)
     forget_unused(cache, [square for store in stores for square in store.squares])
     pq.write_table(dropped.pairs, out / "duplicates.parquet")
-    _write_vocabulary(out / "vocabulary.csv", findings)
-    decisions.write_decisions(out / decisions.FILE, tagging, findings.settings)
-    write_report(out / "report.html", findings)
-    write_plots(out, findings)
     refused = _write_quarantine(out / "quarantine.jsonl", stores)
     held_out = {name: found.held_out for name, found in sets.items() if found.held_out}
     return _write_summary(out / "summary.json", findings, refused, held_out)
@@ -169,6 +165,14 @@ def _write_targets(
         for store in targets:
             found[store.name] = write_labelled(store, part / store.folder.name, shares)
     return found
+
+
+def _write_findings(out: Path, findings: Findings, tagging: Tagging) -> None:
+    """What people read, and other commands: vocabulary, decisions, report, plots."""
+    _write_vocabulary(out / "vocabulary.csv", findings)
+    decisions.write_decisions(out / decisions.FILE, tagging, findings.settings)
+    write_report(out / "report.html", findings)
+    write_plots(out, findings)
 
 
 def _write_vocabulary(path: Path, findings: Findings) -> None:
