@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from flows.registry.names import model_name
+from flows.registry.names import model_names
 from flows.running import settings, sqlite
 from flows.tracking.address import printable_uri, sqlite_file
 from flows.tracking.mlflow_private import DELETED
@@ -32,9 +32,10 @@ def missing_registry() -> str | None:
     """
     if not (settings.OUT / "register" / "report.md").exists():
         return None
-    name = model_name(None)
     try:
-        if _registered(sqlite_file(), name):
+        names = model_names()
+        lacking = [name for name in names if not _registered(sqlite_file(), name)]
+        if not lacking:
             return None
     # of whatever kind: the pipeline has ended well, and this is a note below its report
     except Exception as error:
@@ -42,7 +43,7 @@ def missing_registry() -> str | None:
             f"whether the registry has the versions of the report is not known: {str(error)[:200]}"
         )
     return (
-        f"the report names versions of {name!r} that the registry here ({printable_uri()}) "
+        f"the report names versions of {lacking[0]!r} that the registry here ({printable_uri()}) "
         "does not have: set MLFLOW_TRACKING_URI to the MLflow of whoever made the report, or "
         "register the models here: dvc repro --single-item --force register"
     )

@@ -18,6 +18,13 @@ def task_model(name: str, task: str, tasks: Iterable[str]) -> str:
     return name if task == next(iter(tasks)) else f"{name}-{task}"
 
 
+def model_names() -> list[str]:
+    """The registered models of all tasks, in their order."""
+    params = settings.load_params()
+    name, tasks = str(params["register"].get("name", "tagdag")), params["tasks"]
+    return [task_model(name, task, tasks) for task in tasks]
+
+
 def model_name(given: str | None) -> str:
     """The name that was given, of a registered model or of a task; else that of the first task.
 
