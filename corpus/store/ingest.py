@@ -228,8 +228,7 @@ def ingest_all(
         try:
             # labels first: they are few, and what is wrong with them is told before a day of posts
             for name in sorted(sources, key=lambda name: name == "posts"):
-                of = kind if name != "posts" else None
-                jobs[name] = Ingest(data, name, of, name in replaced, update, shard_bytes)
+                jobs[name] = Ingest(data, name, kind, name in replaced, update, shard_bytes)
                 jobs[name].least = least
                 show = progress and partial(told_of, progress, name)
                 jobs[name].prepare(rows[name], threads, show)

@@ -65,13 +65,13 @@ def kind_of(folder: Path, name: str) -> BaseKind:
 
 
 def wanted_kind(folder: Path, name: str, asked: str | None, replaced: bool) -> BaseKind:
-    """The kind of what is imported into a store: as asked, else what the store has.
+    """The kind of what is imported into a store: as asked of a labelled set, else what it has.
 
     ValueError where records of another kind are there and stay.
     """
     there = kind_of(folder, name)
-    found = kind(asked) if asked else there
-    if (found.name == "posts") != (usual_kind(name) == "posts"):
+    found = kind(asked) if asked and there.name != "posts" else there
+    if found.name == "posts" and found is not there:
         raise ValueError(f"{name} cannot be of the kind {found.name}: --posts imports posts")
     if found is not there and (folder / STORE).exists() and not replaced:
         raise ValueError(

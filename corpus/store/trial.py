@@ -203,8 +203,7 @@ def try_all(
     with locked(data) if data.is_dir() else nullcontext():
         jobs = {}
         for name in sources:
-            of = kind if name != "posts" else None
-            jobs[name] = TrialImport(data, name, of, name in replaced, update, scratch)
+            jobs[name] = TrialImport(data, name, kind, name in replaced, update, scratch)
         return {
             name: job.run(rows[name], threads, progress and partial(told_of, progress, name))
             for name, job in jobs.items()

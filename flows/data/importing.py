@@ -41,8 +41,7 @@ def _rows(
     spool = settings.STATE / "spool"
     found = {}
     for name, source in sources.items():
-        asked = kind if name != "posts" else None
-        of = wanted_kind(place_of(DATA, name), name, asked, name in replaced)
+        of = wanted_kind(place_of(DATA, name), name, kind, name in replaced)
         read = source_rows(source, images, of.name, spool, progress=show, left=left[name])
         found[name] = looked_at(read)
     return found
