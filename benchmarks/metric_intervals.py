@@ -30,6 +30,7 @@ RESAMPLED = ("mean_ap", "f1")
 SAMPLES = (100, 300, 1000)
 SHARES = torch.linspace(0.02, 0.2, 10)
 LARGE = (10_000, 100)  # samples and classes, of which the time is told
+QUICK = 5  # so many times as many test sets where there are no resamples
 TRUTHS = 10  # so many times as many test sets tell the truth as have an interval
 
 
@@ -59,6 +60,7 @@ def numbers(name: str, options: dict[str, Any], data: dict[str, Tensor]) -> tupl
 def row(called: str, samples: int, rounds: int) -> str:
     """How a metric's intervals cover: a line of the table."""
     name, options = called.partition(",")[0], METRICS[called]
+    rounds = rounds if name in RESAMPLED else QUICK * rounds
     generator = torch.Generator().manual_seed(samples)
     # the truth needs no interval
     without = options | {"resamples": 0} if name in RESAMPLED else options
@@ -89,8 +91,8 @@ def seconds(called: str) -> str:
 
 ABOUT = """Percent of nominal 95 % intervals that hold the mean of other test sets of the same kind
 and size, and their width over that of 3.92 standard deviations of such a mean: ten classes of 2 to
-20 % of the samples. {rounds:,} test sets each: a figure is off by less than {off:.1f} points, 19
-times of 20. Intervals: metrics/blocks/bootstrap.py,
+20 % of the samples. {rounds:,} test sets each, of the last two metrics {more:,}: a figure is off by
+less than {off:.1f} points, 19 times of 20. Intervals: metrics/blocks/bootstrap.py,
 those of the last two metrics/blocks/proportions.py."""
 
 
@@ -112,7 +114,7 @@ def main() -> None:
     print("\n".join(lines[-len(METRICS) :]))
     if given.out:
         off = 196 * np.sqrt(0.95 * 0.05 / given.rounds)
-        about = ABOUT.format(rounds=given.rounds, off=off)
+        about = ABOUT.format(rounds=given.rounds, more=QUICK * given.rounds, off=off)
         command = f"`python -m benchmarks.metric_intervals --rounds {given.rounds}`"
         where = f"{processor()}; numpy {np.__version__}; {datetime.now(UTC):%Y-%m-%d}"
         head = ["# Coverage of the metrics' intervals", "", command, "", where, "", about, ""]
