@@ -86,10 +86,9 @@ def models_page() -> Path:
     ids = [key for key, _ in made.tests[:5]]
     made.duplicates = [("scenes", key, f"post-{i}", "learnt") for i, key in enumerate(ids)]
     made.write()
-    versions = {record["model"]: "1" for record in made.records}
     links = {"all versions": "http://127.0.0.1:5000/#/models/" + "long" * 30}
     origin = {"tagdag.data": "0123456789abcdef" * 3}
-    files.write(Path("models"), made.records, made.gains(), versions, "done", origin, links)
+    files.write(Path("models"), made.outcomes(), origin, links)
     return Path("models/report.html")
 
 
