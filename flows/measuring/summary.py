@@ -79,7 +79,8 @@ def _numbers(
     found["by_seed"] = [numbers[headline.name] for numbers in each]
     whole = values is not None and values.shape[1] == len(images.ids)
     if whole and headline.higher and headline.unit == "%":
-        found["bound"] = float((values * ~images.duplicate).mean())
+        # of shares, so that those of hits add up without rounding
+        found["bound"] = 100 * float((values / 100 * ~images.duplicate).mean())
     return found
 
 
