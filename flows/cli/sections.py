@@ -5,7 +5,7 @@ import inspect
 from typing import Any
 
 from engine.core.build import options
-from flows.running.settings import EACH, OPTIONAL, PARAMS, STAGES, section_place
+from flows.running.settings import EACH, NAMED, OPTIONAL, PARAMS, STAGES, section_place
 
 
 def complete_section(stage: str, section: Any, name: str | None = None) -> dict[str, Any]:
@@ -26,11 +26,10 @@ def complete_params(params: dict[str, Any]) -> dict[str, Any]:
     """All sections of stages, complete: `pretrain` and `tasks` by name, the others as they are."""
     found: dict[str, Any] = {}
     for stage in STAGES:
-        section = EACH.get(stage, stage)
-        # the evaluation's own section is the same for all tasks
-        if (section == stage and stage not in EACH) or stage == "evaluate":
+        if stage not in NAMED:
             found[stage] = complete_section(stage, params[stage])
             continue
+        section = NAMED[stage]
         named = params[section]
         if not isinstance(named, dict) or not (named or section in OPTIONAL):
             wanted = "write a name for each, and its section below it"

@@ -1,6 +1,5 @@
 """Candidates, trainings and tasks of params.yaml: names that become paths, and name each other."""
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +9,7 @@ from corpus.names import checked_name, checked_set
 from engine.core.build import options, plugin
 from flows.data.made import BESIDE, checked_data, is_made
 from flows.running import settings
-from flows.running.settings import PARAMS, SCRATCH
+from flows.running.settings import PARAMS, SCRATCH, check_known
 from flows.training.groups import arm_run_name, groups_of
 
 WINNER = settings.OUT / "search" / "winner.yaml"  # the one file of a candidate that a stage writes
@@ -70,7 +69,7 @@ def _validate_training(name: str, section: dict[str, Any], candidates: dict[str,
     if name == SCRATCH:
         raise ValueError(f"{where}: {SCRATCH} stands for no training: take another name")
     checked_set(section["data"], f"{where}.data")
-    _checked_reference(section["candidate"], candidates, f"{where}.candidate")
+    check_known(section["candidate"], candidates, f"{where}.candidate")
     about = candidates[section["candidate"]]
     for key in ("backbone", "section"):
         if section[key] != about[key]:
@@ -84,17 +83,17 @@ def _validate_made(name: str, section: dict[str, Any], whole: dict[str, Any]) ->
     where = f"materialise.{name}"
     _checked_key(name, f"{PARAMS}: materialise")
     checked_set(section["of"], f"{where}.of")
-    _checked_reference(section["task"], whole["tasks"], f"{where}.task")
+    check_known(section["task"], whole["tasks"], f"{where}.task")
     task = whole["tasks"][section["task"]]
-    _checked_reference(section["init"], task["inits"], f"{where}.init")
-    _checked_reference(section["head"], task["heads"], f"{where}.head")
+    check_known(section["init"], task["inits"], f"{where}.init")
+    check_known(section["head"], task["heads"], f"{where}.head")
 
 
 def _checked_made(data: Any, where: str, made: Iterable[str]) -> None:
     """ValueError for the name of no data, and of a set that no section makes."""
     checked_data(data, where)
     if is_made(data):
-        _checked_reference(data.removeprefix(BESIDE), made, f"{where}: {BESIDE}")
+        check_known(data.removeprefix(BESIDE), made, f"{where}: {BESIDE}")
 
 
 def _validate_task(
@@ -106,9 +105,9 @@ def _validate_task(
     if section["data"] == "hashtags":
         raise ValueError(f"{where}.data: hashtags are no labels: write targets/<a labelled set>")
     for init in section["inits"]:
-        _checked_reference(init, [SCRATCH, *trainings], f"{where}.inits")
+        check_known(init, [SCRATCH, *trainings], f"{where}.inits")
     for wanted in section["candidates"]:
-        _checked_reference(wanted, candidates, f"{where}.candidates")
+        check_known(wanted, candidates, f"{where}.candidates")
     if section["candidates"] and SCRATCH not in section["inits"]:
         raise ValueError(f"{where}.candidates: they start from scratch: add that to {where}.inits")
     if not section["heads"]:
@@ -119,12 +118,3 @@ def _validate_task(
     twice = [arm for arm, count in counted.items() if count > 1]
     if twice:
         raise ValueError(f"{where}: two arms would be called {twice[0]}: rename a training or head")
-
-
-def _checked_reference(name: Any, known: Iterable[str], where: str) -> None:
-    """ValueError with the nearest name for one that is not there."""
-    known = list(known)
-    if name not in known:
-        near = difflib.get_close_matches(str(name), known, 1)
-        hint = f", did you mean {near[0]!r}" if near else ""
-        raise ValueError(f"{where}: unknown name {name!r}{hint} (names: {', '.join(known)})")

@@ -3,12 +3,13 @@
 import difflib
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from corpus.names import checked_name
 from engine.core.digest import digest
+from engine.core.refusals import nearest_text
 from flows.running.oldparams import refuse_old_shape
 from flows.running.paramsfile import parsed
 
@@ -17,9 +18,10 @@ SIZE = 32  # pixels of an image, where corpus.size does not say
 STAGES = ("corpus", "search", "pretrain", "finetune", "materialise", "evaluate", "register")
 SECTIONS = ("candidates", "corpus", "search", "pretrain", "tasks", "materialise")
 SECTIONS += ("evaluate", "register")
-# stages that run once for each name of a section
-EACH = {"pretrain": "pretrain", "finetune": "tasks", "evaluate": "tasks"}
-EACH |= {"materialise": "materialise"}
+# stages that have a section for each name of one in params.yaml
+NAMED = {"pretrain": "pretrain", "finetune": "tasks", "materialise": "materialise"}
+# stages that run once for each name; what the evaluation measures of costs is alike for all tasks
+EACH = NAMED | {"evaluate": "tasks"}
 OPTIONAL = ("materialise",)  # sections without which a run has all it needs
 SCRATCH = "scratch"  # in the place of a pretraining's name: new weights
 
@@ -98,27 +100,28 @@ def named(section: str, name: Any) -> dict[str, Any]:
     found = load_params()[section]
     if not isinstance(found, dict):
         raise ValueError(f"{PARAMS}: {section}: found {found!r}, expected names, each a section")
-    if name not in found:
-        near = difflib.get_close_matches(str(name), found, 1)
-        hint = f", did you mean {near[0]!r}" if near else ""
-        known = ", ".join(map(str, found)) or "none"
-        raise ValueError(f"{section}: no {name!r} there{hint}? (names: {known})")
+    check_known(name, found, section)
     return found[name]
+
+
+def check_known(name: Any, known: Iterable[Any], where: str) -> None:
+    """ValueError with the nearest name, and all of them, for one that is not among these."""
+    names = list(map(str, known))
+    if name not in names:
+        listed = f"(names: {', '.join(names) or 'none'})"
+        raise ValueError(f"{where}: unknown name {name!r}{nearest_text(str(name), names)} {listed}")
 
 
 def section_place(stage: str, name: str | None = None) -> str:
     """Where in params.yaml the section of a stage stands; name: of the training or the task."""
-    if name is None or stage == "evaluate":
-        return stage
-    return f"{EACH[stage]}.{name}"
+    return stage if name is None or stage not in NAMED else f"{NAMED[stage]}.{name}"
 
 
 def stage_section(stage: str, name: str | None = None) -> dict[str, Any]:
     """The section that a stage is called with; name: of the training or the task."""
-    # the evaluation's own section is of costs, alike for all tasks
-    if name is None or stage == "evaluate":
+    if name is None or stage not in NAMED:
         return load_params()[stage]
-    return named(EACH[stage], name)
+    return named(NAMED[stage], name)
 
 
 def stage_inputs(stage: str, *names: str) -> list[Any]:
@@ -132,7 +135,7 @@ def stage_inputs(stage: str, *names: str) -> list[Any]:
     if not names or stage not in EACH:
         return [params[stage]]
     own = named(EACH[stage], *names)
-    found = [own, params[stage]] if stage == "evaluate" else [own]
+    found = [own] if stage in NAMED else [own, params[stage]]
     used = own.get("inits", [])
     candidates = task_candidates(own) if used else []
     return found + [{"backbone": params["candidates"][name]["backbone"]} for name in candidates]

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flows.cli.command import parser, user_errors
-from flows.running.settings import EACH, STAGES
+from flows.running.settings import EACH, NAMED, STAGES
 from flows.tools.signatures import Parameter, parameters
 
 HEAD = """# Settings
@@ -114,8 +114,7 @@ def stage_parts() -> list[str]:
         flow = inspect.unwrap(getattr(importlib.import_module(f"flows.{stage}"), stage))
         # the first parameter of a stage that runs for each name of a section is that name
         given = list(inspect.signature(flow).parameters)[:1] if stage in EACH else ()
-        # the section of the evaluation is one for all tasks
-        heading = stage if stage == "evaluate" else EACH.get(stage, stage)
+        heading = NAMED.get(stage, stage)
         parts.append(_part(f"## {heading}", _summary(flow), _table(parameters(flow, given))))
     return parts
 

@@ -462,7 +462,7 @@ def test_section_is_a_call():
     assert command.run_stage(pretrain, "a") == ("a", "b", 3)
     changed("pretrain.a.runs", 5)()
     assert command.run_stage(pretrain, "a") == ("a", "b", 5)
-    with pytest.raises(ValueError, match="pretrain: no 'ab' there, did you mean 'a'"):
+    with pytest.raises(ValueError, match="pretrain: unknown name 'ab', did you mean 'a'"):
         command.run_stage(pretrain, "ab")
     with pytest.raises(ValueError, match="pretrain takes no argument 'more'"):
         command.run_stage(pretrain, "a", "b", "c", "more")
@@ -472,9 +472,8 @@ def test_section_is_a_call():
 def test_every_number_of_a_stage_is_a_parameter_of_its_flow(stage):
     flow = getattr(__import__(f"flows.{stage}", fromlist=[stage]), stage)
     parameters = inspect.signature(inspect.unwrap(flow)).parameters
-    # the costs that the evaluation measures are alike for all tasks
-    each = stage in settings.EACH and stage != "evaluate"
-    named = PARAMS[settings.EACH[stage]].values() if each else [PARAMS[stage]]
+    each = stage in settings.NAMED
+    named = PARAMS[settings.NAMED[stage]].values() if each else [PARAMS[stage]]
     required = {name for name, p in parameters.items() if p.default is p.empty}
     for section in named:
         assert set(section) <= set(parameters)
