@@ -38,4 +38,4 @@ def named(backbones: dict[str, dict[str, Any]], trainings: dict[str, str]) -> No
         pretrain[name] = {"candidate": candidate} | candidates[candidate]
     others = {name: {} for name in ("corpus", "search", "tasks", "evaluate", "register")}
     params = {"candidates": candidates, "pretrain": pretrain} | others
-    Path("params.yaml").write_text(yaml.safe_dump(params))
+    Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
