@@ -22,13 +22,12 @@ def things(tmp_path, monkeypatch) -> Path:
 
 
 def test_an_objective_reads_what_a_set_of_its_kind_has(things):
-    section = {"data": "targets/things", "objective": {"name": "supervised"}}
     fault = "supervised reads the column 'label', and targets/things has image, tags: take another"
     with pytest.raises(ValueError, match=fault):
-        validate_columns(section, "tasks.things")
-    validate_columns(section | {"objective": {"name": "multilabel"}}, "tasks.things")
+        validate_columns({"objective": {"name": "supervised"}}, "tasks.things", "targets/things")
+    validate_columns({"objective": {"name": "multilabel"}}, "tasks.things", "targets/things")
     for name in ("supervised", "multilabel"):  # which of them will fit a set to come, nobody knows
-        validate_columns({"data": "targets/other", "objective": {"name": name}}, "tasks.other")
+        validate_columns({"objective": {"name": name}}, "tasks.other", "targets/other")
 
 
 def test_tags_are_counted_as_the_stage_corpus_leaves_them(things):
