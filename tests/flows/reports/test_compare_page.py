@@ -119,6 +119,6 @@ def test_mlflow_shows_the_numbers_of_each_version(place, browser):
         text = browser.inner_text("body")
         assert "Model versions\nmodels\nv2" in text and "Not registered" not in text
         assert "Datasets used\ntargets/scenes (#t)" in text
-        assert "Parameters (16)" in text and "network.backbone.depth\n3" in text
+        assert "Parameters (18)" in text and "network.backbone.depth\n3" in text
         browser.goto(address("all runs", url))
         browser.get_by_text("matching run").wait_for()  # the classical page
