@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from engine.core.digest import digest
+from engine.core.network import load_network
 from flows import pretrain
 from flows.training import groups, learning
 from tests.support import params
@@ -102,6 +103,34 @@ def test_each_of_several_is_what_it_would_be_alone(run):
     assert groups.pretrained_weights("tiny") == files
     pretrain.pretrain("tiny", **SECTION, seed=7)
     assert groups.pretrained_weights("tiny") == files[:1], "the others are gone"
+
+
+def test_any_objective_on_any_data_set(run, capsys):
+    rng, images = np.random.default_rng(1), []
+    for number in range(12):
+        image = BytesIO()
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(image, "JPEG")
+        split = "val" if number > 7 else "train"
+        images.append((f"image-{number}", split, image.getvalue(), [number % 3]))
+    write_shards(pretrain.CORPUS / "targets/three", images, ["a", "b", "c"], size=16)
+    more = {"objective": {"name": "supervised"}, "metric": {"name": "per_class"}, "resampling": {}}
+    pretrain.pretrain("tiny", **SECTION | more, data="targets/three", seed=5)
+    module, names = load_network(OUT / "model.safetensors")
+    assert names == ["a", "b", "c"] and module.head.fc.out_features == 3
+    metrics = json.loads((OUT / "metrics.json").read_text())
+    assert f"held out, per_class {metrics['per_class']:.4g} %" in capsys.readouterr().out
+    # a pretext makes its own classes
+    pretrain.pretrain("tiny", **SECTION | {"objective": {"name": "rotation"}}, seed=5)
+    module, _ = load_network(OUT / "model.safetensors")
+    assert module.head.fc.out_features == 4
+
+
+def test_another_metric_leaves_the_state_of_a_training_as_it_is(run):
+    section = SECTION | {"data": "hashtags", "metric": {"name": "accuracy"}}
+    state = pretrain.state_of("tiny", pretrain.section_of(section))
+    other = pretrain.section_of(section | {"metric": {"name": "per_class"}})
+    assert pretrain.state_of("tiny", other) == state
+    assert pretrain.state_of("tiny", pretrain.section_of(section | {"epochs": 2})) != state
 
 
 def test_a_kill_in_the_second_keeps_the_first(run, monkeypatch):
