@@ -19,7 +19,7 @@ import yaml
 
 from benchmarks.clone import merged, overlaid
 
-CODE = ("flows", "engine", "corpus", "metrics", "models", "benchmarks", "dvc.yaml")
+CODE = ("flows", "engine", "corpus", "metrics", "models", "benchmarks", "candidates", "dvc.yaml")
 # without `merged` and `misspellings`, which read the 57 MB of wordfreq
 PARAMS: dict[str, Any] = {
     "corpus": {"merged": False, "misspellings": False, "min_posts": 5, "holdout": 0.2},
