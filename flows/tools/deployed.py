@@ -22,10 +22,10 @@ def stage_names() -> tuple[str, ...]:
     """The stages of dvc.yaml, in their order."""
     params, names = load_params(), []
     for stage in STAGES:
+        each = [f"{stage}@{name}" for name in params[EACH[stage]]] if stage in EACH else []
         # without a name: all of its trainings, or of its tasks
-        names.append(stage)
-        if stage in EACH:
-            names += [f"{stage}@{each}" for each in params[EACH[stage]]]
+        if each or stage not in EACH:
+            names += [stage, *each]
     return tuple(names)
 
 
