@@ -130,7 +130,8 @@ def _gain(headline: Headline, ours: list[Predicted], theirs: list[Predicted]) ->
     mine, others = values_of(ours), values_of(theirs)
     if mine is not None and others is not None and mine.shape == others.shape:
         return intervals.gain_of_values(mine, others, headline)
-    by_seed = [[one.numbers[headline.name] for one in seeds] for seeds in (ours, theirs)]
+    name = headline.name
+    by_seed = [one.numbers[name] for one in ours], [one.numbers[name] for one in theirs]
     one, other = resampled_of(ours), resampled_of(theirs)
     both = None if one is None or other is None else (one, other)
     return intervals.gain_of_seeds(*by_seed, headline, both)

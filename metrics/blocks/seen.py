@@ -24,7 +24,7 @@ class Seen:
 
     def __getstate__(self) -> dict:
         """On the CPU: workers send it to one another."""
-        return {"_parts": [tuple(column.cpu() for column in part) for part in self._parts]}
+        return {"_parts": list(map(_on_cpu, self._parts))}
 
     def joined(self) -> tuple[Tensor, ...]:
         """(known bool (n,), column, ...) of all n samples, on the CPU, in the order seen.
@@ -54,7 +54,7 @@ class Seen:
             raise ValueError(
                 "a metric of no samples: the data set is empty, or update was never called"
             )
-        if len({tuple(column.shape[1:] for column in part) for part in self._parts}) > 1:
+        if len(set(map(_shapes, self._parts))) > 1:
             raise ValueError(
                 "updates of a metric differ in their number of classes: use one metric each"
             )
@@ -72,3 +72,11 @@ def _refuse(wrong: Tensor, what: str, fix: str) -> None:
     if rows:
         listed = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
         raise ValueError(f"{len(rows)} of {len(wrong)} samples {what} (rows {listed}); {fix}")
+
+
+def _on_cpu(part: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(column.cpu() for column in part)
+
+
+def _shapes(part: tuple[Tensor, ...]) -> tuple[torch.Size, ...]:
+    return tuple(column.shape[1:] for column in part)

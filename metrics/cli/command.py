@@ -127,12 +127,9 @@ def _text(metric: Metric, names: Sequence[str]) -> str:
 
 def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Rows in columns, headed by their names."""
-    cells = [list(rows[0]), *([_number(value) for value in row.values()] for row in rows)]
+    cells = [list(rows[0]), *(list(map(_number, row.values())) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        for line in cells
-    ]
+    return ["  ".join(map(str.rjust, line, widths)) for line in cells]
 
 
 def _number(value: Any) -> str:

@@ -225,7 +225,10 @@ def _matched(given: list[str], true: list[str], common: bool) -> tuple[Tensor, T
 
 
 def _taken(columns: Columns, rows: Tensor) -> Columns:
-    return {
-        name: column[rows] if isinstance(column, Tensor) else [column[row] for row in rows.tolist()]
-        for name, column in columns.items()
-    }
+    return {name: _chosen(column, rows) for name, column in columns.items()}
+
+
+def _chosen(column: Tensor | list[Tensor], rows: Tensor) -> Tensor | list[Tensor]:
+    if isinstance(column, Tensor):
+        return column[rows]
+    return [column[row] for row in rows.tolist()]

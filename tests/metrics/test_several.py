@@ -43,11 +43,11 @@ def eleven_points(scores: np.ndarray, true: np.ndarray) -> float:
     for threshold in np.unique(scores):
         found = scores >= threshold
         points.append(((found & true).sum() / true.sum(), (found & true).sum() / found.sum()))
-    highest = [
-        max(precision for recall, precision in points if recall >= tenth / 10 - 1e-12)
-        for tenth in range(11)
-    ]
-    return 100 * sum(highest) / 11
+    total = 0.0
+    for tenth in range(11):
+        beyond = [precision for recall, precision in points if recall >= tenth / 10 - 1e-12]
+        total += max(beyond)
+    return 100 * total / 11
 
 
 def test_average_precision_is_that_of_scikit_learn_with_ties_and_a_class_missing():

@@ -5,6 +5,7 @@ No number over tasks is made of them: their units are others, and so is what the
 
 import csv
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,7 +112,7 @@ def rows(records: Sequence[Record], gains: Iterable[Record]) -> tuple[list[str],
 def section(findings: Any) -> list[Markup]:
     """The matrix as HTML."""
     head, made = rows(findings.records, findings.gains)
-    shown = [[tag(cell, 120) for cell in row] for row in made]
+    shown = [list(map(partial(tag, length=120), row)) for row in made]
     return [table([tag(each, 80) for each in head], shown), el("p", NOTE, class_="soft")]
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from corpus.reading.sampler import Sampler
-from engine.core.batch import Batch, length
+from engine.core.batch import Batch, joined, length
 from engine.training import meter
 from engine.training.loader import Loader
 from engine.training.loop import train
@@ -81,7 +81,7 @@ def test_what_is_read_of_a_sample_is_of_its_step_and_place_whoever_holds_it(worl
     sides = [reader(Drawing(57), 18, world, rank, last=True) for rank in range(world)]
     for steps in zip(*sides, strict=True):
         real = [step.batch for step in steps if step.share]
-        together = {name: torch.cat([batch[name] for batch in real]) for name in real[0]}
+        together = joined(real)
         expected = whole[steps[0].iteration]
         assert all(torch.equal(together[name], expected[name]) for name in expected)
 

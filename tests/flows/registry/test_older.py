@@ -85,7 +85,8 @@ def test_an_old_version_is_known_and_shown_with_the_new_ones(place):
     assert registry.known_versions("models") == {identity: "1"}
     registered(record("b", 62, 62, 58, test="t"))
     findings = read("models")
-    old, new = (next(v for v in findings.versions if v.number == key) for key in "12")
+    by_number = {version.number: version for version in findings.versions}
+    old, new = by_number["1"], by_number["2"]
     assert (old.value, old.ends, old.headline) == (60.0, (55.0, 65.0), new.headline)
     assert old.tested_on == new.tested_on == ("scenes", "t")
     shown = text(findings)
