@@ -41,8 +41,8 @@ def networks_of(section: dict[str, Any]) -> list[dict[str, Any]]:
     wanted = {key: section[key] for key in KIND if section[key]}
     file = settings.OUT / "finetune" / section["task"] / "records.json"
     arms = json.loads(file.read_text())
-    fitting = [arm for arm in arms if all(_value(arm, key) == wanted[key] for key in wanted)]
-    kinds = {" ".join(str(_value(arm, key)) for key in KIND) for arm in fitting}
+    fitting = [arm for arm in arms if wanted.items() <= _told(arm).items()]
+    kinds = {" ".join(map(str, _told(arm).values())) for arm in fitting}
     if len(kinds) != 1:
         raise ValueError(
             f"materialise: of the models of {section['task']} ({', '.join(KIND)}) these fit "
@@ -51,8 +51,9 @@ def networks_of(section: dict[str, Any]) -> list[dict[str, Any]]:
     return fitting
 
 
-def _value(arm: dict[str, Any], key: str) -> Any:
-    return arm["head"]["name"] if key == "head" else arm[key]
+def _told(arm: dict[str, Any]) -> dict[str, Any]:
+    """What a network is told by, of the record of its arm."""
+    return {key: arm[key] for key in KIND} | {"head": arm["head"]["name"]}
 
 
 @task(task_run_name="label by {name}")

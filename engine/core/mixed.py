@@ -52,11 +52,12 @@ class Mixed:
     @functools.cached_property
     def _examples(self) -> dict[str, Column]:
         """A column of one sample for every name that not all data sets have."""
-        names = {name for part in self.parts for name in part.reads}
-        partial = [name for name in names if any(name not in part.reads for part in self.parts)]
-        owners = {name: next(part for part in self.parts if name in part.reads) for name in partial}
-        first = torch.zeros(1, dtype=torch.int64)
-        return {name: owners[name].read(first)[name] for name in sorted(partial)}
+        examples, first = {}, torch.zeros(1, dtype=torch.int64)
+        for name in sorted({name for part in self.parts for name in part.reads}):
+            owners = [part for part in self.parts if name in part.reads]
+            if len(owners) < len(self.parts):
+                examples[name] = owners[0].read(first)[name]
+        return examples
 
     def _split(self, indices: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
         """(number of a data set, places among the indices, its own indices) of each with some."""

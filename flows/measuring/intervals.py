@@ -66,10 +66,11 @@ def of_seeds(numbers: Sequence[dict[str, float]], headline: Headline) -> Ends:
     """
     values = np.array([each[headline.name] for each in numbers], float)
     mean, half = float(values.mean()), _over_seeds(values)
-    keys = f"{headline.name}_low", f"{headline.name}_high"
-    if all(key in each for each in numbers for key in keys):
-        own = [abs(np.mean([each[key] - each[headline.name] for each in numbers])) for key in keys]
-        return mean, mean - float(np.hypot(half, own[0])), mean + float(np.hypot(half, own[1]))
+    low, high = f"{headline.name}_low", f"{headline.name}_high"
+    if all({low, high} <= each.keys() for each in numbers):
+        below = abs(np.mean([each[low] - each[headline.name] for each in numbers]))
+        above = abs(np.mean([each[high] - each[headline.name] for each in numbers]))
+        return mean, mean - float(np.hypot(half, below)), mean + float(np.hypot(half, above))
     if len(values) < FEWEST:
         return mean, None, None
     return mean, mean - half, mean + half
