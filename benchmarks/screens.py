@@ -109,9 +109,9 @@ def see_prefect(page: Any, url: str, auth: str, out: Path | None = None) -> None
     see(page, run, "Completed", file=files["prefect"])
     see(page, f"{run}?tab=Task%20Runs", "evaluate@scenes", "register", "corpus")
     table = f"{url}/artifacts/artifact/{shown['models']}"
-    see(page, table, "value", "winner-hashtags", file=files["prefect_models"])
+    see(page, table, "top1_mean", "winner-hashtags", file=files["prefect_models"])
     see(page, f"{url}/artifacts/artifact/{shown['report']}", "Models compared")
-    see(page, f"{url}/artifacts/artifact/{shown['comparison']}", "Accuracy against latency")
+    see(page, f"{url}/artifacts/artifact/{shown['comparison']}", "The headline against latency")
     broken = "[...document.images].filter(one => one.complete && !one.naturalWidth).length"
     assert page.evaluate(broken) == 0, "the picture is not shown"
 
