@@ -14,7 +14,7 @@ Read in this order:
 import json
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -70,7 +70,7 @@ def materialise(
     task: str,
     init: str,
     head: str,
-    labels: Count | str | None = None,
+    labels: Count | Literal["all"] | None = None,
     candidate: str | None = None,
     of: str = "hashtags",
     policy: dict[str, Any] = {"name": "pseudo"},  # noqa: B006 - read only

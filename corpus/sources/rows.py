@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 from corpus.records.cells import cell_text
-from corpus.records.kind import kind as kind_named
 
 MAX_BYTES = 200 << 20  # of one image
 LONGEST = 1000  # letters of a name that is told; more are no name
@@ -89,6 +88,9 @@ def described_row(
     """
     if not image:
         return refused_row(where, "no image name")
+    # pyarrow, which whoever takes nothing but `Refused` from here need not have
+    from corpus.records.kind import kind as kind_named
+
     raw, of = {"split": split} | raw if split else raw, kind_named(kind)
     fields = {"id": cell_text(raw.get("id")) or image, "image": image}
     try:

@@ -101,7 +101,7 @@ def misspelt(tmp_path_factory) -> Path:
     (folder / "data").mkdir()
     (folder / "data" / "post").write_text("none")
     clone(folder, small=False)
-    edit(folder, "finetune", recipe={"schedule": "cosin"})
+    edit(folder, "tasks", recipe={"schedule": "cosin"})
     run(folder, "dvc", "add", "-q", "data", new=True)
     return folder
 
@@ -109,7 +109,8 @@ def misspelt(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("driver", [("dvc", "repro"), ("dvc", "exp", "run")], ids=" ".join)
 def test_nothing_runs_with_a_wrong_value_anywhere(misspelt, driver):
     printed = run(misspelt, *driver, code=255, new=True)
-    assert "error: finetune.recipe.schedule = 'cosin': Input should be 'cosine', 'steps'" in printed
+    told = "error: tasks.scenes.recipe.schedule = 'cosin': Input should be 'cosine', 'steps'"
+    assert told in printed
     assert printed.count("Running stage") == 1 and "Traceback" not in printed
     made = [path for path in misspelt.glob("out/**/*") if path.is_file()]
     assert not made and not (misspelt / "mlflow.db").exists()
