@@ -68,6 +68,22 @@ class Signed(BaseKind):
         signs = table["sign"].combine_chunks().cast(pa.string())
         return pa.ListArray.from_arrays(pa.array(ends), signs)
 '''
+POLICY = '''"""Pseudo-labels; where a file `die` lies, a kill -9 at the second network."""
+
+import os
+import signal
+from pathlib import Path
+
+
+class Sudden:
+    """(objective, batch, draws) -> {"label", "confidence"}, no targets."""
+
+    def __call__(self, objective, batch, draws):
+        if Path("die").exists() and any(Path(".tagdag/state").glob("materialise-*.parquet")):
+            os.killpg(0, signal.SIGKILL)
+        found = objective.predict(objective.test_views(batch, draws))["probabilities"].max(1)
+        return {"label": found.indices, "confidence": found.values}, {}
+'''
 RECIPE = {"batch": 16, "rate": 0.1, "warmup": 0}
 NETWORK = {"backbone": "patches", "section": "candidates/patches.yaml"}
 PARAMS = {
@@ -131,6 +147,7 @@ def folder(tmp_path_factory) -> Path:
     sampled(made, 80, (4, 2, 2))
     before = run(made, "git", "status", "--porcelain", "--", "*.py", "dvc.yaml")
     (made / "corpus/kinds/signed.py").write_text(KIND)
+    (made / "models/policies/sudden.py").write_text(POLICY)
     for path, text in EXAMPLES.items():
         (made / path).write_text(text)
     (made / "candidates" / "patches.yaml").write_text("name: patches\n")
@@ -188,7 +205,7 @@ def test_nothing_runs_again(folder):
 
 
 PSEUDO = {"task": "signs", "init": "tiny-apart", "head": "linear", "of": "hashtags"}
-PSEUDO |= {"policy": {"name": "pseudo"}, "keep": {"per_class": 10}, "share": 0.5}
+PSEUDO |= {"policy": {"name": "sudden"}, "keep": {"per_class": 10}, "share": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -244,10 +261,13 @@ def test_a_killed_labelling_goes_on_with_the_next_network(labelled, tmp_path):
     state = ".tagdag/state/materialise-pseudo.*.parquet"
     for file in work.glob(state):
         file.unlink()
-    # with one process the second network's turn comes after the first one's file
-    killed_at(work, "materialise pseudo", state, TAGDAG_RUNNER="processes:1")
+    (work / "die").touch()
+    # by one process, one network after the other
+    process = start(work, "materialise pseudo", TAGDAG_RUNNER="processes:1")
+    assert process.wait(120) == -signal.SIGKILL
+    (work / "die").unlink()
     kept = {file: file.stat().st_mtime_ns for file in work.glob(state)}
-    assert not (work / "out/materialised").exists()
+    assert len(kept) == 1 and not (work / "out/materialised").exists()
     run(work, "python", "-m", "flows.materialise", "pseudo")
     assert contents(work / "out/materialised") == before
     assert all(file.stat().st_mtime_ns == time for file, time in kept.items())
@@ -256,7 +276,7 @@ def test_a_killed_labelling_goes_on_with_the_next_network(labelled, tmp_path):
 def test_a_killed_training_with_two_optimizers_goes_on_exactly(folder, tmp_path):
     work = tmp_path / "work"
     shutil.copytree(folder, work, symlinks=True)
-    overlaid(work, {"pretrain": {"tiny-apart": {"epochs": 60}}})
+    overlaid(work, {"pretrain": {"tiny-apart": {"epochs": 200}}})
     run(work, "python", "-m", "flows.pretrain", "tiny-apart")
     weights = work / "out/pretrain/tiny-apart/model.safetensors"
     whole = weights.read_bytes()
