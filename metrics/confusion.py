@@ -8,30 +8,17 @@ import torch
 from torch import Tensor
 
 from metrics.blocks.guesses import Guesses
-from metrics.blocks.metric import Batch
 from metrics.blocks.proportions import wilson
 
 __all__ = ["Confusion"]
 
 
-class Confusion:
+class Confusion(Guesses):
     """Share of samples whose highest score is that of another class, in percent; less is better."""
 
     headline = "error"
     higher = False
     unit = "%"
-    reads = Guesses.reads
-
-    def __init__(self) -> None:
-        self._guesses = Guesses()
-
-    def update(self, predictions: Batch, targets: Batch) -> None:
-        """Take in scores (n, classes) and classes (n,)."""
-        self._guesses.update(predictions, targets)
-
-    def merge(self, other: "Confusion") -> None:
-        """Add the samples that another one has seen."""
-        self._guesses.merge(other._guesses)
 
     def compute(self) -> dict[str, float]:
         """{"error", "error_low", "error_high"}, and "worst_pair", the share of all samples that are
@@ -48,12 +35,8 @@ class Confusion:
 
     def each(self) -> Tensor:
         """100 where another class has the highest score, else 0."""
-        known, label, guess = self._guesses.joined()
+        known, label, guess = self.joined()
         return (100 * (label != guess).double()).where(known, torch.nan)
-
-    def table(self) -> Tensor:
-        """The matrix: samples of each class (rows) by predicted class (columns), int64."""
-        return self._guesses.table()
 
     def rows(self) -> list[dict[str, float]]:
         """{"class", "predicted", "samples", "share"} of every pair that is confused, most often

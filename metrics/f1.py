@@ -11,19 +11,18 @@ On files: python -m metrics.f1 predictions.parquet targets.parquet
 import numpy as np
 import torch
 from numpy import ndarray
-from torch import Tensor
 
-from metrics.blocks.bootstrap import RESAMPLES, bootstrap, mean_percentiles, percentiles
+from metrics.blocks.bootstrap import RESAMPLES, mean_percentiles
 from metrics.blocks.columns import read_scores
 from metrics.blocks.metric import Batch
+from metrics.blocks.overclasses import OverClasses
 from metrics.blocks.ranges import Resamples, Share, Whole
-from metrics.blocks.seen import Seen
 from metrics.blocks.sums import mean_over_classes, share
 
 __all__ = ["F1"]
 
 
-class F1:
+class F1(OverClasses):
     """Mean over classes of their F1, in percent.
 
     threshold: A class is predicted where its probability is above.
@@ -43,8 +42,8 @@ class F1:
         if top:
             # probabilities near 1 are equal where their scores are not
             self.reads = ("scores", self.reads[1])
-        self.threshold, self.top, self.resamples = threshold, top, resamples
-        self._seen = Seen()
+        super().__init__(resamples)
+        self.threshold, self.top = threshold, top
 
     def update(self, predictions: Batch, targets: Batch) -> None:
         """Take in probabilities (n, classes) and multi-hot (n, classes), or classes (n,).
@@ -70,28 +69,14 @@ class F1:
         """
         predicted, true = self._columns()
         hits = predicted & true
-        numbers = {"f1": float(self._mean(np.ones((len(true), 1)))[0])}
-        resampled = self.resampled()
-        if resampled is not None:
-            numbers |= percentiles("f1", resampled)
+        numbers = self._headline()
         numbers["f1_micro"] = 200 * float(hits.sum() / (predicted.sum() + true.sum()))
         both = (predicted.sum(1) + true.sum(1)).astype(float)
         by_sample = torch.from_numpy(100 * share(2 * hits.sum(1), both, empty=1))
         numbers["f1_samples"] = by_sample.mean().item()
         if self.resamples:
             numbers |= mean_percentiles("f1_samples", by_sample, self.resamples)
-        present = int(true.any(0).sum())
-        absent = true.shape[1] - present
-        return {**numbers, "samples": len(true), "classes": present, "absent": absent}
-
-    def each(self) -> None:
-        """None: the mean is one over classes."""
-
-    def resampled(self) -> Tensor | None:
-        """Each is the mean over those classes that the resample has true samples of."""
-        if not self.resamples:
-            return None
-        return bootstrap(len(self._columns()[0]), self.resamples, self._mean)
+        return numbers | self._counts()
 
     def rows(self) -> list[dict[str, float]]:
         """{"class", "positives", "given", "precision", "recall", "f1"} of every class that
@@ -115,12 +100,7 @@ class F1:
 
     def _columns(self) -> tuple[ndarray, ndarray]:
         """(predicted, true), bool (n, classes); ValueError where no class has a true sample."""
-        predicted, true = self._seen.counted()
-        if not true.any():
-            raise ValueError(
-                f"none of {true.shape[1]} classes is true of any of {len(true)} samples: "
-                "give targets of which some are above 0"
-            )
+        predicted, true = self._known()
         return predicted.numpy(), true.numpy()
 
     def _mean(self, weights: ndarray) -> ndarray:

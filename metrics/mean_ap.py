@@ -14,20 +14,19 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy import ndarray
-from torch import Tensor
 
-from metrics.blocks.bootstrap import RESAMPLES, bootstrap, percentiles
+from metrics.blocks.bootstrap import RESAMPLES
 from metrics.blocks.columns import read_scores
 from metrics.blocks.metric import Batch
+from metrics.blocks.overclasses import OverClasses
 from metrics.blocks.precision import Ranked
 from metrics.blocks.ranges import Resamples
-from metrics.blocks.seen import Seen
 from metrics.blocks.sums import mean_over_classes
 
 __all__ = ["MeanAP"]
 
 
-class MeanAP:
+class MeanAP(OverClasses):
     """Mean over classes of their average precision, in percent.
 
     definition: `area` below precision over recall, or `voc2007`, eleven points of it.
@@ -42,8 +41,8 @@ class MeanAP:
     def __init__(
         self, definition: Literal["area", "voc2007"] = "area", resamples: Resamples = RESAMPLES
     ) -> None:
-        self.definition, self.resamples = definition, resamples
-        self._seen = Seen()
+        super().__init__(resamples)
+        self.definition = definition
 
     def update(self, predictions: Batch, targets: Batch) -> None:
         """Take in scores (n, classes) and multi-hot (n, classes), or classes (n,)."""
@@ -59,23 +58,7 @@ class MeanAP:
         """{"map", "map_low", "map_high"} in percent, "samples", "classes" that count
         and "absent", those that do not.
         """
-        scores, true = self._columns()
-        numbers = {"map": float(self._mean(np.ones((len(scores), 1)))[0])}
-        resampled = self.resampled()
-        if resampled is not None:
-            numbers |= percentiles("map", resampled)
-        present = int(true.any(0).sum())
-        absent = true.shape[1] - present
-        return {**numbers, "samples": len(scores), "classes": present, "absent": absent}
-
-    def each(self) -> None:
-        """None: it is no mean over samples."""
-
-    def resampled(self) -> Tensor | None:
-        """Each is the mean over those classes that the resample has true samples of."""
-        if not self.resamples:
-            return None
-        return bootstrap(len(self._columns()[0]), self.resamples, self._mean)
+        return self._headline() | self._counts()
 
     def rows(self) -> list[dict[str, float]]:
         """{"class", "positives", "ap"} of every class that counts, in percent."""
@@ -91,12 +74,7 @@ class MeanAP:
 
     def _columns(self) -> tuple[ndarray, ndarray]:
         """(scores, true), both (n, classes); ValueError where no class has a true sample."""
-        scores, true = self._seen.counted()
-        if not true.any():
-            raise ValueError(
-                f"none of {true.shape[1]} classes is true of any of {len(true)} samples: "
-                "give targets of which some are above 0"
-            )
+        scores, true = self._known()
         if scores.dtype == torch.bfloat16:  # which numpy has not
             scores = scores.float()
         return scores.numpy(), true.numpy()

@@ -15,37 +15,24 @@ from torch import Tensor
 
 from metrics.blocks.bootstrap import RESAMPLES, bootstrap
 from metrics.blocks.guesses import Guesses
-from metrics.blocks.metric import Batch
 from metrics.blocks.proportions import wilson_of_mean
 from metrics.blocks.sums import adding, mean_over_classes, share
 
 __all__ = ["PerClass"]
 
 
-class PerClass:
+class PerClass(Guesses):
     """Mean over classes of the share of their samples whose highest score is right, in percent."""
 
     headline = "per_class"
     higher = True
     unit = "%"
-    reads = Guesses.reads
-
-    def __init__(self) -> None:
-        self._guesses = Guesses()
-
-    def update(self, predictions: Batch, targets: Batch) -> None:
-        """Take in scores (n, classes) and classes (n,)."""
-        self._guesses.update(predictions, targets)
-
-    def merge(self, other: "PerClass") -> None:
-        """Add the samples that another one has seen."""
-        self._guesses.merge(other._guesses)
 
     def compute(self) -> dict[str, float]:
         """{"per_class", "per_class_low", "per_class_high"} and "worst", the worst class's, in
         percent, "samples", "classes" that count and "absent", those that do not.
         """
-        table = self._guesses.table()
+        table = self.table()
         present = table.sum(1) > 0
         hits, samples = table.diagonal()[present].double(), table.sum(1)[present].double()
         shares = hits / samples
@@ -65,7 +52,7 @@ class PerClass:
 
     def resampled(self) -> Tensor:
         """Each is the mean over those classes that the resample has samples of."""
-        known, label, guess = (column.numpy() for column in self._guesses.joined())
+        known, label, guess = (column.numpy() for column in self.joined())
         label, right = label[known], (label == guess)[known]
         samples, classes = len(label), label.max() + 1
         hits = np.flatnonzero(right)
@@ -79,7 +66,7 @@ class PerClass:
 
     def rows(self) -> list[dict[str, float]]:
         """{"class", "samples", "accuracy"} of every class that has samples, in percent."""
-        table = self._guesses.table()
+        table = self.table()
         counts = zip(table.sum(1).tolist(), table.diagonal().tolist(), strict=True)
         return [
             {"class": index, "samples": samples, "accuracy": 100 * hits / samples}

@@ -64,10 +64,11 @@ def joined(parts: Iterable[Batch]) -> Batch:
     for part in parts:
         for name, column in part.items():
             whole.setdefault(name, []).append(column)
-    return {name: _end_to_end(columns) for name, columns in whole.items()}
+    return {name: end_to_end(columns) for name, columns in whole.items()}
 
 
-def _end_to_end(columns: list[Column]) -> Column:
+def end_to_end(columns: list[Column]) -> Column:
+    """Parts of one column, one after the other."""
     if isinstance(columns[0], Tensor):
         return torch.cat(columns)
     return list(itertools.chain.from_iterable(columns))

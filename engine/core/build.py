@@ -130,7 +130,7 @@ def _holds_plugs(value: Any) -> bool:
 def choices(kind: str) -> list[str]:
     """Names that a section of this kind may carry: the files of models/<kind>, or of metrics.
 
-    Files without a class of their own name are what plug-ins are made of, as metrics/files.py.
+    Files without a class of their own name are what plug-ins are made of.
     ValueError for two files that mean the same class.
     """
     folder = Path(import_module(_package(kind)).__file__).parent

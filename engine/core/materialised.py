@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from engine.core.batch import Column
 from engine.core.samples import Rows
 
 METADATA = b"tagdag"  # what the file says of its origin, as JSON
@@ -33,6 +34,17 @@ def materialised(file: Path) -> tuple[list[str], dict[str, Tensor], dict[str, An
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         cause = str(error).splitlines()[0]
         raise ValueError(f"{file} holds no predictions of a network ({cause}): {again}") from error
+
+
+def arrow_column(column: Column) -> pa.Array:
+    """A row per sample: a number, or a list of numbers; `_tensor` is the way back."""
+    if isinstance(column, list):
+        return pa.array([row.cpu().flatten().tolist() for row in column])
+    values = column.cpu()
+    if values.ndim == 1:
+        return pa.array(values.numpy())
+    width = values[0].numel()
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.flatten().numpy()), width)
 
 
 def _tensor(column: pa.ChunkedArray) -> Tensor:

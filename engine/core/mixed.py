@@ -10,7 +10,7 @@ from torch import Tensor
 
 from corpus.reading.sampler import seeded
 from corpus.reading.shards import Shards
-from engine.core.batch import KNOWN, Batch, Column
+from engine.core.batch import KNOWN, Batch, Column, end_to_end
 from engine.core.samples import Rows
 from models.blocks.augment.draws import Draws
 
@@ -86,10 +86,7 @@ class Mixed:
 
     def column(self, name: str) -> Column:
         """One column of all samples, which all data sets have."""
-        columns = [part.column(name) for part in self.parts]
-        if isinstance(columns[0], Tensor):
-            return torch.cat(columns)
-        return [row for column in columns for row in column]
+        return end_to_end([part.column(name) for part in self.parts])
 
     def ids(self, indices: Tensor) -> list[str]:
         """Ids of the samples."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from corpus.progress import Progress, unseen
 from engine.core.batch import Batch, joined
-from engine.core.materialised import METADATA
+from engine.core.materialised import METADATA, arrow_column
 from engine.core.samples import Rows
 from engine.training.predicting import Policy, predicted
 from models.blocks.ranges import Count
@@ -82,18 +82,10 @@ def materialise(
     whole = joined(parts)
     rows = keep(whole) if whole else torch.zeros(0, dtype=torch.int64)
     columns = {"id": pa.array(samples.ids(rows), pa.string())}
-    columns |= {name: _array(column[rows]) for name, column in whole.items()}
+    columns |= {name: arrow_column(column[rows]) for name, column in whole.items()}
     table = pa.table(columns).replace_schema_metadata({METADATA: json.dumps(about)})
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
     pq.write_table(table, partial, compression="zstd")
     partial.replace(file)  # a kill leaves no half file
     return len(rows)
-
-
-def _array(column: Tensor) -> pa.Array:
-    """A row per sample: a number, or a list of a fixed length."""
-    values = pa.array(column.flatten().numpy())
-    if column.ndim == 1:
-        return values
-    return pa.FixedSizeListArray.from_arrays(values, column[0].numel())

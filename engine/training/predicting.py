@@ -1,6 +1,6 @@
 """What a network predicts of samples under a policy, and how well: by any metric."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -21,6 +21,16 @@ BATCH = 512  # samples of a forward pass, where memory allows
 Policy = Callable[[nn.Module, Batch, Draws], tuple[Batch, Batch]]
 Predicted = tuple[Tensor, Batch, Batch]  # indices of samples, their predictions and targets
 PLAIN = {"name": "plain"}
+
+
+def metric_of(task: Mapping[str, Any]) -> Any:
+    """The metric that a task's section names, which has seen nothing."""
+    return build("metrics", task["metric"], where="metric")
+
+
+def policy_of(task: Mapping[str, Any]) -> Policy:
+    """How a task's section has networks asked; plainly where it does not say."""
+    return build("policies", task.get("policy", PLAIN), where="policy")
 
 
 def predicted(

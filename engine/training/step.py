@@ -204,14 +204,8 @@ class Learner:
         self.scaler.step(phase.optimizer)
         self.scaler.update()
         # of all parameters: those that another phase updates have gradients of this loss too
-        self._clear_gradients(phase)
+        self.objective.zero_grad(set_to_none=not self.added)
         return total
-
-    def _clear_gradients(self, phase: Phase) -> None:
-        if len(self.phases) == 1:
-            phase.optimizer.zero_grad(set_to_none=not self.added)
-        else:
-            self.objective.zero_grad(set_to_none=not self.added)
 
     def passes(self, views: Batch, step: Step) -> Iterator[tuple[Batch, float, bool]]:
         """Micro-batches, their weight in this worker's loss, and whether each is the last one.

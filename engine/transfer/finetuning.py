@@ -16,7 +16,7 @@ from torch import nn
 from corpus.progress import Progress, unseen
 from engine.core import checkpoint
 from engine.core.batch import Batch
-from engine.core.build import build, options, plugin
+from engine.core.build import options, plugin
 from engine.core.device import device
 from engine.core.network import network
 from engine.core.numerics import numerics
@@ -25,7 +25,7 @@ from engine.training.distributed import present_workers
 from engine.training.launching import launch
 from engine.training.loop import initialise, train
 from engine.training.meter import Diverged, Report
-from engine.training.predicting import PLAIN, scored
+from engine.training.predicting import PLAIN, metric_of, policy_of, scored
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
 from engine.training.splitting import workers_that_pay
@@ -157,22 +157,17 @@ def arm_name(arm: Mapping[str, Any]) -> str:
     return "-".join(str(value) for value in arm.values())
 
 
-def arm_metric(section: Mapping[str, Any]) -> Any:
-    """A new metric of a task."""
-    return build("metrics", section["metric"], where="metric")
-
-
 def arm_score(module: nn.Module, samples: Rows, section: Mapping[str, Any]) -> float:
     """The metric's headline of a network under the task's policy.
 
     Where only a head was fitted and the policy is the plain one, from the features that are kept.
     """
-    metric, asked = arm_metric(section), section["policy"]
-    if hasattr(module.head, "fit") and asked == PLAIN:
+    metric = metric_of(section)
+    if hasattr(module.head, "fit") and section["policy"] == PLAIN:
         predictions, targets = _from_features(module, samples)
         metric.update(predictions, targets)
     else:
-        metric = scored(module, samples, metric, build("policies", asked, where="policy"))
+        metric = scored(module, samples, metric, policy_of(section))
     return metric.compute()[metric.headline]
 
 

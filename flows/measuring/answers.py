@@ -3,28 +3,17 @@
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
-from engine.core.build import build
+from engine.core.materialised import arrow_column
 from engine.core.samples import Rows
-from engine.training.predicting import PLAIN, Policy, predicted
+from engine.training.predicting import Policy, predicted
 from flows.measuring.predictions import Predicted
 from metrics.blocks.metric import Metric
-
-
-def metric_of(task: dict[str, Any]) -> Metric:
-    """The metric that a task's section names, which has seen nothing."""
-    return build("metrics", task["metric"], "metric")
-
-
-def policy_of(task: dict[str, Any]) -> Policy:
-    """How a task's section has networks asked."""
-    return build("policies", task.get("policy", PLAIN), "policy")
 
 
 def _guessed(metric: Metric, scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,17 +45,6 @@ def answered(module: nn.Module, samples: Rows, metric: Metric, policy: Policy) -
     return Predicted(value, guess, score, numbers, more)
 
 
-def _column(column: Tensor | list[Tensor]) -> pa.Array:
-    """A row per sample: a number, or a list of numbers."""
-    if isinstance(column, list):
-        return pa.array([each.cpu().flatten().tolist() for each in column])
-    values = column.cpu()
-    if values.ndim == 1:
-        return pa.array(values.numpy())
-    width = values[0].numel()
-    return pa.FixedSizeListArray.from_arrays(pa.array(values.flatten().numpy()), width)
-
-
 def write_predictions(file: Path, module: nn.Module, samples: Rows, policy: Policy) -> None:
     """Write a row per sample: its id, the columns of predictions and of targets.
 
@@ -76,7 +54,8 @@ def write_predictions(file: Path, module: nn.Module, samples: Rows, policy: Poli
     with ExitStack() as stack:
         writer = None
         for indices, predictions, targets in predicted(module, samples, policy):
-            columns = {name: _column(column) for name, column in {**predictions, **targets}.items()}
+            both = {**predictions, **targets}
+            columns = {name: arrow_column(column) for name, column in both.items()}
             table = pa.table({"id": pa.array(samples.ids(indices), pa.string()), **columns})
             table = table.replace_schema_metadata(about)
             if writer is None:

@@ -21,9 +21,9 @@ from engine.core.samples import Rows, open_split
 from engine.core.threads import torch_threads
 from engine.measure.complexity import measure
 from engine.measure.profile import profile_network
-from engine.training.predicting import scored
+from engine.training.predicting import metric_of, policy_of, scored
 from engine.twins.learnt import BATCH, indexed, learnt_twins
-from flows.measuring.answers import answered, metric_of, policy_of, write_predictions
+from flows.measuring.answers import answered, write_predictions
 from flows.measuring.predictions import Predicted
 from metrics.blocks.metric import Metric
 

@@ -22,8 +22,9 @@ from engine.core.network import columns_read, save_network
 from engine.core.samples import Rows, few_per_class, open_split
 from engine.training.checkpoints import Checkpoints
 from engine.training.meter import Diverged
+from engine.training.predicting import metric_of
 from engine.transfer import frozen
-from engine.transfer.finetuning import arm_metric, arm_score, arm_sections, fit_arm, head_section
+from engine.transfer.finetuning import arm_score, arm_sections, fit_arm, head_section
 from engine.transfer.tuning import choose_settings, combinations, hold_out
 from flows.data.made import is_made, labelled_set, made_folder, made_set
 from flows.running import settings
@@ -134,7 +135,7 @@ def best_values(arm: dict[str, Any], section: dict[str, Any], key: str) -> dict[
             raise Diverged(found["diverged"])
         return found["score"]
 
-    parts, higher = held_parts(arm, section), arm_metric(section).higher
+    parts, higher = held_parts(arm, section), metric_of(section).higher
     return choose_settings(possible_values(section, arm), parts, kept, higher)
 
 

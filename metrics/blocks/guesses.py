@@ -8,7 +8,7 @@ from metrics.blocks.seen import Seen
 
 
 class Guesses:
-    """What metrics of one class per sample keep: the true class and the one predicted."""
+    """What metrics of one class per sample are made of: the true class and the one predicted."""
 
     reads: Reads = ("scores", "label")
 
@@ -43,7 +43,7 @@ class Guesses:
         return known, label, guess
 
     def table(self) -> Tensor:
-        """How many samples of each class (rows) were given each class (columns), int64."""
+        """The matrix: samples of each class (rows) by predicted class (columns), int64."""
         label, guess = self._seen.counted()
         cells = (label * self._classes + guess).bincount(minlength=self._classes**2)
         return cells.view(self._classes, self._classes)

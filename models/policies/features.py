@@ -14,5 +14,4 @@ class Features:
         self, objective: nn.Module, batch: dict[str, Tensor], draws: Draws
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         view = objective.test_views(batch, draws)
-        targets = {name: view[name] for name in view if name not in objective.inputs}
-        return {"features": objective.features(view["image"])}, targets
+        return {"features": objective.features(view["image"])}, objective.targets(view)

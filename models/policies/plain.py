@@ -18,5 +18,4 @@ class Plain:
         self, objective: nn.Module, batch: dict[str, Tensor], draws: Draws
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         view = objective.test_views(batch, draws)
-        targets = {name: view[name] for name in view if name not in objective.inputs}
-        return objective.predict(view), targets
+        return objective.predict(view), objective.targets(view)

@@ -66,6 +66,10 @@ class Method(nn.Module):
         """What is measured on: `predict` of its inputs is compared with its targets."""
         return batch | {"image": self.plain(batch["image"])}
 
+    def targets(self, view: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What of a view the network does not see: what its predictions are compared with."""
+        return {name: column for name, column in view.items() if name not in self.inputs}
+
     def logits(self, images: Tensor) -> Tensor:
         """Scores (n, classes) of normalised images (n, 3, h, w)."""
         return self.head(self.backbone(images))

@@ -46,18 +46,23 @@ class Run:
         self.told.setdefault(self.name, {}).update(values)
 
 
+def write_noise(name: str, classes: list[str], seed: int, held: int) -> None:
+    """Twelve images of noise as a data set, the last `held` of them held out."""
+    rng, images = np.random.default_rng(seed), []
+    for number in range(12):
+        image = BytesIO()
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(image, "JPEG")
+        split = "val" if number >= 12 - held else "train"
+        images.append((f"image-{number}", split, image.getvalue(), [number % len(classes)]))
+    write_shards(pretrain.CORPUS / name, images, classes, size=16)
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch) -> Run:
     """A project with twelve posts and a training of a candidate, `tiny`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    rng, posts = np.random.default_rng(0), []
-    for number in range(12):
-        image = BytesIO()
-        Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(image, "JPEG")
-        split = "val" if number > 8 else "train"
-        posts.append((f"post-{number}", split, image.getvalue(), [number % 2]))
-    write_shards(pretrain.CORPUS / "hashtags", posts, ["sea", "dog"], size=16)
+    write_noise("hashtags", ["sea", "dog"], seed=0, held=3)
     params.named({"small": BACKBONE}, {"tiny": "small"})
     told = Run()
     monkeypatch.setattr(pretrain, "stage_run", lambda stage, section: nullcontext(told))
@@ -106,13 +111,7 @@ def test_each_of_several_is_what_it_would_be_alone(run):
 
 
 def test_any_objective_on_any_data_set(run, capsys):
-    rng, images = np.random.default_rng(1), []
-    for number in range(12):
-        image = BytesIO()
-        Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(image, "JPEG")
-        split = "val" if number > 7 else "train"
-        images.append((f"image-{number}", split, image.getvalue(), [number % 3]))
-    write_shards(pretrain.CORPUS / "targets/three", images, ["a", "b", "c"], size=16)
+    write_noise("targets/three", ["a", "b", "c"], seed=1, held=4)
     more = {"objective": {"name": "supervised"}, "metric": {"name": "per_class"}, "resampling": {}}
     pretrain.pretrain("tiny", **SECTION | more, data="targets/three", seed=5)
     module, names = load_network(OUT / "model.safetensors")
