@@ -21,6 +21,7 @@ from pydantic import Field
 
 from engine.core.build import options, resolve
 from engine.core.network import FACTS
+from engine.inference.materialising import Keep
 from engine.training.optimizers import called
 from engine.training.recipe import Recipe
 from flows.cli import (
@@ -52,6 +53,9 @@ def validate() -> list[str]:
     validate_wordnet(whole["corpus"])
     for place, section in trained_sections(whole):
         validate_nested(place, section)
+    for name, section in whole["materialise"].items():
+        resolve("policies", section["policy"], f"materialise.{name}.policy")
+        options(Keep, section["keep"], f"materialise.{name}.keep")
     validate_names.validate_names(params, whole)
     for name, task in whole["tasks"].items():
         validate_grid.validate_grid(task, f"tasks.{name}.grid")

@@ -77,9 +77,15 @@ def _made(
 
 def _labelled(data: str, whole: dict[str, Any]) -> str:
     """The data set that is in the corpus: of one that a network labels, the task's."""
+    seen = []
     while is_made(data):
-        made = whole["materialise"][data.removeprefix(BESIDE)]
-        data = whole["tasks"][made["task"]]["data"]
+        name = data.removeprefix(BESIDE)
+        if name in seen:
+            raise ValueError(
+                f"materialise.{name}: the task whose networks label it trains on it: name another"
+            )
+        seen.append(name)
+        data = whole["tasks"][whole["materialise"][name]["task"]]["data"]
     return data
 
 

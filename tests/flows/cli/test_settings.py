@@ -50,6 +50,19 @@ def test_committed_params_are_right():
     validate.validate()
 
 
+def labelling(data: str = "targets/scenes", **more: object) -> Callable[[], None]:
+    """An action that has networks of the task label posts as the set `a`; data: of that task."""
+
+    def change() -> None:
+        whole = yaml.safe_load(Path("params.yaml").read_text())
+        made = {"task": "scenes", "init": "scratch", "head": "linear"}
+        whole["materialise"] = {"a": made | more}
+        whole["tasks"]["scenes"]["data"] = data
+        Path("params.yaml").write_text(yaml.safe_dump(whole))
+
+    return change
+
+
 def changed(path: str, value: object) -> Callable[[], None]:
     """An action that sets the value at a dotted path of params.yaml, or deletes what is there
     when it is None.
@@ -241,6 +254,18 @@ def reference(**keys: object) -> Callable[[], None]:
         (
             changed(f"{SCENES}.metric.name", "acuracy"),
             f"{SCENES}.metric: unknown name 'acuracy', did you mean 'accuracy'",
+        ),
+        (
+            labelling(keep={"leest": 0.5}),
+            "materialise.a.keep: unknown key 'leest', did you mean 'least'",
+        ),
+        (
+            labelling(policy={"name": "pseudos"}),
+            "materialise.a.policy: unknown name 'pseudos', did you mean 'pseudo'",
+        ),
+        (
+            labelling("../materialised/a"),
+            "materialise.a: the task whose networks label it trains on it: name another",
         ),
         (
             changed(f"{SCENES}.policy.name", "plane"),
