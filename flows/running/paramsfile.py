@@ -1,5 +1,7 @@
 """params.yaml as text becomes a dictionary; what is no YAML is told with its line and its fix."""
 
+import copy
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,12 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))
 
 
+# by content: a check of params.yaml asks for it twenty times, and parsing takes 20 ms
+@functools.lru_cache(maxsize=8)
+def _loaded(text: str) -> Any:
+    return yaml.load(text, _Loader)  # a SafeLoader
+
+
 def parsed(path: Path) -> Any:
     """What a YAML file holds; ValueError says where it is no YAML, no UTF-8, or has a key twice."""
     try:
@@ -40,7 +48,8 @@ def parsed(path: Path) -> Any:
         line = error.object[: error.start].count(b"\n") + 1
         raise ValueError(f"{path}, line {line}: is not UTF-8: save it as UTF-8") from None
     try:
-        return yaml.load(text, _Loader)  # a SafeLoader
+        # a copy of its own for each who asks: some add to it
+        return copy.deepcopy(_loaded(text))
     except yaml.MarkedYAMLError as error:
         raise ValueError(f"{path} is not YAML: {_place(error)}") from None
     except yaml.reader.ReaderError as error:
