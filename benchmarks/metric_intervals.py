@@ -83,7 +83,7 @@ def seconds(called: str) -> str:
     label = torch.randint(classes, (samples,), generator=generator)
     metric = build("metrics", {"name": called.partition(",")[0]} | METRICS[called])
     given = {"scores": scores, "probabilities": scores.sigmoid()}
-    metric.update(given, {"tags": tags} if "tags" in metric.reads[1] else {"label": label})
+    metric.update(given, {"tags": tags} if "tags" in metric.reads.targets[0] else {"label": label})
     begun = time.process_time()
     metric.compute()
     return f"- {called}: {time.process_time() - begun:.2f} s"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from metrics.blocks.columns import read_scores
-from metrics.blocks.metric import Batch
+from metrics.blocks.metric import Batch, Reads
 from metrics.blocks.proportions import wilson
 from metrics.blocks.ranges import Counts
 from metrics.blocks.seen import Seen
@@ -24,7 +24,7 @@ class Accuracy:
 
     higher = True
     unit = "%"
-    reads = ("scores", ("label", "hashtags", "tags"))
+    reads = Reads(("scores",), (("label", "hashtags", "tags"),))
 
     def __init__(self, topk: Counts = (1, 5)) -> None:
         self.topk = tuple(topk)

@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 
 from metrics.blocks.guesses import Guesses
+from metrics.blocks.picture import Matrix
 from metrics.blocks.proportions import wilson
 
 __all__ = ["Confusion"]
+
+DRAWN = 60  # classes, those that are confused most: more could not be read
 
 
 class Confusion(Guesses):
@@ -55,6 +58,18 @@ class Confusion(Guesses):
             }
             for label, guess in pairs
         ]
+
+    def picture(self) -> Matrix:
+        """Shares of each class's samples, of the classes that are confused most."""
+        table = self.table().double()
+        wrong = table.clone().fill_diagonal_(0)
+        kept = (wrong.sum(0) + wrong.sum(1)).argsort(descending=True, stable=True)[:DRAWN]
+        kept = kept.sort().values
+        shares = 100 * table / table.sum(1, keepdim=True).clamp(min=1)
+        cells = shares[kept][:, kept].tolist()
+        return Matrix(
+            "Confusion, % of a class's samples", "predicted", "true", kept.tolist(), cells
+        )
 
 
 if __name__ == "__main__":

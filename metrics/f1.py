@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from metrics.blocks.bootstrap import RESAMPLES, mean_percentiles
 from metrics.blocks.columns import read_scores
-from metrics.blocks.metric import Batch
+from metrics.blocks.metric import Batch, Reads
 from metrics.blocks.overclasses import OverClasses
 from metrics.blocks.ranges import Resamples, Share, Whole
 from metrics.blocks.sums import mean_over_classes, share
@@ -34,14 +34,14 @@ class F1(OverClasses):
     headline = "f1"
     higher = True
     unit = "%"
-    reads = ("probabilities", ("tags", "hashtags", "label"))
+    reads = Reads(("probabilities",), (("tags", "hashtags", "label"),))
 
     def __init__(
         self, threshold: Share = 0.5, top: Whole = 0, resamples: Resamples = RESAMPLES
     ) -> None:
         if top:
             # probabilities near 1 are equal where their scores are not
-            self.reads = ("scores", self.reads[1])
+            self.reads = self.reads._replace(predictions=("scores",))
         super().__init__(resamples)
         self.threshold, self.top = threshold, top
 

@@ -17,7 +17,7 @@ from numpy import ndarray
 
 from metrics.blocks.bootstrap import RESAMPLES
 from metrics.blocks.columns import read_scores
-from metrics.blocks.metric import Batch
+from metrics.blocks.metric import Batch, Reads
 from metrics.blocks.overclasses import OverClasses
 from metrics.blocks.precision import Ranked
 from metrics.blocks.ranges import Resamples
@@ -36,7 +36,7 @@ class MeanAP(OverClasses):
     headline = "map"
     higher = True
     unit = "%"
-    reads = ("scores", ("tags", "hashtags", "label"))
+    reads = Reads(("scores",), (("tags", "hashtags", "label"),))
 
     def __init__(
         self, definition: Literal["area", "voc2007"] = "area", resamples: Resamples = RESAMPLES

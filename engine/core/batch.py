@@ -16,6 +16,7 @@ Batch = dict[str, Column]
 
 KNOWN = "_known"
 COLUMNS = {
+    # of a set whose images keep their aspect a list of uint8 (h, w, 3)
     "image": "uint8 (n, h, w, 3) of a data set; float (n, 3, h, w) normalised as a view",
     "label": "int64 (n,), the class; float (n, classes), its probabilities, where images are mixed",
     "hashtags": "float32 (n, vocabulary), 1 at each hashtag of a post",
@@ -26,6 +27,29 @@ COLUMNS = {
     "probabilities": "float32 (n, classes), of 0 to 1",
     "confidence": "float32 (n,), of 0 to 1: how sure a network is of its answer",
     "features": "float32 (n, d), a network's, pooled",
+    "boxes": "a list of float (m, 4), of each object x1, y1, x2, y2 in px of the image",
+    "box_label": "a list of int64 (m,), the class of each object",
+    "box_score": "a list of float (m,), of what a network found: higher is likelier",
+    "box_crowd": "a list of bool (m,), whether a box holds a crowd, which may be found many times",
+    "box_ignore": "a list of bool (m,), whether an object is neither to be found nor to be missed",
+    "box_area": "a list of float64 (m,), px of each object as it was annotated",
+    "masks": "a list of bool (m, h, w), or of m run lengths, {size, counts}, of each object",
+    "keypoints": "a list of float (m, k, 3): x, y in px, 0 unlabelled, 1 hidden or 2 visible",
+    "negative": "a list of int64 (any,), classes of which an image is known to have no object",
+    "not_exhaustive": "a list of int64 (any,), classes of which not every object has a box",
+    "panoptic": "a list of int32 (h, w): s + 1 where the s-th segment is, 0 where none is",
+    "panoptic_label": "a list of int64 (s,), the class of each segment",
+    "panoptic_crowd": "a list of bool (s,), whether a segment is a crowd",
+    "semantic": "a list of uint8 or int64 (h, w), the class of each pixel, 255 where unknown",
+    "segments": "a list of float64 (m, 2), start and end in seconds",
+    "segment_label": "a list of int64 (m,), the class of each",
+    "segment_score": "a list of float64 (m,), of those that a network found",
+    "boundaries": "a list of float64 (k,), when a network found one event to end, in seconds",
+    "rater_boundaries": "a list of float64 (raters, most), when people did, NaN after their last",
+    "duration": "float64 (n,), seconds",
+    "agreement": "float64 (n,), of 0 to 1: how far people agree",
+    "transcript": "a list of uint8 (k,), what is said, UTF-8",
+    "group": "int64 (n,), samples that are no independent ones, as frames of one video",
 }
 
 

@@ -48,7 +48,7 @@ def answered(module: nn.Module, samples: Rows, metric: Metric, policy: Policy) -
 def write_predictions(file: Path, module: nn.Module, samples: Rows, policy: Policy) -> None:
     """Write a row per sample: its id, the columns of predictions and of targets.
 
-    `python -m metrics.<name> FILE` computes a metric of them (metrics/cli/files.py).
+    `python -m metrics.<name> FILE` computes a metric of them (metrics/formats/tables.py).
     """
     about = {b"tagdag": json.dumps({"names": list(samples.shards.classes)}).encode()}
     with ExitStack() as stack:

@@ -45,7 +45,7 @@ def read_scores(predictions: Batch, targets: Batch, reads: Reads) -> Scored:
 
     ValueError where one is missing, or their shapes do not fit together.
     """
-    wanted, wanted_target = reads
+    (wanted,), (wanted_target,) = reads.predictions, reads.targets
     name = found_name(predictions, wanted, "predictions")
     scores = _tensor(predictions, name)
     if scores.ndim != 2:

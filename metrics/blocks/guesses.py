@@ -10,7 +10,7 @@ from metrics.blocks.seen import Seen
 class Guesses:
     """What metrics of one class per sample are made of: the true class and the one predicted."""
 
-    reads: Reads = ("scores", "label")
+    reads = Reads(("scores",), ("label",))
 
     def __init__(self) -> None:
         self._seen = Seen()

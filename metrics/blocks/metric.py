@@ -7,13 +7,24 @@ holds every file of the folder to it.
 """
 
 from collections.abc import Mapping
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from torch import Tensor
 
 # a row per sample; a list where rows differ in size
-Batch = Mapping[str, Tensor | list[Tensor]]
-Reads = tuple[str | tuple[str, ...], ...]
+Batch = Mapping[str, Tensor | list]
+Names = tuple[str | tuple[str, ...], ...]
+
+
+class Reads(NamedTuple):
+    """The columns that a metric reads; of a tuple of names the first that there is.
+
+    more: of the targets, where they are there.
+    """
+
+    predictions: Names
+    targets: Names
+    more: tuple[str, ...] = ()
 
 
 class Metric(Protocol):
@@ -22,15 +33,16 @@ class Metric(Protocol):
     headline: key in `compute()` of that number. higher: whether more of it is better. unit: of the
     headline, of its interval and of `each()`, as "%".
 
-    reads: names of columns, or tuples of names any one of which will do; the first that is found
-    counts. The first is read of the predictions, the others of the targets: ("scores", ("label",
-    "hashtags", "tags")). A boolean column `<name>_known` (n,) of the targets tells of which samples
-    the target is known; the others are not counted.
+    reads: the columns, as `Reads(("scores",), (("label", "hashtags", "tags"),))`. A boolean column
+    `<name>_known` (n,) of the targets tells of which samples the target is known; the others are
+    not counted.
 
-    A metric may have two more methods. `rows() -> list[dict[str, float]]` tells details, as a row
-    per class. `resampled() -> Tensor | None`, float64 (resamples,), is the headline of resamples of
-    the samples, moved so that their mean is the headline itself; None where there are to be none.
-    Of as many samples the resamples are the same: differences of two models are those of pairs.
+    A metric may have more. `rows() -> list[dict[str, float]]` tells details, as a row per class.
+    `resampled() -> Tensor | None`, float64 (resamples,), is the headline of resamples of the
+    samples, moved so that their mean is the headline itself; None where there are to be none. Of
+    as many samples the resamples are the same: differences of two models are those of pairs.
+    `picture() -> Picture` is what people look at (metrics/blocks/picture.py). `files: str` is the
+    module of metrics/formats that reads its two files; without it they are tables.
     """
 
     headline: str

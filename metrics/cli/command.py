@@ -4,34 +4,39 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
 from pydantic import TypeAdapter, ValidationError
 
 from metrics.blocks.metric import Metric
-from metrics.cli.files import read_pair
+from metrics.formats.pair import Pair
 
 SHOWN = 10  # rows of details
 NAMED = ("class", "predicted")  # columns of details that are classes
 ENTRY = re.compile(r"^(\w+): ((?:.+\n?)+?)(?=^\w+: |^$|\Z)", re.MULTILINE)  # of a docstring
 
-FILE = typer.Argument(exists=True, dir_okay=False, help="A .parquet or .npy file.")
-BOTH = typer.Argument(exists=True, dir_okay=False, help="Likewise; none where the first has both.")
-WHERE = typer.Option(help="COLUMN=VALUE: only these rows of PREDICTIONS.")
-COMMON = typer.Option("--common", help="Count the ids that both files have, and no others.")
+WHERE = typer.Option(help="COLUMN=VALUE: only these rows of PREDICTIONS, which is a table.")
+COMMON = typer.Option("--common", help="Count the samples that both files have, and no others.")
+PICTURE = typer.Option(help="Draw what the metric has to show into this file, .png or .svg.")
 JSON = typer.Option("--json", help="Print JSON.")
 
 
 def main(metric: Callable[..., Metric]) -> None:
     """Compute a metric from two files; its parameters are options."""
+    reader = reader_of(metric)
+    given = typer.Argument(exists=True, help=(reader.__doc__ or "").partition("\n")[0])
+    true = typer.Argument(exists=True, help="The truth; none where one table has both.")
 
     def command(
-        predictions: Annotated[Path, FILE],
-        targets: Annotated[Path | None, BOTH] = None,
+        predictions: Annotated[Path, given],
+        targets: Annotated[Path | None, true] = None,
         where: Annotated[list[str] | None, WHERE] = None,
         common: Annotated[bool, COMMON] = False,
+        picture: Annotated[Path | None, PICTURE] = None,
         as_json: Annotated[bool, JSON] = False,
         **options: Any,
     ) -> None:
@@ -39,9 +44,10 @@ def main(metric: Callable[..., Metric]) -> None:
             _within(metric, options)
             made = metric(**options)
             chosen = dict(map(_pair, where or ()))
-            *batches, names = read_pair(predictions, targets, made.reads, chosen, common)
-            made.update(*batches)
-            typer.echo(_json(made, names) if as_json else _text(made, names))
+            read = read_pair(made, predictions, targets, common, chosen)
+            made.update(read.predictions, read.targets)
+            typer.echo(_json(made, read.names) if as_json else _text(made, read.names))
+            _draw(made, read.names, picture)
         except ValueError as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(2) from None
@@ -53,6 +59,42 @@ def main(metric: Callable[..., Metric]) -> None:
     command.__signature__ = own.replace(parameters=[*fixed, *options])
     command.__doc__ = about.partition("\n\n")[0]
     typer.run(command)
+
+
+def reader_of(metric: Any) -> ModuleType:
+    """The module of metrics/formats that reads a metric's two files."""
+    return import_module(f"metrics.formats.{getattr(metric, 'files', 'tables')}")
+
+
+def read_pair(
+    metric: Metric,
+    predictions: Path,
+    targets: Path | None,
+    common: bool = False,
+    where: Mapping[str, str] | None = None,
+) -> Pair:
+    """What a metric reads of two files, as its format says; `where`: of tables.
+
+    ValueError with cause and fix where a file cannot be used.
+    """
+    reader = reader_of(metric)
+    if "where" in inspect.signature(reader.read).parameters:
+        return reader.read(predictions, targets, metric.reads, common, where)
+    if where:
+        raise ValueError("--where chooses rows of a table, which these files are not: leave it out")
+    if targets is None:
+        raise ValueError(f"{predictions} has no truth beside it: name the file that has, too")
+    return reader.read(predictions, targets, metric.reads, common)
+
+
+def _draw(metric: Metric, names: Sequence[str], file: Path | None) -> None:
+    if file is None:
+        return
+    if not hasattr(metric, "picture"):
+        raise ValueError("--picture: this metric has none: leave it out")
+    from metrics.cli.drawing import draw  # matplotlib, for which nobody else need wait
+
+    draw(metric.picture(), file, dict(enumerate(names)))
 
 
 def _options(metric: Callable[..., Metric], about: Mapping[str, str]) -> list[inspect.Parameter]:

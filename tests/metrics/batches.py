@@ -1,9 +1,14 @@
 """Columns of drawn samples, whatever a metric reads."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from engine.core.build import build
+
 CLASSES = 6
+Columns = dict[str, Tensor | list]
 
 
 def drawn(samples: int = 60, seed: int = 0) -> dict[str, Tensor]:
@@ -20,6 +25,33 @@ def drawn(samples: int = 60, seed: int = 0) -> dict[str, Tensor]:
     return {**predictions, "label": label, "tags": tags, "hashtags": tags}
 
 
-def part(batch: dict[str, Tensor], rows: Tensor | slice) -> dict[str, Tensor]:
+def drawn_pair(samples: int = 60, seed: int = 0) -> tuple[Columns, Columns]:
+    """(predictions, targets) of everything that a metric may read: a name may be in both."""
+    whole = drawn(samples, seed)
+    return dict(whole), dict(whole)
+
+
+def names_of(wanted: tuple[str | tuple[str, ...], ...]) -> list[list[str]]:
+    """The columns that are wanted, of each those any one of which will do."""
+    return [[names] if isinstance(names, str) else list(names) for names in wanted]
+
+
+def example(name: str, samples: int = 60, seed: int = 0) -> tuple[Columns, Columns]:
+    """(predictions, targets) that the metric of this name reads, and no others."""
+    metric: Any = build("metrics", {"name": name})
+    given, true = drawn_pair(samples, seed)
+    asked = [name for names in names_of(metric.reads.predictions) for name in names]
+    answers = [name for names in names_of(metric.reads.targets) for name in names]
+    answers += [name for name in metric.reads.more if name in true]
+    return {name: given[name] for name in asked}, {name: true[name] for name in answers}
+
+
+def part(batch: Columns, rows: Tensor | slice) -> Columns:
     """Some rows of a batch."""
-    return {name: column[rows] for name, column in batch.items()}
+    return {name: _rows(column, rows) for name, column in batch.items()}
+
+
+def _rows(column: Tensor | list, rows: Tensor | slice) -> Tensor | list:
+    if isinstance(column, Tensor):
+        return column[rows]
+    return [column[row] for row in torch.arange(len(column))[rows].tolist()]

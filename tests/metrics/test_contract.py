@@ -16,12 +16,14 @@ import torch
 
 from engine.core.build import build, choices, plugin
 from metrics.cli.command import main
-from tests.metrics.batches import drawn, part
+from metrics.cli.drawing import draw
+from tests.metrics.batches import drawn, example, names_of, part
 
 TOP = Path(__file__).parents[2]
 NAMES = choices("metrics")
 WHOLE = drawn()
 SPLITS = (slice(0, 7), slice(7, 8), slice(8, 60))
+SCORES = ("scores", "probabilities")
 
 
 def made(name: str):
@@ -30,15 +32,31 @@ def made(name: str):
 
 def fed(name: str, *batches: dict):
     """A metric after these batches, of predictions and targets alike."""
+    return paired(name, *((batch, batch) for batch in batches))
+
+
+def paired(name: str, *pairs: tuple[dict, dict]):
+    """A metric after these predictions and targets."""
     metric = made(name)
-    for batch in batches:
-        metric.update(batch, batch)
+    for predictions, targets in pairs:
+        metric.update(predictions, targets)
     return metric
+
+
+def parts(name: str, rows: slice | torch.Tensor) -> tuple[dict, dict]:
+    """Some of the samples that a metric reads."""
+    given, true = example(name)
+    return part(given, rows), part(true, rows)
 
 
 def readable(name: str) -> list[list[str]]:
     """The columns that a metric may read: of predictions, of targets."""
-    return [[names] if isinstance(names, str) else list(names) for names in made(name).reads]
+    reads = made(name).reads
+    return names_of((*reads.predictions, *reads.targets))
+
+
+# a row of scores for each sample, and one target: what differs from them has tests of its own
+SCORED = [name for name in NAMES if made(name).reads.predictions[0] in SCORES]
 
 
 def targets_only(name: str) -> dict:
@@ -51,14 +69,14 @@ def targets_only(name: str) -> dict:
 def test_it_says_what_it_is(name):
     metric = made(name)
     assert isinstance(metric.headline, str) and metric.higher in (True, False)
-    assert isinstance(metric.unit, str) and len(metric.reads) >= 2
-    assert {column for names in readable(name) for column in names} <= set(WHOLE)
+    assert isinstance(metric.unit, str)
+    assert metric.reads.predictions and metric.reads.targets
     assert plugin("metrics", name, "metrics").__doc__
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_numbers_have_names_and_the_headline_lies_in_its_interval(name):
-    numbers = fed(name, WHOLE).compute()
+    numbers = paired(name, example(name)).compute()
     headline = made(name).headline
     assert all(isinstance(key, str) and math.isfinite(value) for key, value in numbers.items())
     assert numbers["samples"] == 60
@@ -70,11 +88,12 @@ def test_numbers_have_names_and_the_headline_lies_in_its_interval(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_parts_add_up_also_between_processes(name):
-    first, *others = (fed(name, part(WHOLE, rows)) for rows in SPLITS)
+    first, *others = (paired(name, parts(name, rows)) for rows in SPLITS)
     for other in others:
         # as workers send it
         first.merge(pickle.loads(pickle.dumps(other)))
-    whole, updates = fed(name, WHOLE), fed(name, *(part(WHOLE, rows) for rows in SPLITS))
+    whole = paired(name, example(name))
+    updates = paired(name, *(parts(name, rows) for rows in SPLITS))
     assert first.compute() == whole.compute() == updates.compute()
     if whole.each() is not None:
         assert torch.equal(first.each(), whole.each())
@@ -88,13 +107,13 @@ def test_parts_add_up_also_between_processes(name):
 def test_the_order_of_samples_changes_no_headline(name):
     shuffled = torch.randperm(60, generator=torch.Generator().manual_seed(3))
     headline = made(name).headline
-    found = fed(name, part(WHOLE, shuffled)).compute()[headline]
-    assert found == pytest.approx(fed(name, WHOLE).compute()[headline], abs=1e-9)
+    found = paired(name, parts(name, shuffled)).compute()[headline]
+    assert found == pytest.approx(paired(name, example(name)).compute()[headline], abs=1e-9)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_mean_over_samples_is_the_headline_where_it_is_one(name):
-    metric = fed(name, WHOLE)
+    metric = paired(name, example(name))
     each = metric.each()
     if each is not None:
         assert each.shape == (60,) and each.dtype == torch.float64
@@ -103,25 +122,52 @@ def test_the_mean_over_samples_is_the_headline_where_it_is_one(name):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if hasattr(made(name), "resampled")])
 def test_resamples_spread_as_the_interval_does_and_are_pairs(name):
-    metric, headline = fed(name, WHOLE), made(name).headline
+    metric, headline = paired(name, example(name)), made(name).headline
     values, numbers = metric.resampled(), metric.compute()
     assert values.dtype == torch.float64 and metric.each() is None
     assert values.nanmean().item() == pytest.approx(numbers[headline])
     wide = np.diff(np.nanquantile(values.numpy(), [0.025, 0.975]))
     assert numbers[f"{headline}_high"] - numbers[f"{headline}_low"] == pytest.approx(wide, rel=0.2)
     # another model of the same samples that is as good: the same resamples leave no difference
-    assert torch.equal(fed(name, WHOLE).resampled(), values)
+    assert torch.equal(paired(name, example(name)).resampled(), values)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if hasattr(made(name), "rows")])
 def test_details_are_rows_of_numbers(name):
-    rows = fed(name, WHOLE).rows()
+    rows = paired(name, example(name)).rows()
     assert rows and all(row.keys() == rows[0].keys() for row in rows)
     assert all(isinstance(value, int | float) for row in rows for value in row.values())
     json.dumps(rows)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if hasattr(made(name), "picture")])
+def test_a_picture_is_drawn(name, tmp_path):
+    for ending in ("png", "svg"):
+        draw(paired(name, example(name)).picture(), tmp_path / f"a.{ending}", {0: "$x_1 & <b>"})
+        assert (tmp_path / f"a.{ending}").stat().st_size > 1000
+    with pytest.raises(ValueError, match=r"a name that ends in \.png or \.svg"):
+        draw(paired(name, example(name)).picture(), tmp_path / "a.txt", {})
+
+
 @pytest.mark.parametrize("name", NAMES)
+def test_one_sample_is_enough_and_none_is_told(name):
+    assert paired(name, parts(name, slice(0, 1))).compute()["samples"] == 1
+    for metric in (made(name), paired(name, parts(name, slice(0, 0)))):
+        with pytest.raises(ValueError, match="no samples: the data set is empty"):
+            metric.compute()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_column_is_told_with_those_that_there_are(name):
+    given, true = example(name)
+    (asked, *_), answers = readable(name), names_of(made(name).reads.targets)
+    with pytest.raises(ValueError, match=rf"reads {asked[0]}.*columns of the predictions: label"):
+        made(name).update({"label": WHOLE["label"]}, true)
+    with pytest.raises(ValueError, match=rf"reads .*{answers[0][0]}.*of the targets: other"):
+        made(name).update(given, {"other": WHOLE["label"]})
+
+
+@pytest.mark.parametrize("name", SCORED)
 def test_samples_of_an_unknown_target_are_not_counted(name):
     known = torch.arange(60) % 4 > 0
     given = dict(WHOLE)
@@ -138,18 +184,14 @@ def test_samples_of_an_unknown_target_are_not_counted(name):
         assert torch.equal(metric.each()[known], without.each())
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_one_sample_is_enough_and_none_is_told(name):
-    assert fed(name, part(WHOLE, slice(0, 1))).compute()["samples"] == 1
-    for metric in (made(name), fed(name, part(WHOLE, slice(0, 0)))):
-        with pytest.raises(ValueError, match="no samples: the data set is empty"):
-            metric.compute()
+@pytest.mark.parametrize("name", SCORED)
+def test_a_set_of_which_no_target_is_known_is_told(name):
     nothing = {f"{column}_known": torch.zeros(60, dtype=torch.bool) for column in readable(name)[1]}
     with pytest.raises(ValueError, match="none of 60 samples is known: give"):
         fed(name, WHOLE | nothing).compute()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SCORED)
 def test_what_is_no_number_is_told(name):
     column = readable(name)[0][0]
     broken = WHOLE[column].clone()
@@ -158,21 +200,17 @@ def test_what_is_no_number_is_told(name):
         fed(name, WHOLE | {column: broken}).compute()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_missing_columns_and_other_shapes_are_told(name):
+@pytest.mark.parametrize("name", SCORED)
+def test_other_shapes_are_told(name):
     (given, *_), (true, *_) = readable(name)[:2]
     metric = made(name)
-    with pytest.raises(ValueError, match=rf"reads {given}.*columns of the predictions: label"):
-        metric.update({"label": WHOLE["label"]}, WHOLE)
-    with pytest.raises(ValueError, match=rf"reads .*{true}.*columns of the targets: other"):
-        metric.update(WHOLE, {"other": WHOLE["label"]})
     with pytest.raises(ValueError, match=r"give classes \(60,\)"):
         metric.update(WHOLE, {true: WHOLE[true][:9]})
     with pytest.raises(ValueError, match=r"shape \(60,\)"):
         metric.update({given: WHOLE["label"].float()}, WHOLE)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SCORED)
 def test_an_update_never_waits_for_the_device(name):
     # on this device there are no values: whoever asks for one gets an error
     fed(name, {column: values.to("meta") for column, values in WHOLE.items()})
@@ -194,7 +232,7 @@ def write(file: Path, columns: dict, order: torch.Tensor) -> Path:
     return file
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SCORED)
 def test_files_give_the_numbers_of_tensors(name, tmp_path, monkeypatch, capsys):
     (given, *_), (true, *_) = readable(name)[:2]
     expected = fed(name, WHOLE).compute()
@@ -223,6 +261,7 @@ import torch
 from torch import Tensor
 
 from metrics.blocks.columns import read_scores
+from metrics.blocks.metric import Reads
 from metrics.blocks.seen import Seen
 
 __all__ = ["ToyMetric"]
@@ -235,7 +274,7 @@ class ToyMetric:
     """
 
     headline, higher, unit = "toy", True, ""
-    reads = ("scores", "label")
+    reads = Reads(("scores",), ("label",))
 
     def __init__(self, scale: float = 1.0) -> None:
         self.scale, self._seen = scale, Seen()

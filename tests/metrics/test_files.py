@@ -9,13 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from metrics.blocks.metric import Reads
 from metrics.cli.command import main
-from metrics.cli.files import read, read_pair
 from metrics.confusion import Confusion
 from metrics.f1 import F1
+from metrics.formats.tables import read, read_table
 from tests.metrics.batches import drawn
 
-READS = ("scores", ("label", "tags"))
+READS = Reads(("scores",), (("label", "tags"),))
 WHOLE = drawn(20)
 IDS = [f"i{row}" for row in range(20)]
 
@@ -26,6 +27,11 @@ def table(**columns) -> pa.Table:
 
 def _plain(column):
     return list(column.numpy()) if isinstance(column, torch.Tensor) else column
+
+
+def read_pair(predictions, targets, reads: Reads, where: dict, common: bool = False) -> tuple:
+    """(predictions, targets, names of classes)."""
+    return read(predictions, targets, reads, common, where)[:3]
 
 
 @pytest.fixture
@@ -76,7 +82,7 @@ def test_a_missing_column_says_what_is_read_and_what_is_there(files):
     with pytest.raises(
         ValueError, match=r"targets\.parquet has no column hashtags or tags, .*it has id, label"
     ):
-        read_pair(*files, ("scores", ("hashtags", "tags")), {})
+        read_pair(*files, Reads(("scores",), (("hashtags", "tags"),)), {})
     with pytest.raises(ValueError, match=r"predictions\.parquet has no column label or tags"):
         read_pair(files[0], None, READS, {})
 
@@ -86,7 +92,7 @@ def test_a_null_is_a_target_that_is_not_known(files):
     for rows in (labels, tags):
         rows[4] = None
     pq.write_table(table(id=IDS, label=pa.array(labels), tags=tags), files[1])
-    found = read(files[1], [("label", "tags")], {}).columns
+    found = read_table(files[1], [("label", "tags")], {}).columns
     for name in ("label", "tags"):
         assert found[f"{name}_known"].tolist() == [row != 4 for row in range(20)]
         assert (found[name][4] == 0).all()
@@ -121,10 +127,10 @@ def test_lists_of_a_fixed_size_and_of_differing_ones(files):
     values = pa.array(WHOLE["scores"].flatten().numpy())
     fixed = pa.FixedSizeListArray.from_arrays(values, 6)
     pq.write_table(pa.table({"id": IDS, "scores": fixed}), files[0])
-    assert torch.equal(read(files[0], [("scores",)], {}).columns["scores"], WHOLE["scores"])
+    assert torch.equal(read_table(files[0], [("scores",)], {}).columns["scores"], WHOLE["scores"])
     ragged = [[0.5] * (row % 3) for row in range(20)]
     pq.write_table(pa.table({"id": IDS, "scores": ragged}), files[0])
-    found = read(files[0], [("scores",)], {}).columns["scores"]
+    found = read_table(files[0], [("scores",)], {}).columns["scores"]
     assert [each.tolist() for each in found] == ragged
     given, true, _ = read_pair(*files, READS, {})
     with pytest.raises(ValueError, match="scores: rows of 0 to 2 numbers; give as many in each"):

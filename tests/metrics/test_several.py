@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 def fed(scores: torch.Tensor, tags: torch.Tensor, **section):
     metric = build("metrics", section)
-    column = metric.reads[0]
+    column = metric.reads.predictions[0]
     metric.update({column: scores}, {"tags": tags})
     return metric
 
@@ -119,7 +119,7 @@ def test_f1_of_the_highest_scores():
     expected = f1_score(TAGS.numpy() > 0, given, average="micro")
     assert found["f1_micro"] == pytest.approx(100 * expected)
     assert f1(SCORES, TAGS, top=99)["f1_micro"] < found["f1_micro"]
-    assert build("metrics", {"name": "f1", "top": 2}).reads[0] == "scores"
+    assert build("metrics", {"name": "f1", "top": 2}).reads.predictions[0] == "scores"
 
 
 def test_the_mean_over_samples_has_the_interval_of_their_values():

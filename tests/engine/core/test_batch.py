@@ -7,6 +7,7 @@ import torch
 
 from engine.core.batch import COLUMNS, KNOWN, each, joined, length, moved, rows
 from engine.core.build import choices, plugin
+from metrics.blocks.metric import Reads
 from models.blocks.methods.method import Method
 
 
@@ -39,9 +40,10 @@ def test_all_tensors_are_told_and_moved():
     assert_equal(moved(batch(), torch.device("cpu")), batch())
 
 
-def names_of(reads: tuple) -> list[str]:
+def names_of(reads: Reads) -> list[str]:
     """All columns that a metric names."""
-    return [name for part in reads for name in ([part] if isinstance(part, str) else part)]
+    parts = [*reads.predictions, *reads.targets, reads.more]
+    return [name for part in parts for name in ([part] if isinstance(part, str) else part)]
 
 
 @pytest.mark.parametrize("name", choices("metrics"))

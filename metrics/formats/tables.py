@@ -1,4 +1,4 @@
-"""Predictions and targets of a metric as files.
+"""Two .parquet files joined by id, or one that has both, or two .npy files.
 
 - Parquet: a column `id`, and one for each of those that the metric reads; a row of several numbers
   is a list. A target that is null is not known.
@@ -8,6 +8,7 @@
 Names of classes may stand in a Parquet file's metadata: JSON under `tagdag`, in it `names`.
 """
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,8 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from metrics.blocks.metric import Batch, Reads
+from metrics.blocks.metric import Names, Reads
+from metrics.formats.pair import Pair
 
 Columns = dict[str, Tensor | list[Tensor]]
 Where = Mapping[str, str]
@@ -35,42 +37,53 @@ class Table(NamedTuple):
     names: list[str]
 
 
-def read_pair(
+def read(
     predictions: Path,
     targets: Path | None,
     reads: Reads,
-    where: Where,
     common: bool = False,
-) -> tuple[Batch, Batch, list[str]]:
-    """(predictions, targets, names of classes), a row per sample, in the order of the predictions.
+    where: Where | None = None,
+) -> Pair:
+    """What a metric reads, a row per sample, in the order of the predictions.
 
     targets: None where the file of predictions has both. where: columns of that file and the value
     that a row must have there. common: leave out ids that one file alone has. ValueError with cause
     and fix where a file, a column or the ids do not fit.
     """
-    wanted = [(names,) if isinstance(names, str) else names for names in reads]
+    asked, answers, where = _names_of(reads.predictions), _names_of(reads.targets), where or {}
     if targets is None:
-        both = read(predictions, wanted, where)
-        _all_given(both, wanted[0], predictions)
-        return both.columns, both.columns, both.names
-    given, true = read(predictions, wanted[:1], where), read(targets, wanted[1:], {})
-    _all_given(given, wanted[0], predictions)
+        both = read_table(predictions, [*asked, *answers], where)
+        _all_given(both, asked, predictions)
+        return Pair(both.columns, both.columns, both.names, _samples(both))
+    given, true = read_table(predictions, asked, where), read_table(targets, answers, {})
+    _all_given(given, asked, predictions)
     names = given.names or true.names
     if given.ids is not None and true.ids is not None:
         rows, true_rows = _matched(given.ids, true.ids, common)
-        return _taken(given.columns, rows), _taken(true.columns, true_rows), names
+        samples = [given.ids[row] for row in rows.tolist()]
+        columns, others = _taken(given.columns, rows), _taken(true.columns, true_rows)
+        return Pair(columns, others, names, samples)
     one, other = (len(next(iter(each.columns.values()))) for each in (given, true))
     if one != other:
         raise ValueError(
             f"{predictions} has {one} rows, {targets} has {other}: give files of the same samples "
             "in the same order, or two Parquet files with a column id"
         )
-    return given.columns, true.columns, names
+    return Pair(given.columns, true.columns, names, _samples(given))
 
 
-def _all_given(table: Table, names: Sequence[str], file: Path) -> None:
+def _names_of(columns: Names) -> list[tuple[str, ...]]:
+    return [(names,) if isinstance(names, str) else names for names in columns]
+
+
+def _samples(table: Table) -> list[str]:
+    """What each row is called: its number, where it has no id."""
+    return table.ids or list(map(str, range(len(next(iter(table.columns.values()))))))
+
+
+def _all_given(table: Table, wanted: Sequence[tuple[str, ...]], file: Path) -> None:
     """ValueError where a sample lacks its predictions: only a target may be unknown."""
-    for name in names:
+    for name in itertools.chain.from_iterable(wanted):
         lacking = ~table.columns.get(f"{name}_known", torch.ones(1, dtype=torch.bool))
         if lacking.any():
             raise ValueError(
@@ -79,7 +92,7 @@ def _all_given(table: Table, names: Sequence[str], file: Path) -> None:
             )
 
 
-def read(file: Path, wanted: Sequence[tuple[str, ...]], where: Where) -> Table:
+def read_table(file: Path, wanted: Sequence[tuple[str, ...]], where: Where) -> Table:
     """The columns of a file that a metric reads: of each tuple those that are there.
 
     ValueError where there is none of a tuple, or the file cannot be read.
