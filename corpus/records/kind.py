@@ -46,6 +46,8 @@ class BaseKind:
     least: int = 0  # classes that a set has at least; 0: of a kind without classes
     joins: bool = False  # whether rows of one id and image are one record, by `joined`
     twins: bool = True  # whether posts that repeat one of its images are told, and dropped
+    sized: bool = False  # whether a record is held to its image, by `check_image`
+    bare: str = ""  # what images without a class lack, where they are kept and counted
 
     @property
     def has_split(self) -> bool:
@@ -77,6 +79,9 @@ class BaseKind:
         They are in an order of their own, which must not matter.
         """
         raise NotImplementedError
+
+    def check_image(self, record: Record, width: int, height: int) -> None:
+        """ValueError where the upright image of this size is not the one that the record is of."""
 
     def words(self, record: Record) -> tuple[str, ...]:
         """What a person is shown with the image: of a kind with classes, these."""

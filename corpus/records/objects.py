@@ -6,7 +6,7 @@ corner of the first pixel. A box is x, y, width, height, so that the box of pixe
 (pycocotools, common/maskApi.c); `counts` are compressed as pycocotools writes them.
 """
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from corpus.records.record import Record, Split
 
@@ -60,7 +60,7 @@ class Scene(Record):
     height: int
     objects: list[Thing]
     split: Split = "train"
-    absent: list[str] = []
-    partial: list[str] = []
+    absent: list[str] = Field(default_factory=list)
+    partial: list[str] = Field(default_factory=list)
     number: int | None = None
     file: str | None = None

@@ -145,6 +145,8 @@ def class_notes(classes: Classes, kind: BaseKind) -> list[str]:
         lines.append(f"{_classes(lacking)} no image in train, only in val or test: never learnt")
     if kind.joins:
         lines += _several(train, classes)
+    if kind.bare and classes.bare:
+        lines.append(f"{classes.bare:,} images have {kind.bare}: they are kept")
     lines += _few(train, classes)
     lines += _uneven(train)
     lines += kind.notes([*train])

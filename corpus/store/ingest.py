@@ -17,6 +17,7 @@ from typing import Any
 
 from corpus.media.images import BadImage, checked_image
 from corpus.progress import Progress
+from corpus.records.kind import BaseKind
 from corpus.sources.rows import Refused, SourceRow, prefetch
 from corpus.sources.source import fetch
 from corpus.store import write
@@ -55,13 +56,20 @@ from corpus.store.write import StoreWriter, bounded_disk, keep_extras, locked, w
 ENDINGS = {"JPEG": "jpg", "TIFF": "tif"}
 
 
-def load_image(row: Planned) -> tuple[Planned, bytes, str, str]:
+def load_image(kind: BaseKind, row: Planned) -> tuple[Planned, bytes, str, str]:
     """(row, image, its format, why it is refused) - the last empty if it is not."""
     try:
         data = fetch(row.locator)
-        return row, data, ENDINGS.get(form := checked_image(data, LEAST).format, form.lower()), ""
+        image = checked_image(data, LEAST)
     except (Refused, BadImage) as error:
         return row, b"", "", str(error)
+    if kind.sized:
+        try:
+            record = kind.record.model_validate_json(row.record)
+            kind.check_image(record, image.width, image.height)
+        except ValueError as error:
+            return row, b"", "", str(error)
+    return row, data, ENDINGS.get(image.format, image.format.lower()), ""
 
 
 class Ingest:
@@ -119,7 +127,7 @@ class Ingest:
             self.result = self._account(kept, plan, changed, found)
 
     def _rewrite(self, plan: ImportPlan, threads: int, progress: Progress | None) -> int:
-        given = self.kind.record, load_image, self.refusals, threads, progress
+        given = self.kind.record, partial(load_image, self.kind), self.refusals, threads, progress
         old, count = rewritten(self.folder, self.old, self.shards, plan, *given)
         self.whole = [*old, *self.whole[len(old) :]]
         return count
@@ -149,12 +157,12 @@ class Ingest:
             self.refusals.add(*refusal)
         done, last, refused = self.finished.rows, self.finished.last, []
         so_far = Chain()
-        rows = iter(plan)
+        rows, load = iter(plan), partial(load_image, self.kind)
         so_far.update(islice(rows, done))
         with closing(
             StoreWriter(self.shards, [*self.old, *self.finished.shards], self.shard_bytes)
         ) as writer:
-            for row, data, form, reason in prefetch(load_image, rows, threads):
+            for row, data, form, reason in prefetch(load, rows, threads):
                 record = self.kind.record.model_validate_json(row.record)
                 if not reason and record.id == last:
                     reason = f"duplicate id: {record.id!r} occurs more than once"

@@ -156,9 +156,12 @@ def read_table(folder: Path, shard: Shard, fields: dict[str, pa.DataType]) -> pa
         explicit_schema=pa.schema(fields), unexpected_field_behavior="ignore"
     )
     with _file(folder, shard, "jsonl") as lines:
+        # a line that does not fit into a block is an error
+        reading = json.ReadOptions(block_size=max(1 << 20, 1 + max(map(len, lines), default=0)))
+        lines.seek(0)
         try:
             table = (
-                json.read_json(lines, parse_options=parsing)
+                json.read_json(lines, reading, parsing)
                 if shard.records
                 else pa.schema(fields).empty_table()
             )

@@ -129,7 +129,7 @@ class TrialImport:
         """Passes the new rows through an import's checks, the images of the first IMAGES too."""
         rows = iter(plan)
         total, last = plan.rows, ""
-        looked = prefetch(load_image, islice(rows, IMAGES), threads)
+        looked = prefetch(partial(load_image, self.kind), islice(rows, IMAGES), threads)
         unseen = ((row, b"", "", "") for row in rows)
         for done, (row, data, _, reason) in enumerate(chain(looked, unseen), 1):
             if not reason and row.key == last:

@@ -231,8 +231,8 @@ def test_a_store_keeps_its_kind_and_takes_no_other(folder, tmp_path):
         ingest(rows, data, "targets/pets", kind="labels")
     with pytest.raises(ValueError, match="cannot be of the kind posts: --posts imports"):
         ingest(rows, data, "targets/pets", kind="posts", replace=True)
-    with pytest.raises(ValueError, match="unknown kind 'boxes' of data set: choose one of labels"):
-        ingest(rows, data, "targets/pets", kind="boxes")
+    with pytest.raises(ValueError, match="unknown kind 'masks' of data set: choose one of boxes"):
+        ingest(rows, data, "targets/pets", kind="masks")
     assert total(shards_of(data / "targets/pets")) == before
     labels = write_csv(folder, [["image", "label"], ["a.jpg", "x"], ["b.jpg", "y"]])
     rows = [*source_rows(labels, None, "labels", tmp_path)]
@@ -328,4 +328,4 @@ def test_the_stage_corpus_makes_shards_of_tags(tmp_path):
     named = build_with(
         data, tmp_path / "out", tmp_path / "cache", min_posts=2, vocabulary="targets"
     )
-    assert named["hashtags"] == 1 and kinds() == ["labels", "posts", "tags"]
+    assert named["hashtags"] == 1 and kinds() == ["boxes", "labels", "panoptic", "posts", "tags"]

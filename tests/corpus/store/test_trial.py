@@ -72,7 +72,7 @@ def test_what_an_import_would_refuse_as_a_whole_is_told(source, tmp_path):
 def test_of_many_rows_a_sample_of_images_is_looked_at(source, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "IMAGES", 10)
     loads, load = [], module.load_image
-    monkeypatch.setattr(module, "load_image", lambda row: (loads.append(row), load(row))[1])
+    monkeypatch.setattr(module, "load_image", lambda *of: (loads.append(of), load(*of))[1])
     trial = tried([post(source, i) for i in range(30)], tmp_path / "data", "posts")
     assert len(loads) == trial.checked == 10 and trial.rows == trial.result.kept == 30
     write_preview(tmp_path / "sheet.html", {"posts": trial})

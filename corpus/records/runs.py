@@ -1,0 +1,82 @@
+"""COCO's run lengths, checked before any library decodes them: counts as text and as numbers.
+
+Source: cocodataset/cocoapi common/maskApi.c, rleToString: from the third count on the difference to
+the count two before, five bits a letter, low ones first, bit 5 says that more follow.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from corpus.records.objects import Rle
+
+
+def run_lengths(counts: str) -> np.ndarray:
+    """int64 (runs,) of compressed counts; ValueError where the text is none."""
+    letters = np.frombuffer(counts.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
+    if not letters.size or letters.min() < 0 or letters.max() > 63 or letters[-1] & 32:
+        raise ValueError("run lengths that cannot be read")
+    last = np.flatnonzero(letters & 32 == 0)
+    first = np.concatenate([[0], last[:-1] + 1])
+    place = np.arange(letters.size) - np.repeat(first, last - first + 1)
+    if place.max() > 6:  # 35 bits: more than any image has pixels
+        raise ValueError("run lengths that cannot be read")
+    values = np.add.reduceat((letters & 31) << (5 * place), first)
+    bits = 5 * (last - first + 1)
+    values -= np.where(letters[last] & 16, np.int64(1) << bits, 0)
+    # count i is the difference to count i - 2 from i = 3 on
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values
+
+
+def compressed(counts: Sequence[int]) -> str:
+    """Compressed text of run lengths, as pycocotools writes it."""
+    letters = []
+    for i, count in enumerate(counts):
+        value = int(count) - (int(counts[i - 2]) if i > 2 else 0)
+        more = True
+        while more:
+            five = value & 31
+            value >>= 5
+            more = value != (-1 if five & 16 else 0)
+            letters.append(chr(48 + (five | 32 if more else five)))
+    return "".join(letters)
+
+
+def checked_rle(said: Any, width: int, height: int) -> tuple[Rle, int]:
+    """(run lengths of a mask as they are stored, its pixels); ValueError where it fits no image."""
+    size, counts = (said.get("size"), said.get("counts")) if isinstance(said, dict) else (0, 0)
+    if not isinstance(size, (list, tuple)) or not isinstance(counts, (str, list, bytes)):
+        raise ValueError("mask that is neither polygons nor run lengths (size, counts)")
+    if list(size) != [height, width]:
+        raise ValueError(f"mask of another size: {list(size)[:4]}, the image has {[height, width]}")
+    plain = isinstance(counts, list)
+    text = counts.decode("ascii", "replace") if isinstance(counts, bytes) else counts
+    runs = _plain(counts) if plain else run_lengths(text)
+    if not runs.size or runs.min() < 0 or int(runs.sum()) != width * height:
+        raise ValueError(f"run lengths that do not cover the {width * height:,} px of the image")
+    text = compressed(runs.tolist()) if plain else text
+    plain = plain or bool(said.get("plain"))
+    return Rle(size=(height, width), counts=text, plain=plain), int(runs[1::2].sum())
+
+
+def _plain(counts: list[Any]) -> np.ndarray:
+    if not all(type(count) is int and 0 <= count < 1 << 31 for count in counts):
+        raise ValueError("run lengths that cannot be read")
+    return np.array(counts, np.int64)
+
+
+def box_of(runs: np.ndarray, height: int) -> tuple[float, float, float, float]:
+    """x, y, width, height of the smallest box around a mask that has a pixel."""
+    ends = np.cumsum(runs)
+    first, last = (ends - runs)[1::2], ends[1::2] - 1
+    some = runs[1::2] > 0
+    first, last = first[some], last[some]
+    x, right = int(first[0] // height), int(last[-1] // height)
+    inside = first // height == last // height  # else a run fills a column from top to bottom
+    whole = not inside.all()
+    y = 0 if whole else int((first % height).min())
+    bottom = height - 1 if whole else int((last % height).max())
+    return float(x), float(y), float(right - x + 1), float(bottom - y + 1)
