@@ -1,0 +1,171 @@
+"""The objects that a metric of detection has seen: kept where they are until they are asked for."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy import ndarray
+from torch import Tensor
+
+from metrics.blocks.columns import found_name
+from metrics.blocks.detection.objects import Objects
+from metrics.blocks.metric import Batch
+
+# what an annotated object may have beside its shape and class, one value each, and what it is else
+FLAGS = {"box_crowd": 0.0, "box_ignore": 0.0, "box_area": np.nan}
+# classes of an image; of every class how frequent it is
+LISTS = ("negative", "not_exhaustive", "frequency")
+MORE = (*FLAGS, *LISTS, "group")
+KNOWN = "_known"
+
+
+class Both(NamedTuple):
+    """Detections and annotated objects of all images, and what is known of the images.
+
+    images: how many. group int64 (images,). negative, not_exhaustive: (image, class) int64 (p, 2).
+    frequency: int64 (classes,), 0 rare, 1 common, 2 frequent; of no class where it is not known.
+    """
+
+    detections: Objects
+    truths: Objects
+    images: int
+    group: ndarray
+    negative: ndarray
+    not_exhaustive: ndarray
+    frequency: ndarray
+
+
+class SeenObjects:
+    """Columns of the images so far, rows of one image each.
+
+    shape: of shapes.py, what is compared. labelled: whether objects have classes.
+    """
+
+    def __init__(self, shape: Any, labelled: bool = True) -> None:
+        self.shape, self.labelled = shape, labelled
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, predictions: Batch, targets: Batch) -> None:
+        """Keep the columns of n images; ValueError where one is missing or does not fit."""
+        labels = ["box_label"] * self.labelled
+        given = self._side(predictions, "predictions", [*labels, "box_score"], {})
+        more = {name: default for name, default in FLAGS.items() if name in targets}
+        true = self._side(targets, "targets", [*labels, *self.shape.needs], more)
+        images = len(given)
+        if len(true) != images:
+            raise ValueError(
+                f"targets of {len(true)} images and predictions of {images}: give a row per image "
+                "in both, in the same order"
+            )
+        told = {name: targets[name] for name in (*LISTS, "group") if name in targets}
+        known = [targets[name] for name in targets if name.endswith(KNOWN)]
+        for row in range(images):
+            lists = {name: column[row] for name, column in told.items()}
+            facts = {"known": [column[row] for column in known], **lists}
+            self._rows.append({"given": given[row], "true": true[row], **facts})
+
+    def _side(
+        self, batch: Batch, whose: str, names: Sequence[str], more: Mapping[str, float]
+    ) -> list[dict[str, Any]]:
+        """Shapes and values of one side, a row per image."""
+        column = found_name(batch, self.shape.column, whose)
+        values = {name: batch[found_name(batch, name, whose)] for name in (*names, *more)}
+        rows = []
+        for row, shapes in enumerate(batch[column]):
+            kept = {"shapes": self.shape.kept(shapes)}
+            kept |= {name: each[row] for name, each in values.items()}
+            for name, value in kept.items():
+                if len(value) != len(kept["shapes"]):
+                    raise ValueError(
+                        f"{whose}, image {row}: {len(kept['shapes'])} {column} and {len(value)} "
+                        f"of {name}; give one for each object"
+                    )
+            rows.append(kept)
+        return rows
+
+    def merge(self, other: "SeenObjects") -> None:
+        """Add the images of another one, after the own."""
+        self._rows += other._rows
+
+    def __getstate__(self) -> dict:
+        """On the CPU: workers send it to one another."""
+        return self.__dict__ | {"_rows": [_on_cpu(row) for row in self._rows]}
+
+    def counted(self) -> Both:
+        """All images whose objects are known; ValueError where there is none, or a NaN."""
+        if not self._rows:
+            raise ValueError(
+                "a metric of no samples: the data set is empty, or update was never called"
+            )
+        rows = [row for row in self._rows if all(map(bool, row["known"]))]
+        if not rows:
+            raise ValueError(
+                f"the target of none of {len(self._rows)} samples is known: give samples with "
+                "labels"
+            )
+        given = self._objects([row["given"] for row in rows])
+        _refuse_nan(given.score, given.image, len(rows), "score")
+        true = self._objects([row["true"] for row in rows])
+        for side in (given, true):
+            if isinstance(side.shapes, ndarray):
+                _refuse_nan(side.shapes, side.image, len(rows), self.shape.column[:-1])
+        group = [int(row.get("group", place)) for place, row in enumerate(rows)]
+        lists = [_pairs(rows, name) for name in LISTS[:2]]
+        frequency = rows[0].get("frequency", torch.zeros(0))
+        return Both(given, true, len(rows), np.array(group), *lists, frequency.cpu().numpy())
+
+    def _objects(self, rows: Sequence[dict[str, Any]]) -> Objects:
+        """The objects of one side, in the order of their images."""
+        sizes = [len(row["shapes"]) for row in rows]
+        shapes = self.shape.flat([row["shapes"] for row in rows])
+
+        def flat(name: str, default: float, kind: type, *shape: int) -> ndarray:
+            parts = [
+                row[name] if name in row else torch.full((size, *shape), default)
+                for row, size in zip(rows, sizes, strict=True)
+            ]
+            return torch.cat([part.cpu() for part in parts]).numpy().astype(kind)
+
+        area = flat("box_area", np.nan, float)
+        own = self.shape.areas(shapes) if np.isnan(area).any() else area
+        return Objects(
+            image=np.repeat(np.arange(len(rows)), sizes),
+            label=flat("box_label", 0, int),
+            shapes=shapes,
+            area=np.where(np.isnan(area), own, area),
+            score=flat("box_score", 0, float),
+            crowd=flat("box_crowd", 0, bool),
+            ignore=flat("box_ignore", 0, bool),
+            boxes=flat("boxes", 0, float, 4),
+        )
+
+
+def _pairs(rows: Sequence[Mapping[str, Any]], name: str) -> ndarray:
+    """(image, class) of every class that a row names, int64 (p, 2)."""
+    classes = [row.get(name, torch.zeros(0)).cpu().numpy() for row in rows]
+    sizes = list(map(len, classes))
+    joined = np.concatenate(classes).astype(int)
+    return np.stack([np.repeat(np.arange(len(rows)), sizes), joined], 1)
+
+
+def _refuse_nan(values: ndarray, image: ndarray, images: int, what: str) -> None:
+    """ValueError that names the images of objects (n,) whose values (n, ...) hold a NaN."""
+    broken = np.isnan(values.reshape(len(values), -1)).any(1)
+    rows = np.unique(image[broken]).tolist()
+    if rows:
+        listed = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
+        raise ValueError(
+            f"{len(rows)} of {images} samples have a {what} that is NaN (rows {listed}); a "
+            "training that has diverged gives such weights: measure another network"
+        )
+
+
+def _on_cpu(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.cpu()
+    if isinstance(value, dict):
+        return {name: _on_cpu(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_on_cpu(each) for each in value]
+    return value
