@@ -4,10 +4,12 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpus.checksums import write_checksums
+from corpus.media.kept import stored_sides
 from corpus.records.kind import BaseKind
 from corpus.records.record import json_line
 from corpus.splits import Part, completed, held_out_note
@@ -54,7 +56,8 @@ def write_labelled(store: Store, out: Path, shares: dict[str, float]) -> Labelle
             for one, table, mine, split in zip(store.squares, tables, parts, splits, strict=True):
                 images = one.table().append_column("id", table["id"])
                 images = images.append_column("split", pa.array(split, pa.string()))
-                index.add(int(one.shard.name), mine.good, images, kind.lists(table, number))
+                said = table if kind.square else _placed(store, one, images)
+                index.add(int(one.shard.name), mine.good, images, kind.lists(said, number))
                 good = pa.array(mine.good)
                 classes.add_table(kind.classes(table).filter(good), images["split"].filter(good))
                 kept.append(images.append_column("said", _said(table, kind)).filter(good))
@@ -65,6 +68,27 @@ def write_labelled(store: Store, out: Path, shares: dict[str, float]) -> Labelle
     lines = [f"{store.name}: {line}" for line in lines]
     counts = {split: number for split, number in classes.splits.items() if number}
     return Labelled(Counter(counts), lacking, lines)
+
+
+def _placed(store: Store, one: SquareShard, images: pa.Table) -> pa.Table:
+    """What is said of places in the images of a shard, and the `sides` that each is stored with.
+
+    ValueError where an image is of another size than its record says.
+    """
+    table = read_table(store.folder, one.shard, store.kind.shapes)
+    there = np.stack([images[name].to_numpy() for name in ("width", "height")], 1)
+    told = np.stack([table[name].to_numpy() for name in ("width", "height")], 1)
+    wrong = np.flatnonzero((there != told).any(1) & (there > 0).all(1))
+    if len(wrong):
+        row = int(wrong[0])
+        first, second = ("{} x {}".format(*sides[row].tolist()) for sides in (there, told))
+        raise ValueError(
+            f"{store.name}: {len(wrong):,} images are not of the size that their records say, the "
+            f"first {quoted(images['id'][row].as_py())}: {first} px, not {second}: boxes and masks "
+            "would lie elsewhere; correct the source and import it again"
+        )
+    sides = [stored_sides(*each, store.side.size) for each in told.tolist()]
+    return table.append_column("sides", pa.array(sides, pa.list_(pa.int32())))
 
 
 def _said(table: pa.Table, kind: BaseKind) -> pa.Array:

@@ -4,14 +4,27 @@ COCO's panoptic PNG and JSON are read (corpus/sources/panopticpng.py). The map i
 of each segment, which is exact; the PNG is made again for an export.
 """
 
+from collections.abc import Mapping
+
+import pyarrow as pa
+
 from corpus.records.scenekind import SceneKind
+from corpus.records.shapes import segment_lists
 
 
 class Panoptic(SceneKind):
     """Segments that do not overlap."""
 
     what = "set of segments"
-    columns = {"image": {"read": "jpeg"}, "tags": {"read": "classes", "of": "targets"}}
+    columns = {
+        "image": {"read": "picture"},
+        "panoptic": {"read": "panoptic", "of": "panoptic", "sides": "sides"},
+        "panoptic_label": {"read": "integers", "of": "panoptic_label"},
+        "panoptic_crowd": {"read": "flags", "of": "panoptic_crowd"},
+        "panoptic_thing": {"read": "flags", "of": "panoptic_thing"},
+        "sides": {"read": "integers", "of": "sides"},
+        "original_sides": {"read": "integers", "of": "original_sides"},
+    }
     example = {
         "width": 4,
         "height": 2,
@@ -20,3 +33,6 @@ class Panoptic(SceneKind):
             {"id": 9, "label": "dog", "rle": {"size": [2, 4], "counts": [4, 2, 2]}},
         ],
     }
+
+    def lists(self, table: pa.Table, number: Mapping[str, int]) -> dict[str, pa.Array]:
+        return segment_lists(table, number)

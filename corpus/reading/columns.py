@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from corpus.reading.index import Lists
+from corpus.reading import objects
+from corpus.reading.index import Blobs, Lists
 
 Column = Tensor | list[Tensor]
 
@@ -27,7 +28,8 @@ class Stored(Protocol):
     columns: dict[str, dict[str, Any]]
 
     def images(self, indices: np.ndarray) -> Tensor: ...
-    def lists(self, column: str) -> Lists: ...
+    def pictures(self, indices: np.ndarray) -> list[Tensor]: ...
+    def lists(self, column: str) -> Lists | Blobs: ...
 
 
 def read_jpeg(stored: Stored, indices: np.ndarray) -> Tensor:
@@ -64,7 +66,7 @@ FORMS: dict[str, Callable[..., Column]] = {
     "class": read_class,
     "classes": read_classes,
     "numbers": read_numbers,
-}
+} | objects.FORMS
 
 
 def class_of(targets: Lists, indices: np.ndarray) -> Tensor:

@@ -42,7 +42,8 @@ class Lists(Sequence[np.ndarray]):
 
     def __init__(self, lists: pa.ListArray):
         assert not lists.null_count, "an image without a list"
-        self.flat = lists.flatten().to_numpy()
+        # bits, as Arrow has booleans, are unpacked
+        self.flat = lists.flatten().to_numpy(zero_copy_only=False)
         self.offsets = np.zeros(len(lists) + 1, np.int64)
         np.cumsum(lists.value_lengths(), out=self.offsets[1:])
 
@@ -66,6 +67,24 @@ class Lists(Sequence[np.ndarray]):
         """The number of values that every image has; None where they differ, or of no image."""
         sizes = np.diff(self.offsets)
         return int(sizes[0]) if len(sizes) and (sizes == sizes[0]).all() else None
+
+
+class Blobs(Sequence[list[bytes]]):
+    """The bytes of each image's objects in a list column, such as run lengths, left in Arrow."""
+
+    def __init__(self, lists: pa.ListArray):
+        self.lists = lists
+
+    def __len__(self) -> int:
+        return len(self.lists)
+
+    def __getitem__(self, index: int) -> list[bytes]:
+        return self.lists[index].as_py()
+
+
+def lists_of(lists: pa.ListArray) -> Lists | Blobs:
+    """A list column as it is read: numbers, or bytes."""
+    return (Blobs if pa.types.is_binary(lists.type.value_type) else Lists)(lists)
 
 
 def described_index(path: Path) -> dict:

@@ -2,7 +2,7 @@
 
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 
 from corpus.media.decoding import decode
 from corpus.reading.columns import Column, class_of, derived_columns, multi_hot, read_column
-from corpus.reading.index import INDEX, REPAIR, Ids, Lists, read_index
+from corpus.reading.index import INDEX, REPAIR, Blobs, Ids, Lists, lists_of, read_index
 
 MAPS = 512  # shards mapped at a time: each holds a file open, and 1024 is a common limit
 MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -71,11 +71,11 @@ class Shards:
         """The class indices of each image, of a kind that has classes."""
         return self.lists("targets")
 
-    def lists(self, column: str) -> Lists:
+    def lists(self, column: str) -> Lists | Blobs:
         """The values of each image in a list column of the index, read when first asked for."""
         if column not in self._lists:
             table = read_index(self.folder / INDEX, self.split, [column])[1]
-            self._lists[column] = Lists(table[column].combine_chunks())
+            self._lists[column] = lists_of(table[column].combine_chunks())
         return self._lists[column]
 
     @cached_property
@@ -144,21 +144,51 @@ class Shards:
 
     def _read(self, indices: np.ndarray) -> np.ndarray:
         pixels = np.empty((len(indices), self.size, self.size, 3), np.uint8)
+        self._in_parts(partial(self._decode, pixels, indices), indices)
+        return pixels
+
+    def _in_parts(self, decode_rows: Callable[[np.ndarray], None], indices: np.ndarray) -> None:
+        """Has all rows of `indices` decoded, part by part."""
         rows = np.argsort(indices)  # in the order of the files, which a disk reads faster
         if self._ahead:
             self._ask(indices[rows])
         if self.threads == 1:
-            self._decode(pixels, indices, rows)
-            return pixels
+            decode_rows(rows)
+            return
         if self._pid != os.getpid():  # threads do not survive a fork
             self._pool, self._pid = ThreadPoolExecutor(self.threads), os.getpid()
         parts = np.array_split(rows, self.threads)
-        list(self._pool.map(partial(self._decode, pixels, indices), parts))  # raises what they do
-        return pixels
+        list(self._pool.map(decode_rows, parts))  # raises what they do
+
+    def pictures(self, indices: Sequence[int] | np.ndarray | torch.Tensor) -> list[torch.Tensor]:
+        """Pixels as uint8 (h, w, 3) of each, of images that keep their aspect.
+
+        None stays in memory.
+        """
+        indices = np.asarray(indices, dtype=np.int64)
+        found: list[Any] = [None] * len(indices)
+
+        def decode_rows(rows: np.ndarray) -> None:
+            for row in rows.tolist():
+                try:
+                    found[row] = torch.from_numpy(decode(self.jpeg(int(indices[row]))))
+                except ValueError as error:
+                    key = self.ids[int(indices[row])]
+                    raise ValueError(
+                        f"image {key!r} in {self.folder} is damaged ({error}); {REPAIR}"
+                    ) from error
+
+        self._in_parts(decode_rows, indices)
+        return found
 
     def images(self, indices: Sequence[int] | np.ndarray | torch.Tensor) -> torch.Tensor:
-        """Pixels as uint8 (n, size, size, 3)."""
+        """Pixels as uint8 (n, size, size, 3); ValueError where images keep their aspect."""
         indices = np.asarray(indices, dtype=np.int64)
+        if self._about.get("columns", {}).get("image", {}).get("read") == "picture":
+            raise ValueError(
+                f"images of {self.folder} keep their aspect, and are no tensor of one size: read "
+                "the column `image`, or name a data set of squares"
+            )
         if self._pixels is None and len(self) * self.size**2 * 3 <= self.cache_mb << 20:
             self._pixels = np.empty((len(self), self.size, self.size, 3), np.uint8)
             self._filled = np.zeros(len(self), bool)

@@ -43,6 +43,9 @@ class BaseKind:
     others: bool = False  # whether columns that nobody declared are read too
     # fields of the record that `names` and `lists` see, beside id and split
     fields: ClassVar[Mapping[str, pa.DataType]] = {}
+    # and those that `lists` alone sees, read shard by shard for what they weigh
+    shapes: ClassVar[Mapping[str, pa.DataType]] = {}
+    square: bool = True  # whether its images are stored as squares; else they keep their aspect
     least: int = 0  # classes that a set has at least; 0: of a kind without classes
     joins: bool = False  # whether rows of one id and image are one record, by `joined`
     twins: bool = True  # whether posts that repeat one of its images are told, and dropped
@@ -102,7 +105,8 @@ class BaseKind:
     def lists(self, table: pa.Table, number: Mapping[str, int]) -> dict[str, pa.Array]:
         """The list columns of the index, which `columns` read, a list for each record.
 
-        `number`: of each class.
+        `number`: of each class. Where images keep their aspect, the table has a column `sides`,
+        width and height that each is stored with.
         """
         named = self.classes(table)
         numbers = [number[name] for name in named.flatten().to_pylist()]

@@ -9,26 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from corpus.media import runs as packed
 from corpus.records.objects import Rle
 
 
 def run_lengths(counts: str) -> np.ndarray:
     """int64 (runs,) of compressed counts; ValueError where the text is none."""
-    letters = np.frombuffer(counts.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
-    if not letters.size or letters.min() < 0 or letters.max() > 63 or letters[-1] & 32:
-        raise ValueError("run lengths that cannot be read")
-    last = np.flatnonzero(letters & 32 == 0)
-    first = np.concatenate([[0], last[:-1] + 1])
-    place = np.arange(letters.size) - np.repeat(first, last - first + 1)
-    if place.max() > 6:  # 35 bits: more than any image has pixels
-        raise ValueError("run lengths that cannot be read")
-    values = np.add.reduceat((letters & 31) << (5 * place), first)
-    bits = 5 * (last - first + 1)
-    values -= np.where(letters[last] & 16, np.int64(1) << bits, 0)
-    # count i is the difference to count i - 2 from i = 3 on
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
-    return values
+    return packed.run_lengths(counts.encode("ascii", "replace"))
 
 
 def compressed(counts: Sequence[int]) -> str:

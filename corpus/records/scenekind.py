@@ -6,33 +6,17 @@ A table may hold them too: columns image, width, height and objects, a list (or 
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
 
 from corpus.records.checking import checked_size, checked_thing
 from corpus.records.kind import BaseKind
 from corpus.records.objects import Scene, Thing
 from corpus.records.record import Record
+from corpus.records.shapes import SHAPES, label_lists
 from corpus.records.spelling import spelled
 
-RLE = pa.struct({"size": pa.list_(pa.int32()), "counts": pa.string()})
-OBJECT = pa.struct(
-    {
-        "id": pa.int64(),
-        "label": pa.string(),
-        "box": pa.list_(pa.float64()),
-        "area": pa.float64(),
-        "crowd": pa.bool_(),
-        "polygons": pa.list_(pa.list_(pa.float64())),
-        "rle": RLE,
-        "keypoints": pa.list_(pa.float64()),
-        "thing": pa.bool_(),
-        "difficult": pa.bool_(),
-    }
-)
-NAMES = pa.list_(pa.string())
 MAX_OBJECTS = 100_000  # of one image
 
 
@@ -42,13 +26,9 @@ class SceneKind(BaseKind):
     record = Scene
     needed = (("objects",), ("width",), ("height",))
     wanted = frozenset({"objects", "width", "height", "absent", "partial"})
-    fields = {  # noqa: RUF012 (as the kinds have it)
-        "objects": pa.list_(OBJECT),
-        "width": pa.int32(),
-        "height": pa.int32(),
-        "absent": NAMES,
-        "partial": NAMES,
-    }
+    fields: ClassVar = {"objects": pa.list_(pa.struct({"label": pa.string()}))}
+    shapes = SHAPES
+    square = False
     least = 1
     sized = True
     bare = "no object"
@@ -91,12 +71,7 @@ class SceneKind(BaseKind):
 
     def classes(self, table: pa.Table) -> pa.ListArray:
         """The classes of each image's objects, each once, in alphabetical order."""
-        found = []
-        for objects in table["objects"].to_pylist():
-            found.append(sorted({one["label"] for one in objects}))
-        ends = np.cumsum([0, *map(len, found)]).astype(np.int32)
-        names = [name for each in found for name in each]
-        return pa.ListArray.from_arrays(pa.array(ends), pa.array(names, pa.string()))
+        return label_lists(table)
 
 
 def _listed(value: Any) -> list[Any] | None:

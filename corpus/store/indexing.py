@@ -26,6 +26,13 @@ LISTS = {
     "class": pa.list_(pa.int32()),
     "classes": pa.list_(pa.int32()),
     "numbers": pa.list_(pa.float32()),
+    "boxes": pa.list_(pa.float32()),
+    "integers": pa.list_(pa.int32()),
+    "flags": pa.list_(pa.bool_()),
+    "reals": pa.list_(pa.float64()),
+    "keypoints": pa.list_(pa.float32()),
+    "masks": pa.list_(pa.binary()),
+    "panoptic": pa.list_(pa.binary()),
 }
 
 

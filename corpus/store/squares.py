@@ -1,5 +1,6 @@
 """Every image of a store once, square and small: the pixels that training reads, whatever the
-tags are.
+tags are. Of a kind whose annotations have places in the image (`square = False`) the aspect is kept
+(corpus/media/kept.py).
 
 One square shard per shard of the store, kept by the digest of what it was made of, so that neither
 new posts nor other settings of the vocabulary make an older one again, and a killed build goes on.
@@ -24,6 +25,7 @@ from corpus.checksums import damaged, read_checksums, write_checksums
 from corpus.media.decoding import decode
 from corpus.media.fingerprint import fingerprint
 from corpus.media.images import BadImage
+from corpus.media.kept import centre, kept_picture
 from corpus.media.squares import stored_square
 from corpus.progress import Progress, unseen
 from corpus.records.kind import BaseKind
@@ -35,6 +37,7 @@ from corpus.store.write import add_member, swap
 log = logging.getLogger("tagdag")
 
 METHOD = 1  # of squaring (corpus/media/squares.py) and of the fingerprint: a change makes all anew
+KEPT = f"{METHOD}-kept-1"  # and of what is stored with its aspect (corpus/media/kept.py)
 FEW = 4000  # images that are square before other processes would have begun
 THREADS = 2  # of one process: decoding lets the other run
 INDEX = pa.schema(
@@ -46,6 +49,8 @@ INDEX = pa.schema(
         "reason": pa.string(),
     }
 )
+# and px of the upright originals, 0 of those that are no image
+SIDES = pa.schema([*INDEX, pa.field("width", pa.int32()), pa.field("height", pa.int32())])
 
 
 def _square(size: int, member: tuple[str, bytes]) -> tuple[bytes, bytes, bytes, str]:
@@ -57,6 +62,17 @@ def _square(size: int, member: tuple[str, bytes]) -> tuple[bytes, bytes, bytes, 
         return square, digest, fingerprint(pixels).tobytes(), ""
     except BadImage as error:
         return b"", digest, bytes(16), str(error)
+
+
+def _kept(size: int, member: tuple[str, bytes]) -> tuple[bytes, bytes, bytes, str, int, int]:
+    """As `_square`, of an image that keeps its aspect, with width and height of the original."""
+    data = member[1]
+    digest = hashlib.sha256(data).digest()
+    try:
+        jpeg, pixels, sides = kept_picture(data, size)
+        return jpeg, digest, fingerprint(pixels).tobytes(), "", *sides
+    except BadImage as error:
+        return b"", digest, bytes(16), str(error), 0, 0
 
 
 class SquareShard(NamedTuple):
@@ -72,27 +88,31 @@ class SquareShard(NamedTuple):
 
     def table(self) -> pa.Table:
         """offset, size, sha256, code, reason (empty, or why there is no square) of each image of
-        the shard.
+        the shard; width and height of the original where the aspect is kept.
         """
         return pq.read_table(self.folder / "index.parquet")
 
 
-def make_squares(folder: Path, shard: Shard, size: int, into: Path, threads: int) -> None:
+def make_squares(
+    folder: Path, shard: Shard, size: int, into: Path, threads: int, square: bool = True
+) -> None:
     """Writes the square shard `into`, whole or not at all; folders may be read by other processes.
 
-    Runs wherever a Spread calls it: what it reads and writes has whole paths.
+    square: False where images keep their aspect. Runs wherever a Spread calls it: what it reads and
+    writes has whole paths.
     """
     part = into.with_name(f".{into.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     rows = []
+    make, schema = (_square, INDEX) if square else (_kept, SIDES)
     with tarfile.open(part / "images.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
-        for jpeg, *others in prefetch(partial(_square, size), read_images(folder, shard), threads):
+        for jpeg, *others in prefetch(partial(make, size), read_images(folder, shard), threads):
             offset = add_member(tar, f"{len(rows):06d}.jpg", jpeg) if jpeg else 0
             rows.append((offset, len(jpeg), *others))
-    columns = zip(*rows, strict=True) if rows else [[] for _ in INDEX]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, INDEX, strict=True)]
-    pq.write_table(pa.table(arrays, schema=INDEX), part / "index.parquet", compression="zstd")
+    columns = zip(*rows, strict=True) if rows else [[] for _ in schema]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    pq.write_table(pa.table(arrays, schema=schema), part / "index.parquet", compression="zstd")
     write_checksums(part, {})
     swap(part, into)
 
@@ -128,14 +148,20 @@ def intact(folder: Path, memory: Path) -> bool:
 
 
 def squares_of(
-    store: Path, size: int, cache: Path, spread: Spread = in_turn, progress: Progress = unseen
+    store: Path,
+    size: int,
+    cache: Path,
+    spread: Spread = in_turn,
+    progress: Progress = unseen,
+    square: bool = True,
 ) -> list[SquareShard]:
-    """The square shards of a store, in its order.
+    """The square shards of a store, in its order; not `square`: its images keep their aspect.
 
     Those of `cache` are used again where they are intact, the others are made by `spread`.
     """
     shards = shards_of(store)
-    found = [SquareShard(one, cache / f"{one.tar[:24]}-{size}-{METHOD}") for one in shards]
+    method = METHOD if square else KEPT
+    found = [SquareShard(one, cache / f"{one.tar[:24]}-{size}-{method}") for one in shards]
     # by their folders: two shards may hold the same images
     missing = {one.folder: one for one in found if not intact(one.folder, memory_of(cache))}
     total = sum(shard.records for shard in shards)
@@ -152,7 +178,7 @@ def squares_of(
     threads = 1 if by.workers > 1 else THREADS
     calls = []
     for one in wanted:
-        calls.append((store.resolve(), one.shard, size, one.folder.resolve(), threads))
+        calls.append((store.resolve(), one.shard, size, one.folder.resolve(), threads, square))
     by.map(make_squares, calls, told)
     return found
 
@@ -200,8 +226,8 @@ class Side:
             return file.read(size)
 
     def pixels(self, rows: np.ndarray) -> np.ndarray:
-        """uint8 (n, size, size, 3) of usable rows."""
-        return np.stack([decode(self.jpeg(row)) for row in rows.tolist()])
+        """uint8 (n, size, size, 3) of usable rows: of images that keep their aspect, the centre."""
+        return np.stack([centre(decode(self.jpeg(row)), self.size) for row in rows.tolist()])
 
 
 class Store(NamedTuple):
@@ -224,10 +250,11 @@ def open_store(
     progress: Progress = unseen,
 ) -> Store:
     """The images of a store made square, those of an earlier build taken again."""
-    squares = squares_of(folder, size, cache, spread, progress)
+    kind = kind_of(folder, name)
+    squares = squares_of(folder, size, cache, spread, progress, kind.square)
     ids = [read_table(folder, one.shard, {"id": pa.string()})["id"] for one in squares]
     column = pa.chunked_array([chunk for part in ids for chunk in part.chunks], pa.string())
-    return Store(name, kind_of(folder, name), folder, squares, column, Side(squares, size))
+    return Store(name, kind, folder, squares, column, Side(squares, size))
 
 
 def link_tars(store: Store, into: Path) -> dict[str, str]:

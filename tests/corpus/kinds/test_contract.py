@@ -51,8 +51,9 @@ def test_each_column_has_a_reader_and_its_list_is_written(one):
             lists[column["of"]] = LISTS[column["read"]]
     if one.name == "posts":  # the stage corpus chooses their classes
         return
-    fields = {name: [recorded(one).model_dump()[name]] for name in one.fields}
-    table = pa.table(fields, schema=pa.schema(dict(one.fields)))
+    asked = {**one.fields, **one.shapes}
+    fields = {name: [recorded(one).model_dump()[name]] for name in asked}
+    table = pa.table(fields, schema=pa.schema(asked))
     names = one.classes(table).flatten().to_pylist()
     assert bool(names) == bool(one.least) and len(one.classes(table)) == 1
     written = one.lists(table, {name: number for number, name in enumerate(sorted(names))})

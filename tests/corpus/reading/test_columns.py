@@ -103,9 +103,9 @@ def test_what_there_is_not_is_told_with_what_there_is(tmp_path):
     shards.columns["label"] = {"read": "class", "of": "targets"}
     with pytest.raises(ValueError, match="several classes: read a multi-hot column"):
         shards.read([0], "label")
-    shards.columns["boxes"] = {"read": "boxes"}
-    with pytest.raises(ValueError, match=r"as 'boxes', which is not known here .*update the code"):
-        shards.read([0], "boxes")
+    shards.columns["voxels"] = {"read": "voxels"}
+    with pytest.raises(ValueError, match=r"as 'voxels', which is not known here .*update the code"):
+        shards.read([0], "voxels")
 
 
 def test_each_list_column_has_a_reader():
