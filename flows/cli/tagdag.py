@@ -39,6 +39,9 @@ COMMANDS = {
     "export": Command("export", (), "ONNX or torch.export of a model.", USE),
     "compare": Command("versions", (), "A page that compares registered versions.", USE),
     "compare-searches": Command("compare", (), "A page that compares searches.", USE),
+    "compare-predictions": Command(
+        "compare_predictions", (), "A page that compares two files of predictions.", USE
+    ),
     "promote": Command("promote", (), "Make a version champion, with a reason.", USE),
     "rollback": Command("rollback", (), "Go back to the champion before.", USE),
     "up": Command("up", (), "Start Prefect, MLflow and a worker on 127.0.0.1.", KEEP),
