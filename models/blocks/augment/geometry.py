@@ -1,0 +1,245 @@
+"""Resize, crop and flip of an image with all that lies in it: boxes, masks, points, segments.
+
+A sample is a dictionary of one image's columns as a data set gives them (engine/core/batch.py):
+image uint8 (h, w, 3); masks bool (m, h, w), panoptic int32 (h, w), semantic (h, w); boxes float
+(m, 4), keypoints float (m, k, 3); and what else is said of its m objects or s segments. Other
+columns stay as they are. Numbers are given: what is random of them is drawn by
+models/blocks/augment/places.py.
+
+The pixels are torchvision's (torchvision.transforms.v2.functional on tv_tensors). Boxes are never
+integers, which it would round; they are clamped by a crop alone, and here. Masks and maps are taken
+from the pixel that each centre lies in, "nearest-exact", so that they stay below their boxes.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+__all__ = ["area_left", "crop", "each", "flip", "resize", "scaled_sides", "sides"]
+
+Sample = dict[str, Tensor]
+# columns with a row per object, and with a row per segment
+OBJECTS = (
+    "boxes",
+    "box_label",
+    "box_score",
+    "box_crowd",
+    "box_ignore",
+    "box_area",
+    "masks",
+    "keypoints",
+)
+SEGMENTS = ("panoptic_label", "panoptic_crowd", "panoptic_thing")
+MAPS = ("masks", "panoptic", "semantic")
+
+
+def sides(sample: Sample) -> tuple[int, int]:
+    """Height and width of the image."""
+    height, width, _ = sample["image"].shape
+    return height, width
+
+
+def scaled_sides(height: int, width: int, shorter: int, longer: int) -> tuple[int, int]:
+    """Height and width with the shorter side `shorter`, or less where the other one were > longer.
+
+    As v2.Resize(shorter, max_size=longer) has them.
+    """
+    small, large = sorted((height, width))
+    few, many = shorter, int(shorter * large / small)
+    if many > longer:
+        few, many = max(1, int(longer * few / many)), longer
+    return (few, many) if height <= width else (many, few)
+
+
+def _changed(
+    sample: Sample, change: Callable[[Tensor, bool], Tensor], points: Callable[[Tensor], Tensor]
+) -> Sample:
+    """The sample with each tensor that has places in the image changed.
+
+    change: of tv_tensors, and whether it is an image; points: of keypoints' x and y (m, k, 2).
+    """
+    canvas, found = sides(sample), dict(sample)
+    image = tv_tensors.Image(sample["image"].permute(2, 0, 1))
+    found["image"] = _plain(change(image, True)).permute(1, 2, 0)
+    for name in MAPS:
+        if name in sample:
+            found[name] = _plain(change(tv_tensors.Mask(sample[name]), False))
+    if "boxes" in sample:
+        boxes = sample["boxes"]
+        assert boxes.is_floating_point(), "torchvision rounds boxes of integers"
+        form = tv_tensors.BoundingBoxFormat.XYXY
+        # without clamping: what is cut off is decided here
+        given = {"format": form, "canvas_size": canvas, "clamping_mode": None}
+        found["boxes"] = _plain(change(tv_tensors.BoundingBoxes(boxes, **given), False))
+    if "keypoints" in sample:
+        found["keypoints"] = sample["keypoints"].clone()
+        found["keypoints"][..., :2] = points(sample["keypoints"][..., :2])
+    if "sides" in sample:
+        height, width = sides(found)
+        found["sides"] = sample["sides"].new_tensor([width, height])
+    return found
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.as_subclass(Tensor)
+
+
+def resize(sample: Sample, height: int, width: int) -> Sample:
+    """The sample at other sides; the image by bilinear interpolation, antialiased."""
+    old = sides(sample)
+    if old == (height, width):
+        return dict(sample)
+    factors = width / old[1], height / old[0]
+
+    def change(tensor: Tensor, image: bool) -> Tensor:
+        if isinstance(tensor, tv_tensors.Mask) and tensor.numel() == 0:
+            return tensor.new_zeros(len(tensor), height, width)
+        mode = InterpolationMode.BILINEAR if image else InterpolationMode.NEAREST_EXACT
+        return F.resize(tensor, [height, width], interpolation=mode, antialias=image)
+
+    def points(places: Tensor) -> Tensor:
+        return places * places.new_tensor(factors)
+
+    found = _changed(sample, change, points)
+    if "box_area" in sample:
+        found["box_area"] = sample["box_area"] * (factors[0] * factors[1])
+    return found
+
+
+def flip(sample: Sample, pairs: Sequence[tuple[int, int]] = ()) -> Sample:
+    """Left and right exchanged.
+
+    pairs: places of keypoints that change their sides too, as the left and the right eye.
+    """
+    width = sides(sample)[1]
+
+    def points(places: Tensor) -> Tensor:
+        return torch.stack([width - places[..., 0], places[..., 1]], -1)
+
+    found = _changed(sample, lambda tensor, _: F.horizontal_flip(tensor), points)
+    if "keypoints" in sample:
+        # a point that nobody labelled has no place
+        known = found["keypoints"][..., 2:] > 0
+        found["keypoints"] = torch.where(known, found["keypoints"], sample["keypoints"])
+        order = list(range(found["keypoints"].shape[1]))
+        for left, right in pairs:
+            order[left], order[right] = right, left
+        found["keypoints"] = found["keypoints"][:, order]
+    return found
+
+
+def area_left(boxes: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+    """float (m,): the share of each box, float (m, 4), that lies in a crop; 0 of an empty box."""
+    low, high = boxes.new_tensor([left, top]), boxes.new_tensor([left + width, top + height])
+    inside = torch.minimum(boxes[:, 2:], high) - torch.maximum(boxes[:, :2], low)
+    whole = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1)
+    share = inside.clamp(min=0).prod(1) / whole
+    return torch.where(whole > 0, share, 0.0)
+
+
+def crop(
+    sample: Sample,
+    top: int,
+    left: int,
+    height: int,
+    width: int,
+    least: float = 0.0,
+    tight: bool = False,
+) -> Sample:
+    """What of the sample lies in a rectangle within the image; boxes are clamped to it.
+
+    An object goes, from all columns alike, where no more than the share `least` of its box is left
+    (0: nothing); or where its mask had pixels and has none left. A segment goes where no pixel of
+    it is left, and the others are numbered anew. A keypoint outside is not labelled any more. An
+    area is what is left of the mask, or else the share of the box.
+
+    tight: boxes become those of what is left of their masks, where they have any.
+    """
+    whole = sides(sample)
+    assert 0 <= top <= top + height <= whole[0] and 0 <= left <= left + width <= whole[1], "outside"
+
+    def change(tensor: Tensor, _: bool) -> Tensor:
+        return F.crop(tensor, top, left, height, width)
+
+    def points(places: Tensor) -> Tensor:
+        return places - places.new_tensor([left, top])
+
+    found = _changed(sample, change, points)
+    if "keypoints" in found:
+        x, y, seen = found["keypoints"].unbind(-1)
+        inside = (x >= 0) & (y >= 0) & (x <= width) & (y <= height) & (seen > 0)
+        found["keypoints"] *= inside[..., None]
+    if "boxes" in found and whole != (height, width):
+        _cut_objects(sample, found, (top, left, height, width), least, tight)
+    if "panoptic" in found:
+        _cut_segments(found)
+    return found
+
+
+def _cut_objects(
+    before: Sample, found: Sample, place: tuple[int, int, int, int], least: float, tight: bool
+) -> None:
+    """Boxes and areas clamped; objects that were cut off dropped from all columns of `found`."""
+    share = area_left(before["boxes"], *place)
+    high = found["boxes"].new_tensor([place[3], place[2]] * 2)
+    found["boxes"] = torch.minimum(found["boxes"].clamp(min=0), high)
+    kept = share > least
+    if "box_area" in found:
+        found["box_area"] = found["box_area"] * share.to(found["box_area"].dtype)
+    if "masks" in found:
+        pixels, left = (each["masks"].flatten(1).sum(1) for each in (before, found))
+        kept &= (left > 0) | (pixels == 0)
+        if "box_area" in found:
+            part = left / pixels.clamp(min=1)
+            found["box_area"] = torch.where(
+                pixels > 0, before["box_area"] * part, found["box_area"]
+            )
+        if tight:
+            found["boxes"][left > 0] = _boxes_of(found["masks"][left > 0]).to(found["boxes"].dtype)
+    for name in OBJECTS:
+        if name in found:
+            found[name] = found[name][kept]
+
+
+def _boxes_of(masks: Tensor) -> Tensor:
+    """int64 (m, 4) of masks bool (m, h, w) that have a pixel each."""
+    ends = []
+    for axis in (1, 2):  # any pixel of a column, then of a row
+        there = masks.any(axis).to(torch.uint8)
+        first = there.argmax(1)
+        last = there.shape[1] - there.flip(1).argmax(1)
+        ends.append((first, last))
+    (left, right), (top, bottom) = ends
+    return torch.stack([left, top, right, bottom], 1)
+
+
+def _cut_segments(found: Sample) -> None:
+    """Segments without a pixel dropped from the columns of `found`, the others numbered anew."""
+    count = len(found["panoptic_label"]) if "panoptic_label" in found else 0
+    count = max(count, int(found["panoptic"].max()) if found["panoptic"].numel() else 0)
+    there = torch.bincount(found["panoptic"].flatten().long(), minlength=count + 1) > 0
+    there[0] = False
+    number = torch.where(there, there.cumsum(0), 0).to(found["panoptic"].dtype)
+    found["panoptic"] = number[found["panoptic"].long()]
+    for name in SEGMENTS:
+        if name in found:
+            found[name] = found[name][there[1:]]
+
+
+def each(
+    batch: dict[str, Tensor | list[Tensor]], change: Callable[[Sample, int], Sample]
+) -> dict[str, list[Tensor]]:
+    """A batch with `change` made of each sample, which it is handed with its row.
+
+    Columns come as lists: images may be of any sizes.
+    """
+    count = len(batch["image"])
+    changed = []
+    for row in range(count):
+        changed.append(change({name: column[row] for name, column in batch.items()}, row))
+    names = changed[0] if changed else batch
+    return {name: [sample[name] for sample in changed] for name in names}
