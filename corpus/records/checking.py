@@ -55,7 +55,7 @@ def checked_thing(said: Any, width: int, height: int, number: int = 0) -> Thing:
     fields["polygons"] = _polygons(said.get("polygons"))
     fields["rle"], pixels = _rle(said.get("rle"), width, height)
     box = _box(said.get("box"), fields["polygons"], fields["rle"], width, height)
-    area = said.get("area", pixels)
+    area = pixels if said.get("area") is None else said["area"]
     area = _area(area, fields["polygons"], box, width, height)
     points = _keypoints(said.get("keypoints"))
     try:

@@ -18,18 +18,12 @@ def run_lengths(counts: str) -> np.ndarray:
     return packed.run_lengths(counts.encode("ascii", "replace"))
 
 
-def compressed(counts: Sequence[int]) -> str:
-    """Compressed text of run lengths, as pycocotools writes it."""
-    letters = []
-    for i, count in enumerate(counts):
-        value = int(count) - (int(counts[i - 2]) if i > 2 else 0)
-        more = True
-        while more:
-            five = value & 31
-            value >>= 5
-            more = value != (-1 if five & 16 else 0)
-            letters.append(chr(48 + (five | 32 if more else five)))
-    return "".join(letters)
+def compressed(counts: Sequence[int], width: int, height: int) -> str:
+    """Compressed text of run lengths that cover the image."""
+    from pycocotools import mask
+
+    plain = {"size": [height, width], "counts": list(counts)}
+    return mask.frPyObjects(plain, height, width)["counts"].decode()
 
 
 def checked_rle(said: Any, width: int, height: int) -> tuple[Rle, int]:
@@ -44,7 +38,7 @@ def checked_rle(said: Any, width: int, height: int) -> tuple[Rle, int]:
     runs = _plain(counts) if plain else run_lengths(text)
     if not runs.size or runs.min() < 0 or int(runs.sum()) != width * height:
         raise ValueError(f"run lengths that do not cover the {width * height:,} px of the image")
-    text = compressed(runs.tolist()) if plain else text
+    text = compressed(runs.tolist(), width, height) if plain else text
     plain = plain or bool(said.get("plain"))
     return Rle(size=(height, width), counts=text, plain=plain), int(runs[1::2].sum())
 

@@ -23,8 +23,8 @@ PLAIN = """folder {} holds images, but no folder of images per class: name a tab
 (columns image and hashtags, or image and label) with `--images {}`, sort them into a folder per
 class, or pack images with their .json or .txt into a tar (tar --sort=name)"""
 COCO = re.compile(r"(^|/)_?annotations([^/]*|/[^/]*)\.json$", re.IGNORECASE)
-NO_COCO = """annotations of COCO are not read yet; write a table with the columns image and hashtags
-(or label), a row for each image, and give `--images`""".replace("\n", " ")
+NO_COCO = """annotations of COCO are of objects: import them with `--kind boxes` (or panoptic); for
+labels write a table with the columns image and label, and give `--images`""".replace("\n", " ")
 UNPACK, EXPORT = "unpack it, or pack its files into a tar", "save it as CSV or Parquet"
 FIXES = dict.fromkeys(("zip", "7z", "rar", "xz", "bz2", "zst"), UNPACK)
 FIXES |= dict.fromkeys(("xlsx", "xls", "ods", "arrow", "feather", "xml", "db", "sqlite"), EXPORT)

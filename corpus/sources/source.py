@@ -33,6 +33,7 @@ def source_rows(
     spool: Path,
     progress: Progress | None = None,
     left: Counter[str] | None = None,
+    about: dict | None = None,
     **options,
 ) -> Iterator[SourceRow]:
     """The rows of a source in its order, those that cannot be used with the reason.
@@ -42,15 +43,17 @@ def source_rows(
     them, images relative to `images` (default: where the table lies); a .tar, .tar.gz, .tgz, a
     folder of them, or a pattern (`*`, {00000..00009}); all also s3://. Or a folder of images by
     class, whose links may lead into `images`: `options` are those of sources.labelled.
-    `left` counts what was left alone, by kind (hidden files, ...); it is no row.
+    `left` counts what was left alone, by kind (hidden files, ...); it is no row. `about` takes what
+    the source says of the set as a whole: "categories" of annotated objects (annotated.py).
     What is downloaded, unpacked or taken out of a table is in `spool` until it has been fetched.
     ValueError if the source as a whole cannot be read; downloads are kept for the next run.
     """
     kind_named(kind)  # ValueError where there is none of that name
     images, count = None if images is None else str(images), 0
     left = Counter() if left is None else left
+    told = {} if about is None else about
     try:
-        for row in _rows(str(source), images, kind, Path(spool), progress, left, options):
+        for row in _rows(str(source), images, kind, Path(spool), progress, left, told, options):
             yield row
             count += 1
     except s3.Unreachable as error:
@@ -66,6 +69,7 @@ def _rows(
     spool: Path,
     progress: Progress | None,
     left: Counter[str],
+    about: dict,
     options: dict,
 ) -> Iterator[SourceRow]:
     from corpus.sources.archives import archive_rows
@@ -73,6 +77,13 @@ def _rows(
     from corpus.sources.manifests import manifest_rows
     from corpus.sources.parts import part_rows
 
+    if kind_named(kind).sized:
+        from corpus.sources.annotated import annotated_rows
+
+        found = annotated_rows(source, images, kind, spool, left, about, fetch, progress)
+        if found is not None:
+            yield from found
+            return
     what = source_layout(source, bool(options))
     if what == "classes":
         yield from _classes(Path(source), images, kind, left, options)

@@ -32,8 +32,12 @@ def _rows(
     replaced: list[str],
     show: Any,
     left: Left,
+    about: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    """The rows of each source; ValueError for one that cannot be read: nothing has changed then."""
+    """The rows of each source; ValueError for one that cannot be read: nothing has changed then.
+
+    `about` takes, by store, what its source says of the set as a whole.
+    """
     from corpus.sources.source import source_rows
     from corpus.store.account import looked_at
     from corpus.store.read import place_of, wanted_kind
@@ -42,7 +46,8 @@ def _rows(
     found = {}
     for name, source in sources.items():
         of = wanted_kind(place_of(DATA, name), name, kind, name in replaced)
-        read = source_rows(source, images, of.name, spool, progress=show, left=left[name])
+        told = {"left": left[name], "about": about.setdefault(name, {})}
+        read = source_rows(source, images, of.name, spool, progress=show, **told)
         found[name] = looked_at(read)
     return found
 
@@ -61,6 +66,7 @@ def import_sources(
     labelled set, where it is not what the store has.
     """
     from corpus.store.account import Unusable
+    from corpus.store.categories import note_categories
     from corpus.store.ingest import ingest_all
     from corpus.store.read import place_of
     from corpus.store.write import locked, recover
@@ -72,7 +78,8 @@ def import_sources(
             for name in sources:  # before it is asked what is there, and whether that was drawn
                 recover(place_of(DATA, name))
         replaced = _replaced(sources, replace)
-        found = _rows(sources, kind, images, replaced, show, left)
+        about: dict[str, dict[str, Any]] = {}
+        found = _rows(sources, kind, images, replaced, show, left, about)
         before = intact.read_note("importing")
         # until data.dvc names what is in data/: `restore` then leaves that as it is
         intact.write_note(importing="yes")
@@ -82,6 +89,9 @@ def import_sources(
         except Unusable:
             intact.write_note(importing=before)
             raise
+        for name, said in about.items():
+            classes = said.get("categories", ())
+            note_categories(place_of(DATA, name), classes, name in replaced)
     # kept until here, so that a cut import need not download again
     shutil.rmtree(settings.STATE / "spool", ignore_errors=True)
     return {name: result._asdict() | {"left": left[name]} for name, result in results.items()}
@@ -109,7 +119,7 @@ def try_import(
     try:
         with progress("dry run") as show:
             replaced = _replaced(sources, replace)
-            found = _rows(sources, kind, images, replaced, show, left)
+            found = _rows(sources, kind, images, replaced, show, left, {})
             trials = try_all(found, DATA, scratch, replaced, update, progress=show, kind=kind)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -138,14 +138,14 @@ COCO = {"images": [], "annotations": []}
         (
             images("train/0.jpg") | {"annotations/a.json": COCO},
             "",
-            "annotations of COCO are not read",
+            "annotations of COCO are of objects: import them with",
         ),
         (
             images("0.jpg") | {"_annotations.coco.json": COCO},
             "",
-            "annotations of COCO are not read",
+            "annotations of COCO are of objects: import them with",
         ),
-        ({"instances.json": COCO}, "instances.json", "write a row a line .*COCO are not read yet"),
+        ({"instances.json": COCO}, "instances.json", "write a row a line .*with `--kind boxes`"),
         (
             images("in/0.jpg") | {"m/p.csv": "image,label\n"},
             "",
