@@ -28,7 +28,32 @@ def drawn(samples: int = 60, seed: int = 0) -> dict[str, Tensor]:
 def drawn_pair(samples: int = 60, seed: int = 0) -> tuple[Columns, Columns]:
     """(predictions, targets) of everything that a metric may read: a name may be in both."""
     whole = drawn(samples, seed)
-    return dict(whole), dict(whole)
+    given, true = panoptic(samples, seed)
+    return whole | given, whole | true
+
+
+def panoptic(samples: int, seed: int) -> tuple[Columns, Columns]:
+    """Maps of 4 segments, and of the classes at their places, which guesses move."""
+    generator = torch.Generator().manual_seed(seed)
+    given, true = [], []
+    for _ in range(samples):
+        top, left, down = torch.randint(2, 14, (3,), generator=generator).tolist()
+        for side, maps in ((down % 3, given), (0, true)):
+            pixels = torch.ones(16, 16, dtype=torch.int32)
+            pixels[top + side :, :] = 2
+            pixels[:, left:] += 2
+            maps.append(pixels)
+    labels = list(torch.randint(CLASSES - 1, (samples, 4), generator=generator))
+    crowd = list(torch.rand(samples, 4, generator=generator) < 0.1)
+    columns = [
+        {"panoptic": maps, "panoptic_label": labels, "semantic": _classes(maps, labels)}
+        for maps in (given, true)
+    ]
+    return columns[0], columns[1] | {"panoptic_crowd": crowd}
+
+
+def _classes(maps: list[Tensor], labels: list[Tensor]) -> list[Tensor]:
+    return [label[pixels.long() - 1] for pixels, label in zip(maps, labels, strict=True)]
 
 
 def names_of(wanted: tuple[str | tuple[str, ...], ...]) -> list[list[str]]:

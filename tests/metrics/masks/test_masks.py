@@ -25,7 +25,7 @@ def pasted(found, index: int) -> np.ndarray:
 
 def naive_boundary(mask: np.ndarray, ratio: float) -> np.ndarray:
     """The authors' rule, step by step: pad, erode d times by 3 x 3, take away."""
-    d = max(1, int(round(ratio * np.sqrt(mask.shape[0] ** 2 + mask.shape[1] ** 2))))
+    d = max(1, round(ratio * np.hypot(*mask.shape)))
     left = ndimage.binary_erosion(np.pad(mask, 1), np.ones((3, 3)), d, border_value=1)
     return mask & ~left[1:-1, 1:-1]
 

@@ -1,0 +1,145 @@
+"""Two panoptic maps of an image, counted: how many pixels each pair of segments shares.
+
+Maps are of few segments, so they are read as runs of pixels that no segment ends in: what is
+counted are the runs, a hundredth of the pixels.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy import ndarray
+
+from metrics.blocks.masks.boundary import distance, of_labels
+
+IDS = 2**24  # of three bytes, red + 256 green + 256^2 blue
+
+
+class Segments(NamedTuple):
+    """The s segments of a map.
+
+    pixels: int (h, w), ids of segments, 0 void. ids, labels: int64 (s,). crowd: bool (s,).
+    areas: float64 (s,) in pixels as they were annotated, or None: then they are counted.
+    """
+
+    pixels: ndarray
+    ids: ndarray
+    labels: ndarray
+    crowd: ndarray
+    areas: ndarray | None
+
+
+class Shared(NamedTuple):
+    """Pixels, float64, that segments of the truth (rows) and predictions (columns) share.
+
+    all: (t + 1, p + 1), where row and column 0 are void. edge: the same of pixels of both boundary
+    regions, where a further row and column are pixels that are in no boundary region; or None.
+    """
+
+    all: ndarray
+    edge: ndarray | None
+
+
+class Coder:
+    """ids of a map to numbers 1 to s, 0 for void, by a table that is cleared after each map."""
+
+    def __init__(self) -> None:
+        # its memory is only taken where ids are written or looked up
+        self._table = np.zeros(IDS, np.uint32)
+
+    def coded(self, found: ndarray, ids: ndarray) -> ndarray:
+        """int64 (k,), of ids (k,); ValueError where one is of no segment."""
+        self._table[ids] = np.arange(1, len(ids) + 1)
+        codes = self._table[found].astype(np.int64)
+        self._table[ids] = 0
+        strange = np.unique(found[(codes == 0) & (found != 0)])
+        if len(strange):
+            raise ValueError(f"{_listed(strange)} in the map, and among its segments there is none")
+        return codes
+
+
+def shared(predicted: Segments, true: Segments, coder: Coder, ratio: float | None) -> Shared:
+    """Counts the pixels; ratio: of the image's diagonal, how wide boundary regions are, or None.
+
+    ValueError where a map has ids that none of its segments has.
+    """
+    maps = [true.pixels, predicted.pixels]
+    edges = []
+    if ratio is not None:
+        d = distance(*true.pixels.shape, ratio)
+        edges = [of_labels(each, d) for each in maps]
+    starts, lengths = _runs([each.ravel() for each in [*maps, *edges]])
+    coded = [
+        _coded(each, starts, coder, name)
+        for each, name in ((true, "the target"), (predicted, "the prediction"))
+    ]
+    sizes = len(true.ids) + 1, len(predicted.ids) + 1
+    whole = _table(*coded, lengths, sizes)
+    if not edges:
+        return Shared(whole, None)
+    # void has no boundary region: it stays what it is
+    near = [
+        np.where(edge.ravel()[starts] | (codes == 0), codes, size)
+        for edge, codes, size in zip(edges, coded, sizes, strict=True)
+    ]
+    return Shared(whole, _table(*near, lengths, (sizes[0] + 1, sizes[1] + 1)))
+
+
+def _runs(flat: list[ndarray]) -> tuple[ndarray, ndarray]:
+    """(start, length) of the runs of pixels in which none of several maps (pixels,) changes."""
+    changes = flat[0][1:] != flat[0][:-1]
+    for each in flat[1:]:
+        changes |= each[1:] != each[:-1]
+    starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
+    return starts, np.diff(starts, append=len(flat[0]))
+
+
+def _coded(segments: Segments, starts: ndarray, coder: Coder, whose: str) -> ndarray:
+    found = segments.pixels.ravel()[starts]
+    if len(found) and (found.min() < 0 or found.max() >= IDS):
+        raise ValueError(f"{whose} has ids outside of 0 to {IDS - 1}: three bytes are an id")
+    try:
+        return coder.coded(found, segments.ids)
+    except ValueError as error:
+        raise ValueError(f"{whose} has {error}") from None
+
+
+def _table(rows: ndarray, columns: ndarray, lengths: ndarray, shape: tuple[int, int]) -> ndarray:
+    counts = np.bincount(rows * shape[1] + columns, lengths, shape[0] * shape[1])
+    return counts.reshape(shape)
+
+
+def _listed(ids: ndarray) -> str:
+    told = ", ".join(map(str, ids[:5].tolist())) + ", ..." * (len(ids) > 5)
+    return f"{len(ids)} ids ({told})"
+
+
+def segments_of(columns: Mapping[str, Any], row: int, pixels: Any) -> Segments:
+    """The segments of one row of a batch; ValueError where they do not fit the map, (h, w)."""
+    labels = _array(columns["panoptic_label"][row], np.int64)
+    map_ = np.asarray(pixels)
+    if map_.ndim != 2 or map_.dtype.kind not in "iu":
+        raise ValueError(f"a map of shape {map_.shape}, {map_.dtype}: give integers (h, w)")
+    ids = np.arange(1, len(labels) + 1)
+    if "panoptic_id" in columns:
+        ids = _array(columns["panoptic_id"][row], np.int64)
+    crowd = np.zeros(len(labels), bool)
+    if "panoptic_crowd" in columns:
+        crowd = _array(columns["panoptic_crowd"][row], bool)
+    areas = None
+    if "panoptic_area" in columns:
+        areas = _array(columns["panoptic_area"][row], np.float64)
+    each = [column for column in (ids, crowd, areas) if column is not None]
+    if {column.shape for column in each} != {labels.shape}:
+        shapes = sorted({str(column.shape) for column in [labels, *each]})
+        raise ValueError(f"columns of its segments have {', '.join(shapes)} numbers: give as many")
+    if len(np.unique(ids)) < len(ids) or ids.min(initial=1) < 1 or ids.max(initial=1) >= IDS:
+        raise ValueError(f"ids of segments are to be different, of 1 to {IDS - 1}")
+    if labels.min(initial=0) < 0:
+        raise ValueError("a class below 0: classes are counted from 0")
+    return Segments(map_, ids, labels, crowd, areas)
+
+
+def _array(column: Any, kind: type) -> ndarray:
+    return torch.as_tensor(column).cpu().numpy().astype(kind, copy=False)
