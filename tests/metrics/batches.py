@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from engine.core.build import build
+from tests.metrics.drawn_objects import drawn_objects
 
 CLASSES = 6
 Columns = dict[str, Tensor | list]
@@ -28,6 +29,7 @@ def drawn(samples: int = 60, seed: int = 0) -> dict[str, Tensor]:
 def drawn_pair(samples: int = 60, seed: int = 0) -> tuple[Columns, Columns]:
     """(predictions, targets) of everything that a metric may read: a name may be in both."""
     whole = drawn(samples, seed)
+<<<<<<< Updated upstream
     given, true = panoptic(samples, seed)
     return whole | given, whole | true
 
@@ -54,6 +56,10 @@ def panoptic(samples: int, seed: int) -> tuple[Columns, Columns]:
 
 def _classes(maps: list[Tensor], labels: list[Tensor]) -> list[Tensor]:
     return [label[pixels.long() - 1] for pixels, label in zip(maps, labels, strict=True)]
+=======
+    found, true = drawn_objects(samples, seed)
+    return {**whole, **found}, {**whole, **true}
+>>>>>>> Stashed changes
 
 
 def names_of(wanted: tuple[str | tuple[str, ...], ...]) -> list[list[str]]:

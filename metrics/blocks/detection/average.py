@@ -27,6 +27,7 @@ from metrics.blocks.picture import Lines, Series
 
 # of the bootstrap over images: so many cost no more than the number itself
 RESAMPLES = 100
+FREQUENCIES = ("rare", "common", "frequent")
 NOTHING = -1.0  # what COCO prints where there is nothing to find
 
 
@@ -42,15 +43,18 @@ class AveragePrecision:
     higher: bool = True
     unit: str = "%"
     files: ClassVar[str] = "coco"
-    more: ClassVar[tuple[str, ...]] = (*FLAGS, "group")
+    # of boxes; those of another shape are in its place
+    reads: Reads = Reads(
+        ("boxes", "box_label", "box_score"), ("boxes", "box_label"), (*FLAGS, "group")
+    )
 
     def __init__(self, shape: Any, rule: Rule, resamples: int = RESAMPLES) -> None:
         self.shape, self.rule, self.resamples = shape, rule, resamples
-        self._seen = SeenObjects(shape, labelled=not rule.classless)
+        self._seen = SeenObjects(shape, not rule.classless, self.reads.more)
         self._kept: tuple[Both, Found] | None = None
         labels = () if rule.classless else ("box_label",)
         given = (shape.column, *labels, "box_score")
-        self.reads = Reads(given, (shape.column, *labels, *shape.needs), self.more)
+        self.reads = Reads(given, (shape.column, *labels, *shape.needs), self.reads.more)
 
     def update(self, predictions: Batch, targets: Batch) -> None:
         """Take in objects of n images, rows of metrics/blocks/detection/seen.py."""
@@ -73,13 +77,13 @@ class AveragePrecision:
         resampled = self.resampled()
         if resampled is not None and not resampled.isnan().all():
             head |= percentiles(self.headline, resampled)
-        counts = {"samples": both.images, "classes": int((found.truths > 0).sum())}
+        counts = {"samples": both.images, "classes": len(np.unique(both.truths.label))}
         objects = {"truths": len(both.truths.image), "detections": len(both.detections.image)}
         return head | numbers | counts | objects
 
     def numbers(self, found: Found) -> dict[str, float]:
         """Whatever is told of what was found, in percent."""
-        return self.precisions(found) | self.recalls(found)
+        return self.precisions(found) | self.frequencies(found) | self.recalls(found)
 
     def precisions(self, found: Found) -> dict[str, float]:
         """`ap`, `ap50`, `ap75` and those of the area ranges."""
@@ -102,6 +106,14 @@ class AveragePrecision:
         for place, area in enumerate(list(self.rule.areas)[1:], 1):
             numbers[f"ar_{area}"] = percent(found.recall[:, place, -1])
         return numbers
+
+    def frequencies(self, found: Found) -> dict[str, float]:
+        """`ap_rare`, `ap_common`, `ap_frequent` of classes, where it is known which are."""
+        names = FREQUENCIES if (found.frequency < len(FREQUENCIES)).any() else ()
+        return {
+            f"ap_{name}": percent(found.precision[found.frequency == place, 0])
+            for place, name in enumerate(names)
+        }
 
     def each(self) -> None:
         """None: the mean is one over classes."""

@@ -46,7 +46,7 @@ class Found(NamedTuple):
 
     precision (k, areas, thresholds): mean over RECALLS. recall (k, areas, caps, thresholds).
     curve (k, thresholds, 101): precision at RECALLS of the first area. truths, detections (k,).
-    counts: of the first area, k of them.
+    counts: of the first area, k of them. frequency (k,): 0 rare, 1 common, 2 frequent, 3 unknown.
     """
 
     labels: ndarray
@@ -56,6 +56,7 @@ class Found(NamedTuple):
     truths: ndarray
     detections: ndarray
     counts: list[Counted]
+    frequency: ndarray
 
 
 class Ranked(NamedTuple):
@@ -86,13 +87,15 @@ def evaluate(both: Both, shape: Any, rule: Rule) -> Found:
         recall.append(np.stack([_recalls(each, rule.caps) for each in found]))
         curve, counts = curve or [drawn], counts or found
     shares = (np.stack(each, 1) for each in (precision, recall))
-    return Found(groups.labels, *shares, curve[0], *groups.sizes(), counts)
+    frequency = frequency_of(groups.labels, both.frequency)
+    return Found(groups.labels, *shares, curve[0], *groups.sizes(), counts, frequency)
 
 
 def _ranked(both: Both, rule: Rule) -> Ranked:
     """In the order in which COCOeval has them: of equal scores the first in the data."""
     found, true = both.detections, both.truths
-    classes = 1 + max(int(side.label.max(initial=0)) for side in (found, true))
+    named = (found.label, true.label, both.negative[:, 1], both.not_exhaustive[:, 1])
+    classes = 1 + max(int(labels.max(initial=0)) for labels in named)
     kept = np.ones(len(found.image), bool)
     for group, most in ((found.image, rule.per_image), (found.label, rule.per_class)):
         if most is not None:
@@ -102,9 +105,10 @@ def _ranked(both: Both, rule: Rule) -> Ranked:
     absent, partial = (
         each[:, 0] * classes + each[:, 1] for each in (both.negative, both.not_exhaustive)
     )
-    if rule.federated:
+    federated = rule.federated and both.federated
+    if federated:
         kept &= np.isin(pair, np.concatenate([true_pair, absent]))
-    forgiven = np.isin(pair, partial) & rule.federated
+    forgiven = np.isin(pair, partial) & federated
     if rule.classless:
         pair, true_pair = found.image, true.image
     # without classes COCOeval has the objects of the first class before those of the second
@@ -155,7 +159,7 @@ class _Groups:
         rows = [np.arange(len(each)) for each in labels]
         if rule.pooled:
             # all in pool 0, and once more in that of how frequent their class is
-            labels = [np.concatenate([0 * each, _pool(each, frequency)]) for each in labels]
+            labels = [self._pools(each, frequency) for each in labels]
             rows = [np.tile(each, 2) for each in rows]
         self.labels = np.unique(np.concatenate(labels))
         if not len(self.labels):
@@ -166,6 +170,10 @@ class _Groups:
             np.split(row[order], np.searchsorted(label[order], self.labels[1:]))
             for row, label, order in zip(rows, labels, orders, strict=True)
         )
+
+    @staticmethod
+    def _pools(labels: ndarray, frequency: ndarray) -> ndarray:
+        return np.concatenate([0 * labels, 1 + frequency_of(labels, frequency)])
 
     def sizes(self) -> tuple[ndarray, ndarray]:
         """How many annotated objects that are no crowd, and detections, each group has."""
@@ -186,9 +194,9 @@ class _Groups:
             yield Counted(hits, counted, found.image[rows], rank, there)
 
 
-def _pool(labels: ndarray, frequency: ndarray) -> ndarray:
-    """1 rare, 2 common, 3 frequent; 4 where it is not known."""
-    return 1 + np.append(frequency, 3)[np.minimum(labels, len(frequency))].astype(int)
+def frequency_of(labels: ndarray, frequency: ndarray) -> ndarray:
+    """0 rare, 1 common, 2 frequent; 3 where it is not known."""
+    return np.append(frequency, 3)[np.minimum(labels, len(frequency))].astype(int)
 
 
 def _curve(found: Counted) -> ndarray:

@@ -12,8 +12,8 @@ from metrics.blocks.columns import found_name
 from metrics.blocks.detection.objects import Objects
 from metrics.blocks.metric import Batch
 
-# what an annotated object may have beside its shape and class, one value each, and what it is else
-FLAGS = {"box_crowd": 0.0, "box_ignore": 0.0, "box_area": np.nan}
+# what an annotated object may have beside its shape and class, one value each
+FLAGS = ("box_crowd", "box_ignore", "box_area")
 # classes of an image; of every class how frequent it is
 LISTS = ("negative", "not_exhaustive", "frequency")
 MORE = (*FLAGS, *LISTS, "group")
@@ -24,6 +24,7 @@ class Both(NamedTuple):
     """Detections and annotated objects of all images, and what is known of the images.
 
     images: how many. group int64 (images,). negative, not_exhaustive: (image, class) int64 (p, 2).
+    federated: whether it is told which classes are absent; else all are annotated everywhere.
     frequency: int64 (classes,), 0 rare, 1 common, 2 frequent; of no class where it is not known.
     """
 
@@ -33,44 +34,45 @@ class Both(NamedTuple):
     group: ndarray
     negative: ndarray
     not_exhaustive: ndarray
+    federated: bool
     frequency: ndarray
 
 
 class SeenObjects:
     """Columns of the images so far, rows of one image each.
 
-    shape: of shapes.py, what is compared. labelled: whether objects have classes.
+    shape: of shapes.py, what is compared. labelled: whether objects have classes. more: which of
+    MORE is read where it is there.
     """
 
-    def __init__(self, shape: Any, labelled: bool = True) -> None:
-        self.shape, self.labelled = shape, labelled
+    def __init__(self, shape: Any, labelled: bool = True, more: Sequence[str] = MORE) -> None:
+        self.shape, self.labelled, self._more = shape, labelled, more
         self._rows: list[dict[str, Any]] = []
 
     def add(self, predictions: Batch, targets: Batch) -> None:
         """Keep the columns of n images; ValueError where one is missing or does not fit."""
         labels = ["box_label"] * self.labelled
-        given = self._side(predictions, "predictions", [*labels, "box_score"], {})
-        more = {name: default for name, default in FLAGS.items() if name in targets}
-        true = self._side(targets, "targets", [*labels, *self.shape.needs], more)
+        given = self._side(predictions, "predictions", [*labels, "box_score"])
+        there = [name for name in self._more if name in targets]
+        more = [name for name in there if name in FLAGS]
+        true = self._side(targets, "targets", [*labels, *self.shape.needs, *more])
         images = len(given)
         if len(true) != images:
             raise ValueError(
                 f"targets of {len(true)} images and predictions of {images}: give a row per image "
                 "in both, in the same order"
             )
-        told = {name: targets[name] for name in (*LISTS, "group") if name in targets}
+        told = {name: targets[name] for name in there if name not in FLAGS}
         known = [targets[name] for name in targets if name.endswith(KNOWN)]
         for row in range(images):
             lists = {name: column[row] for name, column in told.items()}
             facts = {"known": [column[row] for column in known], **lists}
             self._rows.append({"given": given[row], "true": true[row], **facts})
 
-    def _side(
-        self, batch: Batch, whose: str, names: Sequence[str], more: Mapping[str, float]
-    ) -> list[dict[str, Any]]:
+    def _side(self, batch: Batch, whose: str, names: Sequence[str]) -> list[dict[str, Any]]:
         """Shapes and values of one side, a row per image."""
         column = found_name(batch, self.shape.column, whose)
-        values = {name: batch[found_name(batch, name, whose)] for name in (*names, *more)}
+        values = {name: batch[found_name(batch, name, whose)] for name in names}
         rows = []
         for row, shapes in enumerate(batch[column]):
             kept = {"shapes": self.shape.kept(shapes)}
@@ -113,7 +115,9 @@ class SeenObjects:
         group = [int(row.get("group", place)) for place, row in enumerate(rows)]
         lists = [_pairs(rows, name) for name in LISTS[:2]]
         frequency = rows[0].get("frequency", torch.zeros(0))
-        return Both(given, true, len(rows), np.array(group), *lists, frequency.cpu().numpy())
+        federated = any("negative" in row for row in rows)
+        frequency = frequency.cpu().numpy()
+        return Both(given, true, len(rows), np.array(group), *lists, federated, frequency)
 
     def _objects(self, rows: Sequence[dict[str, Any]]) -> Objects:
         """The objects of one side, in the order of their images."""

@@ -41,6 +41,8 @@ class Boxes:
 
     def kept(self, row: Tensor) -> Tensor:
         """One image's, as they are kept from the update on; ValueError for another form."""
+        if not len(row):
+            return row.reshape(0, 4)
         if row.ndim != 2 or row.shape[1] != 4:
             raise ValueError(
                 f"boxes of shape {tuple(row.shape)}: give one row x1 y1 x2 y2 per object, (m, 4)"
@@ -110,6 +112,8 @@ class Keypoints:
 
     def kept(self, row: Tensor) -> Tensor:
         """One image's, as they are kept from the update on; ValueError for another form."""
+        if not len(row):
+            return row.reshape(0, len(self.sigmas), 3)
         if row.ndim != 3 or row.shape[1:] != (len(self.sigmas), 3):
             raise ValueError(
                 f"keypoints of shape {tuple(row.shape)}: give x, y, visibility of "
