@@ -37,15 +37,11 @@ COLUMNS = {
     "keypoints": "a list of float (m, k, 3): x, y in px, 0 unlabelled, 1 hidden or 2 visible",
     "negative": "a list of int64 (any,), classes of which an image is known to have no object",
     "not_exhaustive": "a list of int64 (any,), classes of which not every object has a box",
-<<<<<<< Updated upstream
+    "frequency": "a list of int64 (classes,), the same for all: 0 rare, 1 common, 2 frequent class",
     "panoptic": "a list of int32 (h, w): s + 1 where the s-th segment is, or its id; 0: none is",
     "panoptic_id": "a list of int64 (s,), ids of the segments in the map, of 1 to 2^24 - 1",
     "panoptic_area": "a list of float64 (s,), px of each segment as it was annotated",
     "panoptic_things": "a list of int64 (any,), the classes of which all segments are countable",
-=======
-    "frequency": "a list of int64 (classes,), the same for all: 0 rare, 1 common, 2 frequent class",
-    "panoptic": "a list of int32 (h, w): s + 1 where the s-th segment is, 0 where none is",
->>>>>>> Stashed changes
     "panoptic_label": "a list of int64 (s,), the class of each segment",
     "panoptic_crowd": "a list of bool (s,), whether a segment is a crowd",
     "semantic": "a list of uint8 or int64 (h, w), the class of each pixel, 255 where unknown",

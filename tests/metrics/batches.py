@@ -29,9 +29,9 @@ def drawn(samples: int = 60, seed: int = 0) -> dict[str, Tensor]:
 def drawn_pair(samples: int = 60, seed: int = 0) -> tuple[Columns, Columns]:
     """(predictions, targets) of everything that a metric may read: a name may be in both."""
     whole = drawn(samples, seed)
-<<<<<<< Updated upstream
     given, true = panoptic(samples, seed)
-    return whole | given, whole | true
+    found, annotated = drawn_objects(samples, seed)
+    return whole | given | found, whole | true | annotated
 
 
 def panoptic(samples: int, seed: int) -> tuple[Columns, Columns]:
@@ -56,10 +56,6 @@ def panoptic(samples: int, seed: int) -> tuple[Columns, Columns]:
 
 def _classes(maps: list[Tensor], labels: list[Tensor]) -> list[Tensor]:
     return [label[pixels.long() - 1] for pixels, label in zip(maps, labels, strict=True)]
-=======
-    found, true = drawn_objects(samples, seed)
-    return {**whole, **found}, {**whole, **true}
->>>>>>> Stashed changes
 
 
 def names_of(wanted: tuple[str | tuple[str, ...], ...]) -> list[list[str]]:
