@@ -20,6 +20,7 @@ from metrics.blocks.metric import Batch
 SIDE = 320  # px of the longer side of a drawn image
 MOST = 30  # objects of an answer, the surest ones
 TEXT = 600  # characters of a transcript
+LARGEST = 4096  # px of a side, where no image says it
 LONG = 300  # px of a time line
 OPACITY = 0.55  # of what is drawn over an image
 # after Wong 2011, "Points of view: Color blindness"
@@ -37,9 +38,11 @@ Shown = Sequence[tuple[str, Batch]]  # what it is called, and its columns
 def drawn_sample(shown: Shown, row: int, names: Sequence[str], file: Path | None) -> Markup:
     """The columns of one row, side by side; names: of classes; file: of the image."""
     pixels = _pixels(file)
+    told = [(called, {name: batch[name][row] for name in batch}) for called, batch in shown]
+    if pixels is None:
+        pixels = _canvas([columns for _, columns in told])
     parts = []
-    for called, batch in shown:
-        columns = {name: column[row] for name, column in batch.items()}
+    for called, columns in told:
         parts.append(el("figure", _drawn(columns, names, pixels), el("figcaption", tag(called))))
     return el("div", *parts, class_="answers")
 
@@ -52,6 +55,19 @@ def _pixels(file: Path | None) -> np.ndarray | None:
         return checked_image(file.read_bytes()).pixels
     except (BadImage, OSError):
         return None
+
+
+def _canvas(answers: Sequence[dict[str, Any]]) -> np.ndarray | None:
+    """White, in the place of an image: as large as the masks, or as all boxes reach."""
+    for columns in answers:
+        for found in columns.get("masks", ()):
+            return np.full((*_mask(found).shape, 3), 255, np.uint8)
+    boxes = [np.asarray(columns["boxes"], float) for columns in answers if "boxes" in columns]
+    if not boxes:
+        return None
+    right, low = np.concatenate(boxes)[:, 2:].max(0, initial=1).tolist()
+    # of what a file says, not of an image: no more than can be drawn
+    return np.full((min(int(low) + 2, LARGEST), min(int(right) + 2, LARGEST), 3), 255, np.uint8)
 
 
 def _drawn(columns: dict[str, Any], names: Sequence[str], pixels: np.ndarray | None) -> Markup:
@@ -75,7 +91,7 @@ def _colour(number: int) -> tuple[int, int, int]:
     return COLOURS[number % len(COLOURS)]
 
 
-def _objects(columns: dict[str, Any], names: Sequence[str], pixels: np.ndarray | None) -> Markup:
+def _objects(columns: dict[str, Any], names: Sequence[str], pixels: np.ndarray) -> Markup:
     """Boxes as an SVG over the image, masks in it."""
     labels = np.asarray(columns["box_label"])
     scores = np.asarray(columns.get("box_score", np.ones(len(labels))), float)
@@ -84,8 +100,8 @@ def _objects(columns: dict[str, Any], names: Sequence[str], pixels: np.ndarray |
     if "masks" in columns:
         masks = [(_mask(columns["masks"][place]), labels[place]) for place in first]
     boxes = np.asarray(columns.get("boxes", np.zeros((len(labels), 4))), float)
-    height, width = _size(pixels, masks, boxes)
-    shown = [_under(pixels, masks, (height, width))]
+    height, width = pixels.shape[:2]
+    shown = [_under(pixels, masks)]
     for place in first if "boxes" in columns else ():
         x1, y1, x2, y2 = boxes[place].tolist()
         colour = f"rgb{_colour(int(labels[place]))}"
@@ -104,16 +120,6 @@ def _objects(columns: dict[str, Any], names: Sequence[str], pixels: np.ndarray |
     return el("svg", *shown, **view, height=round(height * scale), role="img")
 
 
-def _size(pixels: Any, masks: Sequence, boxes: np.ndarray) -> tuple[int, int]:
-    """(height, width) of what is drawn on."""
-    if pixels is not None:
-        return pixels.shape[:2]
-    if masks:
-        return masks[0][0].shape
-    right, low = boxes[:, 2:].max(0, initial=1).tolist() if len(boxes) else (1, 1)
-    return int(low) + 1, int(right) + 1
-
-
 def _mask(found: Any) -> np.ndarray:
     """bool (h, w), of run lengths or as it is."""
     if not isinstance(found, dict):
@@ -123,16 +129,16 @@ def _mask(found: Any) -> np.ndarray:
     return mask.decode(found).astype(bool)
 
 
-def _under(pixels: np.ndarray | None, masks: Sequence, size: tuple[int, int]) -> Markup:
-    """The image with masks over it, white where there is none."""
-    shown = np.full((*size, 3), 255, np.uint8) if pixels is None else pixels.copy()
+def _under(pixels: np.ndarray, masks: Sequence) -> Markup:
+    """The image with masks over it."""
+    shown = pixels.copy()
     for found, label in reversed(masks):
         if found.shape == shown.shape[:2]:
             mixed = (1 - OPACITY) * shown[found] + OPACITY * np.array(_colour(int(label)))
             shown[found] = mixed.astype(np.uint8)
     source = base64.b64encode(_jpeg(shown)).decode()
-    whole = {"width": size[1], "height": size[0]}
-    return el("image", href=f"data:image/jpeg;base64,{source}", **whole)
+    height, width = shown.shape[:2]
+    return el("image", href=f"data:image/jpeg;base64,{source}", width=width, height=height)
 
 
 def _jpeg(pixels: np.ndarray) -> bytes:

@@ -85,7 +85,7 @@ def _numbers(found: Comparison) -> Markup:
     rows = []
     for key, value in found.numbers[0].items():
         other = found.numbers[1].get(key)
-        if other is not None:
+        if other is not None and not key.endswith(("_low", "_high")):
             rows.append([key, _number(value), _number(other), _number(other - value, "+")])
     return table(["", *map(tag, found.names), "difference"], rows, numeric=(1, 2, 3))
 
@@ -95,14 +95,15 @@ def _number(value: float, sign: str = "") -> str:
 
 
 def _details(found: Comparison, names: Sequence[str]) -> list[Markup]:
-    """A row per class, those first that differ most in what is measured of them last."""
+    """A row per class, those first that differ most in the headline, or the last of its numbers."""
     if not found.details:
         return []
     row = found.details[0][0]
     keys = [key for key in KEYS if key in row]
     values = [key for key in row if key not in KEYS]
     known = dict(enumerate(names))
-    most = sorted(found.details, key=lambda pair: -abs(pair[1][values[-1]] - pair[0][values[-1]]))
+    by = found.headline.name if found.headline.name in values else values[-1]
+    most = sorted(found.details, key=lambda pair: -abs(pair[1][by] - pair[0][by]))
     head = [*keys, *(f"{key}, {which}" for key in values for which in ("A", "B"))]
     rows = []
     for pair in most[:CLASSES]:
