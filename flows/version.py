@@ -8,6 +8,7 @@ Read in this order:
 - corpus/sources/source.py: tables, tars and folders as one stream of rows,
 - corpus/store/ingest.py: rows checked and written, in whole shards,
 - flows/data/restore.py: data/ as data.dvc names it,
+- flows/data/exporting.py: boxes and panoptic maps in the formats of others,
 - flows/data/intact.py: whether a file is what was written.
 """
 
@@ -18,7 +19,7 @@ from typing import Any
 
 from corpus.names import checked_name, printable
 from flows.cli.command import program, user_errors
-from flows.data import intact, pointer
+from flows.data import exporting, intact, pointer
 from flows.data.importing import SHEET, import_lines, import_sources, try_import
 from flows.data.pointer import DATA, POINTER
 from flows.data.restore import restore_data
@@ -169,6 +170,13 @@ SOURCES = """what a SOURCE may be, here or (tables, tars) under s3://:
                   writes it may hold the images themselves
   tars            as img2dataset and webdataset write them: a tar, a folder of them,
                   shards/{00000..00009}.tar, "shards/*.tar"
+  annotations     of objects (--kind boxes), images below --images:
+                  COCO's or LVIS's JSON, or a folder with annotations/instances_train.json and so
+                  on: polygons, run lengths, crowds, keypoints; the split is what the name says
+                  Pascal VOC's folder: Annotations/*.xml, JPEGImages/, ImageSets/Main/train.txt
+                  YOLO's folder: images/, labels/, data.yaml or classes.txt
+                  of segments (--kind panoptic): COCO's panoptic_val.json, its PNGs in panoptic_val/
+                  beside it. docs/annotations.md says what of them is kept, and what is refused
   class folders   for labels: a folder with a folder of images per class, or with train/, val/ and
                   test/ and the classes in these; for posts only in studies (a model of how people
                   tag makes posts of them). An image's id is its place there: one that was moved to
@@ -176,7 +184,8 @@ SOURCES = """what a SOURCE may be, here or (tables, tars) under s3://:
                   same image lies in the folder of each of its classes
 
 --kind is remembered with the set. An image with an empty list of tags ([], or 0 in all columns) is
-a negative for all classes; one with an empty cell is refused, since nothing is said of it.
+a negative for all classes; one with an empty cell is refused, since nothing is said of it. An image
+without an object is kept. An object that cannot be used is a refused row, and its image stays.
 
 A labelled set without a val or test split gets one: a part of its train images, chosen by their ids
 (corpus.val_share, corpus.test_share in params.yaml). Labels are kept as typed, blanks, Unicode
@@ -204,8 +213,11 @@ def main() -> None:
     commands.add_parser("restore", help=draws)
     hashes = "hash every file of data/ and out/corpus: is it what was written?"
     commands.add_parser("verify", help=hashes)
+    others = "write boxes or panoptic maps as COCO, Pascal VOC, YOLO or COCO panoptic"
+    exporting.add_options(commands.add_parser("export", help=others, description=others))
     options = vars(parser.parse_args())
     jobs = {"add": version, "restore": restore_data, "verify": verify_data}
+    jobs["export"] = exporting.export
     with user_errors():
         jobs[options.pop("command")](**options)
 

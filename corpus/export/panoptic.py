@@ -1,0 +1,59 @@
+"""A stored set of panoptic maps as COCO's: a JSON for each split and a folder of PNGs beside it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from corpus.export.coco import Entries, write_files
+from corpus.export.stored import Categories, Export, Stored, file_of
+from corpus.records.objects import Scene
+from corpus.records.runs import run_lengths
+
+
+def write_panoptic(stored: Stored, out: Path) -> Export:
+    """annotations/panoptic_<split>.json and annotations/panoptic_<split>/; or `out`, a .json, and
+    the folder that is called as it is.
+    """
+    done = write_files(stored, out, "panoptic", _annotations)
+    return done._replace(objects=sum(len(scene.objects) for scene in stored))
+
+
+def _annotations(
+    scenes: Callable[[], Iterator[Scene]],
+    numbers: list[int],
+    categories: Categories,
+    path: Path,
+) -> Entries:
+    folder = path.with_suffix("")
+    for scene, number in zip(scenes(), numbers, strict=True):
+        name = str(PurePosixPath(file_of(scene)).with_suffix(".png"))
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(coloured(segment_map(scene))).save(target)
+        yield {"image_id": number, "file_name": name, "segments_info": _segments(scene, categories)}
+
+
+def _segments(scene: Scene, categories: Categories) -> list[dict[str, Any]]:
+    found = []
+    for thing in scene.objects:
+        entry: dict[str, Any] = {"id": thing.id, "category_id": categories.of(thing)}
+        area = int(thing.area)
+        found.append(entry | {"bbox": [*thing.box], "area": area, "iscrowd": int(thing.crowd)})
+    return found
+
+
+def segment_map(scene: Scene) -> np.ndarray:
+    """int32 (height, width): the id of the segment of each pixel, 0 where there is none."""
+    flat = np.zeros(scene.width * scene.height, np.int32)
+    for thing in scene.objects:
+        runs = run_lengths(thing.rle.counts)
+        flat[np.repeat(np.arange(len(runs)) % 2 == 1, runs)] = thing.id
+    return flat.reshape(scene.width, scene.height).T
+
+
+def coloured(ids: np.ndarray) -> np.ndarray:
+    """uint8 (height, width, 3) of ids: id = R + 256 G + 65536 B."""
+    return np.stack([ids >> shift & 255 for shift in (0, 8, 16)], axis=2).astype(np.uint8)
