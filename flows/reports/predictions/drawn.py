@@ -38,13 +38,17 @@ Shown = Sequence[tuple[str, Batch]]  # what it is called, and its columns
 def drawn_sample(shown: Shown, row: int, names: Sequence[str], file: Path | None) -> Markup:
     """The columns of one row, side by side; names: of classes; file: of the image."""
     pixels = _pixels(file)
-    told = [(called, {name: batch[name][row] for name in batch}) for called, batch in shown]
+    answers = [_of(batch, row) for _, batch in shown]
     if pixels is None:
-        pixels = _canvas([columns for _, columns in told])
+        pixels = _canvas(answers)
     parts = []
-    for called, columns in told:
+    for (called, _), columns in zip(shown, answers, strict=True):
         parts.append(el("figure", _drawn(columns, names, pixels), el("figcaption", tag(called))))
     return el("div", *parts, class_="answers")
+
+
+def _of(batch: Batch, row: int) -> dict[str, Any]:
+    return {name: column[row] for name, column in batch.items()}
 
 
 def _pixels(file: Path | None) -> np.ndarray | None:
