@@ -32,6 +32,7 @@ from corpus.records.record import json_line
 from corpus.report.account import account
 from corpus.report.findings import Findings
 from corpus.report.funnel import Masks
+from corpus.report.objectsets import object_set
 from corpus.report.page import write_report
 from corpus.report.plots import write_plots
 from corpus.report.tagsets import tag_set
@@ -91,7 +92,10 @@ def build_corpus(
         findings = account(data, settings, tagging, stores, masks, classes, dropped, images, notes)
         tagged = [store for store in targets if store.kind.joins]
         pages = [tag_set(store.name, out / "targets" / store.folder.name) for store in tagged]
-        _write_findings(out, replace(findings, tag_sets=pages), tagging)
+        placed = [store for store in targets if not store.kind.square]
+        drawn = [object_set(store.name, out / "targets" / store.folder.name) for store in placed]
+        findings = replace(findings, tag_sets=pages, object_sets=drawn)
+        _write_findings(out, findings, tagging)
     for line in notes:
         log.warning(line)
     forget_unused(cache, [square for store in stores for square in store.squares])

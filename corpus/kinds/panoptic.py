@@ -22,6 +22,7 @@ class Panoptic(SceneKind):
         "panoptic_label": {"read": "integers", "of": "panoptic_label"},
         "panoptic_crowd": {"read": "flags", "of": "panoptic_crowd"},
         "panoptic_thing": {"read": "flags", "of": "panoptic_thing"},
+        "panoptic_area": {"read": "reals", "of": "panoptic_area"},
         "sides": {"read": "integers", "of": "sides"},
         "original_sides": {"read": "integers", "of": "original_sides"},
     }

@@ -80,8 +80,9 @@ def box_lists(table: pa.Table, number: Mapping[str, int]) -> dict[str, pa.Array]
 def segment_lists(table: pa.Table, number: Mapping[str, int]) -> dict[str, pa.Array]:
     """Lists of a set of panoptic maps, of a table of SHAPES and perhaps `sides`."""
     columns: dict[str, list] = {name: [] for name in SEGMENTS}
-    for row, _ in _rows(table):
+    for row, scale in _rows(table):
         objects = row["objects"]
+        columns["panoptic_area"].append([one["area"] * scale[0] * scale[1] for one in objects])
         columns["panoptic"].append(_masks(row))
         columns["panoptic_label"].append([number[one["label"]] for one in objects])
         columns["panoptic_crowd"].append([bool(one["crowd"]) for one in objects])
@@ -110,6 +111,7 @@ SEGMENTS = {
     "panoptic_label": INTS,
     "panoptic_crowd": FLAGS,
     "panoptic_thing": FLAGS,
+    "panoptic_area": NUMBERS,
 } | SIDES
 
 

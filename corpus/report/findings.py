@@ -67,6 +67,32 @@ class TagSet(NamedTuple):
     pairs: Cooccurrence  # of the largest classes
 
 
+class Pictured(NamedTuple):
+    """An image with the objects that lie in it, or the segments that it is made of."""
+
+    id: str
+    pixels: np.ndarray  # uint8 (h, w, 3)
+    masks: np.ndarray | None  # bool (m, h, w); None where there are boxes alone
+    boxes: np.ndarray | None  # float (m, 4), x1 y1 x2 y2; None of segments
+    labels: tuple[str, ...]
+    crowd: np.ndarray  # bool (m,)
+
+
+class ObjectSet(NamedTuple):
+    """A labelled set of images with objects or segments; splits are train, val and test."""
+
+    name: str
+    what: str  # an image has many of: objects, or segments
+    names: list[str]
+    images: np.ndarray  # int64 (3,) per split
+    bare: np.ndarray  # int64 (3,), images of none
+    crowd: np.ndarray  # int64 (3,), objects that stand for many
+    counts: np.ndarray  # int64 (names, 3), objects of each class per split
+    per_image: np.ndarray  # int64, index = objects of an image
+    sizes: np.ndarray  # int64 (3,), small, medium, large objects
+    pictured: list[Pictured]
+
+
 class Users(NamedTuple):
     """Posts of the users at some ranks (1 = most posts), `number` users in all, the share of the
     top 1 % of them.
@@ -129,6 +155,7 @@ class Findings:
     lost: list[Lost] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # on the labelled sets
     tag_sets: list[TagSet] = field(default_factory=list)
+    object_sets: list[ObjectSet] = field(default_factory=list)
     merged: dict[str, Merged] = field(default_factory=dict)  # rule of a form -> how much it did
     settings: dict[str, Any] = field(default_factory=dict)
     rules: dict[str, str] = field(

@@ -232,7 +232,7 @@ def test_parity_with_the_classes_of_v2(seed):
 
 def test_a_batch_of_differently_sized_images_is_changed_by_the_draws_of_the_step():
     samples = [sample(seed) for seed in range(8)]
-    batch = {name: [one[name] for one in samples] for name in samples[0]}
+    batch = each({"image": samples}, lambda _, row: samples[row])
 
     def changed(first: int, last: int) -> list[dict]:
         draws = Draws(torch.Generator().manual_seed(3), first, 8)
@@ -248,7 +248,7 @@ def test_a_batch_of_differently_sized_images_is_changed_by_the_draws_of_the_step
             return flip(one) if flips[row] else one
 
         found = each(part, change)
-        return [{name: found[name][row] for name in found} for row in range(len(rows))]
+        return [dict(zip(found, columns, strict=True)) for columns in zip(*found.values(), strict=True)]
 
     whole = changed(0, 8)
     state = torch.get_rng_state()

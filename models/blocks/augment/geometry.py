@@ -237,9 +237,9 @@ def each(
 
     Columns come as lists: images may be of any sizes.
     """
-    count = len(batch["image"])
-    changed = []
-    for row in range(count):
-        changed.append(change({name: column[row] for name, column in batch.items()}, row))
-    names = changed[0] if changed else batch
-    return {name: [sample[name] for sample in changed] for name in names}
+    changed: dict[str, list[Tensor]] = {}
+    for row in range(len(batch["image"])):
+        sample = change({name: column[row] for name, column in batch.items()}, row)
+        for name, tensor in sample.items():
+            changed.setdefault(name, []).append(tensor)
+    return changed or {name: [] for name in batch}
