@@ -53,6 +53,8 @@ def sample(seed: int, size: int = 48) -> dict[str, torch.Tensor]:
         "panoptic": numbers,
         "panoptic_label": torch.arange(len(scene.segments)),
         "panoptic_crowd": torch.tensor([one.crowd for one in scene.segments]),
+        "panoptic_area": torch.bincount(numbers.flatten(), minlength=len(scene.segments) + 1)[1:]
+        + 0.0,
         "semantic": (numbers % 7).to(torch.uint8),
         "sides": torch.tensor([numbers.shape[1], numbers.shape[0]]),
         "group": torch.tensor(seed),
@@ -115,6 +117,7 @@ def test_boxes_follow_masks_when_resized(seed):
         before, after = (int((each["panoptic"] == number).sum()) for each in (one, found))
         edge = 4 * (before**0.5 + 4) * factor  # pixels along a border
         assert abs(after - factor * before) <= edge + 8
+        assert found["panoptic_area"][number - 1] == pytest.approx(factor * before)
     assert torch.allclose(found["box_area"], one["box_area"] * factor)
     assert same(resize(one, *sides(one)), one)
 
@@ -167,6 +170,8 @@ def test_a_crop_drops_what_is_cut_off_from_all_columns(seed):
     assert (found["panoptic_label"] + 1).tolist() == names.tolist()
     again = torch.cat([torch.zeros(1, dtype=torch.int32), names])[found["panoptic"].long()]
     assert torch.equal(again, one["panoptic"][rows, columns])
+    pixels = [(found["panoptic"] == number + 1).sum() for number in range(len(names))]
+    assert found["panoptic_area"].tolist() == pixels
     points = found["keypoints"]
     outside = (points[..., 0] > wide) | (points[..., 1] > high) | (points[..., :2] < 0).any(-1)
     assert not outside.any() and (points[points[..., 2] == 0] == 0).all()
@@ -248,7 +253,9 @@ def test_a_batch_of_differently_sized_images_is_changed_by_the_draws_of_the_step
             return flip(one) if flips[row] else one
 
         found = each(part, change)
-        return [dict(zip(found, columns, strict=True)) for columns in zip(*found.values(), strict=True)]
+        return [
+            dict(zip(found, columns, strict=True)) for columns in zip(*found.values(), strict=True)
+        ]
 
     whole = changed(0, 8)
     state = torch.get_rng_state()

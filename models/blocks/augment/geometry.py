@@ -33,7 +33,7 @@ OBJECTS = (
     "masks",
     "keypoints",
 )
-SEGMENTS = ("panoptic_label", "panoptic_crowd", "panoptic_thing")
+SEGMENTS = ("panoptic_label", "panoptic_crowd", "panoptic_thing", "panoptic_id", "panoptic_area")
 MAPS = ("masks", "panoptic", "semantic")
 
 
@@ -105,8 +105,9 @@ def resize(sample: Sample, height: int, width: int) -> Sample:
         return places * places.new_tensor(factors)
 
     found = _changed(sample, change, points)
-    if "box_area" in sample:
-        found["box_area"] = sample["box_area"] * (factors[0] * factors[1])
+    for name in ("box_area", "panoptic_area"):
+        if name in sample:
+            found[name] = sample[name] * (factors[0] * factors[1])
     return found
 
 
@@ -175,7 +176,7 @@ def crop(
         found["keypoints"] *= inside[..., None]
     if "boxes" in found and whole != (height, width):
         _cut_objects(sample, found, (top, left, height, width), least, tight)
-    if "panoptic" in found:
+    if "panoptic" in found and whole != (height, width):
         _cut_segments(found)
     return found
 
@@ -219,15 +220,18 @@ def _boxes_of(masks: Tensor) -> Tensor:
 
 def _cut_segments(found: Sample) -> None:
     """Segments without a pixel dropped from the columns of `found`, the others numbered anew."""
-    count = len(found["panoptic_label"]) if "panoptic_label" in found else 0
-    count = max(count, int(found["panoptic"].max()) if found["panoptic"].numel() else 0)
-    there = torch.bincount(found["panoptic"].flatten().long(), minlength=count + 1) > 0
+    count = len(found["panoptic_label"])
+    pixels = torch.bincount(found["panoptic"].flatten().long(), minlength=count + 1)
+    assert len(pixels) == count + 1, "a map numbers its segments from 1 on"
+    there = pixels > 0
     there[0] = False
     number = torch.where(there, there.cumsum(0), 0).to(found["panoptic"].dtype)
     found["panoptic"] = number[found["panoptic"].long()]
     for name in SEGMENTS:
         if name in found:
             found[name] = found[name][there[1:]]
+    if "panoptic_area" in found:
+        found["panoptic_area"] = pixels[1:][there[1:]].to(found["panoptic_area"].dtype)
 
 
 def each(
