@@ -2,8 +2,8 @@
 
 Wang, Feiszli, Wang, Tran 2021, "Unidentified Video Objects: A Benchmark for Dense, Open-World
 Segmentation", section 4: COCO's rule with all objects of one class, as cocoeval.py's useCats=0 has
-it, and the recall of 100 detections per image as the headline. Classes are not read: of detections
-of equal score the first of an image's counts as the higher one.
+it, and the recall of 100 detections per image as the headline. As there, classes tell no more than
+which of an image's detections of equal score counts as the higher one: that of the first class.
 
 On files: python -m metrics.uvo_ar results.json instances.json
 """
@@ -13,7 +13,6 @@ from typing import Literal
 from metrics.blocks.detection.average import RESAMPLES, AveragePrecision
 from metrics.blocks.detection.evaluation import Rule
 from metrics.blocks.detection.shapes import SHAPES
-from metrics.blocks.metric import Reads
 from metrics.blocks.ranges import Resamples
 
 __all__ = ["UvoAR"]
@@ -27,7 +26,6 @@ class UvoAR(AveragePrecision):
     """
 
     headline = "ar100"
-    reads = Reads(("boxes", "box_score"), ("boxes",), AveragePrecision.reads.more)
 
     def __init__(
         self, of: Literal["boxes", "masks"] = "boxes", resamples: Resamples = RESAMPLES

@@ -50,11 +50,10 @@ class AveragePrecision:
 
     def __init__(self, shape: Any, rule: Rule, resamples: int = RESAMPLES) -> None:
         self.shape, self.rule, self.resamples = shape, rule, resamples
-        self._seen = SeenObjects(shape, not rule.classless, self.reads.more)
+        self._seen = SeenObjects(shape, self.reads.more)
         self._kept: tuple[Both, Found] | None = None
-        labels = () if rule.classless else ("box_label",)
-        given = (shape.column, *labels, "box_score")
-        self.reads = Reads(given, (shape.column, *labels, *shape.needs), self.reads.more)
+        given = (shape.column, "box_label", "box_score")
+        self.reads = Reads(given, (shape.column, "box_label", *shape.needs), self.reads.more)
 
     def update(self, predictions: Batch, targets: Batch) -> None:
         """Take in objects of n images, rows of metrics/blocks/detection/seen.py."""
@@ -77,7 +76,8 @@ class AveragePrecision:
         resampled = self.resampled()
         if resampled is not None and not resampled.isnan().all():
             head |= percentiles(self.headline, resampled)
-        counts = {"samples": both.images, "classes": len(np.unique(both.truths.label))}
+        classes = 1 if self.rule.classless else len(np.unique(both.truths.label))
+        counts = {"samples": both.images, "classes": classes}
         objects = {"truths": len(both.truths.image), "detections": len(both.detections.image)}
         return head | numbers | counts | objects
 

@@ -41,21 +41,19 @@ class Both(NamedTuple):
 class SeenObjects:
     """Columns of the images so far, rows of one image each.
 
-    shape: of shapes.py, what is compared. labelled: whether objects have classes. more: which of
-    MORE is read where it is there.
+    shape: of shapes.py, what is compared. more: which of MORE is read where it is there.
     """
 
-    def __init__(self, shape: Any, labelled: bool = True, more: Sequence[str] = MORE) -> None:
-        self.shape, self.labelled, self._more = shape, labelled, more
+    def __init__(self, shape: Any, more: Sequence[str] = MORE) -> None:
+        self.shape, self._more = shape, more
         self._rows: list[dict[str, Any]] = []
 
     def add(self, predictions: Batch, targets: Batch) -> None:
         """Keep the columns of n images; ValueError where one is missing or does not fit."""
-        labels = ["box_label"] * self.labelled
-        given = self._side(predictions, "predictions", [*labels, "box_score"])
+        given = self._side(predictions, "predictions", ["box_label", "box_score"])
         there = [name for name in self._more if name in targets]
         more = [name for name in there if name in FLAGS]
-        true = self._side(targets, "targets", [*labels, *self.shape.needs, *more])
+        true = self._side(targets, "targets", ["box_label", *self.shape.needs, *more])
         images = len(given)
         if len(true) != images:
             raise ValueError(
