@@ -38,6 +38,11 @@ class Numbered(NamedTuple):
     scene: Drawn
     ids: list[int]
 
+    @property
+    def key(self) -> str:
+        """The id of its record."""
+        return f"{self.split}/{self.name}"
+
 
 def draw_images(seed: int, images: Images, size: int) -> Iterator[Numbered]:
     """Images split after split; more of the last split begin with the same ones."""
@@ -95,7 +100,7 @@ def annotations(one: Numbered, stuff: bool) -> Iterator[dict[str, Any]]:
 def object_records(
     seed: int, images: Images, size: int, kind: Literal["boxes", "panoptic"]
 ) -> Iterator[tuple[Scene, bytes]]:
-    """Records of a kind, with their images."""
+    """Records of a kind, as an import of `write_source` has them, with their images."""
     for one in draw_images(seed, images, size):
         things = []
         for place, (key, segment) in enumerate(zip(one.ids, one.scene.segments, strict=True)):
@@ -103,12 +108,14 @@ def object_records(
                 continue
             mask = one.scene.numbers == place + 1
             box, area = _described(mask)
-            rle = Rle(size=mask.shape, counts=_compressed(mask))
+            plain = segment.crowd and kind == "boxes"
+            rle = Rle(size=mask.shape, counts=_compressed(mask), plain=plain)
             about = {"label": segment.label, "crowd": segment.crowd, "thing": segment.thing}
             category = NUMBERS[segment.label]
             things.append(Thing(id=key, box=box, area=area, category=category, rle=rle, **about))
         height, width = one.scene.numbers.shape
-        about = {"id": one.name, "image": one.name, "split": one.split, "number": one.number}
+        about = {"id": one.key, "image": one.name, "split": one.split, "number": one.number}
+        about["file"] = one.name
         yield Scene(width=width, height=height, objects=things, **about), one.scene.image
 
 

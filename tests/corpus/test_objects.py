@@ -12,13 +12,15 @@ import pytest
 import torch
 from PIL import Image
 
-from corpus.drawn.objects import draw_images, draw_objects
+from corpus.drawn.objects import draw_images, draw_objects, object_records, write_source
 from corpus.kinds.labels import Label
 from corpus.kinds.posts import Post
 from corpus.media.kept import stored_sides
 from corpus.reading.index import INDEX
 from corpus.reading.shards import Shards
 from corpus.records.objects import Scene
+from corpus.sources.source import source_rows
+from corpus.store.ingest import ingest
 from corpus.store.read import read_records
 from corpus.store.write import write_store
 from engine.core.digest import digest
@@ -28,7 +30,7 @@ from tests.support.corpora import build_with
 
 IMAGES = (24, 6, 6)
 OPTIONS = {"min_posts": 1, "min_tags": 1}
-DRAWN = {one.name: one for one in draw_images(0, IMAGES, 96)}
+DRAWN = {one.key: one for one in draw_images(0, IMAGES, 96)}
 
 
 def posts(data: Path) -> None:
@@ -55,8 +57,11 @@ def built(request, tmp_path_factory) -> tuple[Path, int, dict]:
     top = tmp_path_factory.mktemp("objects")
     posts(top / "data")
     labels(top / "data")
-    draw_objects(top / "data/targets/boxes", "boxes", IMAGES)
-    draw_objects(top / "data/targets/maps", "panoptic", IMAGES)
+    write_source(top / "own", IMAGES)
+    for kind, name in (("boxes", "targets/boxes"), ("panoptic", "targets/maps")):
+        rows = source_rows(str(top / "own"), None, kind, top / f"{kind} spool")
+        done = ingest(rows, top / "data", name, kind=kind)
+        assert done.kept == sum(IMAGES) and not done.refused
     options = OPTIONS | {"size": request.param}
     return top, request.param, build_with(top / "data", top / "out", top / "cache", **options)
 
@@ -212,7 +217,23 @@ def test_annotations_of_another_size_than_their_image_are_told(tmp_path):
         build_with(tmp_path / "data", tmp_path / "out", tmp_path / "cache", **OPTIONS)
 
 
-def test_a_store_of_objects_is_read_as_its_records(built):
-    for name in ("boxes", "maps"):
-        records = list(read_records(built[0] / "data/targets" / name, Scene))
-        assert {record.id for record in records} == DRAWN.keys()
+def test_what_is_imported_are_the_records_that_are_drawn(built):
+    for kind, name in (("boxes", "boxes"), ("panoptic", "maps")):
+        found = {one.id: one for one in read_records(built[0] / "data/targets" / name, Scene)}
+        drawn = {record.id: record for record, _ in object_records(0, IMAGES, 96, kind)}
+        assert found.keys() == drawn.keys() == DRAWN.keys()
+        for key, record in drawn.items():
+            assert found[key].model_copy(update={"image": record.image}) == record
+
+
+def test_a_drawn_store_gives_the_shards_of_the_imported_one(tmp_path, built):
+    top, size, _ = built
+    posts(tmp_path / "data")
+    draw_objects(tmp_path / "data/targets/boxes", "boxes", IMAGES)
+    build_with(tmp_path / "data", tmp_path / "out", tmp_path / "cache", **OPTIONS, size=size)
+    both = [Shards(where / "out/targets/boxes", "val") for where in (top, tmp_path)]
+    keys = sorted(both[0].ids)
+    for name in both[0].columns:
+        rows = [[*map([*one.ids].index, keys)] for one in both]
+        columns = [one.read(row, name) for one, row in zip(both, rows, strict=True)]
+        assert all(map(torch.equal, *columns)), name
