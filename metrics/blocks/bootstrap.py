@@ -50,10 +50,12 @@ def bootstrap(samples: int, count: int, measured: Callable[[ndarray], ndarray]) 
     return values - values.nanmean() + value
 
 
-def percentiles(headline: str, values: Tensor) -> dict[str, float]:
-    """{"<headline>_low", "<headline>_high"}: ends of the middle 95 % of values in percent."""
+def percentiles(headline: str, values: Tensor, most: float = 100.0) -> dict[str, float]:
+    """{"<headline>_low", "<headline>_high"}: ends of the middle 95 % of values in percent, of 0 to
+    `most`.
+    """
     ends = torch.tensor(ENDS, dtype=torch.float64)
-    low, high = values.nanquantile(ends).clamp(0, 100).tolist()
+    low, high = values.nanquantile(ends).clamp(0, most).tolist()
     return {f"{headline}_low": low, f"{headline}_high": high}
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from engine.core.build import build
 from tests.metrics.drawn_objects import drawn_objects
+from tests.metrics.events.drawn import drawn_events
 
 CLASSES = 6
 Columns = dict[str, Tensor | list]
@@ -29,9 +30,12 @@ def drawn(samples: int = 60, seed: int = 0) -> dict[str, Tensor]:
 def drawn_pair(samples: int = 60, seed: int = 0) -> tuple[Columns, Columns]:
     """(predictions, targets) of everything that a metric may read: a name may be in both."""
     whole = drawn(samples, seed)
-    given, true = panoptic(samples, seed)
-    found, annotated = drawn_objects(samples, seed)
-    return whole | given | found, whole | true | annotated
+    given, true = dict(whole), dict(whole)
+    for more in (drawn_objects, panoptic, drawn_events):
+        columns, answers = more(samples, seed)
+        given |= columns
+        true |= answers
+    return given, true
 
 
 def panoptic(samples: int, seed: int) -> tuple[Columns, Columns]:
