@@ -55,7 +55,7 @@ def _boxes(file: Path, rows: Sequence[Row], by_image: Mapping[Any, Sequence[Row]
     what = "boxes are no four numbers x, y, width, height, or of a negative side"
     refuse(file, wrong, len(rows), what, "write them so")
     # x + width - x need not be the width again in its last digit
-    boxes = torch.tensor([row["bbox"] for row in rows], dtype=torch.float64).view(-1, 4)
+    boxes = torch.tensor([row["bbox"] for row in rows], dtype=torch.float64).view(len(rows), 4)
     boxes[:, 2:] += boxes[:, :2]
     return list(boxes.split(_sizes(by_image)))
 
@@ -82,7 +82,7 @@ def _keypoints(
             "points for each object"
         )
     points = torch.tensor([row["keypoints"] for row in rows], dtype=torch.float64)
-    return list(points.view(-1, lengths.pop() // 3, 3).split(_sizes(by_image)))
+    return list(points.view(len(rows), lengths.pop() // 3, 3).split(_sizes(by_image)))
 
 
 def _masks(

@@ -153,7 +153,7 @@ def _pairs(rows: Sequence[Mapping[str, Any]], name: str) -> ndarray:
 
 def _refuse_nan(values: ndarray, image: ndarray, images: int, what: str) -> None:
     """ValueError that names the images of objects (n,) whose values (n, ...) hold a NaN."""
-    broken = np.isnan(values.reshape(len(values), -1)).any(1)
+    broken = np.isnan(values).any(tuple(range(1, values.ndim)))
     rows = np.unique(image[broken]).tolist()
     if rows:
         listed = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")

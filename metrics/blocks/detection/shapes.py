@@ -219,7 +219,4 @@ def encoded(masks: Tensor) -> list[Rle]:
 
 
 def _joined(rows: Sequence[Tensor], shape: tuple[int, ...]) -> ndarray:
-    parts = [row.cpu().reshape(-1, *shape) for row in rows]
-    if not parts:
-        return np.zeros((0, *shape))
-    return torch.cat(parts).double().numpy()
+    return torch.cat([torch.zeros(0, *shape), *(row.cpu() for row in rows)]).double().numpy()

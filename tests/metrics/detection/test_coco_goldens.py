@@ -1,7 +1,7 @@
 """Numbers known of public annotations: COCO's fake results of 100 images, LVIS's 100 of val.
 
 Those of COCO are in cocodataset/cocoapi, results/val2014_fake_eval_res.txt, to three digits, and
-here as its evaluation gives them; those of LVIS are of detections made by a rule of the annotations,
+here as its evaluation gives them; those of LVIS are of detections that a rule makes of annotations,
 as lvis 0.5.3 and achalddave/large-vocab-devil count them.
 """
 
