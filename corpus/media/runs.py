@@ -46,11 +46,43 @@ def runs_of(counts: bytes, height: int, width: int) -> np.ndarray:
     return runs
 
 
+def filled_columns(counts: bytes, height: int, width: int) -> tuple[slice, np.ndarray]:
+    """(the columns from the first to the last that a mask has a pixel in, bool (columns, height)).
+
+    ValueError as `runs_of`.
+    """
+    runs = runs_of(counts, height, width)
+    if len(runs) < 2:
+        return slice(0, 0), np.zeros((0, height), bool)
+    # what comes before the first such column and after the last is never written out
+    last = int(runs.sum()) - (int(runs[-1]) if len(runs) % 2 else 0)
+    begin, end = int(runs[0]) // height, -(-last // height)
+    shown = np.append(runs[: len(runs) // 2 * 2], end * height - last)
+    shown[0] -= begin * height
+    inside = np.arange(len(shown)) % 2 == 1
+    return slice(begin, end), np.repeat(inside, shown).reshape(end - begin, height)
+
+
+def decode_into(mask: np.ndarray, counts: bytes) -> None:
+    """Sets the pixels of a mask in bool (height, width) of False; ValueError as `runs_of`."""
+    columns, filled = filled_columns(counts, *mask.shape)
+    mask[:, columns] = filled.T
+
+
 def decoded(counts: bytes, height: int, width: int) -> np.ndarray:
     """bool (height, width); ValueError as `runs_of`."""
-    runs = runs_of(counts, height, width)
-    inside = np.arange(len(runs)) % 2 == 1
-    return np.repeat(inside, runs).reshape(width, height).T
+    mask = np.zeros((height, width), bool)
+    decode_into(mask, counts)
+    return mask
+
+
+def sampled(counts: bytes, height: int, width: int, taken: Taken) -> np.ndarray:
+    """The pixels of a mask that are `taken`, bool (rows, columns), column by column in memory."""
+    columns, filled = filled_columns(counts, height, width)
+    begin, end = np.searchsorted(taken.columns, [columns.start, columns.stop])
+    smaller = np.zeros((len(taken.columns), len(taken.rows)), bool)
+    smaller[begin:end] = filled[taken.columns[begin:end] - columns.start][:, taken.rows]
+    return smaller.T
 
 
 def nearest(height: int, width: int, into: tuple[int, int]) -> Taken:

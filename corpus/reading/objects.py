@@ -2,7 +2,7 @@
 
 All are lists, a tensor per image, in px of the image as it is stored. Masks are kept as run lengths
 and decoded when they are read: of COCO's size, a split of 118,000 images with 860,000 masks keeps
-them in some 150 bytes each, and boxes in 16.
+them in some 400 bytes each at 640 px (350 MB, when masks are read), and boxes in 16.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from corpus.media.runs import decoded
+from corpus.media.runs import decode_into
 from corpus.reading.index import REPAIR
 
 
@@ -116,7 +116,7 @@ def _masks(stored: Stored, row: int, of: str, sides: str) -> np.ndarray:
                 "mask: read its boxes alone, or import a source with masks"
             )
         try:
-            masks[place] = decoded(counts, height, width)
+            decode_into(masks[place], counts)
         except ValueError as error:
             raise _damaged(stored, row, f"mask {place}: {error}") from None
     return masks

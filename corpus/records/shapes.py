@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpus.media.runs import Taken, decoded, nearest, runs_of
+from corpus.media.runs import Taken, nearest, runs_of, sampled
 
 NUMBERS = pa.list_(pa.float64())
 RUNS = pa.struct({"size": pa.list_(pa.int32()), "counts": pa.string()})
@@ -163,8 +163,8 @@ def _masks(row: Row) -> list[bytes]:
 def _smaller(counts: bytes, height: int, width: int, taken: Taken) -> bytes:
     from pycocotools import mask as rle
 
-    mask = decoded(counts, height, width)[taken.rows][:, taken.columns]
-    return rle.encode(np.asfortranarray(mask, np.uint8))["counts"]
+    mask = sampled(counts, height, width, taken)
+    return rle.encode(np.asfortranarray(mask.view(np.uint8)))["counts"]
 
 
 def _runs(one: Row, row: Row) -> bytes:

@@ -76,7 +76,14 @@ class Rows:
         if name in self.more:
             return self.more[name][rows]
         column = self.shards.read(rows, name, draws, **self.reads.get(name, {}))
-        return resized(column, self.size) if name == "image" and self.size else column
+        if name != "image" or not self.size:
+            return column
+        if isinstance(column, list):
+            raise ValueError(
+                f"images of {self.shards.folder} keep their aspect, and are no squares of "
+                f"{self.size} px: leave the size to the objective"
+            )
+        return resized(column, self.size)
 
     def column(self, name: str) -> Column:
         """One column of all samples; images are not decoded for another."""
@@ -107,6 +114,11 @@ def few_per_class(
     if count == "all":
         return samples.some(torch.arange(len(samples)))
     truth, names = samples.column(target), samples.shards.classes
+    if isinstance(truth, list):
+        raise ValueError(
+            f"labels_per_class={count} counts images of a class, and {target} says many things of "
+            "each: give all"
+        )
     several = truth.ndim == 2
     of_class = [truth[:, i] > 0 if several else truth == i for i in range(len(names))]
     order = range(len(names))

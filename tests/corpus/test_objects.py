@@ -24,7 +24,7 @@ from corpus.store.ingest import ingest
 from corpus.store.read import read_records
 from corpus.store.write import write_store
 from engine.core.digest import digest
-from engine.core.samples import Rows
+from engine.core.samples import Rows, few_per_class
 from tests.corpus.test_corpus import drawing, encoded
 from tests.support.corpora import build_with
 
@@ -145,6 +145,12 @@ def test_other_sets_are_what_they_are_without_it(built, tmp_path):
     labels(tmp_path / "data")
     build_with(tmp_path / "data", tmp_path / "out", tmp_path / "cache", **OPTIONS, size=size)
     assert digest(tmp_path / "out/targets/pets") == digest(top / "out/targets/pets")
+    few = []
+    for where in (tmp_path, top):
+        rows = Rows(Shards(where / "out/targets/pets", "train"), {"image": {}, "label": {}})
+        few.append(few_per_class(rows, "label", 1, torch.Generator().manual_seed(0)))
+    columns = [one.read(torch.arange(2)) for one in few]
+    assert all(torch.equal(columns[0][name], columns[1][name]) for name in ("image", "label"))
     mine, both = ({*folder.iterdir()} for folder in (tmp_path / "cache", top / "cache"))
     assert {path.name for path in mine} < {path.name for path in both}
     assert all(digest(path) == digest(top / "cache" / path.name) for path in mine)
@@ -159,6 +165,10 @@ def test_images_that_keep_their_aspect_are_no_squares(built):
         shards.images([0])
     with pytest.raises(ValueError, match=r"has no column 'label', only image, boxes"):
         shards.read([0], "label")
+    with pytest.raises(ValueError, match="counts images of a class, and box_label says many"):
+        few_per_class(Rows(shards, {"box_label": {}}), "box_label", 1, torch.Generator())
+    with pytest.raises(ValueError, match="are no squares of 32 px: leave the size to"):
+        Rows(shards, {"image": {}}, size=32).read(torch.arange(2))
 
 
 def rewritten(built, into: Path, column: str, values) -> Shards:

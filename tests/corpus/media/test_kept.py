@@ -11,7 +11,7 @@ from corpus.media.decoding import decode
 from corpus.media.fingerprint import fingerprint
 from corpus.media.images import BadImage
 from corpus.media.kept import centre, kept_picture, stored_sides
-from corpus.media.runs import decoded, nearest, run_lengths
+from corpus.media.runs import decoded, nearest, run_lengths, sampled
 from corpus.media.squares import squared, stored_square
 
 
@@ -106,6 +106,14 @@ def test_damaged_run_lengths_are_told_whatever_the_bytes():
 
 
 def test_a_smaller_mask_has_the_pixels_that_centres_lie_in():
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        mask = random_mask(rng)
+        counts = rle.encode(np.asfortranarray(mask, np.uint8))["counts"]
+        into = [int(rng.integers(1, side + 1)) for side in mask.shape]
+        taken = nearest(*mask.shape, into)
+        wanted = mask[taken.rows][:, taken.columns]
+        assert (sampled(counts, *mask.shape, taken) == wanted).all()
     taken = nearest(6, 9, (2, 4))
     assert taken.rows.tolist() == [1, 4] and taken.columns.tolist() == [1, 3, 5, 7]
     same = nearest(5, 7, (5, 7))
