@@ -106,11 +106,11 @@ def _files(root: Path, images: str | None, kind: str, left: Counter[str]) -> lis
         if some:
             if len(found) > len(some):
                 left["JSON beside the annotations"] += len(found) - len(some)
-            return [_within(root, name, images, len(some) > 1) for name in some]
+            return [_within(root, name, images) for name in some]
     return []
 
 
-def _within(root: Path, name: str, images: str | None, several: bool) -> AnnotationFile:
+def _within(root: Path, name: str, images: str | None) -> AnnotationFile:
     """One of a folder's files; a file beside its images has them below its own folder."""
     path, base = root / name, images or str(root)
     folder = str(PurePosixPath(name).parent)
@@ -118,7 +118,7 @@ def _within(root: Path, name: str, images: str | None, several: bool) -> Annotat
         prefix = f"{folder}/"
     else:
         prefix = _prefix(base, PurePosixPath(name).name)
-    split = split_within(name.split("/")) if several else None
+    split = split_within(name.split("/"))
     return AnnotationFile(path, name, base, prefix, split, str(path)[: -len(".json")])
 
 

@@ -1,9 +1,9 @@
 """Boxes of COCO's JSON: objects of images with polygons, run lengths, crowds, keypoints; LVIS too.
 
-A source is one file, or a folder with annotations/instances_{train,val,test}*.json (or
-person_keypoints_*, lvis_*, panoptic_*), or with train/_annotations.coco.json and so on. Of several
-files each gives its images the split that its name says; of one alone, as of one table, 70/10/20.
-The id of a record is the image's name below the images' folder.
+A source is one file, or a folder with annotations/instances_{train,val,test}*.json (or lvis_*,
+person_keypoints_*, panoptic_*), or with train/_annotations.coco.json and so on. Each file of a
+folder gives its images the split that its name says; one that is named itself gives 70/10/20, as a
+table does. The id of a record is the image's name below the images' folder.
 
 An object that cannot be used is a refused row of its own, and its image stays. LVIS:
 neg_category_ids are `absent`, not_exhaustive_category_ids `partial`.
