@@ -20,6 +20,7 @@ from metrics.blocks.events.kept import Kept, Rows, listed, plain, refuse
 from metrics.blocks.metric import Batch, Reads
 from metrics.blocks.picture import Bars
 from metrics.blocks.ranges import Resamples
+from metrics.blocks.sums import share
 
 KINDS = ("substitutions", "deletions", "insertions")
 TAGS = {"replace": 0, "delete": 1, "insert": 2}
@@ -96,7 +97,7 @@ class Edits:
 
         def measured(weights: ndarray) -> ndarray:
             errors, units = both @ weights[group]
-            return 100 * errors / np.maximum(1, units)
+            return 100 * (share(errors, units) if said.any() else errors)
 
         return bootstrap(int(group.max()) + 1, self.resamples, measured)
 
