@@ -66,7 +66,8 @@ def corpus(
     Classes are the `max_tags` most frequent hashtags of at least `min_posts` posts. `python -m
     flows.explain "#hashtag"` shows what the rules make of one.
 
-    size: pixels of the side of an image, in all stages.
+    size: pixels of the side of an image, in all stages; of the longer one where objects are
+        annotated, whose images keep their aspect.
     vocabulary: which hashtags may be classes: `frequent`, whatever they mean; `nouns` of WordNet;
         `targets`, those that name a class of the labelled sets (Mahajan et al. 2018, section 2.1).
     min_posts: a hashtag of fewer posts is no class.
