@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from corpus.export.stored import SPLITS, Categories, Export, Stored, file_of, numbered
+from corpus.media.runs import run_lengths
 from corpus.records.objects import Scene, Thing
-from corpus.records.runs import run_lengths
 
 Entries = Iterator[dict[str, Any]]
 FEDERATED = {"absent": "neg_category_ids", "partial": "not_exhaustive_category_ids"}
@@ -110,7 +110,7 @@ def annotation(thing: Thing, number: int, image: int, category: int) -> dict[str
     entry["segmentation"] = thing.polygons or []
     if thing.rle is not None:
         counts: Any = thing.rle.counts
-        counts = run_lengths(counts).tolist() if thing.rle.plain else counts
+        counts = run_lengths(counts.encode()).tolist() if thing.rle.plain else counts
         entry["segmentation"] = {"size": [*thing.rle.size], "counts": counts}
     if thing.keypoints is not None:
         entry["keypoints"] = thing.keypoints

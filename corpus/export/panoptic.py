@@ -9,8 +9,8 @@ from PIL import Image
 
 from corpus.export.coco import Entries, write_files
 from corpus.export.stored import Categories, Export, Stored, file_of
+from corpus.media.runs import decoded
 from corpus.records.objects import Scene
-from corpus.records.runs import run_lengths
 
 
 def write_panoptic(stored: Stored, out: Path) -> Export:
@@ -47,11 +47,10 @@ def _segments(scene: Scene, categories: Categories) -> list[dict[str, Any]]:
 
 def segment_map(scene: Scene) -> np.ndarray:
     """int32 (height, width): the id of the segment of each pixel, 0 where there is none."""
-    flat = np.zeros(scene.width * scene.height, np.int32)
+    ids = np.zeros((scene.height, scene.width), np.int32)
     for thing in scene.objects:
-        runs = run_lengths(thing.rle.counts)
-        flat[np.repeat(np.arange(len(runs)) % 2 == 1, runs)] = thing.id
-    return flat.reshape(scene.width, scene.height).T
+        ids[decoded(thing.rle.counts.encode(), *ids.shape)] = thing.id
+    return ids
 
 
 def coloured(ids: np.ndarray) -> np.ndarray:

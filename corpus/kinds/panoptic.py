@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from corpus.media.runs import decoded
 from corpus.records.objects import Thing
-from corpus.records.runs import run_lengths
 from corpus.records.scenekind import SceneKind
 from corpus.records.shapes import segment_lists
 
@@ -44,23 +44,22 @@ class Panoptic(SceneKind):
     def described(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         found = super().described(raw)
         if not all(isinstance(one, Thing) for one in raw["objects"]):  # else read from one map
-            _check_map(found["objects"], found["width"] * found["height"])
+            _check_map(found["objects"], (found["height"], found["width"]))
         return found
 
     def lists(self, table: pa.Table, number: Mapping[str, int]) -> dict[str, pa.Array]:
         return segment_lists(table, number)
 
 
-def _check_map(segments: list[Thing], pixels: int) -> None:
+def _check_map(segments: list[Thing], sides: tuple[int, int]) -> None:
     """ValueError where the segments make no map that a PNG can hold."""
-    taken = np.zeros(pixels, np.int32)
+    taken = np.zeros(sides, np.int32)
     for one in segments:
         if not 0 < one.id <= LARGEST:
             raise ValueError(f"segment without an id from 1 to {LARGEST}: {one.id}")
         if one.rle is None:
             raise ValueError(f"segment without a mask: {one.id}")
-        runs = run_lengths(one.rle.counts)
-        inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+        inside = decoded(one.rle.counts.encode(), *sides)
         other = int(taken[inside].max(initial=0))
         if other:
             raise ValueError(f"segments that overlap: {other} and {one.id}")

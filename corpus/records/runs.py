@@ -1,7 +1,6 @@
-"""COCO's run lengths, checked before any library decodes them: counts as text and as numbers.
+"""COCO's run lengths as annotation files have them, checked before any library decodes them.
 
-Source: cocodataset/cocoapi common/maskApi.c, rleToString: from the third count on the difference to
-the count two before, five bits a letter, low ones first, bit 5 says that more follow.
+Counts are text, as pycocotools writes it, or plain numbers.
 """
 
 from collections.abc import Sequence
@@ -9,13 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from corpus.media import runs as packed
+from corpus.media.runs import run_lengths
 from corpus.records.objects import Rle
-
-
-def run_lengths(counts: str) -> np.ndarray:
-    """int64 (runs,) of compressed counts; ValueError where the text is none."""
-    return packed.run_lengths(counts.encode("ascii", "replace"))
 
 
 def compressed(counts: Sequence[int], width: int, height: int) -> str:
@@ -35,7 +29,7 @@ def checked_rle(said: Any, width: int, height: int) -> tuple[Rle, int]:
         raise ValueError(f"mask of another size: {list(size)[:4]}, the image has {[height, width]}")
     plain = isinstance(counts, list)
     text = counts.decode("ascii", "replace") if isinstance(counts, bytes) else counts
-    runs = _plain(counts) if plain else run_lengths(text)
+    runs = _plain(counts) if plain else run_lengths(text.encode("ascii", "replace"))
     if not runs.size or runs.min() < 0 or int(runs.sum()) != width * height:
         raise ValueError(f"run lengths that do not cover the {width * height:,} px of the image")
     text = compressed(runs.tolist(), width, height) if plain else text

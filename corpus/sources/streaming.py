@@ -150,7 +150,7 @@ class JsonLists:
 def parsed(data: bytes) -> dict[str, Any]:
     """An entry; ValueError where it is no JSON object."""
     try:
-        found = json.loads(data)
+        found = json.loads(data.decode())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"no JSON: {error}") from None
     if not isinstance(found, dict):

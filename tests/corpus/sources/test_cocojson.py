@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from pycocotools import mask
 
-from corpus.records.runs import box_of, checked_rle, run_lengths
+from corpus.media.runs import run_lengths
+from corpus.records.runs import box_of, checked_rle
 from corpus.sources import streaming
 from corpus.sources.source import source_rows
 from corpus.store.account import Unusable
@@ -56,7 +57,7 @@ def test_everything_of_an_object_is_kept_and_images_without_one_stay(tmp_path):
     assert (one.label, one.category, one.box, one.area) == ("dog", 3, (4, 5, 20, 10.5), 210)
     said = rle(slice(2, 9), slice(3, 30))
     assert two.rle.model_dump() == said | {"plain": False, "size": (HEIGHT, WIDTH)}
-    assert run_lengths(crowd.rle.counts).tolist() == [3, 4, 1193] and crowd.crowd
+    assert run_lengths(crowd.rle.counts.encode()).tolist() == [3, 4, 1193] and crowd.crowd
     assert found["2.jpg"].objects[0].box == (38.5, -2, 5, 6), "beyond the edge, as it is written"
     again = imported(source, tmp_path / "data")
     assert (again.kept, again.already, again.differing) == (0, 3, 0)
@@ -252,7 +253,7 @@ def test_run_lengths_are_those_of_pycocotools():
         pixels = np.repeat(np.repeat(pixels, 1 + case % 9, 0), 1 + case % 7, 1)
         height, width = pixels.shape
         text = mask.encode(np.asfortranarray(pixels))
-        runs = run_lengths(text["counts"].decode())
+        runs = run_lengths(text["counts"])
         plain = {"size": [height, width], "counts": runs.tolist()}
         for said in (text, plain):
             found, count = checked_rle(said, width, height)
