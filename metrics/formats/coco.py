@@ -11,6 +11,7 @@ the image are taken as pycocotools takes them: they overlap with nothing. Other 
 of a predicted mask is its own and never its box's, and an annotation may have the id 0.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -157,11 +158,11 @@ def _columns(file: Path, rows: Sequence[Row], truth: Truth, wanted: set[str]) ->
         "box_area": lambda row: row["area"] if number(row.get("area")) else torch.nan,
         "box_ignore": lambda row: _ignored(row, "keypoints" in wanted),
     }
+    ordered = list(itertools.chain.from_iterable(by_image.values()))
     for name in wanted & values.keys():
         kind = torch.int64 if name == "box_label" else torch.float64
-        columns[name] = [
-            torch.tensor(list(map(values[name], some)), dtype=kind) for some in by_image.values()
-        ]
+        whole = torch.tensor(list(map(values[name], ordered)), dtype=kind)
+        columns[name] = list(whole.split(list(map(len, by_image.values()))))
     return columns
 
 
