@@ -32,12 +32,16 @@ ADMITTED = {
 DURATION, RATERS, AGREEMENT = "video_duration", "substages_timestamps", "f1_consis_avg"
 
 
+class Refused(Exception):
+    """A pickle names what is not to be made."""
+
+
 class Restricted(pickle.Unpickler):
     """Makes nothing but what is ADMITTED: a pickle may name any function of any module."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ADMITTED:
-            raise pickle.UnpicklingError(
+            raise Refused(
                 f"names {module}.{name}, which is no container, number or array: such a file may "
                 "run anything; write it anew as JSON"
             )
@@ -80,7 +84,7 @@ def _unpickled(file: Path) -> Any:
         with file.open("rb") as stream:
             # the official files are Python 2's
             return Restricted(stream, encoding="latin1").load()
-    except pickle.UnpicklingError as error:
+    except Refused as error:
         raise ValueError(f"{file} {error}") from None
     except Exception as error:  # what a broken pickle may end in has no bounds
         raise ValueError(
