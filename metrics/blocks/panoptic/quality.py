@@ -11,7 +11,7 @@ from metrics.blocks.columns import found_name
 from metrics.blocks.decoded import called
 from metrics.blocks.metric import Batch, Reads
 from metrics.blocks.panoptic.matching import Found, matched
-from metrics.blocks.panoptic.segments import Coder, segments_of, shared
+from metrics.blocks.panoptic.segments import Workspace, segments_of, shared
 from metrics.blocks.picture import Bars
 
 SHOWN = 40  # bars of a picture
@@ -68,11 +68,11 @@ class Quality:
         sizes = {len(predictions["panoptic"]), len(targets["panoptic"])}
         if len(sizes) > 1:
             raise ValueError(f"predictions and targets of {sizes} images: give the same images")
-        coder = Coder()
+        work = Workspace()
         pairs = zip(predictions["panoptic"], targets["panoptic"], strict=True)
         for row, maps in enumerate(pairs):
             try:
-                self._images.append(self._one(predictions, targets, row, maps, coder))
+                self._images.append(self._one(predictions, targets, row, maps, work))
             except ValueError as error:
                 raise ValueError(f"{called(targets['panoptic'], row)}: {error}") from None
         for classes in targets.get("panoptic_things", ()):
@@ -84,7 +84,7 @@ class Quality:
         targets: Batch,
         row: int,
         maps: tuple[Tensor, Tensor],
-        coder: Coder,
+        work: Workspace,
     ) -> Found:
         given, true = (each.cpu().numpy() for each in maps)
         if given.shape != true.shape:
@@ -93,7 +93,7 @@ class Quality:
                 "width): give maps of one size, resized to the nearest id"
             )
         predicted, real = segments_of(predictions, row, given), segments_of(targets, row, true)
-        return matched(predicted, real, shared(predicted, real, coder, self._ratio))
+        return matched(predicted, real, shared(predicted, real, work, self._ratio))
 
     def merge(self, other: "Quality") -> None:
         """Add the images that another one has seen."""

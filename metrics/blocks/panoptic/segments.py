@@ -13,13 +13,16 @@ from numpy import ndarray
 
 from metrics.blocks.masks.boundary import distance, of_labels
 
-IDS = 2**24  # of three bytes, red + 256 green + 256^2 blue
+BITS = 24
+IDS = 2**BITS  # of three bytes, red + 256 green + 256^2 blue
+OPAQUE = -1  # a fourth that is 255 does not count
 
 
 class Segments(NamedTuple):
     """The s segments of a map.
 
-    pixels: int (h, w), ids of segments, 0 void. ids, labels: int64 (s,). crowd: bool (s,).
+    pixels: int (h, w), ids of segments, 0 void; their highest byte may be 255. ids, labels: int64
+    (s,). crowd: bool (s,).
     areas: float64 (s,) in pixels as they were annotated, or None: then they are counted.
     """
 
@@ -41,25 +44,39 @@ class Shared(NamedTuple):
     edge: ndarray | None
 
 
-class Coder:
-    """ids of a map to numbers 1 to s, 0 for void, by a table that is cleared after each map."""
+class Workspace:
+    """Memory for map after map: new memory takes as long as what is done in it."""
 
     def __init__(self) -> None:
-        # its memory is only taken where ids are written or looked up
+        # taken of the machine only where ids are written or looked up
         self._table = np.zeros(IDS, np.uint32)
+        self._pixels = np.empty((2, 0), bool)
+
+    def runs(self, flat: list[ndarray]) -> tuple[ndarray, ndarray]:
+        """(start, length) of runs of pixels in which none of several maps (pixels,) changes."""
+        steps = len(flat[0]) - 1
+        if self._pixels.shape[1] != steps:
+            self._pixels = np.empty((2, steps), bool)
+        changes, more = self._pixels
+        np.not_equal(flat[0][1:], flat[0][:-1], out=changes)
+        for each in flat[1:]:
+            changes |= np.not_equal(each[1:], each[:-1], out=more)
+        starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
+        return starts, np.diff(starts, append=len(flat[0]))
 
     def coded(self, found: ndarray, ids: ndarray) -> ndarray:
-        """int64 (k,), of ids (k,); ValueError where one is of no segment."""
+        """Ids (k,) as numbers 1 to s of their segments, 0 void; ValueError where one has none."""
         self._table[ids] = np.arange(1, len(ids) + 1)
         codes = self._table[found].astype(np.int64)
         self._table[ids] = 0
-        strange = np.unique(found[(codes == 0) & (found != 0)])
-        if len(strange):
-            raise ValueError(f"{_listed(strange)} in the map, and among its segments there is none")
+        strange = (codes == 0) & (found != 0)
+        if strange.any():
+            listed = _listed(np.unique(found[strange]))
+            raise ValueError(f"{listed} in the map, and among its segments there is none")
         return codes
 
 
-def shared(predicted: Segments, true: Segments, coder: Coder, ratio: float | None) -> Shared:
+def shared(predicted: Segments, true: Segments, work: Workspace, ratio: float | None) -> Shared:
     """Counts the pixels; ratio: of the image's diagonal, how wide boundary regions are, or None.
 
     ValueError where a map has ids that none of its segments has.
@@ -69,9 +86,9 @@ def shared(predicted: Segments, true: Segments, coder: Coder, ratio: float | Non
     if ratio is not None:
         d = distance(*true.pixels.shape, ratio)
         edges = [of_labels(each, d) for each in maps]
-    starts, lengths = _runs([each.ravel() for each in [*maps, *edges]])
+    starts, lengths = work.runs([each.ravel() for each in [*maps, *edges]])
     coded = [
-        _coded(each, starts, coder, name)
+        _coded(each, starts, work, name)
         for each, name in ((true, "the target"), (predicted, "the prediction"))
     ]
     sizes = len(true.ids) + 1, len(predicted.ids) + 1
@@ -86,21 +103,13 @@ def shared(predicted: Segments, true: Segments, coder: Coder, ratio: float | Non
     return Shared(whole, _table(*near, lengths, (sizes[0] + 1, sizes[1] + 1)))
 
 
-def _runs(flat: list[ndarray]) -> tuple[ndarray, ndarray]:
-    """(start, length) of the runs of pixels in which none of several maps (pixels,) changes."""
-    changes = flat[0][1:] != flat[0][:-1]
-    for each in flat[1:]:
-        changes |= each[1:] != each[:-1]
-    starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
-    return starts, np.diff(starts, append=len(flat[0]))
-
-
-def _coded(segments: Segments, starts: ndarray, coder: Coder, whose: str) -> ndarray:
-    found = segments.pixels.ravel()[starts]
-    if len(found) and (found.min() < 0 or found.max() >= IDS):
+def _coded(segments: Segments, starts: ndarray, work: Workspace, whose: str) -> ndarray:
+    found = segments.pixels.ravel()[starts].astype(np.int64)
+    highest = found >> BITS
+    if len(found) and (highest.min() < OPAQUE or highest.max() > 0):
         raise ValueError(f"{whose} has ids outside of 0 to {IDS - 1}: three bytes are an id")
     try:
-        return coder.coded(found, segments.ids)
+        return work.coded(found & (IDS - 1), segments.ids)
     except ValueError as error:
         raise ValueError(f"{whose} has {error}") from None
 

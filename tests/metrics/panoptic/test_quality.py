@@ -234,7 +234,7 @@ def changed(batch: dict, name: str, row) -> dict:
     [
         (0, "panoptic", lambda row: row[:, :-1], "sample 0: the prediction is of .* resized"),
         (0, "panoptic", lambda row: row.float(), r"float32: give integers \(h, w\)"),
-        (0, "panoptic", lambda row: row - 9, "ids outside of 0 to 16777215"),
+        (0, "panoptic", lambda row: row + 2**25, "ids outside of 0 to 16777215"),
         (1, "panoptic", lambda row: row % 9 + 11, "the target has .* ids .* there is none"),
         (0, "panoptic", lambda row: row * 0, "segments without a pixel in the map"),
         (0, "panoptic_id", lambda row: row * 0 + 5, "are to be different, of 1 to"),

@@ -1,0 +1,170 @@
+"""Panoptic maps of COCO's size, and the time that metrics of them take, beside their authors' code.
+
+python -m benchmarks.metricspeed.panoptic --images 300, with the authors' repositories in the folder
+that TAGDAG_REFERENCES names, as cocodataset/panopticapi and bowenc0221/boundary-iou-api, and OpenCV
+installed, which the second wants. Processors are those that the process may use: taskset -c 0.
+"""
+
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from importlib import import_module
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+from PIL import Image
+
+from metrics.boundary_pq import BoundaryPQ
+from metrics.formats.panoptic import read
+from metrics.pq import PQ
+
+HEIGHT, WIDTH = 480, 640
+THINGS, STUFF = 80, 53  # COCO's classes
+REGIONS, OBJECTS = 3, 7  # of an image: together its segments
+EDGES = 24  # waves of an outline
+WRONG = 0.1  # share of the predicted segments that are of another class
+
+
+def panoptic_sized(images: int, seed: int, folder: Path) -> tuple[Path, Path]:
+    """(predictions, truth): COCO's panoptic JSON, each with the folder of its PNGs beside it.
+
+    Regions of stuff and ragged ellipses of things over them, some crowds, some pixels void; the
+    predictions are the same outlines, moved and ragged in another way.
+    """
+    sides: dict[str, list[dict[str, Any]]] = {"predictions": [], "truth": []}
+    for name in sides:
+        (folder / name).mkdir(parents=True)
+    for image in range(images):
+        generator = np.random.default_rng([seed, image])
+        shapes = _outlines(generator)
+        labels = np.concatenate(
+            [generator.integers(THINGS, THINGS + STUFF, REGIONS), generator.integers(0, THINGS, 7)]
+        )
+        crowd = (generator.random(len(labels)) < 0.02) & (labels < THINGS)
+        true = _drawn(generator, shapes, 0.0)
+        true[: generator.integers(1, 30)] = 0
+        sides["truth"].append(_written(folder / "truth", image, true, labels, crowd))
+        guess = _drawn(generator, shapes, 6.0)
+        wrong = generator.random(len(labels)) < WRONG
+        labels = np.where(wrong, (labels + 1) % (THINGS + STUFF), labels)
+        entry = _written(folder / "predictions", image, guess, labels, crowd & False)
+        sides["predictions"].append(entry)
+    categories = [
+        {"id": label + 1, "name": f"class {label}", "isthing": int(label < THINGS)}
+        for label in range(THINGS + STUFF)
+    ]
+    for name, annotations in sides.items():
+        content = {"annotations": annotations, "categories": categories}
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return folder / "predictions.json", folder / "truth.json"
+
+
+def _outlines(generator: np.random.Generator) -> ndarray:
+    """Of each object x, y, width, height in px."""
+    x, y = generator.uniform(0, WIDTH, OBJECTS), generator.uniform(0, HEIGHT, OBJECTS)
+    sides = generator.lognormal(4, 0.7, (2, OBJECTS)).clip(8, 300)
+    return np.stack([x, y, *sides], 1)
+
+
+def _drawn(generator: np.random.Generator, shapes: ndarray, moved: float) -> ndarray:
+    """int32 (h, w): numbers of segments from 1 on, regions first; moved: how far, in px."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    rows, columns = rows.astype(np.float32), columns.astype(np.float32)
+    wave = np.float32(12) * np.sin(columns / 23) + np.float32(5) * np.sin(columns / 7)
+    bounds = [HEIGHT * part / REGIONS + generator.normal(0, moved) for part in range(1, REGIONS)]
+    pixels = 1 + sum((rows + wave > bound).astype(np.int32) for bound in bounds)
+    for place, (x, y, wide, tall) in enumerate(shapes):
+        across = (columns - x - generator.normal(0, moved)) / wide
+        down = (rows - y - generator.normal(0, moved)) / tall
+        angle = np.arctan2(down, across)
+        ragged = np.interp(
+            angle, np.linspace(-np.pi, np.pi, EDGES), generator.normal(1, 0.1, EDGES)
+        )
+        pixels[np.hypot(across, down) < ragged / 2] = place + 1 + REGIONS
+    return pixels
+
+
+def _written(
+    folder: Path, image: int, pixels: ndarray, labels: ndarray, crowd: ndarray
+) -> dict[str, Any]:
+    """The annotation of a map, whose PNG is written."""
+    generator = np.random.default_rng(image)
+    ids = np.concatenate([[0], generator.choice(2**24 - 1, len(labels), replace=False) + 1])
+    areas = np.bincount(pixels.ravel(), minlength=len(ids))
+    colours = ids[pixels].astype("<u4").view(np.uint8).reshape(HEIGHT, WIDTH, 4)[:, :, :3]
+    name = f"{image:012}.png"
+    Image.fromarray(np.ascontiguousarray(colours)).save(folder / name)
+    segments = [
+        {
+            "id": int(ids[place + 1]),
+            "category_id": int(labels[place]) + 1,
+            "iscrowd": int(crowd[place]),
+            "area": int(areas[place + 1]),
+        }
+        for place in np.flatnonzero(areas[1:])
+    ]
+    return {"image_id": image, "file_name": name, "segments_info": segments}
+
+
+def ours(metric: Callable[[], Any], predictions: Path, truth: Path) -> float:
+    """The headline, as the command line computes it."""
+    made = metric()
+    pair = read(predictions, truth, made.reads)
+    made.update(pair.predictions, pair.targets)
+    return made.compute()[made.headline]
+
+
+def theirs(module: str, predictions: Path, truth: Path, *options: Any) -> float:
+    """The authors' number, in percent, with as many processes as there are processors."""
+    code = import_module(module)
+    code.multiprocessing.cpu_count = lambda: len(os.sched_getaffinity(0))
+    with redirect_stdout(StringIO()):
+        found = code.pq_compute(str(truth), str(predictions), None, None, *options)
+    return 100 * found["All"]["pq"]
+
+
+def main() -> None:
+    """Prints seconds per metric, theirs and ours, and the peak of memory."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=300)
+    images = parser.parse_args().images
+    references = Path(os.environ["TAGDAG_REFERENCES"])
+    for room in ("cocodataset/panopticapi", "bowenc0221/boundary-iou-api"):
+        sys.path.insert(0, str(references / room))
+    with TemporaryDirectory() as folder:
+        files = panoptic_sized(images, 0, Path(folder))
+        print(f"{images} images, {len(os.sched_getaffinity(0))} processors")
+        for name, metric, module, options in (
+            ("PQ", PQ, "panopticapi.evaluation", ()),
+            (
+                "Boundary PQ",
+                BoundaryPQ,
+                "boundary_iou.coco_panoptic_api.evaluation",
+                ("boundary",),
+            ),
+        ):
+            values, seconds = [], []
+            for asked in (
+                lambda m=metric: ours(m, *files),
+                lambda m=module, o=options: theirs(m, *files, *o),
+            ):
+                start = time.perf_counter()
+                values.append(asked())
+                seconds.append(time.perf_counter() - start)
+            assert abs(values[0] - values[1]) < 1e-6, values
+            print(f"{name}: {values[0]:.4f}; ours {seconds[0]:.2f} s, theirs {seconds[1]:.2f} s")
+            print(f"  {seconds[1] / seconds[0]:.2f} times as fast")
+        print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
