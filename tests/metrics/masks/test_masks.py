@@ -6,7 +6,7 @@ from pycocotools import mask as coco
 from scipy import ndimage
 
 from metrics.blocks.masks.boundary import boundaries, distance, of_labels
-from metrics.blocks.masks.overlap import boundary_ious, mask_ious
+from metrics.blocks.masks.outlines import pair_ious
 from metrics.blocks.masks.runlengths import crops
 
 
@@ -77,6 +77,12 @@ def coco_counts(mask: np.ndarray) -> list[int]:
     return [0, *counts] if flat[0] else counts
 
 
+def ious(found, true) -> np.ndarray:
+    """(m, k): of all pairs."""
+    shape = len(found.areas), len(true.areas)
+    return pair_ious(found, true, *(each.ravel() for each in np.indices(shape))).reshape(shape)
+
+
 def test_boundary_regions_and_overlaps_are_those_of_the_naive_rule():
     for generator, height, width, ratio in cases(200):
         masks, others = (drawn(generator, height, width, 4) for _ in range(2))
@@ -84,13 +90,10 @@ def test_boundary_regions_and_overlaps_are_those_of_the_naive_rule():
         regions, naive = boundaries(found, ratio), [naive_boundary(each, ratio) for each in masks]
         for index, region in enumerate(naive):
             assert np.array_equal(pasted(regions, index), region)
-        crowd = generator.random(4) < 0.3
-        plain = coco.iou(encoded(masks), encoded(others), crowd.astype(int).tolist())
-        assert np.array_equal(mask_ious(found, true, crowd), plain)
+        assert np.array_equal(ious(found, true), coco.iou(encoded(masks), encoded(others), [0] * 4))
         naive_others = np.stack([naive_boundary(each, ratio) for each in others])
         edges = coco.iou(encoded(np.stack(naive)), encoded(naive_others), [0] * 4)
-        expected = np.where(crowd, plain, np.minimum(plain, edges))
-        assert np.array_equal(boundary_ious(found, true, crowd, ratio), expected)
+        assert np.array_equal(ious(regions, boundaries(true, ratio)), edges)
 
 
 def test_the_boundary_regions_of_a_map_are_those_of_its_labels():
@@ -126,9 +129,9 @@ def square(top: int, bottom: int, left: int, right: int) -> np.ndarray:
 )
 def test_known_overlaps_of_masks_and_of_boundary_regions(one, two, iou, boundary_iou):
     assert distance(200, 200) == 6
-    found, true, crowd = crops(one[None]), crops(encoded(two[None])), np.zeros(1, bool)
-    assert mask_ious(found, true, crowd)[0, 0] == pytest.approx(iou, abs=5e-7)
-    assert boundary_ious(found, true, crowd)[0, 0] == pytest.approx(boundary_iou, abs=5e-7)
+    found, true = crops(one[None]), crops(encoded(two[None]))
+    assert ious(found, true)[0, 0] == pytest.approx(iou, abs=5e-7)
+    assert ious(boundaries(found), boundaries(true))[0, 0] == pytest.approx(boundary_iou, abs=5e-7)
 
 
 def test_the_area_of_a_known_boundary_region():
@@ -154,8 +157,3 @@ GOOD = encoded(square(3, 9, 4, 8)[None])[0]
 def test_masks_that_are_none_are_told(masks, told):
     with pytest.raises(ValueError, match=told):
         crops(masks)
-
-
-def test_masks_of_two_sizes_do_not_overlap():
-    with pytest.raises(ValueError, match="resize them to the image"):
-        mask_ious(crops(np.ones((1, 3, 4))), crops(np.ones((1, 4, 3))), np.zeros(1, bool))
