@@ -195,7 +195,7 @@ class Annotations:
         places = {"images": Places(), "annotations": Places()}
         for section, offset, data in self._lists:
             if section == "categories":
-                self.categories.append(parsed(data))
+                self.categories.append(_category(path, data))
                 continue
             of = number_of(data, "image_id") if section == "annotations" else 0
             places[section].add(number_of(data, "id"), of, offset, len(data))
@@ -226,6 +226,13 @@ class Annotations:
     def close(self) -> None:
         """Closes the file."""
         self._lists.close()
+
+
+def _category(path: Path, data: bytes) -> dict[str, Any]:
+    try:
+        return parsed(data)
+    except ValueError as error:
+        raise ValueError(f"{path} has a category that is {error}") from None
 
 
 def repeats(ids: np.ndarray) -> frozenset[int]:
