@@ -6,12 +6,11 @@
   Of LVIS also "neg_category_ids" and "not_exhaustive_category_ids" of images, "frequency" of
   categories, "ignore" of annotations.
 
-Rows are the images of TARGETS by id, classes its categories by id. Boxes of no area or outside of
-the image are taken as pycocotools takes them: they overlap with nothing. Other than there, the area
-of a predicted mask is its own and never its box's, and an annotation may have the id 0.
+Rows are the images of TARGETS by id, classes its categories by id. As pycocotools has it, boxes may
+be of no area, and outside of the image; other than there, the area of a predicted mask is its own
+and never its box's, and an annotation may have the id 0.
 """
 
-import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -149,6 +148,7 @@ def _columns(file: Path, rows: Sequence[Row], truth: Truth, wanted: set[str]) ->
     for row in rows:
         by_image[row["image_id"]].append(row)
     columns: dict[str, Any] = {}
+    federated = any("neg_category_ids" in row for row in truth.images.values())
     for name in wanted & SHAPE_KEYS.keys():
         columns[name] = shapes_of(name, file, by_image, truth.images)
     values = {
@@ -156,9 +156,9 @@ def _columns(file: Path, rows: Sequence[Row], truth: Truth, wanted: set[str]) ->
         "box_score": lambda row: row["score"],
         "box_crowd": lambda row: bool(row.get("iscrowd")),
         "box_area": lambda row: row["area"] if number(row.get("area")) else torch.nan,
-        "box_ignore": lambda row: _ignored(row, "keypoints" in wanted),
+        "box_ignore": lambda row: _ignored(row, "keypoints" in wanted, federated),
     }
-    ordered = list(itertools.chain.from_iterable(by_image.values()))
+    ordered = [row for some in by_image.values() for row in some]
     for name in wanted & values.keys():
         kind = torch.int64 if name == "box_label" else torch.float64
         whole = torch.tensor(list(map(values[name], ordered)), dtype=kind)
@@ -166,10 +166,10 @@ def _columns(file: Path, rows: Sequence[Row], truth: Truth, wanted: set[str]) ->
     return columns
 
 
-def _ignored(row: Row, people: bool) -> bool:
-    """Whether an object is neither to be found nor missed: in COCO one without keypoints."""
+def _ignored(row: Row, people: bool, federated: bool) -> bool:
+    """Whether an object is neither to be found nor missed: of COCO only one without keypoints."""
     if not people:
-        return bool(row.get("ignore"))
+        return federated and bool(row.get("ignore"))
     labelled = sum(1 for seen in row.get("keypoints", [])[2::3] if seen > 0)
     return not row.get("num_keypoints", labelled)
 

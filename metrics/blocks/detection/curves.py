@@ -74,7 +74,9 @@ def _area(hits: ndarray, seen: ndarray, truths: ndarray) -> ndarray:
         return np.zeros(len(hits))
     precision = hits / np.maximum(seen, 1)
     highest = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
-    # how many of the recalls have been reached, the 0 among them
-    reached = 100 * hits // np.maximum(truths, 1)[:, None] + 1
+    # how many of the recalls have been reached, the 0 among them; some are a little above k / 100
+    truths = np.maximum(truths, 1)[:, None]
+    place = 100 * hits // truths
+    reached = place + (RECALLS[place] <= hits / truths)
     gained = np.diff(reached, axis=1, prepend=0)
     return (highest * gained).sum(1) / len(RECALLS)

@@ -107,6 +107,8 @@ def _ranked(both: Both, rule: Rule) -> Ranked:
     )
     federated = rule.federated and both.federated
     if federated:
+        # LVIS has no crowds
+        true = true._replace(crowd=np.zeros_like(true.crowd))
         kept &= np.isin(pair, np.concatenate([true_pair, absent]))
     forgiven = np.isin(pair, partial) & federated
     if rule.classless:

@@ -105,11 +105,11 @@ class SeenObjects:
                 "labels"
             )
         given = self._objects([row["given"] for row in rows])
-        _refuse_nan(given.score, given.image, len(rows), "score")
+        _refuse_nan(given.score, given.image, len(rows), "scores")
         true = self._objects([row["true"] for row in rows])
         for side in (given, true):
             if isinstance(side.shapes, ndarray):
-                _refuse_nan(side.shapes, side.image, len(rows), self.shape.column[:-1])
+                _refuse_nan(side.shapes, side.image, len(rows), self.shape.column)
         group = [int(row.get("group", place)) for place, row in enumerate(rows)]
         lists = [_pairs(rows, name) for name in LISTS[:2]]
         frequency = rows[0].get("frequency", torch.zeros(0))
@@ -158,8 +158,8 @@ def _refuse_nan(values: ndarray, image: ndarray, images: int, what: str) -> None
     if rows:
         listed = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
         raise ValueError(
-            f"{len(rows)} of {images} samples have a {what} that is NaN (rows {listed}); a "
-            "training that has diverged gives such weights: measure another network"
+            f"{len(rows)} of {images} samples have a NaN among their {what} (rows {listed}); "
+            "a training that has diverged gives such weights: measure another network"
         )
 
 
