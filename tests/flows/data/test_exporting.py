@@ -15,8 +15,9 @@ import yaml
 from PIL import Image
 
 from corpus.records.objects import Scene, Thing
+from corpus.store.categories import read_categories
 from corpus.store.write import write_store
-from flows.data import exporting
+from flows.data import exporting, importing, intact
 from flows.data.exporting import export
 from tests.corpus.sources.test_cocojson import rle
 from tests.corpus.sources.test_panopticpng import SEGMENTS, map_of
@@ -25,6 +26,7 @@ from tests.corpus.sources.test_vocxml import boxed
 from tests.corpus.sources.test_vocxml import written as voc_source
 from tests.corpus.sources.test_yolotxt import written as yolo_source
 from tests.support.annotated import (
+    CATEGORIES,
     HEIGHT,
     WIDTH,
     box,
@@ -263,3 +265,14 @@ def test_the_authors_samples_are_the_same(tmp_path, data, kind):
     for path in (tmp_path / "out").glob("*.png"):
         with Image.open(path) as after, Image.open(source.with_suffix("") / path.name) as before:
             assert np.array_equal(np.asarray(after), np.asarray(before))
+
+
+def test_an_import_keeps_what_the_file_says_of_classes(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(importing, "DATA", data)
+    monkeypatch.setattr(intact, "write_note", lambda **_: None)
+    monkeypatch.setattr(intact, "read_note", lambda _: "")
+    source = written(tmp_path / "in", coco([image(1)], [box(1, 1)]))
+    sources = {"targets/things": str(source)}
+    done = importing.import_sources(sources, None, False, False, "boxes")
+    assert done["targets/things"]["kept"] == 1
+    assert read_categories(data / "targets/things") == CATEGORIES
