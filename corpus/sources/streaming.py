@@ -1,9 +1,10 @@
 """Annotation files of COCO's JSON, of any size, in bounded memory.
 
 A file is read once to find where each entry of its lists begins and ends: 32 bytes of memory for
-each. Entries are read again, and parsed one by one, when their image's turn comes; so an entry that
-is no JSON, or holds NaN, which Python writes and JSON has not, costs itself alone. ijson would stop
-at it, cannot say where entries lie, and was several times slower.
+each, twice while they are sorted by image. Entries are read again, and parsed one by one, when
+their image's turn comes; so an entry that is no JSON, or holds NaN, which Python writes and JSON
+has not, costs itself alone. ijson would stop at it, and cannot say where entries lie: each would
+have to be written to a second file to be put in order.
 """
 
 import json
