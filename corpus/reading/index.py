@@ -70,9 +70,12 @@ class Lists(Sequence[np.ndarray]):
 
 
 class Blobs(Sequence[list[bytes]]):
-    """The bytes of each image's objects in a list column, such as run lengths, left in Arrow."""
+    """The bytes of each image's objects in a list column, such as run lengths, left in Arrow.
 
-    def __init__(self, lists: pa.ListArray):
+    In chunks, each of which may have 2 GB.
+    """
+
+    def __init__(self, lists: pa.ChunkedArray):
         self.lists = lists
 
     def __len__(self) -> int:
@@ -82,9 +85,10 @@ class Blobs(Sequence[list[bytes]]):
         return self.lists[index].as_py()
 
 
-def lists_of(lists: pa.ListArray) -> Lists | Blobs:
+def lists_of(column: pa.ChunkedArray) -> Lists | Blobs:
     """A list column as it is read: numbers, or bytes."""
-    return (Blobs if pa.types.is_binary(lists.type.value_type) else Lists)(lists)
+    bytes_ = pa.types.is_binary(column.type.value_type)
+    return Blobs(column) if bytes_ else Lists(column.combine_chunks())
 
 
 def described_index(path: Path) -> dict:

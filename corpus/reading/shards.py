@@ -75,7 +75,7 @@ class Shards:
         """The values of each image in a list column of the index, read when first asked for."""
         if column not in self._lists:
             table = read_index(self.folder / INDEX, self.split, [column])[1]
-            self._lists[column] = lists_of(table[column].combine_chunks())
+            self._lists[column] = lists_of(table[column])
         return self._lists[column]
 
     @cached_property

@@ -187,6 +187,6 @@ def _runs(one: Row, row: Row) -> bytes:
     from pycocotools import mask as rle
 
     # what lies far outside would be drawn pixel by pixel
-    most = 2 * max(width, height)
-    parts = [np.clip(part, -1, most).tolist() for part in one["polygons"]]
+    far = max(width, height)
+    parts = [np.clip(part, -far, 2 * far).tolist() for part in one["polygons"]]
     return rle.merge(rle.frPyObjects(parts, height, width))["counts"]

@@ -8,10 +8,9 @@ from torchvision.transforms import InterpolationMode, v2
 
 from corpus.drawn.segments import draw_scene
 from corpus.sources.users import stream
+from models.blocks.augment.cutting import OBJECTS, area_left
 from models.blocks.augment.draws import Draws
 from models.blocks.augment.geometry import (
-    OBJECTS,
-    area_left,
     crop,
     each,
     flip,
