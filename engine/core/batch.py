@@ -38,7 +38,7 @@ COLUMNS = {
     "negative": "a list of int64 (any,), classes of which an image is known to have no object",
     "not_exhaustive": "a list of int64 (any,), classes of which not every object has a box",
     "frequency": "a list of int64 (classes,), the same for all: 0 rare, 1 common, 2 frequent class",
-    "panoptic": "a list of int32 (h, w): s + 1 where the s-th segment is, or its id; 0 where none is",
+    "panoptic": "a list of int32 (h, w): s + 1 where the s-th segment is, or its id; 0: none is",
     "panoptic_id": "a list of int64 (s,), ids of the segments in the map, of 1 to 2^24 - 1",
     "panoptic_area": "a list of float64 (s,), px of each segment as it was annotated",
     "panoptic_things": "a list of int64 (any,), the classes of which all segments are countable",

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from metrics.blocks.metric import Reads
-from metrics.formats.json_files import read_json, refuse, twice
+from metrics.formats.files import repeated
+from metrics.formats.json_files import read_large, refuse
 from metrics.formats.object_shapes import SHAPE_KEYS, number, shapes_of
 from metrics.formats.pair import Pair
 
@@ -86,7 +87,7 @@ def _flat(names: Iterable[str | tuple[str, ...]]) -> list[str]:
 
 def _truth(file: Path) -> Truth:
     """The truth file, its ids checked."""
-    found = read_json(file)
+    found = read_large(file)
     if not isinstance(found, dict) or not all(isinstance(found.get(key), list) for key in PARTS):
         raise ValueError(
             f"{file} has no lists of images, annotations and categories: give the truth in COCO's "
@@ -95,7 +96,9 @@ def _truth(file: Path) -> Truth:
     for key in PARTS:
         _all_have(file, found[key], ("id",), key)
         what = f"{key} have an id that another one has"
-        refuse(file, twice(row["id"] for row in found[key]), len(found[key]), what, "number them")
+        refuse(
+            file, repeated(row["id"] for row in found[key]), len(found[key]), what, "number them"
+        )
     _all_have(file, found["annotations"], ("image_id", "category_id"), "annotations")
     images = {row["id"]: row for row in sorted(found["images"], key=_in_order)}
     wrong = [row["id"] for row in found["annotations"] if row["image_id"] not in images]
@@ -114,7 +117,7 @@ def _in_order(row: Row) -> tuple[bool, Any]:
 
 def _results(file: Path) -> list[Row]:
     """The file of predictions, their keys and scores checked."""
-    found = read_json(file)
+    found = read_large(file)
     if isinstance(found, dict) and "annotations" in found:
         raise ValueError(
             f"{file} is a file of annotations, where predictions were expected: give the list of "

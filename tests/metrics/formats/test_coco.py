@@ -257,10 +257,13 @@ def test_people_without_keypoints_are_told(tmp_path):
 def test_files_that_are_cut_short_are_told(which, tmp_path):
     files = written(tmp_path, *small())
     text = files[which].read_text()
-    for broken in (text[: len(text) // 2], "", "\x00\xff", "[" * 100_000):
-        files[which].write_text(broken, encoding="latin-1")
+    for broken in (text[: len(text) // 2], "", "[" * 100_000):
+        files[which].write_text(broken)
         with pytest.raises(ValueError, match=rf"{files[which].name} is no JSON, or only a part"):
             read(*files, CocoAP().reads)
+    files[which].write_bytes(b"\x00\xff")
+    with pytest.raises(ValueError, match=rf"{files[which].name}, line 1: no UTF-8 .byte 0xff"):
+        read(*files, CocoAP().reads)
 
 
 def test_the_command_prints_numbers_and_draws(tmp_path, monkeypatch, capsys):
