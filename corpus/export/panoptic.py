@@ -1,14 +1,14 @@
 """A stored set of panoptic maps as COCO's: a JSON for each split and a folder of PNGs beside it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from corpus.export.coco import Entries, write_files
-from corpus.export.stored import Categories, Export, Stored, file_of
+from corpus.export.coco import ListFile, write_files
+from corpus.export.stored import Export, Stored, Survey, file_of
 from corpus.media.runs import decoded
 from corpus.records.objects import Scene
 
@@ -17,29 +17,25 @@ def write_panoptic(stored: Stored, out: Path) -> Export:
     """annotations/panoptic_<split>.json and annotations/panoptic_<split>/; or `out`, a .json, and
     the folder that is called as it is.
     """
-    done = write_files(stored, out, "panoptic", _annotations)
-    return done._replace(objects=sum(len(scene.objects) for scene in stored))
+    return write_files(stored, out, "panoptic", _annotations, own_ids=False)
 
 
 def _annotations(
-    scenes: Callable[[], Iterator[Scene]],
-    numbers: list[int],
-    categories: Categories,
-    path: Path,
-) -> Entries:
-    folder = path.with_suffix("")
-    for scene, number in zip(scenes(), numbers, strict=True):
-        name = str(PurePosixPath(file_of(scene)).with_suffix(".png"))
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(coloured(segment_map(scene))).save(target)
-        yield {"image_id": number, "file_name": name, "segments_info": _segments(scene, categories)}
+    scene: Scene, image: int, file: ListFile, survey: Survey
+) -> Iterator[dict[str, Any]]:
+    """The one of a map, whose PNG is written."""
+    name = str(PurePosixPath(file_of(scene)).with_suffix(".png"))
+    target = file.path.with_suffix("") / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(coloured(segment_map(scene))).save(target)
+    segments = _segments(scene, survey)
+    yield {"image_id": image, "file_name": name, "segments_info": segments}
 
 
-def _segments(scene: Scene, categories: Categories) -> list[dict[str, Any]]:
+def _segments(scene: Scene, survey: Survey) -> list[dict[str, Any]]:
     found = []
     for thing in scene.objects:
-        entry: dict[str, Any] = {"id": thing.id, "category_id": categories.of(thing)}
+        entry: dict[str, Any] = {"id": thing.id, "category_id": survey.categories.of(thing)}
         area = int(thing.area)
         found.append(entry | {"bbox": [*thing.box], "area": area, "iscrowd": int(thing.crowd)})
     return found

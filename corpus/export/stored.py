@@ -25,6 +25,25 @@ class Export(NamedTuple):
     notes: list[str]
 
 
+class FileIds(NamedTuple):
+    """Ids of the images and of the annotations of a file, in the order of the store."""
+
+    numbers: list[int | None]
+    ids: list[int]
+
+
+class Survey(NamedTuple):
+    """The classes of a set, the ids of each of its files, and whether it names absent classes."""
+
+    categories: "Categories"
+    files: dict[str, FileIds]
+    federated: bool
+
+    def key(self, scene: Scene) -> str:
+        """Of the file that a scene is in: its split, or nothing where there is one file."""
+        return "" if "" in self.files else scene.split
+
+
 class Stored:
     """The scenes of a set; `notes` counts what a format has no place for."""
 
@@ -52,16 +71,27 @@ class Stored:
         """Records with the bytes of their images as they were imported."""
         yield from read_store(self.folder, Scene)
 
-    def categories(self) -> "Categories":
-        """Its classes with their numbers."""
+    def survey(self, single: bool = False) -> "Survey":
+        """What is known after all records were read once; `single`: all splits in one file."""
         used: dict[tuple[int | None, str], bool] = {}
         names: set[str] = set()
+        files: dict[str, FileIds] = {}
         for scene in self:
             names.update(scene.absent, scene.partial)
+            about = files.setdefault("" if single else scene.split, FileIds([], []))
+            about.numbers.append(scene.number)
+            about.ids.extend(thing.id for thing in scene.objects)
             for thing in scene.objects:
                 used.setdefault((thing.category, thing.label), thing.thing)
-        found = Categories(read_categories(self.folder), used, names)
-        self.notes += found.notes
+        categories = Categories(read_categories(self.folder), used, names)
+        self.notes += categories.notes
+        return Survey(categories, {key: files[key] for key in sorted(files)}, bool(names))
+
+    def unique(self, values: Sequence[int | None], what: str) -> list[int]:
+        """`numbered` values; a note where they are given anew, though the source had some."""
+        found, own = numbered(values)
+        if not own and any(value is not None for value in values):
+            self.notes.append(f"{what} are not unique, given anew from 1")
         return found
 
     def told(self) -> list[str]:

@@ -15,7 +15,7 @@ from corpus.records.objects import Scene, Thing
 
 def write_yolo(stored: Stored, out: Path) -> Export:
     """The folder `out`; classes are numbered from 0 in the order of their numbers."""
-    categories, names, objects = stored.categories(), FlatNames(), 0
+    categories, names, objects = stored.survey().categories, FlatNames(), 0
     order = sorted(categories.entries, key=lambda entry: entry["id"])
     place = {entry["id"]: i for i, entry in enumerate(order)}
     files = dict.fromkeys(SPLITS, 0)

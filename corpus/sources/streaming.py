@@ -193,6 +193,14 @@ class Annotations:
     def __init__(self, path: Path):
         self._lists = JsonLists(path, ("images", "categories", "annotations"))
         self.categories: list[dict[str, Any]] = []
+        try:
+            self._read(path)
+        except ValueError:
+            self.close()
+            raise
+
+    def _read(self, path: Path) -> None:
+        """Finds the places of all entries."""
         places = {"images": Places(), "annotations": Places()}
         for section, offset, data in self._lists:
             if section == "categories":
