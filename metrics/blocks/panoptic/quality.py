@@ -6,13 +6,14 @@ import numpy as np
 from numpy import ndarray
 from torch import Tensor
 
-from metrics.blocks.bootstrap import bootstrap, percentiles
+from metrics.blocks.bootstrap import percentiles
 from metrics.blocks.columns import found_name
 from metrics.blocks.decoded import called
 from metrics.blocks.metric import Batch, Reads
 from metrics.blocks.panoptic.matching import Found, matched
 from metrics.blocks.panoptic.segments import Workspace, segments_of, shared
 from metrics.blocks.picture import Bars
+from metrics.blocks.ratios import resampled_ratios
 
 SHOWN = 40  # bars of a picture
 
@@ -46,7 +47,7 @@ class Quality:
     reads: ClassVar[Reads] = Reads(
         ("panoptic", "panoptic_label"),
         ("panoptic", "panoptic_label", "panoptic_crowd"),
-        ("panoptic_things", "panoptic_id", "panoptic_area"),
+        ("panoptic_things", "panoptic_id", "panoptic_area", "panoptic_known", "group"),
     )
     _ratio: float | None = None
 
@@ -54,6 +55,7 @@ class Quality:
         """resamples: of the bootstrap over images that gives the interval; 0: no interval."""
         self.resamples = resamples
         self._images: list[Found] = []
+        self._groups: list[int | None] = []
         # of the classes of things, once known
         self._things: set[int] | None = None
 
@@ -70,11 +72,16 @@ class Quality:
             raise ValueError(f"predictions and targets of {sizes} images: give the same images")
         work = Workspace()
         pairs = zip(predictions["panoptic"], targets["panoptic"], strict=True)
+        known = targets.get("panoptic_known", [True] * len(targets["panoptic"]))
+        groups = targets.get("group", [None] * len(known))
         for row, maps in enumerate(pairs):
+            if not known[row]:
+                continue
             try:
                 self._images.append(self._one(predictions, targets, row, maps, work))
             except ValueError as error:
                 raise ValueError(f"{called(targets['panoptic'], row)}: {error}") from None
+            self._groups.append(None if groups[row] is None else int(groups[row]))
         for classes in targets.get("panoptic_things", ()):
             self._things = (self._things or set()) | set(np.asarray(classes).tolist())
 
@@ -99,6 +106,7 @@ class Quality:
         """Add the images that another one has seen."""
         assert self._ratio == other._ratio, "metrics of two widths of boundaries do not add up"
         self._images += other._images
+        self._groups += other._groups
         if other._things is not None:
             self._things = (self._things or set()) | other._things
 
@@ -158,23 +166,9 @@ class Quality:
         if not self.resamples:
             return None
         image, label, found = self._joined()
-        _, place = np.unique(label, return_inverse=True)
-        shape = int(place.max()) + 1, len(self._images)
-        cell = place * shape[1] + image
-        weight = found.tp + (found.fp + found.fn) / 2
-        iou, whole = (
-            np.bincount(cell, values, shape[0] * shape[1]).reshape(shape)
-            for values in (found.iou, weight)
-        )
-
-        def measured(weights: ndarray) -> ndarray:
-            above, below = (each.astype(weights.dtype) @ weights for each in (iou, whole))
-            some = below > 0
-            values = np.divide(above, below, out=np.zeros_like(above), where=some)
-            with np.errstate(invalid="ignore"):
-                return 100 * values.sum(0) / some.sum(0)
-
-        return bootstrap(len(self._images), self.resamples, measured)
+        below = found.tp + (found.fp + found.fn) / 2
+        group = [place if each is None else each for place, each in enumerate(self._groups)]
+        return resampled_ratios(found.iou, below, image, label, np.array(group), self.resamples)
 
     def _joined(self) -> tuple[ndarray, ndarray, Found]:
         """(image (k,), label (k,), all segments); ValueError where there are none."""

@@ -12,6 +12,7 @@ import torch
 from numpy import ndarray
 
 from metrics.blocks.masks.boundary import distance, of_labels
+from metrics.blocks.masks.mapruns import MapRuns
 
 BITS = 24
 IDS = 2**BITS  # of three bytes, red + 256 green + 256^2 blue
@@ -44,25 +45,13 @@ class Shared(NamedTuple):
     edge: ndarray | None
 
 
-class Workspace:
-    """Memory for map after map: new memory takes as long as what is done in it."""
+class Workspace(MapRuns):
+    """Memory for map after map, also of the numbers of ids."""
 
     def __init__(self) -> None:
+        super().__init__()
         # taken of the machine only where ids are written or looked up
         self._table = np.zeros(IDS, np.uint32)
-        self._pixels = np.empty((2, 0), bool)
-
-    def runs(self, flat: list[ndarray]) -> tuple[ndarray, ndarray]:
-        """(start, length) of runs of pixels in which none of several maps (pixels,) changes."""
-        steps = len(flat[0]) - 1
-        if self._pixels.shape[1] != steps:
-            self._pixels = np.empty((2, steps), bool)
-        changes, more = self._pixels
-        np.not_equal(flat[0][1:], flat[0][:-1], out=changes)
-        for each in flat[1:]:
-            changes |= np.not_equal(each[1:], each[:-1], out=more)
-        starts = np.concatenate([[0], np.flatnonzero(changes) + 1])
-        return starts, np.diff(starts, append=len(flat[0]))
 
     def coded(self, found: ndarray, ids: ndarray) -> ndarray:
         """Ids (k,) as numbers 1 to s of their segments, 0 void; ValueError where one has none."""
