@@ -10,6 +10,7 @@ from pathlib import Path
 from metrics.blocks.decoded import Decoded
 from metrics.blocks.metric import Reads
 from metrics.formats import pngs
+from metrics.formats.files import known_only
 from metrics.formats.pair import Pair
 
 
@@ -22,7 +23,11 @@ def read(
     """
     threads = pngs.threads() if threads is None else threads
     given, true = _maps(predictions), _maps(targets)
-    names = _matched(predictions, targets, given, true, common)
+    known_only(given, true, common, f"maps of {predictions} have no truth in {targets}")
+    known_only(true, given, common, f"maps of {targets} have no prediction in {predictions}")
+    names = [name for name in given if name in true]
+    if not names:
+        raise ValueError(f"no map of {predictions} has the name of one of {targets}")
     found = Decoded([given[name] for name in names], pngs.decoded_labels, threads)
     answers = Decoded([true[name] for name in names], pngs.decoded_labels, threads)
     return Pair({"semantic": found}, {"semantic": answers}, [], names)
@@ -40,25 +45,3 @@ def _maps(folder: Path) -> dict[str, Path]:
     if not files:
         raise ValueError(f"{folder} has no PNG: a label map is one")
     return files
-
-
-def _matched(
-    predictions: Path,
-    targets: Path,
-    given: dict[str, Path],
-    true: dict[str, Path],
-    common: bool,
-) -> list[str]:
-    """The names that both have."""
-    alone = [name for name in given if name not in true]
-    lacking = [name for name in true if name not in given]
-    if (alone or lacking) and not common:
-        raise ValueError(
-            f"{len(alone)} of {len(given)} maps of {predictions} have no truth {alone[:5]}, "
-            f"{len(lacking)} of {len(true)} of {targets} no prediction {lacking[:5]}: give maps of "
-            "the same names, or --common to count those that both have"
-        )
-    names = [name for name in given if name in true]
-    if not names:
-        raise ValueError(f"no map of {predictions} has the name of one of {targets}")
-    return names

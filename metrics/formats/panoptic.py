@@ -7,9 +7,7 @@ known. Classes are those of the truth's categories, in their order.
 Maps are decoded when a metric asks for them.
 """
 
-import json
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +19,8 @@ from torch import Tensor
 from metrics.blocks.decoded import Decoded
 from metrics.blocks.metric import Reads
 from metrics.formats import pngs
+from metrics.formats.files import known_only, repeated, some
+from metrics.formats.json_files import read_large, refuse
 from metrics.formats.pair import Pair
 
 HIGHEST = 2**24 - 1
@@ -90,12 +90,9 @@ def _content(path: Path) -> Entry:
     file, folder = _files(path)
     if file == folder or not folder.is_dir():
         raise ValueError(f"{file} has no folder {folder.name} of its PNGs beside it: name X.json")
-    try:
-        content = json.loads(file.read_bytes())
-    except OSError as error:
-        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ValueError(f"{file} is no JSON, or it is cut: {error}") from None
+    if not file.is_file():
+        raise ValueError(f"{file} is not there: a folder of PNGs has its JSON beside it")
+    content = read_large(file)
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise ValueError(f"{file} has no list of annotations: give COCO's panoptic format")
     return content
@@ -157,25 +154,19 @@ def _refuse(
     segments: Sequence[tuple[Any, Entry]], fits: Callable[[Entry], bool], path: Path, what: str
 ) -> None:
     wrong = [(image, segment) for image, segment in segments if not fits(segment)]
-    if wrong:
-        listed = ", ".join(f"image {image}: {str(segment)[:60]}" for image, segment in wrong[:3])
-        raise ValueError(f"{path}: {len(wrong)} of {len(segments)} segments {what} ({listed})")
+    listed = [f"image {image}: {str(segment)[:60]}" for image, segment in wrong]
+    refuse(path, listed, len(segments), f"segments {what}", "correct them, or leave them out")
 
 
 def _once(ids: Sequence[Any], what: str) -> None:
-    more = [key for key, count in Counter(ids).items() if count > 1]
+    more = repeated(ids)
     if more:
-        raise ValueError(f"{what} have {len(more)} ids more than once ({more[:5]}): give each once")
+        told = f"{what} have {len(more)} ids more than once ({some(more)})"
+        raise ValueError(f"{told}: give each once")
 
 
 def _matched(given: Mapping[Any, Entry], true: Mapping[Any, Entry], common: bool) -> list[Any]:
     """Images of both, in the order of the predictions."""
-    alone = [image for image in given if image not in true]
-    lacking = [image for image in true if image not in given]
-    if (alone or lacking) and not common:
-        raise ValueError(
-            f"{len(alone)} of {len(given)} predictions have no truth {alone[:5]}, {len(lacking)} "
-            f"of {len(true)} images have no prediction {lacking[:5]}: give files of the same "
-            "images, or --common to count those that both have"
-        )
+    known_only(given, true, common, "predictions are of images without a truth")
+    known_only(true, given, common, "images of the truth have no prediction")
     return [image for image in given if image in true]

@@ -136,7 +136,7 @@ def test_folders_that_do_not_fit_are_told(tmp_path):
         read(given, true, MeanIoU.reads)
     grey(given / "a.png", PAIRS[0][0])
     grey(true / "b.png", PAIRS[0][1])
-    with pytest.raises(ValueError, match=r"1 of 1 maps .* no truth \['a'\], 1 of 1 .* \['b'\]"):
+    with pytest.raises(ValueError, match=r"1 of 1 maps of .* have no truth in .* \(a\): give"):
         read(given, true, MeanIoU.reads)
     with pytest.raises(ValueError, match="has the name of one of"):
         read(given, true, MeanIoU.reads, common=True)
