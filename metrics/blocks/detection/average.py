@@ -18,7 +18,7 @@ import numpy as np
 from numpy import ndarray
 from torch import Tensor
 
-from metrics.blocks.bootstrap import bootstrap, percentiles
+from metrics.blocks.bootstrap import HELD, bootstrap, percentiles
 from metrics.blocks.detection.curves import RECALLS, weighted_precision, weighted_recall
 from metrics.blocks.detection.evaluation import Found, Rule, evaluate
 from metrics.blocks.detection.seen import FLAGS, Both, SeenObjects
@@ -139,7 +139,11 @@ class AveragePrecision:
         def measured(weights: ndarray) -> ndarray:
             if weights.shape[1] == 1 and (weights == 1).all():
                 return np.array([value])
-            return self.weighted(found, np.ascontiguousarray(weights.T[:, member], np.int32))
+            whole = np.ascontiguousarray(weights.T[:, member], np.int32)
+            # detections times resamples that are held at a time: 64 MB
+            parts = -(-len(whole) * int(found.detections.max(initial=1)) // HELD)
+            some = np.array_split(whole, max(1, parts))
+            return np.concatenate([self.weighted(found, each) for each in some])
 
         return bootstrap(len(groups), self.resamples, measured)
 

@@ -64,7 +64,7 @@ def weighted_recall(found: Counted, weights: ndarray, cap: int | None) -> ndarra
     """The mean over thresholds of a class's recall, of m weightings: float64 (m,); as above."""
     truths = weights[:, found.truth_image].sum(1)
     share = (found.true & (found.rank < (cap or EVERY))).mean(0)
-    hits = weights[:, found.image] @ share
+    hits = weights @ np.bincount(found.image, share, weights.shape[1])
     return np.where(truths > 0, hits / np.maximum(truths, 1), np.nan)
 
 
