@@ -21,7 +21,16 @@ from torch import Tensor
 from metrics.blocks.bootstrap import RESAMPLES, bootstrap, percentiles
 from metrics.blocks.columns import found_name
 from metrics.blocks.events.boundaries import greedy_hits
-from metrics.blocks.events.kept import Column, Kept, Rows, listed, plain, refuse, refuse_some
+from metrics.blocks.events.kept import (
+    Column,
+    Kept,
+    Rows,
+    drawn_together,
+    listed,
+    plain,
+    refuse,
+    refuse_some,
+)
 from metrics.blocks.metric import Batch, Reads
 from metrics.blocks.picture import Lines, Series
 from metrics.blocks.ranges import Resamples
@@ -48,7 +57,7 @@ class GebdF1:
     def __init__(self, resamples: Resamples = RESAMPLES) -> None:
         self.resamples = resamples
         self._kept = Kept()
-        self._found: tuple[int, ndarray, ndarray, ndarray] | None = None
+        self._found: tuple[int, ndarray, ndarray, ndarray | None] | None = None
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_found": None}
@@ -93,9 +102,8 @@ class GebdF1:
         if not self.resamples:
             return None
         counts, _, group = self._counts()
-        return bootstrap(
-            int(group.max()) + 1, self.resamples, lambda weights: _f1(counts[:, 0], weights[group])
-        )
+        drawn, spread = drawn_together(group, counts.shape[2])
+        return bootstrap(drawn, self.resamples, lambda weights: _f1(counts[:, 0], spread(weights)))
 
     def rows(self) -> list[dict[str, float]]:
         """{"distance", "f1", "precision", "recall", "found", "given", "true"}, a row per distance,
@@ -125,9 +133,9 @@ class GebdF1:
             lines.append(Series(name, over, [row[name] for row in rows]))
         return Lines("Event boundaries", "distance, share of the duration", "%", lines)
 
-    def _counts(self) -> tuple[ndarray, ndarray, ndarray]:
+    def _counts(self) -> tuple[ndarray, ndarray, ndarray | None]:
         """(found, given, true) at each distance of each video that counts, (3, distances, kept);
-        which videos are kept, bool (n,); the group of each that is.
+        which videos are kept, bool (n,); the group of each that is, or None.
         """
         if self._found is None or self._found[0] != len(self._kept):
             columns = self._kept.all()
@@ -140,10 +148,7 @@ class GebdF1:
                     f"the raters of none of {len(kept)} videos agree by {AGREED} or more: give "
                     "others"
                 )
-            groups = np.arange(len(kept))
-            if "group" in columns:
-                groups = columns["group"].values
-            _, group = np.unique(groups[kept], return_inverse=True)
+            group = columns["group"].values[kept] if "group" in columns else None
             self._found = (len(self._kept), _measured(columns, kept), kept, group)
         return self._found[1:]
 
@@ -223,7 +228,7 @@ def _best_raters(found: ndarray, given: ndarray, true: ndarray, raters: ndarray)
 
 def _f1(counts: ndarray, weights: ndarray) -> ndarray:
     """In percent, (m,): of counts (3, n) of found, given and true, in weightings (n, m)."""
-    found, given, true = counts @ weights
+    found, given, true = counts.astype(weights.dtype) @ weights
     return 100 * share(2 * found, given + true, empty=0)
 
 

@@ -1,7 +1,8 @@
-"""JSON of ActivityNet: {"results": {video: [{label, segment, score}]}} and {"database": ...}.
+"""ActivityNet's JSON of `results`; its JSON of the `database` of videos.
 
-The truth is {"database": {video: {"subset": ..., "annotations": [{label, segment}]}}}, segments are
-[start, end] in seconds. Its subset `validation` counts, as in the official script; where there is
+Results are {"results": {video: [{label, segment, score}]}}, the truth {"database": {video:
+{"subset": ..., "annotations": [{label, segment}]}}}, segments [start, end] in seconds.
+Its subset `validation` counts, as in the official script; where there is
 none, the only one that there is. A video without results has none found in it. What results say of
 videos that the truth lacks is refused; the official script counts it as false.
 """

@@ -1,9 +1,10 @@
-"""Pickle (or JSON) {video: [seconds, ...]}, and the official one of the truth of GEBD.
+"""Pickle or JSON of the seconds of each video's boundaries; the official one of the truth.
 
-The truth is {video: {"substages_timestamps": [[seconds, ...] of each rater], "video_duration":
-seconds, "f1_consis_avg": agreement, ...}}, as the files of Kinetics-GEBD and TAPOS have it. Of a
-pickle only containers, numbers, texts and numpy's arrays are made: other classes are refused. A
-video without detections has none. The official script passes over videos that the truth lacks.
+Detections are {video: [seconds, ...]}; the truth, as the files of Kinetics-GEBD and TAPOS have it,
+is {video: {"substages_timestamps": [[seconds, ...] of each rater], "video_duration": seconds,
+"f1_consis_avg": agreement, ...}}. Of a pickle only containers, numbers, texts and arrays of numpy
+are made: other classes are refused. A video without detections has none. The official script passes
+over videos that the truth lacks.
 """
 
 import pickle

@@ -11,6 +11,7 @@ from numpy import ndarray
 from metrics.blocks.sums import adding, share
 
 ELEVEN = range(11)  # recalls 0, 0.1, ..., 1
+DENSE = 2**20  # detections times weightings that are laid out at a time: 4 MB of float32
 
 
 class Curve:
@@ -28,7 +29,6 @@ class Curve:
         # behind the last hit a detection changes nothing
         upto = self._places[-1] + 1 if len(self._places) else 0
         self._upto = sample[:upto]
-        self._next = np.searchsorted(self._places, np.arange(upto))
 
     @property
     def hits(self) -> int:
@@ -62,6 +62,14 @@ class Curve:
         """(gain, interpolated precision) at each hit (hits, m), and what is true (m,)."""
         true = self._held @ weights[self._holders].astype(float)
         gain = weights[self._finders].astype(float)
-        seen = adding(self._next, self._upto, self.hits, len(weights)) @ weights
-        precision = share(np.cumsum(gain, 0), np.cumsum(seen, 0, dtype=float), empty=0)
+        seen = np.cumsum(self._between(weights), 0, dtype=float)
+        precision = share(np.cumsum(gain, 0), seen, empty=0)
         return gain, np.maximum.accumulate(precision[::-1])[::-1], true
+
+    def _between(self, weights: ndarray) -> ndarray:
+        """How many detections there are from behind one hit to the next one, (hits, m)."""
+        if len(self._upto) * weights.shape[1] > DENSE or not self.hits:
+            rows = np.searchsorted(self._places, np.arange(len(self._upto)))
+            return adding(rows, self._upto, self.hits, len(weights)) @ weights
+        # of few detections making the sparse matrix takes longer than all else
+        return np.add.reduceat(weights[self._upto], np.append(0, self._places[:-1] + 1))

@@ -15,14 +15,16 @@ from numpy import ndarray
 from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 
-from metrics.blocks.bootstrap import RESAMPLES, bootstrap, percentiles
-from metrics.blocks.events.kept import Kept, Rows, listed, plain, refuse
+from metrics.blocks.bootstrap import bootstrap, percentiles
+from metrics.blocks.events.kept import Kept, Rows, drawn_together, listed, plain, refuse
 from metrics.blocks.metric import Batch, Reads
 from metrics.blocks.picture import Bars
 from metrics.blocks.ranges import Resamples
 from metrics.blocks.sums import share
 
 KINDS = ("substitutions", "deletions", "insertions")
+# as many as take the time of the edits themselves
+EDIT_RESAMPLES = 400
 TAGS = {"replace": 0, "delete": 1, "insert": 2}
 APOSTROPHES = "'\u2019"
 
@@ -40,10 +42,10 @@ class Edits:
     files: ClassVar[str] = "texts"
     counted: ClassVar[str]
 
-    def __init__(self, normalise: bool = False, resamples: Resamples = RESAMPLES) -> None:
+    def __init__(self, normalise: bool = False, resamples: Resamples = EDIT_RESAMPLES) -> None:
         self.normalise, self.resamples = normalise, resamples
         self._kept = Kept()
-        self._found: tuple[int, ndarray, ndarray] | None = None
+        self._found: tuple[int, ndarray, ndarray, ndarray | None] | None = None
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_found": None}
@@ -94,12 +96,13 @@ class Edits:
             return None
         edits, said, group = self._all()
         both = np.stack([edits.sum(1), said])
+        drawn, spread = drawn_together(group, len(said))
 
         def measured(weights: ndarray) -> ndarray:
-            errors, units = both @ weights[group]
+            errors, units = both.astype(weights.dtype) @ spread(weights)
             return 100 * (share(errors, units) if said.any() else errors)
 
-        return bootstrap(int(group.max()) + 1, self.resamples, measured)
+        return bootstrap(drawn, self.resamples, measured)
 
     def rows(self) -> list[dict[str, float]]:
         """{"sample", "edits", kind, ..., "said"} of each utterance, counted from 0 in the order
@@ -124,17 +127,15 @@ class Edits:
         title = f"{self.headline} {numbers[self.headline]:.2f} %"
         return Bars(title, f"% of {self.counted}", KINDS, values)
 
-    def _all(self) -> tuple[ndarray, ndarray, ndarray]:
-        """(edits of each kind int64 (n, 3), how much was said int64 (n,), group (n,))."""
+    def _all(self) -> tuple[ndarray, ndarray, ndarray | None]:
+        """(edits of each kind int64 (n, 3), how much was said int64 (n,), group (n,) or None)."""
         if self._found is None or self._found[0] != len(self._kept):
             columns = self._kept.all()
             given, true = (self._units(columns[name]) for name in ("given", "true"))
             edits = np.array(list(map(_edits, true, given)), np.int64).reshape(-1, 3)
-            groups = np.arange(len(true))
-            if "group" in columns:
-                _, groups = np.unique(columns["group"].values, return_inverse=True)
             said = np.array(list(map(len, true)), np.int64)
-            self._found = (len(self._kept), edits, said, groups)
+            group = columns["group"].values if "group" in columns else None
+            self._found = (len(self._kept), edits, said, group)
         return self._found[1:]
 
     def _units(self, column: Rows) -> list[Sequence[str]]:

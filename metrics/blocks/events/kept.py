@@ -119,6 +119,17 @@ def _joined(parts: Sequence[Column]) -> Rows:
     return Rows(values.numpy(), np.concatenate(counts))
 
 
+def drawn_together(group: ndarray | None, samples: int) -> tuple[int, Callable]:
+    """(what is drawn, its weights (drawn, m) as those of the samples (samples, m)).
+
+    group: of each sample, of those that are drawn together; None: each alone.
+    """
+    if group is None:
+        return samples, lambda weights: weights
+    _, place = np.unique(group, return_inverse=True)
+    return int(place.max()) + 1, lambda weights: weights[place]
+
+
 def same_counts(columns: dict[str, Rows], names: Sequence[str], what: str) -> None:
     """ValueError where columns of the same objects have differing numbers of them in a sample."""
     first, *others = (columns[name] for name in names if name in columns)

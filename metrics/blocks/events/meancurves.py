@@ -8,7 +8,7 @@ from torch import Tensor
 
 from metrics.blocks.bootstrap import bootstrap, percentiles
 from metrics.blocks.events.curve import Curve
-from metrics.blocks.events.kept import Kept, Rows
+from metrics.blocks.events.kept import Kept, Rows, drawn_together
 from metrics.blocks.picture import Lines, Series
 from metrics.blocks.sums import mean_over_classes
 
@@ -51,14 +51,9 @@ class MeanCurves:
             return None
         curves, columns = self._all()
         samples = len(next(iter(columns.values())).counts)
-        group = np.arange(samples)
-        if "group" in columns:
-            _, group = np.unique(columns["group"].values, return_inverse=True)
-
-        def measured(weights: ndarray) -> ndarray:
-            return self._mean(curves, weights[group])
-
-        return bootstrap(int(group.max()) + 1, self.resamples, measured)
+        group = columns["group"].values if "group" in columns else None
+        drawn, spread = drawn_together(group, samples)
+        return bootstrap(drawn, self.resamples, lambda weights: self._mean(curves, spread(weights)))
 
     def picture(self) -> Lines:
         """Precision over recall of the classes that have most to be found."""

@@ -1,0 +1,279 @@
+"""Metrics of boxes by VOC's rule, of segments, boundaries and transcripts against their references.
+
+`TAGDAG_REFERENCES=... python -m benchmarks.metricspeed.events [METRIC ...]` prints, of inputs drawn
+at random, seconds of the processor of both (the least of three runs, ours with its interval),
+their ratio and the memory that each adds. Both have the same numbers at hand: no file is read.
+
+References: ActivityNet's object_detection_evaluation and eval_detection.py, eval.py of GEBD at each
+distance, VOC's rule detection by detection as in voc_eval.py of py-faster-rcnn, jiwer.
+"""
+
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from metrics.cer import CER
+from metrics.frame_map import FrameMAP
+from metrics.gebd_f1 import DISTANCES, GebdF1
+from metrics.temporal_map import TemporalMAP
+from metrics.voc_ap import VocAP
+from metrics.wer import WER
+from tests.metrics.events import references
+
+IMAGES, CLASSES, OBJECTS, DETECTIONS = 5_000, 80, 36_000, 50_000
+VIDEOS, LABELS, PER_VIDEO = 2_000, 200, 10
+UTTERANCES, WORDS = 5_000, 3_000
+TURNS = 3
+SLOW = 20.0  # seconds from which on one run is enough
+
+
+def boxes(seed: int = 0) -> tuple[dict, dict]:
+    """(predictions, targets): 36,000 objects of 80 classes in 5,000 images, 50,000 detections."""
+    rng = np.random.default_rng(seed)
+    image = np.sort(rng.integers(IMAGES, size=OBJECTS))
+    often = 1 / np.arange(1, CLASSES + 1)
+    label = rng.choice(CLASSES, OBJECTS, p=often / often.sum())
+    sides = np.exp(rng.normal(4, 0.9, (OBJECTS, 2))).clip(4, 400)
+    corner = rng.random((OBJECTS, 2)) * 240
+    true = np.concatenate([corner, corner + sides], 1)
+    near = rng.integers(OBJECTS, size=DETECTIONS)
+    near = near[np.argsort(image[near], kind="stable")]
+    moved = true[near] + rng.normal(0, 0.1, (DETECTIONS, 4)) * np.tile(sides[near], 2)
+    moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 1)
+    given = (label[near] + (rng.random(DETECTIONS) < 0.2)) % CLASSES
+    score = rng.random(DETECTIONS)
+    order = np.lexsort([-score, image[near]])
+    many, counts = (np.bincount(each, minlength=IMAGES).tolist() for each in (image[near], image))
+    predictions = {"boxes": moved[order], "box_label": given[order], "box_score": score[order]}
+    return _split(predictions, many), _split({"boxes": true, "box_label": label}, counts)
+
+
+def segments(seed: int = 0) -> tuple[dict, dict]:
+    """(predictions, targets): 2,000 videos, 1 to 5 segments of each, 10 that are predicted."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, 6, VIDEOS)
+    label = np.repeat(rng.integers(LABELS, size=VIDEOS), counts)
+    start = rng.random(len(label)) * 150
+    true = np.stack([start, start + 5 + rng.random(len(label)) * 60], 1)
+    ends = np.cumsum(counts)
+    near = np.repeat(ends - counts, PER_VIDEO) + rng.integers(0, np.repeat(counts, PER_VIDEO))
+    moved = np.sort(true[near] + rng.normal(0, 6, (len(near), 2)), 1)
+    given = np.where(rng.random(len(near)) < 0.8, label[near], rng.integers(LABELS, size=len(near)))
+    predictions = {
+        "segments": moved,
+        "segment_label": given,
+        "segment_score": rng.random(len(near)),
+    }
+    targets = {"segments": true, "segment_label": label}
+    return _split(predictions, [PER_VIDEO] * VIDEOS), _split(targets, counts.tolist())
+
+
+def boundaries(seed: int = 0) -> tuple[dict, dict]:
+    """(truth, detections) as GEBD's files have them: 2,000 videos of 10 s, five raters."""
+    rng = np.random.default_rng(seed)
+    true, given = {}, {}
+    for video in map(str, range(VIDEOS)):
+        times = np.sort(rng.random(rng.integers(1, 10)) * 10)
+        raters = [np.sort(times[rng.random(len(times)) < 0.9]).tolist() for _ in range(5)]
+        true[video] = {
+            "f1_consis_avg": 0.2 + 0.8 * rng.random(),
+            "video_duration": 10.0,
+            "fps": 25.0,
+            "substages_timestamps": raters,
+        }
+        given[video] = (times + rng.normal(0, 0.5, len(times))).tolist()
+    return true, given
+
+
+def transcripts(seed: int = 0) -> tuple[list[str], list[str]]:
+    """(understood, said): 5,000 utterances of 5 to 30 words, one word in seven misunderstood."""
+    rng = np.random.default_rng(seed)
+    letters = list("abcdefghijklmnopqrstuvwxyz'")
+    words = ["".join(rng.choice(letters, rng.integers(1, 10))) for _ in range(WORDS)]
+    understood, said = [], []
+    for count in rng.integers(5, 31, UTTERANCES):
+        places = rng.zipf(1.3, count) % WORDS
+        heard = places[rng.random(count) < 0.97]
+        heard = np.where(rng.random(len(heard)) < 0.1, rng.integers(WORDS, size=len(heard)), heard)
+        said.append(" ".join(words[place] for place in places))
+        understood.append(" ".join(words[place] for place in heard))
+    return understood, said
+
+
+def _split(columns: dict[str, np.ndarray], counts: list[int]) -> dict[str, list[torch.Tensor]]:
+    return {name: list(torch.from_numpy(each).split(counts)) for name, each in columns.items()}
+
+
+def ours(made: Callable[[], Any], given: dict, true: dict) -> float:
+    """The headline of one of our metrics, with its interval."""
+    metric = made()
+    metric.update(given, true)
+    return metric.compute()[metric.headline]
+
+
+def ava_evaluation(modules: dict, given: dict, true: dict) -> float:
+    names, maker = modules["standard_fields"], modules["object_detection_evaluation"]
+    categories = [{"id": label + 1, "name": str(label)} for label in range(CLASSES)]
+    whole = maker.PascalDetectionEvaluator(categories)
+    entry = names.InputDataFields
+    for image, (box, label) in enumerate(zip(true["boxes"], true["box_label"], strict=True)):
+        shown = {
+            entry.groundtruth_boxes: box.numpy()[:, [1, 0, 3, 2]],
+            entry.groundtruth_classes: label.numpy() + 1,
+            entry.groundtruth_difficult: np.zeros(len(box), bool),
+        }
+        whole.add_single_ground_truth_image_info(image, shown)
+    entry = names.DetectionResultFields
+    for image, (box, label, score) in enumerate(zip(*given.values(), strict=True)):
+        shown = {
+            entry.detection_boxes: box.numpy()[:, [1, 0, 3, 2]],
+            entry.detection_classes: label.numpy() + 1,
+            entry.detection_scores: score.numpy(),
+        }
+        whole.add_single_detected_image_info(image, shown)
+    return 100 * whole.evaluate()["PascalBoxes_Precision/mAP@0.5IOU"]
+
+
+def voc_evaluation(given: dict, true: dict) -> float:
+    """Class by class and detection by detection, overlaps with the boxes of an image at once."""
+    found = []
+    columns = {name: torch.cat(rows).numpy() for name, rows in given.items()}
+    image = np.repeat(np.arange(IMAGES), [len(rows) for rows in given["boxes"]])
+    truths = [(box.numpy(), label.numpy()) for box, label in zip(*true.values(), strict=True)]
+    for label in range(CLASSES):
+        objects = [box[labels == label] for box, labels in truths]
+        taken = [np.zeros(len(box), bool) for box in objects]
+        some = np.flatnonzero(columns["box_label"] == label)
+        some = some[np.argsort(-columns["box_score"][some], kind="stable")]
+        hits = np.zeros(len(some), bool)
+        for place, (at, box) in enumerate(zip(image[some], columns["boxes"][some], strict=True)):
+            if len(objects[at]):
+                low = np.maximum(objects[at][:, :2], box[:2])
+                both = np.maximum(np.minimum(objects[at][:, 2:], box[2:]) - low + 1, 0).prod(1)
+                sizes = (objects[at][:, 2:] - objects[at][:, :2] + 1).prod(1)
+                shares = both / (sizes + (box[2:] - box[:2] + 1).prod() - both)
+                best = shares.argmax()
+                hits[place] = shares[best] >= 0.5 and not taken[at][best]
+                taken[at][best] |= hits[place]
+        right = np.cumsum(hits)
+        precision = right / np.arange(1, len(hits) + 1)
+        tops = np.maximum.accumulate(precision[::-1])[::-1]
+        found.append(tops[hits].sum() / sum(map(len, objects)))
+    return 100 * float(np.mean(found))
+
+
+def activitynet_evaluation(script: Callable, given: dict, true: dict) -> float:
+    import pandas
+
+    def frame(columns: dict) -> Any:
+        counts = [len(rows) for rows in columns["segments"]]
+        times = torch.cat(columns["segments"]).numpy()
+        table = {
+            "video-id": [f"v{video}" for video in np.repeat(np.arange(VIDEOS), counts)],
+            "t-start": times[:, 0],
+            "t-end": times[:, 1],
+            "label": torch.cat(columns["segment_label"]).numpy(),
+        }
+        if "segment_score" in columns:
+            table["score"] = torch.cat(columns["segment_score"]).numpy()
+        return pandas.DataFrame(table)
+
+    found, predicted = [], frame(given)
+    for label, truth in frame(true).groupby("label"):
+        some = predicted[predicted["label"] == label].reset_index(drop=True)
+        found.append(script(truth.reset_index(drop=True), some))
+    return 100 * float(np.mean(found))
+
+
+def gebd_evaluation(script: Callable, true: dict, given: dict) -> float:
+    found = [100 * script(true, given, distance) for distance in DISTANCES]
+    return found[0]
+
+
+def jiwer_evaluation(name: str, understood: list[str], said: list[str]) -> float:
+    import jiwer
+
+    measured = {"wer": jiwer.process_words, "cer": jiwer.process_characters}[name]
+    return 100 * getattr(measured(said, understood), name)
+
+
+def pairs() -> dict[str, tuple[Callable[[], float], Callable[[], float]]]:
+    """Ours and the reference of each metric, ready to be called."""
+    from tests.metrics.events.drawn import transcript
+    from tests.metrics.events.test_boundaries import columns
+
+    boxed, timed, (true, given) = boxes(), segments(), boundaries()
+    texts = transcripts()
+    sides = [{"transcript": list(map(transcript, side))} for side in texts]
+    return {
+        "voc_ap": (partial(ours, VocAP, *boxed), partial(voc_evaluation, *boxed)),
+        "frame_map": (
+            partial(ours, FrameMAP, *boxed),
+            partial(ava_evaluation, references.ava(), *boxed),
+        ),
+        "temporal_map": (
+            partial(ours, TemporalMAP, *timed),
+            partial(activitynet_evaluation, references.activitynet(), *timed),
+        ),
+        "gebd_f1": (
+            partial(ours, GebdF1, *columns(true, given)),
+            partial(gebd_evaluation, references.gebd(), true, given),
+        ),
+        "wer": (partial(ours, WER, *sides), partial(jiwer_evaluation, "wer", *texts)),
+        "cer": (partial(ours, CER, *sides), partial(jiwer_evaluation, "cer", *texts)),
+    }
+
+
+def added_memory(called: Callable[[], float]) -> float:
+    """MB that a call adds to a process that has its input, at the most."""
+
+    def child(end: Any) -> None:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        called()
+        end.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+    context = multiprocessing.get_context("fork")
+    receive, send = context.Pipe(False)
+    process = context.Process(target=child, args=(send,))
+    process.start()
+    found = receive.recv()
+    process.join()
+    return found
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    chosen = sys.argv[1:]
+    print("| metric | ours, s | reference, s | ratio | ours, MB | reference, MB |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name, both in pairs().items():
+        if chosen and name not in chosen:
+            continue
+        seconds: list[list[float]] = [[], []]
+        values = [0.0, 0.0]
+        for _ in range(TURNS):
+            for side, called in enumerate(both):
+                if seconds[side] and seconds[side][0] > SLOW:
+                    continue
+                start = time.process_time()
+                values[side] = called()
+                seconds[side].append(time.process_time() - start)
+        assert abs(values[0] - values[1]) < 1e-9, (name, values)
+        one, other = map(min, seconds)
+        memory = [added_memory(called) for called in both]
+        print(
+            f"| {name} | {one:.3f} | {other:.3f} | {other / one:.1f} | {memory[0]:.0f} | "
+            f"{memory[1]:.0f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
