@@ -19,6 +19,9 @@ from corpus.report.findings import Findings, ObjectSet, Pictured
 
 SPLITS = ("train", "val", "test")
 SHOWN, CLASSES, DRAWN = 6, 60, 60  # images, rows of the table, objects of one image
+MASKS = (
+    100_000_000  # px of all masks of one image, a byte each: where there are more, none is drawn
+)
 SIZES = (("small", 32**2), ("medium", 96**2), ("large", None))  # COCO's: px of the original below
 OPACITY = 0.5  # of what is drawn over an image
 # after Wong 2011, "Points of view: Color blindness", and darker ones of them
@@ -88,11 +91,13 @@ def _pictured(shards: Shards) -> list[Pictured]:
         boxes = None
         if what == "panoptic":
             [numbers] = shards.read([row], "panoptic")
-            masks = numbers.numpy() == np.arange(1, len(named) + 1)[:, None, None]
+            shown = np.arange(1, min(len(named), DRAWN) + 1)
+            masks = numbers.numpy() == shown[:, None, None]
         else:
             boxes = shards.read([row], "boxes")[0].numpy()
-            all_have = all(shards.lists("masks")[row])
-            masks = shards.read([row], "masks")[0].numpy() if all_have else None
+            few = len(named) * pixels.numel() // 3 <= MASKS
+            drawn = few and all(shards.lists("masks")[row])
+            masks = shards.read([row], "masks")[0].numpy() if drawn else None
         key = shards.ids[row]
         found.append(Pictured(key, pixels.numpy(), masks, boxes, named, crowd.numpy()))
     return found

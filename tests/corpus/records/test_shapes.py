@@ -1,14 +1,20 @@
 """Objects of records as lists of the index, scaled to the stored image; damaged ones told."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from pycocotools import mask as rle
+from pycocotools.coco import COCO
 
 from corpus.media.runs import decoded
+from corpus.records.checking import checked_thing
 from corpus.records.objects import Rle, Scene, Thing
 from corpus.records.shapes import SHAPES, box_lists, label_lists, segment_lists
 
+COCO_SAMPLE = "MiXaiLL76/faster_coco_eval/tests/dataset/cocoapi/instances_val2014_100.json"
 NUMBER = {"bird": 0, "cat": 1, "dog": 2}
 SQUARE = [10.0, 10, 30, 10, 30, 22, 10, 22]
 
@@ -84,3 +90,24 @@ def test_classes_of_an_image_are_its_labels_once_each():
     assert label_lists(table(*scenes)).to_pylist() == [["cat", "dog"], [], ["bird"]]
     assert label_lists(table(scene())).to_pylist() == [[]]
     assert label_lists(table(*scenes).slice(1)).to_pylist() == [[], ["bird"]]
+
+
+def test_masks_of_a_hundred_coco_images_are_those_of_pycocotools():
+    folder = os.environ.get("TAGDAG_REFERENCES")
+    if not folder:
+        pytest.skip("TAGDAG_REFERENCES names no folder with the references' repositories")
+    coco = COCO(Path(folder) / COCO_SAMPLE)
+    number, compared = {str(key): key for key in coco.getCatIds()}, 0
+    for info in coco.loadImgs(coco.getImgIds()):
+        sides, annotations = (info["width"], info["height"]), coco.imgToAnns[info["id"]]
+        things = []
+        for each in annotations:
+            mask = each["segmentation"]
+            said = {"label": str(each["category_id"]), "box": each["bbox"], "area": each["area"]}
+            said["rle" if isinstance(mask, dict) else "polygons"] = mask
+            things.append(checked_thing(said, *sides, len(things)))
+        one = Scene(id="a", image="a.jpg", width=sides[0], height=sides[1], objects=things)
+        [masks] = box_lists(table(one), number)["masks"].to_pylist()
+        assert masks == [coco.annToRLE(each)["counts"] for each in annotations]
+        compared += len(masks)
+    assert compared == 839
