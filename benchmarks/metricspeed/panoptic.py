@@ -8,13 +8,10 @@ installed, which the second wants. Processors are those that the process may use
 import argparse
 import json
 import os
-import resource
 import sys
-import time
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
-from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +20,7 @@ import numpy as np
 from numpy import ndarray
 from PIL import Image
 
+from benchmarks.metricspeed.clocks import peak, processors, timed
 from metrics.boundary_pq import BoundaryPQ
 from metrics.formats.panoptic import read
 from metrics.pq import PQ
@@ -31,6 +29,10 @@ HEIGHT, WIDTH = 480, 640
 THINGS, STUFF = 80, 53  # COCO's classes
 REGIONS, OBJECTS = 3, 7  # of an image: together its segments
 EDGES = 24  # waves of an outline
+METRICS = (
+    ("PQ", PQ, "panopticapi.evaluation", ()),
+    ("Boundary PQ", BoundaryPQ, "boundary_iou.coco_panoptic_api.evaluation", ("boundary",)),
+)
 WRONG = 0.1  # share of the predicted segments that are of another class
 
 
@@ -46,9 +48,8 @@ def panoptic_sized(images: int, seed: int, folder: Path) -> tuple[Path, Path]:
     for image in range(images):
         generator = np.random.default_rng([seed, image])
         shapes = _outlines(generator)
-        labels = np.concatenate(
-            [generator.integers(THINGS, THINGS + STUFF, REGIONS), generator.integers(0, THINGS, 7)]
-        )
+        regions = generator.integers(THINGS, THINGS + STUFF, REGIONS)
+        labels = np.concatenate([regions, generator.integers(0, THINGS, OBJECTS)])
         crowd = (generator.random(len(labels)) < 0.02) & (labels < THINGS)
         true = _drawn(generator, shapes, 0.0)
         true[: generator.integers(1, 30)] = 0
@@ -82,14 +83,17 @@ def _drawn(generator: np.random.Generator, shapes: ndarray, moved: float) -> nda
     wave = np.float32(12) * np.sin(columns / 23) + np.float32(5) * np.sin(columns / 7)
     bounds = [HEIGHT * part / REGIONS + generator.normal(0, moved) for part in range(1, REGIONS)]
     pixels = 1 + sum((rows + wave > bound).astype(np.int32) for bound in bounds)
-    for place, (x, y, wide, tall) in enumerate(shapes):
-        across = (columns - x - generator.normal(0, moved)) / wide
-        down = (rows - y - generator.normal(0, moved)) / tall
+    for place, (x, y, *sides) in enumerate(shapes):
+        x, y = (x, y) + generator.normal(0, moved, 2)
+        # an outline is at most this much wider than its ellipse
+        half = [int(0.7 * side) + 1 for side in sides]
+        left, top = max(0, int(x) - half[0]), max(0, int(y) - half[1])
+        part = slice(top, max(0, int(y) + half[1])), slice(left, max(0, int(x) + half[0]))
+        across, down = (columns[part] - x) / sides[0], (rows[part] - y) / sides[1]
         angle = np.arctan2(down, across)
-        ragged = np.interp(
-            angle, np.linspace(-np.pi, np.pi, EDGES), generator.normal(1, 0.1, EDGES)
-        )
-        pixels[np.hypot(across, down) < ragged / 2] = place + 1 + REGIONS
+        waves = generator.normal(1, 0.1, EDGES).clip(0.6, 1.4)
+        ragged = np.interp(angle, np.linspace(-np.pi, np.pi, EDGES), waves)
+        pixels[part][np.hypot(across, down) < ragged / 2] = place + 1 + REGIONS
     return pixels
 
 
@@ -116,54 +120,38 @@ def _written(
 
 
 def ours(metric: Callable[[], Any], predictions: Path, truth: Path) -> float:
-    """The headline, as the command line computes it."""
+    """The headline, with its interval, as the command line computes it."""
     made = metric()
     pair = read(predictions, truth, made.reads)
     made.update(pair.predictions, pair.targets)
     return made.compute()[made.headline]
 
 
-def theirs(module: str, predictions: Path, truth: Path, *options: Any) -> float:
+def theirs(module: str, options: Sequence[Any], predictions: Path, truth: Path) -> float:
     """The authors' number, in percent, with as many processes as there are processors."""
     code = import_module(module)
-    code.multiprocessing.cpu_count = lambda: len(os.sched_getaffinity(0))
-    with redirect_stdout(StringIO()):
-        found = code.pq_compute(str(truth), str(predictions), None, None, *options)
+    code.multiprocessing.cpu_count = processors
+    found = code.pq_compute(str(truth), str(predictions), None, None, *options)
     return 100 * found["All"]["pq"]
 
 
 def main() -> None:
-    """Prints seconds per metric, theirs and ours, and the peak of memory."""
+    """Prints the seconds of each, and the peak of memory of ours, which come first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=300)
-    images = parser.parse_args().images
-    references = Path(os.environ["TAGDAG_REFERENCES"])
+    parser.add_argument("--alone", action="store_true", help="ours only")
+    asked = parser.parse_args()
     for room in ("cocodataset/panopticapi", "bowenc0221/boundary-iou-api"):
-        sys.path.insert(0, str(references / room))
+        sys.path.insert(0, str(Path(os.environ["TAGDAG_REFERENCES"], room)))
     with TemporaryDirectory() as folder:
-        files = panoptic_sized(images, 0, Path(folder))
-        print(f"{images} images, {len(os.sched_getaffinity(0))} processors")
-        for name, metric, module, options in (
-            ("PQ", PQ, "panopticapi.evaluation", ()),
-            (
-                "Boundary PQ",
-                BoundaryPQ,
-                "boundary_iou.coco_panoptic_api.evaluation",
-                ("boundary",),
-            ),
-        ):
-            values, seconds = [], []
-            for asked in (
-                lambda m=metric: ours(m, *files),
-                lambda m=module, o=options: theirs(m, *files, *o),
-            ):
-                start = time.perf_counter()
-                values.append(asked())
-                seconds.append(time.perf_counter() - start)
-            assert abs(values[0] - values[1]) < 1e-6, values
-            print(f"{name}: {values[0]:.4f}; ours {seconds[0]:.2f} s, theirs {seconds[1]:.2f} s")
-            print(f"  {seconds[1] / seconds[0]:.2f} times as fast")
-        print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+        files = panoptic_sized(asked.images, 0, Path(folder))
+        print(f"{asked.images} images, {processors()} processors")
+        found = [timed(name, partial(ours, metric), *files) for name, metric, *_ in METRICS]
+        peak()
+        if not asked.alone:
+            for value, (name, _, module, options) in zip(found, METRICS, strict=True):
+                other = timed(f"{name}, theirs", partial(theirs, module, options), *files)
+                assert abs(value - other) < 1e-6
 
 
 if __name__ == "__main__":
