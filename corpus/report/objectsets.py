@@ -62,8 +62,7 @@ def object_set(name: str, folder: Path) -> ObjectSet:
     factor = sides.flat.reshape(-1, 2).prod(1) / original.flat.reshape(-1, 2).prod(1)
     areas = area.flat / np.repeat(factor, each)
     ends = [end for _, end in SIZES if end]
-    splits = {split: place for place, split in enumerate(SPLITS)}
-    present = [one for one in SPLITS if splits[one] in split]
+    present = [one for place, one in enumerate(SPLITS) if place in split]
     return ObjectSet(
         name,
         "segments" if what == "panoptic" else "objects",
@@ -110,7 +109,9 @@ def object_sets(findings: Findings) -> list[Markup]:
 
 def _told(one: ObjectSet) -> list[Markup]:
     images, objects = int(one.images.sum()), int(one.counts.sum())
-    mean = objects / max(images, 1)
+    if not images:
+        return [el("h3", one.name), el("p", "No image can be used.")]
+    mean = objects / images
     by_split = one.counts.sum(0)
     rows = []
     for name, values in (

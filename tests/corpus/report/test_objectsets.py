@@ -6,7 +6,7 @@ import pytest
 
 from corpus.drawn.objects import draw_images, object_records
 from corpus.records.objects import Scene, Thing
-from corpus.report.objectsets import DRAWN, object_set, object_sets
+from corpus.report.objectsets import DRAWN, object_set
 from corpus.store.write import write_store
 from tests.corpus.test_objects import OPTIONS, posts
 from tests.support.corpora import build_with
@@ -84,5 +84,13 @@ def test_a_set_without_masks_or_without_objects_has_its_part(tmp_path):
     assert one.images.sum() == 2 and one.bare.sum() == 1 and one.sizes.tolist() == [1, 0, 0]
     page = (tmp_path / "out/report.html").read_text()
     assert page.count("<rect") >= 1 and "images of no object" in page
-    assert object_sets.__name__ == "object_sets", "the section's id on the page"
-    assert 'id="object_sets"' in page
+    assert 'id="object_sets"' in page, "the section can be linked to"
+
+
+def test_a_set_without_an_image_that_can_be_used_is_told(tmp_path):
+    posts(tmp_path / "data")
+    records = [(scene, b"bad") for scene, _ in object_records(0, (3, 0, 0), 96, "boxes")]
+    write_store(tmp_path / "data/targets/bad", records, kind="boxes")
+    built = build_with(tmp_path / "data", tmp_path / "out", tmp_path / "cache", **OPTIONS)
+    assert built["bad_images"] == 3 and built["images"]["targets/bad"] == {}
+    assert "No image can be used." in (tmp_path / "out/report.html").read_text()
