@@ -28,6 +28,7 @@ COLUMNS = {
     "confidence": "float32 (n,), of 0 to 1: how sure a network is of its answer",
     "features": "float32 (n, d), a network's, pooled",
     "boxes": "a list of float (m, 4), of each object x1, y1, x2, y2 in px of the image",
+    "box_sides": "a list of float64 (m, 2), width and height of boxes where a file has those",
     "box_label": "a list of int64 (m,), the class of each object",
     "box_score": "a list of float (m,), of what a network found: higher is likelier",
     "box_crowd": "a list of bool (m,), whether a box holds a crowd, which may be found many times",

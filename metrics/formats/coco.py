@@ -154,7 +154,9 @@ def _columns(file: Path, rows: Sequence[Row], truth: Truth, wanted: set[str]) ->
     federated = any("neg_category_ids" in row for row in truth.images.values())
     for name in wanted & SHAPE_KEYS.keys():
         columns[name] = shapes_of(name, file, by_image, truth.images)
+    wanted |= {"box_sides"} if "boxes" in wanted else set()
     values = {
+        "box_sides": lambda row: row["bbox"][2:],
         "box_label": lambda row: truth.classes[row["category_id"]],
         "box_score": lambda row: row["score"],
         "box_crowd": lambda row: bool(row.get("iscrowd")),
@@ -170,7 +172,7 @@ def _columns(file: Path, rows: Sequence[Row], truth: Truth, wanted: set[str]) ->
 
 
 def _ignored(row: Row, people: bool, federated: bool) -> bool:
-    """Whether an object is neither to be found nor missed: of COCO only one without keypoints."""
+    """Whether an object is not to be found nor missed: of COCO only one without keypoints."""
     if not people:
         return federated and bool(row.get("ignore"))
     labelled = sum(1 for seen in row.get("keypoints", [])[2::3] if seen > 0)

@@ -54,7 +54,6 @@ def _boxes(file: Path, rows: Sequence[Row], by_image: Mapping[Any, Sequence[Row]
     wrong = [_called(row) for row in rows if not _is_box(row["bbox"])]
     what = "boxes are no four numbers x, y, width, height, or of a negative side"
     refuse(file, wrong, len(rows), what, "write them so")
-    # x + width - x need not be the width again in its last digit
     boxes = torch.tensor([row["bbox"] for row in rows], dtype=torch.float64).view(len(rows), 4)
     boxes[:, 2:] += boxes[:, :2]
     return list(boxes.split(_sizes(by_image)))

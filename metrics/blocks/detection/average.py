@@ -119,14 +119,18 @@ class AveragePrecision:
         """None: the mean is one over classes."""
 
     def rows(self) -> list[dict[str, float]]:
-        """{"class", "truths", "detections", "ap", "ap50"} of every class that occurs."""
+        """{"class", "truths", "detections", "ap", "ap50", "ap_small" and so on of the area ranges}
+        of every class that occurs, -1 where it has nothing to find.
+        """
         found = self._found()[1]
-        columns = found.precision[:, 0].mean(1), found.precision[:, 0, 0]
-        precisions = (100 * np.where(np.isnan(each), -0.01, each) for each in columns)
-        counts = (found.labels, found.truths, found.detections, *precisions)
-        names = ("class", "truths", "detections", "ap", "ap50")
-        table = zip(*(column.tolist() for column in counts), strict=True)
-        return [dict(zip(names, row, strict=True)) for row in table]
+        names = ["ap", *(f"ap_{area}" for area in list(self.rule.areas)[1:])]
+        precisions = dict(zip(names, found.precision.mean(2).T, strict=True))
+        whole = {"ap": precisions.pop("ap"), "ap50": found.precision[:, 0, 0], **precisions}
+        columns = {"class": found.labels, "truths": found.truths, "detections": found.detections}
+        for name, shares in whole.items():
+            columns[name] = np.where(np.isnan(shares), NOTHING, 100 * shares)
+        table = zip(*(column.tolist() for column in columns.values()), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in table]
 
     def resampled(self) -> Tensor | None:
         """The headline of resamples of the images, of those classes that each has objects of."""

@@ -14,7 +14,8 @@ class Objects(NamedTuple):
 
     image, label, pair int64 (n,). shapes: whatever a shape of shapes.py compares, n of them: an
     array (n, ...) or a list. area float64 (n,), px. score float64 (n,). crowd, ignore bool (n,).
-    boxes float64 (n, 4), x1 y1 x2 y2 px, where the shape needs them too.
+    boxes float64 (n, 4), x1 y1 x2 y2 px, where the shape needs them too. sides float64 (n, 2),
+    width and height of boxes, where these are compared.
     """
 
     image: ndarray
@@ -25,6 +26,7 @@ class Objects(NamedTuple):
     crowd: ndarray
     ignore: ndarray
     boxes: ndarray
+    sides: ndarray
 
     def taken(self, rows: ndarray) -> "Objects":
         """Some of them, in this order."""

@@ -18,6 +18,8 @@ FLAGS = ("box_crowd", "box_ignore", "box_area")
 LISTS = ("negative", "not_exhaustive", "frequency")
 MORE = (*FLAGS, *LISTS, "group")
 KNOWN = "_known"
+# x + width - x need not be the width again, to the last digit: where a file has widths they count
+SIDES = "box_sides"
 
 
 class Both(NamedTuple):
@@ -70,7 +72,8 @@ class SeenObjects:
     def _side(self, batch: Batch, whose: str, names: Sequence[str]) -> list[dict[str, Any]]:
         """Shapes and values of one side, a row per image."""
         column = found_name(batch, self.shape.column, whose)
-        values = {name: batch[found_name(batch, name, whose)] for name in names}
+        sides = [SIDES] * (SIDES in batch and column == "boxes")
+        values = {name: batch[found_name(batch, name, whose)] for name in (*names, *sides)}
         rows = []
         for row, shapes in enumerate(batch[column]):
             kept = {"shapes": self.shape.kept(shapes)}
@@ -127,10 +130,13 @@ class SeenObjects:
                 row[name] if name in row else torch.full((size, *shape), default)
                 for row, size in zip(rows, sizes, strict=True)
             ]
-            return torch.cat([part.cpu() for part in parts]).numpy().astype(kind)
+            whole = torch.cat([part.cpu() for part in parts])
+            return whole.reshape(len(shapes), *shape).numpy().astype(kind)
 
-        area = flat("box_area", np.nan, float)
-        own = self.shape.areas(shapes) if np.isnan(area).any() else area
+        area, sides = flat("box_area", np.nan, float), flat(SIDES, np.nan, float, 2)
+        if self.shape.column == "boxes":
+            sides = np.where(np.isnan(sides), shapes[:, 2:] - shapes[:, :2], sides)
+        own = self.shape.areas(shapes, sides) if np.isnan(area).any() else area
         return Objects(
             image=np.repeat(np.arange(len(rows)), sizes),
             label=flat("box_label", 0, int),
@@ -140,6 +146,7 @@ class SeenObjects:
             crowd=flat("box_crowd", 0, bool),
             ignore=flat("box_ignore", 0, bool),
             boxes=flat("boxes", 0, float, 4),
+            sides=sides,
         )
 
 

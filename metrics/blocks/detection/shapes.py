@@ -53,14 +53,17 @@ class Boxes:
         """All images' kept rows, float64 (n, 4)."""
         return _joined(rows, (4,))
 
-    def areas(self, shapes: ndarray) -> ndarray:
-        """float64 (n,), px."""
-        return (shapes[:, 2] - shapes[:, 0]) * (shapes[:, 3] - shapes[:, 1])
+    def areas(self, shapes: ndarray, sides: ndarray) -> ndarray:
+        """float64 (n,), px, of sides (n, 2)."""
+        return sides[:, 0] * sides[:, 1]
 
     def overlaps(self, detections: Objects, truths: Objects, blocks: Blocks) -> ndarray:
         """float64 (e,), in the order of `blocks.combinations()`."""
         rows, columns = blocks.combinations()
-        return box_iou(detections.shapes[rows], truths.shapes[columns], truths.crowd[columns])
+        areas = self.areas(detections.shapes, detections.sides)[rows]
+        true_areas = self.areas(truths.shapes, truths.sides)[columns]
+        boxes, others = detections.shapes[rows], truths.shapes[columns]
+        return box_iou(boxes, others, areas, true_areas, truths.crowd[columns])
 
 
 class Masks:
@@ -80,7 +83,7 @@ class Masks:
     def flat(self, rows: Sequence[list[Any]]) -> list[Any]:
         return [shape for row in rows for shape in row]
 
-    def areas(self, shapes: list[Any]) -> ndarray:
+    def areas(self, shapes: list[Any], sides: ndarray) -> ndarray:
         """float64 (n,), px."""
         return mask_areas(shapes)
 
@@ -126,10 +129,10 @@ class Keypoints:
         """All images' kept rows, float64 (n, k, 3)."""
         return _joined(rows, (len(self.sigmas), 3))
 
-    def areas(self, shapes: ndarray) -> ndarray:
+    def areas(self, shapes: ndarray, sides: ndarray) -> ndarray:
         """Of the box around the points, as COCO.loadRes has it; float64 (n,), px."""
-        sides = shapes[:, :, :2].max(1) - shapes[:, :, :2].min(1)
-        return sides[:, 0] * sides[:, 1]
+        around = shapes[:, :, :2].max(1) - shapes[:, :, :2].min(1)
+        return around[:, 0] * around[:, 1]
 
     def overlaps(self, detections: Objects, truths: Objects, blocks: Blocks) -> ndarray:
         """float64 (e,), in the order of `blocks.combinations()`."""
@@ -142,17 +145,18 @@ class Keypoints:
 SHAPES = {"boxes": Boxes, "masks": Masks, "keypoints": Keypoints}
 
 
-def box_iou(boxes: ndarray, truths: ndarray, crowd: ndarray) -> ndarray:
+def box_iou(
+    boxes: ndarray, truths: ndarray, areas: ndarray, true_areas: ndarray, crowd: ndarray
+) -> ndarray:
     """Intersection over union of each box with the one beside it, float64 (e,).
 
-    boxes, truths float64 (e, 4), crowd bool (e,): of a crowd the share of the box that lies in it.
-    bbIou of cocoapi's maskApi.c.
+    boxes, truths float64 (e, 4), their areas (e,), crowd bool (e,): of a crowd the share of the box
+    that lies in it. bbIou of cocoapi's maskApi.c.
     """
     sides = np.minimum(boxes[:, 2:], truths[:, 2:]) - np.maximum(boxes[:, :2], truths[:, :2])
     touching = (sides > 0).all(1)
     common = sides[:, 0] * sides[:, 1]
-    own, other = ((side[:, 2] - side[:, 0]) * (side[:, 3] - side[:, 1]) for side in (boxes, truths))
-    whole = np.where(crowd, own, own + other - common)
+    whole = np.where(crowd, areas, areas + true_areas - common)
     return np.divide(common, whole, out=np.zeros(len(boxes)), where=touching)
 
 

@@ -14,6 +14,7 @@ POINTS = 17
 def case(seed: int, of: str, federated: bool = False) -> tuple[dict[str, Any], list[dict]]:
     """(truth, results); of: boxes, masks or keypoints. federated: as LVIS, without crowds."""
     random = np.random.default_rng(seed)
+    grid = (4, 10)[seed % 2]
     images = [{"id": int(key), "height": SIDE, "width": SIDE} for key in random.permutation(3) + 5]
     categories = [{"id": key, "name": f"c{key}"} for key in CATEGORIES]
     annotations, results = [], []
@@ -25,7 +26,7 @@ def case(seed: int, of: str, federated: bool = False) -> tuple[dict[str, Any], l
             named = {"image_id": image["id"], "category_id": category}
             # faster-coco-eval stops at masks of an image without an annotation
             least = int(federated and category == CATEGORIES[0])
-            boxes = [_box(random) for _ in range(max(least, random.choice([0, 1, 2, 4])))]
+            boxes = [_box(random, grid) for _ in range(max(least, random.choice([0, 1, 2, 4])))]
             for box in boxes:
                 shape = _annotated(random, of, box)
                 crowd = 0 if federated else int(random.random() < 0.2)
@@ -33,7 +34,9 @@ def case(seed: int, of: str, federated: bool = False) -> tuple[dict[str, Any], l
                 annotations.append(named | number | shape)
             for _ in range(random.choice([0, 1, 3, 8])):
                 near = boxes and random.random() < 0.8
-                box = _moved(random, boxes[random.integers(len(boxes))]) if near else _box(random)
+                box = _box(random, grid)
+                if near:
+                    box = _moved(random, boxes[random.integers(len(boxes))])
                 # in tenths, so that many are equal
                 score = round(float(random.random()), 1)
                 results.append(named | {"score": score} | _found(random, of, box))
@@ -46,10 +49,13 @@ def case(seed: int, of: str, federated: bool = False) -> tuple[dict[str, Any], l
     return truth, results * (seed % 10 > 0)  # now and then there are no results
 
 
-def _box(random: np.random.Generator) -> list[float]:
-    """x, y, width, height in quarters of a pixel; often of an area at the border of two ranges."""
+def _box(random: np.random.Generator, grid: int) -> list[float]:
+    """x, y, width, height; often of an area at the border of two ranges.
+
+    grid: parts of a pixel; of tenths float64 is not exact.
+    """
     sides = random.choice([8.0, 16.0, 31.75, 32.0, 32.25, 64.0, 96.0, 96.25], 2)
-    corner = (random.random(2) * (SIDE - sides) * 4).round() / 4
+    corner = (random.random(2) * (SIDE - sides) * grid).round() / grid
     return [*corner.tolist(), *sides.tolist()]
 
 

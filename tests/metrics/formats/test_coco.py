@@ -49,7 +49,8 @@ def test_images_and_categories_are_in_order_of_their_ids(tmp_path):
     assert pair.targets["boxes"][0].tolist() == [[10, 10, 20, 20.5]]
     assert [each.tolist() for each in pair.targets["box_crowd"]] == [[0], [0, 1]]
     assert pair.targets["box_area"][1].tolist() == [90, 90]
-    assert pair.predictions.keys() == {"boxes", "box_label", "box_score"}
+    assert pair.predictions.keys() == {"boxes", "box_sides", "box_label", "box_score"}
+    assert pair.targets["box_sides"][0].tolist() == [[10, 10.5]]
     assert "group" not in pair.targets
 
 
