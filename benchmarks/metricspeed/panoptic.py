@@ -20,7 +20,7 @@ import numpy as np
 from numpy import ndarray
 from PIL import Image
 
-from benchmarks.metricspeed.clocks import peak, processors, timed
+from benchmarks.metricspeed.clocks import ended_pools, peak, processors, timed
 from metrics.boundary_pq import BoundaryPQ
 from metrics.formats.panoptic import read
 from metrics.pq import PQ
@@ -84,7 +84,7 @@ def _drawn(generator: np.random.Generator, shapes: ndarray, moved: float) -> nda
     bounds = [HEIGHT * part / REGIONS + generator.normal(0, moved) for part in range(1, REGIONS)]
     pixels = 1 + sum((rows + wave > bound).astype(np.int32) for bound in bounds)
     for place, (x, y, *sides) in enumerate(shapes):
-        x, y = (x, y) + generator.normal(0, moved, 2)
+        x, y = np.add((x, y), generator.normal(0, moved, 2))
         # an outline is at most this much wider than its ellipse
         half = [int(0.7 * side) + 1 for side in sides]
         left, top = max(0, int(x) - half[0]), max(0, int(y) - half[1])
@@ -131,7 +131,8 @@ def theirs(module: str, options: Sequence[Any], predictions: Path, truth: Path) 
     """The authors' number, in percent, with as many processes as there are processors."""
     code = import_module(module)
     code.multiprocessing.cpu_count = processors
-    found = code.pq_compute(str(truth), str(predictions), None, None, *options)
+    with ended_pools():
+        found = code.pq_compute(str(truth), str(predictions), None, None, *options)
     return 100 * found["All"]["pq"]
 
 
@@ -144,14 +145,19 @@ def main() -> None:
     for room in ("cocodataset/panopticapi", "bowenc0221/boundary-iou-api"):
         sys.path.insert(0, str(Path(os.environ["TAGDAG_REFERENCES"], room)))
     with TemporaryDirectory() as folder:
-        files = panoptic_sized(asked.images, 0, Path(folder))
+        files = panoptic_sized(asked.images, 0, Path(folder, "whole"))
+        few = panoptic_sized(3, 0, Path(folder, "few"))  # of what is imported at the first use
         print(f"{asked.images} images, {processors()} processors")
-        found = [timed(name, partial(ours, metric), *files) for name, metric, *_ in METRICS]
+        found = []
+        for name, metric, *_ in METRICS:
+            ours(metric, *few)
+            found.append(timed(name, partial(ours, metric), *files))
         peak()
-        if not asked.alone:
-            for value, (name, _, module, options) in zip(found, METRICS, strict=True):
-                other = timed(f"{name}, theirs", partial(theirs, module, options), *files)
-                assert abs(value - other) < 1e-6
+        for value, (name, _, module, options) in zip(found, METRICS, strict=True):
+            if asked.alone:
+                break
+            other = timed(f"{name}, theirs", partial(theirs, module, options), *files)
+            assert abs(value - other) < 1e-6
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ from torch import Tensor
 from metrics.blocks.bootstrap import percentiles
 from metrics.blocks.columns import found_name
 from metrics.blocks.decoded import called
+from metrics.blocks.masks.mapruns import MapRuns
 from metrics.blocks.metric import Batch, Reads
 from metrics.blocks.panoptic.matching import Found, matched
-from metrics.blocks.panoptic.segments import Workspace, segments_of, shared
+from metrics.blocks.panoptic.segments import segments_of, shared
 from metrics.blocks.picture import Bars
 from metrics.blocks.ratios import resampled_ratios
 
@@ -70,7 +71,7 @@ class Quality:
         sizes = {len(predictions["panoptic"]), len(targets["panoptic"])}
         if len(sizes) > 1:
             raise ValueError(f"predictions and targets of {sizes} images: give the same images")
-        work = Workspace()
+        work = MapRuns()
         pairs = zip(predictions["panoptic"], targets["panoptic"], strict=True)
         known = targets.get("panoptic_known", [True] * len(targets["panoptic"]))
         groups = targets.get("group", [None] * len(known))
@@ -91,7 +92,7 @@ class Quality:
         targets: Batch,
         row: int,
         maps: tuple[Tensor, Tensor],
-        work: Workspace,
+        work: MapRuns,
     ) -> Found:
         given, true = (each.cpu().numpy() for each in maps)
         if given.shape != true.shape:

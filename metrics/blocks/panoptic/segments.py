@@ -45,27 +45,7 @@ class Shared(NamedTuple):
     edge: ndarray | None
 
 
-class Workspace(MapRuns):
-    """Memory for map after map, also of the numbers of ids."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        # taken of the machine only where ids are written or looked up
-        self._table = np.zeros(IDS, np.uint32)
-
-    def coded(self, found: ndarray, ids: ndarray) -> ndarray:
-        """Ids (k,) as numbers 1 to s of their segments, 0 void; ValueError where one has none."""
-        self._table[ids] = np.arange(1, len(ids) + 1)
-        codes = self._table[found].astype(np.int64)
-        self._table[ids] = 0
-        strange = (codes == 0) & (found != 0)
-        if strange.any():
-            listed = _listed(np.unique(found[strange]))
-            raise ValueError(f"{listed} in the map, and among its segments there is none")
-        return codes
-
-
-def shared(predicted: Segments, true: Segments, work: Workspace, ratio: float | None) -> Shared:
+def shared(predicted: Segments, true: Segments, work: MapRuns, ratio: float | None) -> Shared:
     """Counts the pixels; ratio: of the image's diagonal, how wide boundary regions are, or None.
 
     ValueError where a map has ids that none of its segments has.
@@ -77,7 +57,7 @@ def shared(predicted: Segments, true: Segments, work: Workspace, ratio: float | 
         edges = [of_labels(each, d) for each in maps]
     starts, lengths = work.runs([each.ravel() for each in [*maps, *edges]])
     coded = [
-        _coded(each, starts, work, name)
+        _coded(each, starts, name)
         for each, name in ((true, "the target"), (predicted, "the prediction"))
     ]
     sizes = len(true.ids) + 1, len(predicted.ids) + 1
@@ -92,15 +72,22 @@ def shared(predicted: Segments, true: Segments, work: Workspace, ratio: float | 
     return Shared(whole, _table(*near, lengths, (sizes[0] + 1, sizes[1] + 1)))
 
 
-def _coded(segments: Segments, starts: ndarray, work: Workspace, whose: str) -> ndarray:
+def _coded(segments: Segments, starts: ndarray, whose: str) -> ndarray:
+    """Of the pixels (k,) the numbers of their segments, from 1 on, 0 void; int64 (k,)."""
     found = segments.pixels.ravel()[starts].astype(np.int64)
     highest = found >> BITS
     if len(found) and (highest.min() < OPAQUE or highest.max() > 0):
         raise ValueError(f"{whose} has ids outside of 0 to {IDS - 1}: three bytes are an id")
-    try:
-        return work.coded(found & (IDS - 1), segments.ids)
-    except ValueError as error:
-        raise ValueError(f"{whose} has {error}") from None
+    found &= IDS - 1
+    order = np.argsort(segments.ids)
+    ids, codes = np.zeros((2, len(order) + 1), np.int64)
+    ids[1:], codes[1:] = segments.ids[order], order + 1
+    place = np.searchsorted(ids, found, side="right") - 1
+    strange = ids[place] != found
+    if strange.any():
+        listed = _listed(np.unique(found[strange]))
+        raise ValueError(f"{whose} has {listed} in the map, and among its segments there is none")
+    return codes[place]
 
 
 def _table(rows: ndarray, columns: ndarray, lengths: ndarray, shape: tuple[int, int]) -> ndarray:
@@ -132,7 +119,8 @@ def segments_of(columns: Mapping[str, Any], row: int, pixels: Any) -> Segments:
     if {column.shape for column in each} != {labels.shape}:
         shapes = sorted({str(column.shape) for column in [labels, *each]})
         raise ValueError(f"columns of its segments have {', '.join(shapes)} numbers: give as many")
-    if len(np.unique(ids)) < len(ids) or ids.min(initial=1) < 1 or ids.max(initial=1) >= IDS:
+    ordered = np.sort(ids)
+    if (ordered[1:] == ordered[:-1]).any() or ((ordered < 1) | (ordered >= IDS)).any():
         raise ValueError(f"ids of segments are to be different, of 1 to {IDS - 1}")
     if labels.min(initial=0) < 0:
         raise ValueError("a class below 0: classes are counted from 0")
@@ -140,4 +128,5 @@ def segments_of(columns: Mapping[str, Any], row: int, pixels: Any) -> Segments:
 
 
 def _array(column: Any, kind: type) -> ndarray:
-    return torch.as_tensor(column).cpu().numpy().astype(kind, copy=False)
+    found = column.cpu().numpy() if isinstance(column, torch.Tensor) else np.asarray(column)
+    return found.astype(kind, copy=False)
