@@ -4,10 +4,10 @@ A metric says what is compared (a shape of shapes.py) and by which rule (Rule of
 
     class BoundaryAP(AveragePrecision):
         def __init__(self, resamples: Resamples = RESAMPLES) -> None:
-            super().__init__(Boundaries(), Rule(), resamples)
+            super().__init__(Outlines(), Rule(), resamples)
 
-`Boundaries` is `Masks` with an `overlap` of its own: shapes.py shows one. Crowds, ties, area ranges
-and caps of detections are COCOeval's whatever is compared: matching.py, curves.py.
+Crowds, ties, area ranges and caps of detections are COCOeval's whatever is compared: matching.py,
+curves.py.
 """
 
 from collections.abc import Mapping, Sequence

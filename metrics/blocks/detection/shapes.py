@@ -1,15 +1,9 @@
 """What of two objects is compared: their boxes, their masks or their keypoints.
 
-A shape is chosen by its name, `SHAPES["masks"]`. Another one, as boundaries of masks, inherits from
-the nearest and overrides `prepared` and `overlap`:
-
-    class Boundaries(Masks):
-        def prepared(self, masks):  # of one image: what is compared, in place of each mask
-            return [(mask, boundary(mask)) for mask in masks]
-
-        def overlap(self, detections, truths, crowd):  # of one pair of image and class
-            masks, boundaries = zip(*detections), ...
-            return np.minimum(mask_iou(masks, ...), mask_iou(boundaries, ...))
+A shape is chosen by its name, `SHAPES["masks"]`. Another one inherits from the nearest and
+overrides `overlaps`, as Outlines of metrics/blocks/masks/outlines.py does: it is given all
+detections and all annotated objects, sorted by pairs of image and class, and `Blocks`, which pairs'
+overlaps are wanted.
 """
 
 from collections.abc import Sequence
@@ -72,24 +66,17 @@ class Masks:
     column = "masks"
     needs: tuple[str, ...] = ()
 
-    def kept(self, row: Tensor | Sequence[Rle]) -> list[Any]:
+    def kept(self, row: Tensor | Sequence[Rle]) -> list[Rle]:
         """One image's: run lengths as they are, bool (m, h, w) encoded."""
-        return self.prepared(encoded(row) if isinstance(row, Tensor) else list(row))
+        return encoded(row) if isinstance(row, Tensor) else list(row)
 
-    def prepared(self, masks: list[Rle]) -> list[Any]:
-        """What is compared, one for each mask of an image: here the masks themselves."""
-        return masks
+    def flat(self, rows: Sequence[list[Rle]]) -> list[Rle]:
+        """All images' kept rows, n of them."""
+        return [mask for row in rows for mask in row]
 
-    def flat(self, rows: Sequence[list[Any]]) -> list[Any]:
-        return [shape for row in rows for shape in row]
-
-    def areas(self, shapes: list[Any], sides: ndarray) -> ndarray:
+    def areas(self, shapes: list[Rle], sides: ndarray) -> ndarray:
         """float64 (n,), px."""
         return mask_areas(shapes)
-
-    def overlap(self, detections: list[Any], truths: list[Any], crowd: ndarray) -> ndarray:
-        """float64 (d, g) of d detections and g annotated objects of one class in one image."""
-        return mask_iou(detections, truths, crowd)
 
     def overlaps(self, detections: Objects, truths: Objects, blocks: Blocks) -> ndarray:
         """float64 (e,), in the order of `blocks.combinations()`."""
@@ -97,7 +84,7 @@ class Masks:
         for first, last, true_first, true_last in np.stack(blocks, 1).tolist():
             own, others = detections.shapes[first:last], truths.shapes[true_first:true_last]
             crowd = truths.crowd[true_first:true_last]
-            parts.append(self.overlap(own, others, crowd).ravel())
+            parts.append(mask_iou(own, others, crowd).ravel())
         return np.concatenate(parts)
 
 
@@ -212,12 +199,12 @@ def encoded(masks: Tensor) -> list[Rle]:
     """Run lengths of masks bool (m, h, w); ValueError for another form."""
     from pycocotools import mask
 
+    if not len(masks):
+        return []
     if masks.ndim != 3:
         raise ValueError(
             f"masks of shape {tuple(masks.shape)}: give one of (h, w) per object, (m, h, w)"
         )
-    if not len(masks):
-        return []
     # pycocotools reads columns first
     return mask.encode(np.asfortranarray((masks != 0).permute(1, 2, 0).cpu().numpy(), np.uint8))
 
