@@ -57,7 +57,7 @@ def ava() -> dict[str, Any]:
             exec(source(f"{EVALUATION}/ava/{name}.py"), made[name].__dict__)
     finally:
         for name, module in kept.items():
-            sys.modules.pop(name)
+            sys.modules.pop(name, None)
             if module is not None:
                 sys.modules[name] = module
     script = re.sub(r"from ava import .*", "", source(f"{EVALUATION}/get_ava_performance.py"))
