@@ -4,7 +4,7 @@ Spaces within an utterance are characters, those around it are not, as in jiwer;
 code point of Unicode. Case and punctuation count unless `normalise` is given. All utterances are
 counted together. Insertions may raise it above 100.
 
-On files, ark of Kaldi, TRN, or lines of text: python -m metrics.cer UNDERSTOOD SAID
+On files, Kaldi's text, TRN or plain lines: python -m metrics.cer UNDERSTOOD SAID
 """
 
 from metrics.blocks.events.edits import Edits

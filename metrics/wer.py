@@ -3,7 +3,7 @@
 Words are what white space divides; case and punctuation count unless `normalise` is given. All
 utterances are counted together, as jiwer, Kaldi and sclite do. Insertions may raise it above 100.
 
-On files, ark of Kaldi, TRN, or lines of text: python -m metrics.wer UNDERSTOOD SAID
+On files, Kaldi's text, TRN or plain lines: python -m metrics.wer UNDERSTOOD SAID
 """
 
 from metrics.blocks.events.edits import Edits

@@ -1,37 +1,23 @@
-"""Metrics of boxes by VOC's rule, of segments, boundaries and transcripts against their references.
+"""Metrics of boxes by VOC's rule, of segments, boundaries and transcripts beside their references.
 
-`TAGDAG_REFERENCES=... python -m benchmarks.metricspeed.events [METRIC ...]` prints, of inputs drawn
-at random, seconds of the processor of both (the least of three runs, ours with its interval),
-their ratio and the memory that each adds. Both have the same numbers at hand: no file is read.
-
-References: ActivityNet's object_detection_evaluation and eval_detection.py, eval.py of GEBD at each
-distance, VOC's rule detection by detection as in voc_eval.py of py-faster-rcnn, jiwer.
+Inputs are drawn at random and are at hand before the time is taken: no file is read. References:
+ActivityNet's object_detection_evaluation and eval_detection.py, eval.py of GEBD at each distance,
+VOC's rule detection by detection as in voc_eval.py of py-faster-rcnn, jiwer.
 """
 
-import multiprocessing
-import resource
-import sys
-import time
+import os
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from metrics.cer import CER
-from metrics.frame_map import FrameMAP
-from metrics.gebd_f1 import DISTANCES, GebdF1
-from metrics.temporal_map import TemporalMAP
-from metrics.voc_ap import VocAP
-from metrics.wer import WER
-from tests.metrics.events import references
-
 IMAGES, CLASSES, OBJECTS, DETECTIONS = 5_000, 80, 36_000, 50_000
 VIDEOS, LABELS, PER_VIDEO = 2_000, 200, 10
 UTTERANCES, WORDS = 5_000, 3_000
-TURNS = 3
-SLOW = 20.0  # seconds from which on one run is enough
+Measured = Callable[[Path], float]  # the number in percent, of a folder that holds nothing
 
 
 def boxes(seed: int = 0) -> tuple[dict, dict]:
@@ -111,11 +97,23 @@ def _split(columns: dict[str, np.ndarray], counts: list[int]) -> dict[str, list[
     return {name: list(torch.from_numpy(each).split(counts)) for name, each in columns.items()}
 
 
-def ours(made: Callable[[], Any], given: dict, true: dict) -> float:
-    """The headline of one of our metrics, with its interval."""
-    metric = made()
-    metric.update(given, true)
-    return metric.compute()[metric.headline]
+def ours(name: str, drawn: Callable[[], tuple[dict, dict]]) -> Measured:
+    """One of our metrics, without its interval."""
+    from engine.core.build import build
+
+    metric, columns = build("metrics", {"name": name, "resamples": 0}), drawn()
+
+    def measure(_: Path) -> float:
+        metric.update(*columns)
+        return metric.compute()[metric.headline]
+
+    return measure
+
+
+def ava_theirs() -> Measured:
+    """PascalDetectionEvaluator of ActivityNet's folder ava."""
+    modules, drawn = references().ava(), boxes()
+    return lambda _: ava_evaluation(modules, *drawn)
 
 
 def ava_evaluation(modules: dict, given: dict, true: dict) -> float:
@@ -139,6 +137,12 @@ def ava_evaluation(modules: dict, given: dict, true: dict) -> float:
         }
         whole.add_single_detected_image_info(image, shown)
     return 100 * whole.evaluate()["PascalBoxes_Precision/mAP@0.5IOU"]
+
+
+def voc_theirs() -> Measured:
+    """VOC's rule as many have written it in Python; the devkit is MATLAB's."""
+    drawn = boxes()
+    return lambda _: voc_evaluation(*drawn)
 
 
 def voc_evaluation(given: dict, true: dict) -> float:
@@ -169,6 +173,12 @@ def voc_evaluation(given: dict, true: dict) -> float:
     return 100 * float(np.mean(found))
 
 
+def activitynet_theirs() -> Measured:
+    """compute_average_precision_detection of each class."""
+    script, drawn = references().activitynet(), segments()
+    return lambda _: activitynet_evaluation(script, *drawn)
+
+
 def activitynet_evaluation(script: Callable, given: dict, true: dict) -> float:
     import pandas
 
@@ -192,88 +202,91 @@ def activitynet_evaluation(script: Callable, given: dict, true: dict) -> float:
     return 100 * float(np.mean(found))
 
 
-def gebd_evaluation(script: Callable, true: dict, given: dict) -> float:
-    found = [100 * script(true, given, distance) for distance in DISTANCES]
-    return found[0]
-
-
-def jiwer_evaluation(name: str, understood: list[str], said: list[str]) -> float:
-    import jiwer
-
-    measured = {"wer": jiwer.process_words, "cer": jiwer.process_characters}[name]
-    return 100 * getattr(measured(said, understood), name)
-
-
-def pairs() -> dict[str, tuple[Callable[[], float], Callable[[], float]]]:
-    """Ours and the reference of each metric, ready to be called."""
-    from tests.metrics.events.drawn import transcript
+def boundary_columns() -> tuple[dict, dict]:
+    """The boundaries as columns."""
     from tests.metrics.events.test_boundaries import columns
 
-    boxed, timed, (true, given) = boxes(), segments(), boundaries()
-    texts = transcripts()
-    sides = [{"transcript": list(map(transcript, side))} for side in texts]
-    return {
-        "voc_ap": (partial(ours, VocAP, *boxed), partial(voc_evaluation, *boxed)),
-        "frame_map": (
-            partial(ours, FrameMAP, *boxed),
-            partial(ava_evaluation, references.ava(), *boxed),
-        ),
-        "temporal_map": (
-            partial(ours, TemporalMAP, *timed),
-            partial(activitynet_evaluation, references.activitynet(), *timed),
-        ),
-        "gebd_f1": (
-            partial(ours, GebdF1, *columns(true, given)),
-            partial(gebd_evaluation, references.gebd(), true, given),
-        ),
-        "wer": (partial(ours, WER, *sides), partial(jiwer_evaluation, "wer", *texts)),
-        "cer": (partial(ours, CER, *sides), partial(jiwer_evaluation, "cer", *texts)),
-    }
+    return columns(*boundaries())
 
 
-def added_memory(called: Callable[[], float]) -> float:
-    """MB that a call adds to a process that has its input, at the most."""
+def gebd_theirs() -> Measured:
+    """eval.py at each of the ten distances."""
+    from metrics.gebd_f1 import DISTANCES
 
-    def child(end: Any) -> None:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        called()
-        end.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    script, (true, given) = references().gebd(), boundaries()
 
-    context = multiprocessing.get_context("fork")
-    receive, send = context.Pipe(False)
-    process = context.Process(target=child, args=(send,))
-    process.start()
-    found = receive.recv()
-    process.join()
-    return found
+    def measure(_: Path) -> float:
+        found = [script(true, given, distance) for distance in DISTANCES]
+        return 100 * found[0]
+
+    return measure
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    chosen = sys.argv[1:]
-    print("| metric | ours, s | reference, s | ratio | ours, MB | reference, MB |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for name, both in pairs().items():
-        if chosen and name not in chosen:
-            continue
-        seconds: list[list[float]] = [[], []]
-        values = [0.0, 0.0]
-        for _ in range(TURNS):
-            for side, called in enumerate(both):
-                if seconds[side] and seconds[side][0] > SLOW:
-                    continue
-                start = time.process_time()
-                values[side] = called()
-                seconds[side].append(time.process_time() - start)
-        assert abs(values[0] - values[1]) < 1e-9, (name, values)
-        one, other = map(min, seconds)
-        memory = [added_memory(called) for called in both]
-        print(
-            f"| {name} | {one:.3f} | {other:.3f} | {other / one:.1f} | {memory[0]:.0f} | "
-            f"{memory[1]:.0f} |",
-            flush=True,
-        )
+def transcript_columns() -> tuple[dict, dict]:
+    """The transcripts as columns of their bytes."""
+    from tests.metrics.events.drawn import transcript
+
+    understood, said = ({"transcript": list(map(transcript, side))} for side in transcripts())
+    return understood, said
 
 
-if __name__ == "__main__":
-    main()
+def jiwer_theirs(name: str) -> Measured:
+    """jiwer, of words or of characters."""
+    import jiwer
+
+    understood, said = transcripts()
+    process = {"wer": jiwer.process_words, "cer": jiwer.process_characters}[name]
+    return lambda _: 100 * getattr(process(said, understood), name)
+
+
+@cache
+def references() -> Any:
+    """What reads the authors' code; ImportError where it is not there."""
+    if "TAGDAG_REFERENCES" not in os.environ:
+        raise ImportError("TAGDAG_REFERENCES names no folder of the authors' repositories")
+    from tests.metrics.events import references
+
+    return references
+
+
+def nothing(_: Path) -> None:
+    """No file is needed."""
+
+
+BOXES = "5,000 images, 36,000 boxes, 50,000 found"
+SEGMENTS = "2,000 videos, 6,000 segments, 20,000 found"
+BOUNDARIES = "2,000 videos of five raters"
+TEXTS = "5,000 utterances"
+# size, reference, what is drawn, ours, theirs: those of rows.py
+ENTRIES = {
+    "voc_ap": (BOXES, "voc_eval.py's way", nothing, partial(ours, "voc_ap", boxes), voc_theirs),
+    "frame_map": (BOXES, "ActivityNet", nothing, partial(ours, "frame_map", boxes), ava_theirs),
+    "temporal_map": (
+        SEGMENTS,
+        "ActivityNet",
+        nothing,
+        partial(ours, "temporal_map", segments),
+        activitynet_theirs,
+    ),
+    "gebd_f1": (
+        BOUNDARIES,
+        "GEBD's eval.py",
+        nothing,
+        partial(ours, "gebd_f1", boundary_columns),
+        gebd_theirs,
+    ),
+    "wer": (
+        TEXTS,
+        "jiwer",
+        nothing,
+        partial(ours, "wer", transcript_columns),
+        partial(jiwer_theirs, "wer"),
+    ),
+    "cer": (
+        TEXTS,
+        "jiwer",
+        nothing,
+        partial(ours, "cer", transcript_columns),
+        partial(jiwer_theirs, "cer"),
+    ),
+}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.metricspeed.events import ENTRIES
 from benchmarks.metricspeed.generated import coco_sized
 from benchmarks.metricspeed.panoptic import panoptic_sized
 
@@ -257,3 +258,4 @@ ROWS = {
         partial(panoptic_theirs, BOUNDARY, "boundary_iou.coco_panoptic_api.evaluation", "boundary"),
     ),
 }
+ROWS |= {name: Row(*entry) for name, entry in ENTRIES.items()}

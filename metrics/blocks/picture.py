@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 
 class Series(NamedTuple):
-    """A line: its name, and y of each x."""
+    """A line: its name, which is a class where it is a number, and y of each x."""
 
-    name: str
+    name: str | int
     x: Sequence[float]
     y: Sequence[float]
 

@@ -39,9 +39,10 @@ def _size(picture: Picture) -> tuple[float, float]:
     return (6.0, long) if isinstance(picture, Bars) else (long + 1, long)
 
 
-def _lines(plot: "Axes", picture: Lines, _: Mapping[int, str]) -> None:
-    for each in picture.series:
-        plot.plot(each.x, each.y, label=each.name)
+def _lines(plot: "Axes", picture: Lines, names: Mapping[int, str]) -> None:
+    labels = _named([each.name for each in picture.series], names)
+    for label, each in zip(labels, picture.series, strict=True):
+        plot.plot(each.x, each.y, label=label)
     plot.set(xlabel=picture.x, ylabel=picture.y)
     plot.grid(alpha=0.25)
     if len(picture.series) > 1:

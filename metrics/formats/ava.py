@@ -30,6 +30,7 @@ from metrics.formats.files import known_only, number, read_text, some
 from metrics.formats.pair import Pair
 
 MOST = 50  # boxes of a frame
+LONGEST = 10**7  # seconds of a video
 ENTRY = re.compile(r'name: "([^"]*)"\s+(?:label_)?id: (\d+)')
 EXCLUDED = "_excluded_timestamps"
 # score, action, y1, x1, y2, x2: the order by which the official reader settles equal scores
@@ -128,7 +129,10 @@ def _frame(video: str, second: str) -> str:
     try:
         at = Decimal(second)
     except InvalidOperation:
-        raise ValueError(f"{second!r} is no second") from None
+        at = None
+    # a number such as 1e999999 would be written out
+    if at is None or not at.is_finite() or abs(at) > LONGEST:
+        raise ValueError(f"{second!r} is no second of a video")
     return f"{video},{at:.6f}"
 
 

@@ -19,7 +19,6 @@ from metrics.blocks.metric import Reads
 from metrics.formats.files import read_text, repeated, some
 from metrics.formats.pair import Pair
 
-IN_BRACKETS = re.compile(r"^(.*?)\s*\(([^()\s]+)\)$")
 EMPTY = torch.zeros(0, dtype=torch.uint8)
 SHORTEST = 3  # characters of an id: so digits that were said are none
 
@@ -56,8 +55,13 @@ def _lines(file: Path) -> list[str]:
 
 def _bracketed(lines: Sequence[str]) -> list[tuple[str, str]] | None:
     """(id, words) of each line of a TRN file; None where it is none."""
-    found = [IN_BRACKETS.match(line) for line in lines if line]
-    return [(each[2], each[1]) for each in found] if all(found) else None
+    found = []
+    for line in filter(None, lines):
+        words, bracket, key = line[:-1].rpartition("(")
+        if not line.endswith(")") or not bracket or not key or re.search(r"[\s)]", key):
+            return None
+        found.append((key, words.strip()))
+    return found
 
 
 def _led(lines: Sequence[str]) -> list[tuple[str, str]] | None:

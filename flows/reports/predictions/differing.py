@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 # what a row of a metric's details is of; the others of its values are numbers
-KEYS = ("class", "predicted", "size", "threshold", "kind", "group")
+KEYS = ("class", "predicted", "size", "threshold", "kind", "group", "distance", "sample")
 Row = Mapping[str, Any]
 
 

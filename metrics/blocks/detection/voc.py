@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy import ndarray
 
-HELD = 2**21  # pairs of a detection and a true box that are compared at a time: 200 MB
+HELD = 2**18  # pairs of a detection and a true box that are compared at a time: 30 MB
 
 
 class Matches(NamedTuple):

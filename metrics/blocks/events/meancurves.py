@@ -62,7 +62,7 @@ class MeanCurves:
         series = []
         for label in most:
             recall, precision = (100 * part for part in curves[label][0].plain())
-            series.append(Series(f"class {label}", recall.tolist(), precision.tolist()))
+            series.append(Series(label, recall.tolist(), precision.tolist()))
         return Lines(self._title(), "recall, %", "precision, %", series)
 
     def _title(self) -> str:

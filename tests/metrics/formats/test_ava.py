@@ -87,6 +87,8 @@ def test_the_list_of_actions_and_the_excluded_frames_beside_the_truth(files):
         ("v1,902,1,1,2,2,0,0.5", r"line 6: '0' is no action: give its number, counted from 1"),
         ("v1,902,1,1,2,2,run,0.5", r"line 6: 'run' is no action"),
         ("v1,noon,1,1,2,2,1,0.5", r"line 6: 'noon' is no second"),
+        ("v1,1e999999,1,1,2,2,1,0.5", r"line 6: '1e999999' is no second"),
+        ("v1,nan", r"line 6: 'nan' is no second"),
         ("v1,902,1,1,2,2,1,\xff", r"mine\.csv, line 6: no UTF-8 \(byte 0xff\)"),
         ("v7,902,1,1,2,2,1,0.5", r"1 of 4 frames of .*mine\.csv are not in .*\(v7,902\.000000\)"),
     ],
