@@ -127,7 +127,7 @@ def _edges(ranked: Ranked, shape: Any, thresholds: ndarray) -> Edges:
     """The overlaps that reach the lowest threshold."""
     least = reached(thresholds).min()
     found = [(np.zeros(0, int), np.zeros(0, int), np.zeros(0))]
-    for blocks in blocks_of(ranked.pair, ranked.true_pair).parts():
+    for blocks in blocks_of(ranked.pair, ranked.true_pair).parts(shape.held):
         overlaps = shape.overlaps(ranked.detections, ranked.truths, blocks)
         kept = overlaps >= least
         rows, columns = blocks.combinations()

@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-MOST = 2**20  # overlaps that are held at a time
-
 
 class Objects(NamedTuple):
     """n objects, a row each; detections have a score, annotated ones the rest.
@@ -76,9 +74,9 @@ class Blocks(NamedTuple):
         width = (self.true_last - self.true_first)[block]
         return self.first[block] + place // width, self.true_first[block] + place % width
 
-    def parts(self) -> Iterator["Blocks"]:
-        """Some blocks at a time, so that their overlaps fit into memory."""
-        part = (self.sizes().cumsum() - 1) // MOST
+    def parts(self, most: int) -> Iterator["Blocks"]:
+        """Some blocks at a time, of about so many overlaps, so that these fit into memory."""
+        part = (self.sizes().cumsum() - 1) // most
         for cut in np.split(np.arange(len(part)), np.flatnonzero(np.diff(part)) + 1):
             if len(cut):
                 yield Blocks(*(column[cut] for column in self))

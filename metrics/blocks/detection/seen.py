@@ -130,16 +130,19 @@ class SeenObjects:
                 row[name] if name in row else torch.full((size, *shape), default)
                 for row, size in zip(rows, sizes, strict=True)
             ]
-            whole = torch.cat([part.cpu() for part in parts])
+            whole = torch.cat([part.detach().cpu() for part in parts]).double()
             return whole.reshape(len(shapes), *shape).numpy().astype(kind)
 
         area, sides = flat("box_area", np.nan, float), flat(SIDES, np.nan, float, 2)
         if self.shape.column == "boxes":
             sides = np.where(np.isnan(sides), shapes[:, 2:] - shapes[:, :2], sides)
         own = self.shape.areas(shapes, sides) if np.isnan(area).any() else area
+        label = flat("box_label", 0, int)
+        if label.min(initial=0) < 0:
+            raise ValueError(f"objects of class {label.min()}: classes are counted from 0")
         return Objects(
             image=np.repeat(np.arange(len(rows)), sizes),
-            label=flat("box_label", 0, int),
+            label=label,
             shapes=shapes,
             area=np.where(np.isnan(area), own, area),
             score=flat("box_score", 0, float),

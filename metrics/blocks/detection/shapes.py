@@ -27,10 +27,12 @@ Rle = dict[str, Any]  # {"size": [h, w], "counts": bytes}, as pycocotools has ru
 class Boxes:
     """Boxes x1 y1 x2 y2 in px, by their intersection over union.
 
-    column: where they stand, of both sides. more: what else is read of the targets.
+    column: where they stand, of both sides. needs: what else is read of the targets. held: overlaps
+    that are held at a time.
     """
 
     column = "boxes"
+    held = 2**20
     needs: tuple[str, ...] = ()
 
     def kept(self, row: Tensor) -> Tensor:
@@ -64,6 +66,7 @@ class Masks:
     """Masks as run lengths, by their intersection over union."""
 
     column = "masks"
+    held = 2**20
     needs: tuple[str, ...] = ()
 
     def kept(self, row: Tensor | Sequence[Rle]) -> list[Rle]:
@@ -95,6 +98,7 @@ class Keypoints:
     """
 
     column = "keypoints"
+    held = 2**15
     needs = ("boxes",)
 
     def __init__(self, sigmas: Sequence[float] = SIGMAS) -> None:
@@ -210,4 +214,6 @@ def encoded(masks: Tensor) -> list[Rle]:
 
 
 def _joined(rows: Sequence[Tensor], shape: tuple[int, ...]) -> ndarray:
-    return torch.cat([torch.zeros(0, *shape), *(row.cpu() for row in rows)]).double().numpy()
+    return (
+        torch.cat([torch.zeros(0, *shape), *(row.detach().cpu() for row in rows)]).double().numpy()
+    )

@@ -186,12 +186,25 @@ def test_rows_that_do_not_fit_are_told():
         CocoAP(of="keypoints").update(given | {"keypoints": [torch.zeros(2, 3, 3)] * 4}, true)
 
 
+def test_numbers_may_be_of_any_kind():
+    given, true = drawn_objects(12)
+    expected = fed(CocoAP(), given, true).compute()
+    given["box_label"] = [labels.to(torch.int32) for labels in given["box_label"]]
+    given["box_score"] = [scores.clone().requires_grad_() for scores in given["box_score"]]
+    true["box_label"] = [labels.bfloat16() for labels in true["box_label"]]
+    assert fed(CocoAP(), given, true).compute() == expected
+
+
 def test_what_is_no_number_is_told():
     given, true = drawn_objects(4)
     given["box_score"][1][0] = torch.nan
     with pytest.raises(
         ValueError, match=r"1 of 4 samples have a NaN among their scores \(rows 1\)"
     ):
+        fed(CocoAP(), given, true).compute()
+    given, true = drawn_objects(4)
+    true["box_label"][2] = -true["box_label"][2] - 1
+    with pytest.raises(ValueError, match=r"objects of class -\d: classes are counted from 0"):
         fed(CocoAP(), given, true).compute()
     given, true = drawn_objects(4)
     true["boxes"][3][:] = torch.nan
