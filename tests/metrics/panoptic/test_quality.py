@@ -51,6 +51,7 @@ def naive(pairs: list, ratio: float | None) -> dict[int, list[float]]:
                     edges = naive_boundary(one, ratio), naive_boundary(two, ratio)
                     value = min(value, iou(*edges, void))
                 if value > 0.5:
+                    assert guess not in found and index not in real  # a match is the only one
                     sums[label][0] += value
                     sums[label][1] += 1
                     found.add(guess)
