@@ -1,38 +1,17 @@
-"""Panoptic maps of COCO's size, and the time that metrics of them take, beside their authors' code.
+"""Panoptic maps of COCO's size, drawn at random: 640 x 480 px, 10 segments each, 133 classes."""
 
-python -m benchmarks.metricspeed.panoptic --images 300, with the authors' repositories in the folder
-that TAGDAG_REFERENCES names, as cocodataset/panopticapi and bowenc0221/boundary-iou-api, and OpenCV
-installed, which the second wants. Processors are those that the process may use: taskset -c 0.
-"""
-
-import argparse
 import json
-import os
-import sys
-from collections.abc import Callable, Sequence
-from functools import partial
-from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 from PIL import Image
 
-from benchmarks.metricspeed.clocks import ended_pools, peak, processors, timed
-from metrics.boundary_pq import BoundaryPQ
-from metrics.formats.panoptic import read
-from metrics.pq import PQ
-
 HEIGHT, WIDTH = 480, 640
 THINGS, STUFF = 80, 53  # COCO's classes
 REGIONS, OBJECTS = 3, 7  # of an image: together its segments
 EDGES = 24  # waves of an outline
-METRICS = (
-    ("PQ", PQ, "panopticapi.evaluation", ()),
-    ("Boundary PQ", BoundaryPQ, "boundary_iou.coco_panoptic_api.evaluation", ("boundary",)),
-)
 WRONG = 0.1  # share of the predicted segments that are of another class
 
 
@@ -117,48 +96,3 @@ def _written(
         for place in np.flatnonzero(areas[1:])
     ]
     return {"image_id": image, "file_name": name, "segments_info": segments}
-
-
-def ours(metric: Callable[[], Any], predictions: Path, truth: Path) -> float:
-    """The headline, with its interval, as the command line computes it."""
-    made = metric()
-    pair = read(predictions, truth, made.reads)
-    made.update(pair.predictions, pair.targets)
-    return made.compute()[made.headline]
-
-
-def theirs(module: str, options: Sequence[Any], predictions: Path, truth: Path) -> float:
-    """The authors' number, in percent, with as many processes as there are processors."""
-    code = import_module(module)
-    code.multiprocessing.cpu_count = processors
-    with ended_pools():
-        found = code.pq_compute(str(truth), str(predictions), None, None, *options)
-    return 100 * found["All"]["pq"]
-
-
-def main() -> None:
-    """Prints the seconds of each, and the peak of memory of ours, which come first."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=300)
-    parser.add_argument("--alone", action="store_true", help="ours only")
-    asked = parser.parse_args()
-    for room in ("cocodataset/panopticapi", "bowenc0221/boundary-iou-api"):
-        sys.path.insert(0, str(Path(os.environ["TAGDAG_REFERENCES"], room)))
-    with TemporaryDirectory() as folder:
-        files = panoptic_sized(asked.images, 0, Path(folder, "whole"))
-        few = panoptic_sized(3, 0, Path(folder, "few"))  # of what is imported at the first use
-        print(f"{asked.images} images, {processors()} processors")
-        found = []
-        for name, metric, *_ in METRICS:
-            ours(metric, *few)
-            found.append(timed(name, partial(ours, metric), *files))
-        peak()
-        for value, (name, _, module, options) in zip(found, METRICS, strict=True):
-            if asked.alone:
-                break
-            other = timed(f"{name}, theirs", partial(theirs, module, options), *files)
-            assert abs(value - other) < 1e-6
-
-
-if __name__ == "__main__":
-    main()
