@@ -86,3 +86,17 @@ def test_what_cannot_be_compared_is_told(files, capsys):
 def test_a_section_or_a_name_is_a_metric():
     assert metric_section("wer") == {"name": "wer"}
     assert metric_section("{name: coco_ap, of: masks}") == {"name": "coco_ap", "of": "masks"}
+
+
+def test_details_over_distances_are_those_of_the_same_distance(tmp_path):
+    """A row per distance of event boundaries, each beside its own."""
+    known = {"f1_consis_avg": 1.0, "video_duration": 10.0, "substages_timestamps": [[2.0, 5.0]]}
+    answers = {"a": [2.2, 9.0], "b": [2.6, 5.1], "truth": known}
+    for name, answer in answers.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"v": answer}))
+    paths = [str(tmp_path / f"{name}.json") for name in answers]
+    main([*paths, "--metric", "gebd_f1", "--out", str(tmp_path / "page.html")])
+    details = json.loads((tmp_path / "page.json").read_text())["details"]
+    distances = [(one["distance"], other["distance"]) for one, other in details]
+    assert distances[:2] == [(0.05, 0.05), (0.1, 0.1)] and len(distances) == 10
+    assert [(one["f1"], other["f1"]) for one, other in details][:2] == [(50, 50), (50, 100)]
