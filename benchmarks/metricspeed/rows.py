@@ -62,10 +62,14 @@ def draw_coco(folder: Path, images: int | None = None) -> None:
     if images is not None:
         truth["images"] = truth["images"][:images]
         kept = {image["id"] for image in truth["images"]}
-        truth["annotations"] = [a for a in truth["annotations"] if a["image_id"] in kept]
-        results = [[a for a in each if a["image_id"] in kept] for each in results]
+        truth["annotations"] = _of(truth["annotations"], kept)
+        results = [_of(each, kept) for each in results]
     for name, found in zip(("truth", "boxes", "masks"), (truth, *results), strict=True):
         (folder / f"{name}.json").write_text(json.dumps(found))
+
+
+def _of(annotations: list[dict], images: set[int]) -> list[dict]:
+    return [each for each in annotations if each["image_id"] in images]
 
 
 def draw_lvis(folder: Path) -> None:

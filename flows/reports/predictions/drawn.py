@@ -79,7 +79,8 @@ def _drawn(columns: dict[str, Any], names: Sequence[str], pixels: np.ndarray | N
         return _objects(columns, names, pixels)
     for name in ("panoptic", "semantic"):
         if name in columns:
-            return _map(np.asarray(columns[name]), pixels)
+            # ids of segments are of 24 bits: what lies above them is a decoder's
+            return _map(np.asarray(columns[name]) & 0xFFFFFF, pixels)
     if "segments" in columns:
         return _segments(columns, names)
     for name in ("boundaries", "rater_boundaries"):
