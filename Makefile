@@ -80,7 +80,8 @@ lock: setup ## resolve pyproject.toml again into the requirements*.lock
 WHEELS := alembic annotated-types anyio cachetools cffi colorlog cryptography databricks-sdk fastapi gitdb gitpython \
     google-auth greenlet importlib-metadata mako mlflow mlflow-skinny mlflow-tracing opentelemetry-api \
     opentelemetry-proto opentelemetry-sdk opentelemetry-semantic-conventions optuna orjson packaging protobuf \
-    pyasn1 pyasn1-modules pycparser pydantic pydantic-core python-dotenv pytz simplejpeg smmap sqlalchemy sqlparse starlette \
+    pyasn1 pyasn1-modules pycocotools pycparser pydantic pydantic-core python-dotenv pytz rapidfuzz simplejpeg smmap \
+    sqlalchemy sqlparse starlette \
     typing-extensions typing-inspection uvicorn
 WHEELS_FOR := --python-version 3.12 --implementation cp $(foreach n,5 12 17 24 26 27 28 31 34,--platform \
     manylinux_2_$(n)_x86_64) --platform manylinux2014_x86_64 --platform manylinux1_x86_64

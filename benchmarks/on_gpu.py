@@ -27,6 +27,7 @@ RESULT = Path(__file__).parent / "results" / "on_gpu.md"
 TESTS = (
     "tests/benchmarks/test_on_gpu.py",
     "tests/engine/measure/test_profile.py",
+    "tests/metrics/test_on_device.py",
     "tests/models/test_views.py",
 )
 RECIPES: dict[str, dict[str, Any]] = {
