@@ -5,14 +5,15 @@ and section 4.2. A bottleneck's stride is on its 3x3, not on the first 1x1 as in
 torchvision, pycls and Goyal et al. 2017.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from torch import nn
 
 from models.blocks.layers.anynet import AnyNet, Bottleneck, Residual
 from models.blocks.layers.convolution import convolution
-from models.blocks.ranges import Depth, Stride, Width
+from models.blocks.layers.placing import Slots
+from models.blocks.ranges import Blocks, Depth, Pixels, Plug, Stride, Width
 
 __all__ = ["ResNet", "expected"]
 
@@ -29,8 +30,8 @@ def _pair(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
 class Basic(Residual):
     """Two 3x3 and a shortcut (figure 5, left), projected where the shape changes (option B)."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__(inputs, outputs, stride, _pair(inputs, outputs, stride))
+    def __init__(self, inputs: int, outputs: int, stride: int, **slots: Any) -> None:
+        super().__init__(inputs, outputs, stride, _pair(inputs, outputs, stride), **slots)
 
 
 def _plain(inputs: int, outputs: int, stride: int) -> nn.Sequential:
@@ -53,6 +54,13 @@ class ResNet(AnyNet):
     stem: `simple`, one 3x3 of stem_stride, suits small images; `imagenet`, a 7x7 and a max-pool.
     stem_stride: of the stem's convolution.
     stem_width: channels of the stem.
+    norm: in the place of batch norm.
+    spatial: in the place of the 3x3 of the blocks of spatial_at.
+    spatial_at: `all` blocks, the `last` of each stage, or a list with an entry for each stage: all,
+        last, or the numbers of blocks from 0.
+    after: after the blocks of after_at, or on their branches, as its paper has it.
+    after_at: as spatial_at.
+    resolution: pixels of the images that a spatial slot learns positions of, if it does.
     """
 
     def __init__(
@@ -63,8 +71,18 @@ class ResNet(AnyNet):
         stem: Literal["simple", "imagenet"] = "imagenet",
         stem_stride: Stride = 2,
         stem_width: Width = 64,
+        norm: Plug[Callable, "slots"] | None = None,  # noqa: F821
+        spatial: Plug[Callable, "slots"] | None = None,  # noqa: F821
+        spatial_at: Blocks = "all",
+        after: Plug[Callable, "slots"] | None = None,  # noqa: F821
+        after_at: Blocks = "all",
+        resolution: Pixels | None = None,
     ) -> None:
         kind, expansion = _BLOCKS[block]
+        if spatial and block != "bottleneck":
+            raise ValueError(f"spatial: a {block} block has no single 3x3: take block bottleneck")
+        if after and block == "plain":
+            raise ValueError("after: plain blocks have no slots: take block basic or bottleneck")
         super().__init__(
             widths=[expansion * width * 2**i for i in range(len(depths))],
             depths=depths,
@@ -73,6 +91,7 @@ class ResNet(AnyNet):
             stem_kind=stem,
             stem_width=stem_width,
             stem_stride=stem_stride,
+            slots=Slots(norm, spatial, spatial_at, after, after_at, resolution),
         )
 
 

@@ -1,0 +1,149 @@
+"""Self-attention over places of a map, or of a window, with learnt relative positions.
+
+Srinivas et al. 2021, "Bottleneck Transformers for Visual Recognition", arXiv 2101.11605, section
+3 and figure 4; Vaswani et al. 2021, "Scaling Local Self-Attention for Parameter Efficient Visual
+Backbones", arXiv 2103.12731, section 2.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["BotAttention", "RelativePositions", "relative_logits"]
+
+Pair = tuple[int, int]
+
+
+def relative_logits(queries: Tensor, table: Tensor, keys: int, stride: int = 1) -> Tensor:
+    """(..., q, d) queries and a table (2 * span - 1, d) -> (..., q, keys).
+
+    Of query i and key j: queries[i] . table[j - stride * i + span - 1].
+
+    stride: places of the keys from one query to the next.
+    """
+    last = table.shape[0] // 2
+    places = torch.arange(keys, device=table.device)
+    steps = places - stride * torch.arange(queries.shape[-2], device=table.device)[:, None]
+    return torch.einsum("...id,ijd->...ij", queries, table[steps + last])
+
+
+class RelativePositions(nn.Module):
+    """What a query adds for each place (i, j) of its keys: one vector per row and column offset.
+
+    span: rows and columns of the keys. d: width of the queries.
+    """
+
+    def __init__(self, span: Pair, d: int) -> None:
+        super().__init__()
+        self.height = nn.Parameter(torch.empty(2 * span[0] - 1, d))
+        self.width = nn.Parameter(torch.empty(2 * span[1] - 1, d))
+        nn.init.normal_(self.height, std=d**-0.5)
+        nn.init.normal_(self.width, std=d**-0.5)
+
+    def forward(self, queries: Tensor, span: Pair, stride: int = 1) -> Tensor:
+        """Queries (b, h, w, d) -> logits (b, h, w, *span).
+
+        A span that the tables were not made for has them interpolated.
+        """
+        height, width = _fitted(self.height, span[0]), _fitted(self.width, span[1])
+        rows = relative_logits(queries.transpose(1, 2), height, span[0], stride).transpose(1, 2)
+        columns = relative_logits(queries, width, span[1], stride)
+        return rows[..., None] + columns[..., None, :]
+
+
+def _fitted(table: Tensor, span: int) -> Tensor:
+    """Offsets of another span, both ends kept; the paper has one resolution alone."""
+    if len(table) == 2 * span - 1:
+        return table
+    options = {"mode": "linear", "align_corners": True}
+    return F.interpolate(table.T[None], 2 * span - 1, **options)[0].T
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, positions: Tensor) -> Tensor:
+    """(b, h, w, d) queries, (b, H, W, .) keys and values, (b, h, w, H, W) logits -> (b, h, w, .).
+
+    Written out, for the flops of a fused kernel are not counted.
+    """
+    logits = queries.flatten(1, 2) @ keys.flatten(1, 2).transpose(1, 2)
+    weights = torch.softmax(logits + positions.flatten(3).flatten(1, 2), dim=-1)
+    return (weights @ values.flatten(1, 2)).unflatten(1, queries.shape[1:3])
+
+
+class _Attention(nn.Module):
+    """Queries, keys and values of a map by one 1x1 convolution, in heads.
+
+    Where the logits of positions are not scaled, they are those of unscaled queries.
+    """
+
+    def __init__(self, inputs: int, outputs: int, heads: int, span: Pair, scaled: bool) -> None:
+        super().__init__()
+        if outputs % heads:
+            raise ValueError(
+                f"{outputs} channels do not split into {heads} heads: take a number that divides "
+                "them"
+            )
+        self.heads, self.outputs, self.scaled = heads, outputs, scaled
+        self.qkv = nn.Conv2d(inputs, 3 * outputs, 1, bias=False)
+        nn.init.trunc_normal_(self.qkv.weight, std=inputs**-0.5)
+        self.positions = RelativePositions(span, outputs // heads)
+
+    def split(self, x: Tensor) -> list[Tensor]:
+        """Queries, keys and values, each (n, heads, h, w, d), of a map (n, inputs, h, w)."""
+        # (n, 3, heads, d, h, w): queries of all heads first
+        found = self.qkv(x).unflatten(1, (3, self.heads, -1))
+        return list(found.movedim(3, -1).unbind(1))
+
+    def attended(self, queries: Tensor, keys: Tensor, values: Tensor, stride: int = 1) -> Tensor:
+        """All (b, h, w, d); those of keys and values may be more."""
+        scale = queries.shape[-1] ** -0.5
+        scaled = queries * scale
+        asking = scaled if self.scaled else queries
+        return attend(scaled, keys, values, self.positions(asking, tuple(keys.shape[1:3]), stride))
+
+
+class BotAttention(_Attention):
+    """Every place attends to all: (n, inputs, h, w) -> (n, outputs, h / stride, w / stride).
+
+    Pooled where the stride is 2, as the paper has it. ValueError without the size.
+
+    size: (h, w) that positions are learnt for; of other maps they are interpolated.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        stride: int = 1,
+        size: Pair | None = None,
+        heads: int = 4,
+        scaled: bool = True,
+    ) -> None:
+        if size is None:
+            raise ValueError(
+                "bot_attention learns positions of a map: give the backbone `resolution`, the "
+                "pixels of the images"
+            )
+        super().__init__(inputs, outputs, heads, size, scaled)
+        # ceil: a convolution of stride 2 rounds up as well
+        self.pool = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        queries, keys, values = (each.flatten(0, 1) for each in self.split(x))
+        found = self.attended(queries, keys, values).unflatten(0, (len(x), self.heads))
+        return self.pool(found.movedim(1, 3).flatten(3).permute(0, 3, 1, 2))
+
+    @staticmethod
+    def cost(
+        inputs: np.ndarray,
+        outputs: np.ndarray,
+        stride: int,
+        size: tuple[np.ndarray, np.ndarray],
+        heads: int = 4,
+        scaled: bool = True,
+    ) -> dict[str, np.ndarray]:
+        """{"params", "flops", "acts"} by the rule `macs`, of one or of arrays."""
+        (h, w), weights = size, 3 * inputs * outputs
+        params = weights + (2 * h + 2 * w - 2) * (outputs // heads)
+        flops = weights * h * w + outputs * h * w * (2 * h * w + h + w)
+        return {"params": params, "flops": flops, "acts": 3 * outputs * h * w}
