@@ -11,6 +11,7 @@ Under both, params are all parameters. Transforms of Fourier count under neither
 """
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import groupby
 from typing import Any
@@ -60,7 +61,8 @@ def by_shape(
         row |= {key: reached[key] - before[key] for key in before}
         before = reached
     found = [_joined(list(run)) for _, run in groupby(rows, key=lambda row: row["shape"])]
-    rest = {key: whole[key] - sum(row[key] for row in found) for key in whole}
+    inside = summed(found)
+    rest = {key: whole[key] - inside[key] for key in whole}
     return [*found, {"shape": (), "layers": 1, **rest}]
 
 
@@ -71,8 +73,15 @@ def _row(layer: nn.Module, output: Tensor, counted: Mapping[str, int]) -> dict[s
 
 def _joined(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Rows of one shape as one."""
-    keys = rows[0].keys() - {"shape"}
-    return {"shape": rows[0]["shape"], **{key: sum(row[key] for row in rows) for key in keys}}
+    return {"shape": rows[0]["shape"], **summed(rows)}
+
+
+def summed(rows: list[dict[str, Any]]) -> dict[str, int]:
+    """Figures of rows together, shapes aside."""
+    total: Counter[str] = Counter()
+    for row in rows:
+        total.update({key: value for key, value in row.items() if key != "shape"})
+    return dict(total)
 
 
 def shadow_of(module: nn.Module) -> nn.Module:
