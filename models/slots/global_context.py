@@ -14,6 +14,8 @@ from models.blocks.ranges import Count
 
 __all__ = ["GlobalContext", "expected"]
 
+LEAST = 4  # channels between the layers: the norm of one or two forgets what they were
+
 
 class GlobalContext(nn.Module):
     """x (n, channels, h, w) -> x + a vector (n, channels, 1, 1).
@@ -29,7 +31,7 @@ class GlobalContext(nn.Module):
 
     def __init__(self, channels: int, reduction: Count = 16) -> None:
         super().__init__()
-        inner = max(channels // reduction, 1)
+        inner = max(channels // reduction, LEAST)
         self.attention = nn.Conv2d(channels, 1, 1)
         self.transform = nn.Sequential(
             nn.Conv2d(channels, inner, 1),
@@ -53,12 +55,12 @@ class GlobalContext(nn.Module):
     def cost(
         channels: np.ndarray, size: tuple[np.ndarray, np.ndarray], reduction: Count = 16
     ) -> dict[str, np.ndarray]:
-        """{"params", "flops", "acts"} by the rule `macs`, of one block or of arrays of blocks."""
-        inner, n = np.maximum(channels // reduction, 1), size[0] * size[1]
+        """{"params", "flops", "acts"} by the rule pycls, of one block or of arrays of blocks."""
+        inner, n = np.maximum(channels // reduction, LEAST), size[0] * size[1]
         layers = 2 * channels * inner + inner + channels
         params = layers + channels + 1 + 2 * inner
-        flops = layers + 2 * channels * n + 1
-        return {"params": params, "flops": flops, "acts": n + inner + channels}
+        flops = layers + (2 * channels + 1) * n
+        return {"params": params, "flops": flops, "acts": n + inner + 2 * channels}
 
 
 # c^2 / 8 + 2.1875 c + 1 at r = 16

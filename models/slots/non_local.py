@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from torch import Tensor, nn
 
-from models.blocks.layers.pairwise import multiply_adds, pairwise
+from models.blocks.layers.pairwise import pairwise, products
 from models.blocks.ranges import Count
 
 __all__ = ["NonLocal", "expected"]
@@ -83,19 +83,19 @@ class NonLocal(nn.Module):
         subsample: bool = False,
         reduction: Count = 2,
     ) -> dict[str, np.ndarray]:
-        """{"params", "flops", "acts"} by the rule `macs`, of one block or of arrays of blocks."""
+        """{"params", "flops", "acts"} by the rule pycls, of one block or of arrays of blocks."""
         inner, n = np.maximum(channels // reduction, 1), size[0] * size[1]
         m = -(-size[0] // 2) * -(-size[1] // 2) if subsample else n
-        weights, embedded = channels * inner, kind != "gaussian"
-        params = (2 + 2 * embedded) * weights + (1 + 2 * embedded) * inner + 3 * channels
-        flops = weights * (n + m) * (1 + embedded) + (1 + 2 * embedded) * inner + channels
+        embedded, joined = kind != "gaussian", kind == "concatenation"
+        layer = (channels + 1) * inner
+        params = (1 + 2 * embedded) * layer + (inner + 3) * channels + 2 * inner * joined
+        flops = layer * m + layer * (n + m) * embedded + (inner + 1) * channels * n
         acts = inner * m + inner * (n + m) * embedded + channels * n + channels * m * subsample
         width = inner if embedded else channels
-        if kind == "concatenation":
-            width, params = 1, params + 2 * inner
-            flops, acts = flops + inner * (n + m), acts + n + m
-        flops = flops + multiply_adds(width, inner, n, m, WEIGHTS[kind])
-        return {"params": params, "flops": flops, "acts": acts}
+        if joined:
+            width, flops, acts = 1, flops + inner * (n + m), acts + n + m
+        means = products(width, inner, n, m, WEIGHTS[kind])
+        return {"params": params, "flops": flops + means[0], "acts": acts + means[1]}
 
 
 def _row(channels: int, params: int, **options: Any) -> dict[str, Any]:

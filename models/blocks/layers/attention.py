@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["BotAttention", "RelativePositions", "relative_logits"]
+__all__ = ["BotAttention", "HaloAttention", "RelativePositions", "relative_logits"]
 
 Pair = tuple[int, int]
 
@@ -142,8 +142,75 @@ class BotAttention(_Attention):
         heads: int = 4,
         scaled: bool = True,
     ) -> dict[str, np.ndarray]:
-        """{"params", "flops", "acts"} by the rule `macs`, of one or of arrays."""
-        (h, w), weights = size, 3 * inputs * outputs
+        """{"params", "flops", "acts"} by the rule pycls, of one or of arrays."""
+        (h, w), weights, n = size, 3 * inputs * outputs, size[0] * size[1]
         params = weights + (2 * h + 2 * w - 2) * (outputs // heads)
-        flops = weights * h * w + outputs * h * w * (2 * h * w + h + w)
-        return {"params": params, "flops": flops, "acts": 3 * outputs * h * w}
+        flops = weights * n + outputs * n * (2 * n + h + w)
+        return {"params": params, "flops": flops, "acts": (4 * outputs + heads * (n + h + w)) * n}
+
+
+class HaloAttention(_Attention):
+    """Each block of places attends to itself and to a halo of `halo` places around it.
+
+    (n, inputs, h, w) -> (n, outputs, h / stride, w / stride), of every stride-th query of a block.
+    Places outside of the map have keys and values of zero, as in timm.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        stride: int = 1,
+        size: Pair | None = None,
+        heads: int = 8,
+        block: int = 8,
+        halo: int = 3,
+        scaled: bool = True,
+    ) -> None:
+        if block % stride:
+            raise ValueError(f"halo_attention: block {block} is no multiple of stride {stride}")
+        window = block + 2 * halo
+        super().__init__(inputs, outputs, heads, (window, window), scaled)
+        self.block, self.halo, self.stride = block, halo, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        (h, w), block, step = x.shape[2:], self.block, self.stride
+        # to whole blocks, and keys and values by the halo besides; last but one is the width
+        right, below = -w % block, -h % block
+        queries, keys, values = self.split(x)
+        queries = F.pad(queries, (0, 0, 0, right, 0, below))
+        queries = queries.unflatten(3, (-1, block)).unflatten(2, (-1, block))
+        queries = queries.transpose(3, 4)[:, :, :, :, ::step, ::step]
+        around = (0, 0, self.halo, self.halo + right, self.halo, self.halo + below)
+        keys, values = (self._windows(F.pad(each, around)) for each in (keys, values))
+        grid = queries.shape[:4]  # images, heads, rows and columns of blocks
+        parts = (each.flatten(0, 3) for each in (queries, keys, values))
+        found = self.attended(*parts, stride=step).unflatten(0, grid)
+        # rows of blocks with rows in them, columns likewise, heads with their channels
+        found = found.permute(0, 2, 4, 3, 5, 1, 6).flatten(5).flatten(3, 4).flatten(1, 2)
+        return found[:, : -(-h // step), : -(-w // step)].contiguous().permute(0, 3, 1, 2)
+
+    def _windows(self, each: Tensor) -> Tensor:
+        """(n, heads, h, w, d) -> (n, heads, rows, columns, window, window, d)."""
+        window = self.block + 2 * self.halo
+        return each.unfold(2, window, self.block).unfold(3, window, self.block).movedim(4, -1)
+
+    @staticmethod
+    def cost(
+        inputs: np.ndarray,
+        outputs: np.ndarray,
+        stride: int,
+        size: tuple[np.ndarray, np.ndarray],
+        heads: int = 8,
+        block: int = 8,
+        halo: int = 3,
+        scaled: bool = True,
+    ) -> dict[str, np.ndarray]:
+        """{"params", "flops", "acts"} by the rule pycls, of one or of arrays."""
+        (h, w), weights, window = size, 3 * inputs * outputs, block + 2 * halo
+        params = weights + 2 * (2 * window - 1) * (outputs // heads)
+        queries = -(-h // block) * -(-w // block) * (block // stride) ** 2
+        flops = weights * h * w + outputs * queries * 2 * window * (window + 1)
+        logits = heads * queries * window * (window + 2)
+        acts = 3 * outputs * h * w + outputs * queries + logits
+        return {"params": params, "flops": flops, "acts": acts}

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["multiply_adds", "pairwise"]
+__all__ = ["pairwise", "products"]
 
 
 def pairwise(queries: Tensor, keys: Tensor, values: Tensor, kind: str) -> Tensor:
@@ -31,14 +31,20 @@ def pairwise(queries: Tensor, keys: Tensor, values: Tensor, kind: str) -> Tensor
     return values @ (keys.transpose(1, 2) @ queries)
 
 
-def multiply_adds(
+def products(
     d: np.ndarray, e: np.ndarray, n: np.ndarray, m: np.ndarray, kind: str
-) -> np.ndarray:
-    """Of pairwise's matrix products: of widths d, e and numbers of positions n, m, or arrays."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Multiply-adds and outputs of pairwise's matrix products.
+
+    Of widths d, e and numbers of positions n, m; or of arrays of these.
+    """
     if kind == "sum":
-        return n * m * e
-    plain = n * m * (d + e)
-    return np.where(_narrow(d, m, e, n), d * e * (n + m), plain) if kind == "dot" else plain
+        return n * m * e, n * e
+    flops, acts = n * m * (d + e), n * m + n * e
+    if kind == "softmax":
+        return flops, acts
+    narrow = _narrow(d, m, e, n)
+    return np.where(narrow, d * e * (n + m), flops), np.where(narrow, d * e + n * e, acts)
 
 
 def _narrow(d: int, m: int, e: int, n: int) -> bool:
