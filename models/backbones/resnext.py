@@ -80,5 +80,8 @@ expected = [
     _row({"depths": _101}, 44_177_704, flops=7_969_997_800, acts=21_426_152),
     _row({"depths": (3, 8, 36, 3)}, 59_951_400, flops=11_709_514_728, acts=29_855_720),
     _row({"depths": _101, "group_width": 8}, 88_791_336),
+    _row({"depths": _101, "cardinality": 64}, 83_455_272),  # torchvision's 64x4d
+    _row({"depths": _101, "group_width": 16}, 194_026_792),
+    _row({"depths": _101, "group_width": 32}, 468_530_472),
     _row({"depths": _101, "group_width": 48}, 828_411_176),
 ]

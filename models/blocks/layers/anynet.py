@@ -25,6 +25,7 @@ __all__ = [
     "AnyNet",
     "Bottleneck",
     "Residual",
+    "bottlenecks",
     "fit_group_arrays",
     "fit_groups",
     "quantised_stages",
@@ -180,6 +181,20 @@ class Bottleneck(Residual):
             *convolution(inner, outputs),
         ]
         super().__init__(inputs, outputs, stride, branch, slots)
+
+
+def bottlenecks(depths: Sequence[int], width: int) -> dict[str, list]:
+    """The stages of a ResNet of bottlenecks as arguments of AnyNet.
+
+    width: channels of the first stage's 3x3; they double where the map halves.
+    """
+    stages = range(len(depths))
+    return {
+        "widths": [4 * width << i for i in stages],
+        "depths": list(depths),
+        "strides": [1 if i == 0 else 2 for i in stages],
+        "blocks": [Bottleneck] * len(depths),
+    }
 
 
 class AnyNet(nn.Module):
