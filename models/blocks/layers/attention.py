@@ -74,25 +74,36 @@ class _Attention(nn.Module):
     """Queries, keys and values of a map by one 1x1 convolution, in heads.
 
     Where the logits of positions are not scaled, they are those of unscaled queries.
+
+    inner: channels of queries and of keys; None: as those of values, the outputs.
     """
 
-    def __init__(self, inputs: int, outputs: int, heads: int, span: Pair, scaled: bool) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        heads: int,
+        span: Pair,
+        scaled: bool,
+        inner: int | None = None,
+    ) -> None:
         super().__init__()
-        if outputs % heads:
-            raise ValueError(
-                f"{outputs} channels do not split into {heads} heads: take a number that divides "
-                "them"
-            )
-        self.heads, self.outputs, self.scaled = heads, outputs, scaled
-        self.qkv = nn.Conv2d(inputs, 3 * outputs, 1, bias=False)
+        self.widths = [inner or outputs, inner or outputs, outputs]
+        for width in self.widths:
+            if width % heads:
+                raise ValueError(
+                    f"{width} channels do not split into {heads} heads: take a number that divides "
+                    "them"
+                )
+        self.heads, self.scaled = heads, scaled
+        self.qkv = nn.Conv2d(inputs, sum(self.widths), 1, bias=False)
         nn.init.trunc_normal_(self.qkv.weight, std=inputs**-0.5)
-        self.positions = RelativePositions(span, outputs // heads)
+        self.positions = RelativePositions(span, self.widths[0] // heads)
 
     def split(self, x: Tensor) -> list[Tensor]:
         """Queries, keys and values, each (n, heads, h, w, d), of a map (n, inputs, h, w)."""
-        # (n, 3, heads, d, h, w): queries of all heads first
-        found = self.qkv(x).unflatten(1, (3, self.heads, -1))
-        return list(found.movedim(3, -1).unbind(1))
+        parts = self.qkv(x).split(self.widths, 1)
+        return [each.unflatten(1, (self.heads, -1)).movedim(2, -1) for each in parts]
 
     def attended(self, queries: Tensor, keys: Tensor, values: Tensor, stride: int = 1) -> Tensor:
         """All (b, h, w, d); those of keys and values may be more."""
@@ -154,6 +165,8 @@ class HaloAttention(_Attention):
 
     (n, inputs, h, w) -> (n, outputs, h / stride, w / stride), of every stride-th query of a block.
     Places outside of the map have keys and values of zero, as in timm.
+
+    inner: channels of queries and of keys; None: as those of values, the outputs.
     """
 
     def __init__(
@@ -166,11 +179,12 @@ class HaloAttention(_Attention):
         block: int = 8,
         halo: int = 3,
         scaled: bool = True,
+        inner: int | None = None,
     ) -> None:
         if block % stride:
             raise ValueError(f"halo_attention: block {block} is no multiple of stride {stride}")
         window = block + 2 * halo
-        super().__init__(inputs, outputs, heads, (window, window), scaled)
+        super().__init__(inputs, outputs, heads, (window, window), scaled, inner)
         self.block, self.halo, self.stride = block, halo, stride
 
     def forward(self, x: Tensor) -> Tensor:
