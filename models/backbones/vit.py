@@ -165,10 +165,10 @@ _1GF, _4GF = _narrow(192), _narrow(384)
 _36GF = {"width": 1024, "heads": 16, "hidden": 4096}
 _CONV = {"stem": "convolution"}
 
-expected = [  # ViT_P of 18, 1, 4 and 36 GF, then ViT_C of 1, 4, 18 and 36, with a block less each
-    _row({}, 86_567_656, 17_580_319_720, 23_895_544),
+expected = [  # ViT_P of 1, 4, 18 and 36 GF, then ViT_C of the same, with a block less each
     _row(_1GF, 4_830_376, 1_083_059_944, 5_520_748),
     _row(_4GF, 18_507_112, 3_909_048_808, 11_040_496),
+    _row({}, 86_567_656, 17_580_319_720, 23_895_544),
     _row(_36GF | {"depth": 14}, 178_364_392, 35_997_187_048, 37_136_840),
     _row(_1GF | _halving(192) | {"depth": 11}, 4_567_936, 1_079_227_240, 5_628_385),
     _row(_4GF | _halving(384) | {"depth": 11}, 17_754_136, 3_965_674_216, 11_255_770),
