@@ -51,7 +51,7 @@ class GnConv(RecursiveGatedConv):
                 "gnconv: a global filter is as large as a map: give the backbone `resolution`, the "
                 "pixels of the images"
             )
-        if kind == "global" and outputs % 2**order:
+        if kind == "global" and outputs % self.divisor(order, kind):
             raise ValueError(
                 f"gnconv: a global filter of order {order} halves its channels {order} times: "
                 f"{outputs} cannot be"
@@ -63,6 +63,11 @@ class GnConv(RecursiveGatedConv):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.pool(super().forward(x))
+
+    @staticmethod
+    def divisor(order: Order = 3, kind: Kind = "depthwise", **options: Any) -> int:
+        """What the channels have to be a multiple of."""
+        return 2**order if kind == "global" else 2 ** (order - 1)
 
     @staticmethod
     def cost(

@@ -5,6 +5,8 @@ Srinivas et al. 2021, "Bottleneck Transformers for Visual Recognition", arXiv 21
 Backbones", arXiv 2103.12731, section 2.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -25,7 +27,10 @@ def relative_logits(queries: Tensor, table: Tensor, keys: int, stride: int = 1) 
     last = table.shape[0] // 2
     places = torch.arange(keys, device=table.device)
     steps = places - stride * torch.arange(queries.shape[-2], device=table.device)[:, None]
-    return torch.einsum("...id,ijd->...ij", queries, table[steps + last])
+    # a product per query's place, as einsum would, which takes no product where d is 1
+    asking = queries.movedim(-2, 0)
+    found = asking.flatten(1, -2) @ table[steps + last].mT
+    return found.unflatten(1, asking.shape[1:-1]).movedim(0, -2)
 
 
 class RelativePositions(nn.Module):
@@ -145,6 +150,11 @@ class BotAttention(_Attention):
         return self.pool(found.movedim(1, 3).flatten(3).permute(0, 3, 1, 2))
 
     @staticmethod
+    def divisor(heads: int = 4, **options: Any) -> int:
+        """What the channels have to be a multiple of."""
+        return heads
+
+    @staticmethod
     def cost(
         inputs: np.ndarray,
         outputs: np.ndarray,
@@ -208,6 +218,11 @@ class HaloAttention(_Attention):
         """(n, heads, h, w, d) -> (n, heads, rows, columns, window, window, d)."""
         window = self.block + 2 * self.halo
         return each.unfold(2, window, self.block).unfold(3, window, self.block).movedim(4, -1)
+
+    @staticmethod
+    def divisor(heads: int = 8, **options: Any) -> int:
+        """What the channels have to be a multiple of."""
+        return heads
 
     @staticmethod
     def cost(
