@@ -67,7 +67,7 @@ STAGES = {  # folders whose plug-ins a stage uses; which of them, dvc.yaml's own
 }
 
 # what finds files of a folder by their names: all of them are used with it
-LOADED = {"corpus.records.kind": "corpus.kinds"}
+LOADED = {"corpus.records.kind": "corpus.kinds", "engine.transfer.weights": "models.formats"}
 
 
 def _file(module: str) -> Path | None:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 __all__ = [
     "Count",
     "Depth",
+    "Frozen",
     "Growth",
     "Least",
     "Listed",
@@ -55,6 +56,8 @@ Growth = Annotated[float, Field(gt=1, le=64)]  # a factor from stage to stage
 Slope = Annotated[float, Field(gt=0, le=2**16)]  # channels per block
 StageCount = Annotated[int, Field(ge=1, le=64)]  # each halves the map
 Least = Annotated[float, Field(ge=0)]  # from 0 on
+# what of a backbone stays as it is: its stem, so many stages, or all but the scales of norms
+Frozen = Literal["stem", "but_norms"] | Depth | None
 Share = Annotated[float, Field(ge=0, le=1)]  # a probability, both ends included
 Part = Annotated[float, Field(gt=0, le=1)]  # of a whole, of which nothing would make no sense
 Rising = Annotated[tuple[T, T], AfterValidator(_rising)]  # (lowest, highest)
