@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.blocks.layers.borrowed import WHOLE, Borrowed, built, known, stage_ends
+from models.blocks.layers.borrowed import Borrowed, built, known, stage_ends
+from models.blocks.layers.patches import WHOLE
 from models.blocks.ranges import Pixels, Share, Whole
 
 __all__ = ["Timm", "expected"]

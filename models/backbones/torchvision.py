@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from models.blocks.layers.borrowed import (
-    WHOLE,
     Borrowed,
     built,
     is_norm,
@@ -21,6 +20,7 @@ from models.blocks.layers.borrowed import (
     on_meta,
     stage_ends,
 )
+from models.blocks.layers.patches import WHOLE
 from models.blocks.ranges import Pixels, Share, Whole
 
 __all__ = ["Torchvision", "expected"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["named_by", "timm_names", "torchvision_names"]
+__all__ = ["named_by", "resnet_sizes", "timm_names", "torchvision_names"]
 
 # place in `transform` of a bottleneck or a pair of 3x3: convolution, norm, rectifier and so on
 PLAIN = {0: "conv1", 1: "bn1", 3: "conv2", 4: "bn2", 6: "conv3", 7: "bn3"}
@@ -75,9 +75,46 @@ def _efficientnet(key: str, keys: Mapping[str, Any]) -> str | None:
     return f"{block}.{part}.{found[5]}" if part else None
 
 
+EMBEDDED = {  # of a vision transformer here: in timm, in torchvision
+    "embedding.class_token": ("cls_token", "class_token"),
+    "embedding.positions": ("pos_embed", "encoder.pos_embedding"),
+    "embedding.stem.0.weight": ("patch_embed.proj.weight", "conv_proj.weight"),
+    "embedding.stem.0.bias": ("patch_embed.proj.bias", "conv_proj.bias"),
+    "norm.weight": ("norm.weight", "encoder.ln.weight"),
+    "norm.bias": ("norm.bias", "encoder.ln.bias"),
+}
+# torchvision keeps queries, keys and values of its attention in one matrix, as here
+INSIDE = {
+    "norm1.": "ln_1.",
+    "norm2.": "ln_2.",
+    "attn.qkv.": "self_attention.in_proj_",
+    "attn.proj.": "self_attention.out_proj.",
+    "mlp.fc1.": "mlp.0.",
+    "mlp.fc2.": "mlp.3.",
+}
+TOKENS = re.compile(r"blocks\.(\d+)\.(\w+\.(?:\w+\.)?)(weight|bias)")
+
+
+def _vit_timm(key: str, keys: Mapping[str, Any]) -> str | None:
+    """Of a vision transformer of patches with a class token in timm."""
+    if key in EMBEDDED:
+        plain = "embedding.class_token" in keys and "embedding.stem.1.weight" not in keys
+        return EMBEDDED[key][0] if plain else None
+    return key if TOKENS.fullmatch(key) else None
+
+
+def _vit_torchvision(key: str, keys: Mapping[str, Any]) -> str | None:
+    """The same in torchvision."""
+    found = TOKENS.fullmatch(key)
+    if found and found[2] in INSIDE:
+        return f"encoder.layers.encoder_layer_{found[1]}.{INSIDE[found[2]]}{found[3]}"
+    return EMBEDDED[key][1] if _vit_timm(key, keys) and key in EMBEDDED else None
+
+
 Rule = Callable[[str, Mapping[str, Any]], str | None]
-TORCHVISION: dict[str, Rule] = {"ResNet": _resnet, "ResNeXt": _resnet}
-TIMM: dict[str, Rule] = TORCHVISION | {"RegNet": _regnet, "EfficientNet": _efficientnet}
+RESNETS: dict[str, Rule] = {"ResNet": _resnet, "ResNeXt": _resnet}
+TORCHVISION = RESNETS | {"ViT": _vit_torchvision}
+TIMM = RESNETS | {"RegNet": _regnet, "EfficientNet": _efficientnet, "ViT": _vit_timm}
 
 
 def torchvision_names(backbone: nn.Module) -> dict[str, str]:
@@ -115,3 +152,22 @@ def named_by(backbone: nn.Module, rules: Mapping[str, Rule], library: str) -> di
 def _listed(names: Iterable[str]) -> str:
     names = list(names)
     return ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
+
+
+def resnet_sizes(section: Mapping[str, Any], library: str) -> dict[str, Any]:
+    """{block, depths, groups, width} of a ResNet or ResNeXt that the library has too.
+
+    width: channels per group of 64. ValueError with what is another there.
+    """
+    usual = {"depths": (3, 4, 6, 3), "block": "bottleneck", "cardinality": 1, "group_width": 64}
+    if section["name"] == "resnext":
+        usual |= {"cardinality": 32, "group_width": 4}
+    plain = {"stem": "imagenet", "stem_stride": 2, "stem_width": 64, "width": 64}
+    options = usual | plain | section
+    wrong = [key for key, value in plain.items() if options[key] != value]
+    wrong += ["block"] if options["block"] == "plain" else []
+    wrong += ["the number of stages"] if len(options["depths"]) != 4 else []
+    if wrong:
+        raise ValueError(f"{library} has no such {section['name']}: {wrong[0]} is another there")
+    depths, groups, width = options["depths"], options["cardinality"], options["group_width"]
+    return {"block": options["block"], "depths": list(depths), "groups": groups, "width": width}

@@ -5,12 +5,13 @@ filter of each family, which renames tensors and fits position embeddings to ano
 """
 
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from torch import Tensor, nn
 
-from models.blocks.naming import timm_names
+from models.blocks.naming import resnet_sizes, timm_names
 
 HASHED = True  # file names of its releases end in the first digits of the files' SHA-256
 HEADS = ("fc.", "classifier.", "head.", "head_dist.", "last_linear.", "head_drop.")
@@ -63,13 +64,54 @@ def twin(backbone: nn.Module, section: Mapping[str, Any]) -> nn.Module:
         return _again(backbone, section)
     import timm
 
-    wanted = [value.shape for value in backbone.state_dict().values()]
-    family = {"resnet": "resnet*", "resnext": "resnext*", "regnet": "regnet[xy]*"}
-    for name in timm.list_models(family.get(section["name"], "efficientnet_b?")):
-        made = _shaped(name, sorted(wanted))
+    if section["name"] == "vit":
+        return timm.models.vision_transformer.VisionTransformer(**vit_sizes(section))
+    if section["name"] == "regnet":
+        return timm.models.regnet.RegNet(_regnet_sizes(section), num_classes=0)
+    if section["name"] in ("resnet", "resnext"):
+        return _resnet(section)
+    wanted = sorted(value.shape for value in backbone.state_dict().values())
+    for name in timm.list_models("efficientnet_b?"):
+        made = _shaped(name, wanted)
         if made is not None:
             return made
     raise ValueError(f"timm has no {section['name']} of this shape")
+
+
+def _resnet(section: Mapping[str, Any]) -> nn.Module:
+    from timm.models import resnet
+
+    sizes = resnet_sizes(section, "timm")
+    block = resnet.Bottleneck if sizes["block"] == "bottleneck" else resnet.BasicBlock
+    groups = {"cardinality": sizes["groups"], "base_width": sizes["width"]}
+    return resnet.ResNet(block, sizes["depths"], num_classes=0, **groups)
+
+
+def _regnet_sizes(section: Mapping[str, Any]) -> Any:
+    """timm's settings of a RegNet; ValueError where its stem is another."""
+    from timm.models.regnet import RegNetCfg
+
+    if section.get("stem_stride", 2) != 2:
+        raise ValueError("timm has no such regnet: stem_stride is another there")
+    sizes = {"depth": section["depth"], "w0": section["w_0"], "wa": section["w_a"]}
+    sizes |= {"wm": section["w_m"], "group_size": section["group_width"]}
+    sizes |= {"bottle_ratio": section.get("bottleneck_ratio", 1.0)}
+    sizes |= {"se_ratio": section.get("se_ratio", 0.0)}
+    return RegNetCfg(stem_width=section.get("stem_width", 32), **sizes)
+
+
+def vit_sizes(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of timm's VisionTransformer; those of ViT-B/16 where a section does not say."""
+    width, hidden = section.get("width", 768), section.get("hidden", 3072)
+    return {
+        "img_size": section.get("resolution", 224),
+        "patch_size": section.get("patch_size", 16),
+        "embed_dim": width,
+        "depth": section.get("depth", 12),
+        "num_heads": section.get("heads", 12),
+        "mlp_ratio": hidden / width,
+        "num_classes": 0,
+    }
 
 
 def _again(backbone: nn.Module, section: Mapping[str, Any]) -> nn.Module:
@@ -77,9 +119,13 @@ def _again(backbone: nn.Module, section: Mapping[str, Any]) -> nn.Module:
     import timm
 
     options = dict(section.get("options", {}))
-    if section.get("resolution") and backbone.resolution:
-        options["img_size"] = section["resolution"]
-    return timm.create_model(section["model"], num_classes=0, **options)
+    make = partial(timm.create_model, section["model"], num_classes=0, **options)
+    if not section.get("resolution"):
+        return make()
+    try:
+        return make(img_size=section["resolution"])
+    except TypeError:  # of one that takes images of any size
+        return make()
 
 
 def _shaped(name: str, shapes: list) -> nn.Module | None:

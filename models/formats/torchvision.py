@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.blocks.naming import torchvision_names
+from models.blocks.naming import resnet_sizes, torchvision_names
 
 HASHED = True  # a file name may end in the first digits of the file's SHA-256
 HEADS = ("fc.", "classifier.", "head.", "heads.", "aux1.", "aux2.", "AuxLogits.")
@@ -52,20 +52,24 @@ def twin(backbone: nn.Module, section: Mapping[str, Any]) -> nn.Module:
         if backbone.library != "torchvision":
             raise ValueError(f"{backbone.library}'s {backbone.name} has no names of torchvision")
         return _again(backbone, section)
-    options = {"depths": (3, 4, 6, 3), "block": "bottleneck", "width": 64, "cardinality": 1}
-    if section["name"] == "resnext":
-        options |= {"cardinality": 32, "group_width": 4}
-    options |= section
-    plain = {"stem": "imagenet", "stem_stride": 2, "stem_width": 64, "width": 64}
-    wrong = [key for key, value in plain.items() if options.get(key, value) != value]
-    if wrong or len(options["depths"]) != 4 or options["block"] == "plain":
-        what = ", ".join(wrong) or "the number of stages, or the block"
-        raise ValueError(f"torchvision has no such {section['name']}: {what} is another there")
-    block = resnet.Bottleneck if options["block"] == "bottleneck" else resnet.BasicBlock
-    groups = {"groups": options["cardinality"]}
-    groups |= {"width_per_group": options.get("group_width", 64)}
-    made = resnet.ResNet(block, list(options["depths"]), **groups)
+    if section["name"] == "vit":
+        return _vit(section)
+    sizes = resnet_sizes(section, "torchvision")
+    block = resnet.Bottleneck if sizes["block"] == "bottleneck" else resnet.BasicBlock
+    groups = {"groups": sizes["groups"], "width_per_group": sizes["width"]}
+    made = resnet.ResNet(block, sizes["depths"], **groups)
     made.fc = nn.Identity()
+    return made
+
+
+def _vit(section: Mapping[str, Any]) -> nn.Module:
+    """torchvision's vision transformer of the sizes of a section; ViT-B/16's where it has none."""
+    from torchvision.models import VisionTransformer
+
+    sizes = [("resolution", 224), ("patch_size", 16), ("depth", 12), ("heads", 12)]
+    sizes += [("width", 768), ("hidden", 3072)]
+    made = VisionTransformer(*(section.get(key, usual) for key, usual in sizes))
+    made.heads = nn.Identity()
     return made
 
 

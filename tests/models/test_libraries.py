@@ -12,7 +12,7 @@ from engine.core.build import build
 from engine.core.network import network
 from engine.transfer.freezing import stage_ends
 from models.blocks.augment.views import IMAGENET_MEAN
-from models.blocks.layers.borrowed import WHOLE
+from models.blocks.layers.patches import WHOLE
 from tests.support.libraries import NETWORKS, side_of
 
 every = pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["WHOLE", "Borrowed", "Layer", "built", "is_norm", "known", "on_meta", "stage_ends"]
+from models.blocks.layers.patches import WHOLE
 
-# stride of a map of one pixel, whatever the image: the largest that there may be (ranges.Pixels)
-WHOLE = 4096
+__all__ = ["Borrowed", "Layer", "built", "is_norm", "known", "on_meta", "stage_ends"]
+
 NORMS = ("Norm", "FrozenBatch")  # in the names of classes; libraries have norms of their own
 OWN = ("pretrained", "checkpoint_path", "weights", "num_classes", "features_only", "in_chans")
 

@@ -18,6 +18,7 @@ from engine.transfer.weights import Init, format_module, init_of, load_released,
 BASIC = {"name": "resnet", "depths": (1, 1, 1, 1), "block": "basic"}
 SMALL = {"name": "resnext", "depths": (1, 1, 1, 1), "group_width": 8, "width": 8, "cardinality": 4}
 REGNET = {"name": "regnet", "depth": 4, "w_0": 16, "w_a": 8.0, "w_m": 2.0, "group_width": 8}
+VIT = {"name": "vit", "width": 32, "depth": 2, "heads": 2, "hidden": 64, "resolution": 32}
 TRUNKS = [
     (BASIC, "torchvision"),
     (BASIC, "timm"),
@@ -31,6 +32,9 @@ TRUNKS = [
     ({"name": "timm", "model": "test_convnext"}, "timm"),
     ({"name": "torchvision", "model": "mobilenet_v3_small"}, "torchvision"),
     (BASIC, "moco"),
+    (VIT, "timm"),
+    (VIT, "torchvision"),
+    (VIT, "dino"),
     (BASIC, "swav"),
     (BASIC, "native"),
 ]
