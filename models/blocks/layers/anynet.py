@@ -142,7 +142,10 @@ class Residual(nn.Module):
         self.after = slots.get("after", nn.Identity())
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.after(torch.relu_(self.branch(self.transform(x)) + self.shortcut(x)))
+        branch, shortcut = self.branch(self.transform(x)), self.shortcut(x)
+        # in place where a norm gave it, for no gradient needs its output; a slot's may be needed
+        last = isinstance(self.branch, nn.Identity)
+        return self.after(torch.relu_(branch.add_(shortcut) if last else branch + shortcut))
 
 
 class Bottleneck(Residual):
