@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from engine.core.build import build, choices, plugin
+from engine.core.network import load_network, network, save_network
 from engine.measure.complexity import measure
 from models.blocks.layers.attention import relative_logits
 from models.blocks.layers.gnconv import global_filter
@@ -489,6 +490,23 @@ def test_slots_stand_in_the_blocks_that_are_listed():
             gated[i].extend([j] if not isinstance(block.transform[3], nn.Conv2d) else [])
     assert denoised == ([0, 2], [], [5], [0, 1, 2])
     assert gated == ([], [3], [1], [])
+
+
+def test_weights_of_a_network_with_slots_are_read_again(tmp_path):
+    backbone = {**FAMILIES[0], "norm": {"name": "group_norm"}, "after": {"name": "non_local"}}
+    backbone |= {"spatial": {"name": "bot_attention"}, "spatial_at": [[1], "all"]}
+    sections = {
+        "backbone": backbone | {"resolution": 32, "after_at": ["last", []]},
+        "objective": {"name": "supervised"},
+        "head": {"name": "linear"},
+    }
+    names = ["a", "b"]
+    written = network(**sections, classes=2, names=names)
+    save_network(tmp_path / "weights.safetensors", stirred(written), sections, names)
+    read, _ = load_network(tmp_path / "weights.safetensors")
+    x = torch.randn(2, 3, 32, 32)
+    ours, theirs = (each.eval().features(x) for each in (written, read))
+    assert ours.equal(theirs)
 
 
 @pytest.mark.parametrize(
