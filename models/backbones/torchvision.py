@@ -142,6 +142,9 @@ def _created(model: str, settings: dict[str, Any]) -> nn.Module:
     # the numbers of a RegNet are reckoned with tensors, of which the meta device has no values
     with torch.device("cpu" if model.startswith("regnet") else where):
         made = built(partial(get_model, model, weights=None), "torchvision", model, settings)
+    if model.startswith("mnasnet"):
+        # its own looks for a version beside the tensors, which no safetensors file has
+        made._load_from_state_dict = partial(nn.Module._load_from_state_dict, made)
     return made.to(where)
 
 
