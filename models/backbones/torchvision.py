@@ -6,7 +6,6 @@ file by `init`, never by a download.
 """
 
 from functools import partial
-from math import log2
 from typing import Any
 
 import torch
@@ -17,9 +16,9 @@ from models.blocks.layers.borrowed import (
     built,
     is_norm,
     known,
-    on_meta,
     stage_ends,
 )
+from models.blocks.layers.mapped import blocks, is_behind, keep, maps_of
 from models.blocks.layers.patches import WHOLE
 from models.blocks.ranges import Pixels, Share, Whole
 
@@ -30,10 +29,6 @@ PLAIN = {"googlenet": {"aux_logits": False}, "inception_v3": {"aux_logits": Fals
 PLAIN = {name: more | {"init_weights": False} for name, more in PLAIN.items()}
 ONE_SIZE = ("vit_", "maxvit")  # the others take images of any
 TRIED = 256  # px that the maps of those are found at
-# what lies behind the last map
-BEHIND = ("avgpool", "classifier", "dropout", "fc", "flatten", "head", "permute")
-# containers whose blocks are layers, beside plain nn.Sequential
-OPENED = ("AnyStage", "Encoder", "MaxVitBlock")
 
 
 class Torchvision(Borrowed):
@@ -74,7 +69,9 @@ class Torchvision(Borrowed):
         self.model = _created(model, settings)
         _set_rates(self.model, drop, drop_path)
         self.pooled, width = pooled, _without_classifier(self.model, pooled)
-        self.found = _maps(self.model, self.resolution or TRIED, self)
+        self.found = maps_of(
+            self.model, partial(self.run, side=self.resolution or TRIED), self.resolution or TRIED
+        )
         chosen = list(range(len(self.found))) if out is None else sorted(set(out))
         if chosen and chosen[-1] >= len(self.found):
             told = ", ".join(f"{i} of stride {one[2]}" for i, one in enumerate(self.found))
@@ -83,14 +80,14 @@ class Torchvision(Borrowed):
         self.out = [name for name, _, _ in taken]
         for name in self.out:
             family = type(self.model).__name__
-            self.model.get_submodule(name).register_forward_hook(partial(_keep, family))
+            self.model.get_submodule(name).register_forward_hook(partial(keep, family))
         self.channels = [channels for _, channels, _ in taken] + [width] * pooled
         self.strides = [stride for _, _, stride in taken] + [WHOLE] * pooled
 
     def named_layers(self) -> list[list[str]]:
         """Blocks; a norm belongs to the layer before it, a token to the first one."""
         layers, taken = [], set()
-        for name, module in _blocks(self.model):
+        for name, module in blocks(self.model):
             own = [f"model.{name}.{each}" for each, _ in module.named_parameters()]
             taken.update(own)
             if layers and is_norm(module):
@@ -116,11 +113,6 @@ class Torchvision(Borrowed):
             # what a hook has left there in this very pass
             maps.append(self.model.get_submodule(name).__dict__.pop("kept"))
         return [*maps, vector[:, :, None, None]] if self.pooled else maps
-
-
-def _keep(family: str, module: nn.Module, _: tuple, output: Tensor) -> None:
-    # in the module itself: a copy of the network has hooks and places of its own
-    module.__dict__["kept"] = _as_map(module, output, family)
 
 
 def _input(model: str) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
@@ -151,7 +143,7 @@ def _created(model: str, settings: dict[str, Any]) -> nn.Module:
 def _set_rates(model: nn.Module, drop: float | None, drop_path: float | None) -> None:
     """Other rates than the builder's, which of some networks takes none; ValueError for no such."""
     paths = [m for m in model.modules() if type(m).__name__ == "StochasticDepth"]
-    behind = [m for name, m in model.named_modules() if name.startswith(BEHIND)]
+    behind = [m for name, m in model.named_modules() if is_behind(name)]
     drops = [m for m in behind if isinstance(m, nn.Dropout)]
     if drop_path is not None:
         most = max((each.p for each in paths), default=0.0)
@@ -176,46 +168,6 @@ def _without_classifier(model: nn.Module, pooled: bool) -> int:
     name = name if pooled else name.partition(".")[0]
     model.set_submodule(name, nn.Identity())
     return last.weight.shape[1]
-
-
-def _blocks(model: nn.Module, above: str = "") -> list[tuple[str, nn.Module]]:
-    """Modules from input to output: those inside of containers, with their names."""
-    found = []
-    for name, module in model.named_children():
-        opened = type(module) in (nn.Sequential, nn.ModuleList) or type(module).__name__ in OPENED
-        inside = f"{above}{name}"
-        found += _blocks(module, f"{inside}.") if opened else [(inside, module)]
-    return found
-
-
-def _maps(model: nn.Module, side: int, network: Borrowed) -> list[tuple[str, int, int]]:
-    """(module, channels, stride) of the last map of each size, for images of `side` pixels."""
-    shadow, ran = on_meta(model), []
-    for name, module in _blocks(shadow):
-        if not name.startswith(BEHIND):
-            hook = partial(_noted, ran, name, type(model).__name__)
-            module.register_forward_hook(hook)
-    network.run(shadow, side)
-    found = {}
-    for name, shape in ran:
-        exact = side / shape[2]
-        # a convolution without padding gives a little less than a half
-        stride = round(exact if exact % 1 == 0 else 2 ** round(log2(exact)))
-        found[stride] = (name, shape[1], stride)
-    return list(found.values())
-
-
-def _noted(ran: list, name: str, family: str, module: nn.Module, _: tuple, output: Tensor) -> None:
-    ran.append((name, _as_map(module, output, family).shape))
-
-
-def _as_map(module: nn.Module, output: Tensor, family: str) -> Tensor:
-    """(n, c, h, w) of what a module gives: tokens (n, 1 + h w, c), channels last (n, h, w, c)."""
-    if output.ndim == 3:
-        side = round((output.shape[1] - 1) ** 0.5)
-        return output[:, 1:].transpose(1, 2).unflatten(2, (side, side))
-    last = family == "SwinTransformer" and not isinstance(module, nn.Conv2d)
-    return output.permute(0, 3, 1, 2) if last else output
 
 
 def _row(model: str, params: int, **counts: int) -> dict[str, Any]:
