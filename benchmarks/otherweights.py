@@ -155,7 +155,7 @@ def table(
     found: dict[tuple[str, int], list[float]], sources: list[float], command: str, minutes: float
 ) -> str:
     """The page of results."""
-    more = {"minutes": f"{minutes:.1f}", "seeds": str(len(SEEDS))}
+    more = {"cpu_minutes": f"{minutes:.1f}", "seeds": str(len(SEEDS))}
     more["network"] = f"ResNet-8 of width 16, {SIDE} px, {STEPS} steps of 32 images for each arm"
     lines = preamble("Weights of another data set", command, **more)
     lines += ["", (__doc__ or "").partition("core)")[2].strip(), ""]
