@@ -135,8 +135,8 @@ def turns(ours: Callable[[], object], theirs: Callable[[], object], seconds: flo
     """Seconds (turns, 2) of ours and theirs, which of them first changing from turn to turn."""
     for call in (ours, theirs):  # memory and kernels are chosen in the first
         call()
-    found, end = [], time.perf_counter() + seconds
-    while len(found) < 5 or (time.perf_counter() < end and len(found) < TURNS):
+    found, end = [], time.process_time() + seconds
+    while len(found) < 5 or (time.process_time() < end and len(found) < TURNS):
         first, second = (ours, theirs) if len(found) % 2 else (theirs, ours)
         taken = [seconds_of(first), seconds_of(second)]
         found.append(taken if len(found) % 2 else taken[::-1])
@@ -170,7 +170,9 @@ def row(name: str, pair: Pair, seconds: float) -> str:
 
 def main() -> None:
     command = argparse.ArgumentParser(description=__doc__)
-    command.add_argument("--seconds", type=float, default=4, help="of each of a pair's two rows")
+    command.add_argument(
+        "--seconds", type=float, default=4, help="of the processor, for either ratio"
+    )
     command.add_argument("--only", nargs="+", help="names of trunks")
     command.add_argument("--out", action="store_true", help=f"write {RESULTS.name}")
     given = command.parse_args()
@@ -186,7 +188,7 @@ def page(rows: list[str]) -> str:
     head = [
         "# Trunks beside their twins",
         "",
-        "`python -m benchmarks.trunks --out`: " + " ".join((__doc__ or "").split("`")[2].split()),
+        "`python -m benchmarks.trunks --out`. " + " ".join((__doc__ or "").split("`.")[1].split()),
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, one thread. * is above {LIMIT}.",
         "",

@@ -64,7 +64,7 @@ class Embedding(nn.Module):
         positions = self.positions_of(*x.shape[2:]).to(x.dtype)
         x = x.flatten(2).transpose(1, 2)
         if self.class_token is not None:
-            x = torch.cat([self.class_token.to(x.dtype).expand(len(x), -1, -1), x], 1)
+            x = torch.cat([self.class_token.to(x.dtype).expand(x.shape[0], -1, -1), x], 1)
         return x + positions
 
     def positions_of(self, h: int, w: int) -> Tensor:

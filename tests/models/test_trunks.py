@@ -238,6 +238,15 @@ def test_other_resolutions_and_sides(section):
             assert each.isfinite().all()
 
 
+@pytest.mark.parametrize("name", ["botnet", "vit"])
+def test_programs_for_other_runtimes_take_any_number_of_images(name):
+    backbone = lively(build("backbones", SECTIONS[name]))
+    number, images = torch.export.Dim("n", min=1, max=512), torch.randn(3, 3, 64, 64)
+    program = torch.export.export(backbone, (images[:2],), dynamic_shapes=({0: number},))
+    with torch.no_grad():
+        torch.testing.assert_close(program.module()(images), backbone(images))
+
+
 @pytest.mark.parametrize("name", ["vit", "hornet"])
 def test_the_last_map_is_one_place_for_the_classifier(name):
     backbone = lively(build("backbones", SECTIONS[name]))

@@ -146,7 +146,7 @@ class BotAttention(_Attention):
 
     def forward(self, x: Tensor) -> Tensor:
         queries, keys, values = (each.flatten(0, 1) for each in self.split(x))
-        found = self.attended(queries, keys, values).unflatten(0, (len(x), self.heads))
+        found = self.attended(queries, keys, values).unflatten(0, (x.shape[0], self.heads))
         return self.pool(found.movedim(1, 3).flatten(3).permute(0, 3, 1, 2))
 
     @staticmethod
