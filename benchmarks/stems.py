@@ -119,7 +119,9 @@ def table(found: dict[tuple, np.ndarray]) -> list[str]:
     lines = ["| optimizer | rate | patches | convolutions | difference |"]
     lines.append("| --- | --- | --- | --- | --- |")
     for name, rates in RATES.items():
-        both = np.array([[found[stem, name, rate] for rate in rates] for stem in STEMS])
+        settings = product(STEMS, [name], rates)
+        both = np.array([found[setting] for setting in settings])
+        both = both.reshape(len(STEMS), len(rates), -1)
         for i, rate in enumerate(rates):
             cells = [interval(each) for each in (*both[:, i], both[1, i] - both[0, i])]
             lines.append(f"| {name} | {rate} | " + " | ".join(cells) + " |")
