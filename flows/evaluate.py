@@ -97,7 +97,8 @@ def twins_of(section: Record, folder: Path, images: Any) -> list[Pair]:
     if not images.pixels or not (HASHTAGS / "index.parquet").is_file():
         return []
     # one network tells all models' duplicates, so that they count alike in each
-    first = next((init for init in section["inits"] if init != SCRATCH), None)
+    others = {SCRATCH, *(section.get("released") or {})}
+    first = next((init for init in section["inits"] if init not in others), None)
     weights = settings.OUT / "pretrain" / first / "model.safetensors" if first else None
     return duplicates.of(section["data"], weights, folder, images.ids)
 
@@ -125,7 +126,8 @@ def arms_to_evaluate(
     }
     about |= {key: section[key] for key in ("data", "metric", "policy")}
     many = []
-    for px, arm in itertools.product(sizes or [images.size], arms):
+    usual = section.get("resolution") or images.size
+    for px, arm in itertools.product(sizes or [usual], arms):
         many.append((arm["name"], arm, folder, px, found, section))
     return many, Examined(images.ids, images.label, flags, images.names), about, pairs
 

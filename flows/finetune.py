@@ -35,10 +35,11 @@ from flows.running.runners import map_task, named_runner, task_runner
 from flows.tracking.again import outage_settings
 from flows.tracking.tracking import Run, stage_run
 from flows.training.groups import arm_of, arm_run_name, groups_of, pretrained_weights
-from models.blocks.ranges import Count, Listed, Positive, Seed, Unique
+from models.blocks.ranges import Count, Frozen, Listed, Pixels, Positive, Seed, Unique
 
 # by all arms of a task
 SHARED = ("data", "objective", "recipe", "metric", "policy", "held_out", "epochs")
+SHARED += ("freeze", "resolution")
 
 
 def arm_section(group: dict[str, Any], section: dict[str, Any]) -> dict[str, Any]:
@@ -53,12 +54,19 @@ def arm_section(group: dict[str, Any], section: dict[str, Any]) -> dict[str, Any
     own = {name: section[name] for name in SHARED}
     own["backbone"] = settings.backbone_section(group["candidate"])
     own["heads"] = {group["head"]: section["heads"][group["head"]]}
-    scratch = group["init"] == settings.SCRATCH
-    weights = [] if scratch else pretrained_weights(group["init"])
+    released = section["released"].get(group["init"])
+    if released:
+        own["released"] = {key: released[key] for key in ("file", "format")}
+        weights = [Path(released["file"])]
+        _there(released, group["init"], own["backbone"])
+    elif group["init"] == settings.SCRATCH:
+        weights = []
+    else:
+        weights = pretrained_weights(group["init"])
     index = data_files(section["data"])
     # a head that is fitted knows no recipe
     fitted = is_fitted(head_section(own, group))
-    aside = {"recipe", "epochs"} if fitted else set()
+    aside = {"recipe", "epochs", "freeze"} if fitted else set()
     kept = {name: value for name, value in own.items() if name not in aside}
     own["key"] = digest(kept, *weights, *index, *code_files("finetune", own))
     # those of one backbone lie in one folder, for all heads: their files tell weights and images
@@ -69,6 +77,14 @@ def arm_section(group: dict[str, Any], section: dict[str, Any]) -> dict[str, Any
     # for the values, each of which has states of its own
     own |= {"grid": section["grid"], "heads": section["heads"]}
     return own
+
+
+def _there(released: dict[str, Any], name: str, backbone: dict[str, Any]) -> None:
+    """ValueError where a file of weights is missing, with what to fetch."""
+    from engine.transfer.weights import check_section
+
+    where = f"released.{name}"
+    check_section({key: released[key] for key in ("file", "format")}, backbone, where)
 
 
 @task(task_run_name="choose for {name}")
@@ -192,6 +208,9 @@ def finetune(
     policy: dict[str, Any] = {"name": "plain"},  # noqa: B006
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.25,
     epochs: Positive = 40,
+    released: dict[str, dict[str, Any]] = {},  # noqa: B006
+    freeze: Frozen = None,
+    resolution: Pixels | None = None,
 ) -> None:
     """Fine-tune networks for a task: every init, head, number of labels and seed.
 
@@ -203,8 +222,8 @@ def finetune(
 
     data: what is learnt: targets/<a labelled set>, or ../materialised/<a set> with the labels that
         networks gave.
-    inits: names of the section `pretrain`, and `scratch`: new weights, for the candidates of the
-        others and for those that `candidates` names.
+    inits: names of the section `pretrain` or of `released`, and `scratch`: new weights, for the
+        candidates of the others and for those that `candidates` names.
     heads: heads by name, each with its options: one with `fit` is fitted on frozen features, any
         other trained with the whole network.
     objective: what the network is trained to do.
@@ -219,6 +238,14 @@ def finetune(
     policy: how a network is asked for predictions.
     held_out: share of the training labels on which these values are scored.
     epochs: passes over the labelled images.
+    released: weights of others to start from, by the name that `inits` has for them, each
+        {candidate, file, format}; format: native, torchvision, timm, wsl, moco, dino or swav.
+        Nothing is downloaded.
+    freeze: what of a backbone that is trained stays as it is: `stem`, a number of stages (the stem
+        with them), or `but_norms`, all but the scales and shifts of norms. Norms of frozen stages
+        keep their statistics.
+    resolution: pixels that the images are resized to, for training and tests, where not those
+        that they are stored with.
     """
     # before any other name is bound here: only the arguments
     section = dict(locals())

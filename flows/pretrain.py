@@ -28,7 +28,7 @@ from flows.running.code import code_files
 from flows.running.orchestrate import flow, task
 from flows.tracking.again import outage_settings
 from flows.tracking.tracking import Run, stage_run
-from models.blocks.ranges import Positive, Seed, Unique
+from models.blocks.ranges import Pixels, Positive, Seed, Unique
 
 CORPUS = settings.OUT / "corpus"
 NATURAL = {"rule": "natural", "length": 1}  # each post once an epoch
@@ -50,6 +50,8 @@ def state_of(training: str, section: dict[str, Any]) -> Path:
         section,
         CORPUS / section["data"] / "index.parquet",
         *code_files("pretrain", section),
+        # by its content: another file of the name is another start
+        *([Path(section["init"]["file"])] if section.get("init") else []),
     )
 
 
@@ -138,6 +140,8 @@ def pretrain(
     epochs: Positive = 10,
     seed: Seed = 0,
     seeds: Unique[Seed] = [],  # noqa: B006
+    init: dict[str, Any] | None = None,
+    resolution: Pixels | None = None,
 ) -> None:
     """Train a candidate's network; a killed run goes on from its last state.
 
@@ -154,6 +158,9 @@ def pretrain(
     seed: of the weights, the order and the views.
     seeds: several pretrainings in the place of one with `seed`. The fine-tuning takes them in turn,
         and its intervals then hold what another pretraining would have given.
+    init: weights that its backbone starts from, of another's release: {file, format}, the format
+        native, torchvision, timm, wsl, moco, dino or swav. Nothing is downloaded.
+    resolution: pixels that the images are resized to, where not those that they are stored with.
     """
     # before any other name is bound here: only the arguments
     whole = section_of(dict(locals()))

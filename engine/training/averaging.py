@@ -45,15 +45,15 @@ def precise_statistics(
 
     Precise BN of the authors' code (pycls); Wu, Johnson 2021, arXiv 2105.07576, section 3.
     """
-    norms = [layer for layer in objective.modules() if isinstance(layer, BatchNorm)]
+    # running statistics are taken in this mode only; norms that are frozen stay out of it
+    objective.train()
+    norms = [m for m in objective.modules() if isinstance(m, BatchNorm) and m.training]
     # others normalise by each batch in testing too, and have nothing to compute anew
     norms = [layer for layer in norms if layer.track_running_stats]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain average, not an exponential one
-    # running statistics are taken in this mode only
-    objective.train()
     for batch in batches:
         objective(batch)
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -29,8 +29,10 @@ from engine.training.predicting import PLAIN, metric_of, policy_of, scored
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
 from engine.training.splitting import workers_that_pay
+from engine.transfer.freezing import freeze_layers
 from engine.transfer.frozen import frozen_features
 from engine.transfer.tuning import SCRATCH, WHERE, is_fitted, settings_text
+from engine.transfer.weights import init_of, load_released
 
 
 def no_report(values: dict[str, float], iteration: int) -> None:
@@ -49,7 +51,8 @@ def fit_arm(
     """One network fitted to the samples.
 
     `arm` is its {init, head, seed}, `settings` the hyper-parameters chosen; the section has the
-    arm's backbone, the weights of its init, and the heads by name.
+    arm's backbone, the weights of its init (`weights`, or `released`: {file, format}), and the
+    heads by name; `freeze`: see engine/transfer/freezing.py.
 
     state: folder that a killed training goes on from. Diverged names the arm and what to change.
     """
@@ -93,9 +96,17 @@ def _initial_network(
     names = samples.shards.classes
     module = network(**built, classes=len(names), names=names)
     if arm["init"] != SCRATCH:
-        tensors, _ = checkpoint.load_tensors(section["weights"])
-        checkpoint.load_weights(module.backbone, tensors, "backbone.")
+        _start(module.backbone, section)
     return module.to(device())
+
+
+def _start(backbone: nn.Module, section: Mapping[str, Any]) -> None:
+    """Every weight of the backbone is that of the section's pretraining, or of its file."""
+    if section.get("released"):
+        load_released(backbone, init_of(section["released"], "released"))
+        return
+    tensors, _ = checkpoint.load_tensors(section["weights"])
+    checkpoint.load_weights(backbone, tensors, "backbone.")
 
 
 def _train(
@@ -140,6 +151,7 @@ def _train_here(
 ) -> nn.Module:
     """Trained as one of the present workers, from the last checkpoint on."""
     module = _initial_network(samples, section, arm, settings)
+    freeze_layers(module.backbone, section.get("freeze"))
     recipe = Recipe(**options(Recipe, section["recipe"] | settings, WHERE))
     heard = report if present_workers().first else no_report
     # what `faults` rebuilds the network of a step from

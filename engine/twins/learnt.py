@@ -26,11 +26,12 @@ ENLARGED = 64
 
 
 def _batches(objective: nn.Module, shards: Shards, rows: Tensor | None = None) -> Iterator[Tensor]:
-    size = max(ENLARGED, shards.size)
+    # a network of one size takes no other
+    size = getattr(objective.backbone, "resolution", None) or max(ENLARGED, shards.size)
     rows = torch.arange(len(shards)) if rows is None else rows
     for batch in rows.split(BATCH):
         images = objective.plain(shards.images(batch).to(device()))
-        yield F.interpolate(images, size=size, mode="bilinear") if size > shards.size else images
+        yield F.interpolate(images, size=size, mode="bilinear") if size != shards.size else images
 
 
 @numerics()

@@ -24,6 +24,13 @@ def candidate(backbone: str, section: str) -> None:
     """
 
 
+def released_weights(candidate: str, file: str, format: str) -> None:
+    """Weights of others that arms start from.
+
+    candidate: the network that they are of. file, format: see engine/transfer/weights.py.
+    """
+
+
 def validate_candidates(candidates: Any) -> None:
     """Check the section `candidates`: kinds that there are, and files that have them."""
     if not isinstance(candidates, dict) or not candidates:
@@ -96,6 +103,25 @@ def _checked_made(data: Any, where: str, made: Iterable[str]) -> None:
         check_known(data.removeprefix(BESIDE), made, f"{where}: {BESIDE}")
 
 
+def _validate_released(
+    released: dict[str, dict[str, Any]],
+    taken: list[str],
+    inits: list[str],
+    candidates: dict[str, Any],
+    where: str,
+) -> None:
+    """Check the names of weights of others; flows/cli/validate_networks.py looks at their files."""
+    for name, about in released.items():
+        at = f"{where}.released.{name}"
+        _checked_key(name, f"{where}.released")
+        options(released_weights, about, at)
+        check_known(about["candidate"], candidates, f"{at}.candidate")
+        if name in taken:
+            raise ValueError(f"{at}: the name is a pretraining's, or scratch: take another")
+        if name not in inits:
+            raise ValueError(f"{at}: no init is of this name: list it in {where}.inits")
+
+
 def _validate_task(
     name: str, section: dict[str, Any], whole: dict[str, Any], candidates: dict[str, Any]
 ) -> None:
@@ -104,8 +130,10 @@ def _validate_task(
     _checked_made(section["data"], f"{where}.data", made)
     if section["data"] == "hashtags":
         raise ValueError(f"{where}.data: hashtags are no labels: write targets/<a labelled set>")
+    released = section["released"]
     for init in section["inits"]:
-        check_known(init, [SCRATCH, *trainings], f"{where}.inits")
+        check_known(init, [SCRATCH, *trainings, *released], f"{where}.inits")
+    _validate_released(released, [SCRATCH, *trainings], section["inits"], candidates, where)
     for wanted in section["candidates"]:
         check_known(wanted, candidates, f"{where}.candidates")
     if section["candidates"] and SCRATCH not in section["inits"]:

@@ -7,10 +7,12 @@ import torch
 
 from corpus.records.kind import kind, kinds
 from corpus.store.read import kind_of
-from engine.core.build import build, options, plugin
+from engine.core.build import build, located, options, plugin
 from engine.core.network import columns_read, network
 from engine.training.optimizers import optimizer
 from engine.training.recipe import Recipe
+from engine.transfer.freezing import freeze_layers
+from engine.transfer.weights import check_section, init_of
 from flows.cli.sections import trained_sections
 from flows.cli.validate_labels import DATA
 from flows.data.made import BESIDE, is_made
@@ -36,13 +38,44 @@ def validate_networks(
             head = {"name": name} | own if name else own
             at = f"{place}.heads.{name}" if name else place
             for backbone in _backbones(params, section, reference):
-                _made(backbone, section["objective"], head, at)
+                made = _made(backbone, section["objective"], head, at)
+                validate_trained(made.backbone, params, section, place)
             if "metric" in section:
                 validate_answers(section, head, place)
+        validate_inits(section, place)
         where = f"{place}.recipe"
         # a layer of any size: an optimizer refuses an empty list of parameters
         optimizer(Recipe(**options(Recipe, section["recipe"], where)), torch.nn.Linear(1, 1), where)
         validate_columns(section, place, _labelled(section["data"], whole))
+
+
+def validate_trained(
+    backbone: torch.nn.Module, params: dict[str, Any], section: dict[str, Any], place: str
+) -> None:
+    """ValueError where a backbone does not take the images, or has not what is to be frozen."""
+    side = section.get("resolution") or params["corpus"].get("size", settings.SIZE)
+    with located(place):
+        if hasattr(backbone, "check_side"):
+            backbone.check_side(side)
+        freeze_layers(backbone, section.get("freeze"))
+
+
+def validate_inits(section: dict[str, Any], place: str) -> None:
+    """ValueError where weights that a training starts from are missing, with what to fetch."""
+    found = []
+    if section.get("init"):
+        found.append((f"{place}.init", section["init"], section["candidate"]))
+    for name, one in section.get("released", {}).items():
+        own = {key: one[key] for key in ("file", "format")}
+        found.append((f"{place}.released.{name}", own, one["candidate"]))
+    for where, own, candidate in found:
+        init = init_of(own, where)
+        if init.file.parts[:1] == settings.OUT.parts:
+            raise ValueError(
+                f"{where}.file: {init.file} is written by a stage, and deleted before it: name a "
+                "pretraining in inits, or copy the file to another folder"
+            )
+        check_section(own, settings.backbone_section(candidate), where)
 
 
 def _backbones(

@@ -60,14 +60,14 @@ def tested(
     """The numbers of the task's metric on the test split; what was predicted.
 
     Images are resized to `size` pixels where they are stored with others; the number on the
-    validation split is at that size, too. `validated`: what it is at the size that they are stored
-    with, where that has been measured.
+    validation split is at that size, too. `validated`: what it is at the task's resolution, or the
+    size that they are stored with, where that has been measured.
     """
     module, shards = load_network(weights)[0], open_split(folder, "test")
     metric, policy = metric_of(task), policy_of(task)
     one = answered(module, samples_of(module, shards, size), metric, policy)
     name = metric.headline
-    if validated is None or size != shards.size:
+    if validated is None or size != (task.get("resolution") or shards.size):
         val = samples_of(module, open_split(folder, "val"), size)
         validated = scored(module, val, metric_of(task), policy).compute()[name]
     own = (name, f"{name}_low", f"{name}_high", "samples")

@@ -46,7 +46,8 @@ def chosen_weights(model: str | None, size: int | None, folder: Path) -> Chosen:
     else:
         weights, record = _local(Path(model))
     stored = size or _stored_size(weights, record, model)
-    return Chosen(weights, stored, record.get("size") or stored, model)
+    tested = record.get("size") or _about(weights).get("tested") or stored
+    return Chosen(weights, stored, tested, model)
 
 
 def _fetched(address: str, folder: Path) -> tuple[Path, dict[str, Any]]:
@@ -122,11 +123,9 @@ def _local_record(weights: Path) -> dict[str, Any]:
 
 def _stored_size(weights: Path, record: dict[str, Any], model: str) -> int:
     """Pixels of the squares that a network was trained on."""
-    from engine.core import checkpoint
-
     corpus = settings.OUT / "corpus" / "hashtags"
     # files written before their size was kept in them
-    known = checkpoint.load_tensors(weights)[1].get("size") or record.get("size")
+    known = _about(weights).get("size") or record.get("size")
     if known is None and weights.resolve().is_relative_to(settings.OUT.resolve()):
         known = _corpus_size(corpus)
     if known is None:
@@ -134,6 +133,13 @@ def _stored_size(weights: Path, record: dict[str, Any], model: str) -> int:
             f"{model} does not say for which images it was trained: give their pixels with --size"
         )
     return known
+
+
+def _about(weights: Path) -> dict[str, Any]:
+    """What a weight file says of itself."""
+    from engine.core import checkpoint
+
+    return checkpoint.load_tensors(weights)[1]
 
 
 def _corpus_size(folder: Path) -> int | None:

@@ -54,7 +54,7 @@ KINDS = {  # keys that name a plug-in, and the package that it lies in
     "metric": "metrics",
 }
 NESTED = dict.fromkeys([*KINDS.values(), "models.slots"])
-NETWORKS = ("models/backbones", "models/heads", "models/objectives")
+NETWORKS = ("models/backbones", "models/slots", "models/heads", "models/objectives")
 TASKS = (*NETWORKS, "models/policies", "metrics")
 STAGES = {  # folders whose plug-ins a stage uses; which of them, dvc.yaml's own templates say
     "corpus": (),
@@ -67,7 +67,7 @@ STAGES = {  # folders whose plug-ins a stage uses; which of them, dvc.yaml's own
 }
 
 # what finds files of a folder by their names: all of them are used with it
-LOADED = {"corpus.records.kind": "corpus.kinds"}
+LOADED = {"corpus.records.kind": "corpus.kinds", "engine.transfer.weights": "models.formats"}
 
 
 def _file(module: str) -> Path | None:

@@ -146,8 +146,10 @@ def task_candidates(task: dict[str, Any]) -> list[str]:
     that it names itself; all where it has neither.
     """
     params = load_params()
-    inits = [init for init in task["inits"] if init != SCRATCH]
+    released = task.get("released") or {}
+    inits = [init for init in task["inits"] if init != SCRATCH and init not in released]
     named_here = {named("pretrain", init)["candidate"] for init in inits}
+    named_here |= {released[init].get("candidate") for init in task["inits"] if init in released}
     wanted = named_here | set(task.get("candidates") or ())
     return [name for name in params["candidates"] if name in wanted or not wanted]
 

@@ -6,9 +6,10 @@ network trained on hashtags, of a softmax over the vocabulary; of tags, each by 
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from engine.core.network import load_network
 from engine.core.numerics import numerics
 from engine.inference.predictor import TAGS
-from models.blocks.augment.views import IMAGENET_MEAN, IMAGENET_STD
+from models.blocks.augment.views import normalisation
 
 OPSETS = range(18, 24)  # those that torch's exporter writes; the first is read by most runtimes
 SHAPES = {"images": {0: torch.export.Dim("n", min=1, max=1 << 16)}}
@@ -31,6 +32,7 @@ class Graph(nn.Module):
         super().__init__()
         self.backbone, self.head = network.backbone, network.head
         self.several = network.target == TAGS
+        self.normalised = normalisation(network.backbone)
 
     def forward(self, images: Tensor) -> Tensor:
         logits = self.head(self.backbone(images)).float()
@@ -43,15 +45,15 @@ def graph(weights: Path) -> tuple[Graph, list[str]]:
     return Graph(network).eval(), names
 
 
-def about(names: list[str], size: int) -> dict[str, str]:
+def about(names: list[str], size: int, normalised: Mapping[str, Any]) -> dict[str, str]:
     """What a file says of itself, as texts: ONNX knows no other metadata."""
     return {
         "tagdag.classes": json.dumps(names),
         "tagdag.size": str(size),
         "tagdag.input": "images: float32 (n, 3, size, size), RGB of 0 to 1, (x - mean) / std",
         "tagdag.square": "the centre square, scaled to size (Lanczos), as JPEG of quality 92",
-        "tagdag.mean": json.dumps(IMAGENET_MEAN),
-        "tagdag.std": json.dumps(IMAGENET_STD),
+        "tagdag.mean": json.dumps(normalised["mean"]),
+        "tagdag.std": json.dumps(normalised["std"]),
         "tagdag.output": "scores: float32 (n, classes), probabilities",
     }
 
@@ -64,7 +66,7 @@ def to_torch(weights: Path, size: int, file: Path) -> float:
     module, names = graph(weights)
     with torch.no_grad():
         program = torch.export.export(module, (_example(size),), dynamic_shapes=SHAPES)
-    told = {"tagdag.json": json.dumps(about(names, size))}
+    told = {"tagdag.json": json.dumps(about(names, size, module.normalised))}
     with _whole(file) as partial:
         torch.export.save(program, partial, extra_files=told)
         # of this very file: one of a stranger would be code of his, for the format holds pickles
@@ -89,7 +91,7 @@ def to_onnx(weights: Path, size: int, file: Path, opset: int = OPSETS[0]) -> flo
     named = {"input_names": ["images"], "output_names": ["scores"]}
     with torch.no_grad():
         written = torch.onnx.export(module, (_example(size),), **settings, **named).model_proto
-    onnx.helper.set_model_props(written, about(names, size))
+    onnx.helper.set_model_props(written, about(names, size, module.normalised))
     onnx.checker.check_model(written, full_check=True)
     with _whole(file) as partial:
         partial.write_bytes(written.SerializeToString())

@@ -45,6 +45,7 @@ KINDS = {  # the folder of a nested section's plug-ins, and where such a section
     "spaces": "`search.space`",
     "objectives": "`search.objective`, `pretrain.<name>.objective`, `tasks.<name>.objective`",
     "heads": "`search.head`, `pretrain.<name>.head`; by their names in `tasks.<name>.heads`",
+    "slots": "`norm`, `spatial` and `after` of a backbone's section",
     "policies": "`tasks.<name>.policy`, `materialise.<name>.policy`",
     "metrics": "`pretrain.<name>.metric`, `tasks.<name>.metric`",
 }
@@ -61,6 +62,9 @@ SECTIONS = {  # keys whose value is a section, and the heading that has its keys
     "objective": "objectives",
     "head": "heads",
     "heads": "heads",
+    "norm": "slots",
+    "spatial": "slots",
+    "after": "slots",
     "policy": "policies",
     "metric": "metrics",
 }
@@ -82,7 +86,7 @@ def _table(rows: list[Parameter], keys: str = "key") -> str:
 def _kind(row: Parameter) -> str:
     """The type of a key; where that is a section of its own, with a link to its keys."""
     place = SECTIONS.get(row.name)
-    return f"[section](#{place})" if row.kind == "section" and place else row.kind
+    return row.kind.replace("section", f"[section](#{place})") if place else row.kind
 
 
 def _default(row: Parameter) -> str:
@@ -168,6 +172,7 @@ def _plugin_parts() -> list[str]:
 
     # parameters that the code sets
     given = {"objectives": ("backbone", "head"), "heads": tuple(FACTS)}
+    given["slots"] = ("channels", "inputs", "outputs", "stride", "size")
     parts = []
     for folder, where in KINDS.items():
         place = folder if folder == "metrics" else f"models/{folder}"

@@ -58,6 +58,8 @@ def _pair(inner: Sequence[Any]) -> str:
 def _annotated(kind: Any, metadata: Iterable[Any]) -> str:
     """A type with its bounds, and what a validator of models/blocks/ranges.py asks besides."""
     told, more = kind_in_words(kind), []
+    if metadata and isinstance(metadata[0], str):  # the folder of a nested plug-in
+        return "section"
     for found in metadata:
         bounds = getattr(found, "metadata", [found])  # pydantic's Field holds several
         for bound in bounds:

@@ -55,7 +55,7 @@ def with_pseudo(labelled: Rows, arm: dict[str, Any], section: dict[str, Any]) ->
             "the seeds of the task whose networks gave them"
         )
     posts = open_split(settings.OUT / "corpus" / about["of"], "train")
-    joined = joined_by_id(Rows(posts, {}), file, labelled.reads)
+    joined = joined_by_id(Rows(posts, {}, size=labelled.size), file, labelled.reads)
     return Mixed([labelled, joined], [1 - about["share"], about["share"]])
 
 
@@ -64,7 +64,8 @@ def split_of(section: dict[str, Any], split: str) -> Rows:
     # not `checked_shards`, which looks whether its files are sound: the flow has done so, for all
     # processes
     folder = settings.OUT / "corpus" / labelled_set(section["data"])
-    return Rows(open_split(folder, split), columns_read(section["objective"]))
+    columns = columns_read(section["objective"])
+    return Rows(open_split(folder, split), columns, size=section.get("resolution"))
 
 
 def target_of(section: dict[str, Any]) -> str:
@@ -173,7 +174,9 @@ def finish_arm(
         record = arm | choice | {"name": name, "built": built["head"], "val": validation}
         record["curve"] = learning_curve(training)
         # the record in the file of the weights: a kill leaves both or neither
-        about = {"record": record, "size": samples.shards.size}
+        about = {"record": record, "size": split_of(section, "train").shards.size}
+        if section.get("resolution"):
+            about["tested"] = section["resolution"]
         save_network(file, module, built, samples.shards.classes, **about)
         shutil.rmtree(training, ignore_errors=True)  # others may be in training at the same time
     return checkpoint.load_tensors(file)[1]["record"], file

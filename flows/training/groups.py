@@ -31,23 +31,27 @@ def groups_of(task: str, section: dict[str, Any]) -> list[dict[str, Any]]:
     """The arms of a task without their seeds: candidate by candidate, init by init."""
     groups = []
     for candidate in settings.task_candidates(section):
-        inits = [init for init in section["inits"] if _starts(candidate, init)]
+        inits = [init for init in section["inits"] if _starts(candidate, init, section)]
         for init, head, labels in itertools.product(inits, section["heads"], section["labels"]):
             groups.append(dict(zip(GROUP, (candidate, task, init, head, labels), strict=True)))
     return groups
 
 
-def _starts(candidate: str, init: str) -> bool:
+def _starts(candidate: str, init: str, section: dict[str, Any]) -> bool:
     """Whether a candidate's network may start from an init."""
     if init == settings.SCRATCH:
         return True
+    released = section.get("released") or {}
+    if init in released:
+        return released[init]["candidate"] == candidate
     return settings.named("pretrain", init)["candidate"] == candidate
 
 
 def arm_of(group: dict[str, Any], place: int, seed: int) -> dict[str, Any]:
     """An arm of a group: its seed, and of several pretrainings the one whose turn it is."""
     arm = group | {"seed": seed}
-    if group["init"] == settings.SCRATCH:
+    # of a file of weights there is one, as of none
+    if group["init"] not in settings.load_params()["pretrain"]:
         return arm
     weights = pretrained_weights(group["init"])
     if len(weights) == 1:

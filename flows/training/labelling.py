@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.build import build, options
+from engine.core.checkpoint import load_tensors
 from engine.core.digest import digest
 from engine.core.materialised import materialised
 from engine.core.network import load_network
@@ -20,7 +21,9 @@ def label(weights: Path, section: dict[str, Any], file: Path) -> int:
     """
     if not file.exists():
         folder = settings.OUT / "corpus" / section["of"]
-        images = Rows(open_split(folder, "train"), {"image": {}})
+        # at the pixels that the network was trained with, where those are not the stored ones
+        size = load_tensors(weights)[1].get("tested")
+        images = Rows(open_split(folder, "train"), {"image": {}}, size=size)
         keep = Keep(**options(Keep, section["keep"], "materialise.keep"))
         policy = build("policies", section["policy"], where="materialise.policy")
         about = {"weights": digest(weights), "index": digest(folder / "index.parquet")}

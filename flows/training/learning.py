@@ -28,6 +28,7 @@ from engine.training.loop import initialise, train
 from engine.training.predicting import scored
 from engine.training.recipe import Recipe
 from engine.training.schedule import Schedule, Training
+from engine.transfer.weights import init_of, load_released
 from flows.data import intact
 from flows.running import settings
 from flows.running.orchestrate import progress
@@ -50,6 +51,8 @@ class Job:
     seed: int
     data: str  # "hashtags" or "targets/<name>"
     resampling: dict[str, Any]  # of hashtags; labelled images are each seen once an epoch
+    resolution: int | None = None  # pixels of the images, where not those stored
+    init: dict[str, Any] | None = None  # {file, format} of weights that it starts from
 
     @classmethod
     def of(cls, section: dict[str, Any]) -> "Job":
@@ -61,16 +64,24 @@ class Job:
             seed=section["seed"],
             data=section.get("data", "hashtags"),
             resampling=section.get("resampling", {}),
+            resolution=section.get("resolution"),
+            init=section.get("init"),
         )
 
     def samples(self) -> Rows:
         """The samples that it learns from."""
-        return split_samples(self.data, "train", self.sections["objective"])
+        return split_samples(self.data, "train", self.sections["objective"], self.resolution)
 
-    def new_network(self, names: list[str]) -> nn.Module:
-        """The network with the weights that its seed gives; names: of the data's classes."""
+    def new_network(self, names: list[str], tell: Callable[[str], Any] = len) -> nn.Module:
+        """The network with the weights that its seed gives, those of `init` in its backbone.
+
+        names: of the data's classes. tell: is told what of a file of weights was taken.
+        """
         initialise(self.seed)
-        return network(**self.sections, classes=len(names), names=names)
+        module = network(**self.sections, classes=len(names), names=names)
+        if self.init:
+            tell(load_released(module.backbone, init_of(self.init, "init")))
+        return module
 
 
 def write_weights(
@@ -88,8 +99,11 @@ def write_weights(
     with own_threads(Job.of(section), run, title), progress(title) as show:
         module, names = fit_network(section, state, run, title, show)
     # with the pixels of the images, so that the file alone is enough to predict with
-    size = Job.of(section).samples().shards.size
-    save_network(file, module, network_sections(section), names, size=size)
+    job = Job.of(section)
+    about = {"size": job.samples().shards.size}
+    if job.resolution:
+        about["tested"] = job.resolution
+    save_network(file, module, network_sections(section), names, **about)
     # the last checkpoint has the curve of the whole training: of the steps before a kill too, and
     # of those that other processes took
     _, about = Checkpoints(state).newest()
@@ -141,10 +155,11 @@ def train_network(
     job = Job.of(section)
     samples = job.samples()
     names = samples.shards.classes
-    module = job.new_network(names)
+    first = present_workers().first
+    module = job.new_network(names, print if first else len)
     about = {"sections": job.sections, "names": names}
     # the numbers are those of all workers: one of them logs
-    report = run.metrics if present_workers().first else lambda values, step: None
+    report = run.metrics if first else lambda values, step: None
     training = Training(
         job.recipe, job.epochs, job.seed, state, report, show, watch=watch, about=about
     )
@@ -160,7 +175,7 @@ def measured(
     Of accuracy: a post counts if the prediction is any of its hashtags.
     """
     job = Job.of(section)
-    held = split_samples(job.data, "val", job.sections["objective"])
+    held = split_samples(job.data, "val", job.sections["objective"], job.resolution)
     return scored(module, held, build("metrics", metric, where="metric")).compute()
 
 
@@ -176,10 +191,13 @@ def image_count(section: dict[str, Any], epochs: float) -> int:
 # what a training reads
 
 
-def split_samples(data: str, split: str, objective: dict[str, Any]) -> Rows:
+def split_samples(
+    data: str, split: str, objective: dict[str, Any], size: int | None = None
+) -> Rows:
     """A split of the posts, "hashtags", or of a labelled set, "targets/<name>".
 
-    With the columns that an objective reads; ValueError where there is no such data.
+    With the columns that an objective reads, images of `size` pixels where not those stored.
+    ValueError where there is no such data.
     """
     if not intact.named_set(data).is_dir():
         if not HASHTAGS.is_dir():
@@ -188,7 +206,7 @@ def split_samples(data: str, split: str, objective: dict[str, Any]) -> Rows:
         known = " or ".join(path.relative_to(CORPUS).as_posix() for path in folders)
         raise ValueError(f"data: {data!r} is not in the corpus: choose {known}")
     columns = columns_read(objective)
-    return Rows(open_split(intact.checked_shards(CORPUS / data), split), columns)
+    return Rows(open_split(intact.checked_shards(CORPUS / data), split), columns, size=size)
 
 
 def list_drawer(job: Job, samples: Rows) -> ListDrawer:

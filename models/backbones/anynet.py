@@ -4,12 +4,13 @@ Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spa
 2003.13678, section 3.2.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from models.blocks.layers import anynet
 from models.blocks.layers.anynet import Bottleneck, fit_groups
-from models.blocks.ranges import Count, Depth, Positive, Share, Stride, Width
+from models.blocks.layers.placing import Slots
+from models.blocks.ranges import Blocks, Count, Depth, Pixels, Plug, Positive, Share, Stride, Width
 
 __all__ = ["AnyNet", "expected"]
 
@@ -26,6 +27,13 @@ class AnyNet(anynet.AnyNet):
     se_ratio: squeezed channels over a block's inputs; 0 for no squeeze-and-excitation.
     stem_width: channels of the stem.
     stem_stride: of the stem's convolution; 1 suits images of 32 pixels.
+    norm: in the place of batch norm.
+    spatial: in the place of the 3x3 of the blocks of spatial_at.
+    spatial_at: `all` blocks, the `last` of each stage, or a list with an entry for each stage: all,
+        last, or the numbers of blocks from 0.
+    after: after the blocks of after_at, or on their branches, as its paper has it.
+    after_at: as spatial_at.
+    resolution: pixels of the images that a spatial slot learns positions of, if it does.
     """
 
     def __init__(
@@ -37,6 +45,12 @@ class AnyNet(anynet.AnyNet):
         se_ratio: Share = 0.0,
         stem_width: Width = 32,
         stem_stride: Stride = 2,
+        norm: Plug[Callable, "slots"] | None = None,  # noqa: F821
+        spatial: Plug[Callable, "slots"] | None = None,  # noqa: F821
+        spatial_at: Blocks = "all",
+        after: Plug[Callable, "slots"] | None = None,  # noqa: F821
+        after_at: Blocks = "all",
+        resolution: Pixels | None = None,
     ) -> None:
         if not len(depths) == len(widths) == len(bottleneck_ratios) == len(group_widths):
             raise ValueError(
@@ -55,6 +69,7 @@ class AnyNet(anynet.AnyNet):
             blocks,
             stem_width=stem_width,
             stem_stride=stem_stride,
+            slots=Slots(norm, spatial, spatial_at, after, after_at, resolution),
         )
 
 

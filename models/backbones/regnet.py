@@ -5,10 +5,24 @@ Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spa
 squeeze-and-excitation.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from models.blocks.layers.anynet import AnyNet, Bottleneck, regnet_stages
-from models.blocks.ranges import Count, Depth, Growth, Least, Positive, Share, Stride, Width
+from models.blocks.layers.placing import Slots
+from models.blocks.ranges import (
+    Blocks,
+    Count,
+    Depth,
+    Growth,
+    Least,
+    Pixels,
+    Plug,
+    Positive,
+    Share,
+    Stride,
+    Width,
+)
 
 __all__ = ["RegNet", "expected"]
 
@@ -27,6 +41,13 @@ class RegNet(AnyNet):
     se_ratio: 0.25 for RegNetY, squeezed channels over a block's inputs.
     stem_width: channels of the stem.
     stem_stride: of the stem's convolution; 1 suits images of 32 pixels.
+    norm: in the place of batch norm.
+    spatial: in the place of the 3x3 of the blocks of spatial_at.
+    spatial_at: `all` blocks, the `last` of each stage, or a list with an entry for each stage: all,
+        last, or the numbers of blocks from 0.
+    after: after the blocks of after_at, or on their branches, as its paper has it.
+    after_at: as spatial_at.
+    resolution: pixels of the images that a spatial slot learns positions of, if it does.
     """
 
     def __init__(
@@ -40,6 +61,12 @@ class RegNet(AnyNet):
         se_ratio: Share = 0.0,
         stem_width: Width = 32,
         stem_stride: Stride = 2,
+        norm: Plug[Callable, "slots"] | None = None,  # noqa: F821
+        spatial: Plug[Callable, "slots"] | None = None,  # noqa: F821
+        spatial_at: Blocks = "all",
+        after: Plug[Callable, "slots"] | None = None,  # noqa: F821
+        after_at: Blocks = "all",
+        resolution: Pixels | None = None,
     ) -> None:
         depths, widths, _, groups = regnet_stages(
             depth, w_0, w_a, w_m, bottleneck_ratio, group_width
@@ -55,6 +82,7 @@ class RegNet(AnyNet):
             blocks,
             stem_width=stem_width,
             stem_stride=stem_stride,
+            slots=Slots(norm, spatial, spatial_at, after, after_at, resolution),
         )
 
 

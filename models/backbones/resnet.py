@@ -5,14 +5,15 @@ and section 4.2. A bottleneck's stride is on its 3x3, not on the first 1x1 as in
 torchvision, pycls and Goyal et al. 2017.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from torch import nn
 
 from models.blocks.layers.anynet import AnyNet, Bottleneck, Residual
 from models.blocks.layers.convolution import convolution
-from models.blocks.ranges import Depth, Stride, Width
+from models.blocks.layers.placing import Slots
+from models.blocks.ranges import Blocks, Depth, Pixels, Plug, Stride, Width
 
 __all__ = ["ResNet", "expected"]
 
@@ -29,8 +30,8 @@ def _pair(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
 class Basic(Residual):
     """Two 3x3 and a shortcut (figure 5, left), projected where the shape changes (option B)."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__(inputs, outputs, stride, _pair(inputs, outputs, stride))
+    def __init__(self, inputs: int, outputs: int, stride: int, **slots: Any) -> None:
+        super().__init__(inputs, outputs, stride, _pair(inputs, outputs, stride), **slots)
 
 
 def _plain(inputs: int, outputs: int, stride: int) -> nn.Sequential:
@@ -53,6 +54,13 @@ class ResNet(AnyNet):
     stem: `simple`, one 3x3 of stem_stride, suits small images; `imagenet`, a 7x7 and a max-pool.
     stem_stride: of the stem's convolution.
     stem_width: channels of the stem.
+    norm: in the place of batch norm.
+    spatial: in the place of the 3x3 of the blocks of spatial_at.
+    spatial_at: `all` blocks, the `last` of each stage, or a list with an entry for each stage: all,
+        last, or the numbers of blocks from 0.
+    after: after the blocks of after_at, or on their branches, as its paper has it.
+    after_at: as spatial_at.
+    resolution: pixels of the images that a spatial slot learns positions of, if it does.
     """
 
     def __init__(
@@ -63,8 +71,18 @@ class ResNet(AnyNet):
         stem: Literal["simple", "imagenet"] = "imagenet",
         stem_stride: Stride = 2,
         stem_width: Width = 64,
+        norm: Plug[Callable, "slots"] | None = None,  # noqa: F821
+        spatial: Plug[Callable, "slots"] | None = None,  # noqa: F821
+        spatial_at: Blocks = "all",
+        after: Plug[Callable, "slots"] | None = None,  # noqa: F821
+        after_at: Blocks = "all",
+        resolution: Pixels | None = None,
     ) -> None:
         kind, expansion = _BLOCKS[block]
+        if spatial and block != "bottleneck":
+            raise ValueError(f"spatial: a {block} block has no single 3x3: take block bottleneck")
+        if after and block == "plain":
+            raise ValueError("after: plain blocks have no slots: take block basic or bottleneck")
         super().__init__(
             widths=[expansion * width * 2**i for i in range(len(depths))],
             depths=depths,
@@ -73,6 +91,7 @@ class ResNet(AnyNet):
             stem_kind=stem,
             stem_width=stem_width,
             stem_stride=stem_stride,
+            slots=Slots(norm, spatial, spatial_at, after, after_at, resolution),
         )
 
 
@@ -94,6 +113,8 @@ expected = [
     _row({}, 224, 1000, 25_557_032, 4_089_185_256, 11_315_688),
     _row({"depths": (3, 4, 23, 3)}, 224, 1000, 44_549_160, 7_801_406_440, 16_433_640),
     _row({"depths": (3, 8, 36, 3)}, 224, 1000, 60_192_808, 11_513_627_624, 22_755_816),
+    # Wu & He 2018, arXiv 1803.08494: group norm has the parameters of batch norm
+    _row({"norm": {"name": "group_norm"}}, 224, 1000, 25_557_032, 4_089_185_256, 11_315_688),
     _row({"depths": (9, 9, 9), "block": "basic", **_CIFAR}, 32, 10, 855_770, 125_747_850, 544_778),
     _row(
         {"depths": (18, 18, 18), "block": "basic", **_CIFAR},

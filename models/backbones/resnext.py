@@ -5,12 +5,13 @@ arXiv 1611.05431: table 1 and figure 3(c). 101 layers of 32x{8,16,32,48}d are th
 Mahajan et al. 2018, arXiv 1805.00932.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
 from models.blocks.layers.anynet import AnyNet, Bottleneck
-from models.blocks.ranges import Depth, Stride, Width
+from models.blocks.layers.placing import Slots
+from models.blocks.ranges import Blocks, Depth, Pixels, Plug, Stride, Width
 
 __all__ = ["ResNeXt", "expected"]
 
@@ -25,6 +26,13 @@ class ResNeXt(AnyNet):
     stem: `simple`, one 3x3 of stem_stride, suits small images; `imagenet`, a 7x7 and a max-pool.
     stem_stride: of the stem's convolution.
     stem_width: channels of the stem.
+    norm: in the place of batch norm.
+    spatial: in the place of the 3x3 of the blocks of spatial_at.
+    spatial_at: `all` blocks, the `last` of each stage, or a list with an entry for each stage: all,
+        last, or the numbers of blocks from 0.
+    after: after the blocks of after_at, or on their branches, as its paper has it.
+    after_at: as spatial_at.
+    resolution: pixels of the images that a spatial slot learns positions of, if it does.
     """
 
     def __init__(
@@ -36,6 +44,12 @@ class ResNeXt(AnyNet):
         stem: Literal["simple", "imagenet"] = "imagenet",
         stem_stride: Stride = 2,
         stem_width: Width = 64,
+        norm: Plug[Callable, "slots"] | None = None,  # noqa: F821
+        spatial: Plug[Callable, "slots"] | None = None,  # noqa: F821
+        spatial_at: Blocks = "all",
+        after: Plug[Callable, "slots"] | None = None,  # noqa: F821
+        after_at: Blocks = "all",
+        resolution: Pixels | None = None,
     ) -> None:
         doubling = [2**i for i in range(len(depths))]
         ratio = 4 * width / (cardinality * group_width)
@@ -49,6 +63,7 @@ class ResNeXt(AnyNet):
             stem_kind=stem,
             stem_width=stem_width,
             stem_stride=stem_stride,
+            slots=Slots(norm, spatial, spatial_at, after, after_at, resolution),
         )
 
 
@@ -65,5 +80,8 @@ expected = [
     _row({"depths": _101}, 44_177_704, flops=7_969_997_800, acts=21_426_152),
     _row({"depths": (3, 8, 36, 3)}, 59_951_400, flops=11_709_514_728, acts=29_855_720),
     _row({"depths": _101, "group_width": 8}, 88_791_336),
+    _row({"depths": _101, "cardinality": 64}, 83_455_272),  # torchvision's 64x4d
+    _row({"depths": _101, "group_width": 16}, 194_026_792),
+    _row({"depths": _101, "group_width": 32}, 468_530_472),
     _row({"depths": _101, "group_width": 48}, 828_411_176),
 ]

@@ -5,13 +5,14 @@ range is refused with its place before anything runs. No float may be infinite o
 true or false stands for a number.
 """
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
 __all__ = [
     "Count",
     "Depth",
+    "Frozen",
     "Growth",
     "Least",
     "Listed",
@@ -23,7 +24,7 @@ __all__ = [
     "Seed",
     "Share",
 ]
-__all__ += ["Slope", "StageCount", "Stride", "Unique", "Width"]
+__all__ += ["Blocks", "Slope", "StageCount", "Stride", "Unique", "Whole", "Width"]
 
 T = TypeVar("T")
 
@@ -55,11 +56,16 @@ Growth = Annotated[float, Field(gt=1, le=64)]  # a factor from stage to stage
 Slope = Annotated[float, Field(gt=0, le=2**16)]  # channels per block
 StageCount = Annotated[int, Field(ge=1, le=64)]  # each halves the map
 Least = Annotated[float, Field(ge=0)]  # from 0 on
+# what of a backbone stays as it is: its stem, so many stages, or all but the scales of norms
+Frozen = Literal["stem", "but_norms"] | Depth | None
 Share = Annotated[float, Field(ge=0, le=1)]  # a probability, both ends included
 Part = Annotated[float, Field(gt=0, le=1)]  # of a whole, of which nothing would make no sense
 Rising = Annotated[tuple[T, T], AfterValidator(_rising)]  # (lowest, highest)
 Unique = Annotated[list[T], AfterValidator(_different)]  # none of them twice
 Listed = Annotated[list[T], Field(min_length=1), AfterValidator(_different)]  # one or more
+# blocks of a stage, counted from 0; and of a network: of each of its stages, or of all alike
+_Some = Literal["all", "last"] | list[Whole]
+Blocks = Literal["all", "last"] | list[_Some]
 # Plug[Callable, "slots"]: a nested section that names a plug-in of models/slots. The parameter gets
 # what makes one, a functools.partial with the section's other keys
 Plug = Annotated

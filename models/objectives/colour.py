@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.blocks.augment.draws import Draws
-from models.blocks.augment.views import IMAGENET_MEAN, IMAGENET_STD
 from models.blocks.methods.pretext import Pretext
 from models.blocks.ranges import Part, Positive, Rising, Share, Stride
 
@@ -73,7 +72,8 @@ class Colour(Pretext):
 
     def shown(self, lightness: Tensor) -> Tensor:
         """(n, 1, h, w) of 0 to 100, normalised, thrice: the backbone stays one of colour images."""
-        normalised = (lightness / 100 - sum(IMAGENET_MEAN) / 3) / (sum(IMAGENET_STD) / 3)
+        mean, std = sum(self.augment.mean) / 3, sum(self.augment.std) / 3
+        normalised = (lightness / 100 - mean) / std
         return normalised.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
 
     def logits(self, inputs: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ TESTS = {  # folders of plug-ins, and the tests that run over all of their files
     "models/heads": "tests/models/test_heads.py",
     "models/objectives": "tests/models/test_objectives.py",
     "models/policies": "tests/models/test_policies.py",
+    "models/slots": "tests/models/test_slots.py",
     "models/spaces": "tests/models/test_spaces.py",
     "metrics": "tests/metrics/test_contract.py",
     "corpus/kinds": "tests/corpus/kinds/test_contract.py",

@@ -16,7 +16,6 @@ from torch import nn
 from engine.core.build import build, choices
 from engine.measure.complexity import measure
 from models.blocks.design.axes import Axis
-from models.blocks.design.costs import complexity
 from models.blocks.design.regnet import quantised
 from models.blocks.design.scaling import scaled
 from models.blocks.layers.anynet import quantised_stages
@@ -36,6 +35,21 @@ SMALL = {
     name: {"name": name} | (ANYNET if name.startswith("anynet") else REGNET)
     for name in choices("spaces")
 }
+SMALL["slots"] |= {
+    "norms": [{"name": "group_norm", "groups": 4}],
+    "spatials": [
+        {"name": "gnconv", "order": 2},
+        {"name": "gnconv", "order": 3, "kind": "global"},
+        {"name": "bot_attention", "heads": 2},
+        {"name": "halo_attention", "block": 4, "halo": 1},
+    ],
+    "afters": [
+        {"name": "global_context"},
+        {"name": "denoise", "kind": "dot"},
+        {"name": "non_local", "kind": "concatenation", "subsample": True},
+    ],
+    "slot_stages": [1, 4],
+}
 BANDS = {"flops": [1e6, 1e7], "acts": [2e4, 2e5], "params": [1e4, 3e5]}
 NESTED = ["anynetxa", "anynetxb", "anynetxc", "anynetxd", "anynetxe"]
 
@@ -52,8 +66,8 @@ def drawn(space, n: int, seed: int = 0) -> list[dict]:
 
 def costs_of(space, values: dict, classes: int = 0) -> dict:
     """Costs of the networks with these values of the axes, in closed form."""
-    _, stages = space.stages(values, Counter())
-    return complexity(stages, space.resolution, **space.body, classes=classes)
+    values, stages = space.stages(values, Counter())
+    return space.costs(values, stages, classes=classes)
 
 
 def classifier(section: dict, classes: int) -> nn.Module:
@@ -80,9 +94,11 @@ def test_cost_is_what_the_built_network_has(name, more, classes):
     if name.startswith("regnet"):
         more = more | {"bottleneck_ratio": [0.5, 1, 2, 4]}
     space = build("spaces", SMALL[name] | more)
-    found = space.drawn(5, seeded())
+    # of slots once so many that each choice is met
+    number = 40 if name == "slots" and not classes else 5
+    found = space.drawn(number, seeded())
     costs = costs_of(space, found, classes)
-    for i, section in enumerate(drawn(space, 5)):
+    for i, section in enumerate(drawn(space, number)):
         counted = measure(classifier(section, classes), (3, space.resolution, space.resolution))
         assert (
             space.cost(section, classes)
@@ -173,7 +189,12 @@ def test_the_same_network_stage_by_stage(name):
         stages = space.as_anynet(section)
         ours, theirs = (classifier(one, 0).state_dict() for one in (section, stages))
         assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
-        assert space.cost(section) == other.cost(stages) and other.as_anynet(stages) == stages
+        assert other.as_anynet(stages) == stages
+        if name == "slots":
+            with pytest.raises(ValueError, match="AnyNetXA knows no costs of slots"):
+                other.cost(stages | {"after": {"name": "denoise"}})
+        else:
+            assert space.cost(section) == other.cost(stages)
 
 
 @every
@@ -193,6 +214,32 @@ def test_contains_refuses(name):
         assert build("spaces", SMALL[name] | {kind: [count, count]}).contains(section)
         assert not build("spaces", SMALL[name] | {kind: [1, count - 1]}).contains(section)
         assert not build("spaces", SMALL[name] | {kind: [count + 1, 1e12]}).contains(section)
+
+
+def test_slots_are_named_once_and_where_they_fit():
+    space = build("spaces", SMALL["slots"])
+    found, stages = space.stages(space.drawn(300, seeded()), Counter())
+    for key in ("spatial", "after"):
+        assert set(found[key]) == set(space.columns[key].values)
+        assert (found[f"{key}_stages"][found[key] == 1] == 1).all()
+        assert set(found[f"{key}_stages"]) == {1, 2, 3, 4}
+        assert (found[f"{key}_stages"] <= (stages.depths > 0).sum(0)).all()
+    sections = drawn(space, 50)
+    kinds = [section["spatial_at"] for section in sections if "spatial" in section]
+    assert [[], [], "all"] in kinds and ["all"] * 4 in kinds
+    plain = build("spaces", {**SMALL["slots"], "spatials": [], "norms": [], "afters": []})
+    regnets = build("spaces", SMALL["regnetx"])
+    assert all(map(regnets.contains, drawn(plain, 20)))
+    assert not regnets.contains(next(one for one in sections if "after" in one))
+    with pytest.raises(LookupError, match="is no choice of this space"):
+        plain.cost(next(one for one in sections if "after" in one))
+    odd = {
+        "bottleneck_ratio": [4.0],
+        "group_width": [1, 2],
+        "spatials": [{"name": "halo_attention"}],
+    }
+    for section in drawn(build("spaces", {**SMALL["slots"], **odd}), 20):
+        build("backbones", section)
 
 
 def test_regnets_that_skip_are_no_members():

@@ -6,7 +6,7 @@ section 4.1. Test resolution: Touvron, Vedaldi, Douze, Jegou 2019, "Fixing the t
 discrepancy", arXiv 1906.06423.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import log
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from models.blocks.augment.draws import Draws, moved
 from models.blocks.augment.randaugment import RandAugment
 
-__all__ = ["Views"]
+__all__ = ["Views", "normalisation"]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # principal components of ImageNet's colours, red, green and blue of 0 to 1: a column each, as long
@@ -36,6 +36,7 @@ class Views(nn.Module):
     flip: probability of a horizontal flip.
     randaugment: number of operations and their magnitude.
     lighting: standard deviation of the colour noise.
+    mean, std: of each colour, of 0 to 1, that are taken out: those of the backbone's input.
     """
 
     def __init__(
@@ -45,14 +46,14 @@ class Views(nn.Module):
         flip: float,
         randaugment: tuple[int, int] = (0, 0),
         lighting: float = 0.0,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         super().__init__()
         self.scale, self.ratio, self.flip, self.lighting = scale, ratio, flip, lighting
         self.randaugment = RandAugment(*randaugment)
-        mean, std = (
-            torch.tensor(IMAGENET_MEAN).view(3, 1, 1),
-            torch.tensor(IMAGENET_STD).view(3, 1, 1),
-        )
+        self.mean, self.std = tuple(mean), tuple(std)
+        mean, std = torch.tensor(self.mean).view(3, 1, 1), torch.tensor(self.std).view(3, 1, 1)
         # (x / 255 - mean) / std as one multiply-add
         self.register_buffer("gain", 1 / (255 * std), persistent=False)
         self.register_buffer("offset", -mean / std, persistent=False)
@@ -62,7 +63,7 @@ class Views(nn.Module):
         return self.normalised(images.permute(0, 3, 1, 2))
 
     def normalised(self, planes: Tensor) -> Tensor:
-        """(n, 3, h, w) of 0 to 255 with ImageNet's mean and deviation taken out."""
+        """(n, 3, h, w) of 0 to 255 with the colours' mean and deviation taken out."""
         return torch.addcmul(self.offset, planes.float(), self.gain)
 
     def forward(self, images: Tensor, draws: Draws) -> Tensor:
@@ -79,7 +80,7 @@ class Views(nn.Module):
                 self.lighting
                 * draws.randn(len(images), 3)
                 @ IMAGENET_COLOURS.T
-                / torch.tensor(IMAGENET_STD)
+                / torch.tensor(self.std)
             )
             views += moved(noise, images.device)[:, :, None, None]
         return views
@@ -122,6 +123,12 @@ class Views(nn.Module):
         theta[:, 1, 1] = height
         theta[:, 1, 2] = (1 - height) * (2 * y - 1)
         return theta
+
+
+def normalisation(backbone: nn.Module) -> dict[str, Sequence[float]]:
+    """{mean, std} of the backbone's input, where it says; else of ImageNet."""
+    mean = getattr(backbone, "mean", IMAGENET_MEAN)
+    return {"mean": mean, "std": getattr(backbone, "std", IMAGENET_STD)}
 
 
 def _centres(n: int, device: torch.device) -> Tensor:

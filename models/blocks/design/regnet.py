@@ -90,7 +90,7 @@ class RegNetSpace(DesignSpace):
         """
         if not levels:
             return super().size()
-        *_, group_widths, ratios = self.axes
+        group_widths, ratios = self.axes[len(LINEAR) :][:2]
         return float(levels**4 * len(group_widths) * len(ratios))
 
     def section(self, values: dict[str, Any]) -> dict[str, Any]:

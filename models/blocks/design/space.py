@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from models.blocks.design.axes import Axis
-from models.blocks.design.costs import Stages, complexity
+from models.blocks.design.costs import KINDS, Stages, complexity
 from models.blocks.ranges import Positive, Rising
 
 __all__ = ["Band", "DesignSpace", "Values"]
@@ -123,8 +123,16 @@ class DesignSpace(ABC):
         keys = ("depths", "widths", "bottleneck_ratios", "group_widths")
         stages = Stages(*(np.array(network[key])[:, None] for key in keys))
         body = {key: network[key] for key in ("stem_width", "stem_stride", "se_ratio")}
+        if network.get("spatial") or network.get("after"):
+            raise ValueError(f"{type(self).__name__} knows no costs of slots: take space slots")
         counted = complexity(stages, self.resolution, **body, classes=classes)
         return {kind: count.item() for kind, count in counted.items()}
+
+    def costs(
+        self, values: Values, stages: Stages, kinds: Sequence[str] = KINDS, classes: int = 0
+    ) -> Values:
+        """What `cost` gives, or some of it, of many networks at once: an array per kind."""
+        return complexity(stages, self.resolution, **self.body, classes=classes, kinds=kinds)
 
     def draw(self, n: int, generator: torch.Generator) -> list[dict[str, Any]]:
         """So many different members, as the values of their axes, drawn from the distribution."""
@@ -168,7 +176,7 @@ class DesignSpace(ABC):
         """Those values that are of members of the space; the reasons of the others are counted."""
         values, stages = self.stages(values, rejected)
         for kind, (low, high) in self.bands.items():
-            count = complexity(stages, self.resolution, **self.body, kinds=(kind,))[kind]
+            count = self.costs(values, stages, (kind,))[kind]
             few, many = count < low, count > high
             rejected[f"too few {kind}"] += int(few.sum())
             rejected[f"too many {kind}"] += int(many.sum())
@@ -198,7 +206,7 @@ class DesignSpace(ABC):
         seen = "no network meets the constraints"
         if _number(values):
             rows = []
-            for kind, count in complexity(stages, self.resolution, **self.body).items():
+            for kind, count in self.costs(values, stages).items():
                 quartiles = np.quantile(count, (0, 0.25, 0.5, 0.75, 1))
                 rows.append(f"{kind} " + " ".join(f"{quartile:.1e}" for quartile in quartiles))
             seen = f"least, quartiles and most without the bands: {', '.join(rows)}"

@@ -7,21 +7,25 @@ Radosavovic, Kosaraju, Girshick, He, Dollár 2020, "Designing Network Design Spa
 et al. 2017, arXiv 1706.02677, section 5.1.
 """
 
-from collections.abc import Callable, Sequence
-from itertools import accumulate, compress, groupby, pairwise
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate, compress, groupby
 from math import log
 from operator import mul
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from models.blocks.layers.convolution import SqueezeExcitation, convolution
+from models.blocks.layers.norms import renormalised
+from models.blocks.layers.placing import EMPTY, Slots
 
 __all__ = [
     "AnyNet",
     "Bottleneck",
     "Residual",
+    "bottlenecks",
     "fit_group_arrays",
     "fit_groups",
     "quantised_stages",
@@ -112,9 +116,18 @@ class Residual(nn.Module):
     """A branch added to a shortcut, which is a projection where the shape changes.
 
     Starts as the shortcut alone.
+
+    slots: modules by their place, `branch` on the branch's output and `after` on the block's.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int, branch: list[nn.Module]) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        stride: int,
+        branch: list[nn.Module],
+        slots: Mapping[str, nn.Module] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
         self.transform = nn.Sequential(*branch)
         # the branch's last gamma alone (Goyal et al. 2017, section 5.1): that of the shortcut has
@@ -124,9 +137,15 @@ class Residual(nn.Module):
         self.shortcut = (
             nn.Identity() if same else nn.Sequential(*convolution(inputs, outputs, 1, stride))
         )
+        # an identity has no weights, so that a block without slots has no keys for them
+        self.branch = slots.get("branch", nn.Identity())
+        self.after = slots.get("after", nn.Identity())
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu_(self.transform(x) + self.shortcut(x))
+        branch, shortcut = self.branch(self.transform(x)), self.shortcut(x)
+        # in place where a norm gave it, for no gradient needs its output; a slot's may be needed
+        last = isinstance(self.branch, nn.Identity)
+        return self.after(torch.relu_(branch.add_(shortcut) if last else branch + shortcut))
 
 
 class Bottleneck(Residual):
@@ -137,6 +156,7 @@ class Bottleneck(Residual):
     ratio: outputs over bottleneck width. group_width: channels per group, 0 for a single group.
     se_ratio: squeezed channels of a squeeze-and-excitation after the 3x3 over the block's inputs, 0
     for none.
+    spatial: (inner, inner, stride) -> what stands in the place of the 3x3, batch norm aside.
     """
 
     def __init__(
@@ -147,17 +167,37 @@ class Bottleneck(Residual):
         ratio: float = 4,
         group_width: int = 0,
         se_ratio: float = 0,
+        spatial: Callable[[int, int, int], nn.Module] | None = None,
+        slots: Mapping[str, nn.Module] = MappingProxyType({}),
     ) -> None:
         inner, squeezed = round(outputs / ratio), round(inputs * se_ratio)
         branch = [
             *convolution(inputs, inner),
             nn.ReLU(inplace=True),
-            *convolution(inner, inner, 3, stride, inner // (group_width or inner)),
+            *(
+                [spatial(inner, inner, stride), nn.BatchNorm2d(inner)]
+                if spatial
+                else convolution(inner, inner, 3, stride, inner // (group_width or inner))
+            ),
             nn.ReLU(inplace=True),
             *([SqueezeExcitation(inner, squeezed)] if squeezed else []),
             *convolution(inner, outputs),
         ]
-        super().__init__(inputs, outputs, stride, branch)
+        super().__init__(inputs, outputs, stride, branch, slots)
+
+
+def bottlenecks(depths: Sequence[int], width: int) -> dict[str, list]:
+    """The stages of a ResNet of bottlenecks as arguments of AnyNet.
+
+    width: channels of the first stage's 3x3; they double where the map halves.
+    """
+    stages = range(len(depths))
+    return {
+        "widths": [4 * width << i for i in stages],
+        "depths": list(depths),
+        "strides": [1 if i == 0 else 2 for i in stages],
+        "blocks": [Bottleneck] * len(depths),
+    }
 
 
 class AnyNet(nn.Module):
@@ -167,6 +207,7 @@ class AnyNet(nn.Module):
 
     widths, depths, strides, blocks: one per stage; blocks[i](inputs, outputs, stride) is a block of
     stage i, whose stride falls on its first one.
+    slots: what stands in the places of the blocks, which then also take `spatial` or `slots`.
     """
 
     def __init__(
@@ -179,17 +220,25 @@ class AnyNet(nn.Module):
         stem_width: int = 32,
         stem_stride: int = 2,
         activation: type[nn.Module] = nn.ReLU,
+        slots: Slots = EMPTY,
     ) -> None:
         super().__init__()
+        slots.check(depths)
         self.stem = stem(stem_kind, stem_width, stem_stride, activation)
-        self.stages = nn.ModuleList()
-        changes = pairwise([stem_width, *widths])
-        for (inputs, w), d, stride, block in zip(changes, depths, strides, blocks, strict=True):
-            first, others = block(inputs, w, stride), [block(w, w, 1) for _ in range(d - 1)]
-            self.stages.append(nn.Sequential(first, *others))
-        self.channels = list(widths)
         reached = stem_stride * (2 if stem_kind == "imagenet" else 1)
+        self.channels, self.stages = list(widths), nn.ModuleList()
         self.strides = list(accumulate(strides, mul, initial=reached))[1:]
+        inputs = stem_width
+        for i, (w, d, block) in enumerate(zip(widths, depths, blocks, strict=True)):
+            stage = []
+            for j in range(d):
+                stride = strides[i] if j == 0 else 1
+                options = slots.of_block(i, j, d, w, self.strides[i] // stride)
+                stage.append(block(inputs, w, stride, **options))
+                inputs = w
+            self.stages.append(nn.Sequential(*stage))
+        if slots.norm:
+            renormalised(self, slots.norm)
 
     def layers(self) -> list[nn.Module]:
         """The stem and every block, from input to output: what layer-wise rates count by."""

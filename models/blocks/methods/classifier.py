@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models.blocks.augment.draws import Draws
 from models.blocks.augment.mixing import mix
-from models.blocks.augment.views import Views
+from models.blocks.augment.views import Views, normalisation
 from models.blocks.methods.method import Method
 from models.blocks.ranges import Least, Part, Positive, Rising, Share
 
@@ -44,7 +44,7 @@ class Classifier(Method):
         label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ) -> None:
         super().__init__(backbone, head)
-        self.augment = Views(scale, ratio, flip, randaugment, lighting)
+        self.augment = Views(scale, ratio, flip, randaugment, lighting, **normalisation(backbone))
         self.mixup, self.cutmix, self.label_smoothing = mixup, cutmix, label_smoothing
 
     def shares(self, targets: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import yaml
 from torch import nn
 
 from engine.core.build import build
-from engine.measure.complexity import measure
+from engine.measure.complexity import by_shape, measure, summed
 from tests.models.test_backbones import classifier
 
 SCALES = [
@@ -117,6 +117,51 @@ def test_torch_counts_attention():
     tokens, width, hidden = 5, 8, 16
     products = 4 * tokens * width**2 + 2 * tokens**2 * width + 2 * tokens * width * hidden
     assert measure(encoder, (tokens, width), "torch")["flops"] == 2 * products
+
+
+def test_pycls_counts_products_and_a_bias_at_each_place():
+    tokens, width, hidden, heads = 5, 8, 16, 2
+    encoder = nn.TransformerEncoderLayer(width, heads, hidden, batch_first=True)
+    linear = 3 * width + width + hidden + width
+    biased = tokens * (4 * width**2 + 2 * width * hidden + linear)
+    assert measure(encoder, (tokens, width)) == {
+        "params": sum(p.numel() for p in encoder.parameters()),
+        "flops": biased + 2 * tokens**2 * width,
+        "acts": tokens * linear + heads * tokens**2 + tokens * width,
+    }
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_the_bias_of_a_linear_layer_counts_whatever_the_memory_format(channels_last):
+    class Placed(nn.Linear):
+        def forward(self, x):
+            return super().forward(x.permute(0, 2, 3, 1) if channels_last else x.flatten(1))
+
+    layer = Placed(3, 7) if channels_last else Placed(48, 7)
+    assert measure(layer, (3, 4, 4))["flops"] == (16 * 7 * 4 if channels_last else 7 * 49)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_convolutions_in_either_direction(transposed):
+    kind = nn.ConvTranspose2d if transposed else nn.Conv2d
+    conv = kind(6, 4, 2, stride=2, groups=2)
+    outputs, weights = 4 * (8 * 8 if transposed else 2 * 2), 4 * 6 * 2 * 2 // 2
+    applied = 4 * 4 if transposed else 2 * 2  # places of the smaller map
+    assert measure(conv, (6, 4, 4)) == {
+        "params": weights + 4,
+        "flops": weights * applied + outputs,
+        "acts": outputs,
+    }
+
+
+@pytest.mark.parametrize("rule", ["pycls", "torch"])
+def test_rows_by_shape_sum_to_the_whole(rule):
+    backbone, head = classifier({"name": "vit", "width": 64, "heads": 2, "depth": 3}, 10)
+    rows = by_shape(backbone, head, (3, 64, 64), rule)
+    whole = measure(nn.Sequential(backbone, head), (3, 64, 64), rule)
+    assert summed(rows) == whole | {"layers": 6}
+    assert [row["shape"] for row in rows] == [(17, 64), ()]
+    assert rows[-1]["params"] == 650 and rows[0]["layers"] == 5
 
 
 def test_unknown_rules_are_refused():

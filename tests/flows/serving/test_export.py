@@ -80,7 +80,7 @@ def test_without_onnx_the_extra_is_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "given, told",
     [
-        ([], "give --onnx, --torch or both"),
+        ([], "give --onnx, --torch, --weights, or several"),
         (["--torch", "a.onnx"], "ends in .pt2"),
         (["--onnx", "a", "--opset", "7"], "invalid choice: 7"),
         (["--onnx", "a", "--model", "none.safetensors"], "there is no none.safetensors"),

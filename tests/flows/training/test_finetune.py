@@ -18,12 +18,14 @@ import torch
 from PIL import Image
 
 from engine.core.build import build
+from engine.core.checkpoint import load_tensors
 from engine.core.network import load_network, network, save_network
 from engine.core.samples import Rows, open_split
 from engine.training.predicting import PLAIN, predicted, scored
 from engine.transfer import finetuning, frozen
 from engine.transfer.finetuning import arm_score
 from flows import finetune
+from flows.predicting.weights import chosen_weights
 from flows.running import processes
 from flows.training import arms
 from metrics.accuracy import Accuracy
@@ -371,3 +373,23 @@ def test_a_fault_of_one_arm_ends_all_and_is_told(run, monkeypatch):
     with pytest.raises(ValueError, match="has 8 training images, fewer than"):
         tuned(labels=[9])
     assert not multiprocessing.active_children()
+
+
+def test_another_resolution_and_a_frozen_stem_are_those_of_the_file(run):
+    more = {"heads": {"linear": {}}, "inits": ["posts"], "seeds": [0], "grid": {}}
+    tuned(**more, resolution=24, freeze="stem")
+    file = Path("out/finetune/hue/posts-linear-6-0.safetensors")
+    about = load_tensors(file)[1]
+    assert (about["size"], about["tested"]) == (16, 24)
+    chosen = chosen_weights(str(file), None, Path())
+    assert (chosen.size, chosen.tested) == (16, 24)
+    ours = load_network(file)[0].backbone
+    theirs = load_network(Path("out/pretrain/posts/model.safetensors"))[0].backbone
+    stems = ours.stem.state_dict().values(), theirs.stem.state_dict().values()
+    assert all(torch.equal(*pair) for pair in zip(*stems, strict=True))
+    assert not torch.equal(
+        ours.stages[0][0].transform[0].weight, theirs.stages[0][0].transform[0].weight
+    )
+    whole = file.read_bytes()
+    tuned(**more, resolution=24)
+    assert file.read_bytes() != whole

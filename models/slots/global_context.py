@@ -1,0 +1,36 @@
+"""The global context block: one vector per image, of attention over its places, added everywhere.
+
+Cao, Xu, Lin, Wei, Hu 2019, "GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond",
+arXiv 1904.11492, section 3.3 and figure 4(d).
+"""
+
+from typing import ClassVar
+
+from models.blocks.layers import context
+from models.blocks.ranges import Count
+
+__all__ = ["GlobalContext", "expected"]
+
+
+class GlobalContext(context.GlobalContext):
+    """x (n, channels, h, w) -> x + a vector (n, channels, 1, 1).
+
+    It stands on a residual branch, before the addition (the paper's table 2b), in all blocks of the
+    last three stages.
+
+    reduction: the paper's r, channels over those between the two layers.
+    """
+
+    place: ClassVar[str] = context.GlobalContext.place
+    identity_at_init: ClassVar[bool] = True
+
+    def __init__(self, channels: int, reduction: Count = 16) -> None:
+        super().__init__(channels, reduction)
+
+
+# c^2 / 8 + 2.1875 c + 1 at r = 16
+expected = [
+    {"options": {}, "channels": 256, "params": 8_753},
+    {"options": {}, "channels": 2048, "params": 528_769},
+    {"options": {"reduction": 4}, "channels": 256, "params": 33_473},
+]

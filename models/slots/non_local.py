@@ -1,0 +1,49 @@
+"""The non-local block: each position adds values of all positions, weighted by their likeness.
+
+Wang, Girshick, Gupta, He 2018, "Non-local Neural Networks", arXiv 1711.07971, sections 3.2 and 3.3.
+"""
+
+from typing import Any, ClassVar
+
+from models.blocks.layers import nonlocality
+from models.blocks.layers.nonlocality import Kind
+from models.blocks.ranges import Count
+
+__all__ = ["NonLocal", "expected"]
+
+
+class NonLocal(nonlocality.NonLocal):
+    """x (n, channels, h, w) -> x + norm(project(means)), of the same shape.
+
+    The paper puts it after blocks 1 and 3 of the second, 1, 3 and 5 of the third stage (from 0).
+
+    kind: how alike two positions are.
+    subsample: whether values are those of the map max-pooled by two.
+    reduction: channels over those of the embeddings and values.
+    """
+
+    place: ClassVar[str] = "after"
+    identity_at_init: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        channels: int,
+        kind: Kind = "embedded_gaussian",
+        subsample: bool = False,
+        reduction: Count = 2,
+    ) -> None:
+        super().__init__(channels, kind, subsample, reduction)
+
+
+def _row(channels: int, params: int, **options: Any) -> dict[str, Any]:
+    return {"options": options, "channels": channels, "params": params}
+
+
+expected = [  # 2 of 512 and 3 of 1024 channels add 7,358,464 to ResNet-50 (the paper's table 2)
+    _row(512, 526_592),
+    _row(1024, 2_101_760),
+    _row(512, 526_592, kind="dot_product"),
+    _row(512, 526_592, subsample=True),
+    _row(512, 263_936, kind="gaussian"),
+    _row(512, 527_104, kind="concatenation", subsample=True),
+]

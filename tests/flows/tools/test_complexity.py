@@ -1,0 +1,53 @@
+"""The command that counts what a network costs."""
+
+import subprocess
+import sys
+
+import pytest
+
+from flows.tools import complexity
+from flows.tools.counting import counted, table
+
+
+def test_options_are_those_of_the_section():
+    section = complexity.read_section("resnet", "depths: [2, 2, 2, 2], block: basic")
+    assert section == {"name": "resnet", "depths": [2, 2, 2, 2], "block": "basic"}
+
+
+def test_a_file_holds_a_section(tmp_path):
+    file = tmp_path / "small.yaml"
+    file.write_text("{name: resnet, width: 32}")
+    found = complexity.read_section(str(file), "width: 16")
+    assert found == {"name": "resnet", "width": 16}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "told"),
+    [
+        ("resnet", "depths: [2", "no YAML .* write options as in"),
+        ("none.yaml", "", "none.yaml: no such file; give one, or the name"),
+    ],
+)
+def test_what_is_no_section_is_refused(name, options, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=told):
+        complexity.read_section(name, options)
+
+
+@pytest.mark.parametrize("rule", complexity.RULES)
+def test_a_row_for_each_shape_of_map(rule):
+    rows = counted({"name": "resnet"}, 224, rule, 1000)
+    sides = [row["shape"][-1] for row in rows[:-1]]
+    assert sides == [56, 56, 28, 14, 7] and rows[-1]["shape"] == ()
+    assert [row["layers"] for row in rows] == [1, 3, 4, 6, 3, 1]
+    lines = table(rows, rule, stages=True).splitlines()
+    assert lines[0].split()[:3] == ["output", "layers", "parameters"]
+    assert lines[-1].split()[:4] == ["all,", rule, "18", "25,557,032"]
+    assert len(table(rows, rule, stages=False).splitlines()) == 2
+
+
+def test_command():
+    call = [sys.executable, "-m", "flows.complexity", "vit", "width: 192, heads: 5"]
+    run = subprocess.run(call, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert "backbone: 5 heads do not divide width 192: give a divisor of it" in run.stderr
