@@ -139,7 +139,8 @@ class ViT(nn.Module):
         for block in self.blocks:
             x = block(x)
         x = self.norm(x).transpose(1, 2)
-        whole, grid = x.split([int(self.token), h * w], 2)
+        first = int(self.token)
+        whole, grid = x[..., :first], x[..., first:]
         maps = [grid.unflatten(2, (h, w)), whole.unsqueeze(3)][: len(self.channels)]
         return [each.contiguous(memory_format=torch.channels_last) for each in maps]
 

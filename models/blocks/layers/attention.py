@@ -29,7 +29,7 @@ def relative_logits(queries: Tensor, table: Tensor, keys: int, stride: int = 1) 
     steps = places - stride * torch.arange(queries.shape[-2], device=table.device)[:, None]
     # a product per query's place, as einsum would, which takes no product where d is 1
     asking = queries.movedim(-2, 0)
-    found = asking.flatten(1, -2) @ table[steps + last].mT
+    found = asking.flatten(1, -2) @ F.embedding(steps + last, table).mT
     return found.unflatten(1, asking.shape[1:-1]).movedim(0, -2)
 
 
@@ -62,7 +62,7 @@ def _fitted(table: Tensor, span: int) -> Tensor:
     if len(table) == 2 * span - 1:
         return table
     options = {"mode": "linear", "align_corners": True}
-    return F.interpolate(table.T[None], 2 * span - 1, **options)[0].T
+    return F.interpolate(table.T[None], 2 * span - 1, **options).squeeze(0).T
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, positions: Tensor) -> Tensor:
