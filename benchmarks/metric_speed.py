@@ -10,7 +10,7 @@ runs counts. Theirs are the repositories below the folder that TAGDAG_REFERENCES
 import argparse
 import json
 import os
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -60,9 +60,14 @@ def run_side(row: str, side: str, folder: Path) -> None:
     with redirect_stdout(StringIO()):
         value = ready(folder)
     seconds = time.perf_counter() - before
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + children) / 1024
+    memory = _peak()
     print(json.dumps({"value": float(value), "seconds": seconds, "memory": memory}))
+
+
+def _peak() -> float:
+    """MiB at the most since the process began; ru_maxrss would be that of its parent, if higher."""
+    [found] = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found) / 1024
 
 
 def line(row: str, folder: Path) -> str:
