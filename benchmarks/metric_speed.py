@@ -3,7 +3,7 @@
 `python -m benchmarks.metric_speed [ROW ...] [--out]`. Inputs are generated, of the size of COCO's
 val2017 (benchmarks/metricspeed/generated.py, panoptic.py, events.py). Ours and theirs read the same
 files and give the same number; each runs in a process of its own, in turn, and the faster of two
-runs counts. Theirs are the repositories below the folder that TAGDAG_REFERENCES names, as
+runs counts. Theirs are the repositories below the folder that METRICS_REFERENCES names, as
 <owner>/<name>; a row of one that is not there says so. How many cores: `taskset -c 0` before it.
 """
 

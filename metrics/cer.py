@@ -1,5 +1,6 @@
 """Character error rate: substitutions, deletions and insertions per character that was said.
 
+Levenshtein 1966, "Binary codes capable of correcting deletions, insertions and reversals".
 Spaces within an utterance are characters, those around it are not, as in jiwer; a character is a
 code point of Unicode. Case and punctuation count unless `normalise` is given. All utterances are
 counted together. Insertions may raise it above 100.

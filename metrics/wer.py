@@ -1,5 +1,6 @@
 """Word error rate: substitutions, deletions and insertions of words per word that was said.
 
+Levenshtein 1966, "Binary codes capable of correcting deletions, insertions and reversals".
 Words are what white space divides; case and punctuation count unless `normalise` is given. All
 utterances are counted together, as jiwer, Kaldi and sclite do. Insertions may raise it above 100.
 

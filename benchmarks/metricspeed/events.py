@@ -242,8 +242,8 @@ def jiwer_theirs(name: str) -> Measured:
 @cache
 def references() -> Any:
     """What reads the authors' code; ImportError where it is not there."""
-    if "TAGDAG_REFERENCES" not in os.environ:
-        raise ImportError("TAGDAG_REFERENCES names no folder of the authors' repositories")
+    if "METRICS_REFERENCES" not in os.environ:
+        raise ImportError("METRICS_REFERENCES names no folder of the authors' repositories")
     from tests.metrics.events import references
 
     return references

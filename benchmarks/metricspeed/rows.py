@@ -47,10 +47,10 @@ def ours(section: dict[str, Any], predictions: str, truth: str) -> Measured:
 
 
 def authors(repository: str, module: str) -> Any:
-    """A module of the repository below TAGDAG_REFERENCES; ImportError where it is not there."""
-    if "TAGDAG_REFERENCES" not in os.environ:
-        raise ImportError("TAGDAG_REFERENCES names no folder of the authors' repositories")
-    sys.path.insert(0, str(Path(os.environ["TAGDAG_REFERENCES"]) / repository))
+    """A module of the repository below METRICS_REFERENCES; ImportError where it is not there."""
+    if "METRICS_REFERENCES" not in os.environ:
+        raise ImportError("METRICS_REFERENCES names no folder of the authors' repositories")
+    sys.path.insert(0, str(Path(os.environ["METRICS_REFERENCES"]) / repository))
     # names that numpy had when they were written, and bool it has again
     vars(np).update(float=float, int=int)
     return import_module(module)

@@ -95,7 +95,7 @@ def test_cost_is_what_the_built_network_has(name, more, classes):
         more = more | {"bottleneck_ratio": [0.5, 1, 2, 4]}
     space = build("spaces", SMALL[name] | more)
     # of slots once so many that each choice is met
-    number = 40 if name == "slots" and not classes else 5
+    number = 16 if name == "slots" and not classes else 5
     found = space.drawn(number, seeded())
     costs = costs_of(space, found, classes)
     for i, section in enumerate(drawn(space, number)):

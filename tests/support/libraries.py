@@ -3,6 +3,11 @@
 The smallest of their families, for the smallest images that they take.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
 
 def _timm(model: str, **more) -> dict:
     return {"name": "timm", "model": model, **more}
@@ -51,3 +56,10 @@ NETWORKS = [
 def side_of(section: dict) -> int:
     """Pixels of images that the network takes."""
     return section.get("resolution", 224 if section["model"].startswith("xcit") else 64)
+
+
+def few_of(networks: list[dict], of: int = 8) -> Iterator[Any]:
+    """As parameters of a test: all but one `of` so many are marked `matrix`."""
+    for number, section in enumerate(networks):
+        marks = () if number % of == 1 else (pytest.mark.matrix,)
+        yield pytest.param(section, marks=marks, id=f"{section['name']}-{section['model']}")

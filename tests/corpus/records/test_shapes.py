@@ -93,9 +93,9 @@ def test_classes_of_an_image_are_its_labels_once_each():
 
 
 def test_masks_of_a_hundred_coco_images_are_those_of_pycocotools():
-    folder = os.environ.get("TAGDAG_REFERENCES")
+    folder = os.environ.get("METRICS_REFERENCES")
     if not folder:
-        pytest.skip("TAGDAG_REFERENCES names no folder with the references' repositories")
+        pytest.skip("METRICS_REFERENCES names no folder with the references' repositories")
     coco = COCO(Path(folder) / COCO_SAMPLE)
     number, compared = {str(key): key for key in coco.getCatIds()}, 0
     for info in coco.loadImgs(coco.getImgIds()):

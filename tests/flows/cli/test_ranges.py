@@ -80,14 +80,14 @@ MORE = {  # a value of what has no default, or none that is a number
     "flops": [1e6, 2e6], "params": [1e4, 2e4],
     "acts": [1e4, 2e4], "se_ratio": 0.25, "user_cap": 3, "trials": 3, "hours": 1.5, "images": 1000,
     "latency_ms": [1.0, 2.0], "start": 0.1, "micro": 8, "clip": 1.0, "ema": 0.9, "seeds": [0, 1],
-    "sizes": [32], "labels": [20],
+    "sizes": [32], "labels": [20], "resolution": 32, "freeze": 2,
 }  # fmt: skip
 ALSO = {
     "efficientnet": {"depth": 1.0, "depths": [1] * 7, "widths": [8] * 7},
     "resampling": {"length": 1.5},
 }
 LINEAR = {"depth": [4, 8], "w_0": [8, 16], "w_a": [4, 8], "w_m": [2, 3], "group_width": [4, 8]}
-ALSO |= {"regnetx": LINEAR, "regnety": LINEAR}
+ALSO |= {"regnetx": LINEAR, "regnety": LINEAR, "slots": LINEAR}
 ALSO["knn"] = {"samples": 9}
 ALSO["materialise"] = {"labels": 20}
 ALSO["Optuna"] = {"mutation_prob": 0.5, "max_resource": 9, "lower": 0.5, "upper": 90.0}

@@ -1,6 +1,6 @@
 """Imported, stored, written again: the same annotations, field by field, in each of four formats.
 
-TAGDAG_REFERENCES names the folder of the authors' own samples, which are read where it is set.
+METRICS_REFERENCES names the folder of the authors' own samples, which are read where it is set.
 """
 
 import json
@@ -244,14 +244,14 @@ def test_what_cannot_be_written_is_told(tmp_path, data, target, form, out, image
     assert not (tmp_path / "out").exists() and not (tmp_path / "out.json").exists()
 
 
-ROOT = os.environ.get("TAGDAG_REFERENCES")
+ROOT = os.environ.get("METRICS_REFERENCES")
 SAMPLES = {
     "boxes": "MiXaiLL76/faster_coco_eval/tests/dataset/cocoapi/instances_val2014_100.json",
     "panoptic": "cocodataset/panopticapi/sample_data/panoptic_examples.json",
 }
 
 
-@pytest.mark.skipif(ROOT is None, reason="TAGDAG_REFERENCES is not set")
+@pytest.mark.skipif(ROOT is None, reason="METRICS_REFERENCES is not set")
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_the_authors_samples_are_the_same(tmp_path, data, kind):
     source = Path(ROOT, SAMPLES[kind])

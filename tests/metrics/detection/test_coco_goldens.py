@@ -41,9 +41,9 @@ FILES = {"boxes": "bbox", "masks": "segm"}
 
 def reference(path: str) -> Path:
     """A file of the references; the test is skipped where there are none."""
-    folder = os.environ.get("TAGDAG_REFERENCES")
+    folder = os.environ.get("METRICS_REFERENCES")
     if not folder:
-        pytest.skip("TAGDAG_REFERENCES names no folder with the references' repositories")
+        pytest.skip("METRICS_REFERENCES names no folder with the references' repositories")
     return Path(folder, path)
 
 

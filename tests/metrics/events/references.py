@@ -1,4 +1,4 @@
-"""The authors' own evaluation, read from the folder that TAGDAG_REFERENCES names and brought to
+"""The authors' own evaluation, read from the folder that METRICS_REFERENCES names and brought to
 today's Python and numpy; each function skips the test where that folder is not there.
 """
 
@@ -33,9 +33,9 @@ AVA = (
 
 def reference(path: str) -> Path:
     """A file of a reference, below owner/repository."""
-    folder = os.environ.get("TAGDAG_REFERENCES")
+    folder = os.environ.get("METRICS_REFERENCES")
     if not folder or not (Path(folder) / path).exists():
-        pytest.skip(f"TAGDAG_REFERENCES names no folder with {path}")
+        pytest.skip(f"METRICS_REFERENCES names no folder with {path}")
     return Path(folder) / path
 
 

@@ -108,9 +108,9 @@ def test_the_naive_rule_gives_the_same(name, ratio):
 @pytest.fixture
 def authors(monkeypatch):
     """Their folder; OpenCV, which is not there, as far as they use it."""
-    folder = os.environ.get("TAGDAG_REFERENCES")
+    folder = os.environ.get("METRICS_REFERENCES")
     if not folder:
-        pytest.skip("TAGDAG_REFERENCES names no folder with the authors' code")
+        pytest.skip("METRICS_REFERENCES names no folder with the authors' code")
     border = SimpleNamespace(
         BORDER_CONSTANT=0,
         copyMakeBorder=lambda mask, *sides, value: np.pad(mask, 1, constant_values=value),
