@@ -81,6 +81,8 @@ MORE = {  # a value of what has no default, or none that is a number
     "acts": [1e4, 2e4], "se_ratio": 0.25, "user_cap": 3, "trials": 3, "hours": 1.5, "images": 1000,
     "latency_ms": [1.0, 2.0], "start": 0.1, "micro": 8, "clip": 1.0, "ema": 0.9, "seeds": [0, 1],
     "sizes": [32], "labels": [20], "resolution": 32, "freeze": 2,
+    "filters": [1], "out": [0], "drop": 0.1, "drop_path": 0.1,
+    "spatial_at": [[0]], "after_at": [[0]], "attention_at": [[0]], "context_at": [[0]],
 }  # fmt: skip
 ALSO = {
     "efficientnet": {"depth": 1.0, "depths": [1] * 7, "widths": [8] * 7},
