@@ -15,7 +15,7 @@ from models.blocks.augment.views import IMAGENET_MEAN
 from models.blocks.layers.patches import WHOLE
 from tests.support.libraries import NETWORKS, few_of, side_of
 
-every = pytest.mark.parametrize("section", [*few_of(NETWORKS, 3)])
+every = pytest.mark.parametrize("section", [*few_of(NETWORKS, 5)])
 
 
 def test_there_are_as_many_as_are_promised():
