@@ -42,9 +42,9 @@ data: setup ## the versioned posts: pulled from the DVC remote, or the sample dr
 repro: setup data ## the whole DAG, unchanged stages skipped (RECIPE=photographs, noise, minibatch, spaces or proxies: studies)
 	@python -m $(if $(RECIPE),benchmarks.$(RECIPE),flows.pipeline)
 
-# side by side, each with one thread: two that spin on two cores lose to one. Two for each core: many wait for a
+# side by side, each with one thread: two that spin on two cores lose to one. Three for two cores: many wait for a
 # server, a signal or a commit to disk. Then what measures times, alone
-SIDE_BY_SIDE := -n $(shell echo $$(( $$(env -u OMP_NUM_THREADS nproc) * 2 ))) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := -n $(shell echo $$(( ($$(env -u OMP_NUM_THREADS nproc) * 3 + 1) / 2 ))) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: export OMP_NUM_THREADS := 1
 test: setup data lint ## ruff, import contracts and the tests
 	@python -m pytest $(SIDE_BY_SIDE) -m 'not serial and not matrix'

@@ -87,13 +87,10 @@ STAGED = {
     "mobilenet": {"name": "torchvision", "model": "mobilenet_v3_small"},
     "regnet": {"name": "torchvision", "model": "regnet_y_400mf"},
 }
-SOME = ("tiny-resnet", "convnext", "shufflenet")  # whenever all tests run
 RELEASED = "weights/convnext.safetensors"
 
 
-@pytest.fixture(
-    scope="module", params=[SOME, pytest.param(tuple(STAGED), marks=pytest.mark.matrix)], ids=len
-)
+@pytest.fixture(scope="module", params=[pytest.param(tuple(STAGED), marks=pytest.mark.matrix)])
 def folder(request, tmp_path_factory) -> Path:
     """A clone whose candidates are some of those networks, in which every stage has run."""
     made = clone(tmp_path_factory.mktemp("networks"), small=False)
