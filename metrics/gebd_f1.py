@@ -28,12 +28,12 @@ from metrics.blocks.events.kept import (
     drawn_together,
     listed,
     plain,
-    refuse,
     refuse_some,
 )
 from metrics.blocks.metric import Batch, Reads
 from metrics.blocks.picture import Lines, Series
 from metrics.blocks.ranges import Resamples
+from metrics.blocks.refusing import refuse
 from metrics.blocks.sums import share
 
 __all__ = ["GebdF1"]

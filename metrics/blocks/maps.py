@@ -14,6 +14,7 @@ from metrics.blocks.masks.boundary import distance, of_labels
 from metrics.blocks.masks.mapruns import MapRuns
 from metrics.blocks.metric import Batch, Reads
 from metrics.blocks.ratios import resampled_ratios
+from metrics.blocks.refusing import refuse_none
 
 UNKNOWN = 255  # of a pixel whose class nobody knows
 NONE = -1  # of a pixel that counts for no class
@@ -120,10 +121,7 @@ class OverMaps:
         below = np.concatenate([pixels.count[first], pixels.count[extra]])
         above = np.concatenate([both[first], both[extra]])
         sample = np.concatenate([image[first], image[extra]])
-        group = np.array(
-            [place if each is None else each for place, each in enumerate(self._groups)]
-        )
-        return resampled_ratios(above, below, sample, label, group, self.resamples)
+        return resampled_ratios(above, below, sample, label, self._groups, self.resamples)
 
     def rows(self) -> list[dict[str, float]]:
         """{"class", "pixels", "predicted_pixels", "iou"} of every class, iou in percent."""
@@ -141,10 +139,7 @@ class OverMaps:
 
     def _joined(self) -> tuple[ndarray, Pixels]:
         """(image (k,), all pixels); ValueError where there are none."""
-        if not self._images:
-            raise ValueError(
-                "a metric of no samples: the data set is empty, or update was never called"
-            )
+        refuse_none(len(self._images))
         pixels = Pixels(*map(np.concatenate, zip(*self._images, strict=True)))
         if not len(pixels.count):
             raise ValueError(f"all pixels of {len(self._images)} images are unknown ({UNKNOWN})")

@@ -1,5 +1,7 @@
 """Means over classes of what is a ratio of sums over samples, as an IoU of pixels is."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy import ndarray
 from torch import Tensor
@@ -8,15 +10,21 @@ from metrics.blocks.bootstrap import bootstrap
 
 
 def resampled_ratios(
-    above: ndarray, below: ndarray, sample: ndarray, label: ndarray, group: ndarray, count: int
+    above: ndarray,
+    below: ndarray,
+    sample: ndarray,
+    label: ndarray,
+    group: Sequence[int | None],
+    count: int,
 ) -> Tensor:
     """A headline in percent in `count` resamples of the samples, float64 (count,).
 
     above, below: float64 (k,), summed up by class. sample, label: int64 (k,), whose they are.
-    group: int64 (n,) of each sample: those of one group are drawn together. A class that is nowhere
-    in a resample is no part of its mean; of one without any it is NaN.
+    group: of each of the n samples: those of one group are drawn together; None: alone. A class
+    that is nowhere in a resample is no part of its mean; of one without any it is NaN.
     """
-    groups, member = np.unique(group, return_inverse=True)
+    own = [place if each is None else each for place, each in enumerate(group)]
+    groups, member = np.unique(own, return_inverse=True)
     labels, place = np.unique(label, return_inverse=True)
     shape = len(labels), len(groups)
     cell = place * shape[1] + member[sample]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from metrics.blocks.columns import Scored
+from metrics.blocks.refusing import refuse, refuse_none, refuse_unknown
 
 
 class Seen:
@@ -33,27 +34,21 @@ class Seen:
         is none of the scores'.
         """
         known, nan, outside, *columns = self._whole()
-        _refuse(
-            nan,
+        refuse(
+            nan.numpy(),
             "have a score that is NaN",
             "a training that has diverged gives such weights: measure another network",
         )
-        _refuse(
-            outside,
+        refuse(
+            outside.numpy(),
             "have a class that no column of the scores is for",
             "give scores and classes of the same data set; classes are counted from 0",
         )
-        if not known.any():
-            raise ValueError(
-                f"the target of none of {len(known)} samples is known: give samples with labels"
-            )
+        refuse_unknown(int(known.sum()), len(known))
         return known, *columns
 
     def _whole(self) -> Iterator[Tensor]:
-        if not sum(len(part[0]) for part in self._parts):
-            raise ValueError(
-                "a metric of no samples: the data set is empty, or update was never called"
-            )
+        refuse_none(sum(len(part[0]) for part in self._parts))
         if len(set(map(_shapes, self._parts))) > 1:
             raise ValueError(
                 "updates of a metric differ in their number of classes: use one metric each"
@@ -65,13 +60,6 @@ class Seen:
         """(column, ...) of the samples whose target is known; ValueError as `joined`."""
         known, *columns = self.joined()
         return tuple(column[known] for column in columns)
-
-
-def _refuse(wrong: Tensor, what: str, fix: str) -> None:
-    rows = wrong.nonzero()[:, 0].tolist()
-    if rows:
-        listed = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
-        raise ValueError(f"{len(rows)} of {len(wrong)} samples {what} (rows {listed}); {fix}")
 
 
 def _on_cpu(part: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

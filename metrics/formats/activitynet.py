@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from metrics.blocks.metric import Reads
-from metrics.formats.files import known_only, number, part, read_json, some
+from metrics.blocks.refusing import some
+from metrics.formats.files import known_only, number, part, read_json
 from metrics.formats.pair import Pair
 
 SUBSET = "validation"

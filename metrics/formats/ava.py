@@ -26,7 +26,8 @@ import torch
 from torch import Tensor
 
 from metrics.blocks.metric import Reads
-from metrics.formats.files import known_only, number, read_text, some
+from metrics.blocks.refusing import some
+from metrics.formats.files import known_only, number, read_text
 from metrics.formats.pair import Pair
 
 MOST = 50  # boxes of a frame

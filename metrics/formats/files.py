@@ -8,13 +8,7 @@ from collections.abc import Collection, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-SHOWN = 5
-
-
-def some(keys: Iterable[Any]) -> str:
-    """The first few of what is listed in a message."""
-    listed = list(map(str, keys))
-    return ", ".join(listed[:SHOWN]) + ", ..." * (len(listed) > SHOWN)
+from metrics.blocks.refusing import some
 
 
 def read_text(file: Path) -> str:

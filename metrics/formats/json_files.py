@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from metrics.formats.files import read_text, some
+from metrics.blocks.refusing import some
+from metrics.formats.files import read_text
 
 
 def read_large(file: Path) -> Any:

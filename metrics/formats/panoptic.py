@@ -18,8 +18,9 @@ from torch import Tensor
 
 from metrics.blocks.decoded import Decoded
 from metrics.blocks.metric import Reads
+from metrics.blocks.refusing import some
 from metrics.formats import pngs
-from metrics.formats.files import known_only, repeated, some
+from metrics.formats.files import known_only, repeated
 from metrics.formats.json_files import read_large, refuse
 from metrics.formats.pair import Pair
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from metrics.blocks.metric import Reads
-from metrics.formats.files import read_text, repeated, some
+from metrics.blocks.refusing import some
+from metrics.formats.files import read_text, repeated
 from metrics.formats.pair import Pair
 
 EMPTY = torch.zeros(0, dtype=torch.uint8)

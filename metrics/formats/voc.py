@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from metrics.blocks.metric import Reads
-from metrics.formats.files import known_only, number, read_text, repeated, some
+from metrics.blocks.refusing import some
+from metrics.formats.files import known_only, number, read_text, repeated
 from metrics.formats.pair import Pair
 
 RESULTS = re.compile(r"^[^_]+_det_([^_]+)_(.+)\.txt$")

@@ -11,6 +11,7 @@ from torch import Tensor
 from metrics.blocks.columns import found_name
 from metrics.blocks.detection.objects import Objects
 from metrics.blocks.metric import Batch
+from metrics.blocks.refusing import refuse, refuse_none, refuse_unknown
 
 # what an annotated object may have beside its shape and class, one value each
 FLAGS = ("box_crowd", "box_ignore", "box_area")
@@ -97,16 +98,9 @@ class SeenObjects:
 
     def counted(self) -> Both:
         """All images whose objects are known; ValueError where there is none, or a NaN."""
-        if not self._rows:
-            raise ValueError(
-                "a metric of no samples: the data set is empty, or update was never called"
-            )
+        refuse_none(len(self._rows))
         rows = [row for row in self._rows if all(map(bool, row["known"]))]
-        if not rows:
-            raise ValueError(
-                f"the target of none of {len(self._rows)} samples is known: give samples with "
-                "labels"
-            )
+        refuse_unknown(len(rows), len(self._rows))
         given = self._objects([row["given"] for row in rows])
         _refuse_nan(given.score, given.image, len(rows), "scores")
         true = self._objects([row["true"] for row in rows])
@@ -164,13 +158,11 @@ def _pairs(rows: Sequence[Mapping[str, Any]], name: str) -> ndarray:
 def _refuse_nan(values: ndarray, image: ndarray, images: int, what: str) -> None:
     """ValueError that names the images of objects (n,) whose values (n, ...) hold a NaN."""
     broken = np.isnan(values).any(tuple(range(1, values.ndim)))
-    rows = np.unique(image[broken]).tolist()
-    if rows:
-        listed = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
-        raise ValueError(
-            f"{len(rows)} of {images} samples have a NaN among their {what} (rows {listed}); "
-            "a training that has diverged gives such weights: measure another network"
-        )
+    refuse(
+        np.bincount(image[broken], minlength=images) > 0,
+        f"have a NaN among their {what}",
+        "a training that has diverged gives such weights: measure another network",
+    )
 
 
 def _on_cpu(value: Any) -> Any:

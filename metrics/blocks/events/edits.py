@@ -16,10 +16,11 @@ from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 
 from metrics.blocks.bootstrap import bootstrap, percentiles
-from metrics.blocks.events.kept import Kept, Rows, drawn_together, listed, plain, refuse
+from metrics.blocks.events.kept import Kept, Rows, drawn_together, listed, plain
 from metrics.blocks.metric import Batch, Reads
 from metrics.blocks.picture import Bars
 from metrics.blocks.ranges import Resamples
+from metrics.blocks.refusing import refuse
 from metrics.blocks.sums import share
 
 KINDS = ("substitutions", "deletions", "insertions")

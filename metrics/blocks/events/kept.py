@@ -11,6 +11,7 @@ from torch import Tensor
 
 from metrics.blocks.columns import found_name
 from metrics.blocks.metric import Batch
+from metrics.blocks.refusing import refuse, refuse_none
 
 
 class Rows(NamedTuple):
@@ -88,10 +89,7 @@ class Kept:
         ValueError where there is no sample, or some updates lack a column that others have.
         """
         parts = list(filter(_samples, self._parts))
-        if not parts:
-            raise ValueError(
-                "a metric of no samples: the data set is empty, or update was never called"
-            )
+        refuse_none(len(parts))
         uneven = set().union(*parts) - set(parts[0]).intersection(*parts)
         if uneven:
             raise ValueError(
@@ -139,14 +137,6 @@ def same_counts(columns: dict[str, Rows], names: Sequence[str], what: str) -> No
             f"have another number of {what} in one column than in another",
             f"give as many in each of {', '.join(names)}",
         )
-
-
-def refuse(wrong: ndarray, what: str, fix: str) -> None:
-    """ValueError that counts and lists the samples which are wrong, bool (samples,)."""
-    rows = np.flatnonzero(wrong).tolist()
-    if rows:
-        told = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
-        raise ValueError(f"{len(rows)} of {len(wrong)} samples {what} (rows {told}); {fix}")
 
 
 def refuse_some(column: Rows, test: Callable[[ndarray], ndarray], what: str, fix: str) -> None:

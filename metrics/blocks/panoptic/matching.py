@@ -17,6 +17,7 @@ import numpy as np
 from numpy import ndarray
 
 from metrics.blocks.panoptic.segments import Segments, Shared
+from metrics.blocks.refusing import some
 
 LEAST = 0.5
 
@@ -39,10 +40,9 @@ def matched(predicted: Segments, true: Segments, pixels: Shared) -> Found:
     areas = pixels.all.sum(0)[1:]
     absent = predicted.ids[areas == 0]
     if len(absent):
-        listed = ", ".join(map(str, absent[:5].tolist()))
         raise ValueError(
-            f"the prediction has {len(absent)} segments without a pixel in the map (ids {listed}): "
-            "leave them out"
+            f"the prediction has {len(absent)} segments without a pixel in the map (ids "
+            f"{some(absent)}): leave them out"
         )
     ious = _ious(predicted, true, pixels)
     rows, columns = np.nonzero(ious > LEAST)

@@ -15,6 +15,7 @@ from metrics.blocks.panoptic.matching import Found, matched
 from metrics.blocks.panoptic.segments import segments_of, shared
 from metrics.blocks.picture import Bars
 from metrics.blocks.ratios import resampled_ratios
+from metrics.blocks.refusing import refuse_none
 
 SHOWN = 40  # bars of a picture
 
@@ -168,15 +169,11 @@ class Quality:
             return None
         image, label, found = self._joined()
         below = found.tp + (found.fp + found.fn) / 2
-        group = [place if each is None else each for place, each in enumerate(self._groups)]
-        return resampled_ratios(found.iou, below, image, label, np.array(group), self.resamples)
+        return resampled_ratios(found.iou, below, image, label, self._groups, self.resamples)
 
     def _joined(self) -> tuple[ndarray, ndarray, Found]:
         """(image (k,), label (k,), all segments); ValueError where there are none."""
-        if not self._images:
-            raise ValueError(
-                "a metric of no samples: the data set is empty, or update was never called"
-            )
+        refuse_none(len(self._images))
         found = Found(*map(np.concatenate, zip(*self._images, strict=True)))
         if not len(found.label):
             raise ValueError(

@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from metrics.blocks.masks.boundary import distance, of_labels
 from metrics.blocks.masks.mapruns import MapRuns
+from metrics.blocks.refusing import some
 
 BITS = 24
 IDS = 2**BITS  # of three bytes, red + 256 green + 256^2 blue
@@ -85,19 +86,17 @@ def _coded(segments: Segments, starts: ndarray, whose: str) -> ndarray:
     place = np.searchsorted(ids, found, side="right") - 1
     strange = ids[place] != found
     if strange.any():
-        listed = _listed(np.unique(found[strange]))
-        raise ValueError(f"{whose} has {listed} in the map, and among its segments there is none")
+        alone = np.unique(found[strange]).tolist()
+        raise ValueError(
+            f"{whose} has {len(alone)} ids ({some(alone)}) in the map, and among its segments "
+            "there is none"
+        )
     return codes[place]
 
 
 def _table(rows: ndarray, columns: ndarray, lengths: ndarray, shape: tuple[int, int]) -> ndarray:
     counts = np.bincount(rows * shape[1] + columns, lengths, shape[0] * shape[1])
     return counts.reshape(shape)
-
-
-def _listed(ids: ndarray) -> str:
-    told = ", ".join(map(str, ids[:5].tolist())) + ", ..." * (len(ids) > 5)
-    return f"{len(ids)} ids ({told})"
 
 
 def segments_of(columns: Mapping[str, Any], row: int, pixels: Any) -> Segments:
