@@ -11,16 +11,14 @@ On files: python -m metrics.ap_fixed results.json lvis.json
 
 from typing import Literal
 
-from metrics.blocks.detection.average import RESAMPLES, AveragePrecision
-from metrics.blocks.detection.evaluation import Rule
-from metrics.blocks.detection.seen import MORE
-from metrics.blocks.detection.shapes import SHAPES
+from metrics.blocks.detection.average import RESAMPLES
+from metrics.blocks.detection.federated import FederatedPrecision
 from metrics.blocks.ranges import Count, Resamples
 
 __all__ = ["APFixed"]
 
 
-class APFixed(AveragePrecision):
+class APFixed(FederatedPrecision):
     """Mean over classes and overlaps of the average precision, in percent.
 
     of: What is compared.
@@ -28,16 +26,13 @@ class APFixed(AveragePrecision):
     resamples: Of the bootstrap over images that gives the interval; 0: no interval.
     """
 
-    reads = AveragePrecision.reads._replace(more=MORE)
-
     def __init__(
         self,
         of: Literal["boxes", "masks"] = "boxes",
         dets_per_class: Count = 10_000,
         resamples: Resamples = RESAMPLES,
     ) -> None:
-        rule = Rule(federated=True, per_class=dets_per_class, caps=(None,))
-        super().__init__(SHAPES[of](), rule, resamples)
+        super().__init__(of, resamples, per_class=dets_per_class)
 
 
 if __name__ == "__main__":

@@ -13,16 +13,15 @@ from typing import Literal
 
 from numpy import ndarray
 
-from metrics.blocks.detection.average import FREQUENCIES, RESAMPLES, AveragePrecision
-from metrics.blocks.detection.evaluation import Found, Rule
-from metrics.blocks.detection.seen import MORE
-from metrics.blocks.detection.shapes import SHAPES
+from metrics.blocks.detection.average import FREQUENCIES, RESAMPLES
+from metrics.blocks.detection.evaluation import Found
+from metrics.blocks.detection.federated import FederatedPrecision
 from metrics.blocks.ranges import Count, Resamples
 
 __all__ = ["APPool"]
 
 
-class APPool(AveragePrecision):
+class APPool(FederatedPrecision):
     """Average precision over all classes' detections together, the mean over overlaps, in percent.
 
     of: What is compared.
@@ -30,16 +29,13 @@ class APPool(AveragePrecision):
     resamples: Of the bootstrap over images that gives the interval; 0: no interval.
     """
 
-    reads = AveragePrecision.reads._replace(more=MORE)
-
     def __init__(
         self,
         of: Literal["boxes", "masks"] = "boxes",
         dets_per_class: Count = 10_000,
         resamples: Resamples = RESAMPLES,
     ) -> None:
-        rule = Rule(federated=True, per_class=dets_per_class, caps=(None,), pooled=True)
-        super().__init__(SHAPES[of](), rule, resamples)
+        super().__init__(of, resamples, per_class=dets_per_class, pooled=True)
 
     def numbers(self, found: Found) -> dict[str, float]:
         """Those of the pool of all classes, and `ap_rare` and so on of the others."""

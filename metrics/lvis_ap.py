@@ -12,16 +12,14 @@ On files: python -m metrics.lvis_ap results.json lvis.json
 
 from typing import Literal
 
-from metrics.blocks.detection.average import RESAMPLES, AveragePrecision
-from metrics.blocks.detection.evaluation import Rule
-from metrics.blocks.detection.seen import MORE
-from metrics.blocks.detection.shapes import SHAPES
+from metrics.blocks.detection.average import RESAMPLES
+from metrics.blocks.detection.federated import FederatedPrecision
 from metrics.blocks.ranges import Count, Resamples
 
 __all__ = ["LvisAP"]
 
 
-class LvisAP(AveragePrecision):
+class LvisAP(FederatedPrecision):
     """Mean over classes and overlaps of the average precision, in percent.
 
     of: What is compared.
@@ -29,16 +27,13 @@ class LvisAP(AveragePrecision):
     resamples: Of the bootstrap over images that gives the interval; 0: no interval.
     """
 
-    reads = AveragePrecision.reads._replace(more=MORE)
-
     def __init__(
         self,
         of: Literal["boxes", "masks"] = "boxes",
         per_image: Count = 300,
         resamples: Resamples = RESAMPLES,
     ) -> None:
-        rule = Rule(federated=True, per_image=per_image, caps=(None,))
-        super().__init__(SHAPES[of](), rule, resamples)
+        super().__init__(of, resamples, per_image=per_image)
 
 
 if __name__ == "__main__":

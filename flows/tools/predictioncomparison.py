@@ -4,7 +4,8 @@ the command line.
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import yaml
 from numpy import ndarray
 
 from corpus.names import printable
-from engine.core.build import build, plugin
+from engine.core.build import build, resolve
 from flows.measuring.headline import Headline
 from flows.measuring.intervals import Ends, gain_of_seeds, gain_of_values
 from flows.reports.predictions.differing import Differing, rows_of
@@ -22,9 +23,10 @@ from flows.reports.predictions.page import Comparison, page
 from flows.running.orchestrate import progress
 from metrics.blocks.metric import Batch, Metric
 from metrics.cli.command import read_pair
-from metrics.formats.pair import Pair
+from metrics.formats.pair import Pair, taken
 
 Section = dict[str, Any]
+Make = Callable[[], Metric]
 
 
 def metric_section(text: str) -> Section:
@@ -76,7 +78,8 @@ def compare_files(
 
 def compared(section: Section, pairs: Sequence[Pair], names: list[str], shown: int) -> Comparison:
     """What is told of two sets of predictions of the same samples."""
-    metrics = [_measured(section, pair.predictions, pair.targets) for pair in pairs]
+    make = partial(build, "metrics", section)
+    metrics = [_measured(make, pair.predictions, pair.targets) for pair in pairs]
     headline = Headline(metrics[0].headline, metrics[0].higher, metrics[0].unit)
     numbers = [metric.compute() for metric in metrics]
     each = [_each(metric) for metric in metrics]
@@ -124,23 +127,12 @@ def _places(samples: list[str]) -> dict[str, int]:
 
 def _chosen(pair: Pair, places: Mapping[str, int], samples: list[str]) -> Pair:
     rows = torch.tensor([places[name] for name in samples])
-    given, true = _part(pair.predictions, rows), _part(pair.targets, rows)
+    given, true = taken(pair.predictions, rows), taken(pair.targets, rows)
     return Pair(given, true, pair.names, samples)
 
 
-def _part(batch: Batch, rows: torch.Tensor) -> Batch:
-    """Some rows of a batch."""
-    return {name: _rows(column, rows) for name, column in batch.items()}
-
-
-def _rows(column: torch.Tensor | list, rows: torch.Tensor) -> torch.Tensor | list:
-    if isinstance(column, torch.Tensor):
-        return column[rows]
-    return [column[row] for row in rows.tolist()]
-
-
-def _measured(section: Section, predictions: Batch, targets: Batch) -> Metric:
-    metric = build("metrics", section)
+def _measured(make: Make, predictions: Batch, targets: Batch) -> Metric:
+    metric = make()
     metric.update(predictions, targets)
     return metric
 
@@ -189,27 +181,29 @@ def _differing(
 
 def _alone(section: Section, pairs: Sequence[Pair]) -> list[ndarray]:
     """The metric of every sample alone, (n,) of each of two; NaN where it has no number there."""
-    once = _once(section)
+    make = _once(section)
     samples = len(pairs[0].samples)
     values = [np.full(samples, np.nan) for _ in pairs]
     with progress("samples") as show:
         for row in range(samples):
             for found, pair in zip(values, pairs, strict=True):
-                found[row] = _of_one(once, pair, row)
+                found[row] = _of_one(make, pair, row)
             show(row + 1, samples, "samples")
     return values
 
 
-def _once(section: Section) -> Section:
-    """The section without an interval, which a sample alone has not."""
-    parameters = inspect.signature(plugin("metrics", section["name"], "--metric")).parameters
-    return section | ({"resamples": 0} if "resamples" in parameters else {})
+def _once(section: Section) -> Make:
+    """Makes the metric without an interval, which a sample alone has not; checked here, once."""
+    found, settings = resolve("metrics", section, "--metric")
+    if "resamples" in inspect.signature(found).parameters:
+        settings["resamples"] = 0
+    return partial(found, **settings)
 
 
-def _of_one(section: Section, pair: Pair, row: int) -> float:
+def _of_one(make: Make, pair: Pair, row: int) -> float:
     one = torch.tensor([row])
     try:
-        metric = _measured(section, _part(pair.predictions, one), _part(pair.targets, one))
+        metric = _measured(make, taken(pair.predictions, one), taken(pair.targets, one))
         return float(metric.compute()[metric.headline])
     except ValueError:  # as of an image without an object, which has no average precision
         return float("nan")

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from torch import Tensor
+
 from metrics.blocks.metric import Batch
 
 
@@ -14,3 +16,14 @@ class Pair(NamedTuple):
     targets: Batch
     names: list[str]
     samples: list[str]
+
+
+def taken(batch: Batch, rows: Tensor) -> Batch:
+    """Some rows of a batch, int64 (n,), in this order."""
+    return {name: _chosen(column, rows) for name, column in batch.items()}
+
+
+def _chosen(column: Tensor | list, rows: Tensor) -> Tensor | list:
+    if isinstance(column, Tensor):
+        return column[rows]
+    return [column[row] for row in rows.tolist()]

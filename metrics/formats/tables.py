@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from metrics.blocks.metric import Names, Reads
-from metrics.formats.pair import Pair
+from metrics.blocks.refusing import some
+from metrics.formats.pair import Pair, taken
 
 Columns = dict[str, Tensor | list[Tensor]]
 Where = Mapping[str, str]
@@ -61,7 +62,7 @@ def read(
     if given.ids is not None and true.ids is not None:
         rows, true_rows = _matched(given.ids, true.ids, common)
         samples = [given.ids[row] for row in rows.tolist()]
-        columns, others = _taken(given.columns, rows), _taken(true.columns, true_rows)
+        columns, others = taken(given.columns, rows), taken(true.columns, true_rows)
         return Pair(columns, others, names, samples)
     one, other = (len(next(iter(each.columns.values()))) for each in (given, true))
     if one != other:
@@ -221,7 +222,7 @@ def _matched(given: list[str], true: list[str], common: bool) -> tuple[Tensor, T
     lacking = sorted(set(true) - set(given))
     if (alone or lacking) and not common:
         told = [
-            f"{len(keys)} of {total} {what} ({', '.join(keys[:5])}{', ...' * (len(keys) > 5)})"
+            f"{len(keys)} of {total} {what} ({some(keys)})"
             for keys, total, what in (
                 (alone, len(given), "predictions have no target"),
                 (lacking, len(true), "targets have no prediction"),
@@ -235,13 +236,3 @@ def _matched(given: list[str], true: list[str], common: bool) -> tuple[Tensor, T
     pairs = [(row, place[key]) for row, key in enumerate(given) if key in place]
     rows = torch.tensor(pairs, dtype=torch.int64).view(-1, 2)
     return rows[:, 0], rows[:, 1]
-
-
-def _taken(columns: Columns, rows: Tensor) -> Columns:
-    return {name: _chosen(column, rows) for name, column in columns.items()}
-
-
-def _chosen(column: Tensor | list[Tensor], rows: Tensor) -> Tensor | list[Tensor]:
-    if isinstance(column, Tensor):
-        return column[rows]
-    return [column[row] for row in rows.tolist()]
