@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from engine.core.build import build
+from metrics.formats.pair import taken
 from tests.metrics.drawn_objects import drawn_objects
 from tests.metrics.events.drawn import drawn_events
 
@@ -79,10 +80,5 @@ def example(name: str, samples: int = 60, seed: int = 0) -> tuple[Columns, Colum
 
 def part(batch: Columns, rows: Tensor | slice) -> Columns:
     """Some rows of a batch."""
-    return {name: _rows(column, rows) for name, column in batch.items()}
-
-
-def _rows(column: Tensor | list, rows: Tensor | slice) -> Tensor | list:
-    if isinstance(column, Tensor):
-        return column[rows]
-    return [column[row] for row in torch.arange(len(column))[rows].tolist()]
+    samples = len(next(iter(batch.values())))
+    return taken(batch, torch.arange(samples)[rows])

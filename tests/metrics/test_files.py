@@ -13,7 +13,8 @@ from metrics.blocks.metric import Reads
 from metrics.cli.command import main
 from metrics.confusion import Confusion
 from metrics.f1 import F1
-from metrics.formats.tables import read, read_table
+from metrics.formats.stored import read_table
+from metrics.formats.tables import read
 from tests.metrics.batches import drawn
 
 READS = Reads(("scores",), (("label", "tags"),))
