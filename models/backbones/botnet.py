@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
+from models.blocks.expected import network_row
 from models.blocks.layers.anynet import AnyNet, bottlenecks
 from models.blocks.layers.attention import BotAttention
 from models.blocks.layers.placing import Slots
@@ -58,9 +59,8 @@ class BotNet(AnyNet):
 
 
 def _row(options: dict, params: int, flops: int, acts: int) -> dict:
-    """One network with its 1000-class layer; flops and acts counted here."""
-    found = {"params": params, "flops": flops, "acts": acts}
-    return {"options": options, "input": (3, 224, 224), "classes": 1000, "rule": "pycls", **found}
+    """One network; flops and acts counted here."""
+    return network_row(options, params, flops=flops, acts=acts)
 
 
 expected = [

@@ -12,6 +12,7 @@ from math import ceil
 from torch import Tensor, nn
 
 from models.blocks.design.scaling import near_eights
+from models.blocks.expected import network_row
 from models.blocks.layers.anynet import AnyNet
 from models.blocks.layers.convolution import SqueezeExcitation, convolution
 from models.blocks.ranges import Depth, Positive, Stride, Width
@@ -94,10 +95,8 @@ class EfficientNet(AnyNet):
 
 
 def _row(width: float, depth: float, side: int, params: int, flops: int, acts: int) -> dict:
-    """One network of pycls's model_complexity.json at its own resolution, with 1000 classes."""
-    found = {"params": params, "flops": flops, "acts": acts}
-    options = {"width": width, "depth": depth}
-    return {"options": options, "input": (3, side, side), "classes": 1000, "rule": "pycls", **found}
+    """One network of pycls's model_complexity.json at its own resolution."""
+    return network_row({"width": width, "depth": depth}, params, side, flops=flops, acts=acts)
 
 
 expected = [  # B0 to B5

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
+from models.blocks.expected import network_row
 from models.blocks.layers.anynet import AnyNet, bottlenecks
 from models.blocks.layers.context import GlobalContext
 from models.blocks.layers.placing import Slots
@@ -48,10 +49,5 @@ class GCNet(AnyNet):
         )
 
 
-def _row(options: dict, params: int, flops: int, acts: int) -> dict:
-    """One network with its 1000-class layer; params of the paper, the others counted here."""
-    found = {"params": params, "flops": flops, "acts": acts}
-    return {"options": options, "input": (3, 224, 224), "classes": 1000, "rule": "pycls", **found}
-
-
-expected = [_row({}, 28_078_773, 4_097_917_139, 11_349_715)]
+# params of the paper, the others counted here
+expected = [network_row({}, 28_078_773, flops=4_097_917_139, acts=11_349_715)]

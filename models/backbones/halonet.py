@@ -10,6 +10,7 @@ from typing import Literal
 
 from torch import nn
 
+from models.blocks.expected import network_row
 from models.blocks.layers.anynet import AnyNet, Residual
 from models.blocks.layers.attention import HaloAttention
 from models.blocks.layers.convolution import convolution
@@ -114,15 +115,8 @@ def _row(
     l3, block, halo, value_ratio, output_ratio, head_width = size
     own = {"block": block, "halo": halo, "head_width": head_width}
     ratios = {"value_ratio": value_ratio, "output_ratio": output_ratio}
-    return {
-        "options": {"depths": (3, 3, l3, 3), **own, **ratios, **more},
-        "input": (3, side, side),
-        "classes": 1000,
-        "rule": "pycls",
-        "params": params,
-        "flops": flops,
-        "acts": acts,
-    }
+    options = {"depths": (3, 3, l3, 3), **own, **ratios, **more}
+    return network_row(options, params, side, flops=flops, acts=acts)
 
 
 _H1 = (10, 8, 3, 1, 1, 0)

@@ -11,6 +11,7 @@ from operator import mul
 import torch
 from torch import Tensor, nn
 
+from models.blocks.expected import network_row
 from models.blocks.layers.gnconv import RecursiveGatedConv
 from models.blocks.layers.patches import WHOLE, ChannelNorm, pad_to, pooled_map
 from models.blocks.layers.transformer import MLP
@@ -108,16 +109,8 @@ class HorNet(nn.Module):
 
 
 def _row(width: int, filters: list[int], params: int, flops: int, acts: int) -> dict:
-    """One network with its 1000-class layer: what the authors' code counts by the same rule."""
-    return {
-        "options": {"width": width, "filters": filters},
-        "input": (3, 224, 224),
-        "classes": 1000,
-        "rule": "pycls",
-        "params": params,
-        "flops": flops,
-        "acts": acts,
-    }
+    """One network: what the authors' code counts by the same rule."""
+    return network_row({"width": width, "filters": filters}, params, flops=flops, acts=acts)
 
 
 expected = [  # T, S, B, L, each with the 7x7 and with the global filter

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
+from models.blocks.expected import network_row
 from models.blocks.layers.anynet import AnyNet, bottlenecks
 from models.blocks.layers.nonlocality import Kind, NonLocal
 from models.blocks.layers.placing import Slots
@@ -52,12 +53,7 @@ class NLNet(AnyNet):
         )
 
 
-def _row(options: dict, params: int, flops: int, acts: int) -> dict:
-    """One network with its 1000-class layer; flops and acts counted here."""
-    found = {"params": params, "flops": flops, "acts": acts}
-    return {"options": options, "input": (3, 224, 224), "classes": 1000, "rule": "pycls", **found}
-
-
-expected = [  # ResNet-50 and the 7,358,464 of two blocks of 512, three of 1024 channels
-    _row({}, 32_915_496, 6_895_328_232, 16_875_032)
+expected = [  # ResNet-50 and the 7,358,464 of two blocks of 512, three of 1024 channels;
+    # flops and acts counted here
+    network_row({}, 32_915_496, flops=6_895_328_232, acts=16_875_032)
 ]

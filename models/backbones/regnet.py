@@ -8,6 +8,7 @@ squeeze-and-excitation.
 from collections.abc import Callable
 from functools import partial
 
+from models.blocks.expected import network_row
 from models.blocks.layers.anynet import AnyNet, Bottleneck, regnet_stages
 from models.blocks.layers.placing import Slots
 from models.blocks.ranges import (
@@ -89,16 +90,9 @@ class RegNet(AnyNet):
 def _row(
     depth: int, w_0: int, w_a: float, w_m: float, g: int, params: int, flops: int, acts: int, **more
 ) -> dict:
-    """One RegNet of the authors' model_complexity.json (pycls), with its 1000-class layer."""
-    return {
-        "options": {"depth": depth, "w_0": w_0, "w_a": w_a, "w_m": w_m, "group_width": g, **more},
-        "input": (3, 224, 224),
-        "classes": 1000,
-        "rule": "pycls",
-        "params": params,
-        "flops": flops,
-        "acts": acts,
-    }
+    """One RegNet of the authors' model_complexity.json (pycls)."""
+    options = {"depth": depth, "w_0": w_0, "w_a": w_a, "w_m": w_m, "group_width": g, **more}
+    return network_row(options, params, flops=flops, acts=acts)
 
 
 expected = [

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from models.blocks.expected import network_row
 from models.blocks.layers.anynet import AnyNet, Bottleneck, Residual
 from models.blocks.layers.convolution import convolution
 from models.blocks.layers.placing import Slots
@@ -96,15 +97,8 @@ class ResNet(AnyNet):
 
 
 def _row(options: dict, side: int, classes: int, params: int, flops: int, acts: int) -> dict:
-    """One network of pycls's model_complexity.json, with its linear layer."""
-    found = {"params": params, "flops": flops, "acts": acts}
-    return {
-        "options": options,
-        "input": (3, side, side),
-        "classes": classes,
-        "rule": "pycls",
-        **found,
-    }
+    """One network of pycls's model_complexity.json."""
+    return network_row(options, params, side, classes, flops=flops, acts=acts)
 
 
 _CIFAR = {"width": 16, "stem": "simple", "stem_stride": 1, "stem_width": 16}

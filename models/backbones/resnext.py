@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
+from models.blocks.expected import network_row
 from models.blocks.layers.anynet import AnyNet, Bottleneck
 from models.blocks.layers.placing import Slots
 from models.blocks.ranges import Blocks, Depth, Pixels, Plug, Stride, Width
@@ -67,21 +68,15 @@ class ResNeXt(AnyNet):
         )
 
 
-def _row(options: dict, params: int, **complexity: int) -> dict:
-    """One network with its 1000-class layer: complexity by pycls's table, or parameters alone."""
-    found = {"params": params, **complexity}
-    return {"options": options, "input": (3, 224, 224), "classes": 1000, "rule": "pycls", **found}
-
-
 _101 = (3, 4, 23, 3)
 
 expected = [
-    _row({}, 25_028_904, flops=4_230_480_872, acts=14_602_216),
-    _row({"depths": _101}, 44_177_704, flops=7_969_997_800, acts=21_426_152),
-    _row({"depths": (3, 8, 36, 3)}, 59_951_400, flops=11_709_514_728, acts=29_855_720),
-    _row({"depths": _101, "group_width": 8}, 88_791_336),
-    _row({"depths": _101, "cardinality": 64}, 83_455_272),  # torchvision's 64x4d
-    _row({"depths": _101, "group_width": 16}, 194_026_792),
-    _row({"depths": _101, "group_width": 32}, 468_530_472),
-    _row({"depths": _101, "group_width": 48}, 828_411_176),
+    network_row({}, 25_028_904, flops=4_230_480_872, acts=14_602_216),
+    network_row({"depths": _101}, 44_177_704, flops=7_969_997_800, acts=21_426_152),
+    network_row({"depths": (3, 8, 36, 3)}, 59_951_400, flops=11_709_514_728, acts=29_855_720),
+    network_row({"depths": _101, "group_width": 8}, 88_791_336),
+    network_row({"depths": _101, "cardinality": 64}, 83_455_272),  # torchvision's 64x4d
+    network_row({"depths": _101, "group_width": 16}, 194_026_792),
+    network_row({"depths": _101, "group_width": 32}, 468_530_472),
+    network_row({"depths": _101, "group_width": 48}, 828_411_176),
 ]

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from models.blocks.expected import network_row
 from models.blocks.layers.borrowed import Borrowed, built, known, stage_ends
 from models.blocks.layers.patches import WHOLE
 from models.blocks.ranges import Pixels, Share, Whole
@@ -154,9 +155,8 @@ def _by_blocks(model: nn.Module) -> list[list[str]]:
 
 
 def _row(model: str, side: int, params: int, **counts: int) -> dict[str, Any]:
-    """A network with its 1000-class layer, by timm's own table of results."""
-    row = {"options": {"model": model}, "input": (3, side, side), "classes": 1000}
-    return row | {"rule": "pycls", "params": params, **counts}
+    """A network by timm's own table of results."""
+    return network_row({"model": model}, params, side, **counts)
 
 
 expected = [

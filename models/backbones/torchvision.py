@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.blocks.expected import network_row
 from models.blocks.layers.borrowed import (
     Borrowed,
     built,
@@ -171,9 +172,8 @@ def _without_classifier(model: nn.Module, pooled: bool) -> int:
 
 
 def _row(model: str, params: int, **counts: int) -> dict[str, Any]:
-    """A network with its 1000-class layer, by torchvision's own table (`num_params`)."""
-    row = {"options": {"model": model}, "input": (3, 224, 224), "classes": 1000}
-    return row | {"rule": "pycls", "params": params, **counts}
+    """A network by torchvision's own table (`num_params`)."""
+    return network_row({"model": model}, params, **counts)
 
 
 expected = [

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.blocks.expected import network_row
 from models.blocks.layers.convolution import convolution
 from models.blocks.layers.patches import WHOLE, pad_to
 from models.blocks.layers.transformer import EncoderBlock
@@ -146,9 +147,8 @@ class ViT(nn.Module):
 
 
 def _row(options: dict, params: int, flops: int, acts: int) -> dict:
-    """One network with its 1000-class layer, by the authors' code (pycls)."""
-    found = {"params": params, "flops": flops, "acts": acts}
-    return {"options": options, "input": (3, 224, 224), "classes": 1000, "rule": "pycls", **found}
+    """One network, by the authors' code (pycls)."""
+    return network_row(options, params, flops=flops, acts=acts)
 
 
 def _narrow(width: int) -> dict:

@@ -6,6 +6,7 @@ Recognition", arXiv 2101.11605, section 3 and figure 4.
 
 from typing import Any, ClassVar
 
+from models.blocks.expected import slot_row
 from models.blocks.layers import attention
 from models.blocks.ranges import Count
 
@@ -36,8 +37,8 @@ class BotAttention(attention.BotAttention):
         super().__init__(inputs, outputs, stride, size, heads, scaled)
 
 
-def _row(channels: int, side: int, params: int, **options: Any) -> dict[str, Any]:
-    return {"options": options, "channels": channels, "size": (side, side), "params": params}
+def _row(channels: int, side: int, params: int) -> dict[str, Any]:
+    return slot_row(channels, params) | {"size": (side, side)}
 
 
 expected = [_row(64, 16, 13_280), _row(512, 14, 793_344)]  # 3 c^2 + 2 (2 side - 1) c / heads

@@ -4,11 +4,12 @@ Xie, Wu, van der Maaten, Yuille, He 2019, "Feature Denoising for Improving Adver
 arXiv 1812.03411, section 4 and figure 4.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from torch import Tensor, nn
 
+from models.blocks.expected import slot_row
 from models.blocks.layers.pairwise import pairwise, products
 
 __all__ = ["Denoise", "expected"]
@@ -69,14 +70,10 @@ class Denoise(nn.Module):
         return {"params": weights + 2 * channels, "flops": flops, "acts": acts}
 
 
-def _row(channels: int, params: int, **options: Any) -> dict[str, Any]:
-    return {"options": options, "channels": channels, "params": params}
-
-
 expected = [
-    _row(256, 131_584),
-    _row(512, 525_312),
-    _row(1024, 2_099_200),
-    _row(2048, 8_392_704, kind="dot"),
-    _row(256, 66_048, embed=False, kind="dot"),
+    slot_row(256, 131_584),
+    slot_row(512, 525_312),
+    slot_row(1024, 2_099_200),
+    slot_row(2048, 8_392_704, kind="dot"),
+    slot_row(256, 66_048, embed=False, kind="dot"),
 ]

@@ -6,6 +6,7 @@ arXiv 1904.11492, section 3.3 and figure 4(d).
 
 from typing import ClassVar
 
+from models.blocks.expected import slot_row
 from models.blocks.layers import context
 from models.blocks.ranges import Count
 
@@ -30,7 +31,7 @@ class GlobalContext(context.GlobalContext):
 
 # c^2 / 8 + 2.1875 c + 1 at r = 16
 expected = [
-    {"options": {}, "channels": 256, "params": 8_753},
-    {"options": {}, "channels": 2048, "params": 528_769},
-    {"options": {"reduction": 4}, "channels": 256, "params": 33_473},
+    slot_row(256, 8_753),
+    slot_row(2048, 528_769),
+    slot_row(256, 33_473, reduction=4),
 ]

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor, nn
 
+from models.blocks.expected import slot_row
 from models.blocks.layers.gnconv import RecursiveGatedConv
 from models.blocks.ranges import Positive
 
@@ -98,15 +99,11 @@ class GnConv(RecursiveGatedConv):
         }
 
 
-def _row(order: int, params: int, **options: Any) -> dict[str, Any]:
-    return {"options": {"order": order, **options}, "channels": 64, "params": params}
-
-
 expected = [
-    _row(2, 19_392),
-    _row(3, 20_736),
-    _row(4, 21_280),
-    _row(5, 21_520),
+    slot_row(64, 19_392, order=2),
+    slot_row(64, 20_736, order=3),
+    slot_row(64, 21_280, order=4),
+    slot_row(64, 21_520, order=5),
     # 48 of 96 channels by frequencies of a 14 x 14 map, 48 by a 3x3, and two norms of 96
-    _row(2, 26_160, kind="global") | {"size": (14, 14)},
+    slot_row(64, 26_160, order=2, kind="global") | {"size": (14, 14)},
 ]

@@ -4,10 +4,11 @@ Wu & He 2018, "Group Normalization", arXiv 1803.08494, section 3. A network's ba
 exchanged by models/blocks/layers/norms.py, scales and shifts kept.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import nn
 
+from models.blocks.expected import slot_row
 from models.blocks.ranges import Count
 
 __all__ = ["GroupNorm", "expected"]
@@ -33,8 +34,8 @@ class GroupNorm(nn.GroupNorm):
 
 
 # a scale and a shift per channel, as batch norm has
-expected: list[dict[str, Any]] = [
-    {"options": {}, "channels": 256, "params": 512},
-    {"options": {"groups": 1}, "channels": 48, "params": 96},
-    {"options": {"group_width": 16}, "channels": 48, "params": 96},
+expected = [
+    slot_row(256, 512),
+    slot_row(48, 96, groups=1),
+    slot_row(48, 96, group_width=16),
 ]

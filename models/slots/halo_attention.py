@@ -4,8 +4,9 @@ Vaswani, Ramachandran, Srinivas, Parmar, Hechtman, Shlens 2021, "Scaling Local S
 Parameter Efficient Visual Backbones", arXiv 2103.12731, section 2.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from models.blocks.expected import slot_row
 from models.blocks.layers import attention
 from models.blocks.ranges import Count, Whole
 
@@ -38,8 +39,7 @@ class HaloAttention(attention.HaloAttention):
         super().__init__(inputs, outputs, stride, size, heads, block, halo, scaled)
 
 
-def _row(channels: int, params: int, **options: Any) -> dict[str, Any]:
-    return {"options": options, "channels": channels, "params": params}
-
-
-expected = [_row(64, 12_720), _row(64, 13_280, heads=4, block=16, halo=0)]  # as bot_attention's
+expected = [
+    slot_row(64, 12_720),
+    slot_row(64, 13_280, heads=4, block=16, halo=0),
+]  # as bot_attention's

@@ -3,8 +3,9 @@
 Wang, Girshick, Gupta, He 2018, "Non-local Neural Networks", arXiv 1711.07971, sections 3.2 and 3.3.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from models.blocks.expected import slot_row
 from models.blocks.layers import nonlocality
 from models.blocks.layers.nonlocality import Kind
 from models.blocks.ranges import Count
@@ -35,15 +36,11 @@ class NonLocal(nonlocality.NonLocal):
         super().__init__(channels, kind, subsample, reduction)
 
 
-def _row(channels: int, params: int, **options: Any) -> dict[str, Any]:
-    return {"options": options, "channels": channels, "params": params}
-
-
 expected = [  # 2 of 512 and 3 of 1024 channels add 7,358,464 to ResNet-50 (the paper's table 2)
-    _row(512, 526_592),
-    _row(1024, 2_101_760),
-    _row(512, 526_592, kind="dot_product"),
-    _row(512, 526_592, subsample=True),
-    _row(512, 263_936, kind="gaussian"),
-    _row(512, 527_104, kind="concatenation", subsample=True),
+    slot_row(512, 526_592),
+    slot_row(1024, 2_101_760),
+    slot_row(512, 526_592, kind="dot_product"),
+    slot_row(512, 526_592, subsample=True),
+    slot_row(512, 263_936, kind="gaussian"),
+    slot_row(512, 527_104, kind="concatenation", subsample=True),
 ]
