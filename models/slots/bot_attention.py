@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from models.blocks.expected import slot_row
 from models.blocks.layers import attention
-from models.blocks.ranges import Count
 
 __all__ = ["BotAttention", "expected"]
 
@@ -24,17 +23,6 @@ class BotAttention(attention.BotAttention):
 
     place: ClassVar[str] = "spatial"
     identity_at_init: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        stride: int = 1,
-        size: tuple[int, int] | None = None,
-        heads: Count = 4,
-        scaled: bool = True,
-    ) -> None:
-        super().__init__(inputs, outputs, stride, size, heads, scaled)
 
 
 def _row(channels: int, side: int, params: int) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from models.blocks.expected import slot_row
 from models.blocks.layers import context
-from models.blocks.ranges import Count
 
 __all__ = ["GlobalContext", "expected"]
 
@@ -24,9 +23,6 @@ class GlobalContext(context.GlobalContext):
 
     place: ClassVar[str] = context.GlobalContext.place
     identity_at_init: ClassVar[bool] = True
-
-    def __init__(self, channels: int, reduction: Count = 16) -> None:
-        super().__init__(channels, reduction)
 
 
 # c^2 / 8 + 2.1875 c + 1 at r = 16

@@ -7,8 +7,6 @@ from typing import ClassVar
 
 from models.blocks.expected import slot_row
 from models.blocks.layers import nonlocality
-from models.blocks.layers.nonlocality import Kind
-from models.blocks.ranges import Count
 
 __all__ = ["NonLocal", "expected"]
 
@@ -25,15 +23,6 @@ class NonLocal(nonlocality.NonLocal):
 
     place: ClassVar[str] = "after"
     identity_at_init: ClassVar[bool] = True
-
-    def __init__(
-        self,
-        channels: int,
-        kind: Kind = "embedded_gaussian",
-        subsample: bool = False,
-        reduction: Count = 2,
-    ) -> None:
-        super().__init__(channels, kind, subsample, reduction)
 
 
 expected = [  # 2 of 512 and 3 of 1024 channels add 7,358,464 to ResNet-50 (the paper's table 2)

@@ -15,7 +15,7 @@ from models.blocks.design.axes import Axis
 from models.blocks.design.costs import KINDS, Stages
 from models.blocks.design.regnet import LINEAR, RegNetSpace
 from models.blocks.design.slotted import Chosen, add_slots, last_stages
-from models.blocks.design.space import Band, Values, select
+from models.blocks.design.space import Band, Values, select, stages_of
 from models.blocks.layers.anynet import fit_group_arrays, quantised_stages
 from models.blocks.ranges import (
     Depth,
@@ -155,13 +155,9 @@ class Slots(RegNetSpace):
 
         Without building it. LookupError for a section with slots that are no choice here.
         """
-        network = super().as_anynet(section)
-        keys = ("depths", "widths", "bottleneck_ratios", "group_widths")
-        stages = Stages(*(np.array(network[key])[:, None] for key in keys))
         values = {key: np.array([value]) for key, value in self.values(section).items()}
-        return {
-            kind: one.item() for kind, one in self.costs(values, stages, KINDS, classes).items()
-        }
+        found = self.costs(values, stages_of(super().as_anynet(section)), KINDS, classes)
+        return {kind: one.item() for kind, one in found.items()}
 
     def costs(
         self, values: Values, stages: Stages, kinds: Sequence[str] = KINDS, classes: int = 0

@@ -120,12 +120,10 @@ class DesignSpace(ABC):
         Without building it.
         """
         network = self.as_anynet(section)
-        keys = ("depths", "widths", "bottleneck_ratios", "group_widths")
-        stages = Stages(*(np.array(network[key])[:, None] for key in keys))
         body = {key: network[key] for key in ("stem_width", "stem_stride", "se_ratio")}
         if network.get("spatial") or network.get("after"):
             raise ValueError(f"{type(self).__name__} knows no costs of slots: take space slots")
-        counted = complexity(stages, self.resolution, **body, classes=classes)
+        counted = complexity(stages_of(network), self.resolution, **body, classes=classes)
         return {kind: count.item() for kind, count in counted.items()}
 
     def costs(
@@ -214,6 +212,12 @@ class DesignSpace(ABC):
             f"found {found} of {n} different networks in {tried:,} draws from the space; "
             f"rejected: {reasons}; {seen}: widen what rejects most, or ask for fewer"
         )
+
+
+def stages_of(network: dict[str, Any]) -> Stages:
+    """The stages of one network, a section of backbones/anynet."""
+    keys = ("depths", "widths", "bottleneck_ratios", "group_widths")
+    return Stages(*(np.array(network[key])[:, None] for key in keys))
 
 
 def select(keep: np.ndarray, values: Values, stages: Stages) -> tuple[Values, Stages]:

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.blocks.ranges import Count
+
 __all__ = ["BotAttention", "HaloAttention", "RelativePositions", "relative_logits"]
 
 Pair = tuple[int, int]
@@ -132,7 +134,7 @@ class BotAttention(_Attention):
         outputs: int,
         stride: int = 1,
         size: Pair | None = None,
-        heads: int = 4,
+        heads: Count = 4,
         scaled: bool = True,
     ) -> None:
         if size is None:

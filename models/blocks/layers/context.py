@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.blocks.ranges import Count
+
 __all__ = ["GlobalContext"]
 
 LEAST = 4  # channels between the layers: the norm of one or two forgets what they were
@@ -23,7 +25,7 @@ class GlobalContext(nn.Module):
 
     place: ClassVar[str] = "branch"
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int, reduction: Count = 16) -> None:
         super().__init__()
         inner = max(channels // reduction, LEAST)
         self.attention = nn.Conv2d(channels, 1, 1)

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from models.blocks.layers.pairwise import pairwise, products
+from models.blocks.ranges import Count
 
 __all__ = ["Kind", "NonLocal"]
 
@@ -36,7 +37,7 @@ class NonLocal(nn.Module):
         channels: int,
         kind: Kind = "embedded_gaussian",
         subsample: bool = False,
-        reduction: int = 2,
+        reduction: Count = 2,
     ) -> None:
         super().__init__()
         inner = max(channels // reduction, 1)
