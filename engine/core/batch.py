@@ -17,7 +17,10 @@ Batch = dict[str, Column]
 KNOWN = "_known"
 COLUMNS = {
     # of a set whose images keep their aspect a list of uint8 (h, w, 3)
-    "image": "uint8 (n, h, w, 3) of a data set; float (n, 3, h, w) normalised as a view",
+    "image": "uint8 (n, h, w, 3) of a data set; float (n, 3, h, w) normalised as a view, or views",
+    # of several views of each sample (n, v, 3, h, w)
+    "small": "float (n, v, 3, h, w), normalised views of small parts",
+    "order": "int64 (n,), the sample of the step whose key is computed in this row, when shuffled",
     "label": "int64 (n,), the class; float (n, classes), its probabilities, where images are mixed",
     "hashtags": "float32 (n, vocabulary), 1 at each hashtag of a post",
     "tags": "float32 (n, classes), 1 at each class that an image shows, any number of them",

@@ -19,7 +19,7 @@ from engine.core.refusals import nearest_text, refusal_text
 # empty, but in a copy of this code inside another package: its plug-ins are those beside it
 PREFIX = __name__.removesuffix("engine.core.build")
 # folders of plug-ins, of models/ but for the metrics
-KINDS = ("backbones", "heads", "objectives", "spaces", "slots", "policies", "metrics")
+KINDS = ("backbones", "heads", "objectives", "views", "spaces", "slots", "policies", "metrics")
 
 
 def options(

@@ -100,13 +100,15 @@ def optimizer(
     if make.__module__.startswith("torch.") and not recipe.sharded:
         settings["fused"] = True
     above, free = depths(objective) if recipe.layer_decay != 1 else {}, undecayed(recipe, objective)
-    groups: dict[tuple[int, float], list[nn.Parameter]] = defaultdict(list)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     for parameter in trained:
-        decay = 0.0 if id(parameter) in free else recipe.weight_decay
-        groups[above.get(id(parameter), 0), decay].append(parameter)
+        scale, decay = recipe.layer_decay ** above.get(id(parameter), 0), recipe.weight_decay
+        if id(parameter) in free:
+            scale, decay = scale * recipe.undecayed_rate, 0.0
+        groups[scale, decay].append(parameter)
     made = [
-        {"params": parameters, "weight_decay": decay, "scale": recipe.layer_decay**depth}
-        for (depth, decay), parameters in groups.items()
+        {"params": parameters, "weight_decay": decay, "scale": scale}
+        for (scale, decay), parameters in groups.items()
     ]
     with located(f"{where}.optimizer"):
         # a rate that no step is taken with: each sets its own

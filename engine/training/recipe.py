@@ -34,14 +34,19 @@ class Recipe:
         warm-up ends.
     schedule: `cosine` (Radosavovic et al. 2020), `steps` (divided by 10 at 1/3, 2/3 and 8/9: Goyal
         et al. 2017), `halving` (ten reductions by 1/2 at equally spaced steps: Mahajan et al. 2018,
-        arXiv 1805.00932) or `constant`.
+        arXiv 1805.00932), `constant`, or `cosine_after_warmup` (Caron et al. 2021, arXiv
+        2104.14294), a cosine of the steps that are left when the warm-up has reached its peak.
+    floor: learning rate that a cosine ends at.
     optimizer: `sgd`, `adamw`, `lars` or `lamb`, and its own settings.
     weight_decay: of all parameters that are not `undecayed`.
+    decay_end: weight decay that it goes to along half a cosine; null: it stays.
     undecayed: parameters without weight decay.
+    undecayed_rate: factor on the rate of these.
     layer_decay: factor on the rate per layer below the head.
     micro: images of one forward pass of a worker; gradients add up to those of the batch, and batch
         norm sees so many images whatever the number of workers.
     clip: largest norm of the gradient.
+    clip_each: whether of each parameter by itself, not of all.
     ema: decay of the moving average of the weights, which then is the result.
     precise_bn: training images that batch norm's statistics are computed anew from at the end.
     batch_norm: statistics per `worker` (the papers') or `sync`.
@@ -60,15 +65,19 @@ class Recipe:
     warmup: Least = 5.0
     start: Least | None = None
     ramp: Literal["gradual", "constant"] = "gradual"
-    schedule: Literal["cosine", "steps", "halving", "constant"] = "cosine"
+    schedule: Literal["cosine", "steps", "halving", "constant", "cosine_after_warmup"] = "cosine"
+    floor: Least = 0.0
     optimizer: dict[str, Any] = field(
         default_factory=lambda: {"name": "sgd", "momentum": 0.9, "nesterov": True}
     )
     weight_decay: Least = 1e-4
+    decay_end: Least | None = None
     undecayed: tuple[Literal["norms", "biases"], ...] = ("norms", "biases")
+    undecayed_rate: Positive = 1.0
     layer_decay: Part = 1.0
     micro: Count | None = None
     clip: Positive | None = None
+    clip_each: bool = False
     ema: Part | None = None
     precise_bn: Annotated[int, Field(ge=0)] = 0
     batch_norm: Literal["worker", "sync"] = "worker"
@@ -88,6 +97,10 @@ class Recipe:
         if self.micro is not None and self.micro < 1:
             raise ValueError(
                 f"recipe: micro={self.micro} images are no forward pass: give 1 or more, or null"
+            )
+        if self.decay_end is not None and self.weight_decay <= 0:
+            raise ValueError(
+                "recipe: decay_end is what a weight decay goes to: give weight_decay above 0 too"
             )
         if self.sharded and self.precision == "float16":
             raise ValueError(
@@ -138,13 +151,33 @@ def scheduled(schedule: str, progress: float) -> float:
     return 1.0
 
 
+def half_cosine(first: float, last: float, progress: float) -> float:
+    """From one number to another, slowly at both ends."""
+    return last + (first - last) * 0.5 * (1 + cos(pi * progress))
+
+
+def weight_decay(recipe: Recipe, progress: float) -> float:
+    """Weight decay after this share of all iterations: Caron et al. 2021, section 3.2."""
+    if recipe.decay_end is None:
+        return recipe.weight_decay
+    return half_cosine(recipe.weight_decay, recipe.decay_end, progress)
+
+
 def learning_rate(recipe: Recipe, iteration: int, iterations: int, per_epoch: int) -> float:
     """Learning rate of one iteration: scaling rule, warm-up, then the schedule."""
     warmup = round(recipe.warmup * per_epoch)
+    after = recipe.schedule == "cosine_after_warmup"
     if iteration < warmup:
         if recipe.ramp == "constant":
             return recipe.first
-        return recipe.first + (recipe.peak - recipe.first) * iteration / warmup
+        # the code of Caron et al. has the peak in the last step of the warm-up, and in the next
+        rises = max(1, warmup - 1) if after else warmup
+        return recipe.first + (recipe.peak - recipe.first) * iteration / rises
+    if after:
+        progress = (iteration - warmup) / (iterations - warmup)
+        return half_cosine(recipe.peak, recipe.floor, progress)
+    if recipe.schedule == "cosine" and recipe.floor:
+        return half_cosine(recipe.peak, recipe.floor, iteration / iterations)
     # Warm-up counts in the progress: milestones are epochs of the whole training (Goyal et al.
     # 2017, section 5.1: the 30th, 60th and 80th of 90, of which the first five warm up). A cosine
     # has fallen a little by the end of the warm-up, so that the rate steps down from the peak.

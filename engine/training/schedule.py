@@ -15,6 +15,7 @@ from engine.training.loader import Dataset, Loader
 from engine.training.meter import Report
 from engine.training.recipe import Recipe, learning_rate
 from engine.training.step import Phase
+from models.blocks.methods.method import Pace
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,10 @@ class Schedule:
         """Learning rate of a step."""
         return learning_rate(self.recipe, iteration, self.total, self.per_epoch)
 
-    def pace(self, iteration: int, phases: Iterable[Phase]) -> tuple[list[float], float]:
-        """(the learning rate of each phase, the share of all steps that is done with this one)."""
+    def pace(self, iteration: int, phases: Iterable[Phase]) -> tuple[list[float], Pace]:
+        """The learning rate of each phase, and where in the training the step is."""
         place = (iteration, self.total, self.per_epoch)
-        return [learning_rate(each.recipe, *place) for each in phases], (iteration + 1) / self.total
+        return [learning_rate(each.recipe, *place) for each in phases], Pace(*place)
 
     def loader(self, samples: Dataset, span: range, where: torch.device) -> Loader:
         """The batches of a span of steps."""

@@ -22,15 +22,18 @@ from engine.training.averaging import Average, normalisable, precise_statistics
 from engine.training.distributed import Workers, wrapped
 from engine.training.loader import Step
 from engine.training.optimizers import optimizer
-from engine.training.recipe import Recipe
+from engine.training.recipe import Recipe, weight_decay
 from models.blocks.augment.draws import Draws
+from models.blocks.methods.method import Pace
 
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 GRAPHS = ("reduce-overhead", "max-autotune")  # modes of torch.compile that record CUDA graphs
 # keys of the recipe that a phase may have its own values of; the others are of the whole step
 OF_PHASE = ("rate", "per", "scaling", "warmup", "start", "ramp", "schedule", "optimizer", "clip")
-OF_PHASE += ("weight_decay", "undecayed", "layer_decay")
+OF_PHASE += ("weight_decay", "decay_end", "undecayed", "undecayed_rate", "layer_decay")
+OF_PHASE += ("floor", "clip_each")
 RECIPE_KEYS = {field.name for field in fields(Recipe)}
+FIRST = Pace()
 Losses = dict[str, Tensor]  # scalars: the loss, and its parts
 
 
@@ -79,6 +82,14 @@ def phases_of(objective: nn.Module, recipe: Recipe, where: str = "recipe") -> li
     return made
 
 
+def clip(optimizer: torch.optim.Optimizer, recipe: Recipe) -> None:
+    """Shorten the gradient, of all that an optimizer updates or of each parameter by itself."""
+    updated = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    together = [[parameter] for parameter in updated] if recipe.clip_each else [updated]
+    for parameters in together:
+        torch.nn.utils.clip_grad_norm_(parameters, recipe.clip)
+
+
 def _add(total: Losses, found: dict[str, Any], weight: float, phase: str) -> None:
     """Add the scalars that one pass gave, by the names that they are reported under."""
     for key, value in found.items():
@@ -106,6 +117,11 @@ class Learner:
             raise ValueError(
                 f"recipe.micro: the loss of {type(objective).__name__} is of a whole batch, and in "
                 "parts would be another: remove micro, and lower batch where memory runs out"
+            )
+        if recipe.sharded and not objective.shardable:
+            raise ValueError(
+                f"recipe.sharded: {type(objective).__name__} keeps a copy or a queue whole on each "
+                "worker: remove sharded"
             )
         if recipe.batch_norm == "sync" and workers.world > 1:
             if self.where.type == "cpu":
@@ -159,31 +175,31 @@ class Learner:
         in_turns = len(self.objective.phases()) > 1
         return wrapped(self.objective, sharded=False, in_turns=in_turns)
 
-    def step(
-        self, views: Batch, step: Step, rates: Sequence[float], progress: float = 0.0
-    ) -> Losses:
+    def step(self, views: Batch, step: Step, rates: Sequence[float], pace: Pace = FIRST) -> Losses:
         """Update the weights with the views of one batch, by one phase after the other.
 
         The mean losses, by name, stay on the device, so that nothing waits for them. Of several
         workers it is their mean that is the loss of the whole step, also where their parts differ.
 
-        rates: the learning rate of each phase. progress: the share of the training's steps that
-        are done with this one.
+        rates: the learning rate of each phase. pace: where in the training the step is.
         """
         losses: Losses = {}
+        self.objective.before_step(pace)
         for phase, rate in zip(self.phases, rates, strict=True):
-            for name, loss in self._update(phase, views, rate, step).items():
+            for name, loss in self._update(phase, views, rate, step, pace).items():
                 # "loss" is the sum over phases; what is of a phase alone carries its name
                 losses[name] = losses[name] + loss if name in losses else loss
-        self.objective.after_step(progress)
+        self.objective.after_step((pace.iteration + 1) / pace.total)
         if self.average:
             self.average.update(self.objective, step.iteration)
         return losses
 
-    def _update(self, phase: Phase, views: Batch, rate: float, step: Step) -> Losses:
+    def _update(self, phase: Phase, views: Batch, rate: float, step: Step, pace: Pace) -> Losses:
         """Forward, backward and the update of one phase's parameters."""
         for group in phase.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
+            if group["weight_decay"]:
+                group["weight_decay"] = weight_decay(phase.recipe, pace.progress)
         total: Losses = {"loss": torch.zeros((), device=self.where)}
         for part, weight, last in self.passes(views, step):
             with self._synchronised(last):
@@ -195,12 +211,11 @@ class Learner:
                     loss = found["loss"]
                 self.scaler.scale(loss if weight == 1 else loss * weight).backward()
             _add(total, found, weight, phase.name)
+        self.objective.before_update()
         if phase.recipe.clip is not None:
             # the norm is that of the gradients themselves, not of the scaled ones
             self.scaler.unscale_(phase.optimizer)
-            groups = phase.optimizer.param_groups
-            updated = [parameter for group in groups for parameter in group["params"]]
-            torch.nn.utils.clip_grad_norm_(updated, phase.recipe.clip)
+            clip(phase.optimizer, phase.recipe)
         self.scaler.step(phase.optimizer)
         self.scaler.update()
         # of all parameters: those that another phase updates have gradients of this loss too

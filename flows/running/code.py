@@ -53,8 +53,8 @@ KINDS = {  # keys that name a plug-in, and the package that it lies in
     "policy": "models.policies",
     "metric": "metrics",
 }
-NESTED = dict.fromkeys([*KINDS.values(), "models.slots"])
-NETWORKS = ("models/backbones", "models/slots", "models/heads", "models/objectives")
+NESTED = dict.fromkeys([*KINDS.values(), "models.slots", "models.views"])
+NETWORKS = ("models/backbones", "models/slots", "models/heads", "models/objectives", "models/views")
 TASKS = (*NETWORKS, "models/policies", "metrics")
 STAGES = {  # folders whose plug-ins a stage uses; which of them, dvc.yaml's own templates say
     "corpus": (),

@@ -20,6 +20,7 @@ KINDS = {
     "heads": ("models/heads", "tests/models", "tests/engine/transfer"),
     "objectives": ("models/objectives", "tests/models"),
     "spaces": ("models/spaces", "tests/models"),
+    "views": ("models/views", "tests/models"),
     "slots": ("models/slots", "tests/models"),
     "policies": ("models/policies", "tests/models", "tests/engine"),
     "metrics": ("metrics", "tests/metrics", "tests/engine/training"),

@@ -45,6 +45,7 @@ KINDS = {  # the folder of a nested section's plug-ins, and where such a section
     "spaces": "`search.space`",
     "objectives": "`search.objective`, `pretrain.<name>.objective`, `tasks.<name>.objective`",
     "heads": "`search.head`, `pretrain.<name>.head`; by their names in `tasks.<name>.heads`",
+    "views": "`views` of an objective's section",
     "slots": "`norm`, `spatial` and `after` of a backbone's section",
     "policies": "`tasks.<name>.policy`, `materialise.<name>.policy`",
     "metrics": "`pretrain.<name>.metric`, `tasks.<name>.metric`",
@@ -65,6 +66,7 @@ SECTIONS = {  # keys whose value is a section, and the heading that has its keys
     "norm": "slots",
     "spatial": "slots",
     "after": "slots",
+    "views": "views",
     "policy": "policies",
     "metric": "metrics",
 }
@@ -172,6 +174,7 @@ def _plugin_parts() -> list[str]:
 
     # parameters that the code sets
     given = {"objectives": ("backbone", "head"), "heads": tuple(FACTS)}
+    given["views"] = ("mean", "std")
     given["slots"] = ("channels", "inputs", "outputs", "stride", "size")
     parts = []
     for folder, where in KINDS.items():

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["first_row", "gather"]
+__all__ = ["first_row", "gather", "whole_mean", "worker_count"]
 
 
 class _Gather(torch.autograd.Function):
@@ -58,3 +58,21 @@ def gather(rows: Tensor) -> Tensor:
 def first_row(rows: Tensor) -> int:
     """Where this worker's rows begin among those that `gather` gives."""
     return 0 if _alone() else sum(_counts(len(rows), rows.device)[: dist.get_rank()])
+
+
+def worker_count() -> int:
+    """How many workers there are."""
+    return 1 if _alone() else dist.get_world_size()
+
+
+def whole_mean(rows: Tensor) -> Tensor:
+    """The mean (...) of the rows (n, ...) of all workers, without a gradient.
+
+    Every worker has to call it, as often as the others.
+    """
+    rows = rows.detach()
+    if _alone():
+        return rows.mean(0)
+    whole = torch.cat([rows.sum(0).flatten(), rows.new_tensor([len(rows)])])
+    dist.all_reduce(whole)
+    return (whole[:-1] / whole[-1]).view(rows.shape[1:])

@@ -4,17 +4,37 @@ A batch is columns by name (engine/core/batch.py), a row per sample.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from models.blocks.augment.draws import Draws
 
-__all__ = ["Method", "Phases"]
+__all__ = ["Method", "Pace", "Phases"]
 
 # of each optimizer of a training, by the name of its phase: what it updates, and what of the recipe
 # is another for it
 Phases = dict[str, tuple[Iterable[nn.Parameter], dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Where in a training a step is: the steps before it, those of all epochs and those of one."""
+
+    iteration: int = 0
+    total: int = 1
+    per_epoch: int = 1
+
+    @property
+    def progress(self) -> float:
+        """The share of all steps that is done before this one, from 0 to below 1."""
+        return self.iteration / self.total
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that are over."""
+        return self.iteration // self.per_epoch
 
 
 class Method(nn.Module):
@@ -25,12 +45,14 @@ class Method(nn.Module):
     target: the column that a head is fitted on and that a metric compares with; empty for none.
     exact_in_parts: whether the loss of a batch is the mean over its parts. Where it is not, as when
         samples are contrasted with each other, micro-batches are refused.
+    shardable: whether its weights may be split over workers (recipe.sharded).
     """
 
     reads: ClassVar[dict[str, dict[str, Any]]] = {"image": {}}
     inputs: ClassVar[tuple[str, ...]] = ("image",)
     target: ClassVar[str] = ""
     exact_in_parts: ClassVar[bool] = True
+    shardable: ClassVar[bool] = True
 
     def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -90,6 +112,20 @@ class Method(nn.Module):
         {"name": "adamw"}}. `forward` is called with the name of each phase.
         """
         return {"": (self.parameters(), {})}
+
+    def embedded(self, images: Tensor) -> Tensor:
+        """What the loss compares of normalised images (n, d); it shows whether all look alike."""
+        return self.features(images)
+
+    def monitors(self) -> dict[str, float]:
+        """Numbers of the present step that people look at, as the temperature of a teacher."""
+        return {}
+
+    def before_step(self, pace: Pace) -> None:
+        """What follows a schedule is set here, in buffers: what is compiled stays as it is."""
+
+    def before_update(self) -> None:
+        """Changes to the whole gradient of a step, before it is clipped and goes to the weights."""
 
     def after_step(self, progress: float) -> None:
         """Updates between steps, as of a teacher; progress: the share of all steps, 0 to 1."""
