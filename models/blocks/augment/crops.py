@@ -16,7 +16,33 @@ from models.blocks.augment.draws import Draws
 from models.blocks.augment.views import IMAGENET_MEAN, IMAGENET_STD, Views
 from models.blocks.ranges import Count, Least, Part, Pixels, Positive, Rising, Share, Whole
 
-__all__ = ["Crops"]
+__all__ = ["BARLOW", "BYOL", "DINO", "MOCO_V2", "SIMCLR", "SWAV", "Crops"]
+
+# the papers' views, as keyword arguments of Crops: functools.partial(Crops, **MOCO_V2)
+SIMCLR = {"scale": (0.08, 1.0), "jitter": (0.8, 0.8, 0.8, 0.2), "blur": (0.5,)}
+MOCO_V2 = {"scale": (0.2, 1.0), "jitter": (0.4, 0.4, 0.4, 0.1), "blur": (0.5,)}
+BYOL = {
+    "scale": (0.08, 1.0),
+    "jitter": (0.4, 0.4, 0.2, 0.1),
+    "blur": (1.0, 0.1),
+    "solarise": (0.0, 0.2),
+}
+BARLOW = BYOL
+DINO = {
+    "scale": (0.4, 1.0),
+    "jitter": (0.4, 0.4, 0.2, 0.1),
+    "blur": (1.0, 0.1, 0.5),
+    "solarise": (0.0, 0.2, 0.0),
+    "small": 8,
+    "small_scale": (0.05, 0.4),
+}
+SWAV = {
+    "scale": (0.14, 1.0),
+    "jitter": (0.8, 0.8, 0.8, 0.2),
+    "blur": (0.5,),
+    "small": 6,
+    "small_scale": (0.05, 0.14),
+}
 
 
 class Crops(nn.Module):
