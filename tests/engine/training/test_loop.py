@@ -140,6 +140,25 @@ def test_after_step_follows_every_step(monkeypatch):
     assert torch.equal(calls[-1][1], module.head.fc.weight)
 
 
+def test_a_step_begins_with_its_pace_and_its_gradient_is_shown_before_it_is_clipped(monkeypatch):
+    module, paces, norms = tiny(), [], []
+    weight = module.head.fc.weight
+    monkeypatch.setattr(type(module), "before_step", lambda self, pace: paces.append(pace))
+
+    def show(self):
+        norms.append(self.head.fc.weight.grad.norm().item())
+        self.head.fc.weight.grad = None
+
+    monkeypatch.setattr(type(module), "before_update", show)
+    before = weight.clone()
+    train(module, Toy(), Training(replace(RECIPE, clip=1e-6), 2))
+    assert [(p.iteration, p.total, p.per_epoch) for p in paces] == [(i, 6, 3) for i in range(6)]
+    assert [p.epoch for p in paces] == [0, 0, 0, 1, 1, 1]
+    assert paces[3].progress == 0.5 and min(norms) > 1e-3
+    # a gradient that was taken away moves nothing
+    assert torch.equal(weight, before)
+
+
 def test_nothing_waits_for_the_device_between_reports(monkeypatch):
     def counted(name, original):
         def call(self, *args, **kwargs):

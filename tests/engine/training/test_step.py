@@ -17,6 +17,7 @@ from engine.training.loop import train
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
 from engine.training.step import Learner
+from models.blocks.methods.method import Pace
 from tests.engine.training.toys import RECIPE, Recorder, Toy, plain, tiny
 
 
@@ -97,6 +98,36 @@ def test_gradients_are_clipped_to_their_norm(one_thread):
         after = zip(learner.objective.parameters(), before, strict=True)
         moved.append(torch.cat([(p.detach() - b).flatten() for p, b in after]).norm().item())
     assert moved[0] > 0.1 and moved[1] == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_the_gradient_of_each_parameter_is_clipped_by_itself(one_thread):
+    batch = {"image": 50 * torch.randn(4, 3, 16, 16), "label": torch.tensor([0, 1, 2, 0])}
+    recipe = Recipe(optimizer={"name": "sgd"}, weight_decay=0, clip=1e-3, clip_each=True)
+    learner = Learner(plain(), recipe, Workers())
+    before = [p.detach().clone() for p in learner.objective.parameters()]
+    learner.step(batch, whole(batch), [1.0])
+    after = zip(learner.objective.parameters(), before, strict=True)
+    norms = [(p.detach() - b).norm().item() for p, b in after]
+    # one that is shorter stays
+    assert sum(norm == pytest.approx(1e-3, rel=2e-3) for norm in norms) > 5
+    assert max(norms) < 1.002e-3
+
+
+def test_weight_decay_goes_to_its_end_and_what_has_none_goes_at_a_rate_of_its_own(one_thread):
+    recipe = Recipe(
+        optimizer={"name": "sgd"}, weight_decay=0.04, decay_end=0.4, undecayed_rate=0.024
+    )
+    learner = Learner(plain(), recipe, Workers())
+    batch = {"image": torch.randn(4, 3, 16, 16), "label": torch.tensor([0, 1, 2, 0])}
+    seen = []
+    for iteration in (1, 20, 39):
+        learner.step(batch, whole(batch), [0.1], Pace(iteration, 40, 4))
+        groups = {bool(g["weight_decay"]): g for g in learner.phases[0].optimizer.param_groups}
+        seen.append(groups[True]["weight_decay"])
+        assert groups[True]["lr"] == 0.1 and groups[False]["lr"] == pytest.approx(0.0024)
+        assert groups[False]["weight_decay"] == 0
+    # the schedule of the code of Caron et al. 2021 (DINO) for 40 iterations
+    assert seen == pytest.approx([0.0405548799, 0.22, 0.3994451201], abs=1e-10)
 
 
 def test_average_follows_its_formula():

@@ -80,6 +80,7 @@ MORE = {  # a value of what has no default, or none that is a number
     "flops": [1e6, 2e6], "params": [1e4, 2e4],
     "acts": [1e4, 2e4], "se_ratio": 0.25, "user_cap": 3, "trials": 3, "hours": 1.5, "images": 1000,
     "latency_ms": [1.0, 2.0], "start": 0.1, "micro": 8, "clip": 1.0, "ema": 0.9, "seeds": [0, 1],
+    "decay_end": 0.4, "hidden": 8, "size": 16, "small_size": 8,
     "sizes": [32], "labels": [20], "resolution": 32, "freeze": 2,
     "filters": [1], "out": [0], "drop": 0.1, "drop_path": 0.1,
     "spatial_at": [[0]], "after_at": [[0]], "attention_at": [[0]], "context_at": [[0]],
@@ -104,6 +105,8 @@ GIVEN = (
     "task",
     "candidate",
     "optimizer",
+    "mean",
+    "std",
 )
 
 
@@ -117,7 +120,7 @@ def signatures() -> dict[str, Any]:
         "resampling": validate.resampling,
     }
     found |= {"Optuna": validate_search.optuna_numbers}
-    for kind in ("backbones", "heads", "objectives", "spaces", "policies", "metrics"):
+    for kind in ("backbones", "heads", "objectives", "views", "spaces", "policies", "metrics"):
         found |= {name: plugin(kind, name, kind) for name in choices(kind)}
     return found
 
