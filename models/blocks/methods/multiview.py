@@ -14,7 +14,7 @@ from models.blocks.augment.draws import Draws
 from models.blocks.augment.views import normalisation
 from models.blocks.methods.method import Method
 
-__all__ = ["MultiView"]
+__all__ = ["MultiView", "wide"]
 
 GROUP = 64  # samples that are told apart by their views when such a network is measured
 
@@ -66,6 +66,15 @@ class MultiView(Method):
         found = self.head.pool((backbone or self.backbone)(flat))
         return found.unflatten(0, views.shape[:2])
 
+    def pooled_all(self, batch: dict[str, Tensor]) -> Tensor:
+        """Features (n, v + w, d) of the views, then of the small ones: one pass for each size."""
+        views, small = batch["image"], batch.get("small")
+        if small is None:
+            return self.pooled(views)
+        if small.shape[2:] == views.shape[2:]:
+            return self.pooled(torch.cat([views, small], 1))
+        return torch.cat([self.pooled(views), self.pooled(small)], 1)
+
     def test_views(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
         """Two views of each sample, and its place among those that it is told from."""
         views = self.augment(batch, draws)["image"][:, :2]
@@ -80,3 +89,8 @@ class MultiView(Method):
             for part in found.split(GROUP)
         ]
         return {"scores": torch.cat(scores)}
+
+
+def wide(x: Tensor) -> Tensor:
+    """In float32 at the least: what a loss compares, whatever networks compute in."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
