@@ -5,18 +5,28 @@ Representations", arXiv 2002.05709, section 3 and appendix A. Small crops beside
 2020, "Unsupervised Learning of Visual Features by Contrasting Cluster Assignments", arXiv
 2006.09882, section 3.3. Unlike strengths of the two views: Grill et al. 2020, arXiv 2006.07733,
 appendix B.
+
+The order of the jitter's four operations is drawn once for a step, as Kornia draws it; torchvision
+draws it for each image. All else is each crop's own. Values are not rounded between operations, and
+crops are bilinear without antialiasing: it would show where a crop is larger than its view alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.blocks.augment.draws import Draws
+from models.blocks.augment import colours
+from models.blocks.augment.draws import Draws, moved
 from models.blocks.augment.views import IMAGENET_MEAN, IMAGENET_STD, Views
 from models.blocks.ranges import Count, Least, Part, Pixels, Positive, Rising, Share, Whole
 
 __all__ = ["BARLOW", "BYOL", "DINO", "MOCO_V2", "SIMCLR", "SWAV", "Crops"]
+
+CROPPED = 1 << 16  # pixels of the crops that are recoloured at a time on a CPU, within its cache
+LEAST = 8  # pixels of a small crop's side
 
 # the papers' views, as keyword arguments of Crops: functools.partial(Crops, **MOCO_V2)
 SIMCLR = {"scale": (0.08, 1.0), "jitter": (0.8, 0.8, 0.8, 0.2), "blur": (0.5,)}
@@ -45,8 +55,27 @@ SWAV = {
 }
 
 
+class Looks(NamedTuple):
+    """What was drawn for the colours of crops (n, v) or (n * v): numbers on the host."""
+
+    jittered: Tensor
+    factors: Tensor  # one more axis, of 4: brightness, contrast, saturation, hue
+    grey: Tensor
+    blurred: Tensor
+    sigma: Tensor
+    solarised: Tensor
+
+    def of(self, rows: slice, views: slice) -> "Looks":
+        """Those of some images and views, in one row."""
+        return Looks(*(numbers[rows, views].flatten(0, 1) for numbers in self))
+
+
 class Crops(nn.Module):
-    """image uint8 (n, h, w, 3) -> image (n, views, 3, size, size), small (n, small, 3, s, s)."""
+    """image uint8 (n, h, w, 3) -> image (n, views, 3, size, size), small (n, small, 3, s, s).
+
+    Views lie one after the other in memory with their colours last: flatten(0, 1) copies nothing
+    and is channels_last. The parameters are told in models/views/crops.py.
+    """
 
     def __init__(
         self,
@@ -68,8 +97,15 @@ class Crops(nn.Module):
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         super().__init__()
+        if jitter[3] > 0.5:
+            raise ValueError(f"jitter: a hue turns by 0.5 at most, either way, not by {jitter[3]}")
+        for name, shares in (("blur", blur), ("solarise", solarise)):
+            if not shares:
+                raise ValueError(f"{name}: give one share at least; [0] is none")
         self.count, self.size = views, size
         self.small, self.small_size = small, small_size
+        self.jitter, self.jitter_share, self.grey = tuple(jitter), jitter_share, grey
+        self.blur, self.sigma, self.solarise = tuple(blur), tuple(sigma), tuple(solarise)
         self.whole = Views(scale, ratio, flip, mean=mean, std=std)
         self.parts = Views(small_scale, ratio, flip, mean=mean, std=std)
 
@@ -79,8 +115,105 @@ class Crops(nn.Module):
 
     def forward(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
         """The views of a batch of a data set."""
-        images = batch["image"]
-        made = {"image": torch.stack([self.whole(images, draws) for _ in range(self.count)], 1)}
+        images, order = batch["image"], draws.once(4).argsort().tolist()
+        whole, small = self.sides(images)
+        views = range(self.count)
+        made = {"image": self._made(images, draws, self.whole, whole, views, order)}
         if self.small:
-            made["small"] = torch.stack([self.parts(images, draws) for _ in range(self.small)], 1)
+            views = range(self.count, self.count + self.small)
+            made["small"] = self._made(images, draws, self.parts, small, views, order)
         return made
+
+    def sides(self, images: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Height and width of the views of images (n, h, w, 3), and of the small ones."""
+        whole = (self.size, self.size) if self.size else tuple(images.shape[1:3])
+        if self.small_size:
+            return whole, (self.small_size, self.small_size)
+        return whole, tuple(max(LEAST, round(side * 3 / 7)) for side in whole)
+
+    def _made(
+        self,
+        images: Tensor,
+        draws: Draws,
+        crop: Views,
+        sides: tuple[int, int],
+        views: range,
+        order: list[int],
+    ) -> Tensor:
+        """Views (n, v, 3, *sides) of all images."""
+        n, given, v = len(images), tuple(images.shape[1:3]), len(views)
+        places = [crop.places(n, given, sides, draws, images.device) for _ in views]
+        x, y = (torch.stack(axis, 1) for axis in zip(*places, strict=True))
+        looks = self._looks(draws.rand(n, v, 9), views)
+        made = torch.empty(n, v, *sides, 3, device=images.device).permute(0, 1, 4, 2, 3)
+        for rows, some in _parts(n, v, sides[0] * sides[1], images.is_cuda):
+            # of 0 to 1; grid_sample is as fast on pixels as on planes
+            sources = images[rows].permute(0, 3, 1, 2).float().mul_(1 / 255)
+            across, down = x[rows, some, None, :], y[rows, some, :, None]
+            grid = torch.stack(torch.broadcast_tensors(across, down), -1)
+            # the views of an image one below the other
+            crops = F.grid_sample(
+                sources, grid.flatten(1, 2), padding_mode="border", align_corners=False
+            )
+            crops = crops.unflatten(2, grid.shape[1:3]).transpose(1, 2).flatten(0, 1)
+            self._recoloured(crops, looks.of(rows, some), order)
+            crops.mul_(255 * crop.gain).add_(crop.offset)
+            made[rows, some] = crops.unflatten(0, grid.shape[:2])
+        return made
+
+    def _looks(self, drawn: Tensor, views: range) -> Looks:
+        """The looks of views by uniform numbers (n, v, 9)."""
+        strengths = torch.tensor(self.jitter)
+        low, high = (1 - strengths).clamp(min=0), 1 + strengths
+        low[3], high[3] = -strengths[3], strengths[3]  # a hue is shifted, the others are scaled
+        blur, solarise = (
+            torch.tensor([shares[min(view, len(shares) - 1)] for view in views])
+            for shares in (self.blur, self.solarise)
+        )
+        first, last = self.sigma
+        return Looks(
+            drawn[..., 0] < self.jitter_share,
+            low + (high - low) * drawn[..., 1:5],
+            drawn[..., 5] < self.grey,
+            drawn[..., 6] < blur,
+            first + (last - first) * drawn[..., 7],
+            drawn[..., 8] < solarise,
+        )
+
+    def _recoloured(self, crops: Tensor, looks: Looks, order: list[int]) -> None:
+        """Crops (n, 3, h, w) of 0 to 1 with the colours that were drawn, in place."""
+        acting = tuple(strength > 0 for strength in self.jitter)
+        if any(acting):
+            for rows, own in _some(crops, looks.jittered):
+                factors = moved(looks.factors[rows], crops.device)
+                colours.jitter(own, factors, order, acting)
+        for _, own in _some(crops, looks.grey):
+            colours.grey(own)
+        for rows, own in _some(crops, looks.blurred):
+            colours.blur(own, moved(looks.sigma[rows], crops.device), self.sigma[1])
+        for _, own in _some(crops, looks.solarised):
+            colours.solarise(own)
+
+
+def _parts(n: int, v: int, pixels: int, whole: bool) -> Iterator[tuple[slice, slice]]:
+    """Images and views that are worked on together: all, or as many as fit a CPU's cache."""
+    fit = max(1, n * v if whole else torch.get_num_threads() * CROPPED // pixels)
+    views = min(v, fit)
+    for row in range(0, n, fit // views):
+        for view in range(0, v, views):
+            yield slice(row, row + fit // views), slice(view, view + views)
+
+
+def _some(images: Tensor, drawn: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """The rows that were drawn and, to be changed in place, their images: at most once.
+
+    Nothing is copied where all or none were.
+    """
+    rows = drawn.nonzero()[:, 0]
+    if len(rows) == len(images) > 0:
+        yield rows, images
+    elif len(rows):
+        places = moved(rows, images.device)
+        own = images.index_select(0, places)
+        yield rows, own
+        images.index_copy_(0, places, own)

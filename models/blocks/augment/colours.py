@@ -1,0 +1,148 @@
+"""Colours and sharpness of a batch of images, each image by numbers of its own.
+
+Images are float (n, 3, h, w) of 0 to 1, changed in place and returned. The formulas are those of
+torchvision.transforms.v2.functional for such images; planes that lie one after the other are
+fastest on a CPU. Nothing is drawn here, and nothing waits for a GPU.
+
+Jitter, greyscale and blur: Chen, Kornblith, Norouzi, Hinton 2020, "A Simple Framework for
+Contrastive Learning of Visual Representations", arXiv 2002.05709, appendix A. Solarisation: Grill
+et al. 2020, "Bootstrap your own latent", arXiv 2006.07733, appendix B.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from math import ceil
+
+import torch
+from torch import Tensor
+
+__all__ = ["blur", "brightness", "contrast", "grey", "hue", "jitter", "saturation", "solarise"]
+
+LUMINANCE = (0.2989, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601-2)
+# where the hexagon of hues is 3 from red and nearest to green and blue, in sixths of a turn
+CORNERS = (3.0, 2.0, 4.0)
+DEVIATIONS = 3  # that a blur reaches: beyond lie 0.3 % of its weight
+BLOCK = 32  # columns blurred by one matrix: wider ones hold more zeros, narrower ones overlap more
+
+
+def brightness(images: Tensor, factors: Tensor) -> Tensor:
+    """Blended with black; 1 leaves an image as it is."""
+    return images.mul_(_each(factors)).clamp_(0, 1)
+
+
+def contrast(images: Tensor, factors: Tensor) -> Tensor:
+    """Blended with the image's mean grey; 1 leaves it as it is."""
+    means = sum(images.mean((2, 3)).mul(images.new_tensor(LUMINANCE)).unbind(1))
+    return images.mul_(_each(factors)).add_(_each(means * (1 - factors))).clamp_(0, 1)
+
+
+def saturation(images: Tensor, factors: Tensor) -> Tensor:
+    """Blended with the pixels' grey; 1 leaves an image as it is."""
+    return torch.lerp(_luminance(images), images, _each(factors), out=images).clamp_(0, 1)
+
+
+def hue(images: Tensor, shifts: Tensor) -> Tensor:
+    """Hues shifted by -0.5 to 0.5 turns.
+
+    Colours of equal extremes lie on a hexagon: a way along its edges from red that is h long leads
+    to h = 1 + green + blue - red (of 0 to 1) on green's side and to -h on blue's, and each colour
+    is a function of the distance to its corner. So neither needs a choice among sectors.
+    """
+    red, green, blue = images.unbind(1)
+    low = torch.minimum(red, green).minimum(blue)
+    high = torch.maximum(red, green).maximum(blue)
+    chroma = high - low
+    hues = (green + blue).sub_(red).sub_(low)
+    # of a grey pixel the numerator is 0, whatever it is divided by
+    hues = hues.div_(chroma.clamp(min=torch.finfo(images.dtype).tiny)).add_(1)
+    hues = hues.copysign_(green - blue).add_(6 * shifts.view(-1, 1, 1))
+    hues.sub_((hues / 6).floor_(), alpha=6)
+    corners = [hues - corner for corner in CORNERS]
+    for plane, distance in zip((red, green, blue), corners, strict=True):
+        plane.copy_(distance.abs_())
+    red.neg_().add_(3)
+    images.clamp_(1, 2).mul_(chroma[:, None])
+    return torch.sub((high + chroma)[:, None], images, out=images)
+
+
+def jitter(
+    images: Tensor, factors: Tensor, order: Iterable[int], acting: tuple[bool, ...] = (True,) * 4
+) -> Tensor:
+    """Brightness, contrast, saturation and hue by factors (n, 4), in an order of 0 to 3.
+
+    acting: which of them do anything; the others are left out.
+    """
+    operations = (brightness, contrast, saturation, hue)
+    for place in order:
+        if acting[place]:
+            operations[place](images, factors[:, place])
+    return images
+
+
+def grey(images: Tensor) -> Tensor:
+    """Three equal colours of the same luminance."""
+    return images.copy_(_luminance(images).expand_as(images))
+
+
+def solarise(images: Tensor) -> Tensor:
+    """Values from one half on are inverted."""
+    return torch.minimum(images, 1 - images, out=images)
+
+
+def blur(images: Tensor, sigmas: Tensor, widest: float) -> Tensor:
+    """Convolved with Gaussians of standard deviations (n,) in pixels, with a reflecting border.
+
+    widest: the largest that there may be: it sets how far all reach. An image's side must be longer
+    than that, or else they reach as far as it is.
+
+    One after the other, columns and rows are multiplied by matrices of a few diagonals, in blocks,
+    which is several times as fast on a CPU as a convolution with a kernel per image.
+    """
+    height, width = images.shape[2:]
+    sides = images.flatten(1, 2)
+    across = torch.empty_like(sides)
+    for start, reach, weights in _blocks(width, sigmas, widest):
+        own = slice(start, start + BLOCK)
+        across[:, :, own] = sides[:, :, reach] @ weights
+    across = across.view_as(images)
+    for start, reach, weights in _blocks(height, sigmas, widest):
+        own = slice(start, start + BLOCK)
+        images[:, :, own] = weights.transpose(1, 2)[:, None] @ across[:, :, reach]
+    return images
+
+
+def _each(numbers: Tensor) -> Tensor:
+    return numbers.view(-1, 1, 1, 1)
+
+
+def _luminance(images: Tensor) -> Tensor:
+    red, green, blue = images.split(1, 1)
+    return (red * LUMINANCE[0]).add_(green, alpha=LUMINANCE[1]).add_(blue, alpha=LUMINANCE[2])
+
+
+def _blocks(side: int, sigmas: Tensor, widest: float) -> Iterator[tuple[int, slice, Tensor]]:
+    """Of each block of places: its start, the places it is blurred from, and weights (n, from, to).
+
+    Weights are linear in the kernel's values at each distance, of which a place at the border takes
+    some twice.
+    """
+    radius = min(ceil(DEVIATIONS * widest), side - 1)
+    distances = torch.arange(radius + 1, device=sigmas.device)
+    kernels = torch.exp(-0.5 * (distances / sigmas[:, None]) ** 2)
+    kernels = kernels / (2 * kernels.sum(1, keepdim=True) - 1)
+    for start in range(0, side, BLOCK):
+        reach = slice(max(0, start - radius), min(side, start + BLOCK + radius))
+        times = _times(side, radius, start, reach.start, reach.stop, sigmas.device)
+        yield start, reach, (kernels @ times.flatten(1)).view(-1, *times.shape[1:])
+
+
+@lru_cache(maxsize=256)
+def _times(side: int, radius: int, start: int, low: int, high: int, device: torch.device) -> Tensor:
+    """How often each distance (radius + 1, from, to) leads from one place to another."""
+    places = torch.arange(start, min(start + BLOCK, side))
+    found = torch.zeros(radius + 1, high - low, len(places))
+    for step in range(-radius, radius + 1):
+        source = (places + step).abs()  # reflected at the first pixel, and then at the last
+        source = side - 1 - (side - 1 - source).abs()
+        found[abs(step), source - low, places - start] += 1
+    return found.to(device)
