@@ -21,6 +21,9 @@ COLUMNS = {
     # of several views of each sample (n, v, 3, h, w)
     "small": "float (n, v, 3, h, w), normalised views of small parts",
     "order": "int64 (n,), the sample of the step whose key is computed in this row, when shuffled",
+    "regions": "float (n, v, b, 4), boxes of an image in each of its views, in px of the view",
+    "places": "float (n, v, b, 4), what is seen of them there, in px of the image",
+    "visible": "bool (n, v, b), whether enough of a box is seen to be compared",
     "label": "int64 (n,), the class; float (n, classes), its probabilities, where images are mixed",
     "hashtags": "float32 (n, vocabulary), 1 at each hashtag of a post",
     "tags": "float32 (n, classes), 1 at each class that an image shows, any number of them",

@@ -115,14 +115,24 @@ class Crops(nn.Module):
 
     def forward(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
         """The views of a batch of a data set."""
+        return self.with_crops(batch, draws)[0]
+
+    def with_crops(
+        self, batch: dict[str, Tensor], draws: Draws
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """The same views, and where they lie: affine maps (n, views, 2, 3), on the host.
+
+        They lead from a view to the image, both of -1 to 1, as F.affine_grid has them.
+        """
         images, order = batch["image"], draws.once(4).argsort().tolist()
         whole, small = self.sides(images)
         views = range(self.count)
-        made = {"image": self._made(images, draws, self.whole, whole, views, order)}
+        image, crops = self._made(images, draws, self.whole, whole, views, order)
+        made = {"image": image}
         if self.small:
             views = range(self.count, self.count + self.small)
-            made["small"] = self._made(images, draws, self.parts, small, views, order)
-        return made
+            made["small"], _ = self._made(images, draws, self.parts, small, views, order)
+        return made, crops
 
     def sides(self, images: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
         """Height and width of the views of images (n, h, w, 3), and of the small ones."""
@@ -139,10 +149,11 @@ class Crops(nn.Module):
         sides: tuple[int, int],
         views: range,
         order: list[int],
-    ) -> Tensor:
-        """Views (n, v, 3, *sides) of all images."""
-        n, given, v = len(images), tuple(images.shape[1:3]), len(views)
-        places = [crop.places(n, given, sides, draws, images.device) for _ in views]
+    ) -> tuple[Tensor, Tensor]:
+        """Views (n, v, 3, *sides) of all images, and the affine maps (n, v, 2, 3) to them."""
+        n, v, aspect = len(images), len(views), images.shape[1] / images.shape[2]
+        theta = [crop.boxes(n, aspect, draws) for _ in views]
+        places = [crop.places(each, sides, images.device) for each in theta]
         x, y = (torch.stack(axis, 1) for axis in zip(*places, strict=True))
         looks = self._looks(draws.rand(n, v, 9), views)
         made = torch.empty(n, v, *sides, 3, device=images.device).permute(0, 1, 4, 2, 3)
@@ -159,7 +170,7 @@ class Crops(nn.Module):
             self._recoloured(crops, looks.of(rows, some), order)
             crops.mul_(255 * crop.gain).add_(crop.offset)
             made[rows, some] = crops.unflatten(0, grid.shape[:2])
-        return made
+        return made, torch.stack(theta, 1)
 
     def _looks(self, drawn: Tensor, views: range) -> Looks:
         """The looks of views by uniform numbers (n, v, 9)."""

@@ -91,7 +91,7 @@ class Views(nn.Module):
         prepare: uint8 (n, 3, h, w) -> float.
         """
         n, h, w, _ = images.shape
-        x, y = self.places(n, (h, w), (h, w), draws, images.device)
+        x, y = self.places(self.boxes(n, h / w, draws), (h, w), images.device)
         views = torch.empty(n, h, w, 3, device=images.device).permute(0, 3, 1, 2)
         threads = torch.get_num_threads()  # each works on whole images
         part = max(1, n) if images.is_cuda else max(threads, threads * CACHED // (h * w))
@@ -103,18 +103,13 @@ class Views(nn.Module):
         return views
 
     def places(
-        self,
-        n: int,
-        sides: tuple[int, int],
-        made: tuple[int, int],
-        draws: Draws,
-        device: torch.device,
+        self, theta: Tensor, made: tuple[int, int], device: torch.device
     ) -> tuple[Tensor, Tensor]:
         """Where n crops take their columns (n, width) and rows (n, height) from, from -1 to 1.
 
-        sides: height and width of the images; made: of the crops.
+        theta: affine maps (n, 2, 3) that `boxes` drew; made: height and width of the crops.
         """
-        theta = moved(self.boxes(n, sides[0] / sides[1], draws), device)
+        theta = moved(theta, device)
         # the boxes are upright: columns depend on x alone, rows on y (F.affine_grid multiplies a
         # matrix per pixel)
         x = theta[:, :1, 0] * _centres(made[1], device) + theta[:, :1, 2]
