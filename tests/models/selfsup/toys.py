@@ -1,0 +1,95 @@
+"""Networks that are small enough, goldens' numbers, and every objective that compares views."""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.core.build import build, choices, plugin
+from models.blocks.augment.draws import Draws
+from models.blocks.methods.multiview import MultiView
+
+# settings that are too large for a test, of the objectives that have them
+SMALL: dict[str, Any] = {"queue": 24, "width": 8, "hidden": 12}
+# of single objectives: what the others call otherwise
+OWN: dict[str, dict[str, Any]] = {}
+
+
+def waves(shape: tuple[int, ...], shift: float, factor: float = 1.0) -> Tensor:
+    """The numbers of the golden values: factor * sin(0.37 k + shift), k the place in the tensor."""
+    places = torch.arange(torch.Size(shape).numel(), dtype=torch.float64)
+    return factor * torch.sin(0.37 * places + shift).view(shape)
+
+
+class Vectors(nn.Module):
+    """A linear layer in the place of a backbone: vectors (n, inputs) -> a map of one pixel."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.channels = [len(weight)]
+        self.linear = nn.Linear(*weight.T.shape)
+        self.linear.weight.data, self.linear.bias.data = weight.clone(), bias.clone()
+
+    def layers(self) -> list[nn.Module]:
+        return [self.linear]
+
+    def forward(self, inputs: Tensor) -> list[Tensor]:
+        return [self.linear(inputs)[:, :, None, None]]
+
+
+class Normless(nn.Module):
+    """A backbone without batch norm, whose statistics depend on what else a worker holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channels, self.strides = [10], [4]
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.GroupNorm(2, 8), nn.GELU())
+        self.block = nn.Sequential(nn.Conv2d(8, 10, 3, 2, 1), nn.GELU())
+
+    def layers(self) -> list[nn.Module]:
+        return [self.stem, self.block]
+
+    def forward(self, inputs: Tensor) -> list[Tensor]:
+        return [self.block(self.stem(inputs))]
+
+
+class Normed(Normless):
+    """The same with batch norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem[1] = nn.BatchNorm2d(8)
+
+
+def method(name: str, backbone: nn.Module, **options: Any) -> MultiView:
+    """An objective around a backbone."""
+    head = build("heads", {"name": "linear"}, channels=backbone.channels, classes=3)
+    return build("objectives", {"name": name, **options}, backbone=backbone, head=head)
+
+
+def small(name: str, backbone: nn.Module, **options: Any) -> MultiView:
+    """An objective by its name, with small queues, projectors and so on."""
+    known = inspect.signature(plugin("objectives", name, "tests"))
+    sizes = {key: size for key, size in SMALL.items() if key in known.parameters}
+    return method(name, backbone, **sizes | OWN.get(name, {}) | options)
+
+
+def methods() -> list[str]:
+    """Every objective that compares views."""
+    classes = {name: plugin("objectives", name, "tests") for name in choices("objectives")}
+    return [name for name, found in classes.items() if issubclass(found, MultiView)]
+
+
+class Photos:
+    """Random images of 16 pixels, as a data set."""
+
+    def __init__(self, n: int = 20) -> None:
+        generator = torch.Generator().manual_seed(3)
+        self.pixels = torch.randint(0, 256, (n, 16, 16, 3), dtype=torch.uint8, generator=generator)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def read(self, indices: Tensor, draws: Draws) -> dict[str, Tensor]:
+        return {"image": self.pixels[indices]}
