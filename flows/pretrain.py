@@ -33,7 +33,7 @@ from models.blocks.ranges import Pixels, Positive, Seed, Unique
 CORPUS = settings.OUT / "corpus"
 NATURAL = {"rule": "natural", "length": 1}  # each post once an epoch
 # of a section, what the weights do not follow from: names, and how they are measured
-NAMES = ("training", "candidate", "section", "metric")
+NAMES = ("training", "candidate", "section", "metric", "monitor")
 
 
 def section_of(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -88,15 +88,27 @@ def train_weights(
     file: Path,
     run: Run,
     metric: dict[str, Any],
+    monitor: dict[str, Any] | None = None,
 ) -> dict[str, float]:
     """Train, write weights and learning curve; what the metric tells of the samples held out."""
     from flows.training import learning
+    from flows.training.monitoring import Monitoring
 
-    return learning.write_weights(section, state_of(training, section), run, name, file, metric)
+    state = state_of(training, section)
+    if monitor is None:
+        return learning.write_weights(section, state, run, name, file, metric)
+    watch = Monitoring(monitor, section, state, run, name)
+    found = learning.write_weights(section, state, run, name, file, metric, watch)
+    watch.write(file.with_name(file.stem.replace("model", "monitor") + ".csv"))
+    return found
 
 
 def train_all(
-    training: str, parts: list[dict[str, Any]], metric: dict[str, Any], run: Run
+    training: str,
+    parts: list[dict[str, Any]],
+    metric: dict[str, Any],
+    run: Run,
+    monitor: dict[str, Any] | None = None,
 ) -> list[dict[str, float]]:
     """What is measured of every training; of several each has a run below the stage's."""
     found, shown = [], build("metrics", metric)
@@ -105,7 +117,7 @@ def train_all(
         below = run.child(f"seed {section['seed']}") if len(parts) > 1 else nullcontext(run)
         with below as own:
             name = training_title(training, section, parts)
-            measured = train_weights(name, training, section, file, own, metric)
+            measured = train_weights(name, training, section, file, own, metric, monitor)
             own.metrics({f"val_{key}": value for key, value in measured.items()})
             # flows/registry/sourcerun.py finds the run that wrote a version's weights by this
             own.tags(wrote=digest(file))
@@ -142,6 +154,7 @@ def pretrain(
     seeds: Unique[Seed] = [],  # noqa: B006
     init: dict[str, Any] | None = None,
     resolution: Pixels | None = None,
+    monitor: dict[str, Any] | None = None,
 ) -> None:
     """Train a candidate's network; a killed run goes on from its last state.
 
@@ -161,6 +174,7 @@ def pretrain(
     init: weights that its backbone starts from, of another's release: {file, format}, the format
         native, torchvision, timm, wsl, moco, dino or swav. Nothing is downloaded.
     resolution: pixels that the images are resized to, where not those that they are stored with.
+    monitor: what is measured after epochs, beside the loss; nothing where it is left out.
     """
     # before any other name is bound here: only the arguments
     whole = section_of(dict(locals()))
@@ -171,7 +185,7 @@ def pretrain(
     with stage_run(f"pretrain@{training}", whole if seeds else parts[0]) as run:
         where = f"pretrain.{training}.recipe"
         print(f"pretrain@{training}: {Recipe(**options(Recipe, recipe, where))}")
-        found = train_all(training, parts, metric, run)
+        found = train_all(training, parts, metric, run, monitor)
         metrics = dict(found[0])
         if len(parts) > 1:
             metrics |= {f"seed {seed}": rates for seed, rates in zip(listed, found, strict=True)}

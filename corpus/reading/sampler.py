@@ -24,6 +24,7 @@ HELD_OUT = 4
 TEST_VIEWS = 5  # (0, TEST_VIEWS): views that networks are measured on, the same for every seed
 # (seed, READING, iteration): what of a sample is read, such as the frames of a clip; 0 for tests
 READING = 6
+MONITORED = 7  # (0, MONITORED): images that a pretraining is looked at with, alike for every seed
 
 
 def seeded(*numbers: int) -> torch.Generator:

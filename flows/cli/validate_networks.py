@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from corpus.names import checked_set
 from corpus.records.kind import kind, kinds
 from corpus.store.read import kind_of
 from engine.core.build import build, located, options, plugin
@@ -17,6 +18,7 @@ from flows.cli.sections import trained_sections
 from flows.cli.validate_labels import DATA
 from flows.data.made import BESIDE, is_made
 from flows.running import settings
+from flows.training.monitoring import LABEL, Monitor
 from models.blocks.augment.draws import Draws
 
 PIXELS = 32  # of the images that a policy is tried on
@@ -47,6 +49,26 @@ def validate_networks(
         # a layer of any size: an optimizer refuses an empty list of parameters
         optimizer(Recipe(**options(Recipe, section["recipe"], where)), torch.nn.Linear(1, 1), where)
         validate_columns(section, place, _labelled(section["data"], whole))
+        if section.get("monitor") is not None:
+            validate_monitor(section, f"{place}.monitor")
+
+
+def validate_monitor(section: dict[str, Any], where: str) -> None:
+    """ValueError for numbers out of range, images without a class, weights that lie in parts."""
+    data = Monitor(**options(Monitor, section["monitor"], where)).data
+    if section["recipe"].get("sharded"):
+        raise ValueError(
+            f"{where}: one worker measures, and recipe.sharded splits the weights over all: remove "
+            "either"
+        )
+    if data is None:
+        return
+    checked_set(data, f"{where}.data")
+    if LABEL not in _columns_of(data):
+        raise ValueError(
+            f"{where}.data: neighbours tell one class per image, and {data} has "
+            f"{', '.join(_columns_of(data))}: take targets/<a set with labels>, or null"
+        )
 
 
 def validate_trained(

@@ -54,6 +54,7 @@ SECTIONS = {  # keys whose value is a section, and the heading that has its keys
     "recipe": "recipe",
     "optimizer": "optimizer",
     "resampling": "resampling",
+    "monitor": "monitor",
     "retrain": "retrain",
     "grid": "grid",
     "sampler": "sampler-and-pruner",
@@ -130,6 +131,7 @@ def nested_parts() -> list[str]:
     from engine.training.recipe import Recipe
     from flows.cli.validate import resampling
     from flows.searching.search import Retrain
+    from flows.training.monitoring import Monitor
 
     trains = "`search.recipe`, `pretrain.<name>.recipe`, `tasks.<name>.recipe`."
     lists = "`search.resampling`, `pretrain.<name>.resampling`."
@@ -137,6 +139,11 @@ def nested_parts() -> list[str]:
         _part("## recipe", f"{trains} {_summary(Recipe)}", _table(parameters(Recipe))),
         _part("### optimizer", OPTIMIZER, *_optimizers()),
         _part("## resampling", f"{lists} {_summary(resampling)}", _table(parameters(resampling))),
+        _part(
+            "## monitor",
+            f"`pretrain.<name>.monitor`. {_summary(Monitor)}",
+            _table(parameters(Monitor)),
+        ),
         _part("## retrain", f"`search.retrain`. {_summary(Retrain)}", _table(parameters(Retrain))),
         _part("## grid", GRID),
     ]

@@ -23,18 +23,22 @@ def train(training: str) -> None:
     from flows.pretrain import pretrain, section_of, state_of, training_title, trainings
     from flows.tracking.tracking import stage_run
     from flows.training.learning import Job, train_as_worker
+    from flows.training.monitoring import Monitoring
     from flows.training.threads import own_threads
 
     with joined() as workers:
-        section = section_of(stage_arguments(pretrain, training))
+        arguments = stage_arguments(pretrain, training)
+        section, monitor = section_of(arguments), arguments["monitor"]
         parts = trainings(section)
         about = section if section["seeds"] else parts[0]
         with stage_run(f"pretrain@{training}", about) if workers.first else nullcontext() as run:
             for part in parts:
-                name = training_title(training, part, parts)
+                name, state = training_title(training, part, parts), state_of(training, part)
                 alone = workers.world == 1
                 with own_threads(Job.of(part), run, name) if alone else nullcontext():
-                    train_as_worker(part, state_of(training, part), run, name)
+                    first = workers.first and monitor is not None
+                    watch = Monitoring(monitor, part, state, run, name) if first else None
+                    train_as_worker(part, state, run, name, watch)
 
 
 def main() -> None:

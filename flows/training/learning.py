@@ -38,7 +38,7 @@ from flows.training.threads import own_threads, training_workers
 CORPUS = settings.OUT / "corpus"
 HASHTAGS = CORPUS / "hashtags"
 ACCURACY = {"name": "accuracy"}
-Watch = Callable[[int, nn.Module], None]  # epochs so far, and the network
+Watch = Callable[[float, nn.Module], None]  # epochs so far, and the network
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,18 @@ def write_weights(
     title: str,
     file: Path,
     metric: dict[str, Any] = ACCURACY,
+    watch: Watch | None = None,
 ) -> dict[str, float]:
     """Train, write the weights to a file and the learning curve beside it.
 
-    Returns what the metric tells on the samples held out.
+    watch: called after each epoch, the last one too. Returns what the metric tells on the samples
+    held out.
     """
     with own_threads(Job.of(section), run, title), progress(title) as show:
-        module, names = fit_network(section, state, run, title, show)
+        module, names = fit_network(section, state, run, title, show, watch)
+        if watch:
+            # of the weights that are kept: averaged ones, where the recipe has them so
+            watch(section["epochs"], module)
     # with the pixels of the images, so that the file alone is enough to predict with
     job = Job.of(section)
     about = {"size": job.samples().shards.size}
@@ -125,22 +130,25 @@ def fit_network(
 ) -> tuple[nn.Module, list[str]]:
     """The trained network and its classes, by as many processes as `training_workers` says.
 
-    watch: called after each epoch, if one process trains.
+    watch: called after each epoch but the last, of several processes by the first.
     """
     workers = training_workers()
     if workers > 1:
-        launch(workers, train_as_worker, section, state, run, title)
+        launch(workers, train_as_worker, section, state, run, title, watch)
     # of several processes, which have kept their finished state, this one only takes it up
     return train_network(section, state, run, show, watch)
 
 
-def train_as_worker(section: dict[str, Any], state: Path, run: Run, title: str) -> None:
+def train_as_worker(
+    section: dict[str, Any], state: Path, run: Run, title: str, watch: Watch | None = None
+) -> None:
     """What each of several processes does; they leave the finished state for `fit_network`."""
     if not present_workers().first:
         train_network(section, state, run, unseen)
         return
     with progress(title) as show:
-        train_network(section, state, run, show)
+        # the others wait for it at their next step
+        train_network(section, state, run, show, watch)
     # this process may end now, and with it the thread that sends
     run.flush()
 
@@ -181,11 +189,15 @@ def measured(
 
 def image_count(section: dict[str, Any], epochs: float) -> int:
     """How many images so many epochs of this training are."""
-    job = Job.of(section)
+    schedule = schedule_of(Job.of(section), epochs)
+    return schedule.total * schedule.recipe.batch
+
+
+def schedule_of(job: Job, epochs: float) -> Schedule:
+    """The steps of a training of so many epochs."""
     # ALONE: however many workers share an epoch, they see the same images
     lists = list_drawer(job, job.samples())
-    schedule = Schedule.of(Training(job.recipe, epochs, job.seed), lists, ALONE)
-    return schedule.total * schedule.recipe.batch
+    return Schedule.of(Training(job.recipe, epochs, job.seed), lists, ALONE)
 
 
 # what a training reads
