@@ -212,15 +212,15 @@ def test_the_gradient_reaches_backbone_and_box_head():
 @pytest.mark.parametrize("sides", [(32, 32), (48, 32)])
 def test_a_few_steps_lower_the_loss_at_any_size(sides):
     method, batch = objective(boxes=4), photos(6, *sides)
-    solver = torch.optim.Adam(method.parameters(), lr=0.01)
-    losses = []
-    for _ in range(25):
-        found = method(method.views(batch, draws()))
+    solver = torch.optim.Adam(method.parameters(), lr=0.001)
+    views, losses = method.views(batch, draws()), []
+    for _ in range(20):
+        found = method(views)
         solver.zero_grad()
         found["loss"].backward()
         solver.step()
         losses.append(found["loss"].item())
-    assert 0 < found["compared"] <= 1 and losses[-1] < 0.8 * losses[0]
+    assert 0 < found["compared"] <= 1 and losses[-1] < 0.7 * losses[0]
     assert method.embedded(method.plain(batch["image"])).shape == (6, 8)
 
 
