@@ -8,6 +8,8 @@ __all__ = ["Crops"]
 class Crops(crops.Crops):
     """Several crops of each image, and small ones beside them.
 
+    Authors leave blur out for images of 32 pixels (SimCLR, appendix on CIFAR-10): `blur: [0]`.
+
     views: how many crops of `scale` there are.
     scale: range of a crop's share of the image area.
     ratio: range of its width over height.
@@ -22,5 +24,5 @@ class Crops(crops.Crops):
     size: side of a crop in pixels; null: that of the image.
     small: how many small crops there are.
     small_scale: range of their share of the image area.
-    small_size: their side in pixels; null: 3/7 of `size`, as 96 of 224.
+    small_size: their side in pixels; null: 3/7 of `size`, as 96 of 224, and 8 at least.
     """

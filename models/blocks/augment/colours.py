@@ -22,6 +22,7 @@ LUMINANCE = (0.2989, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601-2)
 # where the hexagon of hues is 3 from red and nearest to green and blue, in sixths of a turn
 CORNERS = (3.0, 2.0, 4.0)
 DEVIATIONS = 3  # that a blur reaches: beyond lie 0.3 % of its weight
+NEGLIGIBLE = 1e-12  # of the weight of a pixel itself
 BLOCK = 32  # columns blurred by one matrix: wider ones hold more zeros, narrower ones overlap more
 
 
@@ -32,7 +33,7 @@ def brightness(images: Tensor, factors: Tensor) -> Tensor:
 
 def contrast(images: Tensor, factors: Tensor) -> Tensor:
     """Blended with the image's mean grey; 1 leaves it as it is."""
-    means = sum(images.mean((2, 3)).mul(images.new_tensor(LUMINANCE)).unbind(1))
+    means = _luminance(images.mean((2, 3))).flatten()
     return images.mul_(_each(factors)).add_(_each(means * (1 - factors))).clamp_(0, 1)
 
 
@@ -57,12 +58,11 @@ def hue(images: Tensor, shifts: Tensor) -> Tensor:
     hues = hues.div_(chroma.clamp(min=torch.finfo(images.dtype).tiny)).add_(1)
     hues = hues.copysign_(green - blue).add_(6 * shifts.view(-1, 1, 1))
     hues.sub_((hues / 6).floor_(), alpha=6)
-    corners = [hues - corner for corner in CORNERS]
-    for plane, distance in zip((red, green, blue), corners, strict=True):
-        plane.copy_(distance.abs_())
+    for plane, corner in zip((red, green, blue), CORNERS, strict=True):
+        torch.sub(hues, corner, out=plane).abs_()
     red.neg_().add_(3)
     images.clamp_(1, 2).mul_(chroma[:, None])
-    return torch.sub((high + chroma)[:, None], images, out=images)
+    return torch.sub(high.add_(chroma)[:, None], images, out=images)
 
 
 def jitter(
@@ -98,17 +98,17 @@ def blur(images: Tensor, sigmas: Tensor, widest: float) -> Tensor:
     One after the other, columns and rows are multiplied by matrices of a few diagonals, in blocks,
     which is several times as fast on a CPU as a convolution with a kernel per image.
     """
-    height, width = images.shape[2:]
-    sides = images.flatten(1, 2)
-    across = torch.empty_like(sides)
-    for start, reach, weights in _blocks(width, sigmas, widest):
-        own = slice(start, start + BLOCK)
-        across[:, :, own] = sides[:, :, reach] @ weights
-    across = across.view_as(images)
-    for start, reach, weights in _blocks(height, sigmas, widest):
-        own = slice(start, start + BLOCK)
-        images[:, :, own] = weights.transpose(1, 2)[:, None] @ across[:, :, reach]
-    return images
+    n, _, height, width = images.shape
+    lines = images.transpose(1, 2).reshape(n, height, -1)  # of three colours each
+    down = torch.empty_like(lines)
+    blocks = list(_blocks(height, sigmas, widest))
+    for own, reach, weights in blocks:
+        torch.bmm(weights.transpose(1, 2), lines[:, reach], out=down[:, own])
+    down = down.view(n, -1, width)
+    across = lines.view(n, -1, width)
+    for own, reach, weights in blocks if width == height else _blocks(width, sigmas, widest):
+        torch.bmm(down[:, :, reach], weights, out=across[:, :, own])
+    return images.copy_(across.view(n, height, 3, width).transpose(1, 2))
 
 
 def _each(numbers: Tensor) -> Tensor:
@@ -120,8 +120,8 @@ def _luminance(images: Tensor) -> Tensor:
     return (red * LUMINANCE[0]).add_(green, alpha=LUMINANCE[1]).add_(blue, alpha=LUMINANCE[2])
 
 
-def _blocks(side: int, sigmas: Tensor, widest: float) -> Iterator[tuple[int, slice, Tensor]]:
-    """Of each block of places: its start, the places it is blurred from, and weights (n, from, to).
+def _blocks(side: int, sigmas: Tensor, widest: float) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Blocks of places, the places that each is blurred from, and weights (n, from, to).
 
     Weights are linear in the kernel's values at each distance, of which a place at the border takes
     some twice.
@@ -129,11 +129,14 @@ def _blocks(side: int, sigmas: Tensor, widest: float) -> Iterator[tuple[int, sli
     radius = min(ceil(DEVIATIONS * widest), side - 1)
     distances = torch.arange(radius + 1, device=sigmas.device)
     kernels = torch.exp(-0.5 * (distances / sigmas[:, None]) ** 2)
+    # what is too small to count is left out: a CPU takes many times as long for denormal numbers
+    kernels = kernels * (kernels > NEGLIGIBLE)
     kernels = kernels / (2 * kernels.sum(1, keepdim=True) - 1)
     for start in range(0, side, BLOCK):
+        own = slice(start, min(side, start + BLOCK))
         reach = slice(max(0, start - radius), min(side, start + BLOCK + radius))
         times = _times(side, radius, start, reach.start, reach.stop, sigmas.device)
-        yield start, reach, (kernels @ times.flatten(1)).view(-1, *times.shape[1:])
+        yield own, reach, (kernels @ times.flatten(1)).view(-1, *times.shape[1:])
 
 
 @lru_cache(maxsize=256)

@@ -6,20 +6,20 @@ Representations", arXiv 2002.05709, section 3 and appendix A. Small crops beside
 2006.09882, section 3.3. Unlike strengths of the two views: Grill et al. 2020, arXiv 2006.07733,
 appendix B.
 
-The order of the jitter's four operations is drawn once for a step, as Kornia draws it; torchvision
-draws it for each image. All else is each crop's own. Values are not rounded between operations, and
-crops are bilinear without antialiasing: it would show where a crop is larger than its view alone.
+The order of the jitter's four operations is drawn once for a step, as Kornia draws it, where
+torchvision draws it for each image. All else is each crop's own. Values are not rounded between
+operations. Crops are bilinear without antialiasing, which matters only where a crop has more pixels
+than its view.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.blocks.augment import colours
-from models.blocks.augment.draws import Draws, moved
+from models.blocks.augment.draws import Draws
+from models.blocks.augment.looks import Looks, recoloured
 from models.blocks.augment.views import IMAGENET_MEAN, IMAGENET_STD, Views
 from models.blocks.ranges import Count, Least, Part, Pixels, Positive, Rising, Share, Whole
 
@@ -53,21 +53,6 @@ SWAV = {
     "small": 6,
     "small_scale": (0.05, 0.14),
 }
-
-
-class Looks(NamedTuple):
-    """What was drawn for the colours of crops (n, v) or (n * v): numbers on the host."""
-
-    jittered: Tensor
-    factors: Tensor  # one more axis, of 4: brightness, contrast, saturation, hue
-    grey: Tensor
-    blurred: Tensor
-    sigma: Tensor
-    solarised: Tensor
-
-    def of(self, rows: slice, views: slice) -> "Looks":
-        """Those of some images and views, in one row."""
-        return Looks(*(numbers[rows, views].flatten(0, 1) for numbers in self))
 
 
 class Crops(nn.Module):
@@ -167,7 +152,7 @@ class Crops(nn.Module):
                 sources, grid.flatten(1, 2), padding_mode="border", align_corners=False
             )
             crops = crops.unflatten(2, grid.shape[1:3]).transpose(1, 2).flatten(0, 1)
-            self._recoloured(crops, looks.of(rows, some), order)
+            recoloured(crops, looks.of(rows, some), order)
             crops.mul_(255 * crop.gain).add_(crop.offset)
             made[rows, some] = crops.unflatten(0, grid.shape[:2])
         return made, torch.stack(theta, 1)
@@ -189,21 +174,9 @@ class Crops(nn.Module):
             drawn[..., 6] < blur,
             first + (last - first) * drawn[..., 7],
             drawn[..., 8] < solarise,
+            tuple(strength > 0 for strength in self.jitter),
+            last,
         )
-
-    def _recoloured(self, crops: Tensor, looks: Looks, order: list[int]) -> None:
-        """Crops (n, 3, h, w) of 0 to 1 with the colours that were drawn, in place."""
-        acting = tuple(strength > 0 for strength in self.jitter)
-        if any(acting):
-            for rows, own in _some(crops, looks.jittered):
-                factors = moved(looks.factors[rows], crops.device)
-                colours.jitter(own, factors, order, acting)
-        for _, own in _some(crops, looks.grey):
-            colours.grey(own)
-        for rows, own in _some(crops, looks.blurred):
-            colours.blur(own, moved(looks.sigma[rows], crops.device), self.sigma[1])
-        for _, own in _some(crops, looks.solarised):
-            colours.solarise(own)
 
 
 def _parts(n: int, v: int, pixels: int, whole: bool) -> Iterator[tuple[slice, slice]]:
@@ -213,18 +186,3 @@ def _parts(n: int, v: int, pixels: int, whole: bool) -> Iterator[tuple[slice, sl
     for row in range(0, n, fit // views):
         for view in range(0, v, views):
             yield slice(row, row + fit // views), slice(view, view + views)
-
-
-def _some(images: Tensor, drawn: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """The rows that were drawn and, to be changed in place, their images: at most once.
-
-    Nothing is copied where all or none were.
-    """
-    rows = drawn.nonzero()[:, 0]
-    if len(rows) == len(images) > 0:
-        yield rows, images
-    elif len(rows):
-        places = moved(rows, images.device)
-        own = images.index_select(0, places)
-        yield rows, own
-        images.index_copy_(0, places, own)
