@@ -11,8 +11,10 @@ from models.blocks.augment.draws import Draws
 from models.blocks.methods.multiview import MultiView
 
 # settings that are too large for a test, of the objectives that have them
-SMALL: dict[str, Any] = {"queue": 24, "width": 8, "hidden": 12}
-# of single objectives: what the others call otherwise
+SMALL: dict[str, Any] = {"queue": 24, "width": 8, "hidden": 12, "bottleneck": 6, "prototypes": 10}
+# so that all of a method happens in a few steps
+SMALL |= {"queue_start": 1}
+# of single objectives
 OWN: dict[str, dict[str, Any]] = {}
 
 
@@ -68,11 +70,16 @@ def method(name: str, backbone: nn.Module, **options: Any) -> MultiView:
     return build("objectives", {"name": name, **options}, backbone=backbone, head=head)
 
 
-def small(name: str, backbone: nn.Module, **options: Any) -> MultiView:
-    """An objective by its name, with small queues, projectors and so on."""
+def section(name: str) -> dict[str, Any]:
+    """The section of an objective, with small queues, projectors and so on."""
     known = inspect.signature(plugin("objectives", name, "tests"))
     sizes = {key: size for key, size in SMALL.items() if key in known.parameters}
-    return method(name, backbone, **sizes | OWN.get(name, {}) | options)
+    return {"name": name} | sizes | OWN.get(name, {})
+
+
+def small(name: str, backbone: nn.Module, **options: Any) -> MultiView:
+    """An objective by its name, small."""
+    return method(backbone=backbone, **section(name) | options)
 
 
 def methods() -> list[str]:
