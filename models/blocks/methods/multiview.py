@@ -49,7 +49,13 @@ class MultiView(Method):
 
     def views(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
         """Random views of each sample (n, v, 3, ...), and `small` ones where there are such."""
-        return self.augment(batch, draws)
+        made = self.augment(batch, draws)
+        if made["image"].shape[1] < 2:
+            raise ValueError(
+                f"{type(self).__name__}: one view of each sample leaves nothing to compare: let "
+                "the section of its views make 2 or more"
+            )
+        return made
 
     def plain(self, images: Tensor) -> Tensor:
         """The same images, normalised only."""
