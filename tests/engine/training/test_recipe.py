@@ -1,8 +1,9 @@
-"""Goyal et al. 2017 and Mahajan et al. 2018 to the digit: learning rates, weight decay,
-minibatches, momentum.
+"""Goyal et al. 2017, Mahajan et al. 2018 and Caron et al. 2021 to the digit: learning rates,
+weight decay, minibatches, momentum.
 """
 
 import copy
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,9 @@ from torch import nn
 
 from engine.core.build import build
 from engine.training.optimizers import optimizer
-from engine.training.recipe import Recipe, learning_rate
+from engine.training.recipe import Recipe, learning_rate, weight_decay
+from models.blocks.methods.method import Pace
+from models.blocks.methods.teacher import rising_momentum
 from tests.engine.training.toys import Plain
 
 GOYAL = Recipe(batch=8192, rate=0.1, warmup=5, schedule="steps")
@@ -36,6 +39,59 @@ MAHAJAN = Recipe(batch=8064, rate=0.1, warmup=1, schedule="halving")
 )
 def test_imagenet_in_one_hour(iteration, expected):
     assert learning_rate(GOYAL, iteration, 90 * 156, 156) == pytest.approx(expected)
+
+
+# Caron et al. 2021 (DINO), by the values of facebookresearch/dino's schedules: 10 epochs of 4 steps
+DINO = Recipe(
+    batch=256,
+    rate=0.0005,
+    warmup=2,
+    start=0,
+    schedule="cosine_after_warmup",
+    floor=1e-6,
+    weight_decay=0.04,
+    decay_end=0.4,
+)
+
+
+@pytest.mark.parametrize(
+    ("iteration", "expected"),
+    [
+        (0, 0.0),
+        (1, 7.1428571429e-5),
+        (7, 5e-4),  # the last of the warm-up and the first of the cosine are both the peak
+        (8, 5e-4),
+        (9, 4.9879858930e-4),
+        (24, 2.5050e-4),
+        (39, 2.2014106953e-6),  # the last step is above the floor
+    ],
+)
+def test_learning_rate_of_dino(iteration, expected):
+    assert learning_rate(DINO, iteration, 40, 4) == pytest.approx(expected, rel=1e-10)
+
+
+def test_learning_rate_of_dino_scales_with_the_minibatch():
+    quarter = replace(DINO, batch=64)
+    assert quarter.peak == pytest.approx(0.000125)
+    # the floor does not scale
+    last = 1e-6 + (1.25e-4 - 1e-6) * (2.2014106953e-6 - 1e-6) / (5e-4 - 1e-6)
+    assert learning_rate(quarter, 39, 40, 4) == pytest.approx(last, rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("iteration", "decay", "momentum"),
+    [
+        (0, 0.04, 0.996),
+        (1, 0.0405548799, 0.9960061653),
+        (20, 0.22, 0.998),
+        (39, 0.3994451201, 0.9999938347),
+    ],
+)
+def test_weight_decay_and_momentum_of_dino(iteration, decay, momentum):
+    """Both of the steps before an iteration, as a share of all: warm-up does not count."""
+    progress = Pace(iteration, 40, 4).progress
+    assert weight_decay(DINO, progress) == pytest.approx(decay, rel=1e-9)
+    assert rising_momentum(0.996, progress) == pytest.approx(momentum, rel=1e-10)
 
 
 def test_reference_minibatch_has_the_reference_rate():
