@@ -28,8 +28,14 @@ PRETEXTS = sorted(
 )  # look at no targets; see test_pretext.py
 
 
+# what has no default, or is too large for a test
+OPTIONS = {"weighted": {"first": {"name": "rotation"}, "second": {"name": "simclr"}}}
+OPTIONS["barlow_twins"] = {"hidden": 8, "width": 8}
+
+
 def objective(name: str, **options) -> nn.Module:
     torch.manual_seed(0)
+    options = OPTIONS.get(name, {}) | options
     return network(
         TINY | {"stem_stride": 1}, {"name": name, **options}, {"name": "linear"}, classes=4
     )
