@@ -19,8 +19,8 @@ from torch import Tensor
 __all__ = ["blur", "brightness", "contrast", "grey", "hue", "jitter", "saturation", "solarise"]
 
 LUMINANCE = (0.2989, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601-2)
-# where the hexagon of hues is 3 from red and nearest to green and blue, in sixths of a turn
-CORNERS = (3.0, 2.0, 4.0)
+# in turns from red, of the hexagon of hues: what is opposite of red; green; blue
+CORNERS = (1 / 2, 1 / 3, 2 / 3)
 DEVIATIONS = 3  # that a blur reaches: beyond lie 0.3 % of its weight
 NEGLIGIBLE = 1e-12  # of the weight of a pixel itself
 BLOCK = 32  # columns blurred by one matrix: wider ones hold more zeros, narrower ones overlap more
@@ -45,24 +45,26 @@ def saturation(images: Tensor, factors: Tensor) -> Tensor:
 def hue(images: Tensor, shifts: Tensor) -> Tensor:
     """Hues shifted by -0.5 to 0.5 turns.
 
-    Colours of equal extremes lie on a hexagon: a way along its edges from red that is h long leads
-    to h = 1 + green + blue - red (of 0 to 1) on green's side and to -h on blue's, and each colour
-    is a function of the distance to its corner. So neither needs a choice among sectors.
+    Colours of equal extremes lie on a hexagon: a way along its edges from red that is h sides long
+    leads to h = 1 + green + blue - red (of 0 to 1) on green's side and to -h on blue's, and each
+    colour is a function of the distance to its corner. So neither needs a choice among sectors.
     """
     red, green, blue = images.unbind(1)
     low = torch.minimum(red, green).minimum(blue)
     high = torch.maximum(red, green).maximum(blue)
+    turns = (green + blue).sub_(red).sub_(low)
     chroma = high - low
-    hues = (green + blue).sub_(red).sub_(low)
     # of a grey pixel the numerator is 0, whatever it is divided by
-    hues = hues.div_(chroma.clamp(min=torch.finfo(images.dtype).tiny)).add_(1)
-    hues = hues.copysign_(green - blue).add_(6 * shifts.view(-1, 1, 1))
-    hues.sub_((hues / 6).floor_(), alpha=6)
+    around = (6 * chroma).clamp_(min=torch.finfo(images.dtype).tiny)
+    turns.div_(around).add_(1 / 6).copysign_(green - blue)
+    # one turn more, so that the fraction is of a positive number
+    turns.add_(1 + shifts.view(-1, 1, 1)).frac_()
     for plane, corner in zip((red, green, blue), CORNERS, strict=True):
-        torch.sub(hues, corner, out=plane).abs_()
-    red.neg_().add_(3)
-    images.clamp_(1, 2).mul_(chroma[:, None])
-    return torch.sub(high.add_(chroma)[:, None], images, out=images)
+        torch.sub(turns, corner, out=plane).abs_()
+    red.neg_().add_(1 / 2)
+    images.clamp_(1 / 6, 1 / 3)
+    base = high.add_(chroma)[:, None]
+    return torch.addcmul(base, around[:, None], images, value=-1, out=images)
 
 
 def jitter(
