@@ -24,7 +24,7 @@ from engine.training.loader import Step
 from engine.training.optimizers import optimizer
 from engine.training.recipe import Recipe, weight_decay
 from models.blocks.augment.draws import Draws
-from models.blocks.methods.method import Pace
+from models.blocks.methods.method import Method, Pace
 
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 GRAPHS = ("reduce-overhead", "max-autotune")  # modes of torch.compile that record CUDA graphs
@@ -140,7 +140,8 @@ class Learner:
         self.phases = phases_of(objective, recipe)
         # bfloat16 has the range of float32: its gradients need no scale
         self.scaler = torch.amp.GradScaler(self.where.type, enabled=recipe.precision == "float16")
-        if self.scaler.is_enabled():
+        withheld = type(objective).before_update is not Method.before_update
+        if self.scaler.is_enabled() or withheld:
             self._clear_momentum()
         # What a CUDA graph gives lies where its next replay writes: passes add to gradients of
         # their own.
@@ -154,7 +155,8 @@ class Learner:
         """Momentum of zero, written.
 
         Fused SGD makes its buffers at its first step without writing them where float16 overflows
-        and the step is skipped: the next step would read what memory held before.
+        and the step is skipped: the next step would read what memory held before. And it takes no
+        parameters together of which only some have one, as where a gradient is withheld at first.
         """
         for phase in self.phases:
             if not phase.optimizer.defaults.get("momentum"):
