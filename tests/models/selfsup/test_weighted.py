@@ -1,15 +1,19 @@
 """Two objectives over one backbone: the sum of both alone, one state, hooks, settings, refusals."""
 
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from engine.core import checkpoint
 from engine.core.build import build
 from engine.core.network import columns_read, load_network, network, save_network
-from engine.training.distributed import ALONE
+from engine.training.checkpoints import Checkpoints
+from engine.training.distributed import ALONE, present_workers, wrapped
+from engine.training.launching import launch
 from engine.training.loop import train
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
@@ -289,6 +293,64 @@ def test_it_is_trained_and_kept(tmp_path):
     images = method.plain(posts()["image"])
     assert names == list("abcd")
     torch.testing.assert_close(again.eval().logits(images), method.eval().logits(images))
+
+
+class Killed(Exception):
+    """As kill -9 at the end of a step."""
+
+
+def test_a_killed_training_ends_with_the_same_bytes(tmp_path, monkeypatch, one_thread):
+    monkeypatch.setenv("TAGDAG_CHECKPOINT_SECONDS", "0")
+    # each state is waited for: steps as short as these would pass while it is written
+    monkeypatch.setattr(Checkpoints, "busy", lambda checkpoints: checkpoints.wait())
+
+    def last_state(folder: Path, stop: int | None) -> bytes:
+        def report(values: dict[str, float], step: int) -> None:
+            if step == stop:
+                raise Killed
+
+        recipe = Recipe(8, 0.1, per=8, warmup=0)
+        training = Training(recipe, 2, state=folder, report=report, per_report=1)
+        train(made(HASHTAGS, MOCO), Posts(), training)
+        return max(folder.glob("*.safetensors")).read_bytes()
+
+    whole = last_state(tmp_path / "whole", None)
+    with pytest.raises(Killed):
+        last_state(tmp_path / "cut", 4)
+    assert list((tmp_path / "cut").glob("*.safetensors"))
+    assert last_state(tmp_path / "cut", None) == whole
+
+
+def taught(method: nn.Module, module: nn.Module, rows: slice) -> dict[str, Tensor]:
+    """Gradients of a step of seven samples, and the queue after it."""
+    columns = {name: column[rows] for name, column in posts(7).items()}
+    # as one in float32 makes them
+    view = made(HASHTAGS, MOCO).views(
+        columns, Draws(torch.Generator().manual_seed(2), rows.start, 7)
+    )
+    share = (rows.stop - rows.start) * present_workers().world / 7
+    view = {key: t.double() if t.is_floating_point() else t for key, t in view.items()}
+    (module(view)["loss"] * share).backward()
+    method.after_step(0.5)
+    found = {name: p.grad for name, p in method.named_parameters() if p.grad is not None}
+    return found | {"queue": method.second.queue.vectors}
+
+
+def part_of(folder: Path) -> None:
+    torch.set_num_threads(1)
+    workers, method = present_workers(), made(HASHTAGS, MOCO).double()
+    found = taught(method, wrapped(method, sharded=False), workers.part(7))
+    if workers.first:
+        checkpoint.save_tensors(folder / "grads.safetensors", found, {})
+
+
+def test_two_workers_have_the_gradient_and_the_queue_of_one(tmp_path, one_thread):
+    launch(2, part_of, tmp_path)
+    together, _ = checkpoint.load_tensors(tmp_path / "grads.safetensors")
+    method = made(HASHTAGS, MOCO).double()
+    alone = taught(method, method, slice(0, 7))
+    assert together.keys() == alone.keys() and any(name.startswith("head.") for name in alone)
+    torch.testing.assert_close(together, alone, rtol=1e-6, atol=1e-11)
 
 
 def test_micro_batches_are_refused_where_one_has_no_use_for_them():
