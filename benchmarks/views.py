@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from os import getloadavg
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -166,8 +167,8 @@ one thread, by the time that it worked; a ratio is of batches that followed each
 decoded before. An operation's µs are of all views together: how much less the fastest batch takes
 without it, so that they add up but roughly. The jitter is of 80 % of the views, greyscale of 20 %,
 blur of half of them. At 32 px authors leave the blur out (`blur: [0]`); here it is in, on all sides
-alike. Small views are of 3/7 of the side. Where other processes worked beside this one, as they do
-on a shared machine, all share its cache, from which ours loses most."""
+alike. Small views are of 3/7 of the side. The load is that of the machine when the last batch was
+made, this process in it: others take of the cache that all share."""
 
 
 def main() -> None:
@@ -181,17 +182,17 @@ def main() -> None:
     torch.manual_seed(0)
     packages = {name: _installed(name) for name in ("torchvision", "lightly", "pillow")}
     told = ", ".join(f"{name} {found or 'not installed'}" for name, found in packages.items())
-    lines = preamble(
-        "Views of pretraining without labels", "python -m benchmarks.views", peers=told
-    )
-    lines += ["", ABOUT.format(runs=given.runs)]
+    tables: list[str] = []
     for side, count in BATCHES.items():
         images = pictures(given.packs, side)
         for kind, settings in KINDS.items():
-            lines += ["", f"## {side} px, batches of {count}: {kind}", ""]
-            lines += [*speeds(images, settings, given.runs), ""]
-            lines += [shares(images, settings, given.runs)]
-    text = "\n".join(lines) + "\n"
+            tables += ["", f"## {side} px, batches of {count}: {kind}", ""]
+            tables += [*speeds(images, settings, given.runs), ""]
+            tables += [shares(images, settings, given.runs)]
+    facts = {"peers": told, "load": f"{getloadavg()[1]:.1f}"}
+    command = f"python -m benchmarks.views --runs {given.runs}{' --out' * given.out}"
+    head = preamble("Views of pretraining without labels", command, **facts)
+    text = "\n".join([*head, "", ABOUT.format(runs=given.runs), *tables]) + "\n"
     print(text)
     if given.out:
         (Path(__file__).parent / "results" / "views.md").write_text(text, encoding="utf-8")
