@@ -9,6 +9,7 @@ import json
 import logging
 import os
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from engine.measure.representation import (
     has_collapsed,
     knn_accuracy,
 )
+from engine.training.loader import Dataset
 from engine.training.predicting import Policy, predicted
 from flows.tracking.tracking import Run
 from flows.training.learning import Job, schedule_of, split_samples
@@ -81,10 +83,26 @@ def embedded(objective: Method, batch: Batch, draws: Draws) -> tuple[Batch, Batc
     return found, labels
 
 
-def answers(module: nn.Module, samples: Rows, policy: Policy) -> Batch:
+def answers(module: nn.Module, samples: Dataset, policy: Policy) -> Batch:
     """The columns that a policy gives of all samples."""
     parts = [found | labels for _, found, labels in predicted(module, samples, policy)]
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def measured(
+    module: nn.Module, held: Dataset, bank: Dataset | None, settings: Monitor
+) -> dict[str, float]:
+    """Spread and rank of images held out, and how well those of a bank tell their classes."""
+    found, told = {}, answers(module, held, embedded)
+    if bank is not None:
+        known = answers(module, bank, features)
+        pairs = ((each["features"], each[LABEL]) for each in (known, told))
+        found["knn_accuracy"] = knn_accuracy(*chain(*pairs), settings.k, settings.temperature)
+    for part, name in PARTS.items():
+        if part in told:
+            found[f"{name}_spread"] = feature_spread(told[part])
+            found[f"{name}_rank"] = effective_rank(told[part])
+    return found
 
 
 def collapsed(row: Row) -> bool:
@@ -131,7 +149,8 @@ class Monitoring:
         pace = self._pace(epochs)
         # it sets schedules only; one that is taken up when it has ended has not set them
         module.before_step(pace)
-        numbers = self.measured(module) | module.monitors()
+        bank = self.images("train") if self.settings.data else None
+        numbers = measured(module, self.images("val"), bank, self.settings) | module.monitors()
         step = pace.iteration + 1
         # a run that was killed after a measurement repeats it
         earlier = [row for row in self.rows() if row["step"] < step]
@@ -150,20 +169,6 @@ class Monitoring:
         if epochs < self.job.epochs:
             done = int(epochs) * schedule.per_epoch
         return Pace(done - 1, schedule.total, schedule.per_epoch)
-
-    def measured(self, module: nn.Module) -> dict[str, float]:
-        """Neighbours, spread and rank."""
-        found, told = {}, answers(module, self.images("val"), embedded)
-        if self.settings.data:
-            bank = answers(module, self.images("train"), features)
-            known, asked = ((each["features"], each[LABEL]) for each in (bank, told))
-            votes = (self.settings.k, self.settings.temperature)
-            found["knn_accuracy"] = knn_accuracy(*known, *asked, *votes)
-        for part, name in PARTS.items():
-            if part in told:
-                found[f"{name}_spread"] = feature_spread(told[part])
-                found[f"{name}_rank"] = effective_rank(told[part])
-        return found
 
     def rows(self) -> list[Row]:
         """What was measured so far, also by runs that were killed."""

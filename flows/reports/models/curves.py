@@ -7,6 +7,10 @@ from flows.reports.models.findings import Curve, Findings
 from flows.reports.models.words import INITS
 
 NOTE = "Mean loss of neighbouring steps. A curve that still falls steeply asks for more epochs."
+NEIGHBOURS = (
+    "Percent of validation images whose nearest training images name their class, by its features "
+    "meanwhile. Losses of unlike objectives are no measure of one another, this is."
+)
 
 
 def _series(name: str, curve: Curve) -> Series:
@@ -35,9 +39,15 @@ def _arms(findings: Findings) -> list[Markup]:
 
 
 def section(findings: Findings) -> list[Markup]:
-    """One chart of all pretrainings, and those of the fine-tuning."""
+    """The loss of all pretrainings, their nearest neighbours, and the charts of the fine-tuning."""
     ranks = {name: rank for rank, name in enumerate(findings.candidates)}  # colours as elsewhere
-    names = sorted(findings.curves, key=lambda name: (ranks.get(name, len(ranks)), name))
-    series = [_series(name, findings.curves[name]) for name in names]
-    parts = [figure(Chart("curves", "step", "loss", series, NOTE, log=False))] if series else []
+    parts = []
+    for name, ylabel, found, told in (
+        ("curves", "loss", findings.curves, NOTE),
+        ("neighbours", "k-NN accuracy, %", findings.neighbours, NEIGHBOURS),
+    ):
+        names = sorted(found, key=lambda name: (ranks.get(name, len(ranks)), name))
+        series = [_series(each, found[each]) for each in names]
+        if series:
+            parts.append(figure(Chart(name, "step", ylabel, series, told, log=False)))
     return [*parts, *_arms(findings)]

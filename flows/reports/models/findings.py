@@ -40,7 +40,7 @@ class Duplicate(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """Mean loss of a training at some of its steps; two arrays (n,)."""
+    """Mean loss of a training, or another number, at some of its steps; two arrays (n,)."""
 
     step: np.ndarray
     loss: np.ndarray
@@ -113,6 +113,7 @@ class Findings:
     pictures: dict[str, bytes] = field(default_factory=dict)  # test images of the first task
     duplicates: dict[str, list[Duplicate]] = field(default_factory=dict)  # by task
     curves: dict[str, Curve] = field(default_factory=dict)  # by pretraining
+    neighbours: dict[str, Curve] = field(default_factory=dict)  # likewise, accuracy in percent
     arms: dict[str, dict[str, Curve]] = field(default_factory=dict)  # by group of arms, then arm
     labels: dict[str, Labels] = field(default_factory=dict)  # by task
     trained: dict[str, int] = field(default_factory=dict)  # test images that train has too

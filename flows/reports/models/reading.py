@@ -42,6 +42,7 @@ def read(
         links=links or {},
         leaders={of.task: leaders(of.leaders) for of in outcomes},
         curves=curves(settings.OUT / "pretrain"),
+        neighbours=curves(settings.OUT / "pretrain", "monitor", "knn_accuracy"),
         arms=arm_curves(outcomes[0].task),
         labels=labelled(data),
         trained={task: repeated_in_train(set_of(name)) for task, name in data.items()},
@@ -96,13 +97,17 @@ def _sections() -> dict[str, Any]:
     return {name: found[name] for name in SECTIONS if name in found}
 
 
-def curves(folder: Path) -> dict[str, Curve]:
-    """The learning curve of every pretraining: `winner`; of further seeds `winner, seed 3`."""
+def curves(folder: Path, kind: str = "curve", column: str = "loss") -> dict[str, Curve]:
+    """The learning curve of every pretraining: `winner`; of further seeds `winner, seed 3`.
+
+    kind: the table that it is a column of; who has no such column has no curve.
+    """
     found = {}
-    for file in sorted([*folder.glob("*/curve.csv"), *folder.glob("*/seeds/curve-*.csv")]):
+    for file in sorted([*folder.glob(f"*/{kind}.csv"), *folder.glob(f"*/seeds/{kind}-*.csv")]):
         name, seed = file.relative_to(folder).parts[0], file.stem.partition("-")[2]
         with file.open(newline="", encoding="utf-8") as lines:
-            rows = [(float(row["step"]), float(row["loss"])) for row in csv.DictReader(lines)]
+            told = [row for row in csv.DictReader(lines) if column in row]
+        rows = [(float(row["step"]), float(row[column])) for row in told]
         if rows:
             found[f"{name}, seed {seed}" if seed else name] = _thinned(np.array(rows))
     return found

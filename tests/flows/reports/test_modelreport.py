@@ -344,6 +344,20 @@ def test_the_surest_right_answers_are_one_of_each_class(place):
     assert "no test image that all seeds were right about" in page(findings)
 
 
+def test_nearest_neighbours_of_a_pretraining_are_drawn_where_it_was_monitored(place):
+    made = quiet()
+    made.write()
+    assert "k-NN accuracy" not in section(page(found(made)), "Learning curves")
+    lines = "epoch,step,knn_accuracy,feature_spread\n1,4,20.5,0.5\n2,8,30,0.6\n"
+    Path("out/pretrain/winner/monitor.csv").write_text(lines)
+    # without a labelled set there is no such number
+    Path("out/pretrain/baseline/monitor.csv").write_text("epoch,step,feature_spread\n1,4,0.5\n")
+    findings = found(made)
+    assert list(findings.neighbours) == ["winner"]
+    assert findings.neighbours["winner"].loss.tolist() == [20.5, 30]
+    assert "k-NN accuracy, %" in section(page(findings), "Learning curves")
+
+
 def test_every_fine_tuning_has_its_curve(place):
     made = quiet()
     arm = {"task": "scenes", "head": "linear", "labels": 20, "candidate": "winner"}

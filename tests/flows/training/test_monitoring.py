@@ -18,7 +18,7 @@ from engine.training.launching import launch
 from flows import pretrain
 from flows.cli.validate_networks import validate_monitor
 from flows.training import learning
-from flows.training.monitoring import Monitor, Monitoring, collapsed
+from flows.training.monitoring import Monitor, Monitoring, collapsed, measured
 from tests.flows.training.test_pretrain import BACKBONE, OUT, SECTION, Run, write_noise, written
 from tests.support import params
 
@@ -86,7 +86,7 @@ def test_the_numbers_are_those_of_the_weights_and_images(run):
     watch = Monitoring({"data": "targets/two"}, section, state, run, "one")
     torch.manual_seed(0)
     module = network(BACKBONE, SIMCLR, {"name": "linear"}, classes=2)
-    found = watch.measured(module)
+    found = measured(module, watch.images("val"), watch.images("train"), watch.settings)
     features, labels = {}, {}
     for split in ("train", "val"):
         batch = watch.images(split).read(torch.arange(len(watch.images(split))))
