@@ -19,7 +19,8 @@ from engine.training.recipe import Recipe
 from engine.training.schedule import Training
 from engine.training.step import Learner
 from models.blocks.methods.multiview import MultiView
-from tests.models.selfsup.toys import Normed, Photos, methods, section, small
+from tests.models.selfsup.toys import Normed, Photos, small
+from tests.support.methods import methods, section
 from tests.support.networks import TINY
 
 METHODS = methods()

@@ -18,7 +18,8 @@ from engine.training.distributed import present_workers, wrapped
 from engine.training.launching import launch
 from models.blocks.augment.draws import Draws
 from models.blocks.methods.method import Pace
-from tests.models.selfsup.toys import Normed, Normless, Photos, methods, small
+from tests.models.selfsup.toys import Normed, Normless, Photos, small
+from tests.support.methods import methods
 
 STEPS = 3
 

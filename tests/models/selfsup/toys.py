@@ -1,21 +1,14 @@
-"""Networks that are small enough, goldens' numbers, and every objective that compares views."""
+"""Networks that are small enough, the numbers of golden values, random images."""
 
-import inspect
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from engine.core.build import build, choices, plugin
+from engine.core.build import build
 from models.blocks.augment.draws import Draws
 from models.blocks.methods.multiview import MultiView
-
-# settings that are too large for a test, of the objectives that have them
-SMALL: dict[str, Any] = {"queue": 24, "width": 8, "hidden": 12, "bottleneck": 6, "prototypes": 10}
-# so that all of a method happens in a few steps
-SMALL |= {"queue_start": 1}
-# of single objectives
-OWN: dict[str, dict[str, Any]] = {}
+from tests.support.methods import section
 
 
 def waves(shape: tuple[int, ...], shift: float, factor: float = 1.0) -> Tensor:
@@ -70,22 +63,9 @@ def method(name: str, backbone: nn.Module, **options: Any) -> MultiView:
     return build("objectives", {"name": name, **options}, backbone=backbone, head=head)
 
 
-def section(name: str) -> dict[str, Any]:
-    """The section of an objective, with small queues, projectors and so on."""
-    known = inspect.signature(plugin("objectives", name, "tests"))
-    sizes = {key: size for key, size in SMALL.items() if key in known.parameters}
-    return {"name": name} | sizes | OWN.get(name, {})
-
-
 def small(name: str, backbone: nn.Module, **options: Any) -> MultiView:
     """An objective by its name, small."""
     return method(backbone=backbone, **section(name) | options)
-
-
-def methods() -> list[str]:
-    """Every objective that compares views."""
-    classes = {name: plugin("objectives", name, "tests") for name in choices("objectives")}
-    return [name for name, found in classes.items() if issubclass(found, MultiView)]
 
 
 class Photos:

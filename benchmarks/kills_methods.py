@@ -1,0 +1,199 @@
+"""Pretrainings without labels killed at random moments and resumed: do they end with the bytes of
+an undisturbed one?
+
+    python -m benchmarks.kills_methods [METHOD ...] [--kills 10] [--seed 0] [--out]
+
+Every objective that compares several views trains a small network with batch norm on random images,
+in a process of its own. For each kill a new training is killed -9 at a moment drawn uniformly over
+the undisturbed one's time, start-up included, started again by the same command, and left alone.
+Compared are the SHA-256 of its last state (network, queue, teacher, centre, prototypes) and of the
+weights that it exports. Exits with 1 where any of them is another.
+"""
+
+import argparse
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import torch
+
+from benchmarks.kills import PATIENCE, ROOT
+from corpus.reading.sampler import seeded
+from engine.core import checkpoint
+from engine.core.network import network, save_network
+from engine.training.loop import initialise, train
+from engine.training.recipe import Recipe
+from engine.training.schedule import Training
+from models.blocks.augment.draws import Draws
+from tests.support.methods import methods, section
+from tests.support.networks import TINY
+
+RESULT = ROOT / "benchmarks" / "results" / "kills_methods.md"
+IMAGES, SIDE, EPOCHS = 128, 24, 12
+RECIPE = Recipe(batch=16, rate=0.05, per=16, warmup=1)
+SETTINGS = {"TAGDAG_CHECKPOINT_SECONDS": "0.1", "OMP_NUM_THREADS": "1"}
+LEFT = "model.safetensors"
+
+
+class Noise:
+    """Random images, as a data set."""
+
+    def __init__(self) -> None:
+        shape = IMAGES, SIDE, SIDE, 3
+        self.pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=seeded(0))
+
+    def __len__(self) -> int:
+        return IMAGES
+
+    def read(self, indices: torch.Tensor, draws: Draws) -> dict[str, torch.Tensor]:
+        return {"image": self.pixels[indices]}
+
+
+def trained(name: str, folder: Path) -> None:
+    """What the process does: train, from the last state on, and write the weights."""
+    initialise(0)
+    sections = {"backbone": TINY, "objective": section(name), "head": {"name": "linear"}}
+    module = network(**sections, classes=2)
+    train(module, Noise(), Training(RECIPE, EPOCHS, state=folder / "state"))
+    save_network(folder / LEFT, module, sections, ["a", "b"])
+
+
+def started(name: str, folder: Path) -> subprocess.Popen:
+    """The process on its way."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "benchmarks.kills_methods", "--train", str(folder), name]
+    env = {key: value for key, value in os.environ.items() if not key.startswith("TAGDAG_")}
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(command, cwd=ROOT, env=env | SETTINGS, stdout=log, stderr=log)
+
+
+def ended(name: str, folder: Path) -> float:
+    """A training from its start, or from where it was killed, to its end; its seconds."""
+    begun = time.monotonic()
+    if started(name, folder).wait(PATIENCE):
+        raise SystemExit(f"{name} failed:\n{(folder / 'log').read_text()[-3000:]}")
+    return time.monotonic() - begun
+
+
+def step_of(folder: Path) -> int | None:
+    """The step that the newest state is of; None before there is one."""
+    files = sorted((folder / "state").glob("*.safetensors"))
+    return int(files[-1].stem) if files else None
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of the last state, which has to be the finished one, and of the weights."""
+    newest = max((folder / "state").glob("*.safetensors"))
+    assert checkpoint.load_tensors(newest)[1]["finished"]
+    files = {newest.name: newest, LEFT: folder / LEFT}
+    return {key: hashlib.sha256(file.read_bytes()).hexdigest() for key, file in files.items()}
+
+
+@dataclass
+class Method:
+    """Of one objective: the undisturbed seconds, each kill's moment and step, and what differs."""
+
+    name: str
+    seconds: float
+    kills: list[str] = field(default_factory=list)
+    exact: int = 0
+    faults: list[str] = field(default_factory=list)
+    late: int = 0  # moments that a training did not live to see
+
+
+def killed(name: str, folder: Path, moment: float) -> bool:
+    """Start a training and kill it at a moment; False where it had ended by then."""
+    process = started(name, folder)
+    try:
+        code = process.wait(moment)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        process.wait(PATIENCE)
+        return True
+    if code:
+        raise SystemExit(f"{name} failed:\n{(folder / 'log').read_text()[-3000:]}")
+    return False
+
+
+def struck(name: str, work: Path, kills: int, draws: random.Random) -> Method:
+    """So many trainings, each killed once and compared."""
+    whole = work / name / "whole"
+    found = Method(name, ended(name, whole))
+    expected, attempt = hashes(whole), 0
+    while len(found.kills) < kills:
+        attempt += 1
+        folder = work / name / str(attempt)
+        moment = draws.uniform(0, found.seconds)
+        if not killed(name, folder, moment):
+            found.late += 1
+            continue
+        step = step_of(folder)
+        found.kills.append(f"{moment:.1f} s, {'start-up' if step is None else f'step {step}'}")
+        ended(name, folder)
+        other = [key for key, value in hashes(folder).items() if value != expected.get(key)]
+        found.exact += not other
+        found.faults += [f"{found.kills[-1]}: {key} differs" for key in other]
+    return found
+
+
+def table(found: list[Method], command: str) -> str:
+    """The result as Markdown."""
+    head = f"{os.cpu_count()} cores; torch {torch.__version__}; {date.today()}; `{command}`"
+    steps = EPOCHS * (IMAGES // RECIPE.batch)
+    lines = [
+        "# Kills of pretrainings without labels\n",
+        f"{head}\n",
+        f"A training has {steps} steps. Exact: the last state, with queue, teacher, centre and "
+        "prototypes, and the exported weights have the bytes of an undisturbed training.\n",
+        "| method | kills | exact | undisturbed, s | killed at, and its newest state then |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for each in found:
+        exact = f"{each.exact} of {len(each.kills)}"
+        places = "; ".join(each.kills + each.faults)
+        row = each.name, len(each.kills), exact, f"{each.seconds:.1f}", places
+        lines.append("| " + " | ".join(map(str, row)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Kill, compare, write the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("methods", nargs="*", help="default: all")
+    parser.add_argument("--kills", type=int, default=10, help="of each method")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--out", action="store_true", help=f"write {RESULT.relative_to(ROOT)} too")
+    parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    unknown = sorted(set(given.methods) - set(methods()))
+    if unknown:
+        parser.error(f"no such method: {unknown[0]} (there are {', '.join(methods())})")
+    if given.train:
+        trained(given.methods[0], given.train)
+        return
+    names = given.methods or methods()
+    draws, found = random.Random(given.seed), []
+    with tempfile.TemporaryDirectory() as work:
+        for name in names:
+            found.append(struck(name, Path(work), given.kills, draws))
+            print(f"{name}: {found[-1].exact} of {given.kills} exact", flush=True)
+    options = f"--kills {given.kills} --seed {given.seed}"
+    text = table(found, " ".join(["python -m benchmarks.kills_methods", *given.methods, options]))
+    print(text)
+    if given.out:
+        RESULT.write_text(text, encoding="utf-8")
+    raise SystemExit(any(each.faults for each in found))
+
+
+if __name__ == "__main__":
+    main()
