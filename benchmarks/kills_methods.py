@@ -44,17 +44,18 @@ LEFT = "model.safetensors"
 
 
 class Noise:
-    """Random images, as a data set."""
+    """Random images with random hashtags, as a data set."""
 
     def __init__(self) -> None:
-        shape = IMAGES, SIDE, SIDE, 3
-        self.pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=seeded(0))
+        shape, generator = (IMAGES, SIDE, SIDE, 3), seeded(0)
+        self.pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        self.tags = torch.randint(0, 2, (IMAGES, 2), generator=generator).float()
 
     def __len__(self) -> int:
         return IMAGES
 
     def read(self, indices: torch.Tensor, draws: Draws) -> dict[str, torch.Tensor]:
-        return {"image": self.pixels[indices]}
+        return {"image": self.pixels[indices], "hashtags": self.tags[indices]}
 
 
 def trained(name: str, folder: Path) -> None:

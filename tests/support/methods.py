@@ -10,18 +10,17 @@ from models.blocks.methods.multiview import MultiView
 SMALL: dict[str, Any] = {"queue": 24, "width": 8, "hidden": 12, "bottleneck": 6, "prototypes": 10}
 # so that all of a method happens in a few steps
 SMALL |= {"queue_start": 1}
-# of single ones
-OWN: dict[str, dict[str, Any]] = {}
 
 
 def methods() -> list[str]:
-    """Their names."""
+    """Their names, and the sum of one of them and hashtags."""
     classes = {name: plugin("objectives", name, "tests") for name in choices("objectives")}
-    return [name for name, found in classes.items() if issubclass(found, MultiView)]
+    return [name for name, found in classes.items() if issubclass(found, MultiView)] + ["weighted"]
 
 
 def section(name: str) -> dict[str, Any]:
     """The section of one, with small queues, projectors and so on."""
+    if name == "weighted":
+        return {"name": name, "first": {"name": "hashtags"}, "second": section("moco")}
     known = inspect.signature(plugin("objectives", name, "tests")).parameters
-    sizes = {key: size for key, size in SMALL.items() if key in known}
-    return {"name": name} | sizes | OWN.get(name, {})
+    return {"name": name} | {key: size for key, size in SMALL.items() if key in known}

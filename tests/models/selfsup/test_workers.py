@@ -50,15 +50,20 @@ def prepared(variant: Variant) -> nn.Module:
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and not variant.normed:
             layer.eval()
+    for name, part in module.named_modules():
+        # crops are of floats, as in every training
+        if name.endswith("augment"):
+            part.float()
     return module
 
 
 def views_of(module: nn.Module, variant: Variant, step: int, rows: slice) -> dict[str, Tensor]:
     """Of this worker's samples, as the training has them."""
     start = step * variant.samples
-    images = Photos(STEPS * variant.samples).pixels[start : start + variant.samples]
+    photos = Photos(STEPS * variant.samples)
+    own = torch.arange(start, start + variant.samples)[rows]
     draws = Draws(torch.Generator().manual_seed(step), rows.start, variant.samples)
-    found = module.views({"image": images[rows]}, draws)
+    found = module.views(photos.read(own, draws), draws)
     return {key: each.double() if each.is_floating_point() else each for key, each in found.items()}
 
 

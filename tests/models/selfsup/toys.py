@@ -69,14 +69,15 @@ def small(name: str, backbone: nn.Module, **options: Any) -> MultiView:
 
 
 class Photos:
-    """Random images of 16 pixels, as a data set."""
+    """Random images of 16 pixels with random hashtags, as a data set."""
 
     def __init__(self, n: int = 20) -> None:
         generator = torch.Generator().manual_seed(3)
         self.pixels = torch.randint(0, 256, (n, 16, 16, 3), dtype=torch.uint8, generator=generator)
+        self.tags = torch.randint(0, 2, (n, 3), generator=generator).float()
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def read(self, indices: Tensor, draws: Draws) -> dict[str, Tensor]:
-        return {"image": self.pixels[indices]}
+        return {"image": self.pixels[indices], "hashtags": self.tags[indices]}
