@@ -19,7 +19,6 @@ from engine.core.device import device as default_device
 from engine.core.network import load_network
 from engine.core.numerics import numerics
 from engine.core.resizing import resized
-from models.blocks.methods.pretext import Pretext
 
 # scores that the stage evaluate ranks: which of several equal ones comes first may depend on it
 RANKED = 5
@@ -54,7 +53,7 @@ class Predictor:
         self.device = torch.device(device) if device else default_device()
         self.module.to(self.device, memory_format=torch.channels_last).eval()
         # of a network trained on puzzles, the names are those of data that it never looked at
-        self.predicts = not isinstance(self.module, Pretext)
+        self.predicts = self.module.classifies
         target = self.module.target
         self.several = target if target in SEVERAL else ""
 

@@ -32,7 +32,6 @@ class Weighted(Method):
     weights: of the loss of each.
     """
 
-    # an instance has that of the objective that classifies
     target: ClassVar[str] = "label"
 
     def __init__(
@@ -61,7 +60,8 @@ class Weighted(Method):
             _release(part)
         self.exact_in_parts = all(part.exact_in_parts for part in parts)
         self.shardable = all(part.shardable for part in parts)
-        self.target, self.inputs = self._main().target, self._main().inputs
+        main = self._main()
+        self.target, self.inputs, self.classifies = main.target, main.inputs, main.classifies
 
     @classmethod
     def columns(

@@ -43,6 +43,7 @@ class Method(nn.Module):
     reads: columns of the data set that it needs, each with the options of its reading.
     inputs: columns of a view that the network sees; the others are targets.
     target: the column that a head is fitted on and that a metric compares with; empty for none.
+    classifies: whether its head learns to tell the classes of the data.
     exact_in_parts: whether the loss of a batch is the mean over its parts. Where it is not, as when
         samples are contrasted with each other, micro-batches are refused.
     shardable: whether its weights may be split over workers (recipe.sharded).
@@ -51,6 +52,7 @@ class Method(nn.Module):
     reads: ClassVar[dict[str, dict[str, Any]]] = {"image": {}}
     inputs: ClassVar[tuple[str, ...]] = ("image",)
     target: ClassVar[str] = ""
+    classifies: ClassVar[bool] = True
     exact_in_parts: ClassVar[bool] = True
     shardable: ClassVar[bool] = True
 

@@ -30,6 +30,7 @@ class MultiView(Method):
 
     target: ClassVar[str] = "label"
     inputs: ClassVar[tuple[str, ...]] = ("image", "small", "order")
+    classifies: ClassVar[bool] = False
     # samples are contrasted with each other, or normalised by all of them
     exact_in_parts: ClassVar[bool] = False
     shardable: ClassVar[bool] = False

@@ -17,6 +17,7 @@ class Pretext(Classifier):
     """
 
     target: ClassVar[str] = "label"
+    classifies: ClassVar[bool] = False
 
     def puzzles(self, images: Tensor, draws: Draws) -> dict[str, Tensor]:
         """{"image", "label"}, one row per image, of normalised images (n, 3, h, w)."""

@@ -137,6 +137,10 @@ def test_a_pretrained_network_has_hashtags_and_a_pretext_task_none(folder):
     with pytest.raises(ValueError, match="pretext task 'rotation' predicts none"):
         puzzles.scores(images)
     assert not puzzles.predicts and len(puzzles.features(images)) == 2
+    views = Predictor(saved(folder, "simclr"), SIZE)
+    with pytest.raises(ValueError, match="pretext task 'simclr' predicts none"):
+        views.scores(images)
+    assert not views.predicts and views.features(images).shape == (2, views.width)
     tiles = Predictor(saved(folder, "jigsaw"), SIZE)
     # of every tile, one beside the other
     assert tiles.features(images).shape == (2, tiles.width)
