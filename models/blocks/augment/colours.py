@@ -94,20 +94,20 @@ def solarise(images: Tensor) -> Tensor:
 def blur(images: Tensor, sigmas: Tensor, widest: float) -> Tensor:
     """Convolved with Gaussians of standard deviations (n,) in pixels, with a reflecting border.
 
-    widest: the largest that there may be: it sets how far all reach. An image's side must be longer
-    than that, or else they reach as far as it is.
+    widest: the largest that there may be: it sets how far all reach, in an image that is so wide.
 
     One after the other, columns and rows are multiplied by matrices of a few diagonals, in blocks,
     which is several times as fast on a CPU as a convolution with a kernel per image.
     """
     n, _, height, width = images.shape
-    lines = images.transpose(1, 2).reshape(n, height, -1)  # of three colours each
+    # lines of three colours each; a copy even of images one pixel wide
+    lines = images.new_empty(n, height, 3, width).copy_(images.transpose(1, 2)).flatten(2)
     down = torch.empty_like(lines)
     blocks = list(_blocks(height, sigmas, widest))
     for own, reach, weights in blocks:
         torch.bmm(weights.transpose(1, 2), lines[:, reach], out=down[:, own])
-    down = down.view(n, -1, width)
-    across = lines.view(n, -1, width)
+    down = down.view(n, 3 * height, width)
+    across = lines.view(n, 3 * height, width)
     for own, reach, weights in blocks if width == height else _blocks(width, sigmas, widest):
         torch.bmm(down[:, :, reach], weights, out=across[:, :, own])
     return images.copy_(across.view(n, height, 3, width).transpose(1, 2))
@@ -138,7 +138,7 @@ def _blocks(side: int, sigmas: Tensor, widest: float) -> Iterator[tuple[slice, s
         own = slice(start, min(side, start + BLOCK))
         reach = slice(max(0, start - radius), min(side, start + BLOCK + radius))
         times = _times(side, radius, start, reach.start, reach.stop, sigmas.device)
-        yield own, reach, (kernels @ times.flatten(1)).view(-1, *times.shape[1:])
+        yield own, reach, (kernels @ times.flatten(1)).unflatten(1, times.shape[1:])
 
 
 @lru_cache(maxsize=256)

@@ -109,6 +109,15 @@ def test_a_jitter_is_its_operations_in_the_order_given_without_those_that_do_not
     assert torch.equal(seen, expected)
 
 
+@pytest.mark.parametrize("shape", [(0, 3, 8, 8), (1, 3, 1, 1), (1, 3, 40, 1)])
+def test_no_image_and_the_smallest_are_changed_too(shape):
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+    n = len(images)
+    changed = colours.jitter(images.clone(), torch.full((n, 4), 0.5), range(4))
+    changed = colours.solarise(colours.grey(colours.blur(changed, torch.ones(n), 2.0)))
+    assert changed.shape == shape and changed.isfinite().all()
+
+
 @pytest.mark.parametrize("shape", [(16, 32, 32), (16, 24, 40)])
 @pytest.mark.parametrize("settings", [{}, EVERYTHING, EVERYTHING | {"size": 20}], ids=str)
 def test_views_are_those_of_their_draws_whoever_holds_the_images(settings, shape):
