@@ -167,8 +167,9 @@ one thread, by the time that it worked; a ratio is of batches that followed each
 decoded before. An operation's µs are of all views together: how much less the fastest batch takes
 without it, so that they add up but roughly. The jitter is of 80 % of the views, greyscale of 20 %,
 blur of half of them. At 32 px authors leave the blur out (`blur: [0]`); here it is in, on all sides
-alike. Small views are of 3/7 of the side. The load is that of the machine when the last batch was
-made, this process in it: others take of the cache that all share."""
+alike. Small views are of 3/7 of the side. Where a crop has more pixels than its view, the others
+average over them (antialiasing), which ours leaves out. The load is that of the machine when the
+last batch was made, this process in it: others take of the cache that all share."""
 
 
 def main() -> None:
