@@ -102,7 +102,8 @@ class MoCo(MultiView):
             # whose companions would be the same in any order
             return self.encoded(views, *encoders)
         made = gather(self.encoded(gather(views)[order], *encoders))
-        keys = torch.empty_like(made)
+        # a worker without a sample repeats one: there is a row more than the order tells of
+        keys = made.clone()
         keys[gather(order)] = made
         return keys
 

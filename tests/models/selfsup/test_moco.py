@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from engine.core.network import network
 from models.blocks.augment.draws import Draws
+from models.blocks.methods.queue import Queue
 from models.objectives.moco import MoCo, info_nce
 from tests.models.selfsup.toys import Normed, Normless, Photos, Vectors, method, waves
 
@@ -230,3 +231,17 @@ def test_it_learns_to_tell_samples():
     # that of guessing is the logarithm of nine
     assert losses[2] > 1.8
     assert sum(losses[-10:]) / 10 < 1.4
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.2])
+def test_the_loss_and_the_queue_are_those_of_lightly(temperature):
+    """Its memory bank drops what of a batch would go on at its start: here all of a batch fits."""
+    lightly = pytest.importorskip("lightly.loss")
+    loss = lightly.NTXentLoss(temperature=temperature, memory_bank_size=(16, 8)).double()
+    queries, keys, queue = unit((4, 8), 0), unit((4, 8), 1), Queue(16, 8).double()
+    loss.memory_bank.bank = queue.vectors.clone()
+    expected = loss(queries.requires_grad_(), keys)
+    found = info_nce(queries, keys[:, None], queue.vectors, temperature)
+    torch.testing.assert_close(found, expected, rtol=1e-7, atol=0)
+    queue.push(keys)
+    torch.testing.assert_close(queue.vectors, loss.memory_bank.bank)
