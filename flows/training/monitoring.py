@@ -9,7 +9,7 @@ import json
 import logging
 import os
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ from models.blocks.ranges import Count, Positive
 log = logging.getLogger("tagdag")
 Row = dict[str, float]  # epoch, step, and what was measured after it
 LABEL = "label"
-PARTS = {"features": "feature", "embedded": "embedding"}  # columns, and what metrics call them
+# columns, and what metrics call them
+PARTS = {"features": "feature", "embedded": "embedding", "answers": "answer"}
 COLLAPSE = (
     "%s, epoch %g: the representation collapses: %s. Where all images look alike, or most "
     "dimensions say the same, more epochs do not help. Usual causes: a learning rate that is too "
@@ -75,15 +76,19 @@ def features(objective: Method, batch: Batch, draws: Draws) -> tuple[Batch, Batc
     return found, {name: batch[name] for name in batch if name == LABEL}
 
 
-def embedded(objective: Method, batch: Batch, draws: Draws) -> tuple[Batch, Batch]:
+def compared(objective: Method, batch: Batch, draws: Draws) -> tuple[Batch, Batch]:
     """The same, with what the loss compares where that is another thing: a policy."""
     found, labels = features(objective, batch, draws)
-    if type(objective).embedded is not Method.embedded:
-        found["embedded"] = objective.embedded(objective.plain(batch["image"]))
+    images = objective.plain(batch["image"])
+    answers = objective.answers(images)
+    if answers is not None:
+        found["answers"] = answers
+    elif type(objective).embedded is not Method.embedded:
+        found["embedded"] = objective.embedded(images)
     return found, labels
 
 
-def answers(module: nn.Module, samples: Dataset, policy: Policy) -> Batch:
+def columns(module: nn.Module, samples: Dataset, policy: Policy) -> Batch:
     """The columns that a policy gives of all samples."""
     parts = [found | labels for _, found, labels in predicted(module, samples, policy)]
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
@@ -93,9 +98,9 @@ def measured(
     module: nn.Module, held: Dataset, bank: Dataset | None, settings: Monitor
 ) -> dict[str, float]:
     """Spread and rank of images held out, and how well those of a bank tell their classes."""
-    found, told = {}, answers(module, held, embedded)
+    found, told = {}, columns(module, held, compared)
     if bank is not None:
-        known = answers(module, bank, features)
+        known = columns(module, bank, features)
         pairs = ((each["features"], each[LABEL]) for each in (known, told))
         found["knn_accuracy"] = knn_accuracy(*chain(*pairs), settings.k, settings.temperature)
     for part, name in PARTS.items():
@@ -159,8 +164,19 @@ class Monitoring:
         self.run.metrics(numbers, step)
         told = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         print(f"{self.title}, epoch {epochs:g}: {told}")
-        if collapsed(row) and not any(map(collapsed, earlier)):
+        if self._to_be_told([*earlier, row]):
             log.warning(COLLAPSE, self.title, epochs, told)
+
+    def _to_be_told(self, rows: list[Row]) -> bool:
+        """Whether the last of these rows is the first one to tell of a collapse.
+
+        Two in turn tell: a network in its first steps may look like one. So does the last of all.
+        """
+        falls = [collapsed(row) for row in rows]
+        pairs = [all(pair) for pair in pairwise(falls)]
+        if any(pairs[:-1]):
+            return False
+        return falls[-1] and (rows[-1]["epoch"] == self.job.epochs or pairs[-1:] == [True])
 
     def _pace(self, epochs: float) -> Pace:
         """Of the last step of these epochs."""

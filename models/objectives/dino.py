@@ -129,6 +129,12 @@ class DINO(MultiView):
         """Bottlenecks (n, bottleneck) of normalised images: logits are linear in them."""
         return self.projector.embed(self.features(images))
 
+    def answers(self, images: Tensor) -> Tensor:
+        """Those of the teacher (n, prototypes), centred and sharpened."""
+        pooled = self.pooled(images[:, None], self.teacher.backbone)[:, 0]
+        logits = wide(self.teacher.projector(pooled))
+        return ((logits - self.centre) / self.temperature).softmax(1)
+
     def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
         with torch.no_grad():
             answers = self.taught(batch["image"][:, :2])

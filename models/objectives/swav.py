@@ -86,6 +86,11 @@ class SwAV(MultiView):
         """Projections (n, width) of normalised images."""
         return self.projector(self.features(images))
 
+    def answers(self, images: Tensor) -> Tensor:
+        """Shares of clusters (n, prototypes) that are told of images."""
+        projected = F.normalize(wide(self.embedded(images)), dim=1)
+        return (wide(self.prototypes(projected)) / self.temperature).softmax(1)
+
     def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
         pooled = self.pooled_all(batch)
         projected = F.normalize(wide(self.projector(pooled.flatten(0, 1))), dim=1)

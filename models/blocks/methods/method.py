@@ -119,6 +119,13 @@ class Method(nn.Module):
         """What the loss compares of normalised images (n, d); it shows whether all look alike."""
         return self.features(images)
 
+    def answers(self, images: Tensor) -> Tensor | None:
+        """Shares (n, k) of classes that the loss compares of images in the place of `embedded`.
+
+        Where it has such classes of its own: vectors may differ and all answers be alike.
+        """
+        return None
+
     def monitors(self) -> dict[str, float]:
         """Numbers of the present step that people look at, as the temperature of a teacher."""
         return {}

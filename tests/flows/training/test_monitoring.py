@@ -111,11 +111,25 @@ def test_a_collapse_is_told_once_with_its_causes(run, caplog, monkeypatch):
     with caplog.at_level(logging.WARNING, "tagdag"):
         pretrain.pretrain("tiny", **TRAINING, monitor={})
     told = [record.getMessage() for record in caplog.records if "collapse" in record.getMessage()]
-    assert len(told) == 1 and told[0].startswith("pretrain tiny, epoch 1: ")
+    assert len(told) == 1 and told[0].startswith("pretrain tiny, epoch 2: ")
     assert "learning rate" in told[0] and "teacher" in told[0] and "monitor.csv" in told[0]
     assert [float(row["embedding_spread"]) for row in monitored()] == pytest.approx(
         [0] * 3, abs=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ("falls", "told"),
+    [("10", []), ("11", [2]), ("101", []), ("0110", [3]), ("01101", [3]), ("10001", [5])],
+)
+def test_two_measurements_in_turn_tell_or_the_last_one(run, falls, told):
+    section = pretrain.section_of({"training": "tiny", **TRAINING, "data": "hashtags"}) | {
+        "epochs": 5
+    }
+    watch = Monitoring({}, section, Path("state"), run, "one")
+    fallen = {"1": {"feature_spread": 0.0}, "0": {"feature_spread": 0.9}}
+    rows = [{"epoch": i, "feature_rank": 9.0} | fallen[fall] for i, fall in enumerate(falls, 1)]
+    assert [i for i in range(1, len(rows) + 1) if watch._to_be_told(rows[:i])] == told
 
 
 def test_nothing_is_told_of_numbers_that_are_well_or_none():
