@@ -70,9 +70,12 @@ class DINOHead(nn.Module):
 class DINO(MultiView):
     """image (n, v, 3, h, w), of which a teacher sees the first two views, and small ones beside.
 
-    Fewer prototypes than the paper's are sensible for few images: 4096 and less cost little of what
-    is learnt from some thousands, and far less memory and time. It needs the recipe of the paper,
-    weight decay that rises and a clipped gradient (docs/settings.md: decay_end, clip).
+    Fewer prototypes than the paper's are sensible for few images: each costs as many numbers as the
+    bottleneck has in both networks, and every view answers with all of them. The paper's recipe has
+    a weight decay that rises (`decay_end`), a rate that falls to 1e-6 (`cosine_after_warmup`,
+    `floor`) and the gradient of each parameter clipped at 3 (`clip`, `clip_each`). Its drop path,
+    of the student alone, is left out: `vit` has none, and those of torchvision drop in the teacher
+    too.
 
     views: what makes them; null: crops with the paper's distortions, 2 and 8 small ones.
     prototypes: numbers that the two networks answer with.

@@ -301,6 +301,20 @@ def test_the_teacher_sees_two_views_only():
     assert not torch.allclose(method.seen, seen)
 
 
+def test_the_teacher_answers_by_its_own_weights():
+    method = tiny().eval()
+    found = []
+    for part in (None, method.backbone, method.projector, method.teacher):
+        with torch.no_grad():
+            for parameter in part.parameters() if part else ():
+                parameter += 0.1 * torch.randn_like(parameter)
+        loss = method(crops())["loss"].item()
+        found.append((loss, method.seen))
+    losses, (first, *students, teacher) = zip(*found, strict=True)
+    assert len(set(losses)) == 4
+    assert all(torch.equal(seen, first) for seen in students) and not torch.equal(teacher, first)
+
+
 def test_small_crops_of_the_same_size_are_batched_with_the_others():
     method, batch = tiny(), crops(views=5, small=0)
     whole = method(batch)["loss"]
