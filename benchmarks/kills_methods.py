@@ -107,7 +107,6 @@ class Method:
     kills: list[str] = field(default_factory=list)
     exact: int = 0
     faults: list[str] = field(default_factory=list)
-    late: int = 0  # moments that a training did not live to see
 
 
 def killed(name: str, folder: Path, moment: float) -> bool:
@@ -134,13 +133,14 @@ def struck(name: str, work: Path, kills: int, draws: random.Random) -> Method:
         folder = work / name / str(attempt)
         moment = draws.uniform(0, found.seconds)
         if not killed(name, folder, moment):
-            found.late += 1
+            # it did not live to see it: another moment
             continue
         step = step_of(folder)
         found.kills.append(f"{moment:.1f} s, {'start-up' if step is None else f'step {step}'}")
         ended(name, folder)
         other = [key for key, value in hashes(folder).items() if value != expected.get(key)]
         found.exact += not other
+        print(f"{name}, killed at {found.kills[-1]}: {'differs' if other else 'exact'}", flush=True)
         found.faults += [f"{found.kills[-1]}: {key} differs" for key in other]
     return found
 
