@@ -20,16 +20,15 @@ from torch import Tensor, nn
 
 from models.blocks.augment.crops import BYOL as DISTORTIONS
 from models.blocks.augment.crops import Crops
-from models.blocks.methods.method import Pace
-from models.blocks.methods.multiview import MultiView, wide
+from models.blocks.methods.multiview import wide
 from models.blocks.methods.projector import projector
-from models.blocks.methods.teacher import Teacher, rising_momentum
+from models.blocks.methods.teacher import Taught
 from models.blocks.ranges import Plug, Positive, Share, Width
 
 __all__ = ["BYOL", "distance"]
 
 
-class BYOL(MultiView):
+class BYOL(Taught):
     """image (n, v, 3, h, w): of two views each is predicted from the other, both ways.
 
     views: what makes them; null: crops with the paper's unlike distortions of the two.
@@ -53,16 +52,10 @@ class BYOL(MultiView):
         temperature: Positive | None = None,
         sequential: bool = False,
     ) -> None:
-        super().__init__(backbone, head, views or partial(Crops, **DISTORTIONS))
-        self.projector = projector((self.width, hidden, width))
+        own = projector((backbone.channels[-1], hidden, width))
+        super().__init__(backbone, head, views or partial(Crops, **DISTORTIONS), own, momentum)
         self.predictor = projector((width, hidden, width))
-        self.teacher = Teacher(**self._followed())
-        self.first = self.momentum = momentum
         self.temperature, self.sequential = temperature, sequential
-
-    def embedded(self, images: Tensor) -> Tensor:
-        """Projections (n, width) of normalised images."""
-        return self.projector(self.features(images))
 
     def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
         views = batch["image"]
@@ -77,22 +70,6 @@ class BYOL(MultiView):
             return {"loss": apart.mean()}
         # a row has both losses: each view is predicted from the other
         return {"loss": distance(found, keys.flip(1), self.temperature).sum(1).mean()}
-
-    def before_step(self, pace: Pace) -> None:
-        if pace.iteration == 0:
-            # the trunk may have been loaded since the teacher was copied
-            self.teacher.follow(0.0, **self._followed())
-        self.momentum = rising_momentum(self.first, pace.progress)
-
-    def after_step(self, progress: float) -> None:
-        self.teacher.follow(self.momentum, **self._followed())
-
-    def monitors(self) -> dict[str, float]:
-        """The teacher's momentum in this step."""
-        return {"momentum": self.momentum}
-
-    def _followed(self) -> dict[str, nn.Module]:
-        return {"backbone": self.backbone, "projector": self.projector}
 
     @staticmethod
     def _each(pooled: Tensor, *layers: nn.Module) -> Tensor:

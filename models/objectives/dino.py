@@ -16,8 +16,8 @@ from models.blocks.augment import crops
 from models.blocks.methods.crossview import cross_view_entropy
 from models.blocks.methods.gather import whole_mean
 from models.blocks.methods.method import Pace
-from models.blocks.methods.multiview import MultiView, wide
-from models.blocks.methods.teacher import Teacher, rising_momentum
+from models.blocks.methods.multiview import wide
+from models.blocks.methods.teacher import Taught
 from models.blocks.ranges import Plug, Positive, Share, Whole, Width
 
 __all__ = ["DINO", "DINOHead"]
@@ -67,7 +67,7 @@ class DINOHead(nn.Module):
         return self.last_layer(self.embed(features))
 
 
-class DINO(MultiView):
+class DINO(Taught):
     """image (n, v, 3, h, w), of which a teacher sees the first two views, and small ones beside.
 
     Fewer prototypes than the paper's are sensible for few images: each costs as many numbers as the
@@ -110,16 +110,15 @@ class DINO(MultiView):
         momentum: Share = 0.996,
         centre_momentum: Share = 0.9,
     ) -> None:
-        super().__init__(backbone, head, views or partial(crops.Crops, **crops.DINO))
-        self.projector = DINOHead(self.width, prototypes, hidden, bottleneck, norm_last_layer)
-        self.teacher = Teacher(backbone=backbone, projector=self.projector)
+        sizes = (backbone.channels[-1], prototypes, hidden, bottleneck)
+        own = DINOHead(*sizes, norm_last_layer)
+        super().__init__(backbone, head, views or partial(crops.Crops, **crops.DINO), own, momentum)
         self.freeze_last_layer, self.frozen = freeze_last_layer, freeze_last_layer > 0
         self.student_temperature = student_temperature
         self.temperatures = torch.linspace(
             warmup_temperature, teacher_temperature, warmup_epochs, dtype=torch.float64
         ).tolist()
         self.temperatures.append(teacher_temperature)
-        self.first_momentum = self.momentum = momentum
         self.centre_momentum = centre_momentum
         # each step sets it
         self.register_buffer("temperature", torch.tensor(self.temperatures[0]), persistent=False)
@@ -156,8 +155,8 @@ class DINO(MultiView):
         return answers
 
     def before_step(self, pace: Pace) -> None:
+        super().before_step(pace)
         self.temperature.fill_(self.temperatures[min(pace.epoch, len(self.temperatures) - 1)])
-        self.momentum = rising_momentum(self.first_momentum, pace.progress)
         self.frozen = pace.epoch < self.freeze_last_layer
 
     def before_update(self) -> None:
@@ -168,7 +167,7 @@ class DINO(MultiView):
 
     @torch.no_grad()
     def after_step(self, progress: float) -> None:
-        self.teacher.follow(self.momentum, backbone=self.backbone, projector=self.projector)
+        super().after_step(progress)
         if self.seen is None:
             return
         logits, answer = whole_mean(self.seen)
@@ -178,8 +177,7 @@ class DINO(MultiView):
 
     def monitors(self) -> dict[str, float]:
         """Entropy of the teacher's mean answer: log(prototypes), and 0 where all are alike."""
-        return {
+        return super().monitors() | {
             "teacher_temperature": float(self.temperature),
-            "teacher_momentum": self.momentum,
             "teacher_entropy": float(torch.special.entr(self.answer).sum()),
         }

@@ -18,16 +18,17 @@ from torch import Tensor, nn
 from models.blocks.augment.crops import MOCO_V2, Crops
 from models.blocks.augment.draws import Draws, moved
 from models.blocks.methods.gather import first_row, gather, worker_count
-from models.blocks.methods.multiview import MultiView, wide
+from models.blocks.methods.method import Pace
+from models.blocks.methods.multiview import wide
 from models.blocks.methods.projector import projector
 from models.blocks.methods.queue import Queue
-from models.blocks.methods.teacher import Teacher, rising_momentum
+from models.blocks.methods.teacher import Taught, rising_momentum
 from models.blocks.ranges import Count, Depth, Plug, Positive, Share, Width
 
 __all__ = ["MoCo", "info_nce"]
 
 
-class MoCo(MultiView):
+class MoCo(Taught):
     """image (n, v, 3, h, w): queries are of the first view, keys of each of the others.
 
     The keys of a step enter the queue after it. The teacher follows after a step too, where the
@@ -59,14 +60,12 @@ class MoCo(MultiView):
         temperature: Positive = 0.2,
         splits: Count = 8,
     ) -> None:
-        super().__init__(backbone, head, views or partial(Crops, **MOCO_V2))
-        inner = [hidden or self.width] * (layers - 1)
-        self.projector = projector((self.width, *inner, width), norm=False)
-        self.teacher = Teacher(backbone=backbone, projector=self.projector)
+        features = backbone.channels[-1]
+        inner = [hidden or features] * (layers - 1)
+        own = projector((features, *inner, width), norm=False)
+        super().__init__(backbone, head, views or partial(Crops, **MOCO_V2), own, momentum)
         self.queue = Queue(queue, width)
-        self.first_momentum, self.anneal = momentum, anneal
-        self.temperature, self.splits = temperature, splits
-        self.momentum = momentum
+        self.anneal, self.temperature, self.splits = anneal, temperature, splits
         # of the present step: the keys of all workers, and how like queries are to their keys
         self.entering: Tensor | None = None
         self.likeness: Tensor | None = None
@@ -78,10 +77,6 @@ class MoCo(MultiView):
         total = draws.first + n if draws.total is None else draws.total
         order = draws.once(total).argsort()[draws.first : draws.first + n]
         return made | {"order": moved(order, made["image"].device)}
-
-    def embedded(self, images: Tensor) -> Tensor:
-        """Projections (n, width) of normalised images."""
-        return self.projector(self.features(images))
 
     def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
         views = batch["image"]
@@ -117,17 +112,21 @@ class MoCo(MultiView):
         """Into how many parts this worker's n samples are split, of `splits` of all workers."""
         return max(1, min(self.splits // worker_count(), n // 2))
 
-    def after_step(self, progress: float) -> None:
+    def before_step(self, pace: Pace) -> None:
+        super().before_step(pace)
         self.momentum = self.first_momentum
+
+    def after_step(self, progress: float) -> None:
         if self.anneal:
+            # that of the step to come, whose keys are computed by this teacher
             self.momentum = rising_momentum(self.first_momentum, progress)
-        self.teacher.follow(self.momentum, backbone=self.backbone, projector=self.projector)
+        super().after_step(progress)
         self.queue.push(self.entering)
         self.entering = None
 
     def monitors(self) -> dict[str, float]:
         """The teacher's momentum, and the mean similarity of queries and their keys."""
-        found = {"momentum": self.momentum}
+        found = super().monitors()
         if self.likeness is not None:
             found["positive_similarity"] = self.likeness.item()
         return found

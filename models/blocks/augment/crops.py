@@ -111,12 +111,13 @@ class Crops(nn.Module):
         """
         images, order = batch["image"], draws.once(4).argsort().tolist()
         whole, small = self.sides(images)
-        views = range(self.count)
-        image, crops = self._made(images, draws, self.whole, whole, views, order)
-        made = {"image": image}
-        if self.small:
-            views = range(self.count, self.count + self.small)
-            made["small"], _ = self._made(images, draws, self.parts, small, views, order)
+        views, more = range(self.count), range(self.count, self.count + self.small)
+        # blurs are products of matrices, which autocast would compute in half precision
+        with torch.autocast(images.device.type, enabled=False):
+            image, crops = self._made(images, draws, self.whole, whole, views, order)
+            made = {"image": image}
+            if more:
+                made["small"], _ = self._made(images, draws, self.parts, small, more, order)
         return made, crops
 
     def sides(self, images: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -221,7 +221,7 @@ def test_momentum_is_that_of_the_iteration():
     method, found = tiny(), []
     for iteration in (0, 1, 20, 39):
         method.before_step(Pace(iteration, 40, 4))
-        found.append(method.monitors()["teacher_momentum"])
+        found.append(method.monitors()["momentum"])
     expected = [0.996, 0.9960061653, 0.998, 0.9999938347]
     assert found == pytest.approx(expected, rel=1e-10)
 

@@ -9,11 +9,12 @@ from torch import nn
 
 from models.blocks.augment.draws import Draws
 from models.blocks.methods.gather import first_row, gather, whole_mean, worker_count
+from models.blocks.methods.method import Pace
 from models.blocks.methods.multiview import GROUP, wide
 from models.blocks.methods.projector import projector
 from models.blocks.methods.queue import Queue
 from models.blocks.methods.teacher import Teacher, rising_momentum
-from tests.models.selfsup.toys import Normless, Photos, method, waves
+from tests.models.selfsup.toys import Normless, Photos, method, small, waves
 
 
 def test_a_teacher_nears_a_network_that_stays_by_a_closed_form():
@@ -46,6 +47,23 @@ def test_a_teacher_without_momentum_is_the_network():
     teacher.follow(0, part=network)
     for weight, followed in zip(teacher.parameters(), network.parameters(), strict=True):
         torch.testing.assert_close(weight, followed)
+
+
+@pytest.mark.parametrize("name", ["moco", "byol", "dino"])
+def test_a_teacher_starts_from_a_backbone_that_was_loaded(name):
+    """Released weights go into the backbone when the objective has been built."""
+    made = small(name, Normless())
+    with torch.no_grad():
+        for weight in made.backbone.parameters():
+            weight.add_(1)
+    made.before_step(Pace(0, 10, 2))
+    own = made.teacher.backbone.parameters()
+    assert all(map(torch.equal, own, made.backbone.parameters()))
+    with torch.no_grad():
+        next(made.backbone.parameters()).add_(1)
+    made.before_step(Pace(1, 10, 2))
+    kept = next(made.teacher.backbone.parameters())
+    assert not torch.equal(kept, next(made.backbone.parameters()))
 
 
 @pytest.mark.parametrize(
