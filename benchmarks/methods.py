@@ -123,12 +123,12 @@ def sides(method: str, workers: list[int]) -> list[Side]:
     return [Side(OURS, PLAIN), Side(OURS, method), *peers]
 
 
-def compared(method: str, job: dict[str, Any], workers: list[int], rounds: int) -> Timings:
+def compared(method: str, job: dict[str, Any], options: argparse.Namespace) -> Timings:
     """What each side of a method showed in every round."""
-    running = [Running(side, job) for side in sides(method, workers)]
+    running = [Running(side, job) for side in sides(method, options.workers)]
     timings: Timings = {each.side: [] for each in running}
     try:
-        for number, each in product(range(rounds), running):
+        for number, each in product(range(options.rounds), running):
             timings[each.side].append(each.take())
             rate = timings[each.side][-1].rate
             print(f"{number + 1}: {each.side}: {rate:.0f} images/s", file=sys.stderr, flush=True)
@@ -136,6 +136,23 @@ def compared(method: str, job: dict[str, Any], workers: list[int], rounds: int) 
         for each in running:
             each.end()
     return timings
+
+
+def keep(options: argparse.Namespace, method: str, timings: Timings) -> None:
+    """Timings of a method in a file of its own, where such are kept."""
+    if options.kept:
+        options.kept.mkdir(parents=True, exist_ok=True)
+        told = json.dumps(list(timings.items()))
+        (options.kept / f"{method}.json").write_text(told, encoding="utf-8")
+
+
+def kept(options: argparse.Namespace, method: str) -> Timings | None:
+    """Those that an earlier run of the same options left there."""
+    file = options.kept and options.kept / f"{method}.json"
+    if not file or not file.is_file():
+        return None
+    told = json.loads(file.read_text(encoding="utf-8"))
+    return {Side(*side): [Timing(*each) for each in runs] for side, runs in told}
 
 
 def spread(values: list[float], digits: int = 2) -> str:
@@ -216,6 +233,9 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="runs of each side, interleaved")
     parser.add_argument("--steps", type=int, default=20, help="measured, after --warm others")
     parser.add_argument("--warm", type=int, default=3)
+    parser.add_argument(
+        "--kept", type=Path, help="folder of timings: methods that are there are not run again"
+    )
     parser.add_argument("--quick", action="store_true", help="two steps of a few images, once")
     parser.add_argument("--out", action="store_true", help="write benchmarks/results/methods.md")
     options = parser.parse_args(arguments)
@@ -265,7 +285,8 @@ def main(arguments: list[str] | None = None) -> None:
         job = {key: getattr(options, key) for key in ("size", "batch", "steps", "warm", "threads")}
         job |= {"images": str(images), "backbone": backbone}
         for method in options.methods:
-            of[method] = compared(method, job, options.workers, options.rounds)
+            of[method] = kept(options, method) or compared(method, job, options)
+            keep(options, method, of[method])
     text = "\n".join(page(of, options, flops)) + "\n"
     print(text)
     if options.out:

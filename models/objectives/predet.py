@@ -17,11 +17,11 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import box_iou, roi_align
 
 from models.blocks.augment.crops import Crops
 from models.blocks.augment.draws import Draws, moved
-from models.blocks.augment.regions import Placed, clipped, random_boxes
+from models.blocks.augment.regions import Placed, clipped, overlaps, random_boxes
+from models.blocks.layers.roi_align import roi_align
 from models.blocks.methods.gather import first_row, gather, whole_mean
 from models.blocks.methods.multiview import MultiView, wide
 from models.blocks.methods.projector import projector
@@ -106,34 +106,27 @@ class PreDet(MultiView):
         columns = {"regions": seen, "places": torch.stack(places, 1), "visible": visible}
         return made | {name: moved(column, images.device) for name, column in columns.items()}
 
-    def box_features(self, maps: Sequence[Tensor], boxes: Tensor, rows: Tensor) -> Tensor:
-        """Projections (k, width) of boxes (k, 4), in px of the images `rows` (k,)."""
-        kept = [wide(each) for each in maps[-self.maps :]]
-        strides = self.backbone.strides[-self.maps :]
-        cut = torch.cat([rows[:, None], boxes], 1).to(kept[0].dtype)
+    def box_features(self, maps: Sequence[Tensor], boxes: Tensor) -> Tensor:
+        """Projections (n, b, width) of boxes (n, b, 4), in px of the images."""
+        kept, strides = maps[-self.maps :], self.backbone.strides[-self.maps :]
         found = [
-            roi_align(each, cut, self.pooled_size, 1 / stride, sampling_ratio=2, aligned=True)
+            roi_align(wide(each), boxes / stride, self.pooled_size)
             for each, stride in zip(kept, strides, strict=True)
         ]
-        return self.projector(self.box_head(torch.cat(found, 1).flatten(1)))
+        return self.projector(self.box_head(torch.cat(found, 2).flatten(2)))
 
     def embedded(self, images: Tensor) -> Tensor:
         """Projections (n, width) of whole images, a box each."""
-        rows = torch.arange(len(images), device=images.device)
-        whole = images.new_tensor([0, 0, images.shape[3], images.shape[2]]).expand(len(rows), 4)
-        return self.box_features(self.backbone(images), whole, rows)
+        whole = images.new_tensor([0, 0, images.shape[3], images.shape[2]])
+        return self.box_features(self.backbone(images), whole.expand(len(images), 1, 4))[:, 0]
 
     def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
         flat = batch["image"].flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        visible = batch["visible"]
-        seen = visible.flatten(0, 1)
-        rows = seen.nonzero()[:, 0]
-        found = self.box_features(self.backbone(flat), batch["regions"].flatten(0, 1)[seen], rows)
-        found = wide(found)
-        whole = found.new_zeros(*visible.shape, found.shape[1])
-        whole = whole.masked_scatter(visible[..., None], F.normalize(found, dim=1))
-        positive, ignored = alike(batch["places"], visible, *self.bounds)
-        loss, share = box_contrast(whole, visible, positive, ignored, self.temperature)
+        found = self.box_features(self.backbone(flat), batch["regions"].flatten(0, 1))
+        boxes = F.normalize(wide(found), dim=2).unflatten(0, batch["visible"].shape[:2])
+        positive, ignored = alike(batch["places"], batch["visible"], *self.bounds)
+        rest = batch["visible"], positive, ignored
+        loss, share = box_contrast(boxes, *rest, self.temperature)
         return {"loss": loss, "compared": share}
 
 
@@ -142,7 +135,7 @@ def alike(places: Tensor, visible: Tensor, low: float, high: float) -> tuple[Ten
 
     And which are neither one nor two: overlaps from low to below high.
     """
-    overlap = torch.stack([box_iou(*both) for both in places.unbind(0)])
+    overlap = overlaps(*places.unbind(1))
     both = visible[:, 0, :, None] & visible[:, 1, None, :]
     return both & (overlap >= high), both & (overlap >= low) & (overlap < high)
 
@@ -167,7 +160,9 @@ def box_contrast(
         # finite: a row without any candidate would have no gradient but NaN
         scores = scores.masked_fill(out, torch.finfo(scores.dtype).min)
         total = scores.flatten(2).logsumexp(2)
-        lacking = (total[:, :, None] - scores[own, :, own + start]).where(good, 0)
+        # those of an image among its own boxes once more, rather than picked out
+        mine = torch.einsum("ibd,icd->ibc", boxes[:, side], boxes[:, 1 - side]) / temperature
+        lacking = (total[:, :, None] - mine).where(good, 0)
         of = good.sum(2)
         sums = sums + (lacking.sum(2) / of.clamp(min=1)).sum(1)
         counts += (of > 0).sum(1)

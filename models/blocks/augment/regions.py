@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.blocks.augment.draws import Draws
 
-__all__ = ["Placed", "clipped", "random_boxes"]
+__all__ = ["Placed", "clipped", "overlaps", "random_boxes"]
 
 Sides = tuple[int, int]  # height and width
 
@@ -56,6 +56,15 @@ def clipped(boxes: Tensor, sides: Sides) -> Tensor:
     """Boxes (..., 4) cut at the border; those outside are empty."""
     ends = boxes.new_tensor([sides[1], sides[0]] * 2)
     return boxes.clamp(min=0).minimum(ends)
+
+
+def overlaps(first: Tensor, second: Tensor) -> Tensor:
+    """Intersection over union (n, a, b) of boxes (n, a, 4) and (n, b, 4); of empty ones 0."""
+    one, other = first[:, :, None], second[:, None]
+    shared = one[..., 2:].minimum(other[..., 2:]) - one[..., :2].maximum(other[..., :2])
+    shared = shared.clamp(min=0).prod(3)
+    areas = [(boxes[..., 2:] - boxes[..., :2]).prod(3) for boxes in (one, other)]
+    return shared / (areas[0] + areas[1] - shared).clamp(min=torch.finfo(shared.dtype).tiny)
 
 
 def random_boxes(

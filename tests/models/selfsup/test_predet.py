@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import box_iou
+from torchvision.ops import roi_align as kernel
 
 from engine.core import checkpoint
 from engine.core.network import network
@@ -16,8 +17,9 @@ from engine.training.distributed import present_workers, wrapped
 from engine.training.launching import launch
 from models.blocks.augment.crops import Crops
 from models.blocks.augment.draws import Draws
-from models.blocks.augment.regions import Placed, clipped, random_boxes
+from models.blocks.augment.regions import Placed, clipped, overlaps, random_boxes
 from models.blocks.augment.views import Views
+from models.blocks.layers.roi_align import roi_align
 from models.objectives.predet import PreDet, alike, box_contrast
 from tests.support.networks import TINY
 
@@ -62,9 +64,16 @@ def test_boxes_through_two_crops_and_back():
 def test_overlaps_of_what_is_seen_in_the_image():
     _, places = seen()
     golden = torch.tensor([[0.8, 1 / 32, 0], [1 / 28, 1 / 3, 0]], dtype=torch.float64)
-    found = box_iou(*places)
+    (found,) = overlaps(*places[:, None])
     torch.testing.assert_close(found[:2], golden, rtol=1e-8, atol=1e-10)
     assert not found[2].any()
+
+
+def test_overlaps_are_those_of_torchvision():
+    one, other = (
+        random_boxes(3, count, (0.01, 0.9), (0.2, 5.0), (40, 60), draws()) for count in (7, 4)
+    )
+    torch.testing.assert_close(overlaps(one, other), torch.stack([*map(box_iou, one, other)]))
 
 
 def test_a_box_that_is_empty_in_a_view_is_one_with_none():
@@ -127,6 +136,31 @@ def test_views_are_those_of_their_draws_whoever_holds_the_images():
         part = {"image": batch["image"][first : first + n]}
         for name, column in method.views(part, draws(first=first, total=8)).items():
             torch.testing.assert_close(column, whole[name][first : first + n])
+
+
+def test_what_is_cut_from_a_map_to_the_digit():
+    """The values of a test of detectron2, of four bins of which each has one place in the middle.
+
+    Two places of each of two bins are the same numbers, averaged by two.
+    """
+    numbers = torch.arange(25).double().view(1, 1, 5, 5)
+    found = roi_align(numbers, torch.tensor([[[1, 1, 3, 3]]]).double(), 2)[:, 0]
+    golden = torch.tensor([[4.5, 5, 5.5, 6], [7, 7.5, 8, 8.5], [9.5, 10, 10.5, 11]]).double()
+    golden = torch.cat([golden, torch.tensor([[12, 12.5, 13, 13.5]]).double()])
+    pairs = F.avg_pool2d(golden[None, None], 2)
+    torch.testing.assert_close(found, pairs, rtol=1e-8, atol=0)
+
+
+@pytest.mark.parametrize("bins", [1, 7])
+def test_what_is_cut_from_a_map_is_what_torchvision_cuts(bins):
+    generator = torch.Generator().manual_seed(4)
+    maps = torch.randn(3, 5, 8, 6, generator=generator).double().requires_grad_()
+    boxes = random_boxes(3, 4, (0.02, 0.9), (0.2, 5.0), (8, 6), draws()).double()
+    other = kernel(maps, list(boxes), bins, sampling_ratio=2, aligned=True)
+    found = roi_align(maps, boxes, bins).flatten(0, 1)
+    torch.testing.assert_close(found, other, rtol=1e-8, atol=1e-8)
+    grads = (torch.autograd.grad(each.square().sum(), maps)[0] for each in (found, other))
+    torch.testing.assert_close(*grads, rtol=1e-8, atol=1e-8)
 
 
 def hand(n: int, b: int, **options) -> tuple[Tensor, ...]:
