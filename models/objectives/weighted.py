@@ -140,6 +140,11 @@ class Weighted(Method):
         compared = self.second if self.classify[0] else self.first
         return compared.embedded(images)
 
+    def answers(self, images: Tensor) -> Tensor | None:
+        """Likewise."""
+        compared = self.second if self.classify[0] else self.first
+        return compared.answers(images)
+
     def monitors(self) -> dict[str, float]:
         found = {}
         for name, part in zip(self.names, self._parts(), strict=True):

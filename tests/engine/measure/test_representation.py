@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from engine.core.build import build
-from engine.measure.representation import effective_rank, feature_spread, knn_accuracy
+from engine.measure.representation import (
+    effective_rank,
+    feature_spread,
+    has_collapsed,
+    knn_accuracy,
+)
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -81,3 +86,14 @@ def test_a_bank_smaller_than_k_and_classes_that_it_lacks():
     truth = torch.tensor([0, 1, 5])
     queries = torch.cat([bank, bank[:1]])
     assert knn_accuracy(bank, torch.tensor([0, 1]), queries, truth) == pytest.approx(200 / 3)
+
+
+def test_a_point_and_a_line_have_collapsed_and_a_plane_has_not():
+    centre = normal(1, 8, seed=2)
+    point, line = centre + 0.01 * normal(100, 8), normal(100, 1) @ centre
+    plane = normal(100, 2) @ normal(2, 8, seed=3)
+    told = [has_collapsed(feature_spread(x), effective_rank(x)) for x in (point, line, plane)]
+    assert told == [True, True, False]
+    # by either number: two opposite points lie on a line, and far apart
+    assert feature_spread(line) > 0.8 and not has_collapsed(0.5, 10.0)
+    assert not has_collapsed(float("nan"), float("nan"))
