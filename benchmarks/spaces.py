@@ -22,7 +22,7 @@ import yaml
 
 from benchmarks.clone import checkout, committed, git, overlaid, python
 from benchmarks.packs import FOLDER, check
-from benchmarks.photographs import WORDNET, versioned
+from benchmarks.photographs_data import WORDNET, versioned
 from benchmarks.study import preamble
 from engine.measure.twosample import mean_difference
 from flows.cli.command import user_errors

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from benchmarks import clone, packs, photographs
+from benchmarks import clone, overlays, packs, photographs, photographs_data
 from corpus.hashtags.canonical import Canon
 from corpus.hashtags.wordnet import read_wordnet
 from corpus.sources.users import OFF_TOPIC
@@ -43,7 +43,7 @@ def wnid(row: dict) -> str:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("posts")
-    photographs.posts(PACKS, out, TAGS, PER_CLASS)
+    photographs_data.posts(PACKS, out, TAGS, PER_CLASS)
     return out
 
 
@@ -55,7 +55,7 @@ def test_posts_are_photographs_of_many_users_under_wordnets_tags(made):
         posts
     )
     assert Image.open(made / posts[0]["image"]).size == (64, 64)
-    known = packs.tag_forms(made / photographs.WORDNET, sorted({*map(wnid, posts)}))
+    known = packs.tag_forms(made / photographs_data.WORDNET, sorted({*map(wnid, posts)}))
     lobster = known["forms"]["n01983481"]
     assert lobster[0] == "americanlobster" and "homarusamericanus" in lobster
     assert ["truelobster"] in known["hypernyms"]["n01983481"][0]
@@ -76,8 +76,9 @@ def test_posts_are_photographs_of_many_users_under_wordnets_tags(made):
 
 @packed
 def test_lemmas_of_one_meaning_are_one_class_of_pretraining(made):
-    canon = Canon(wordnet=read_wordnet(made / photographs.WORDNET))
-    tags = packs.tag_forms(made / photographs.WORDNET, sorted({*map(wnid, rows(made))}))["forms"]
+    canon = Canon(wordnet=read_wordnet(made / photographs_data.WORDNET))
+    names = sorted({*map(wnid, rows(made))})
+    tags = packs.tag_forms(made / photographs_data.WORDNET, names)["forms"]
     several = []
     for forms in tags.values():
         alone = [form for form in forms if len(canon.wordnet.find(form)) == 1]
@@ -90,7 +91,7 @@ def test_lemmas_of_one_meaning_are_one_class_of_pretraining(made):
 
 @packed
 def test_same_arguments_same_posts(made, tmp_path):
-    photographs.posts(PACKS, tmp_path, TAGS, PER_CLASS)
+    photographs_data.posts(PACKS, tmp_path, TAGS, PER_CLASS)
     assert (tmp_path / "posts.jsonl").read_bytes() == (made / "posts.jsonl").read_bytes()
     images = [row["image"] for row in rows(made)]
     assert all(
@@ -100,7 +101,7 @@ def test_same_arguments_same_posts(made, tmp_path):
 
 @packed
 def test_labels_are_apart(tmp_path):
-    photographs.labels(PACKS, tmp_path, train=30, val=20, test=40)
+    photographs_data.labels(PACKS, tmp_path, train=30, val=20, test=40)
     with (tmp_path / "labels.csv").open() as file:
         labels = list(csv.DictReader(file))
     per_split = Counter((row["split"], row["label"]) for row in labels)
@@ -121,7 +122,7 @@ def test_missing_packs_end_with_cause_and_fix(tmp_path, monkeypatch, capsys):
         sys, "argv", ["photographs", "--packs", str(tmp_path), "--work", str(tmp_path / "work")]
     )
     with pytest.raises(SystemExit, match="2"):
-        photographs.main()
+        overlays.main(photographs.STUDY)
     message = capsys.readouterr().err
     assert packs.PHOTOS in message
     assert "--packs" in message
@@ -131,7 +132,7 @@ def test_missing_packs_end_with_cause_and_fix(tmp_path, monkeypatch, capsys):
 def test_damaged_pack_is_named(tmp_path):
     (tmp_path / packs.CIFAR).write_bytes(b"no archive")
     with pytest.raises(ValueError, match=f"{packs.CIFAR} is damaged"):
-        photographs.labels(tmp_path, tmp_path / "out")
+        photographs_data.labels(tmp_path, tmp_path / "out")
 
 
 @packed
@@ -145,18 +146,18 @@ def test_damaged_pack_is_named(tmp_path):
 )
 def test_settings_of_the_model_that_are_none(tmp_path, tags, told):
     with pytest.raises(ValueError, match=told):
-        photographs.posts(PACKS, tmp_path, tags, 1)
+        photographs_data.posts(PACKS, tmp_path, tags, 1)
 
 
 @pytest.mark.parametrize("overrides", [(), photographs.QUICK], ids=["full", "quick"])
 def test_overlay_gives_valid_params(tmp_path, monkeypatch, overrides):
-    overlay = yaml.safe_load(photographs.RECIPE.read_text())
+    overlay = yaml.safe_load(photographs.STUDY.recipe.read_text())
     for assignment in overrides:
         overlay = clone.merged(overlay, clone.override(assignment))
     given = ("packs", "out")
-    options(photographs.posts, overlay.pop("posts"), "posts", given)
-    options(photographs.labels, overlay.pop("labels"), "labels", given)
-    assert overlay["corpus"]["wordnet"] == f"data/{photographs.WORDNET}"
+    options(photographs_data.posts, overlay.pop("posts"), "posts", given)
+    options(photographs_data.labels, overlay.pop("labels"), "labels", given)
+    assert overlay["corpus"]["wordnet"] == f"data/{photographs_data.WORDNET}"
     monkeypatch.chdir(tmp_path)
     params.written(clone.merged(params.PARAMS, overlay))
     validate.validate()
