@@ -115,9 +115,10 @@ class DINO(Taught):
         super().__init__(backbone, head, views or partial(crops.Crops, **crops.DINO), own, momentum)
         self.freeze_last_layer, self.frozen = freeze_last_layer, freeze_last_layer > 0
         self.student_temperature = student_temperature
-        self.temperatures = torch.linspace(
-            warmup_temperature, teacher_temperature, warmup_epochs, dtype=torch.float64
-        ).tolist()
+        # numbers, also where a network is made without memory
+        places = {"dtype": torch.float64, "device": "cpu"}
+        steps = (warmup_temperature, teacher_temperature, warmup_epochs)
+        self.temperatures = torch.linspace(*steps, **places).tolist()
         self.temperatures.append(teacher_temperature)
         self.centre_momentum = centre_momentum
         # each step sets it
