@@ -324,25 +324,37 @@ def test_editing_an_unused_plug_in_trains_nothing(done):
     assert pipeline(done.folder) == []
 
 
-def test_another_pretraining_trains_its_own_arms_and_no_other(done, tmp_path):
+def test_a_pretraining_without_labels_trains_its_own_arms_and_no_other(done, tmp_path):
+    import mlflow
+
     folder = tmp_path / "another"
     shutil.copytree(done.folder, folder, symlinks=True)
     params = yaml.safe_load((folder / "params.yaml").read_text())
-    rotation = params["pretrain"]["winner-hashtags"] | {"objective": {"name": "rotation"}}
-    inits = [*params["tasks"]["scenes"]["inits"], "winner-rotation"]
-    another = {"pretrain": {"winner-rotation": rotation}, "tasks": {"scenes": {"inits": inits}}}
+    moco = {"objective": {"name": "moco", "queue": 64}, "monitor": {"data": "targets/scenes"}}
+    moco = params["pretrain"]["winner-hashtags"] | moco
+    inits = [*params["tasks"]["scenes"]["inits"], "winner-moco"]
+    another = {"pretrain": {"winner-moco": moco}, "tasks": {"scenes": {"inits": inits}}}
     overlaid(folder, another)
     state = folder / ".tagdag" / "state"
     before = set(state.glob("finetune-scenes.*"))
     ran = pipeline(folder)
-    assert ran == ["pretrain@winner-rotation", *STAGES[4:]]
+    assert ran == ["pretrain@winner-moco", *STAGES[4:]]
     new = set(state.glob("finetune-scenes.*")) - before
     # of three heads: two scores and two seeds each; what was there stays as it is
     assert before <= set(state.glob("finetune-scenes.*")) and len(new) == 3 * (2 + 2)
     weights = {path.name: path for path in (folder / "out/finetune/scenes").iterdir()}
     for path in (done.folder / "out/finetune/scenes").glob("*.safetensors"):
         assert weights[path.name].read_bytes() == path.read_bytes()
-    assert "winner-rotation-knn-4-1.safetensors" in weights
+    assert "winner-moco-knn-4-1.safetensors" in weights
+    # neither a teacher nor a queue goes on
+    kept, _ = checkpoint.load_tensors(folder / "out/pretrain/winner-moco/model.safetensors")
+    assert {name.partition(".")[0] for name in kept} == {"backbone", "head"}
+    assert "knn_accuracy" in (folder / "out/pretrain/winner-moco/monitor.csv").read_text()
+    records = json.loads((folder / "out/evaluate/scenes/records.json").read_text())
+    assert [record["init"] for record in records].count("winner-moco") == 3
+    client = mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    versions = client.search_model_versions("name = 'tagdag'")
+    assert sum("winner-moco" in version.tags["tagdag.model"] for version in versions) == 3
 
 
 def test_a_stage_without_a_name_stands_for_all_of_its_trainings(done):
