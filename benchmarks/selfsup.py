@@ -130,7 +130,9 @@ def curves_of(file: Path, steps: int) -> Curves:
         for row in csv.DictReader(rows):
             share = int(row.pop("step")) / steps
             del row["epoch"]
-            for name, value in row.items():
+            # an objective may tell less at first
+            told = {name: value for name, value in row.items() if value}
+            for name, value in told.items():
                 found.setdefault(name, []).append((share, float(value)))
     return found
 
