@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from corpus.reading.sampler import MONITORED, seeded
-from engine.core.batch import Batch
+from engine.core.batch import Batch, joined
 from engine.core.build import options
 from engine.core.samples import Rows
 from engine.measure.representation import (
@@ -91,7 +91,7 @@ def compared(objective: Method, batch: Batch, draws: Draws) -> tuple[Batch, Batc
 def columns(module: nn.Module, samples: Dataset, policy: Policy) -> Batch:
     """The columns that a policy gives of all samples."""
     parts = [found | labels for _, found, labels in predicted(module, samples, policy)]
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return joined(parts)
 
 
 def measured(
@@ -152,8 +152,9 @@ class Monitoring:
     def measure(self, epochs: float, module: nn.Module) -> None:
         """Measure, keep, log; tell of a collapse the first time."""
         pace = self._pace(epochs)
-        # it sets schedules only; one that is taken up when it has ended has not set them
-        module.before_step(pace)
+        if epochs == self.job.epochs:
+            # a training that is taken up when it has ended has set no schedule
+            module.before_step(pace)
         bank = self.images("train") if self.settings.data else None
         numbers = measured(module, self.images("val"), bank, self.settings) | module.monitors()
         step = pace.iteration + 1

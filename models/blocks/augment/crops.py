@@ -163,10 +163,7 @@ class Crops(nn.Module):
         strengths = torch.tensor(self.jitter)
         low, high = (1 - strengths).clamp(min=0), 1 + strengths
         low[3], high[3] = -strengths[3], strengths[3]  # a hue is shifted, the others are scaled
-        blur, solarise = (
-            torch.tensor([shares[min(view, len(shares) - 1)] for view in views])
-            for shares in (self.blur, self.solarise)
-        )
+        blur, solarise = _share_of(self.blur, views), _share_of(self.solarise, views)
         first, last = self.sigma
         return Looks(
             drawn[..., 0] < self.jitter_share,
@@ -178,6 +175,11 @@ class Crops(nn.Module):
             tuple(strength > 0 for strength in self.jitter),
             last,
         )
+
+
+def _share_of(shares: Sequence[float], views: range) -> Tensor:
+    """That of each view (v,); the last is of all that follow."""
+    return torch.tensor([shares[min(view, len(shares) - 1)] for view in views])
 
 
 def _parts(n: int, v: int, pixels: int, whole: bool) -> Iterator[tuple[slice, slice]]:

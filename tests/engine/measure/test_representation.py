@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -31,7 +32,8 @@ def test_spread_is_one_on_the_sphere_and_zero_in_a_point():
 
 def test_spread_by_brute_force():
     rows = normal(7, 3).tolist()
-    units = [[x / math.sqrt(sum(y * y for y in row)) for x in row] for row in rows]
+    lengths = [math.hypot(*row) for row in rows]
+    units = [np.array(row) / length for row, length in zip(rows, lengths, strict=True)]
     total = 0.0
     for column in zip(*units, strict=True):
         mean = sum(column) / 7

@@ -92,6 +92,7 @@ ALSO = {
 LINEAR = {"depth": [4, 8], "w_0": [8, 16], "w_a": [4, 8], "w_m": [2, 3], "group_width": [4, 8]}
 ALSO |= {"regnetx": LINEAR, "regnety": LINEAR, "slots": LINEAR}
 ALSO["knn"] = {"samples": 9}
+ALSO["byol"] = {"temperature": 0.5}
 ALSO["materialise"] = {"labels": 20}
 ALSO["Optuna"] = {"mutation_prob": 0.5, "max_resource": 9, "lower": 0.5, "upper": 90.0}
 ALSO |= {f"anynetx{letter}": {"depths": [1, 2], "widths": [8, 16]} for letter in "abcde"}

@@ -28,8 +28,8 @@ EDITS = {
     "models/objectives/supervised.py": TASK,
     "corpus/reading/sampler.py": [*TRAININGS, "evaluate@scenes"],
     "corpus/reading/resampling.py": ["corpus", "search", *PRETRAIN],
+    "models/blocks/augment/views.py": [*TRAININGS, "evaluate@scenes"],
     # a registered version takes the code along that it is served by
-    "models/blocks/augment/views.py": [*TRAININGS, "evaluate@scenes", "register"],
     "flows/serving/model.py": ["register"],
     "flows/serving/guard.py": [],
     # a search and a task name several networks and heads: they run again, and train what uses this
