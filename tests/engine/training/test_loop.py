@@ -21,12 +21,14 @@ from corpus.reading import sampler as streams
 from corpus.reading.sampler import Sampler, seeded
 from engine.core import checkpoint
 from engine.core.build import build
+from engine.core.network import save_network
 from engine.core.samples import Rows, few_per_class
 from engine.training import loop, predicting
 from engine.training.loader import Loader
 from engine.training.loop import Training, train
 from engine.training.predicting import predicted
 from engine.training.recipe import Recipe, learning_rate
+from tests.engine.training import toys
 from tests.engine.training.toys import RECIPE, Recorder, Toy, answers, taught, tiny, twofold
 
 
@@ -281,42 +283,41 @@ def test_finished_run_is_not_trained_again(tmp_path):
     assert torch.equal(module.head.fc.weight, trained)
 
 
+def trained(folder: Path, make: str) -> bytes:
+    """Train one of toys.py to the end; returns its file of weights."""
+    module = getattr(toys, make)()
+    train(module, Toy(), Training(RECIPE, 60, state=folder / "state"))
+    save_network(folder / "model.safetensors", module, {}, ["a", "b", "c"])
+    return (folder / "model.safetensors").read_bytes()
+
+
 SCRIPT = """
-import os, sys, torch
-from collections.abc import Callable
-from dataclasses import replace
+import sys, torch
 from pathlib import Path
-from engine.core.network import save_network
-from engine.training import loop
-from tests.engine.training import toys
+from tests.engine.training.test_loop import trained
 torch.set_num_threads(1)
-os.environ["TAGDAG_CHECKPOINT_SECONDS"] = "0.05"
-folder, module = Path(sys.argv[1]), getattr(toys, sys.argv[2])()
-loop.train(module, toys.Toy(), loop.Training(toys.RECIPE, 60, state=folder / "state"))
-save_network(folder / "model.safetensors", module, {}, ["a", "b", "c"])
+trained(Path(sys.argv[1]), sys.argv[2])
 """
 
 
 @pytest.mark.parametrize("make", ["tiny", "twofold", "taught"])
-def test_killed_process_ends_with_the_same_bytes(tmp_path, make):
-    def start(folder: Path) -> subprocess.Popen:
-        folder.mkdir(exist_ok=True)
-        return subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, folder, make], cwd=Path(__file__).parents[3]
-        )
-
-    whole, state = start(tmp_path / "whole"), tmp_path / "killed" / "state"
-    process, until = start(state.parent), time.monotonic() + 300
-    while not [file for file in state.glob("*.safetensors") if int(file.stem)]:
+def test_killed_process_ends_with_the_same_bytes(tmp_path, monkeypatch, make):
+    """This process goes on from what the killed one left, and trains undisturbed besides."""
+    monkeypatch.setenv("TAGDAG_CHECKPOINT_SECONDS", "0.05")
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed.mkdir()
+    whole.mkdir()
+    command = [sys.executable, "-c", SCRIPT, killed, make]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[3])
+    until = time.monotonic() + 300
+    while not [file for file in killed.glob("state/*.safetensors") if int(file.stem)]:
         assert process.poll() is None and time.monotonic() < until, "no state was written"
         time.sleep(0.005)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait(10) == -signal.SIGKILL
-    assert 0 < checkpoint.load_tensors(max(state.glob("*.safetensors")))[1]["iteration"] < 180
-    assert start(state.parent).wait(60) == 0 and whole.wait(60) == 0
-    assert (state.parent / "model.safetensors").read_bytes() == (
-        tmp_path / "whole/model.safetensors"
-    ).read_bytes()
+    newest = max(killed.glob("state/*.safetensors"))
+    assert 0 < checkpoint.load_tensors(newest)[1]["iteration"] < 180
+    assert trained(killed, make) == trained(whole, make)
 
 
 def test_prediction_keeps_the_order_and_the_network(monkeypatch):
