@@ -35,6 +35,7 @@ from models.blocks.augment.draws import Draws
 from models.blocks.methods.multiview import MultiView
 from models.heads.logistic import logistic_regression
 from tests.engine.training.toys import RECIPE, SECTIONS, Toy, accuracy
+from tests.models import test_trunks
 from tests.models.test_backbones import BACKBONES, SMALL
 from tests.support.second_device import WHERE, Placed, second_device
 from tests.support.shards import write_shards
@@ -43,8 +44,11 @@ pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a re
 OPTIONS = {"knn": {"samples": 6, "k": 3}}  # arguments of heads that have no default
 TRUNKS = {name: {"name": name, **rows[0]["options"]} for name, rows in BACKBONES.items()}
 TRUNKS["resnext"] = SMALL
+# every layer of the published ones, fewer of them
+NARROW = ("botnet", "gcnet", "halonet", "hornet", "nlnet")
+TRUNKS |= {name: test_trunks.SECTIONS[name] for name in NARROW}
 # positions of the map that there is: the stand-in cannot interpolate others with their gradient
-TRUNKS["botnet"] |= {"resolution": 16}
+TRUNKS["botnet"] = TRUNKS["botnet"] | {"resolution": 16}
 TRUNKS["timm"] = {"name": "timm", "model": "resnet10t"}
 TRUNKS["torchvision"] = {"name": "torchvision", "model": "shufflenet_v2_x0_5"}
 FULL = {"randaugment": (2, 9), "lighting": 0.1, "mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1}
