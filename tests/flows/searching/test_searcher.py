@@ -124,7 +124,7 @@ def files() -> dict[str, str]:
 
 
 def test_side_by_side_writes_the_bytes_of_one_after_another(searched, monkeypatch):  # noqa: F811
-    changes = {"trials": 6, "epochs": 6}
+    changes = {"trials": 4, "epochs": 2}
     rows, alone = searched(**changes), files()
     for used in (".tagdag", "out/search"):
         Path(used).rename(Path(used).name + ".before")
