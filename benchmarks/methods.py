@@ -22,6 +22,7 @@ from io import BytesIO
 from itertools import islice, product
 from pathlib import Path
 from statistics import median
+from textwrap import fill
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -250,16 +251,15 @@ def page(of: dict[str, Timings], options: argparse.Namespace, flops: float) -> l
     kind = "photographs" if (options.packs / PHOTOS).is_file() else "random images"
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "lightly"))
     data = f"{options.count} {kind} of {options.size} px in memory, batches of {options.batch}"
-    lines = [
-        "# Speed of the methods without labels\n",
-        f"`python -m benchmarks.methods`: {data}, a network of",
-        f"{flops / 1e6:.1f} million multiply-adds, {options.threads} thread; {options.rounds} runs",
-        f"of {options.steps} steps of each side, interleaved. {date.today()},",
-        f"{device_name(torch.device('cpu'))}; {packages}.\n",
-        "The ratio by time of the processor is the steadier one where others use the machine: a",
-        "neighbour does not lengthen it. An image counts once in a step. Peaks have libraries and",
-        "images in them.",
-    ]
+    device = device_name(torch.device("cpu"))
+    about = f"""`python -m benchmarks.methods`: {data}, a network of {flops / 1e6:.1f} million
+        multiply-adds, {options.threads} thread; {options.rounds} runs of {options.steps} steps of
+        each side, interleaved. {date.today()}, {device}; {packages}. About
+        {os.getloadavg()[2]:.0f} processes wanted the {os.cpu_count()} cores of the machine while
+        this was measured. The ratio by time of the processor is the steadier one then: a
+        neighbour hardly lengthens it. An image counts once in a step. Peaks have libraries and
+        images in them. lightly makes its views one by one with Pillow, of images in memory."""
+    lines = ["# Speed of the methods without labels\n", fill(" ".join(about.split()), 100)]
     for count in options.workers:
         lines.append(f"\n## lightly's DataLoader with {count} processes of its own\n")
         lines += table(of, count)
