@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -189,7 +190,7 @@ def cells(case: Case, found: list[dict[str, float]]) -> list[str]:
     """A row of the table: means over seeds, and how often a collapse was told."""
     part = "answer" if "answer_rank" in found[0] else "embedding"
     names = ["knn_accuracy", "feature_spread", "feature_rank", f"{part}_spread", f"{part}_rank"]
-    means = [mean(each[name] for each in found) for name in names]
+    means = [mean(map(itemgetter(name), found)) for name in names]
     told = f"{sum(map(collapsed, found))} of {len(found)}"
     return [case.method, case.without, *(f"{value:.3g}" for value in means), told]
 

@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
-from itertools import islice, product
+from itertools import chain, islice, product, starmap
+from operator import attrgetter
 from pathlib import Path
 from statistics import median
 from textwrap import fill
@@ -153,13 +154,18 @@ def kept(options: argparse.Namespace, method: str) -> Timings | None:
     if not file or not file.is_file():
         return None
     told = json.loads(file.read_text(encoding="utf-8"))
-    return {Side(*side): [Timing(*each) for each in runs] for side, runs in told}
+    return {Side(*side): list(starmap(Timing, runs)) for side, runs in told}
 
 
 def spread(values: list[float], digits: int = 2) -> str:
     """Median (least to most)."""
     middle, least, most = (f"{f(values):.{digits}f}" for f in (median, min, max))
     return f"{middle} ({least} to {most})"
+
+
+def middle(runs: list[Timing], key: str) -> float:
+    """The median of what each run tells by this name."""
+    return median(map(attrgetter(key), runs))
 
 
 def ratios(timings: Timings, one: Side, other: Side, of: str) -> list[float]:
@@ -182,12 +188,12 @@ def table(of: dict[str, Timings], workers: int) -> Iterator[str]:
         pair = Side(OURS, method), Side("lightly", method, workers)
         runs = [timings[side] for side in pair]
         cells = [method, VIEWS.get(method, "2")]
-        cells += [f"{median(each.rate for each in side):.0f}" for side in runs]
+        cells += [f"{middle(side, 'rate'):.0f}" for side in runs]
         cells.append(spread(ratios(timings, *pair, "rate")))
         if not workers:
             cells.append(spread(ratios(timings, *pair, "of_processor")))
-            cells += [f"{median(each.views for each in side):.0%}" for side in runs]
-        cells += [f"{max(each.memory for each in side):.0f}" for side in runs]
+            cells += [f"{middle(side, 'views'):.0%}" for side in runs]
+        cells += [f"{max(map(attrgetter('memory'), side)):.0f}" for side in runs]
         yield f"| {' | '.join(cells)} |"
 
 
@@ -199,12 +205,11 @@ def costs(of: dict[str, Timings]) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- |"
     for method, timings in of.items():
         side = Side(OURS, method)
-        rate = median(each.rate for each in timings[side])
+        rate, share = (middle(timings[side], key) for key in ("rate", "views"))
         cost = spread(ratios(timings, plain, side, "of_processor"))
-        share = median(each.views for each in timings[side])
         yield f"| {method} | {VIEWS.get(method, '2')} | {rate:.0f} | {cost} | {share:.0%} |"
-    runs = [each for timings in of.values() for each in timings[plain]]
-    rate, share = (median(values) for values in ([e.rate for e in runs], [e.views for e in runs]))
+    runs = list(chain.from_iterable(timings[plain] for timings in of.values()))
+    rate, share = (middle(runs, key) for key in ("rate", "views"))
     yield f"| {PLAIN} | 1 | {rate:.0f} | 1 | {share:.0%} |"
 
 
