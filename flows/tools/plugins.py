@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[2]
 KINDS = {
     "backbones": ("models/backbones", "tests/models", "tests/engine/measure"),
     "heads": ("models/heads", "tests/models", "tests/engine/transfer"),
-    "objectives": ("models/objectives", "tests/models"),
+    "objectives": ("models/objectives", "tests/models", "tests/models/selfsup"),
     "spaces": ("models/spaces", "tests/models"),
-    "views": ("models/views", "tests/models"),
+    "views": ("models/views", "tests/models/selfsup"),
     "slots": ("models/slots", "tests/models"),
     "policies": ("models/policies", "tests/models", "tests/engine"),
     "metrics": ("metrics", "tests/metrics", "tests/engine/training"),

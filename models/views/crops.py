@@ -1,4 +1,8 @@
-"""Random crops of images, recoloured: see models/blocks/augment/crops.py for the papers."""
+"""Random crops of images, recoloured, and small ones beside them.
+
+Chen, Kornblith, Norouzi, Hinton 2020, "A Simple Framework for Contrastive Learning of Visual
+Representations", arXiv 2002.05709, section 3. More are named in models/blocks/augment/crops.py.
+"""
 
 from models.blocks.augment import crops
 

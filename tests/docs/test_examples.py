@@ -27,6 +27,7 @@ TESTS = {  # folders of plug-ins, and the tests that run over all of their files
     "models/policies": "tests/models/test_policies.py",
     "models/slots": "tests/models/test_slots.py",
     "models/spaces": "tests/models/test_spaces.py",
+    "models/views": "tests/models/selfsup/test_views.py",
     "metrics": "tests/metrics/test_contract.py",
     "corpus/kinds": "tests/corpus/kinds/test_contract.py",
 }

@@ -37,6 +37,8 @@ from models.heads.logistic import logistic_regression
 from tests.engine.training.toys import RECIPE, SECTIONS, Toy, accuracy
 from tests.models import test_trunks
 from tests.models.test_backbones import BACKBONES, SMALL
+from tests.support.methods import methods
+from tests.support.methods import section as small_section
 from tests.support.second_device import WHERE, Placed, second_device
 from tests.support.shards import write_shards
 
@@ -100,8 +102,9 @@ class Tagged(Toy):
 
 COLUMNS = {"hashtags": "hashtags", "multilabel": "tags", "weighted": "hashtags"}
 # too large for a test, or what has no default
-SMALLER = {"barlow_twins": {"hidden": 8, "width": 8}, "byol": {"hidden": 8, "width": 8}}
-SMALLER["weighted"] = {"first": {"name": "hashtags"}, "second": {"name": "simclr"}}
+SMALLER = {name: small_section(name) for name in methods()}
+for settings in SMALLER.values():
+    del settings["name"]
 
 
 def samples(objective: str) -> Toy:
@@ -248,7 +251,9 @@ def test_duplicates_are_found_by_a_network_on_the_device(device, folder):
     with device():
         for name in choices("objectives"):
             if name != "jigsaw":  # its plain view is of tiles
-                assert learnt_twins(made(name), [train_], test).tolist()[:2] == [0, 1], name
+                assert learnt_twins(made(name, **SMALLER.get(name, {})), [train_], test).tolist()[
+                    :2
+                ] == [0, 1], name
 
 
 @pytest.mark.parametrize("head", choices("heads"))
