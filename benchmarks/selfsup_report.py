@@ -20,6 +20,7 @@ Record = dict[str, Any]
 HASHTAGS = "hashtags"
 PROBE = "logistic"  # a linear classifier on the frozen features: what the features are worth
 KNN = "knn"
+SHOWN = 10  # versions of the registry
 ABOUT = """Of each pretraining: the posts that it saw, each epoch anew; whole images that passed
 the backbone, small views by their pixels, with a gradient and (of a teacher) without; the compute
 of both, where a pass without a gradient counts a third; seconds by the clock, other work on the
@@ -152,16 +153,18 @@ def ends(curve: Sequence[tuple[float, float]] | None) -> str:
 
 
 def versions(model: str) -> Iterator[str]:
-    """The registered versions, the champion marked."""
+    """The best of the registered versions, the champion marked."""
     client = tracking.connect()
     found = client.search_model_versions(f"name = '{model}'")
     best = client.get_model_version_by_alias(model, "champion").version
     yield from listed(["version", "model", "top-1 %", ""])
-    for version in sorted(found, key=lambda version: int(version.version)):
+    found = sorted(found, key=lambda version: float(version.tags["tagdag.value"]), reverse=True)
+    for version in found[:SHOWN]:
         tags = version.tags
         mark = "champion" if version.version == best else ""
         number = f"{float(tags['tagdag.value']):.1f}"
         yield row([version.version, tags.get("tagdag.model", ""), number, mark])
+    yield f"\n{len(found)} versions in all, those of trials of the recipe among them."
 
 
 def page(made: Made, took: Sequence["Pretraining"], params: dict[str, Any]) -> str:
@@ -193,9 +196,9 @@ def plot(path: Path, records: Sequence[Record], took: Sequence["Pretraining"]) -
     figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5.5), layout="constrained")
     draw_accuracies(left, records)
     draw_curves(right, took)
-    for axis in (left, right):
+    for axis, corner in ((left, "upper right"), (right, "lower right")):
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
+        axis.legend(fontsize=8, loc=corner)
     figure.savefig(path, dpi=100, metadata={"Software": None})
     plt.close(figure)
 
