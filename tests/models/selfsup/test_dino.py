@@ -15,7 +15,7 @@ from models.blocks.augment.draws import Draws
 from models.blocks.methods.crossview import cross_view_entropy
 from models.blocks.methods.method import Pace
 from models.objectives.dino import DINO, DINOHead
-from tests.models.selfsup.toys import Normed, Photos, small
+from tests.models.selfsup.toys import Normed, Photos, Same, small, waves
 from tests.support.networks import TINY
 
 # two teacher views of two samples, 12 prototypes: losses of four epochs on the same batch, whose
@@ -27,24 +27,6 @@ LOSSES = {
 }
 WARMED = {"warmup_temperature": 0.04, "teacher_temperature": 0.07, "warmup_epochs": 3}
 SMALL = {"prototypes": 24, "hidden": 16, "bottleneck": 8}
-
-
-def wave(shape: tuple[int, ...], start: float, scale: float = 1.0) -> Tensor:
-    places = torch.arange(math.prod(shape), dtype=torch.float64)
-    return scale * torch.sin(0.37 * places + start).view(shape)
-
-
-class Same(nn.Module):
-    """A backbone, and a head, that gives what it is given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.channels = [6]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x
-
-    pool = forward
 
 
 class Given(nn.Module):
@@ -65,7 +47,7 @@ def by_view(logits: Tensor, views: int) -> Tensor:
 
 def told(student: Tensor, teacher: Tensor, views: int, **options) -> DINO:
     """The objective whose two networks give these logits, rows view by view."""
-    made = DINO(Same(), Same(), prototypes=student.shape[1], hidden=8, bottleneck=4, **options)
+    made = DINO(Same(6), Same(6), prototypes=student.shape[1], hidden=8, bottleneck=4, **options)
     made = made.double()
     made.projector = Given(by_view(student, views))
     made.teacher.projector = Given(by_view(teacher, 2))
@@ -91,27 +73,27 @@ def epochs(method: DINO, batch: dict[str, Tensor], count: int = 4) -> list[float
 
 @pytest.mark.parametrize("views", LOSSES)
 def test_losses_of_a_moving_centre_are_golden(views):
-    student, teacher = wave((2 * views, 12), 0, 3), wave((4, 12), 1, 3)
+    student, teacher = waves((2 * views, 12), 0, 3), waves((4, 12), 1, 3)
     method = told(student, teacher, views, **WARMED)
     assert epochs(method, batch_of(views)) == pytest.approx(LOSSES[views], rel=1e-8)
     assert method.centre[0].item() == pytest.approx(0.1646532236, rel=1e-8)
 
 
 def test_small_crops_count_as_views():
-    method = told(wave((20, 12), 0, 3), wave((4, 12), 1, 3), 10, **WARMED)
+    method = told(waves((20, 12), 0, 3), waves((4, 12), 1, 3), 10, **WARMED)
     assert epochs(method, batch_of(10, small=8)) == pytest.approx(LOSSES[10], rel=1e-8)
 
 
 def test_a_second_input_is_golden():
     """Four samples of 10 prototypes, the teacher's at .04 throughout."""
-    method = told(wave((8, 10), 0, 3), wave((4, 10), 1, 3), 4)
+    method = told(waves((8, 10), 0, 3), waves((4, 10), 1, 3), 4)
     first, second = epochs(method, batch_of(4), 2)
     assert first == pytest.approx(18.8898218312, rel=1e-8)
     assert second == pytest.approx(18.9666144569, rel=1e-8)
 
 
 def test_a_forward_leaves_the_centre_and_a_step_takes_each_logit_once():
-    method = told(wave((8, 10), 0, 3), wave((4, 10), 1, 3), 4)
+    method = told(waves((8, 10), 0, 3), waves((4, 10), 1, 3), 4)
     method(batch_of(4))
     assert not method.centre.any()
     method.after_step(0.1)
@@ -122,14 +104,14 @@ def test_a_forward_leaves_the_centre_and_a_step_takes_each_logit_once():
 
 
 def test_the_centre_is_a_moving_average_of_the_mean_logits():
-    teacher = wave((4, 12), 1, 3)
-    method = told(wave((8, 12), 0, 3), teacher, 4, centre_momentum=0.8)
+    teacher = waves((4, 12), 1, 3)
+    method = told(waves((8, 12), 0, 3), teacher, 4, centre_momentum=0.8)
     epochs(method, batch_of(4), 5)
     torch.testing.assert_close(method.centre, teacher.mean(0) * (1 - 0.8**5))
 
 
 def test_the_authors_loop_over_pairs_is_the_same():
-    student, teacher = wave((20, 12), 0, 3), wave((4, 12), 1, 3)
+    student, teacher = waves((20, 12), 0, 3), waves((4, 12), 1, 3)
     answers = (teacher / 0.04).softmax(1).chunk(2)
     logs = (student / 0.1).log_softmax(1).chunk(10)
     terms = []
@@ -142,15 +124,15 @@ def test_the_authors_loop_over_pairs_is_the_same():
 
 
 def test_a_constant_on_all_logits_of_the_teacher_changes_nothing():
-    student, teacher = wave((8, 12), 0, 3), wave((4, 12), 1, 3)
+    student, teacher = waves((8, 12), 0, 3), waves((4, 12), 1, 3)
     losses = [epochs(told(student, teacher + shift, 4), batch_of(4)) for shift in (0, 5)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-12)
 
 
 def test_what_is_added_to_a_prototype_is_taken_out_by_the_centre():
     """The centre of steady logits goes to their mean, and a prototype's own level with it."""
-    student, teacher = wave((8, 12), 0, 3), wave((4, 12), 1, 3)
-    level = wave((12,), 2, 7)
+    student, teacher = waves((8, 12), 0, 3), waves((4, 12), 1, 3)
+    level = waves((12,), 2, 7)
     losses = []
     for logits in (teacher, teacher + level):
         method = told(student, logits, 4, centre_momentum=0.0)
@@ -160,7 +142,7 @@ def test_what_is_added_to_a_prototype_is_taken_out_by_the_centre():
 
 
 def test_the_order_of_samples_does_not_matter():
-    student, teacher = wave((3, 5, 12), 0, 3), wave((3, 2, 12), 1, 3).softmax(2)
+    student, teacher = waves((3, 5, 12), 0, 3), waves((3, 2, 12), 1, 3).softmax(2)
     order = [2, 0, 1]
     torch.testing.assert_close(
         cross_view_entropy(student[order], teacher[order]), cross_view_entropy(student, teacher)
@@ -170,13 +152,13 @@ def test_the_order_of_samples_does_not_matter():
 def test_the_head_is_golden():
     head = DINOHead(6, 5, hidden=8, bottleneck=4, norm_last_layer=True).double()
     for start, parameter in enumerate(head.mlp.parameters(), 1):
-        parameter.data = wave(tuple(parameter.shape), start, 0.5)
-    head.last_layer.weight_v.data = wave((5, 4), 8, 0.5)
-    found = head(wave((3, 6), 0)).flatten()
+        parameter.data = waves(tuple(parameter.shape), start, 0.5)
+    head.last_layer.weight_v.data = waves((5, 4), 8, 0.5)
+    found = head(waves((3, 6), 0)).flatten()
     numbers = [found[0], found[-1], found.sum(), found.abs().sum()]
     expected = [0.3097637755, 0.3265130144, 0.9546678113, 6.4768274788]
     assert [number.item() for number in numbers] == pytest.approx(expected, rel=1e-8)
-    assert head.embed(wave((3, 6), 0)).norm(dim=1).tolist() == pytest.approx([1, 1, 1])
+    assert head.embed(waves((3, 6), 0)).norm(dim=1).tolist() == pytest.approx([1, 1, 1])
 
 
 @pytest.mark.parametrize(("fixed", "trained"), [(True, 22_286_592), (False, 22_352_128)])
@@ -191,11 +173,11 @@ def test_the_head_has_the_size_of_the_authors(fixed, trained):
 
 def test_weight_normalisation_is_torchs():
     head = DINOHead(6, 5, hidden=8, bottleneck=4, norm_last_layer=False).double()
-    head.last_layer.weight_g.data = wave((5, 1), 3)
+    head.last_layer.weight_g.data = waves((5, 1), 3)
     linear = nn.utils.parametrizations.weight_norm(nn.Linear(4, 5, bias=False).double())
     linear.parametrizations.weight.original0.data = head.last_layer.weight_g.data
     linear.parametrizations.weight.original1.data = head.last_layer.weight_v.data
-    torch.testing.assert_close(head.last_layer(wave((3, 4), 0)), linear(wave((3, 4), 0)))
+    torch.testing.assert_close(head.last_layer(waves((3, 4), 0)), linear(waves((3, 4), 0)))
 
 
 @pytest.mark.parametrize(
@@ -399,7 +381,7 @@ def test_lightlys_loss_is_the_same():
     """Both with its float32 temperature: it keeps .04 as a float32, 2e-8 from what is said."""
     loss = pytest.importorskip("lightly.loss")
     for views in (2, 4, 10):
-        student, teacher = wave((2 * views, 12), 0, 3), wave((4, 12), 1, 3)
+        student, teacher = waves((2 * views, 12), 0, 3), waves((4, 12), 1, 3)
         theirs = loss.DINOLoss(12, 0.04, 0.07, 3, 0.1).double()
         method = told(student, teacher, views, **WARMED)
         for epoch in range(4):

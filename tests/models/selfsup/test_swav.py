@@ -13,38 +13,20 @@ from engine.training.recipe import Recipe
 from engine.training.schedule import Training
 from models.blocks.methods.method import Pace
 from models.objectives.swav import SwAV, sinkhorn
-from tests.models.selfsup.toys import Normed, Photos, small
+from tests.models.selfsup.toys import Normed, Photos, Same, small, waves
 from tests.support.networks import TINY
 
 SMALL = {"prototypes": 6, "hidden": 16, "width": 8}
 
 
-def wave(shape: tuple[int, ...], start: float) -> Tensor:
-    places = torch.arange(math.prod(shape), dtype=torch.float64)
-    return torch.sin(0.37 * places + start).view(shape)
-
-
 def unit(shape: tuple[int, ...], start: float) -> Tensor:
-    return F.normalize(wave(shape, start), dim=1)
-
-
-class Same(nn.Module):
-    """A backbone, and a head, that gives what it is given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.channels = [8]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x
-
-    pool = forward
+    return F.normalize(waves(shape, start), dim=1)
 
 
 def bare(prototypes: Tensor, **options) -> SwAV:
     """The objective whose views are the projections themselves."""
     count, width = prototypes.shape
-    made = SwAV(Same(), Same(), prototypes=count, hidden=8, width=width, **options).double()
+    made = SwAV(Same(8), Same(8), prototypes=count, hidden=8, width=width, **options).double()
     made.projector = nn.Identity()
     made.prototypes.weight.data = prototypes
     return made
@@ -71,7 +53,7 @@ def test_small_crops_are_told_but_not_assigned():
 
 def test_views_are_normalised():
     method, batch = bare(unit((5, 8), 3)), golden(2)
-    lengths = 1.5 + wave((4, 2, 1), 0)
+    lengths = 1.5 + waves((4, 2, 1), 0)
     found = method({"image": batch["image"] * lengths})["loss"]
     torch.testing.assert_close(found, method(batch)["loss"])
 
@@ -122,7 +104,7 @@ def test_shares_are_those_of_plain_divisions():
 @pytest.mark.parametrize("change", ["a constant", "a level of each prototype"])
 def test_what_all_samples_have_more_of_changes_no_share(change):
     scores = unit((12, 8), 0) @ unit((5, 8), 3).T
-    more = 0.7 if change == "a constant" else wave((5,), 2)
+    more = 0.7 if change == "a constant" else waves((5,), 2)
     torch.testing.assert_close(sinkhorn(scores + more, 0.05, 3), sinkhorn(scores, 0.05, 3))
 
 

@@ -17,6 +17,19 @@ def waves(shape: tuple[int, ...], shift: float, factor: float = 1.0) -> Tensor:
     return factor * torch.sin(0.37 * places + shift).view(shape)
 
 
+class Same(nn.Module):
+    """A backbone, and a head, that gives what it is given."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.channels = [width]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+    pool = forward
+
+
 class Vectors(nn.Module):
     """A linear layer in the place of a backbone: vectors (n, inputs) -> a map of one pixel."""
 
