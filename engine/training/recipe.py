@@ -138,9 +138,7 @@ class Recipe:
 
 
 def scheduled(schedule: str, progress: float) -> float:
-    """Factor on the scaled learning rate after the share `progress` (0 to 1) of all iterations."""
-    if schedule == "cosine":
-        return 0.5 * (1 + cos(pi * progress))
+    """Factor on the scaled rate after the share `progress` (0 to 1) of all steps; of no cosine."""
     if schedule == "steps":
         # epochs 30, 60 and 80 of Goyal's 90, as shares of a training of any length
         passed = [progress >= milestone for milestone in (30 / 90, 60 / 90, 80 / 90)]
@@ -173,12 +171,12 @@ def learning_rate(recipe: Recipe, iteration: int, iterations: int, per_epoch: in
         # the code of Caron et al. has the peak in the last step of the warm-up, and in the next
         rises = max(1, warmup - 1) if after else warmup
         return recipe.first + (recipe.peak - recipe.first) * iteration / rises
-    if after:
-        progress = (iteration - warmup) / (iterations - warmup)
-        return half_cosine(recipe.peak, recipe.floor, progress)
-    if recipe.schedule == "cosine" and recipe.floor:
-        return half_cosine(recipe.peak, recipe.floor, iteration / iterations)
     # Warm-up counts in the progress: milestones are epochs of the whole training (Goyal et al.
     # 2017, section 5.1: the 30th, 60th and 80th of 90, of which the first five warm up). A cosine
     # has fallen a little by the end of the warm-up, so that the rate steps down from the peak.
-    return recipe.peak * scheduled(recipe.schedule, iteration / iterations)
+    progress = iteration / iterations
+    if after:
+        progress = (iteration - warmup) / (iterations - warmup)
+    if after or recipe.schedule == "cosine":
+        return half_cosine(recipe.peak, recipe.floor, progress)
+    return recipe.peak * scheduled(recipe.schedule, progress)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from models.blocks.augment.crops import BARLOW, Crops
 from models.blocks.methods.gather import gather
-from models.blocks.methods.multiview import MultiView, wide
+from models.blocks.methods.multiview import MultiView, each_view, wide
 from models.blocks.methods.projector import projector
 from models.blocks.ranges import Least, Plug, Width
 
@@ -52,13 +52,8 @@ class BarlowTwins(MultiView):
         self.projector = projector(widths, bias=False, last_bias=False)
         self.redundancy = redundancy
 
-    def embedded(self, images: Tensor) -> Tensor:
-        """Projections (n, width) of normalised images."""
-        return self.projector(self.features(images))
-
     def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
-        pooled = self.pooled(batch["image"][:, :2])
-        projected = self.projector(pooled.flatten(0, 1)).unflatten(0, pooled.shape[:2])
+        projected = each_view(self.pooled(batch["image"][:, :2]), self.projector)
         on, off = correlations(*projected.unbind(1))
         return {"loss": on + self.redundancy * off, "on_diagonal": on, "off_diagonal": off}
 

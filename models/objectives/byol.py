@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from models.blocks.augment.crops import BYOL as DISTORTIONS
 from models.blocks.augment.crops import Crops
-from models.blocks.methods.multiview import wide
+from models.blocks.methods.multiview import each_view, wide
 from models.blocks.methods.projector import projector
 from models.blocks.methods.teacher import Taught
 from models.blocks.ranges import Plug, Positive, Share, Width
@@ -60,24 +60,16 @@ class BYOL(Taught):
     def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
         views = batch["image"]
         predicting = views[:, :1] if self.sequential else views[:, :2]
-        found = self._each(self.pooled(predicting), self.projector, self.predictor)
+        found = each_view(self.pooled(predicting), self.projector, self.predictor)
         with torch.no_grad():
             taught = views if self.sequential else views[:, :2]
             keys = self.pooled(taught, self.teacher.backbone)
-            keys = self._each(keys, self.teacher.projector)
+            keys = each_view(keys, self.teacher.projector)
         if self.sequential:
             apart = distance(found.expand_as(keys), keys, self.temperature)
             return {"loss": apart.mean()}
         # a row has both losses: each view is predicted from the other
         return {"loss": distance(found, keys.flip(1), self.temperature).sum(1).mean()}
-
-    @staticmethod
-    def _each(pooled: Tensor, *layers: nn.Module) -> Tensor:
-        """What perceptrons make of features (n, v, d), of all views at once."""
-        flat = pooled.flatten(0, 1)
-        for layer in layers:
-            flat = layer(flat)
-        return flat.unflatten(0, pooled.shape[:2])
 
 
 def distance(found: Tensor, keys: Tensor, temperature: float | None = None) -> Tensor:

@@ -16,7 +16,7 @@ from models.blocks.augment import crops
 from models.blocks.methods.crossview import cross_view_entropy
 from models.blocks.methods.gather import whole_mean
 from models.blocks.methods.method import Pace
-from models.blocks.methods.multiview import wide
+from models.blocks.methods.multiview import each_view, wide
 from models.blocks.methods.teacher import Taught
 from models.blocks.ranges import Plug, Positive, Share, Whole, Width
 
@@ -142,7 +142,7 @@ class DINO(Taught):
         with torch.no_grad():
             answers = self.taught(batch["image"][:, :2])
         pooled = self.pooled_all(batch)
-        logits = wide(self.projector(pooled.flatten(0, 1))).unflatten(0, pooled.shape[:2])
+        logits = wide(each_view(pooled, self.projector))
         loss = cross_view_entropy(logits / self.student_temperature, answers)
         # the part of the loss that no student can lower, and log(prototypes) where it collapses
         return {"loss": loss, "entropy": torch.special.entr(answers).sum(2).mean()}
@@ -150,7 +150,7 @@ class DINO(Taught):
     def taught(self, views: Tensor) -> Tensor:
         """The teacher's answers (n, 2, prototypes), probabilities, to views (n, 2, 3, ...)."""
         pooled = self.pooled(views, self.teacher.backbone)
-        logits = wide(self.teacher.projector(pooled.flatten(0, 1))).unflatten(0, pooled.shape[:2])
+        logits = wide(each_view(pooled, self.teacher.projector))
         answers = ((logits - self.centre) / self.temperature).softmax(2)
         self.seen = torch.stack([logits.mean(1), answers.mean(1)], 1)
         return answers

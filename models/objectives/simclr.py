@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.blocks.augment.crops import SIMCLR, Crops
 from models.blocks.methods.gather import first_row, gather
-from models.blocks.methods.multiview import MultiView, wide
+from models.blocks.methods.multiview import MultiView, each_view, wide
 from models.blocks.methods.projector import projector
 from models.blocks.ranges import Depth, Plug, Positive, Width
 
@@ -51,13 +51,8 @@ class SimCLR(MultiView):
         )
         self.temperature = temperature
 
-    def embedded(self, images: Tensor) -> Tensor:
-        """Projections (n, width) of normalised images."""
-        return self.projector(self.features(images))
-
     def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
-        pooled = self.pooled(batch["image"][:, :2])
-        projected = self.projector(pooled.flatten(0, 1)).unflatten(0, pooled.shape[:2])
+        projected = each_view(self.pooled(batch["image"][:, :2]), self.projector)
         return {"loss": nt_xent(*projected.unbind(1), self.temperature)}
 
 

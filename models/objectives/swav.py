@@ -17,7 +17,7 @@ from models.blocks.augment import crops
 from models.blocks.methods.crossview import cross_view_entropy
 from models.blocks.methods.gather import first_row, gather
 from models.blocks.methods.method import Pace
-from models.blocks.methods.multiview import MultiView, wide
+from models.blocks.methods.multiview import MultiView, each_view, wide
 from models.blocks.methods.projector import projector
 from models.blocks.methods.queue import Queue
 from models.blocks.ranges import Count, Plug, Positive, Whole, Width
@@ -82,10 +82,6 @@ class SwAV(MultiView):
         weight = self.prototypes.weight
         weight.copy_(F.normalize(weight, dim=1))
 
-    def embedded(self, images: Tensor) -> Tensor:
-        """Projections (n, width) of normalised images."""
-        return self.projector(self.features(images))
-
     def answers(self, images: Tensor) -> Tensor:
         """Shares of clusters (n, prototypes) that are told of images."""
         projected = F.normalize(wide(self.embedded(images)), dim=1)
@@ -93,9 +89,9 @@ class SwAV(MultiView):
 
     def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
         pooled = self.pooled_all(batch)
-        projected = F.normalize(wide(self.projector(pooled.flatten(0, 1))), dim=1)
-        scores = wide(self.prototypes(projected)).unflatten(0, pooled.shape[:2])
-        codes = self.codes(projected.detach().unflatten(0, pooled.shape[:2])[:, :CODED])
+        projected = F.normalize(wide(each_view(pooled, self.projector)), dim=2)
+        scores = wide(self.prototypes(projected))
+        codes = self.codes(projected.detach()[:, :CODED])
         loss = cross_view_entropy(scores / self.temperature, codes)
         # the part of the loss that nothing can lower; log(prototypes) where all views look alike
         return {"loss": loss, "entropy": torch.special.entr(codes).sum(2).mean()}

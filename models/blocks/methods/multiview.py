@@ -14,7 +14,7 @@ from models.blocks.augment.draws import Draws
 from models.blocks.augment.views import normalisation
 from models.blocks.methods.method import Method
 
-__all__ = ["MultiView", "wide"]
+__all__ = ["MultiView", "each_view", "wide"]
 
 GROUP = 64  # samples that are told apart by their views when such a network is measured
 
@@ -62,6 +62,10 @@ class MultiView(Method):
         """The same images, normalised only."""
         return self.augment.plain(images)
 
+    def embedded(self, images: Tensor) -> Tensor:
+        """Projections (n, width) of normalised images, by the `projector` of the objective."""
+        return self.projector(self.features(images))
+
     def pooled(self, views: Tensor, backbone: nn.Module | None = None) -> Tensor:
         """Features (n, v, d) of views (n, v, 3, ...), in one pass: batch norm sees all of them.
 
@@ -96,6 +100,14 @@ class MultiView(Method):
             for part in found.split(GROUP)
         ]
         return {"scores": torch.cat(scores)}
+
+
+def each_view(pooled: Tensor, *layers: nn.Module) -> Tensor:
+    """What perceptrons make of features (n, v, d), one after the other, of all views at once."""
+    flat = pooled.flatten(0, 1)
+    for layer in layers:
+        flat = layer(flat)
+    return flat.unflatten(0, pooled.shape[:2])
 
 
 def wide(x: Tensor) -> Tensor:

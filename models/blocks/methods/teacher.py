@@ -10,7 +10,7 @@ from copy import deepcopy
 from math import cos, pi
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models.blocks.methods.method import Pace
 from models.blocks.methods.multiview import MultiView
@@ -62,10 +62,6 @@ class Taught(MultiView):
         self.projector = projector
         self.teacher = Teacher(backbone=backbone, projector=projector)
         self.first_momentum = self.momentum = momentum
-
-    def embedded(self, images: Tensor) -> Tensor:
-        """Projections (n, width) of normalised images."""
-        return self.projector(self.features(images))
 
     def before_step(self, pace: Pace) -> None:
         if pace.iteration == 0:

@@ -8,14 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.core.network import network
-from engine.training.loop import initialise, train
-from engine.training.recipe import Recipe
-from engine.training.schedule import Training
 from models.blocks.augment.draws import Draws
 from models.blocks.methods.crossview import cross_view_entropy
 from models.blocks.methods.method import Pace
 from models.objectives.dino import DINO, DINOHead
-from tests.models.selfsup.toys import Normed, Photos, Same, small, waves
+from tests.models.selfsup.toys import Same, after_epochs, waves
 from tests.support.networks import TINY
 
 # two teacher views of two samples, 12 prototypes: losses of four epochs on the same batch, whose
@@ -364,15 +361,7 @@ def test_one_view_is_refused():
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "lars"])
 def test_what_rests_is_not_even_decayed(optimizer):
     """Two steps an epoch, with momentum: what rests in the first moves in the second."""
-    section = {"name": optimizer} | ({} if optimizer == "adamw" else {"momentum": 0.9})
-    recipe = Recipe(batch=8, per=8, rate=0.01, warmup=0, weight_decay=0.1, optimizer=section)
-    found = {}
-    for epochs in (0, 1, 2):
-        initialise(0)
-        method = small("dino", Normed())
-        if epochs:
-            train(method, Photos(), Training(recipe, epochs))
-        found[epochs] = method.projector.last_layer.weight_v.detach()
+    found = after_epochs("dino", "projector.last_layer.weight_v", optimizer)
     assert torch.equal(found[1], found[0])
     assert not found[2].allclose(found[1], rtol=1e-5)
 

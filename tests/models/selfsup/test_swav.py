@@ -8,12 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.core.network import network
-from engine.training.loop import initialise, train
-from engine.training.recipe import Recipe
-from engine.training.schedule import Training
 from models.blocks.methods.method import Pace
 from models.objectives.swav import SwAV, sinkhorn
-from tests.models.selfsup.toys import Normed, Photos, Same, small, waves
+from tests.models.selfsup.toys import Same, after_epochs, waves
 from tests.support.networks import TINY
 
 SMALL = {"prototypes": 6, "hidden": 16, "width": 8}
@@ -250,15 +247,7 @@ def test_half_precision_answers_as_single():
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "lars"])
 def test_prototypes_that_rest_are_not_even_decayed(optimizer):
     """Two steps an epoch, with momentum: what rests in the first moves in the second."""
-    section = {"name": optimizer} | ({} if optimizer == "adamw" else {"momentum": 0.9})
-    recipe = Recipe(batch=8, per=8, rate=0.01, warmup=0, weight_decay=0.1, optimizer=section)
-    found = {}
-    for epochs in (0, 1, 2):
-        initialise(0)
-        method = small("swav", Normed())
-        if epochs:
-            train(method, Photos(), Training(recipe, epochs))
-        found[epochs] = method.prototypes.weight.detach()
+    found = after_epochs("swav", "prototypes.weight", optimizer)
     torch.testing.assert_close(found[1], found[0])
     assert not found[2].allclose(found[1], rtol=1e-5)
 

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from engine.core.build import build
+from engine.training.loop import initialise, train
+from engine.training.recipe import Recipe
+from engine.training.schedule import Training
 from models.blocks.augment.draws import Draws
 from models.blocks.methods.multiview import MultiView
 from tests.support.methods import section
@@ -94,3 +97,17 @@ class Photos:
 
     def read(self, indices: Tensor, draws: Draws) -> dict[str, Tensor]:
         return {"image": self.pixels[indices], "hashtags": self.tags[indices]}
+
+
+def after_epochs(name: str, weight: str, optimizer: str) -> list[Tensor]:
+    """A weight after no epoch, one and two, of two steps each."""
+    section = {"name": optimizer} | ({} if optimizer == "adamw" else {"momentum": 0.9})
+    recipe = Recipe(batch=8, per=8, rate=0.01, warmup=0, weight_decay=0.1, optimizer=section)
+    found = []
+    for epochs in (0, 1, 2):
+        initialise(0)
+        made = small(name, Normed())
+        if epochs:
+            train(made, Photos(), Training(recipe, epochs))
+        found.append(made.get_parameter(weight).detach())
+    return found
