@@ -18,7 +18,9 @@ KNOWN = "_known"
 COLUMNS = {
     # of a set whose images keep their aspect a list of uint8 (h, w, 3)
     "image": "uint8 (n, h, w, 3) of a data set; float (n, 3, h, w) normalised as a view, or views",
-    # of several views of each sample (n, v, 3, h, w)
+    # of several views of each sample (n, v, 3, h, w); views of clips are (n, 3, t, h, w), and
+    # (n, v, 3, t, h, w)
+    "clip": "a list of uint8 (k, t, h, w, 3): k clips of t frames of each video, aspect kept",
     "small": "float (n, v, 3, h, w), normalised views of small parts",
     "order": "int64 (n,), the sample of the step whose key is computed in this row, when shuffled",
     "regions": "float (n, v, b, 4), boxes of an image in each of its views, in px of the view",

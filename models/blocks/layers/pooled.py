@@ -8,11 +8,12 @@ __all__ = ["Pooled"]
 
 
 class Pooled(nn.Module):
-    """features, the last (n, channels[-1], h, w) -> predictions (n, classes) by `classify`."""
+    """features, the last (n, channels[-1], *space) -> predictions (n, classes) by `classify`."""
 
     def pool(self, features: Sequence[Tensor]) -> Tensor:
         """Global average (n, channels[-1]): what a probe may compute once and keep."""
-        return features[-1].mean((2, 3))
+        last = features[-1]
+        return last.mean(tuple(range(2, last.ndim)))
 
     def classify(self, pooled: Tensor) -> Tensor:
         """Predictions (n, classes) of pooled features."""
