@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from corpus.reading import objects
+from corpus.reading import clips, objects
 from corpus.reading.index import Blobs, Lists
 
 Column = Tensor | list[Tensor]
@@ -29,6 +29,7 @@ class Stored(Protocol):
 
     def images(self, indices: np.ndarray) -> Tensor: ...
     def pictures(self, indices: np.ndarray) -> list[Tensor]: ...
+    def frames(self, indices: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> list[Tensor]: ...
     def lists(self, column: str) -> Lists | Blobs: ...
 
 
@@ -61,12 +62,11 @@ def read_numbers(stored: Stored, indices: np.ndarray, of: str) -> Column:
 
 # a stored form -> reader(stored, indices, its keys in the index and the options of who reads); one
 # that draws, as which frames of a clip are read, has a parameter `draws`
-FORMS: dict[str, Callable[..., Column]] = {
-    "jpeg": read_jpeg,
-    "class": read_class,
-    "classes": read_classes,
-    "numbers": read_numbers,
-} | objects.FORMS
+FORMS: dict[str, Callable[..., Column]] = (
+    {"jpeg": read_jpeg, "class": read_class, "classes": read_classes, "numbers": read_numbers}
+    | objects.FORMS
+    | clips.FORMS
+)
 
 
 def class_of(targets: Lists, indices: np.ndarray) -> Tensor:

@@ -1,4 +1,6 @@
-"""Training shards: square JPEGs in tars (webdataset reads them too), reached by index.parquet."""
+"""Training shards: JPEGs, or videos of JPEG frames, in tars (webdataset reads them too), reached by
+index.parquet.
+"""
 
 import mmap
 import os
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from corpus.media.decoding import decode
+from corpus.media.decoding import decode, decode_frames
 from corpus.reading.columns import Column, class_of, derived_columns, multi_hot, read_column
 from corpus.reading.index import INDEX, REPAIR, Blobs, Ids, Lists, lists_of, read_index
 
@@ -36,9 +38,9 @@ class Shards:
     `kind` is that of the data set (corpus/kinds; empty if its index was written before there were
     kinds), `names` its classes. Pickles as its arguments.
 
-    Decoded pixels stay in memory if all of them fit into `cache_mb`; `threads` (default: by size)
-    decode side by side. Else an image costs memory for its place (16 bytes) and its targets only:
-    ids are read when first asked for.
+    Of squares decoded pixels stay in memory if all of them fit into `cache_mb`; `threads` (default:
+    by size) decode side by side. Else an image costs memory for its place (16 bytes) and its
+    targets only, a video for the ends of its frames too: ids are read when first asked for.
     """
 
     def __init__(self, folder: Path, split: str, cache_mb: int = 512, threads: int | None = None):
@@ -48,6 +50,8 @@ class Shards:
         self.names: list[str] = about["names"]
         self.size: int = about["size"]
         self.kind: str = about.get("kind", "")
+        # time slots to a second, of videos
+        self.frame_rate: float | None = about.get("frame_rate")
         self._about = about
         self.threads = threads or (min(4, len(os.sched_getaffinity(0))) if self.size >= 64 else 1)
         self._lists = {}
@@ -119,12 +123,13 @@ class Shards:
         shard, offset, size = (column[index].item() for column in self._where)
         return bytes(self._map(shard)[offset : offset + size])
 
-    def _ask(self, indices: np.ndarray) -> None:
-        """Has the kernel load these images' pages without waiting for them."""
-        places = [column[indices].tolist() for column in self._where]
-        for shard, offset, size in zip(*places, strict=True):
-            start = offset - offset % mmap.PAGESIZE
-            self._map(shard).obj.madvise(mmap.MADV_WILLNEED, start, offset + size - start)
+    def _ask(self, indices: np.ndarray, starts: np.ndarray | int, ends: np.ndarray) -> None:
+        """Has the kernel load these bytes of each image or video without waiting for them."""
+        shards, offsets = self._where[0][indices], self._where[1][indices]
+        places = shards, offsets + starts, offsets + ends
+        for shard, first, last in zip(*(column.tolist() for column in places), strict=True):
+            start = first - first % mmap.PAGESIZE
+            self._map(shard).obj.madvise(mmap.MADV_WILLNEED, start, last - start)
 
     def _decode(self, pixels: np.ndarray, indices: np.ndarray, rows: np.ndarray) -> None:
         """Fills these rows of `pixels` with `indices[rows]`, straight from the mapped files."""
@@ -147,11 +152,22 @@ class Shards:
         self._in_parts(partial(self._decode, pixels, indices), indices)
         return pixels
 
-    def _in_parts(self, decode_rows: Callable[[np.ndarray], None], indices: np.ndarray) -> None:
-        """Has all rows of `indices` decoded, part by part."""
+    def _in_parts(
+        self,
+        decode_rows: Callable[[np.ndarray], None],
+        indices: np.ndarray,
+        parts: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
+        """Has all rows of `indices` decoded, part by part.
+
+        parts: starts and ends (n, m) of what is read of each, where that is not all of it.
+        """
         rows = np.argsort(indices)  # in the order of the files, which a disk reads faster
-        if self._ahead:
-            self._ask(indices[rows])
+        if self._ahead and parts is None:
+            self._ask(indices[rows], 0, self._where[2][indices[rows]])
+        elif self._ahead:
+            starts, ends = (places[rows].ravel() for places in parts)
+            self._ask(np.repeat(indices[rows], parts[0].shape[1]), starts, ends)
         if self.threads == 1:
             decode_rows(rows)
             return
@@ -165,6 +181,7 @@ class Shards:
 
         None stays in memory.
         """
+        self._refuse_videos()
         indices = np.asarray(indices, dtype=np.int64)
         found: list[Any] = [None] * len(indices)
 
@@ -181,8 +198,51 @@ class Shards:
         self._in_parts(decode_rows, indices)
         return found
 
+    def frames(
+        self, indices: np.ndarray, starts: np.ndarray, ends: np.ndarray
+    ) -> list[torch.Tensor]:
+        """Pixels as uint8 (m, h, w, 3) of each video: m of its frames, and no other is decoded.
+
+        indices: int64 (n,); starts, ends: int64 (n, m), where each frame lies in the video's bytes.
+        None stays in memory. ValueError names a video that is damaged.
+        """
+        found: list[Any] = [None] * len(indices)
+        shards, offsets, sizes = (column[indices].tolist() for column in self._where)
+        outside = ((starts >= ends) | (ends > self._where[2][indices][:, None])).any(1).tolist()
+
+        def decode_rows(rows: np.ndarray) -> None:
+            for row in rows.tolist():
+                video = self._map(shards[row])[offsets[row] : offsets[row] + sizes[row]]
+                try:
+                    if outside[row]:
+                        raise ValueError("frames end outside of it")
+                    pixels = decode_frames(video, starts[row].tolist(), ends[row].tolist())
+                except ValueError as error:
+                    key = self.ids[int(indices[row])]
+                    raise ValueError(
+                        f"video {key!r} in {self.folder} is damaged ({error}); {REPAIR}"
+                    ) from error
+                found[row] = torch.from_numpy(pixels)
+
+        self._in_parts(decode_rows, indices, (starts, ends))
+        return found
+
+    @cached_property
+    def videos(self) -> bool:
+        """Whether it holds videos, of which clips are read, and no images."""
+        columns = self._about.get("columns", {}).values()
+        return any(column["read"] == "clip" for column in columns)
+
+    def _refuse_videos(self) -> None:
+        if self.videos:
+            raise ValueError(
+                f"{self.folder} holds videos and no images: read the column `clip`, by an "
+                "objective that takes clips, or name a data set of images"
+            )
+
     def images(self, indices: Sequence[int] | np.ndarray | torch.Tensor) -> torch.Tensor:
         """Pixels as uint8 (n, size, size, 3); ValueError where images keep their aspect."""
+        self._refuse_videos()
         indices = np.asarray(indices, dtype=np.int64)
         if self._about.get("columns", {}).get("image", {}).get("read") == "picture":
             raise ValueError(

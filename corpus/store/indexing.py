@@ -33,6 +33,7 @@ LISTS = {
     "keypoints": pa.list_(pa.float32()),
     "masks": pa.list_(pa.binary()),
     "panoptic": pa.list_(pa.binary()),
+    "clip": pa.list_(pa.int32()),
 }
 
 
@@ -50,8 +51,9 @@ class IndexWriter:
         about = {"names": names, "size": size, "kind": kind.name, "columns": kind.columns}
         stored = {}
         for column in kind.columns.values():
-            if "of" in column:
-                stored[column["of"]] = LISTS[column["read"]]
+            for key in ("of", "ends"):
+                if key in column:
+                    stored[column[key]] = LISTS[column["read"]]
         text = json.dumps(about, ensure_ascii=False)
         self._schema = pa.schema(COLUMNS | stored).with_metadata({"tagdag": text})
         self._file = pq.ParquetWriter(folder / INDEX, self._schema, compression="zstd")

@@ -1,8 +1,8 @@
 """Several data sets as one, in stated shares: labelled images and posts with pseudo-labels."""
 
 import functools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -56,7 +56,8 @@ class Mixed:
         for name in sorted({name for part in self.parts for name in part.reads}):
             owners = [part for part in self.parts if name in part.reads]
             if len(owners) < len(self.parts):
-                examples[name] = owners[0].read(first)[name]
+                alone = owners[0].reading({name: owners[0].reads[name]})
+                examples[name] = alone.read(first)[name]
         return examples
 
     def _split(self, indices: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
@@ -83,6 +84,19 @@ class Mixed:
                 if name in self._examples:
                     whole[f"{name}{KNOWN}"][places] = True
         return whole
+
+    def reading(self, columns: Mapping[str, Mapping[str, Any]]) -> "Mixed":
+        """The same samples, of which these columns are read, of each data set those that it read.
+
+        Those that none read are read of all.
+        """
+        known = {name for part in self.parts for name in part.reads}
+        parts = []
+        for part in self.parts:
+            lacking = known - set(part.reads)
+            own = {name: columns[name] for name in columns if name not in lacking}
+            parts.append(part.reading(own))
+        return replace(self, parts=parts)
 
     def column(self, name: str) -> Column:
         """One column of all samples, which all data sets have."""

@@ -76,11 +76,11 @@ class Rows:
         if name in self.more:
             return self.more[name][rows]
         column = self.shards.read(rows, name, draws, **self.reads.get(name, {}))
-        if name != "image" or not self.size:
+        if name not in ("image", "clip") or not self.size:
             return column
         if isinstance(column, list):
             raise ValueError(
-                f"images of {self.shards.folder} keep their aspect, and are no squares of "
+                f"{name}s of {self.shards.folder} keep their aspect, and are no squares of "
                 f"{self.size} px: leave the size to the objective"
             )
         return resized(column, self.size)
@@ -96,6 +96,10 @@ class Rows:
     def some(self, indices: Tensor) -> "Rows":
         """Those of these samples."""
         return replace(self, rows=self._rows[indices])
+
+    def reading(self, columns: Mapping[str, Mapping[str, Any]]) -> "Rows":
+        """The same samples, of which these columns are read: for tests others than for training."""
+        return replace(self, reads=columns)
 
 
 def few_per_class(

@@ -105,6 +105,11 @@ class Loader:
         shards = getattr(self.samples, "shards", None)
         if shards is None:
             return "let `samples` read faster"
+        if shards.videos:
+            return (
+                f"decode with more than {shards.threads} threads (TAGDAG_THREADS), or put the "
+                "shards on a faster disk, or have smaller frames stored (corpus.size)"
+            )
         cached = len(shards) * shards.size**2 * 3 >> 20
         return (
             f"decode with more than {shards.threads} threads (TAGDAG_THREADS), or keep the decoded "

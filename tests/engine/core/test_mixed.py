@@ -66,6 +66,17 @@ def test_an_epoch_has_the_stated_shares(mixed):
     assert drawn[drawn >= 6].bincount(minlength=10)[6:].tolist() == [2, 2, 2, 2]
 
 
+def test_the_same_samples_are_read_as_other_columns(mixed):
+    indices = torch.tensor([7, 0, 9, 5])
+    other = mixed.reading({"label": {}, "hashtags": {}})
+    batch = other.read(indices)
+    # the second data set read no label; what none had read is read of both
+    assert batch["label_known"].tolist() == [False, True, False, True] and "image" not in batch
+    assert batch["hashtags"].shape == (4, 2) and "hashtags_known" not in batch
+    assert other.ids(indices) == mixed.ids(indices) and other.shares == mixed.shares
+    assert {*mixed.read(indices)} == {"image", "label", "label_known"}
+
+
 def test_what_is_drawn_does_not_depend_on_who_holds_the_sample(tmp_path):
     parts = [Drawing(shards(tmp_path / name, 4, 0), LABELS) for name in "ab"]
     mixed, order = Mixed(parts), torch.tensor([5, 0, 7, 3, 6, 1])

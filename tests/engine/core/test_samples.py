@@ -13,6 +13,7 @@ from engine.core import samples
 from engine.core.samples import Rows, cached_by_files, few_per_class, open_split
 from engine.transfer.tuning import hold_out
 from flows.training import learning
+from tests.support.clips import frame, write_clips
 from tests.support.shards import write_shards
 
 
@@ -181,3 +182,15 @@ def test_fewer_than_one_label_a_class_is_refused(tmp_path, count):
     with pytest.raises(ValueError, match=f"labels_per_class={count}: give 1 or more, or all"):
         few_per_class(whole, "label", count, torch.Generator())
     assert len(few_per_class(whole, "label", 1, torch.Generator())) == 2
+
+
+def test_clips_are_read_in_their_size_and_in_other_ways_for_tests(tmp_path):
+    videos = [([frame(v, 0), frame(v, 1)], [0, 1]) for v in range(3)]
+    shards = samples.Shards(write_clips(tmp_path / "clips", videos), "train")
+    rows = Rows(shards, {"clip": {"frames": 2}, "label": {}}).some(torch.tensor([2, 1]))
+    tested = rows.reading({"clip": {"frames": 1, "place": "centre"}})
+    batch = tested.read(torch.tensor([0]))
+    assert {*batch} == {"clip"} and batch["clip"][0].shape == (1, 1, 16, 24, 3)
+    assert tested.ids(torch.tensor([0])) == ["v2"] and rows.column("label").tolist() == [0, 1]
+    with pytest.raises(ValueError, match=r"clips of .* keep their aspect, and are no squares of 8"):
+        Rows(shards, tested.reads, size=8).read(torch.tensor([0]))
