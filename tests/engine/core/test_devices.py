@@ -36,7 +36,7 @@ from models.blocks.methods.multiview import MultiView
 from models.heads.logistic import logistic_regression
 from tests.engine.training.toys import RECIPE, SECTIONS, Toy, accuracy
 from tests.models import test_trunks
-from tests.models.test_backbones import BACKBONES, SMALL
+from tests.models.test_backbones import BACKBONES, OF_CLIPS, SMALL
 from tests.support.methods import methods
 from tests.support.methods import section as small_section
 from tests.support.second_device import WHERE, Placed, second_device
@@ -176,7 +176,7 @@ def views(module: nn.Module, name: str) -> dict[str, torch.Tensor]:
     return found
 
 
-@pytest.mark.parametrize("name", choices("backbones"))
+@pytest.mark.parametrize("name", [each for each in choices("backbones") if each not in OF_CLIPS])
 def test_every_backbone_is_trained_and_tested(device, name):
     class Few(Toy):
         def __init__(self) -> None:

@@ -1,0 +1,119 @@
+"""What X3D is made of: its stem, its bottleneck with a channelwise 3x3x3, and its last layers.
+
+Feichtenhofer 2020, "X3D: Expanding Architectures for Efficient Video Recognition", arXiv
+2004.04730, table 1.
+"""
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Bottleneck", "Embedding", "Stem"]
+
+
+def convolution(
+    inputs: int,
+    outputs: int,
+    kernel: tuple[int, int, int] = (1, 1, 1),
+    stride: int = 1,
+    groups: int = 1,
+) -> nn.Conv3d:
+    """Without a bias; the stride is one of space. He et al. 2015, arXiv 1502.01852, equation 14."""
+    padding = tuple(side // 2 for side in kernel)
+    strides = (1, stride, stride)
+    conv = nn.Conv3d(inputs, outputs, kernel, strides, padding, groups=groups, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return conv
+
+
+class Stem(nn.Sequential):
+    """A 1x3x3 that has the stride, and a channelwise 5x1x1 behind it."""
+
+    def __init__(self, outputs: int, stride: int) -> None:
+        super().__init__(
+            convolution(3, outputs, (1, 3, 3), stride),
+            convolution(outputs, outputs, (5, 1, 1), groups=outputs),
+            nn.BatchNorm3d(outputs),
+            nn.ReLU(inplace=True),
+        )
+
+
+class SqueezeExcitation(nn.Module):
+    """Channels of clips times a gate that their means over time and space decide.
+
+    Hu, Shen, Sun 2018, "Squeeze-and-Excitation Networks", arXiv 1709.01507, section 3.
+    """
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        squeeze, excite = nn.Conv3d(channels, squeezed, 1), nn.Conv3d(squeezed, channels, 1)
+        for conv in (squeeze, excite):
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(conv.bias)
+        self.gate = nn.Sequential(squeeze, nn.ReLU(inplace=True), excite, nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(x.mean((2, 3, 4), keepdim=True))
+
+
+class Bottleneck(nn.Module):
+    """1x1x1 to `inner` channels, channelwise 3x3x3 with the stride of space, swish, 1x1x1.
+
+    Starts as its shortcut.
+
+    squeezed: channels of its gate, of squeeze-and-excitation; 0 for no gate.
+    shortcut_norm: batch norm on a shortcut that halves the map and keeps its channels.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        inner: int,
+        outputs: int,
+        stride: int,
+        squeezed: int,
+        shortcut_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        shortcut = []
+        if stride > 1 or inputs != outputs:
+            shortcut = [convolution(inputs, outputs, stride=stride)]
+        if inputs != outputs or (shortcut and shortcut_norm):
+            shortcut.append(nn.BatchNorm3d(outputs))
+        self.shortcut = nn.Sequential(*shortcut)
+        gate = [SqueezeExcitation(inner, squeezed)] if squeezed else []
+        self.transform = nn.Sequential(
+            convolution(inputs, inner),
+            nn.BatchNorm3d(inner),
+            nn.ReLU(inplace=True),
+            convolution(inner, inner, (3, 3, 3), stride, groups=inner),
+            nn.BatchNorm3d(inner),
+            *gate,
+            nn.SiLU(inplace=True),
+            convolution(inner, outputs),
+            nn.BatchNorm3d(outputs),
+        )
+        nn.init.zeros_(self.transform[-1].weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu_(self.transform(x).add_(self.shortcut(x)))
+
+
+class Embedding(nn.Module):
+    """The last map (n, inputs, t, h, w) as a vector (n, outputs, 1, 1, 1).
+
+    A 1x1x1 to `inner` channels, the mean over time and space, and a layer without a norm.
+
+    drop: dropout of the vector.
+    """
+
+    def __init__(self, inputs: int, inner: int, outputs: int, drop: float) -> None:
+        super().__init__()
+        self.expand = nn.Sequential(
+            convolution(inputs, inner), nn.BatchNorm3d(inner), nn.ReLU(inplace=True)
+        )
+        self.project = nn.Sequential(
+            convolution(inner, outputs), nn.ReLU(inplace=True), nn.Dropout(drop)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.project(self.expand(x).mean((2, 3, 4), keepdim=True))
