@@ -13,8 +13,8 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ import torch
 import yaml
 
 from benchmarks.clone import checkout, committed, git, merged, overlaid, override, parsed, python
-from benchmarks.packs import FOLDER, check
+from benchmarks.packs import FOLDER, NEEDED, check
 from benchmarks.photographs_data import versioned
 from flows.cli.command import user_errors
 from flows.running import settings
@@ -31,25 +31,34 @@ from flows.tracking import tracking
 
 ROOT = Path(__file__).resolve().parents[1]
 TASK = "cifar10"  # its name in the overlays, and that of its labelled set
+# sections of an overlay that are no section of params.yaml, and what a table calls them
+PHOTOS = {
+    "posts": "posts from Tiny ImageNet",
+    "labels": "images per class from CIFAR-10 (as JPEG)",
+}
+Sections = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Made:
     """A DAG that has run: where, by which command, from which commit and data, for how long.
 
-    page: the file that its table goes to.
+    page: the file that its table goes to. task: whose models are looked at. told: what a table
+    calls the sections.
     """
 
     work: Path
     command: str
     commit: str
-    sections: dict[str, Any]
+    sections: Sections
     minutes: float
     page: Path
+    task: str = TASK
+    told: Mapping[str, str] = field(default_factory=lambda: PHOTOS)
 
     def evaluated(self, part: str) -> list[dict[str, Any]]:
         """The `records` of the task's models, or their `gains` over no pretraining."""
-        file = self.work / settings.OUT / "evaluate" / TASK / f"{part}.json"
+        file = self.work / settings.OUT / "evaluate" / self.task / f"{part}.json"
         return json.loads(file.read_text())
 
 
@@ -57,13 +66,20 @@ class Made:
 class Study:
     """A study: its name, that of its overlay and its page, what it is about, and its table.
 
-    quick: assignments that leave few posts and epochs. page: the text of the table.
+    quick: assignments that leave few posts and epochs. page: the text of the table. task: its
+    first task, of a set of the same name. packs: the data packs that it needs. told: the sections
+    of its overlay that `data` reads, and what a table calls them. data: puts posts and labels into
+    a clone's data/, of (folder of packs, clone, task, sections).
     """
 
     name: str
     about: str
     quick: Sequence[str]
     page: Callable[[Made], str]
+    task: str = TASK
+    packs: Sequence[str] = NEEDED
+    told: Mapping[str, str] = field(default_factory=lambda: PHOTOS)
+    data: Callable[[Path, Path, str, Sections], None] = versioned
 
     @property
     def recipe(self) -> Path:
@@ -91,22 +107,22 @@ def stage_minutes(data: str) -> dict[str, float]:
     return {stage: (info.end_time - info.start_time) / 60000 for stage, info in named if stage}
 
 
-def facts(work: Path, commit: str, minutes: float) -> dict[str, str]:
+def facts(made: Made) -> dict[str, str]:
     """What a reader needs to run the DAG of a clone again, and how long it took."""
-    params = yaml.safe_load((work / "params.yaml").read_text())
-    with contextlib.chdir(work):
+    params = yaml.safe_load((made.work / "params.yaml").read_text())
+    with contextlib.chdir(made.work):
         data = tracking.data_version()
-    counts = json.loads((work / settings.OUT / "corpus" / "summary.json").read_text())
+    counts = json.loads((made.work / settings.OUT / "corpus" / "summary.json").read_text())
     spent = ", ".join(f"{stage} {value:.1f}" for stage, value in stage_minutes(data).items())
-    search, task = params["search"], params["tasks"][TASK]
+    search, task = params["search"], params["tasks"][made.task]
     pretrain = list(params["pretrain"].values())
     python, size = platform.python_version(), params["corpus"]["size"]
     seeds = f"search {search['seed']}, pretrain {pretrain[0]['seed']}, finetune {task['seeds']}"
     epochs = ", ".join(dict.fromkeys(str(training["epochs"]) for training in pretrain))
     return {
-        "versions": f"tagdag {commit[:12]}, torch {torch.__version__}, Python {python}",
+        "versions": f"tagdag {made.commit[:12]}, torch {torch.__version__}, Python {python}",
         "data version": data,
-        "minutes": f"{minutes:.1f} in this run; each stage when it last ran: {spent}",
+        "minutes": f"{made.minutes:.1f} in this run; each stage when it last ran: {spent}",
         "seeds": seeds,
         "corpus": f"{counts['posts']} posts, {counts['hashtags']} hashtags, {size} px",
         "search": f"{search['trials']} networks, {search['epochs']} epochs each",
@@ -120,9 +136,8 @@ def head(title: str, made: Made, device: str) -> list[str]:
         "command": f"`{made.command}`",
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "device": device,
-        **facts(made.work, made.commit, made.minutes),
-        "posts from Tiny ImageNet": json.dumps(made.sections["posts"]),
-        "images per class from CIFAR-10 (as JPEG)": json.dumps(made.sections["labels"]),
+        **facts(made),
+        **{told: json.dumps(made.sections[name]) for name, told in made.told.items()},
     }
     lines = [f"# {title}", "", "| | |", "| --- | --- |"]
     return lines + [f"| {name} | {value} |" for name, value in rows.items()]
@@ -131,12 +146,14 @@ def head(title: str, made: Made, device: str) -> list[str]:
 # ---- the run
 
 
-def sections_of(recipe: Path, overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(what is laid over params.yaml, the sections posts and labels) of an overlay."""
+def sections_of(
+    recipe: Path, overrides: Sequence[str], names: Iterable[str] = PHOTOS
+) -> tuple[dict[str, Any], Sections]:
+    """(what is laid over params.yaml, the sections of these names) of an overlay."""
     overlay = parsed(recipe.read_text(), recipe.name)
     for assignment in overrides:
         overlay = merged(overlay, override(assignment))
-    sections = {name: overlay.pop(name, {}) for name in ("posts", "labels")}
+    sections = {name: overlay.pop(name, {}) for name in names}
     return overlay, sections
 
 
@@ -148,8 +165,8 @@ def run(
     given: the overlay, and what goes over it. told: the command, and the file of the table.
     """
     started = time.monotonic()
-    check(packs)
-    overlay, sections = sections_of(*given)
+    check(packs, study.packs)
+    overlay, sections = sections_of(*given, study.told)
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{ROOT / 'mlflow.db'}")
     # from here, so that artifacts of a new experiment stay beside the database, not in the clone
     tracking.connect()
@@ -157,13 +174,14 @@ def run(
     if git(ROOT, "status", "--porcelain", "--untracked-files=no"):
         print("note: what is not committed is not in the clone that runs", file=sys.stderr)
     overlaid(work, overlay)
-    versioned(packs, work, TASK, sections)
+    study.data(packs, work, study.task, sections)
     committed(work, study.name)
     python(work, "flows.pipeline")
     command, page = told
     page.parent.mkdir(parents=True, exist_ok=True)
     minutes = (time.monotonic() - started) / 60
-    page.write_text(study.page(Made(work, command, base, sections, minutes, page)))
+    made = Made(work, command, base, sections, minutes, page, study.task, study.told)
+    page.write_text(study.page(made))
     print(f"result table: {os.path.relpath(page)}")
 
 
@@ -175,7 +193,7 @@ def options_of(study: Study) -> argparse.Namespace:
     add = parser.add_argument
     add("--packs", type=Path, default=FOLDER, help="folder of the packs (*.tar.xz)")
     add("--work", type=Path, help=f"folder of the clone (default .tagdag/{study.name})")
-    about = "YAML laid over params.yaml, with sections posts and labels"
+    about = f"YAML laid over params.yaml, with sections {' and '.join(study.told)}"
     add("--params", type=Path, default=study.recipe, help=about)
     about = "one number, such as -S posts.tags.noise=0.3"
     add("-S", action="append", default=[], metavar="KEY=VALUE", help=about)

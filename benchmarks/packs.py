@@ -12,6 +12,7 @@ from typing import NamedTuple
 from corpus.hashtags.normal import normalise
 
 PHOTOS, NOUNS, CIFAR = "tinyimagenet_setA.tar.xz", "wordnet_nouns.tar.xz", "cifar10.tar.xz"
+NEEDED = (PHOTOS, NOUNS, CIFAR)
 FOLDER = Path("../shared/data")  # where `--packs` looks
 BELOW = {PHOTOS: "tinyimagenet/setA/", CIFAR: "cifar10/t", NOUNS: "wordnet_nouns/wordnet_nouns.tsv"}
 
@@ -25,7 +26,7 @@ class Photo(NamedTuple):
     data: bytes
 
 
-def check(packs: Path, needed: Sequence[str] = (PHOTOS, NOUNS, CIFAR)) -> None:
+def check(packs: Path, needed: Sequence[str] = NEEDED) -> None:
     """ValueError that names the packs that lack."""
     lacking = [pack for pack in needed if not (packs / pack).is_file()]
     if lacking:
