@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["network_row", "slot_row"]
+__all__ = ["clip_row", "network_row", "slot_row"]
 
 
 def network_row(
@@ -13,6 +13,22 @@ def network_row(
     params, and of counts flops and acts where they are known, by the rule pycls.
     """
     shape = {"input": (3, side, side), "classes": classes}
+    return {"options": options, **shape, "rule": "pycls", "params": params, **counts}
+
+
+def clip_row(
+    options: dict[str, Any],
+    params: int,
+    frames: int,
+    side: int,
+    classes: int = 400,
+    **counts: int,
+) -> dict[str, Any]:
+    """A backbone of these options with its linear layer, for clips of frames of `side` pixels.
+
+    params, and of counts flops and acts where they are known, by the rule pycls.
+    """
+    shape = {"input": (3, frames, side, side), "classes": classes}
     return {"options": options, **shape, "rule": "pycls", "params": params, **counts}
 
 
