@@ -24,8 +24,12 @@ FACTS = {
     "samples": "how many samples a head is fitted on",
     "channels": "of each of the backbone's maps",
     "strides": "pixels of the input to one of each of the backbone's maps",
+    "times": "frames of the input to one step of each of the backbone's maps",
     "tokens": "how many different tokens a text of the data may have",
 }
+OF_BACKBONE = ("channels", "strides", "times")
+# what makes an objective read them, by what a backbone reads
+CURES = {"clip": "give the objective `views: {name: clips}`", "image": "leave its `views` out"}
 
 
 def network_sections(section: dict[str, Any]) -> dict[str, Any]:
@@ -47,7 +51,7 @@ def network(
     facts: of the data, as `classes`; an objective that makes its own targets has its own.
     """
     backbone_module = built("backbones", backbone, f"{where}.backbone", facts)
-    of_backbone = {key: getattr(backbone_module, key, None) for key in ("channels", "strides")}
+    of_backbone = {key: getattr(backbone_module, key, None) for key in OF_BACKBONE}
     facts |= {key: value for key, value in of_backbone.items() if value is not None}
     place = f"{where}.objective"
     objective_class, settings = resolve("objectives", objective, place, ("backbone", "head"))
@@ -80,6 +84,18 @@ def columns_read(objective: dict[str, Any], where: str = "objective") -> dict[st
     """The columns that an objective reads of its data, each with the options of its reading."""
     found, settings = resolve("objectives", objective, where, ("backbone", "head"))
     return found.columns(**settings)
+
+
+def check_inputs(module: nn.Module, where: str = "network") -> None:
+    """ValueError where a backbone reads images and its objective has clips, or the reverse."""
+    reads = getattr(module.backbone, "reads", "image")
+    if reads != module.column:
+        backbone, objective = (type(part).__name__ for part in (module.backbone, module))
+        raise ValueError(
+            f"{where}: the backbone {backbone} reads the column {reads!r}, and {objective} has "
+            f"{module.column!r} for it: {CURES.get(reads, 'take views that make it')}, or take "
+            "another backbone"
+        )
 
 
 def save_network(

@@ -16,6 +16,7 @@ from corpus.media.decoding import decode
 from corpus.media.images import BadImage, opened_image
 from corpus.media.squares import squared, stored_square
 from engine.core.device import device as default_device
+from engine.core.layout import placed
 from engine.core.network import load_network
 from engine.core.numerics import numerics
 from engine.core.resizing import resized
@@ -51,7 +52,7 @@ class Predictor:
         self.module, self.names = load_network(Path(weights))
         self.size, self.tested = size, tested or size
         self.device = torch.device(device) if device else default_device()
-        self.module.to(self.device, memory_format=torch.channels_last).eval()
+        placed(self.module, self.device).eval()
         # of a network trained on puzzles, the names are those of data that it never looked at
         self.predicts = self.module.classifies
         target = self.module.target

@@ -27,7 +27,7 @@ aten = torch.ops.aten
 def measure(module: nn.Module, input_shape: tuple[int, ...], rule: str = "pycls") -> dict[str, int]:
     """{"params", "flops", "acts"}, as far as the rule counts them, for one input.
 
-    input_shape: (3, h, w) for images. No weight is copied.
+    input_shape: (3, h, w) for images, (3, t, h, w) for clips. No weight is copied.
     """
     shadow = shadow_of(module)
     counter = counting(rule, shadow)
@@ -155,6 +155,7 @@ COSTS: dict[Any, Callable[..., int]] = {
     aten.addmm: _sum_and_product,
     aten.baddbmm: _sum_and_product,
     aten.max_pool2d_with_indices: lambda *_: 0,
+    aten.max_pool3d_with_indices: lambda *_: 0,
 }
 
 

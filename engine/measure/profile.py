@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from engine.core.allocator import OutOfMemory, keep_freed_memory, out_of_memory
 from engine.core.cores import processor
+from engine.core.layout import placed
 from engine.core.numerics import numerics
 from engine.core.torch_private import allocations
 from engine.measure.repeats import measure_quietly
-from engine.measure.timing import CLOCKS, placed, random_images, timed
+from engine.measure.timing import CLOCKS, Shape, random_inputs, timed
 
 
 def device_name(where: torch.device) -> str:
@@ -79,13 +80,13 @@ def _row(
     network: nn.Module,
     mode: str,
     batch: int,
-    size: int,
+    shape: Shape,
     where: torch.device,
     patience: float,
     *limits: float,
 ) -> dict[str, Any]:
     """Latency, throughput and peak memory at one batch size, and what the machine did meanwhile."""
-    call, held = MODES[mode][0](network, random_images(batch, size, where))
+    call, held = MODES[mode][0](network, random_inputs(batch, shape, where))
     taken, meanwhile = measure_quietly(partial(timed, call, where, *limits), patience)
     p50, p95, p99 = (
         1e3 * taken.quantile(torch.tensor([0.5, 0.95, 0.99], dtype=taken.dtype))
@@ -124,7 +125,7 @@ def _fitting(measured: Callable[[int], dict[str, Any]], asked: int, least: int) 
 @numerics()
 def profile_network(
     network: nn.Module,
-    size: int,
+    shape: Shape,
     where: torch.device,
     batches: Sequence[int] = (1, 64),
     runs: int = 100,
@@ -137,13 +138,13 @@ def profile_network(
     `costs`: all of them.
 
     A row of `costs` is of one mode, inference or training (forward, backward, update), and one
-    batch of float32 (n, 3, size, size); its batch is less than the one `asked` for where memory ran
-    out. Peak memory is that of weights, momentum and the largest sum of other tensors alive, inputs
-    left out. `seconds` bounds each row's timed runs. A row is measured again until three quiet
-    repeats agree, for `patience` seconds at most, and told as their median; `latency_spread` is by
-    which share of it they differ. `busy`: False, or why the times are not to be compared: the
-    machine was not quiet (engine/measure/load.py), or repeats differ. Whole float32 and exact
-    kernels, as accuracy is measured with.
+    batch of float32 (n, *shape), of images by their pixels; its batch is less than the one `asked`
+    for where memory ran out. Peak memory is that of weights, momentum and the largest sum of other
+    tensors alive, inputs left out. `seconds` bounds each row's timed runs. A row is measured again
+    until three quiet repeats agree, for `patience` seconds at most, and told as their median;
+    `latency_spread` is by which share of it they differ. `busy`: False, or why the times are not to
+    be compared: the machine was not quiet (engine/measure/load.py), or repeats differ. Whole
+    float32 and exact kernels, as accuracy is measured with.
     """
     keep_freed_memory()  # as training does, else a CPU's times are those of fresh pages
     network, rows = placed(network, where).eval(), []
@@ -151,7 +152,7 @@ def profile_network(
         least = MODES[mode][1]
 
         def measured(batch: int, mode: str = mode) -> dict[str, Any]:
-            return _row(network, mode, batch, size, where, patience, runs, seconds)
+            return _row(network, mode, batch, shape, where, patience, runs, seconds)
 
         # a single image always: latency is that of one
         rows += [

@@ -15,24 +15,20 @@ import torch
 from torch import Tensor, nn
 
 from engine.core.allocator import keep_freed_memory, out_of_memory
+from engine.core.layout import laid_out, placed
 from engine.core.numerics import numerics
 
+Shape = int | tuple[int, ...]  # of an input without the batch, or the pixels of a square image
 CLOCKS = {"cuda": "cuda events", "cpu": "cpu wall clock"}
 
 
-def placed(network: nn.Module, where: torch.device) -> nn.Module:
-    """On the device, in the layout that training has."""
-    return network.to(where, memory_format=torch.channels_last)
-
-
-def random_images(batch: int, size: int, where: torch.device) -> Tensor:
-    """Random (batch, 3, size, size).
+def random_inputs(batch: int, shape: Shape, where: torch.device) -> Tensor:
+    """Random (batch, *shape), of images by their pixels.
 
     Not zeros: on those a GPU draws less power, and clocks higher.
     """
-    return torch.rand(batch, 3, size, size, device=where).contiguous(
-        memory_format=torch.channels_last
-    )
+    shape = (3, shape, shape) if isinstance(shape, int) else shape
+    return laid_out(torch.rand(batch, *shape, device=where))
 
 
 def _between(call: Callable[[], object], where: torch.device, runs: int) -> Tensor:
@@ -80,20 +76,20 @@ def _affordable(call: Callable[[], object], where: torch.device, seconds: float)
 
 @numerics()
 def runtimes(
-    networks: Sequence[tuple[nn.Module, int]],
+    networks: Sequence[tuple[nn.Module, Shape]],
     where: torch.device,
     batch: int,
     rounds: int = 5,
     seconds: float = 0.1,
 ) -> list[float]:
-    """Median seconds of a forward pass of each (network, pixels), nan where memory runs out.
+    """Median seconds of a forward pass of each (network, shape), nan where memory runs out.
 
     They take turns of `seconds`, lest what else the machine does falls on some of them only.
     """
     keep_freed_memory()  # as training does, else a CPU's times are those of fresh pages
     calls = [
-        partial(placed(network, where).eval(), random_images(batch, size, where))
-        for network, size in networks
+        partial(placed(network, where).eval(), random_inputs(batch, shape, where))
+        for network, shape in networks
     ]
     taken: list[list[float]] = [[] for _ in calls]
     with torch.inference_mode():  # only now: weights that it moved could not be trained afterwards

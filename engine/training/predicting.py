@@ -8,15 +8,17 @@ from torch import Tensor, nn
 
 from corpus.reading.sampler import READING, TEST_VIEWS, seeded
 from engine.core.allocator import fewer_images, memory_reason, out_of_memory
-from engine.core.batch import Batch, moved
+from engine.core.batch import Batch, each, moved
 from engine.core.build import build
 from engine.core.device import device
+from engine.core.layout import placed
 from engine.core.numerics import numerics
 from engine.training.distributed import present_workers
 from engine.training.loader import Dataset
 from models.blocks.augment.draws import Draws
 
 BATCH = 512  # samples of a forward pass, where memory allows
+BYTES = 1 << 30  # of what is read for one, as floats: 512 images of 418 pixels
 # (objective, batch of the data set, draws) -> (predictions, targets)
 Policy = Callable[[nn.Module, Batch, Draws], tuple[Batch, Batch]]
 Predicted = tuple[Tensor, Batch, Batch]  # indices of samples, their predictions and targets
@@ -46,8 +48,9 @@ def predicted(
     does not fit.
     """
     ask = policy or build("policies", PLAIN)
+    samples = as_tested(module, samples, ask)
     first, last, _ = rows.indices(len(samples))
-    batch = BATCH
+    batch = fitting(samples) if first < last else BATCH
     while first < last:
         try:
             for found in _asked(module, samples, ask, batch, slice(first, last)):
@@ -61,6 +64,25 @@ def predicted(
         batch = fewer_images(batch, reason)
 
 
+def as_tested(module: nn.Module, samples: Dataset, policy: Policy) -> Dataset:
+    """The samples with what of each is read for a test, as of a video one clip or ten."""
+    reads = getattr(samples, "reads", None)
+    if reads is None:
+        return samples
+    columns = module.test_columns(reads)
+    of_policy = getattr(policy, "columns", None)
+    if of_policy is not None:
+        columns = of_policy(columns)
+    return samples if columns == reads else samples.reading(columns)
+
+
+def fitting(samples: Dataset) -> int:
+    """So many samples are asked for at a time: fewer where one is large, as several clips are."""
+    one = samples.read(torch.zeros(1, dtype=torch.int64), Draws(seeded(0, READING), 0, 1))
+    pixels = [tensor for tensor in each(one) if tensor.dtype == torch.uint8]
+    return max(1, min(BATCH, BYTES // max(1, 4 * sum(tensor.numel() for tensor in pixels))))
+
+
 @torch.no_grad()  # not inference_mode: the network may be trained afterwards
 def _asked(
     objective: nn.Module, samples: Dataset, policy: Policy, batch: int, rows: slice
@@ -71,7 +93,7 @@ def _asked(
     views; in whole float32 and by exact kernels, whatever was trained before.
     """
     where = device()
-    objective.to(where, memory_format=torch.channels_last).eval()
+    placed(objective, where).eval()
     first = rows.indices(len(samples))[0]
     for indices in torch.arange(len(samples))[rows].split(batch):
         reading, drawing = (

@@ -17,6 +17,7 @@ from engine.core import batch as batches
 from engine.core.batch import Batch
 from engine.core.build import options
 from engine.core.device import device
+from engine.core.layout import placed
 from engine.core.numerics import deterministic
 from engine.training.averaging import Average, normalisable, precise_statistics
 from engine.training.distributed import Workers, wrapped
@@ -173,7 +174,7 @@ class Learner:
             # holds them all
             self.objective.to(memory_format=torch.contiguous_format)
             return wrapped(self.objective, sharded=True).to(self.where)
-        self.objective.to(self.where, memory_format=torch.channels_last)
+        placed(self.objective, self.where)
         in_turns = len(self.objective.phases()) > 1
         return wrapped(self.objective, sharded=False, in_turns=in_turns)
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.core.device import device
+from engine.core.layout import laid_out, placed
 from engine.core.numerics import numerics
 
 
@@ -64,9 +65,9 @@ def rmac(maps: Tensor, levels: int = 3) -> Tensor:
 def rmac_features(backbone: nn.Module, batches: Iterable[Tensor], levels: int = 3) -> Tensor:
     """R-MAC (n, channels), float32 on the CPU, of batches of normalised images (n, 3, h, w)."""
     where = device()
-    backbone.to(where, memory_format=torch.channels_last).eval()
+    placed(backbone, where).eval()
     found = []
     for images in batches:
-        images = images.to(where).contiguous(memory_format=torch.channels_last)
+        images = laid_out(images.to(where))
         found.append(rmac(backbone(images)[-1], levels).float().cpu())
     return torch.cat(found)

@@ -17,6 +17,7 @@ from corpus.duplicates.search import NEIGHBOURS, knn, neighbour_pairs
 from corpus.progress import Progress, unseen
 from corpus.reading.shards import Shards
 from engine.core.device import device
+from engine.core.layout import placed
 from engine.core.numerics import numerics
 from engine.twins.features import rmac_features
 
@@ -38,7 +39,7 @@ def _batches(objective: nn.Module, shards: Shards, rows: Tensor | None = None) -
 def indexed(objective: nn.Module, shards: Shards, rows: Tensor | None = None) -> Tensor:
     """R-MAC features (n, channels) of these rows, all when None: for the search of neighbours."""
     # the whole of it: what `plain` normalises with has to be where its images are
-    objective.to(device(), memory_format=torch.channels_last).eval()
+    placed(objective, device()).eval()
     return rmac_features(objective.backbone, _batches(objective, shards, rows))
 
 

@@ -30,6 +30,7 @@ class Hashtags(Classifier):
         return targets / targets.sum(1, keepdim=True).clamp(min=1)
 
     def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
+        batch = self.each(batch)
         shares = self.shares(batch["hashtags"])
         # not the loss's own smoothing, which would teach from images without a hashtag
         shares = shares.lerp(shares.mean(1, keepdim=True), self.label_smoothing)

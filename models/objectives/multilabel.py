@@ -26,6 +26,7 @@ class Multilabel(Classifier):
         return targets
 
     def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
+        batch = self.each(batch)
         tags, logits = batch["tags"], self.logits(batch["image"])
         known = batch.get("tags_known", tags.new_ones(len(tags)))[:, None]
         # both sides of each question get half of what is smoothed

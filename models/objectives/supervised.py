@@ -25,6 +25,7 @@ class Supervised(Classifier):
         return F.one_hot(targets, self.head.classes).float()
 
     def forward(self, batch: dict[str, Tensor], phase: str = "") -> dict[str, Tensor]:
+        batch = self.each(batch)
         logits, targets = self.logits(batch["image"]), batch["label"]
         if "label_known" not in batch:
             return self.head.loss(logits, targets, self.label_smoothing)

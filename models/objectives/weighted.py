@@ -62,14 +62,16 @@ class Weighted(Method):
         self.shardable = all(part.shardable for part in parts)
         main = self._main()
         self.target, self.inputs, self.classifies = main.target, main.inputs, main.classifies
+        self.column = main.column
 
     @classmethod
     def columns(
         cls, first: Any = None, second: Any = None, weights: Any = None
     ) -> dict[str, dict[str, Any]]:
         """What either reads."""
-        whole = dict(cls.reads)
-        for plug in filter(None, (first, second)):
+        plugs = list(filter(None, (first, second)))
+        whole = {} if plugs else dict(cls.reads)
+        for plug in plugs:
             found, settings = _asked(plug)
             for name, options in found.columns(**settings).items():
                 if whole.get(name) and options and whole[name] != options:
@@ -119,6 +121,12 @@ class Weighted(Method):
 
     def plain(self, images: Tensor) -> Tensor:
         return self._main().plain(images)
+
+    def test_columns(self, columns: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        return self._main().test_columns(columns)
+
+    def input_shape(self, size: int) -> tuple[int, ...]:
+        return self._main().input_shape(size)
 
     def test_views(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
         return self._main().test_views(batch, draws)

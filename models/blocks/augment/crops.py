@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.blocks.augment.draws import Draws
-from models.blocks.augment.looks import Looks, recoloured
+from models.blocks.augment.looks import DRAWN, Looks, checked_jitter, drawn_looks, recoloured
 from models.blocks.augment.views import IMAGENET_MEAN, IMAGENET_STD, Views
 from models.blocks.ranges import Count, Least, Part, Pixels, Positive, Rising, Share, Whole
 
@@ -82,14 +82,12 @@ class Crops(nn.Module):
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
         super().__init__()
-        if jitter[3] > 0.5:
-            raise ValueError(f"jitter: a hue turns by 0.5 at most, either way, not by {jitter[3]}")
         for name, shares in (("blur", blur), ("solarise", solarise)):
             if not shares:
                 raise ValueError(f"{name}: give one share at least; [0] is none")
         self.count, self.size = views, size
         self.small, self.small_size = small, small_size
-        self.jitter, self.jitter_share, self.grey = tuple(jitter), jitter_share, grey
+        self.jitter, self.jitter_share, self.grey = checked_jitter(jitter), jitter_share, grey
         self.blur, self.sigma, self.solarise = tuple(blur), tuple(sigma), tuple(solarise)
         self.whole = Views(scale, ratio, flip, mean=mean, std=std)
         self.parts = Views(small_scale, ratio, flip, mean=mean, std=std)
@@ -141,7 +139,7 @@ class Crops(nn.Module):
         theta = [crop.boxes(n, aspect, draws) for _ in views]
         places = [crop.places(each, sides, images.device) for each in theta]
         x, y = (torch.stack(axis, 1) for axis in zip(*places, strict=True))
-        looks = self._looks(draws.rand(n, v, 9), views)
+        looks = self._looks(draws.rand(n, v, DRAWN), views)
         made = torch.empty(n, v, *sides, 3, device=images.device).permute(0, 1, 4, 2, 3)
         for rows, some in _parts(n, v, sides[0] * sides[1], images.is_cuda):
             # of 0 to 1; grid_sample is as fast on pixels as on planes
@@ -159,21 +157,10 @@ class Crops(nn.Module):
         return made, torch.stack(theta, 1)
 
     def _looks(self, drawn: Tensor, views: range) -> Looks:
-        """The looks of views by uniform numbers (n, v, 9)."""
-        strengths = torch.tensor(self.jitter)
-        low, high = (1 - strengths).clamp(min=0), 1 + strengths
-        low[3], high[3] = -strengths[3], strengths[3]  # a hue is shifted, the others are scaled
+        """The looks of views by uniform numbers (n, v, DRAWN)."""
         blur, solarise = _share_of(self.blur, views), _share_of(self.solarise, views)
-        first, last = self.sigma
-        return Looks(
-            drawn[..., 0] < self.jitter_share,
-            low + (high - low) * drawn[..., 1:5],
-            drawn[..., 5] < self.grey,
-            drawn[..., 6] < blur,
-            first + (last - first) * drawn[..., 7],
-            drawn[..., 8] < solarise,
-            tuple(strength > 0 for strength in self.jitter),
-            last,
+        return drawn_looks(
+            drawn, self.jitter, self.jitter_share, self.grey, blur, self.sigma, solarise
         )
 
 

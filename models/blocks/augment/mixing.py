@@ -18,6 +18,9 @@ def mix(
 ) -> tuple[Tensor, Tensor]:
     """images (n, 3, h, w), probabilities (n, classes) -> both mixed by mixup or CutMix.
 
+    Clips (n, 3, t, h, w), and several views of a sample (n, v, 3, ...), are mixed as images are: a
+    box is the same in all frames and views.
+
     Alpha 0 turns a method off.
 
     One draw of Beta(alpha, alpha) a step, and even odds when both are on. Another number of workers
@@ -56,7 +59,7 @@ def cutmix(
 ) -> tuple[Tensor, float]:
     """The images with the partners' pixels in the box, and the share of pixels that they keep."""
     left, top, right, bottom = box
-    images, patch = images.clone(), images[partners, :, top:bottom, left:right]
-    images[:, :, top:bottom, left:right] = patch
+    images, patch = images.clone(), images[..., top:bottom, left:right][partners]
+    images[..., top:bottom, left:right] = patch
     # counted, for the border may have cut the box
     return images, 1 - patch.shape[-2] * patch.shape[-1] / (images.shape[-2] * images.shape[-1])

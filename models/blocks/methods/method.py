@@ -3,13 +3,14 @@
 A batch is columns by name (engine/core/batch.py), a row per sample.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from models.blocks.augment.draws import Draws
+from models.blocks.methods.reading import PIXELS, column_of, columns_with
 
 __all__ = ["Method", "Pace", "Phases"]
 
@@ -41,6 +42,7 @@ class Method(nn.Module):
     """An objective around a backbone and a head.
 
     reads: columns of the data set that it needs, each with the options of its reading.
+    column: the one of them that views are made of.
     inputs: columns of a view that the network sees; the others are targets.
     target: the column that a head is fitted on and that a metric compares with; empty for none.
     classifies: whether its head learns to tell the classes of the data.
@@ -50,7 +52,8 @@ class Method(nn.Module):
     """
 
     reads: ClassVar[dict[str, dict[str, Any]]] = {"image": {}}
-    inputs: ClassVar[tuple[str, ...]] = ("image",)
+    column: str = "image"
+    inputs: ClassVar[tuple[str, ...]] = PIXELS
     target: ClassVar[str] = ""
     classifies: ClassVar[bool] = True
     exact_in_parts: ClassVar[bool] = True
@@ -62,8 +65,28 @@ class Method(nn.Module):
 
     @classmethod
     def columns(cls, **options: Any) -> dict[str, dict[str, Any]]:
-        """What of a data set is read, with these settings of the objective: `reads`."""
-        return cls.reads
+        """What of a data set is read, with these settings of the objective.
+
+        `reads`, with the column that its `views` are made of in the place of the images.
+        """
+        return columns_with(options.get("views"), cls.reads)
+
+    def seen_by(self, views: Callable[..., nn.Module] | None) -> None:
+        """Read the column that these views are made of."""
+        self.reads, self.column = columns_with(views, self.reads), column_of(views)
+        self.tested = columns_with(views, self.reads, test=True)
+
+    def test_columns(self, columns: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """What `test_views` reads of a data set of which these columns are read."""
+        return columns
+
+    def input_shape(self, size: int) -> tuple[int, ...]:
+        """Of what the network is tested on, without the batch: (3, h, w), or (3, t, h, w).
+
+        size: pixels of the data's images, or of the short side of its videos.
+        """
+        shape = getattr(getattr(self, "augment", None), "shape", None)
+        return shape(size) if shape else (3, size, size)
 
     @staticmethod
     def facts(facts: dict[str, Any], **options: Any) -> dict[str, Any]:
@@ -83,12 +106,20 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def plain(self, images: Tensor) -> Tensor:
-        """Images uint8 (n, h, w, 3) as the network is tested on them, float (n, 3, h, w)."""
+        """Images uint8 (n, h, w, 3) as the network is tested on them, float (n, 3, h, w).
+
+        Of another `column` what is of it: of clips float (n, 3, t, h, w).
+        """
         raise NotImplementedError
 
     def test_views(self, batch: dict[str, Tensor], draws: Draws) -> dict[str, Tensor]:
         """What is measured on: `predict` of its inputs is compared with its targets."""
-        return batch | {"image": self.plain(batch["image"])}
+        return self.with_inputs(batch, self.plain(batch[self.column]))
+
+    def with_inputs(self, batch: dict[str, Tensor], images: Tensor) -> dict[str, Tensor]:
+        """The batch with what the network sees in the place of what it is made of."""
+        kept = {name: column for name, column in batch.items() if name not in PIXELS[1:]}
+        return kept | {"image": images}
 
     def targets(self, view: dict[str, Tensor]) -> dict[str, Tensor]:
         """What of a view the network does not see: what its predictions are compared with."""

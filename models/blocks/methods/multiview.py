@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from models.blocks.augment.draws import Draws
 from models.blocks.augment.views import normalisation
 from models.blocks.methods.method import Method
+from models.blocks.methods.reading import PIXELS
 
 __all__ = ["MultiView", "each_view", "wide"]
 
@@ -29,7 +30,7 @@ class MultiView(Method):
     """
 
     target: ClassVar[str] = "label"
-    inputs: ClassVar[tuple[str, ...]] = ("image", "small", "order")
+    inputs: ClassVar[tuple[str, ...]] = (*PIXELS, "small", "order")
     classifies: ClassVar[bool] = False
     # samples are contrasted with each other, or normalised by all of them
     exact_in_parts: ClassVar[bool] = False
@@ -41,6 +42,7 @@ class MultiView(Method):
         super().__init__(backbone, head)
         # it classifies, which nothing here teaches; workers wait for gradients of what is trained
         head.requires_grad_(False)
+        self.seen_by(augment)
         self.augment = augment(**normalisation(backbone))
 
     @property
