@@ -1,4 +1,4 @@
-"""Square images given to a network at other pixels than they are stored with."""
+"""Images and clips given to a network at other pixels than they are stored with."""
 
 import torch
 import torch.nn.functional as F
@@ -17,3 +17,16 @@ def resized(images: Tensor, size: int) -> Tensor:
     found = F.interpolate(planes, size=(size, size), mode="bilinear", antialias=True)
     # views take whole levels, as shards give them; linear weights never leave 0 to 255
     return found.round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def with_short_side(clips: Tensor, size: int) -> Tensor:
+    """Clips uint8 (k, t, h, w, 3) of one video with a short side of `size`, aspect kept."""
+    height, width = clips.shape[2:4]
+    short = min(height, width)
+    if short == size:
+        return clips
+    sides = [max(1, round(side * size / short)) for side in (height, width)]
+    planes = clips.flatten(0, 1).permute(0, 3, 1, 2).float()
+    found = F.interpolate(planes, size=sides, mode="bilinear", antialias=True)
+    levels = found.round().to(torch.uint8).permute(0, 2, 3, 1)
+    return levels.unflatten(0, clips.shape[:2])

@@ -12,7 +12,7 @@ from torch import Tensor
 from corpus.reading.shards import Shards
 from engine.core.batch import Batch, Column
 from engine.core.environment import value
-from engine.core.resizing import resized
+from engine.core.resizing import resized, with_short_side
 from models.blocks.augment.draws import Draws
 
 
@@ -48,7 +48,7 @@ class Rows:
     """Some rows (all when None) of a split, as the columns that somebody reads.
 
     reads: names of columns with the options of their reading, as an objective has them.
-    size: pixels to resize the stored squares to.
+    size: pixels to resize the stored squares to, or the short side of clips.
     more: columns that the shards do not have, a row for each of theirs: what another network said.
     """
 
@@ -76,11 +76,14 @@ class Rows:
         if name in self.more:
             return self.more[name][rows]
         column = self.shards.read(rows, name, draws, **self.reads.get(name, {}))
-        if name not in ("image", "clip") or not self.size:
+        if name == "clip":
+            # views are of one size, and a video that came smaller is stored as it came
+            return [with_short_side(clips, self.size or self.shards.size) for clips in column]
+        if name != "image" or not self.size:
             return column
         if isinstance(column, list):
             raise ValueError(
-                f"{name}s of {self.shards.folder} keep their aspect, and are no squares of "
+                f"images of {self.shards.folder} keep their aspect, and are no squares of "
                 f"{self.size} px: leave the size to the objective"
             )
         return resized(column, self.size)

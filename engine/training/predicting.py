@@ -78,6 +78,8 @@ def as_tested(module: nn.Module, samples: Dataset, policy: Policy) -> Dataset:
 
 def fitting(samples: Dataset) -> int:
     """So many samples are asked for at a time: fewer where one is large, as several clips are."""
+    if not hasattr(samples, "reads"):
+        return BATCH
     one = samples.read(torch.zeros(1, dtype=torch.int64), Draws(seeded(0, READING), 0, 1))
     pixels = [tensor for tensor in each(one) if tensor.dtype == torch.uint8]
     return max(1, min(BATCH, BYTES // max(1, 4 * sum(tensor.numel() for tensor in pixels))))

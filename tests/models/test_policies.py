@@ -24,7 +24,7 @@ def batch_of(objective: str) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("objective", TARGETS)
-@pytest.mark.parametrize("name", choices("policies"))
+@pytest.mark.parametrize("name", [name for name in choices("policies") if name != "views"])
 def test_each_sample_has_a_row_that_its_neighbours_do_not_change(name, objective):
     policy = build("policies", {"name": name})
     torch.manual_seed(0)

@@ -13,7 +13,7 @@ from engine.core import samples
 from engine.core.samples import Rows, cached_by_files, few_per_class, open_split
 from engine.transfer.tuning import hold_out
 from flows.training import learning
-from tests.support.clips import frame, write_clips
+from tests.support.clips import frame, said, write_clips
 from tests.support.shards import write_shards
 
 
@@ -192,5 +192,9 @@ def test_clips_are_read_in_their_size_and_in_other_ways_for_tests(tmp_path):
     batch = tested.read(torch.tensor([0]))
     assert {*batch} == {"clip"} and batch["clip"][0].shape == (1, 1, 16, 24, 3)
     assert tested.ids(torch.tensor([0])) == ["v2"] and rows.column("label").tolist() == [0, 1]
-    with pytest.raises(ValueError, match=r"clips of .* keep their aspect, and are no squares of 8"):
-        Rows(shards, tested.reads, size=8).read(torch.tensor([0]))
+    # a video that came smaller has the short side of the others
+    for size, sides in ((8, (8, 12)), (None, (16, 24)), (20, (20, 30))):
+        sized = Rows(shards, tested.reads, size=size).some(torch.tensor([2]))
+        (clip,) = sized.read(torch.tensor([0]))["clip"]
+        assert clip.shape == (1, 1, *sides, 3) and clip.dtype == torch.uint8
+        assert (said(clip) == said(batch["clip"][0])).all()
