@@ -102,19 +102,19 @@ def _members(left: _Runs, right: _Runs, pairs: np.ndarray) -> tuple[np.ndarray, 
     (i, j), found = pairs.T, []
     products = left.sizes[i] * right.sizes[j]
     few = products <= CROWD
-    row, place = _expand(products[few])
+    row, place = expand(products[few])
     down, across = np.divmod(place, right.sizes[j[few]][row])
     found.append((left.starts[i[few]][row] + down, right.starts[j[few]][row] + across))
     i, j = i[~few], j[~few]
-    row, place = _expand(left.sizes[i])
+    row, place = expand(left.sizes[i])
     found.append((left.starts[i][row] + place, right.starts[j][row]))
-    row, place = _expand(right.sizes[j] - 1)
+    row, place = expand(right.sizes[j] - 1)
     found.append((left.starts[i][row], right.starts[j][row] + place + 1))
     at_left, at_right = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return left.order[at_left], right.order[at_right]
 
 
-def _expand(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def expand(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """[2, 0, 3] -> [0, 0, 2, 2, 2] and [0, 1, 0, 1, 2]."""
     rows = np.repeat(np.arange(len(counts)), counts)
     return rows, np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)

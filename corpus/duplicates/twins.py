@@ -1,15 +1,19 @@
 """Duplicates between stores, by equal bytes and by like fingerprints whose pixels agree.
 
+Of videos most of what is shown has to be alike: corpus/duplicates/videos.py.
+
 Mahajan et al. 2018 (arXiv 1805.00932) search the corpus for the images of the evaluation sets;
 candidates are checked.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from corpus.duplicates import videos
 from corpus.duplicates.hamming import RADIUS, near
-from corpus.duplicates.overlap import LIKE, verify_pairs
+from corpus.duplicates.overlap import LIKE, Load, verify_pairs
 from corpus.duplicates.search import exact
 from corpus.media.fingerprint import mirrored
 from corpus.store.squares import Side
@@ -31,24 +35,71 @@ class TwinPairs(NamedTuple):
 def twin_pairs(
     a: Side, b: Side | None = None, radius: int = RADIUS, least: float = LIKE
 ) -> TwinPairs:
-    """The duplicates within a store, or those that b shares with a; mirrored copies too."""
+    """The duplicates within a store, or those that b shares with a; mirrored copies too.
+
+    radius: of images' fingerprints. A video and an image are duplicates by equal bytes alone.
+    """
     same = exact(a.digests, None if b is None else b.digests)
     other = a if b is None else b
     same = same[np.isin(same[:, 0], a.usable) & np.isin(same[:, 1], other.usable)]
     found, kinds, distances = [same], [np.full(len(same), "exact")], [np.zeros(len(same), np.int64)]
-    for kind, codes in (("near", other.codes), ("mirrored", mirrored(other.codes))):
-        pairs, bits = _alike(a, other, codes, radius, within=b is None and kind == "near")
-        if b is None:
-            pairs, bits = pairs[pairs[:, 0] < pairs[:, 1]], bits[pairs[:, 0] < pairs[:, 1]]
-        new = ~np.isin(_keys(pairs), np.concatenate([_keys(part) for part in found]))
-        pairs, bits = pairs[new], bits[new]
-        load = (lambda rows: other.pixels(rows)[:, :, ::-1]) if kind == "mirrored" else other.pixels
-        alike = verify_pairs(a.pixels, load, pairs[:, 0], pairs[:, 1]) >= least
-        alike &= _same_colours(a, other, pairs)
-        found.append(pairs[alike])
-        kinds.append(np.full(alike.sum(), kind))
-        distances.append(bits[alike])
+    moving = [side.frames is not None for side in (a, other)]
+    kinds_of_pairs = ("near", "mirrored") if moving[0] == moving[1] else ()
+    for kind in kinds_of_pairs:
+        known = np.concatenate([_keys(part) for part in found])
+        search = _like_videos if all(moving) else partial(_like_images, radius=radius)
+        pairs, bits = search(a, b, kind == "mirrored", known, least=least)
+        found.append(pairs)
+        kinds.append(np.full(len(pairs), kind))
+        distances.append(bits)
     return TwinPairs(np.concatenate(found), np.concatenate(kinds), np.concatenate(distances))
+
+
+def _like_images(
+    a: Side, b: Side | None, mirror: bool, known: np.ndarray, radius: int, least: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of images that are not `known`, and the bits in which their codes differ."""
+    other = a if b is None else b
+    codes = mirrored(other.codes) if mirror else other.codes
+    pairs, bits = _alike(a, other, codes, radius, within=b is None and not mirror)
+    if b is None:
+        pairs, bits = pairs[pairs[:, 0] < pairs[:, 1]], bits[pairs[:, 0] < pairs[:, 1]]
+    new = ~np.isin(_keys(pairs), known)
+    pairs, bits = pairs[new], bits[new]
+    shown = partial(_mirror_image, other.pixels) if mirror else other.pixels
+    alike = verify_pairs(a.pixels, shown, pairs[:, 0], pairs[:, 1]) >= least
+    alike &= _same_colours(a.pixels, other.pixels, pairs)
+    return pairs[alike], bits[alike]
+
+
+def _like_videos(
+    a: Side, b: Side | None, mirror: bool, known: np.ndarray, least: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """As of images: of the frames that are looked at, half at the least have to be alike."""
+    other = a if b is None else b
+    sides = [videos.films(*side.frames, side.codes, side.usable) for side in (a, other)]
+    found = videos.repeated(sides[0], None if b is None else sides[1], mirror)
+    number, mine, theirs = found.shown[~np.isin(_keys(found.pairs), known)[found.shown[:, 0]]].T
+    # frames of each side by their place in this list
+    loads = [
+        partial(_frames, side, found.pairs[number, column], places)
+        for column, (side, places) in enumerate(((a, mine), (other, theirs)))
+    ]
+    rows = np.arange(len(number))
+    shown = partial(_mirror_image, loads[1]) if mirror else loads[1]
+    alike = verify_pairs(loads[0], shown, rows, rows) >= least
+    alike &= _same_colours(*loads, np.stack([rows, rows], 1))
+    looked = np.bincount(number, minlength=len(found.pairs))
+    good = (2 * np.bincount(number, alike, len(found.pairs)) >= looked) & (looked > 0)
+    return found.pairs[good], found.distances[good]
+
+
+def _frames(side: Side, rows: np.ndarray, places: np.ndarray, some: np.ndarray) -> np.ndarray:
+    return side.frame_pixels(rows[some], places[some])
+
+
+def _mirror_image(load: Load, rows: np.ndarray) -> np.ndarray:
+    return load(rows)[:, :, ::-1]
 
 
 def _alike(
@@ -61,20 +112,20 @@ def _alike(
     ), result.distances
 
 
-def _tints(side: Side, rows: np.ndarray) -> np.ndarray:
+def _tints(load: Load, rows: np.ndarray) -> np.ndarray:
     """Mean of each channel less their mean, (n, 3): brightness leaves it as it is.
 
     NaN for an image without colours.
     """
     tints = np.empty((len(rows), 3))
     for i, row in enumerate(rows.tolist()):
-        pixels = side.pixels(np.array([row]))[0].astype(np.float32)  # one by one: there may be many
+        pixels = load(np.array([row]))[0].astype(np.float32)  # one by one: there may be many
         colours = pixels - pixels.mean(2, keepdims=True)
         tints[i] = colours.mean((0, 1)) if np.abs(colours).mean() > GREY else np.nan
     return tints
 
 
-def _same_colours(a: Side, b: Side, pairs: np.ndarray) -> np.ndarray:
+def _same_colours(a: Load, b: Load, pairs: np.ndarray) -> np.ndarray:
     """Whether pairs agree in colour too, or one is grey: a shop's shoe in red is not the same
     one in blue.
     """

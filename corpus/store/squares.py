@@ -217,6 +217,8 @@ class Side:
         self._where = np.stack([table["offset"].to_numpy(), table["size"].to_numpy()], 1)
         self._tars = [one.tar for one in squares]
         self._shard = np.repeat(np.arange(len(tables)), [len(one) for one in tables])
+        # of videos: codes (m, 2) of their frames, and where in them each video ends (n,)
+        self.frames: tuple[np.ndarray, np.ndarray] | None = None
 
     def jpeg(self, row: int) -> bytes:
         """The square JPEG of one usable row."""

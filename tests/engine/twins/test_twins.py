@@ -23,6 +23,7 @@ def side(images: list[np.ndarray], unusable: tuple[int, ...] = ()) -> SimpleName
         codes=np.stack([fingerprint(image) for image in images]),
         usable=np.array([i for i in range(len(images)) if i not in unusable]),
         pixels=lambda rows: np.stack([images[row] for row in rows.tolist()]),
+        frames=None,
     )
 
 
