@@ -14,6 +14,7 @@ __all__ = [
     "Depth",
     "Frozen",
     "Growth",
+    "Kernel",
     "Least",
     "Listed",
     "Part",
@@ -36,6 +37,13 @@ def _rising(pair: tuple[Any, Any]) -> tuple[Any, Any]:
     return pair
 
 
+def _odd(size: int) -> int:
+    """A kernel with a middle: its output is as long as its input."""
+    if size % 2 == 0:
+        raise ValueError("give an odd number")
+    return size
+
+
 def _different(values: list[Any]) -> list[Any]:
     """None of them twice."""
     twice = [value for place, value in enumerate(values) if value in values[:place]]
@@ -49,6 +57,7 @@ Whole = Annotated[int, Field(ge=0)]
 Depth = Annotated[int, Field(ge=1, le=1000)]  # blocks: more take minutes to build
 Width = Annotated[int, Field(ge=1, le=2**16)]  # channels; Mahajan et al. 2018 have 12,288 at most
 Stride = Annotated[int, Field(ge=1, le=16)]  # pixels
+Kernel = Annotated[int, Field(ge=1, le=31), AfterValidator(_odd)]  # places that a kernel sees
 Pixels = Annotated[int, Field(ge=1, le=4096)]  # side of an image; larger ones fit no memory
 Seed = Annotated[int, Field(ge=0, lt=2**31)]  # kept as int32 beside predictions
 Positive = Annotated[float, Field(gt=0)]

@@ -15,7 +15,7 @@ __all__ = ["GroupNorm", "expected"]
 
 
 class GroupNorm(nn.GroupNorm):
-    """maps (n, channels, h, w) -> the same shape, each group of mean 0 and variance 1, scaled.
+    """maps (n, channels, *space) -> the same shape, each group of mean 0 and variance 1, scaled.
 
     Where the groups do not divide the channels, the most that do are taken, no more than asked for:
     the paper's networks have multiples of 32 channels alone.
@@ -32,6 +32,8 @@ class GroupNorm(nn.GroupNorm):
         number = next(g for g in range(max(most, 1), 0, -1) if channels % g == 0)
         super().__init__(number, channels)
 
+
+GroupNorm.for_clips = GroupNorm
 
 # a scale and a shift per channel, as batch norm has
 expected = [

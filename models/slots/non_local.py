@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from models.blocks.expected import slot_row
 from models.blocks.layers import nonlocality
+from models.blocks.layers.video.nonlocal3d import NonLocal3d
 
 __all__ = ["NonLocal", "expected"]
 
@@ -15,6 +16,8 @@ class NonLocal(nonlocality.NonLocal):
     """x (n, channels, h, w) -> x + norm(project(means)), of the same shape.
 
     The paper puts it after blocks 1 and 3 of the second, 1, 3 and 5 of the third stage (from 0).
+    Of a clip (n, channels, t, h, w), each place of a frame sees those of all frames, and none is
+    pooled away in time.
 
     kind: how alike two positions are.
     subsample: whether values are those of the map max-pooled by two.
@@ -22,6 +25,7 @@ class NonLocal(nonlocality.NonLocal):
     """
 
     place: ClassVar[str] = "after"
+    for_clips: ClassVar[type] = NonLocal3d
     identity_at_init: ClassVar[bool] = True
 
 

@@ -118,6 +118,7 @@ class Residual(nn.Module):
     Starts as the shortcut alone.
 
     slots: modules by their place, `branch` on the branch's output and `after` on the block's.
+    convolve: (inputs, outputs, kernel, stride) -> the layers of the projection.
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class Residual(nn.Module):
         stride: int,
         branch: list[nn.Module],
         slots: Mapping[str, nn.Module] = MappingProxyType({}),
+        convolve: Callable[[int, int, int, int], list[nn.Module]] = convolution,
     ) -> None:
         super().__init__()
         self.transform = nn.Sequential(*branch)
@@ -135,7 +137,7 @@ class Residual(nn.Module):
         nn.init.zeros_(self.transform[-1].weight)
         same = stride == 1 and inputs == outputs
         self.shortcut = (
-            nn.Identity() if same else nn.Sequential(*convolution(inputs, outputs, 1, stride))
+            nn.Identity() if same else nn.Sequential(*convolve(inputs, outputs, 1, stride))
         )
         # an identity has no weights, so that a block without slots has no keys for them
         self.branch = slots.get("branch", nn.Identity())

@@ -5,7 +5,7 @@ The products of embeddings are scaled by their width to the power of -1/2, and c
 as N(0, 0.01), as in the authors' code.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from torch import Tensor, nn
@@ -32,6 +32,10 @@ class NonLocal(nn.Module):
     reduction: channels over those of the embeddings and values.
     """
 
+    # of maps of clips others (models/blocks/layers/video/nonlocal3d.py)
+    convolution: ClassVar[type[nn.Module]] = nn.Conv2d
+    normalization: ClassVar[type[nn.Module]] = nn.BatchNorm2d
+
     def __init__(
         self,
         channels: int,
@@ -43,19 +47,24 @@ class NonLocal(nn.Module):
         inner = max(channels // reduction, 1)
         self.kind = kind
         # a map that does not halve is rounded up, as all layers here do
-        self.pool = nn.MaxPool2d(2, ceil_mode=True) if subsample else nn.Identity()
-        self.values = nn.Conv2d(channels, inner, 1)
+        self.pool = self.halved() if subsample else nn.Identity()
+        convolve = self.convolution
+        self.values = convolve(channels, inner, 1)
         if kind != "gaussian":
-            self.queries, self.keys = nn.Conv2d(channels, inner, 1), nn.Conv2d(channels, inner, 1)
+            self.queries, self.keys = convolve(channels, inner, 1), convolve(channels, inner, 1)
         if kind == "concatenation":
-            self.of_query = nn.Conv2d(inner, 1, 1, bias=False)
-            self.of_key = nn.Conv2d(inner, 1, 1, bias=False)
-        self.project, self.norm = nn.Conv2d(inner, channels, 1), nn.BatchNorm2d(channels)
-        for conv in (module for module in self.modules() if isinstance(module, nn.Conv2d)):
+            self.of_query = convolve(inner, 1, 1, bias=False)
+            self.of_key = convolve(inner, 1, 1, bias=False)
+        self.project, self.norm = convolve(inner, channels, 1), self.normalization(channels)
+        for conv in (module for module in self.modules() if isinstance(module, convolve)):
             nn.init.normal_(conv.weight, std=0.01)
             if conv.bias is not None:
                 nn.init.zeros_(conv.bias)
         nn.init.zeros_(self.norm.weight)  # so that the block starts as the identity
+
+    def halved(self) -> nn.Module:
+        """The map max-pooled by two."""
+        return nn.MaxPool2d(2, ceil_mode=True)
 
     def forward(self, x: Tensor) -> Tensor:
         fewer = self.pool(x)

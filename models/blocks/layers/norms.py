@@ -19,7 +19,7 @@ def renormalised(module: nn.Module, norm: Callable[[int], nn.Module]) -> nn.Modu
         setattr(module, name, renormalised(child, norm))
     if not isinstance(module, nn.modules.batchnorm._BatchNorm):
         return module
-    if type(module) not in (nn.BatchNorm2d, nn.SyncBatchNorm):
+    if type(module) not in (nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm):
         raise ValueError(
             f"{type(module).__name__} is more than a batch norm of maps, and nothing stands for it "
             "here: give the network `norm: null`, or its library's own option"

@@ -31,5 +31,5 @@ class ChannelNorm(nn.LayerNorm):
 
 
 def pooled_map(x: Tensor) -> Tensor:
-    """The mean of a map (n, c, h, w) as a map of one place (n, c, 1, 1)."""
-    return x.mean((2, 3), keepdim=True)
+    """The mean of a map (n, c, *space) as a map of one place, as (n, c, 1, 1)."""
+    return x.mean(tuple(range(2, x.ndim)), keepdim=True)
