@@ -13,29 +13,20 @@ from torch import nn
 
 from models.blocks.layers.anynet import Residual
 from models.blocks.layers.placing import check_blocks, chosen
+from models.blocks.layers.video.factorised import conv3d
 from models.blocks.ranges import Blocks, Kernel
 
 __all__ = ["Bottleneck3d", "Temporal", "convolution3d", "kernels_of", "stem3d"]
 
 Temporal = Literal["c2d", "i3d", "slow", "fast"] | list[list[Kernel]]
-KEPT = (1, 1, 1)
 
 
 def convolution3d(
-    inputs: int,
-    outputs: int,
-    kernel: int | tuple[int, int, int] = KEPT,
-    stride: int = 1,
+    inputs: int, outputs: int, kernel: int | tuple[int, int, int] = 1, stride: int = 1
 ) -> list[nn.Module]:
-    """Convolution over (time, height, width) and batch norm; the stride is in space alone.
-
-    Weights as He et al. 2015, arXiv 1502.01852, equation 14.
-    """
+    """Convolution over (time, height, width) and batch norm; the stride is in space alone."""
     kernel = (kernel,) * 3 if isinstance(kernel, int) else kernel
-    padding = tuple(size // 2 for size in kernel)
-    conv = nn.Conv3d(inputs, outputs, kernel, (1, stride, stride), padding, bias=False)
-    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    return [conv, nn.BatchNorm3d(outputs)]
+    return [conv3d(inputs, outputs, kernel, (1, stride, stride)), nn.BatchNorm3d(outputs)]
 
 
 class Bottleneck3d(Residual):
