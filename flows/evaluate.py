@@ -99,6 +99,8 @@ def twins_of(section: Record, folder: Path, images: Any) -> list[Pair]:
     # one network tells all models' duplicates, so that they count alike in each
     others = {SCRATCH, *(section.get("released") or {})}
     first = next((init for init in section["inits"] if init not in others), None)
+    # of videos frames and fingerprints tell, and no network
+    first = first if images.still else None
     weights = settings.OUT / "pretrain" / first / "model.safetensors" if first else None
     return duplicates.of(section["data"], weights, folder, images.ids)
 
@@ -141,11 +143,13 @@ def costs_by_network(
 ) -> dict[str, Record]:
     """What each network of these models costs, by its name: measured once."""
     # reversed, so that of several models of one network the first is left
-    first = {group.network: group.seeds[0] for group in reversed(groups)}
+    first = {group.network: group for group in reversed(groups)}
     found = {}
-    for done, (network, record) in enumerate(first.items()):
+    for done, (network, group) in enumerate(first.items()):
         show(done, len(first), f"costs of {network}")
-        found[network] = measure_cost(Path(record["weights"]), record["size"], **measured)
+        record, policy = group.seeds[0], group.about["policy"]
+        given = Path(record["weights"]), record["size"]
+        found[network] = measure_cost(*given, policy=policy, **measured)
     return found
 
 

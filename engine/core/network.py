@@ -8,6 +8,7 @@ those that its signature names.
 """
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from torch import nn
 
 from engine.core import checkpoint
 from engine.core.build import build, resolve
+from models.blocks.augment.clips import centred
+from models.blocks.methods.reading import PIXELS
 
 # what parts may ask for; not all of them are known of every data set and backbone
 FACTS = {
@@ -84,6 +87,12 @@ def columns_read(objective: dict[str, Any], where: str = "objective") -> dict[st
     """The columns that an objective reads of its data, each with the options of its reading."""
     found, settings = resolve("objectives", objective, where, ("backbone", "head"))
     return found.columns(**settings)
+
+
+def pixels_read(columns: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Of columns that are read the one of pixels, one view of each sample: of a clip its middle."""
+    own = {name: dict(options) for name, options in columns.items() if name in PIXELS}
+    return own | {"clip": centred(own["clip"])} if "clip" in own else own
 
 
 def check_inputs(module: nn.Module, where: str = "network") -> None:

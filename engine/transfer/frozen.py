@@ -17,6 +17,7 @@ from engine.core.checkpoint import checksum
 from engine.core.device import device
 from engine.core.digest import digest
 from engine.core.mixed import Mixed
+from engine.core.network import pixels_read
 from engine.core.samples import Rows
 from engine.training.predicting import predicted
 
@@ -44,6 +45,10 @@ def frozen_features(module: nn.Module, samples: Rows | Mixed) -> Tensor:
     weights = checksum(module.backbone.state_dict(), {})
     images = digest(shards.folder / "index.parquet")
     key = (weights, type(module.head).pool, images, shards.split, samples.size)
+    if module.column != "image":
+        # of videos, which frames and how many pixels of them
+        size = samples.size or shards.size
+        key += (repr(pixels_read(samples.reads)), repr(module.input_shape(size)))
     if key not in _kept:
         # the oldest goes: dictionaries keep the order of insertion
         if len(_kept) == KEPT:
@@ -75,6 +80,6 @@ def _shared(module: nn.Module, samples: Rows, key: tuple) -> Tensor:
 
 def _computed(module: nn.Module, samples: Rows) -> Tensor:
     # all rows: their last bits must not depend on which ones were asked for first
-    images = replace(samples, rows=None, reads={"image": samples.reads.get("image", {})})
+    images = replace(samples, rows=None, reads=pixels_read(samples.reads))
     found = predicted(module, images, build("policies", {"name": "features"}))
     return torch.cat([predictions["features"].cpu() for _, predictions, _ in found])

@@ -1,5 +1,6 @@
 """Parts of a network, data, metric and policy that fit each other: made, and asked once."""
 
+import itertools
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ from corpus.names import checked_set
 from corpus.records.kind import kind, kinds
 from corpus.store.read import kind_of
 from engine.core.build import build, located, options, plugin
-from engine.core.network import columns_read, network
+from engine.core.network import CURES, check_inputs, columns_read, network
 from engine.training.optimizers import optimizer
 from engine.training.recipe import Recipe
 from engine.transfer.freezing import freeze_layers
@@ -20,8 +21,10 @@ from flows.data.made import BESIDE, is_made
 from flows.running import settings
 from flows.training.monitoring import LABEL, Monitor
 from models.blocks.augment.draws import Draws
+from models.blocks.methods.reading import PIXELS
 
-PIXELS = 32  # of the images that a policy is tried on
+SIDE = 32  # pixels of the images that a policy is tried on
+HASHTAGS = "hashtags"  # the posts, and the column that makes a data set posts
 # what a policy and a metric are tried with, in the place of any candidate: they know no backbone
 TRIED = {"name": "regnet", "depth": 2, "w_0": 8, "w_a": 8.0, "w_m": 2.0, "group_width": 8}
 FEWEST = 2  # classes and samples, as long as there is no data that tells how many
@@ -41,7 +44,8 @@ def validate_networks(
             at = f"{place}.heads.{name}" if name else place
             for backbone in _backbones(params, section, reference):
                 made = _made(backbone, section["objective"], head, at)
-                validate_trained(made.backbone, params, section, place)
+                check_inputs(made, at)
+                validate_trained(made, params, section, place)
             if "metric" in section:
                 validate_answers(section, head, place)
         validate_inits(section, place)
@@ -72,13 +76,19 @@ def validate_monitor(section: dict[str, Any], where: str) -> None:
 
 
 def validate_trained(
-    backbone: torch.nn.Module, params: dict[str, Any], section: dict[str, Any], place: str
+    made: torch.nn.Module, params: dict[str, Any], section: dict[str, Any], place: str
 ) -> None:
-    """ValueError where a backbone does not take the images, or has not what is to be frozen."""
+    """ValueError where a backbone does not take its input, or has not what is to be frozen.
+
+    made: the network.
+    """
     side = section.get("resolution") or params["corpus"].get("size", settings.SIZE)
+    backbone, shape = made.backbone, made.input_shape(side)
     with located(place):
         if hasattr(backbone, "check_side"):
-            backbone.check_side(side)
+            backbone.check_side(shape[-1])
+        if hasattr(backbone, "check_clip"):
+            backbone.check_clip(shape[1], shape[-1])
         freeze_layers(backbone, section.get("freeze"))
 
 
@@ -149,20 +159,23 @@ def validate_columns(section: dict[str, Any], place: str, data: str) -> None:
     known, name = _columns_of(data), section["objective"]["name"]
     for column in columns_read(section["objective"], f"{place}.objective"):
         if column not in known:
+            pixels = [each for each in PIXELS if each in known]
+            fix = CURES[pixels[0]] if column in PIXELS and pixels else "take another objective"
             raise ValueError(
                 f"{place}.objective: {name} reads the column {column!r}, and {data} has "
-                f"{', '.join(known)}: take another objective, or other data"
+                f"{', '.join(known)}: {fix}, or other data"
             )
 
 
 def _columns_of(data: str) -> list[str]:
-    """The columns of a data set; of a labelled one that is not there those that any may have."""
-    if data == "hashtags":
-        return list(kind("posts").columns)
-    if (DATA / data / "store.json").is_file():
-        return list(kind_of(DATA / data, data).columns)
-    columns = [column for name in kinds() if name != "posts" for column in kind(name).columns]
-    return list(dict.fromkeys(columns))
+    """The columns of a data set; of one that is not there those that any such may have."""
+    store = DATA / ("posts" if data == HASHTAGS else data)
+    if (store / "store.json").is_file():
+        return list(kind_of(store, store.name if data == HASHTAGS else data).columns)
+    found = {name: kind(name).columns for name in kinds()}
+    # posts are what comes with hashtags
+    alike = [own for own in found.values() if (HASHTAGS in own) == (data == HASHTAGS)]
+    return list(dict.fromkeys(itertools.chain.from_iterable(alike)))
 
 
 def validate_answers(section: dict[str, Any], head: dict[str, Any], place: str) -> None:
@@ -171,11 +184,13 @@ def validate_answers(section: dict[str, Any], head: dict[str, Any], place: str) 
     metric = plugin("metrics", section["metric"]["name"], f"{place}.metric")
     facts = {"classes": FEWEST, "names": ["a", "b"], "samples": FEWEST}
     module = network(TRIED, section["objective"], head, where=place, **facts).eval()
+    if module.column == "clip":
+        module.backbone = FirstFrame(module.backbone)
     read = columns_read(section["objective"], f"{place}.objective")
-    batch = {name: _example(name) for name in read}
+    batch = {name: _example(name, options) for name, options in read.items()}
     draws = Draws(torch.Generator().manual_seed(0), 0, FEWEST)
     ask = build("policies", policy, where=f"{place}.policy")
-    with torch.no_grad():
+    with torch.no_grad(), located(place):
         predictions, targets = ask(module, batch, draws)
     given = [*predictions, *targets]
     for wanted in (*metric.reads.predictions, *metric.reads.targets):
@@ -188,8 +203,21 @@ def validate_answers(section: dict[str, Any], head: dict[str, Any], place: str) 
             )
 
 
-def _example(name: str) -> torch.Tensor:
-    """A column of two samples."""
-    shapes = {"image": partial(torch.zeros, FEWEST, PIXELS, PIXELS, 3, dtype=torch.uint8)}
+def _example(name: str, options: dict[str, Any]) -> torch.Tensor:
+    """A column of two samples: black squares, of a video one clip of them."""
+    squares, frames = (SIDE, SIDE, 3), options.get("frames", 1)
+    shapes = {"image": partial(torch.zeros, FEWEST, *squares, dtype=torch.uint8)}
+    shapes["clip"] = partial(torch.zeros, FEWEST, 1, frames, *squares, dtype=torch.uint8)
     shapes["label"] = partial(torch.zeros, FEWEST, dtype=torch.int64)
     return shapes.get(name, partial(torch.zeros, FEWEST, FEWEST))()
+
+
+class FirstFrame(torch.nn.Module):
+    """A backbone of images in the place of one of clips, of which it sees the first frame."""
+
+    def __init__(self, backbone: torch.nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.channels = backbone, backbone.channels
+
+    def forward(self, clips: torch.Tensor) -> list[torch.Tensor]:
+        return self.backbone(clips[:, :, 0])

@@ -21,7 +21,7 @@ from engine.core.samples import Rows, open_split
 from engine.core.threads import torch_threads
 from engine.measure.complexity import measure
 from engine.measure.profile import profile_network
-from engine.training.predicting import metric_of, policy_of, scored
+from engine.training.predicting import PLAIN, metric_of, policy_of, scored
 from engine.twins.learnt import BATCH, indexed, learnt_twins
 from flows.measuring.answers import answered, write_predictions
 from flows.measuring.predictions import Predicted
@@ -30,14 +30,25 @@ from metrics.blocks.metric import Metric
 # each row of costs is measured until quiet repeats agree, for so many times `seconds` at most
 PATIENCE = 7.0
 SPLITS = ("train", "val")  # of the posts
+IMAGE = 3  # axes of one
 
 
-def cost(weights: Path, size: int, seconds: float = 0.3, **measured: Any) -> dict[str, Any]:
+def cost(
+    weights: Path,
+    size: int,
+    seconds: float = 0.3,
+    policy: dict[str, Any] = PLAIN,
+    **measured: Any,
+) -> dict[str, Any]:
     """Params, flops, activations, latency, images/s and peak memory of a network and all its seeds.
 
-    On a CPU by one thread, as a search measures latency.
+    On a CPU by one thread, as a search measures latency. Of a network of clips an image is a clip,
+    and the record has the shape of its `input`; of a policy that asks `views` of a video each,
+    `latency_video_p50_ms` is of all of them, one after the other.
     """
     module, _ = load_network(weights)
+    shape, ask = module.input_shape(size), policy_of({"policy": policy})
+    shape = ask.shape(shape) if hasattr(ask, "shape") else shape
     # without the objective, which only trains
     deployed = nn.Sequential(module.backbone, module.head)
     trained = any(p.requires_grad for p in module.head.parameters())  # nearest neighbours are not
@@ -45,8 +56,13 @@ def cost(weights: Path, size: int, seconds: float = 0.3, **measured: Any) -> dic
     # does than of the network
     with torch_threads(1):
         limits = {"seconds": seconds, "patience": PATIENCE * seconds}
-        found = profile_network(deployed, size, device(), training=trained, **limits, **measured)
-    return measure(deployed, (3, size, size)) | found
+        found = profile_network(deployed, shape, device(), training=trained, **limits, **measured)
+    if len(shape) > IMAGE:
+        found["input"] = list(shape)
+    views = getattr(ask, "count", 1)
+    if views > 1:
+        found |= {"views": views, "latency_video_p50_ms": views * found["latency_p50_ms"]}
+    return measure(deployed, shape) | found
 
 
 def tested(
@@ -99,7 +115,7 @@ def samples_of(module: nn.Module, shards: Shards, size: int) -> Rows:
 class Images(NamedTuple):
     """The test samples of a labelled set: ids, labels int16 (n,) where each has one class, pixels
     that they are stored with, names of classes; how many training labels each class has; whether
-    they have pixels."""
+    they have pixels, and are images."""
 
     ids: list[str]
     label: np.ndarray | None
@@ -107,6 +123,7 @@ class Images(NamedTuple):
     names: list[str]
     train: dict[str, int]
     pixels: bool
+    still: bool
 
 
 def images(folder: Path) -> Images:
@@ -116,8 +133,9 @@ def images(folder: Path) -> Images:
     if "label" in test.columns:
         labels = test.labels(torch.arange(len(test))).short().numpy()
     counts = dict(zip(train.names, class_counts(train), strict=False))
-    pixels = "image" in test.columns
-    return Images(list(test.ids), labels, test.size, list(test.names), counts, pixels)
+    still = "image" in test.columns
+    pixels = still or "clip" in test.columns
+    return Images(list(test.ids), labels, test.size, list(test.names), counts, pixels, still)
 
 
 def class_counts(shards: Shards) -> list[int]:

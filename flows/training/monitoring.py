@@ -19,6 +19,7 @@ from torch import nn
 from corpus.reading.sampler import MONITORED, seeded
 from engine.core.batch import Batch, joined
 from engine.core.build import options
+from engine.core.network import pixels_read
 from engine.core.samples import Rows
 from engine.measure.representation import (
     effective_rank,
@@ -72,14 +73,14 @@ class Monitor:
 
 def features(objective: Method, batch: Batch, draws: Draws) -> tuple[Batch, Batch]:
     """Features of images as they are, and labels where they come with them: a policy."""
-    found = {"features": objective.features(objective.plain(batch["image"]))}
+    found = {"features": objective.features(objective.plain(batch[objective.column]))}
     return found, {name: batch[name] for name in batch if name == LABEL}
 
 
 def compared(objective: Method, batch: Batch, draws: Draws) -> tuple[Batch, Batch]:
     """The same, with what the loss compares where that is another thing: a policy."""
     found, labels = features(objective, batch, draws)
-    images = objective.plain(batch["image"])
+    images = objective.plain(batch[objective.column])
     answers = objective.answers(images)
     if answers is not None:
         found["answers"] = answers
@@ -138,7 +139,7 @@ class Monitoring:
         """What is measured on: of a split the same images every time."""
         data, objective = self.settings.data or self.job.data, self.job.sections["objective"]
         samples = split_samples(data, split, objective, self.job.resolution)
-        reads = {"image": samples.reads.get("image", {})}
+        reads = pixels_read(samples.reads)
         if self.settings.data:
             reads[LABEL] = {}
         rows = torch.randperm(len(samples), generator=seeded(0, MONITORED))

@@ -42,6 +42,10 @@ class Views:
         """How often a network is asked of each sample."""
         return self.clips * self.crops
 
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Of one view, of a network that has seen views of a shape in training."""
+        return (*shape[:-2], self.side, self.side) if self.side else shape
+
     def columns(self, columns: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """What is read of a data set, in the place of what one view is made of."""
         if "clip" not in columns or self.clips == 1:

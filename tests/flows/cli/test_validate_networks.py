@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from engine.core.build import build
+from engine.core.network import network
 from flows.cli.validate_networks import validate_inits, validate_trained
 from tests.support import params
 from tests.support.networks import TINY
@@ -37,8 +37,8 @@ def test_weights_to_start_from(init, message, tmp_path, monkeypatch):
 )
 def test_what_a_backbone_takes(section, message):
     with torch.device("meta"):
-        backbone = build("backbones", VIT)
-        backbone.resolution = 32  # as of a network of one size
+        made = network(VIT, {"name": "supervised"}, {"name": "linear"}, classes=2)
+        made.backbone.resolution = 32  # as of a network of one size
         with pytest.raises(ValueError, match=message):
-            validate_trained(backbone, {"corpus": {"size": 64}}, section, "tasks.t")
-    validate_trained(backbone, {"corpus": {"size": 64}}, {"resolution": 32, "freeze": 6}, "tasks.t")
+            validate_trained(made, {"corpus": {"size": 64}}, section, "tasks.t")
+    validate_trained(made, {"corpus": {"size": 64}}, {"resolution": 32, "freeze": 6}, "tasks.t")
