@@ -3,7 +3,8 @@
 Feichtenhofer 2020, "X3D: Expanding Architectures for Efficient Video Recognition", arXiv
 2004.04730, section 3.2: coordinate descent in steps that double the complexity, then a contraction
 of the last step to the target. Of its six axes the two of time, frame rate and duration, have no
-meaning for images; the other four are those of `AXES`.
+meaning for images; the other four are those of `AXES`. All six are in
+engine/measure/clip_expansion.py.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,8 @@ from engine.measure.complexity import measure
 from models.blocks.layers.anynet import fit_groups
 
 Axis = Callable[[Any], Iterator[Any]]  # designs expanded along the axis, ever more complex
+Complexity = Callable[[Any], float]
+Reached = tuple[Any, float] | None  # a design and its complexity
 
 
 @dataclass(frozen=True)
@@ -33,21 +36,23 @@ class Candidate:
 def expand(
     base: Any,
     axes: Mapping[str, Axis],
-    complexity: Callable[[Any], float],
+    complexity: Complexity,
     score: Callable[[Any], float],
     target: float,
     factor: float = 2.0,
     tolerance: float = 0.1,
+    pick: Callable[[Iterator[Any], Complexity, float], Reached] | None = None,
 ) -> list[list[Candidate]]:
     """The candidates of every step, the best first.
 
     That of the last step is the design of about the target's complexity.
 
     A step tries each axis that multiplies the complexity by `factor`, and goes on from the best
-    score; when it has gone beyond the target, a last step of one trial repeats its axis by less.
-    `tolerance`: how far off, as a share, both may be. Nothing is kept here: a `score` that
-    remembers its designs makes a run that was cut short go on where it was. ValueError where no
-    axis gets there.
+    score, of equal ones the axis named first; when it has gone beyond the target, a last step of
+    one trial repeats its axis by less. `tolerance`: how far off, as a share, both may be. `pick`:
+    which design of an axis a step takes, `nearest` to its goal or the last one `within` it. Nothing
+    is kept here: a `score` that remembers its designs makes a run that was cut short go on where it
+    was. ValueError where no axis gets there.
     """
     if not 0 < complexity(base) < target or factor <= 1:
         raise ValueError(
@@ -55,7 +60,8 @@ def expand(
             f"by {factor:g}"
         )
 
-    expanded = partial(_candidates, complexity=complexity, score=score, tolerance=tolerance)
+    rest = {"complexity": complexity, "score": score, "tolerance": tolerance}
+    expanded = partial(_candidates, pick=pick or nearest, **rest)
     steps, before, now = [], base, complexity(base)
     while now < target * (1 - tolerance):
         if steps:
@@ -72,12 +78,13 @@ def _candidates(
     design: Any,
     axes: Mapping[str, Axis],
     goal: float,
-    complexity: Callable[[Any], float],
+    complexity: Complexity,
     score: Callable[[Any], float],
     tolerance: float,
+    pick: Callable[[Iterator[Any], Complexity, float], Reached],
 ) -> list[Candidate]:
     """The design expanded along each axis to a complexity of about the goal, the best first."""
-    found = {name: nearest(axis(design), complexity, goal) for name, axis in axes.items()}
+    found = {name: pick(axis(design), complexity, goal) for name, axis in axes.items()}
     candidates = []
     for name, reached in found.items():
         if reached and abs(reached[1] / goal - 1) <= tolerance:
@@ -90,9 +97,7 @@ def _candidates(
     return sorted(candidates, key=lambda candidate: -candidate.score)
 
 
-def nearest(
-    designs: Iterator[Any], complexity: Callable[[Any], float], goal: float
-) -> tuple[Any, float] | None:
+def nearest(designs: Iterator[Any], complexity: Complexity, goal: float) -> Reached:
     """(design, its complexity) nearest to the goal of ever more complex designs; None of none."""
     below = None
     for design in designs:
@@ -102,6 +107,17 @@ def nearest(
             return above if below is None or now / goal <= goal / below[1] else below
         below = design, now
     return below
+
+
+def within(designs: Iterator[Any], complexity: Complexity, goal: float) -> Reached:
+    """The last of ever more complex designs that does not go beyond the goal; None of none."""
+    reached = None
+    for design in designs:
+        now = complexity(design)
+        if now > goal:
+            break
+        reached = design, now
+    return reached
 
 
 # ---- designs {"backbone": a section of kind anynet, "resolution": pixels}

@@ -8,13 +8,13 @@ pixels; L is `depth: 5.0` at 16 x 312, and the paper's start X2D `depth: 1.0, bo
 
 from collections.abc import Sequence
 from itertools import accumulate, repeat
-from math import ceil
 from operator import mul
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from models.blocks.design.scaling import near_eights
+from models.blocks.design.x3d import squeezed, x3d_stages
+from models.blocks.expected import clip_row
 from models.blocks.layers.patches import WHOLE
 from models.blocks.layers.video.x3d import Bottleneck, Embedding, Stem
 from models.blocks.ranges import Depth, Positive, Share, Stride, Width
@@ -61,18 +61,16 @@ class X3D(nn.Module):
         shortcut_norm: bool = False,
     ) -> None:
         super().__init__()
-        # the doubled widths are rounded before the factor comes, and again after it
-        bases = accumulate(repeat(2, len(depths) - 1), doubled, initial=stem_width)
-        widths = [near_eights(base * width) for base in bases]
-        self.stem, self.stages = Stem(widths[0], stem_stride), nn.ModuleList()
-        inputs = widths[0]
-        for w, blocks in zip(widths, depths, strict=True):
-            stage, inner = [], max(1, int(bottleneck * w))
-            for block in range(ceil(depth * blocks)):
+        stages = x3d_stages(width, depth, bottleneck, stem_width, depths)
+        widths, inputs = [stage.outputs for stage in stages], stages[0].outputs
+        self.stem, self.stages = Stem(inputs, stem_stride), nn.ModuleList()
+        for blocks, inner, outputs in stages:
+            stage = []
+            for block in range(blocks):
+                gate = squeezed(inner, block, se_ratio)
                 stride = 1 if block else 2
-                squeezed = 0 if block % 2 or not se_ratio else near_eights(inner * se_ratio)
-                stage.append(Bottleneck(inputs, inner, w, stride, squeezed, shortcut_norm))
-                inputs = w
+                stage.append(Bottleneck(inputs, inner, outputs, stride, gate, shortcut_norm))
+                inputs = outputs
             self.stages.append(nn.Sequential(*stage))
         self.embedding = Embedding(inputs, inner, head_width, drop)
         strides = accumulate(repeat(2, len(widths)), mul, initial=stem_stride)
@@ -91,25 +89,11 @@ class X3D(nn.Module):
         return [*maps, self.embedding(x)]
 
 
-def doubled(base: int, factor: int) -> int:
-    return near_eights(factor * base)
-
-
-def _row(
-    options: dict[str, Any], frames: int, side: int, params: int, macs: int, biases: int
-) -> dict[str, Any]:
-    """A network with a linear layer of Kinetics's 400 classes: the reference's figures.
-
-    biases: of that layer and of the gates, which the rule counts beside the multiply-adds.
-    """
-    shape = {"input": (3, frames, side, side), "classes": 400, "rule": "pycls"}
-    return {"options": options, **shape, "params": params, "flops": macs + biases}
-
-
+BIASES = 4_120  # of the gates and of the classes, which the rule counts and the reference does not
 expected = [  # XS, S, M, L; X2D
-    _row({}, 4, 160, 3_794_274, 605_256_512, 4_120),
-    _row({}, 13, 160, 3_794_274, 1_962_892_112, 4_120),
-    _row({}, 16, 224, 3_794_274, 4_732_468_736, 4_120),
-    _row({"depth": 5.0}, 16, 312, 6_153_384, 18_367_710_176, 7_894),
-    _row({"depth": 1.0, "bottleneck": 1.0}, 1, 112, 1_633_512, 20_662_304, 1_216),
+    clip_row({}, 3_794_274, 4, 160, flops=605_256_512 + BIASES),
+    clip_row({}, 3_794_274, 13, 160, flops=1_962_892_112 + BIASES),
+    clip_row({}, 3_794_274, 16, 224, flops=4_732_468_736 + BIASES),
+    clip_row({"depth": 5.0}, 6_153_384, 16, 312, flops=18_367_710_176 + 7_894),
+    clip_row({"depth": 1.0, "bottleneck": 1.0}, 1_633_512, 1, 112, flops=20_662_304 + 1_216),
 ]
