@@ -9,18 +9,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from models.blocks.expected import network_row
-from models.blocks.layers.borrowed import (
-    Borrowed,
-    built,
-    is_norm,
-    known,
-    stage_ends,
-)
-from models.blocks.layers.mapped import blocks, is_behind, keep, maps_of
-from models.blocks.layers.patches import WHOLE
+from models.blocks.layers.borrowed import built, known
+from models.blocks.layers.mapped import Mapped, set_rates
 from models.blocks.ranges import Pixels, Share, Whole
 
 __all__ = ["Torchvision", "expected"]
@@ -32,7 +25,7 @@ ONE_SIZE = ("vit_", "maxvit")  # the others take images of any
 TRIED = 256  # px that the maps of those are found at
 
 
-class Torchvision(Borrowed):
+class Torchvision(Mapped):
     """A network of torchvision: `{name: torchvision, model: swin_t}`.
 
     Tokens come as maps: those of patches, without the class token, which `pooled` has where the
@@ -67,53 +60,10 @@ class Torchvision(Borrowed):
         settings |= {"image_size": side} if model.startswith("vit_") else {}
         settings |= {"input_size": (side, side)} if model.startswith("maxvit") else {}
         self.resolution = side if model.startswith(ONE_SIZE) else None
-        self.model = _created(model, settings)
-        _set_rates(self.model, drop, drop_path)
-        self.pooled, width = pooled, _without_classifier(self.model, pooled)
-        self.found = maps_of(
-            self.model, partial(self.run, side=self.resolution or TRIED), self.resolution or TRIED
-        )
-        chosen = list(range(len(self.found))) if out is None else sorted(set(out))
-        if chosen and chosen[-1] >= len(self.found):
-            told = ", ".join(f"{i} of stride {one[2]}" for i, one in enumerate(self.found))
-            raise ValueError(f"out: there is no map {chosen[-1]}: take of {told}")
-        taken = [self.found[number] for number in chosen]
-        self.out = [name for name, _, _ in taken]
-        for name in self.out:
-            family = type(self.model).__name__
-            self.model.get_submodule(name).register_forward_hook(partial(keep, family))
-        self.channels = [channels for _, channels, _ in taken] + [width] * pooled
-        self.strides = [stride for _, _, stride in taken] + [WHOLE] * pooled
-
-    def named_layers(self) -> list[list[str]]:
-        """Blocks; a norm belongs to the layer before it, a token to the first one."""
-        layers, taken = [], set()
-        for name, module in blocks(self.model):
-            own = [f"model.{name}.{each}" for each, _ in module.named_parameters()]
-            taken.update(own)
-            if layers and is_norm(module):
-                layers[-1] += own
-            elif own:
-                layers.append(own)
-        rest = [name for name, _ in self.named_parameters() if name not in taken]
-        layers[0] = rest + layers[0]
-        return layers
-
-    @property
-    def stages(self) -> list[int]:
-        """How many layers, from the input on, each stage ends with."""
-        if len(self.found) == 1:  # of one size from end to end
-            return list(range(2, len(self.named_layers()) + 1))
-        return stage_ends(self, [f"model.{name}" for name, _, _ in self.found])
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        self.check_images(images)
-        vector = self.model(images)
-        maps = []
-        for name in self.out:
-            # what a hook has left there in this very pass
-            maps.append(self.model.get_submodule(name).__dict__.pop("kept"))
-        return [*maps, vector[:, :, None, None]] if self.pooled else maps
+        made = _created(model, settings)
+        set_rates(made, drop, drop_path)
+        side = self.resolution or TRIED
+        self.take(made, out, pooled, (side, side))
 
 
 def _input(model: str) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
@@ -139,36 +89,6 @@ def _created(model: str, settings: dict[str, Any]) -> nn.Module:
         # its own looks for a version beside the tensors, which no safetensors file has
         made._load_from_state_dict = partial(nn.Module._load_from_state_dict, made)
     return made.to(where)
-
-
-def _set_rates(model: nn.Module, drop: float | None, drop_path: float | None) -> None:
-    """Other rates than the builder's, which of some networks takes none; ValueError for no such."""
-    paths = [m for m in model.modules() if type(m).__name__ == "StochasticDepth"]
-    behind = [m for name, m in model.named_modules() if is_behind(name)]
-    drops = [m for m in behind if isinstance(m, nn.Dropout)]
-    if drop_path is not None:
-        most = max((each.p for each in paths), default=0.0)
-        if not most:
-            raise ValueError("drop_path: this network has no stochastic depth: take the key away")
-        for each in paths:
-            each.p *= drop_path / most
-    if drop is not None:
-        if not drops:
-            raise ValueError("drop: this network has no dropout: take the key away")
-        for each in drops:
-            each.p = drop
-
-
-def _without_classifier(model: nn.Module, pooled: bool) -> int:
-    """Take the last layer away, all of the classifier unless `pooled`; width of what it was given.
-
-    Of most it is linear, of SqueezeNet a convolution before the mean.
-    """
-    layers = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
-    name, last = layers[-1]
-    name = name if pooled else name.partition(".")[0]
-    model.set_submodule(name, nn.Identity())
-    return last.weight.shape[1]
 
 
 def _row(model: str, params: int, **counts: int) -> dict[str, Any]:

@@ -20,7 +20,8 @@ BACKBONES = {
     name: import_module(f"models.backbones.{name}").expected for name in choices("backbones")
 }
 EXPECTED = [(name, row) for name, rows in BACKBONES.items() for row in rows]
-LIBRARIES = ("timm", "torchvision")  # tests/models/test_libraries.py has their contract
+# test_libraries.py and video/test_torchvision_video.py have their contract
+LIBRARIES = ("timm", "torchvision", "torchvision_video")
 OF_CLIPS = [name for name in BACKBONES if hasattr(plugin("backbones", name, "tests"), "reads")]
 BACKBONES = {name: BACKBONES[name] for name in BACKBONES if name not in (*LIBRARIES, *OF_CLIPS)}
 SMALL = {

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.blocks.layers.patches import WHOLE
 
-__all__ = ["Borrowed", "Layer", "built", "is_norm", "known", "on_meta", "stage_ends"]
+__all__ = ["Borrowed", "Layer", "built", "is_norm", "known", "on_meta", "sized", "stage_ends"]
 
 NORMS = ("Norm", "FrozenBatch")  # in the names of classes; libraries have norms of their own
 OWN = ("pretrained", "checkpoint_path", "weights", "num_classes", "features_only", "in_chans")
@@ -74,7 +74,7 @@ class Borrowed(nn.Module):
                 f"{self.resolution} pixels, and gets {side} x {side}: set `resolution: {side}` in "
                 f"the backbone's section, or `resolution: {self.resolution}` where it is trained"
             )
-        found = self.shapes(side)
+        found = self.shapes(side, side)
         assert [shape[1] for shape in found] == self.channels, found
         for shape, stride in zip(found, self.strides, strict=True):
             # convolutions without padding, as Inception's, lose a few pixels at the borders
@@ -84,21 +84,24 @@ class Borrowed(nn.Module):
                     f"{side} pixels: choose other maps by `out`"
                 )
 
-    def shapes(self, side: int) -> list[torch.Size]:
-        """Of the maps of an image (3, side, side); ValueError where the library refuses it."""
-        return [m.shape for m in self.run(on_meta(self), side)]
+    def shapes(self, *size: int) -> list[torch.Size]:
+        """Of the maps of an image (3, *size); ValueError where the library refuses it."""
+        return [m.shape for m in self.run(on_meta(self), *size)]
 
-    def run(self, shadow: nn.Module, side: int) -> Any:
-        """What a network without values gives for an image; ValueError where it refuses it."""
+    def run(self, shadow: nn.Module, *size: int) -> Any:
+        """What a network without values gives for an image (3, *size); ValueError where it refuses.
+
+        size: height and width; of a clip its frames before them.
+        """
         try:
             with torch.no_grad():
-                return shadow(torch.empty(1, 3, side, side, device="meta"))
+                return shadow(torch.empty(1, 3, *size, device="meta"))
         except (RuntimeError, AssertionError, ValueError, ArithmeticError, LookupError) as error:
             why = (str(error).splitlines() or [type(error).__name__])[0][:150]
+            what, longer = sized(*size)
             raise ValueError(
-                f"{self.library}'s network takes no images of {side} x {side} pixels ({why}): give "
-                "another `resolution` (many networks need a multiple of 32, or of their patches), "
-                "or larger images"
+                f"{self.library}'s network takes no {what} ({why}): give another `resolution` "
+                f"(many networks need a multiple of 32, or of their patches), or {longer}"
             ) from None
 
     def check_images(self, images: Tensor) -> None:
@@ -106,6 +109,14 @@ class Borrowed(nn.Module):
         height, width = images.shape[-2:]
         if self.resolution is not None and (height, width) != (self.resolution,) * 2:
             self.check_side(height if height != self.resolution else width)
+
+
+def sized(*size: int) -> tuple[str, str]:
+    """Words for inputs of height and width, or of frames, height and width; for what is larger."""
+    pixels = f"of {size[-2]} x {size[-1]} pixels"
+    if len(size) == 2:
+        return f"images {pixels}", "larger images"
+    return f"clips of {size[0]} frames {pixels}", "longer or larger clips"
 
 
 def on_meta(module: nn.Module) -> nn.Module:
