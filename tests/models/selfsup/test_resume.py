@@ -1,5 +1,5 @@
-"""Every objective on several views in the training loop: killed and resumed, in half precision,
-averaged; what is refused; the weights that it leaves.
+"""Every objective on several views in the training loop, also on clips: killed and resumed, in half
+precision, averaged; what is refused; the weights that it leaves.
 """
 
 from dataclasses import replace
@@ -14,16 +14,19 @@ from engine.core import checkpoint
 from engine.core.network import load_network, network, save_network
 from engine.training.checkpoints import Checkpoints
 from engine.training.distributed import Workers
+from engine.training.loader import Dataset
 from engine.training.loop import initialise, train
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
 from engine.training.step import Learner
 from models.blocks.methods.multiview import MultiView
-from tests.models.selfsup.toys import Normed, Photos, small
+from tests.models.selfsup.toys import RHO, Normed, Photos, of_clips, small
+from tests.support import videos
 from tests.support.methods import methods, section
 from tests.support.networks import TINY
 
 METHODS = methods()
+OF_CLIPS = [f"{name} of clips" for name in RHO]
 # two steps of an epoch, and four samples left out
 RECIPE = Recipe(batch=8, rate=0.1, per=8, warmup=0, weight_decay=1e-4)
 STOPS = (5,)  # steps of eight after which a training is killed
@@ -41,7 +44,13 @@ def alone(one_thread):
 
 def made(name: str) -> MultiView:
     initialise(0)
+    if name in OF_CLIPS:
+        return of_clips(name.partition(" ")[0], videos.Normed())
     return small(name, Normed())
+
+
+def samples(module: MultiView) -> Dataset:
+    return videos.Videos(module.reads) if module.column == "clip" else Photos()
 
 
 def written(checkpoints: Checkpoints) -> bool:
@@ -59,12 +68,15 @@ def run(name: str, folder: Path, recipe: Recipe, stops: tuple[int, ...] = ()) ->
             if iteration == stop:
                 raise Interrupted
 
-        training = Training(recipe, 4, state=folder, report=report, per_report=1)
+        training, module = (
+            Training(recipe, 4, state=folder, report=report, per_report=1),
+            made(name),
+        )
         if stop is None:
-            train(made(name), Photos(), training)
+            train(module, samples(module), training)
         else:
             with pytest.raises(Interrupted):
-                train(made(name), Photos(), training)
+                train(module, samples(module), training)
             assert 0 < int(max(folder.glob("*.safetensors")).stem) <= stop
     newest = max(folder.iterdir())
     about = checkpoint.load_tensors(newest)[1]
@@ -80,7 +92,10 @@ OTHERS = [
 
 @pytest.mark.parametrize(
     ("name", "changed"),
-    [*product(METHODS, [{}, {"precision": "bfloat16", "ema": 0.9}]), *product(["moco"], OTHERS)],
+    [
+        *product([*METHODS, *OF_CLIPS], [{}, {"precision": "bfloat16", "ema": 0.9}]),
+        *product(["moco"], OTHERS),
+    ],
     ids=str,
 )
 def test_a_killed_training_ends_with_the_same_bytes(tmp_path, monkeypatch, name, changed):
@@ -97,11 +112,11 @@ def states(module: MultiView) -> dict[str, Tensor]:
     return {name: t for name, t in module.state_dict().items() if not name.startswith(kept)}
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [*METHODS, *OF_CLIPS])
 def test_what_a_state_has_is_what_training_changes(name):
     """Else the test above would hold for a queue that never moves too."""
     module, before = made(name), states(made(name))
-    train(module, Photos(), Training(RECIPE, 4))
+    train(module, samples(module), Training(RECIPE, 4))
     after = states(module)
     still = [key for key, tensor in after.items() if torch.equal(tensor, before[key])]
     assert len(still) < len(after)

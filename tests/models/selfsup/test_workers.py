@@ -18,7 +18,9 @@ from engine.training.distributed import present_workers, wrapped
 from engine.training.launching import launch
 from models.blocks.augment.draws import Draws
 from models.blocks.methods.method import Pace
-from tests.models.selfsup.toys import Normed, Normless, Photos, small
+from tests.models.selfsup import toys as images
+from tests.models.selfsup.toys import RHO, of_clips, small
+from tests.support import videos
 from tests.support.methods import methods
 
 STEPS = 3
@@ -32,6 +34,7 @@ class Variant:
     options: dict[str, Any] = field(default_factory=dict)
     samples: int = 7  # of which the first worker has four
     normed: bool = False
+    clips: bool = False  # four of each video
 
 
 VARIANTS = {name: Variant(name) for name in methods()}
@@ -41,12 +44,17 @@ VARIANTS |= {
     "moco, batch norm, uneven": Variant("moco", {"splits": 4}, 9, True),
     "moco, four views": Variant("moco", {"views": {"name": "crops", "views": 4}}),
 }
+VARIANTS |= {f"{name}, four clips": Variant(name, clips=True) for name in RHO}
+# parts of two samples, as of images
+VARIANTS["moco, four clips, batch norm"] = Variant("moco", {}, 8, normed=True, clips=True)
 
 
 def prepared(variant: Variant) -> nn.Module:
     torch.manual_seed(0)
-    backbone = Normed() if variant.normed else Normless()
-    module = small(variant.name, backbone, **variant.options).double().train()
+    toys = videos if variant.clips else images
+    backbone = toys.Normed() if variant.normed else toys.Normless()
+    module = (of_clips if variant.clips else small)(variant.name, backbone, **variant.options)
+    module = module.double().train()
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and not variant.normed:
             layer.eval()
@@ -60,10 +68,11 @@ def prepared(variant: Variant) -> nn.Module:
 def views_of(module: nn.Module, variant: Variant, step: int, rows: slice) -> dict[str, Tensor]:
     """Of this worker's samples, as the training has them."""
     start = step * variant.samples
-    photos = Photos(STEPS * variant.samples)
+    count = STEPS * variant.samples
+    data = videos.Videos(module.reads, count) if variant.clips else images.Photos(count)
     own = torch.arange(start, start + variant.samples)[rows]
     draws = Draws(torch.Generator().manual_seed(step), rows.start, variant.samples)
-    found = module.views(photos.read(own, draws), draws)
+    found = module.views(data.read(own, draws), draws)
     return {key: each.double() if each.is_floating_point() else each for key, each in found.items()}
 
 

@@ -12,6 +12,7 @@ from engine.training.schedule import Training
 from models.blocks.augment.draws import Draws
 from models.blocks.methods.multiview import MultiView
 from tests.support.methods import section
+from tests.support.videos import CLIPS
 
 
 def waves(shape: tuple[int, ...], shift: float, factor: float = 1.0) -> Tensor:
@@ -82,6 +83,21 @@ def method(name: str, backbone: nn.Module, **options: Any) -> MultiView:
 def small(name: str, backbone: nn.Module, **options: Any) -> MultiView:
     """An objective by its name, small."""
     return method(backbone=backbone, **section(name) | options)
+
+
+# four clips of each video, as arXiv 2104.14558 has them, and what it changes of a method
+RHO_VIEWS = CLIPS | {"clips": 4, "within": 3, "jitter": [0.4, 0.4, 0.4, 0.1], "grey": 0.2}
+RHO: dict[str, dict[str, Any]] = {
+    "moco": {"anneal": True},
+    "byol": {"sequential": True, "temperature": 0.5},
+    "simclr": {},
+    "swav": {"freeze_prototypes": 0},
+}
+
+
+def of_clips(name: str, backbone: nn.Module, **changed: Any) -> MultiView:
+    """Such a method, small; changed: settings of its views."""
+    return small(name, backbone, views=RHO_VIEWS | changed, **RHO[name])
 
 
 class Photos:
