@@ -73,7 +73,7 @@ def slots_of(
 
     every: slots from a frame to the next. within: slots within which all clips of a video begin;
     None: anywhere. Both say nothing of segments.
-    place: `random`: each begins anywhere it fits; `centre`; `even`: from the first slot to the
+    place: `random`: each begins anywhere it fits, in order of time; `centre`; `even`: from the first slot to the
     last that fits; `segments`: a random slot of each of `frames` equal parts of the video;
     `middles`: the middle slot of each part. A video too short for a clip repeats its last slot.
     ValueError for options that make no sense.
@@ -115,6 +115,8 @@ def _random(free: np.ndarray, draws: Any, clips: int, within: int | None) -> np.
     """Any slot, or any of a window of `within` slots that is anywhere itself."""
     # float64: a product in float32 could be rounded up to the number of slots
     numbers = draws.rand(len(free), clips).double().numpy()
+    # in their order in time, as in the authors' code: the first clip is the query
+    numbers.sort(1)
     if within is None or clips == 1:
         return (numbers * (free + 1)).astype(np.int64)
     window = np.minimum(free, within)
