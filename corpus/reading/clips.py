@@ -73,9 +73,10 @@ def slots_of(
 
     every: slots from a frame to the next. within: slots within which all clips of a video begin;
     None: anywhere. Both say nothing of segments.
-    place: `random`: each begins anywhere it fits, in order of time; `centre`; `even`: from the first slot to the
-    last that fits; `segments`: a random slot of each of `frames` equal parts of the video;
-    `middles`: the middle slot of each part. A video too short for a clip repeats its last slot.
+    place: `random`: each begins anywhere it fits, in order of time; `centre`; `even`: from the
+    first slot to the last that fits; `segments`: a random slot of each of `frames` equal parts of
+    the video; `middles`: the middle slot of each part. A video too short for a clip repeats its
+    last slot.
     ValueError for options that make no sense.
     """
     _check(draws, frames, every, clips, within, place)
