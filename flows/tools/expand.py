@@ -8,21 +8,22 @@ from pathlib import Path
 
 from flows.cli.command import parser, user_errors
 
-TRAINED = (
-    "depth",
-    "width",
-    "bottleneck",
-)  # images come in the pixels of the corpus, so their number is no axis
+# images come in the pixels of the corpus, so that their number is an axis of clips only
+TRAINED = ("fast", "temporal", "spatial", "depth", "width", "bottleneck")
 
 
 def main() -> None:
     """Command line."""
     command = parser("expand", __doc__)
-    command.add_argument("section", type=Path, help="YAML of a backbone section of kind anynet")
+    section = "YAML of a backbone's section: an anynet, or a network of clips"
+    command.add_argument("section", type=Path, help=section)
     times = "multiply-adds of the result over the start's (default: 8)"
     command.add_argument("--factor", type=float, default=8, help=times)
-    axes = {"nargs": "+", "default": TRAINED, "choices": TRAINED}
-    command.add_argument("--axes", **axes, help="to try in each step")
+    tried = (
+        "to try in each step, of equally good ones the first is taken (default: all that the "
+        "network has; fast: more frames a second, temporal: longer clips, spatial: more pixels)"
+    )
+    command.add_argument("--axes", nargs="+", choices=TRAINED, help=tried)
     out = "where the result is written (default: expanded.yaml)"
     command.add_argument("--out", type=Path, default=Path("expanded.yaml"), help=out)
     given = command.parse_args()
