@@ -75,7 +75,7 @@ def build_corpus(
         flat, sizes = classes_per_post(tagging, settings["noise"])
 
         size = settings["size"]
-        made = size, cache, spread, progress
+        made = size, cache, spread, progress, settings.get("frame_rate", 30)
         posts = open_store("hashtags", data / "posts", *made)
         targets = [open_store(f"targets/{f.name}", f, *made) for f in folders]
         stores = [posts, *targets]
@@ -106,8 +106,8 @@ def build_corpus(
 
 
 def _check(settings: Mapping[str, Any]) -> None:
-    for count in ("size", "min_posts", "max_tags", "min_tags"):
-        if settings[count] < 1:
+    for count in ("size", "frame_rate", "min_posts", "max_tags", "min_tags"):
+        if settings.get(count, 1) < 1:
             raise ValueError(f"{count}: {settings[count]} is too few: give 1 or more")
     policy = settings["duplicates"]
     if policy not in POLICIES:

@@ -48,7 +48,8 @@ def write_posts(
     ends = np.concatenate([[0], np.cumsum(sizes)])
     first = 0  # post of the shard
     with replacing(out) as part:
-        with IndexWriter(part, store.kind, names, store.side.size) as index:
+        about = store.kind, names, store.side.size, store.frame_rate
+        with IndexWriter(part, *about) as index:
             for square in store.squares:
                 people = read_table(store.folder, square.shard, PEOPLE)
                 last = first + len(people)

@@ -52,7 +52,7 @@ def write_labelled(store: Store, out: Path, shares: dict[str, float]) -> Labelle
     parts = [_part(*pair, kind, number) for pair in zip(store.squares, tables, strict=True)]
     splits, lacking = completed(parts, len(names), shares)
     with replacing(out) as part:
-        with IndexWriter(part, kind, names, store.side.size) as index:
+        with IndexWriter(part, kind, names, store.side.size, store.frame_rate) as index:
             for one, table, mine, split in zip(store.squares, tables, parts, splits, strict=True):
                 images = one.table().append_column("id", table["id"])
                 images = images.append_column("split", pa.array(split, pa.string()))

@@ -43,6 +43,7 @@ def write_shards(data: Path, out: Path, options: dict[str, Any]) -> dict[str, An
 @flow
 def corpus(
     size: Pixels = settings.SIZE,
+    frame_rate: Count = 30,
     vocabulary: Literal["frequent", "nouns", "targets"] = "frequent",
     min_posts: Count = 20,
     max_tags: Count = 1000,
@@ -67,7 +68,8 @@ def corpus(
     flows.explain "#hashtag"` shows what the rules make of one.
 
     size: pixels of the side of an image, in all stages; of the longer one where objects are
-        annotated, whose images keep their aspect.
+        annotated, whose images keep their aspect; of the shorter one of videos.
+    frame_rate: frames a second that are kept of a video.
     vocabulary: which hashtags may be classes: `frequent`, whatever they mean; `nouns` of WordNet;
         `targets`, those that name a class of the labelled sets (Mahajan et al. 2018, section 2.1).
     min_posts: a hashtag of fewer posts is no class.

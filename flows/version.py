@@ -75,11 +75,13 @@ def version(
     dry_run: bool = False,
     sheet: str | None = None,
     kind: str | None = None,
+    posts_kind: str | None = None,
 ) -> str:
     """Add posts and labels to data/ and version it.
 
     Posts have image, hashtags, user and time, labels have image, label and split, or what `kind`
-    says (corpus/kinds): it is given once, with the first import of a set. Rows that cannot
+    says (corpus/kinds): it is given once, with the first import of a set, as is `posts_kind` with
+    the first import of posts that are not of images. Rows that cannot
     be used are left out, counted, and listed with the reason in data/quarantine.jsonl. A row whose
     id is there already leaves that as it is, or with `update` takes its place. `dry_run` says what
     would happen and changes nothing; `sheet` is the page that it writes.
@@ -93,12 +95,14 @@ def version(
     _check_options(target, replace, update, dry_run, sheet)
     if kind and not labels:
         raise ValueError("--kind is what the images of --labels SOURCE come with: give both")
+    if posts_kind and not posts:
+        raise ValueError("--posts-kind is what the posts of --posts SOURCE are of: give both")
     if dry_run:
-        try_import(sources, images, replace, update, Path(sheet or SHEET), kind)
+        try_import(sources, images, replace, update, Path(sheet or SHEET), kind, posts_kind)
         return pointer.md5() or "unversioned"
     connect()  # a server that is down is told before anything is replaced
     known = _recorded()
-    results = import_sources(sources, images, replace, update, kind)
+    results = import_sources(sources, images, replace, update, kind, posts_kind)
     digest = add_to_dvc()
     if digest != known:  # a watched source is asked every night, and most nights have nothing new
         log_import(results, digest)
@@ -233,6 +237,8 @@ def _add_options(add: argparse.ArgumentParser) -> None:
     kind = "what its images come with: labels (default), tags (several classes, or none), or "
     kind += "another of corpus/kinds; given once, with the first import of the set"
     add.add_argument("--kind", metavar="NAME", help=kind)
+    kind = "posts (default, of images) or video_posts; given once, with the first import of posts"
+    add.add_argument("--posts-kind", metavar="NAME", help=kind)
     there = "put them in place of what data/ has, instead of adding"
     add.add_argument("--replace", action="store_true", help=there)
     corrected = "rows whose id is there already replace what is there, where label, split, "

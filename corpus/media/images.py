@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from simplejpeg import decode_jpeg, decode_jpeg_header
 
+from corpus.media.faults import BadFile
 from corpus.media.jpegfaults import MAX_SCANS, jpeg_fault, scans
 from corpus.media.pngtext import without_text
 
@@ -34,19 +35,10 @@ TURNS = {2: TURN.FLIP_LEFT_RIGHT, 3: TURN.ROTATE_180, 4: TURN.FLIP_TOP_BOTTOM}
 TURNS |= {5: TURN.TRANSPOSE, 6: TURN.ROTATE_270, 7: TURN.TRANSVERSE, 8: TURN.ROTATE_90}
 
 
-class BadImage(ValueError):
-    """No image that can be used.
+class BadImage(BadFile):
+    """No image that can be used; its kind is one of KINDS."""
 
-    `kind`, one of KINDS, is the reason to count by; the message says more.
-    """
-
-    def __init__(self, kind: str, detail: str):
-        super().__init__(kind, detail)
-        assert kind in KINDS, kind
-        self.kind = kind
-
-    def __str__(self) -> str:
-        return ": ".join(self.args)
+    kinds = KINDS
 
 
 class DecodedImage(NamedTuple):

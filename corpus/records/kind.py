@@ -45,6 +45,8 @@ class BaseKind:
     fields: ClassVar[Mapping[str, pa.DataType]] = {}
     # and those that `lists` alone sees, read shard by shard for what they weigh
     shapes: ClassVar[Mapping[str, pa.DataType]] = {}
+    media: str = "image"  # what is stored of each record: an image, or a "video"
+    posted: bool = False  # whether it is of posts, whose classes the stage corpus chooses
     square: bool = True  # whether its images are stored as squares; else they keep their aspect
     least: int = 0  # classes that a set has at least; 0: of a kind without classes
     joins: bool = False  # whether rows of one id and image are one record, by `joined`

@@ -8,6 +8,11 @@ IMAGES = frozenset(_IMAGES.split())
 _FOREIGN = """heic heif hif avif jxl jp2 j2k jpx svg svgz ico psd ai eps pdf raw dng cr2 cr3 nef arw
 orf rw2 raf tga exr hdr ppm pgm pbm pnm mp4 mov m4v avi mkv webm"""
 FOREIGN = frozenset(_FOREIGN.split())
+# read by the kinds of videos
+_VIDEOS = "mp4 m4v mov qt avi mkv webm gif flv f4v wmv asf mpg mpeg vob ts mts m2ts ogv 3gp 3g2"
+VIDEOS = frozenset(_VIDEOS.split())
+FRAMES = ".frames.tar"  # a folder of frames as one file
+VIDEO_KINDS = "a video: import it with --kind clips (posts: --posts-kind video_posts)"
 START = 32  # bytes that are enough to tell a format
 _SIGNS = (
     (re.compile(rb"\xff\xd8\xff"), "jpg"),
@@ -28,6 +33,12 @@ def picture_ending(start: bytes) -> str | None:
     return next((ending for sign, ending in _SIGNS if sign.match(start)), None)
 
 
+def named_video(name: str) -> bool:
+    """Whether a name has the ending of a video, or of a tar of frames."""
+    lower = name.lower()
+    return lower.rpartition(".")[2] in VIDEOS or lower.endswith(FRAMES)
+
+
 def named_image(name: str) -> bool:
     """Whether a name has the ending of a picture, of a format that is read here or not."""
     ending = name.rpartition(".")[2].lower()
@@ -36,4 +47,5 @@ def named_image(name: str) -> bool:
 
 def not_read(ending: str) -> str:
     """Why a picture of another format is refused."""
-    return f"an image of a format that is not read (.{ending}): convert it to JPEG, PNG or WebP"
+    fault = f"an image of a format that is not read (.{ending}): convert it to JPEG, PNG or WebP"
+    return f"{fault}; {VIDEO_KINDS}" if ending in VIDEOS else fault

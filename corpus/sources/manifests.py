@@ -22,6 +22,7 @@ from corpus.records.kind import kind as kind_named
 from corpus.sources import s3
 from corpus.sources.downloads import download
 from corpus.sources.formats import START, picture_ending
+from corpus.sources.framefolders import frames_locator
 from corpus.sources.lines import Asked, Found, Lines, csv_rows, json_rows
 from corpus.sources.parquet import parquet_rows
 from corpus.sources.places import Bucket, Folder, images_of
@@ -38,6 +39,7 @@ READERS = {".csv": csv_rows, ".tsv": csv_rows, ".jsonl": json_rows, ".ndjson": j
 PACKED = tuple(f"{ending}.gz" for ending in READERS)
 ENDINGS = (*READERS, *PACKED, ".parquet")
 IMAGE = ("image", "file_name", "filename", "filepath", "path")  # Hugging Face's, FiftyOne's, ...
+NAMING = {"image": IMAGE, "video": ("video", "clip", *IMAGE)}  # columns that name what is stored
 LONGEST = 4096  # bytes of a path; a longer cell is no name
 
 
@@ -70,7 +72,8 @@ def _open(url: str, stack: ExitStack) -> BinaryIO:
 def _asked(kind: str) -> Asked:
     of = kind_named(kind)
     split = {"split"} if of.has_split else set()
-    return Asked((IMAGE, *of.needed), {"id", *IMAGE, *of.wanted} | split, of.others)
+    named = NAMING[of.media]
+    return Asked((named, *of.needed), {"id", *named, *of.wanted} | split, of.others)
 
 
 def read_manifest(url: str, file: Path | None, kind: str) -> Iterator[Found]:
@@ -123,11 +126,13 @@ class TableReader:
 
     def __init__(self, table: Table, kind: str, images: Folder | Bucket, spool: ImageSpool | None):
         self.table, self.kind, self.images, self.spool = table, kind, images, spool
+        self.media = kind_named(kind).media
 
     def row(self, found: Found) -> SourceRow:
         """The row, refused with its reason where it cannot be used."""
         where = f"{self.table.name} {found.place}"
-        value = next((found.raw[name] for name in IMAGE if name in found.raw), None)
+        names = NAMING[self.media]
+        value = next((found.raw[name] for name in names if name in found.raw), None)
         data, image = embedded_image(value), named_cell(value)
         try:
             if found.reason:
@@ -137,6 +142,7 @@ class TableReader:
             locator = ""
             if image:
                 image, locator = self.images.place(image)
+                locator = frames_locator(locator, image) if self.media == "video" else locator
         except Refused as error:
             return refused_row(where, str(error), "" if data is not None else image)
         return self._described(where, locator, found, image)

@@ -18,6 +18,7 @@ from pathlib import Path
 from corpus.progress import Progress
 from corpus.records.kind import kind as kind_named
 from corpus.sources import s3
+from corpus.sources.framefolders import PREFIX, packed
 from corpus.sources.rows import MAX_BYTES, Refused, SourceRow, prefetch
 
 __all__ = ["Refused", "SourceRow", "fetch", "prefetch", "source_rows"]
@@ -121,13 +122,15 @@ def _classes(
 
 
 def fetch(locator: str) -> bytes:
-    """The image that a row's locator names.
+    """The image or video that a row's locator names; a folder of frames as one tar.
 
     Refused if it is missing, too large or outside of its folder.
 
     ValueError that is not Refused: S3 itself fails, and would for the next image too.
     """
     try:
+        if locator.startswith(PREFIX):
+            return packed(locator, fetch)
         if locator.startswith("s3://"):
             return s3.get(locator, MAX_BYTES)
         part = IN_TAR.fullmatch(locator)

@@ -9,20 +9,21 @@ import hashlib
 import json
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from corpus.media.images import BadImage, checked_image
+from corpus.media.faults import BadFile
 from corpus.progress import Progress
 from corpus.records.kind import BaseKind
 from corpus.records.record import Record
 from corpus.sources.rows import Refused, prefetch
 from corpus.sources.source import IN_TAR, fetch
+from corpus.store.checking import checked_bytes
 from corpus.store.plan import ImportPlan, Planned, Refusals, StoredRecord, hashed
 from corpus.store.read import Shard, read_lines
 
-LEAST = 64  # pixels: a larger JPEG is decoded reduced, enough to know that it is whole
 FIRST = 3  # differences that are told
 
 
@@ -68,21 +69,24 @@ def _glanced(pair: tuple[Planned, StoredRecord]) -> tuple[Planned, StoredRecord,
     return row, there, other or row.content != there.content, ""
 
 
-def _read(pair: tuple[Planned, StoredRecord]) -> tuple[Planned, StoredRecord, bool, str]:
+def _read(
+    kind: BaseKind, pair: tuple[Planned, StoredRecord]
+) -> tuple[Planned, StoredRecord, bool, str]:
     """The same, by the bytes of the image."""
     row, there = pair
     try:
         data = fetch(row.locator)
         other = hashlib.sha256(data).hexdigest() != there.sha256
         if other:
-            checked_image(data, LEAST)
+            checked_bytes(kind, data)
         return row, there, other or row.content != there.content, ""
-    except (Refused, BadImage) as error:
+    except (Refused, BadFile) as error:
         return row, there, False, str(error)
 
 
 def compare_with_store(
     plan: ImportPlan,
+    kind: BaseKind,
     images: bool,
     refusals: Refusals,
     describe: Callable[[Planned, StoredRecord], str],
@@ -96,7 +100,8 @@ def compare_with_store(
     `describe` says in words what differs, of the first ones.
     """
     pairs = plan.there()
-    judged = prefetch(_read, pairs, threads) if images else map(_glanced, pairs)
+    read = partial(_read, kind)
+    judged = prefetch(read, pairs, threads) if images else map(_glanced, pairs)
     settled, differing, refused, repeated, first = None, 0, 0, 0, []
     for done, (row, there, differs, reason) in enumerate(judged, 1):
         if settled and row.key == settled.key:

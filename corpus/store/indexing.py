@@ -46,9 +46,14 @@ class IndexWriter:
         kind: BaseKind,
         names: list[str],
         size: int,
+        frame_rate: int | None = None,
     ):
-        """`names`: of the classes, in the order of their numbers; `size`: px of all images."""
+        """`names`: of the classes, in the order of their numbers; `size`: px of all images.
+
+        frame_rate: slots per second, of a kind of videos.
+        """
         about = {"names": names, "size": size, "kind": kind.name, "columns": kind.columns}
+        about |= {"frame_rate": frame_rate} if kind.media == "video" else {}
         stored = {}
         for column in kind.columns.values():
             for key in ("of", "ends"):
@@ -63,11 +68,12 @@ class IndexWriter:
     ) -> None:
         """The images (id, split, offset, size) of one tar that are to `keep`, bool (n,).
 
-        `values`: the lists of each image by the list column that holds them.
+        `values`: the lists of each image by the list column that holds them; those that are no
+        values are columns of `images`.
         """
         mask = pa.array(keep)
         kept = images.filter(mask)
-        columns = {name: kept[name] for name in ("id", "split", "offset", "size")}
+        columns = {name: kept[name] for name in self._schema.names if name in kept.column_names}
         columns["shard"] = pa.array(np.full(len(kept), shard, np.int32))
         columns |= {name: lists.filter(mask) for name, lists in values.items()}
         rows = [columns[name] for name in self._schema.names]

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from corpus.media.images import BadImage, checked_image
+from corpus.media.faults import BadFile
 from corpus.progress import Progress
 from corpus.records.kind import BaseKind
 from corpus.sources.rows import Refused, SourceRow, prefetch
@@ -30,9 +30,9 @@ from corpus.store.account import (
     nothing,
     told_of,
 )
+from corpus.store.checking import checked_bytes
 from corpus.store.classes import classes_of
 from corpus.store.compare import (
-    LEAST,
     Compared,
     compare_with_store,
     describe_change,
@@ -53,23 +53,28 @@ from corpus.store.read import (
 from corpus.store.rewrite import linked, named_record, rewritten
 from corpus.store.write import StoreWriter, bounded_disk, keep_extras, locked, write_list
 
-ENDINGS = {"JPEG": "jpg", "TIFF": "tif"}
+HELD = 4  # videos that are read at a time: each may have 200 MB
+
+
+def ahead_of(kind: BaseKind) -> int:
+    """How many images, or videos, are read at a time."""
+    return HELD if kind.media == "video" else 16
 
 
 def load_image(kind: BaseKind, row: Planned) -> tuple[Planned, bytes, str, str]:
-    """(row, image, its format, why it is refused) - the last empty if it is not."""
+    """(row, image or video, its ending, why it is refused) - the last empty if it is not."""
     try:
         data = fetch(row.locator)
-        image = checked_image(data, LEAST)
-    except (Refused, BadImage) as error:
+        ending, width, height = checked_bytes(kind, data)
+    except (Refused, BadFile) as error:
         return row, b"", "", str(error)
     if kind.sized:
         try:
             record = kind.record.model_validate_json(row.record)
-            kind.check_image(record, image.width, image.height)
+            kind.check_image(record, width, height)
         except ValueError as error:
             return row, b"", "", str(error)
-    return row, data, ENDINGS.get(image.format, image.format.lower()), ""
+    return row, data, ending, ""
 
 
 class Ingest:
@@ -120,7 +125,7 @@ class Ingest:
                 raise nothing(self.folder, self.refusals)
             describe = partial(describe_change, self.folder, self.old, self.kind)
             found = compare_with_store(
-                plan, self.update, self.refusals, describe, threads, progress
+                plan, self.kind, self.update, self.refusals, describe, threads, progress
             )
             changed = self._rewrite(plan, threads, progress) if self.update else 0
             self.refusals.close()
@@ -162,7 +167,7 @@ class Ingest:
         with closing(
             StoreWriter(self.shards, [*self.old, *self.finished.shards], self.shard_bytes)
         ) as writer:
-            for row, data, form, reason in prefetch(load, rows, threads):
+            for row, data, form, reason in prefetch(load, rows, threads, ahead_of(self.kind)):
                 record = self.kind.record.model_validate_json(row.record)
                 if not reason and record.id == last:
                     reason = f"duplicate id: {record.id!r} occurs more than once"
@@ -221,10 +226,12 @@ def ingest_all(
     threads: int = 8,
     progress: Progress | None = None,
     kind: str | None = None,
+    posts_kind: str | None = None,
 ) -> dict[str, Import]:
     """Adds the rows of each source to the store data/<name>: "posts", or "targets/<set>".
 
     `kind`: of the labelled set; what the store has, or else labels, where it is not given.
+    `posts_kind`: likewise of the posts.
     Stores in `replaced` are put in place of older ones; with `update` records whose id is there are
     replaced where the source says otherwise. All is prepared before any store changes.
     Unusable, also for fewer than `least` classes: nothing has changed. ValueError if S3 fails, the
@@ -236,7 +243,8 @@ def ingest_all(
         try:
             # labels first: they are few, and what is wrong with them is told before a day of posts
             for name in sorted(sources, key=lambda name: name == "posts"):
-                jobs[name] = Ingest(data, name, kind, name in replaced, update, shard_bytes)
+                asked = posts_kind if name == "posts" else kind
+                jobs[name] = Ingest(data, name, asked, name in replaced, update, shard_bytes)
                 jobs[name].least = least
                 show = progress and partial(told_of, progress, name)
                 jobs[name].prepare(rows[name], threads, show)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
 from corpus.names import checked_name, path_within
-from corpus.records.kind import BaseKind, kind
+from corpus.records.kind import BaseKind, kind, kinds
 from corpus.records.record import R, faults
 
 STORE = "store.json"
@@ -65,18 +65,25 @@ def kind_of(folder: Path, name: str) -> BaseKind:
 
 
 def wanted_kind(folder: Path, name: str, asked: str | None, replaced: bool) -> BaseKind:
-    """The kind of what is imported into a store: as asked of a labelled set, else what it has.
+    """The kind of what is imported into a store: as asked, else what it has.
 
-    ValueError where records of another kind are there and stay.
+    ValueError where records of another kind are there and stay, or it cannot be of that kind.
     """
     there = kind_of(folder, name)
-    found = kind(asked) if asked and there.name != "posts" else there
-    if found.name == "posts" and found is not there:
+    found = kind(asked) if asked else there
+    posts = name == "posts"
+    if found.posted and not posts:
         raise ValueError(f"{name} cannot be of the kind {found.name}: --posts imports posts")
+    if posts and not found.posted:
+        choice = ", ".join(one for one in kinds() if kind(one).posted)
+        raise ValueError(f"posts cannot be of the kind {found.name}: choose one of {choice}")
     if found is not there and (folder / STORE).exists() and not replaced:
+        option, fix = "--kind", "import it under another name (--target), or --replace"
+        if posts:
+            option, fix = "--posts-kind", "all posts are of one kind: --replace"
         raise ValueError(
-            f"{name} holds {there.name}, and --kind {found.name} was asked for: import it under "
-            "another name (--target), or --replace what is there"
+            f"{name} holds {there.name}, and {option} {found.name} was asked for: {fix} what is "
+            "there"
         )
     return found
 

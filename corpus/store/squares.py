@@ -1,6 +1,6 @@
 """Every image of a store once, square and small: the pixels that training reads, whatever the
 tags are. Of a kind whose annotations have places in the image (`square = False`) the aspect is kept
-(corpus/media/kept.py).
+(corpus/media/kept.py); of a kind of videos there are frames instead (corpus/store/frames.py).
 
 One square shard per shard of the store, kept by the digest of what it was made of, so that neither
 new posts nor other settings of the vocabulary make an older one again, and a killed build goes on.
@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.checksums import damaged, read_checksums, write_checksums
+from corpus.checksums import damaged, read_checksums
 from corpus.media.decoding import decode
 from corpus.media.fingerprint import fingerprint
 from corpus.media.images import BadImage
@@ -31,14 +31,15 @@ from corpus.progress import Progress, unseen
 from corpus.records.kind import BaseKind
 from corpus.sources.rows import prefetch
 from corpus.spread import Spread, in_turn
+from corpus.store.cached import whole, write_rows
 from corpus.store.read import Shard, kind_of, read_images, read_table, shards_of
-from corpus.store.write import add_member, swap
+from corpus.store.write import add_member
 
 log = logging.getLogger("tagdag")
 
 METHOD = 1  # of squaring (corpus/media/squares.py) and of the fingerprint: a change makes all anew
 KEPT = f"{METHOD}-kept-1"  # and of what is stored with its aspect (corpus/media/kept.py)
-FEW = 4000  # images that are square before other processes would have begun
+FEW = 4000
 THREADS = 2  # of one process: decoding lets the other run
 INDEX = pa.schema(
     {
@@ -88,7 +89,8 @@ class SquareShard(NamedTuple):
 
     def table(self) -> pa.Table:
         """offset, size, sha256, code, reason (empty, or why there is no square) of each image of
-        the shard; width and height of the original where the aspect is kept.
+        the shard; width and height of the original where the aspect is kept; of videos what
+        corpus.store.frames has.
         """
         return pq.read_table(self.folder / "index.parquet")
 
@@ -101,20 +103,14 @@ def make_squares(
     square: False where images keep their aspect. Runs wherever a Spread calls it: what it reads and
     writes has whole paths.
     """
-    part = into.with_name(f".{into.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    rows = []
+    rows: list[tuple] = []
     make, schema = (_square, INDEX) if square else (_kept, SIDES)
-    with tarfile.open(part / "images.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
-        for jpeg, *others in prefetch(partial(make, size), read_images(folder, shard), threads):
-            offset = add_member(tar, f"{len(rows):06d}.jpg", jpeg) if jpeg else 0
-            rows.append((offset, len(jpeg), *others))
-    columns = zip(*rows, strict=True) if rows else [[] for _ in schema]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-    pq.write_table(pa.table(arrays, schema=schema), part / "index.parquet", compression="zstd")
-    write_checksums(part, {})
-    swap(part, into)
+    with whole(into) as part:
+        with tarfile.open(part / "images.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+            for jpeg, *others in prefetch(partial(make, size), read_images(folder, shard), threads):
+                offset = add_member(tar, f"{len(rows):06d}.jpg", jpeg) if jpeg else 0
+                rows.append((offset, len(jpeg), *others))
+        write_rows(part, rows, schema)
 
 
 def memory_of(cache: Path) -> Path:
@@ -147,21 +143,44 @@ def intact(folder: Path, memory: Path) -> bool:
     return folder.exists() and not bad
 
 
+class Making(NamedTuple):
+    """How the images of a kind are stored: the end of a cache folder's name, and what makes one.
+
+    make: called with store, shard, `before`, the folder, threads, `behind`.
+    """
+
+    key: str
+    make: Callable[..., None]
+    before: tuple
+    behind: tuple = ()
+    few: int = FEW  # images that are made before other processes would have begun
+
+
+def making(kind: BaseKind, size: int, frame_rate: int) -> Making:
+    """Squares, images that keep their aspect, or the frames of videos."""
+    if kind.media == "video":
+        # here, and not above: PyAV is for those who have videos
+        from corpus.store import frames
+
+        key = f"{size}-{frame_rate}-frames-{frames.METHOD}"
+        return Making(key, frames.make_frames, (size, frame_rate), few=frames.FEW)
+    method = METHOD if kind.square else KEPT
+    return Making(f"{size}-{method}", make_squares, (size,), (kind.square,))
+
+
 def squares_of(
     store: Path,
-    size: int,
+    made: Making,
     cache: Path,
     spread: Spread = in_turn,
     progress: Progress = unseen,
-    square: bool = True,
 ) -> list[SquareShard]:
-    """The square shards of a store, in its order; not `square`: its images keep their aspect.
+    """The square shards of a store, in its order.
 
     Those of `cache` are used again where they are intact, the others are made by `spread`.
     """
     shards = shards_of(store)
-    method = METHOD if square else KEPT
-    found = [SquareShard(one, cache / f"{one.tar[:24]}-{size}-{method}") for one in shards]
+    found = [SquareShard(one, cache / f"{one.tar[:24]}-{made.key}") for one in shards]
     # by their folders: two shards may hold the same images
     missing = {one.folder: one for one in found if not intact(one.folder, memory_of(cache))}
     total = sum(shard.records for shard in shards)
@@ -173,13 +192,14 @@ def squares_of(
         progress(done, total, f"{store.name}: images")
 
     wanted = list(missing.values())
-    few = total - done < FEW or len(wanted) == 1
+    few = total - done < made.few or len(wanted) == 1
     by = in_turn if few else spread
     threads = 1 if by.workers > 1 else THREADS
     calls = []
     for one in wanted:
-        calls.append((store.resolve(), one.shard, size, one.folder.resolve(), threads, square))
-    by.map(make_squares, calls, told)
+        where = one.folder.resolve()
+        calls.append((store.resolve(), one.shard, *made.before, where, threads, *made.behind))
+    by.map(made.make, calls, told)
     return found
 
 
@@ -202,13 +222,28 @@ def _fixed(column: pa.ChunkedArray) -> np.ndarray:
     return np.concatenate([np.empty(0, np.uint8), *parts])
 
 
+def middle_frames(where: np.ndarray, ends: pa.ChunkedArray) -> np.ndarray:
+    """Offset and size of the frame in the middle of each video, int64 (n, 2); of none: as it is.
+
+    where: of the videos themselves. ends: of their frames by slot.
+    """
+    found = where.copy()
+    for row, each in enumerate(ends):
+        slots = each.values.to_numpy()
+        if len(slots):
+            end = slots[len(slots) // 2]
+            start = max(slots[slots < end], default=0)
+            found[row] = where[row, 0] + start, end - start
+    return found
+
+
 class Side:
     """All images of a store for the search of duplicates: digests uint8 (n, 32), codes uint64
     (n, 2), pixels by row.
     """
 
     def __init__(self, squares: list[SquareShard], size: int):
-        self.size = size
+        self.size, self.squares = size, squares
         tables = [one.table() for one in squares]
         table = pa.concat_tables(tables) if tables else INDEX.empty_table()
         self.digests = _fixed(table["sha256"]).reshape(-1, 32)
@@ -219,9 +254,11 @@ class Side:
         self._shard = np.repeat(np.arange(len(tables)), [len(one) for one in tables])
         # of videos: codes (m, 2) of their frames, and where in them each video ends (n,)
         self.frames: tuple[np.ndarray, np.ndarray] | None = None
+        if "frame_ends" in table.column_names:  # of a video the frame in the middle stands for it
+            self._where = middle_frames(self._where, table["frame_ends"])
 
     def jpeg(self, row: int) -> bytes:
-        """The square JPEG of one usable row."""
+        """The JPEG of one usable row; of a video the frame in the middle."""
         offset, size = self._where[row].tolist()
         with self._tars[self._shard[row]].open("rb") as file:
             file.seek(offset)
@@ -241,6 +278,7 @@ class Store(NamedTuple):
     squares: list[SquareShard]
     ids: pa.ChunkedArray
     side: Side
+    frame_rate: int = 30  # of videos
 
 
 def open_store(
@@ -250,13 +288,17 @@ def open_store(
     cache: Path,
     spread: Spread = in_turn,
     progress: Progress = unseen,
+    frame_rate: int = 30,
 ) -> Store:
-    """The images of a store made square, those of an earlier build taken again."""
+    """The images of a store made square, those of an earlier build taken again.
+
+    Of a kind of videos: their frames, `frame_rate` of them a second.
+    """
     kind = kind_of(folder, name)
-    squares = squares_of(folder, size, cache, spread, progress, kind.square)
+    squares = squares_of(folder, making(kind, size, frame_rate), cache, spread, progress)
     ids = [read_table(folder, one.shard, {"id": pa.string()})["id"] for one in squares]
     column = pa.chunked_array([chunk for part in ids for chunk in part.chunks], pa.string())
-    return Store(name, kind, folder, squares, column, Side(squares, size))
+    return Store(name, kind, folder, squares, column, Side(squares, size), frame_rate)
 
 
 def link_tars(store: Store, into: Path) -> dict[str, str]:

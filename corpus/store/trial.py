@@ -11,8 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from corpus.media.images import BadImage
-from corpus.media.squares import square
+from corpus.media.faults import BadFile
 from corpus.progress import Progress
 from corpus.records.kind import BaseKind
 from corpus.records.record import Record
@@ -26,14 +25,15 @@ from corpus.store.account import (
     nothing,
     told_of,
 )
+from corpus.store.checking import thumbnail
 from corpus.store.classes import Classes, classes_of
 from corpus.store.compare import Compared, compare_with_store, describe_change, stored_records
-from corpus.store.ingest import load_image
+from corpus.store.ingest import ahead_of, load_image
 from corpus.store.plan import ImportPlan, Refusals
 from corpus.store.read import STORE, place_of, read_lines, shards_of, wanted_kind
 from corpus.store.write import locked
 
-IMAGES = 5_000  # looked at: a minute or two of photographs
+IMAGES, VIDEOS = 5_000, 1_000  # looked at: a minute or two of photographs, or of films
 SHOWN, EACH, REFUSED = 40, 4, 12  # pictures of a sheet, those of one class, refused rows
 SIDE = 160  # pixels of a thumbnail
 
@@ -73,8 +73,8 @@ class _Chosen:
         most = EACH if group else SHOWN
         if len(self._of.get(group, ())) < most and (group in self._of or len(self._of) < SHOWN):
             try:
-                jpeg = square(data, SIDE)
-            except BadImage:  # it was whole at reduced size
+                jpeg = thumbnail(self._kind, data, SIDE)
+            except BadFile:  # it was whole at reduced size
                 return
             split = record.split if self._kind.has_split else ""
             self._of.setdefault(group, []).append(Picture(jpeg, record.id, words, split))
@@ -109,6 +109,7 @@ class TrialImport:
         self.refusals = Refusals(self.place / "refused.jsonl", name)
         self.chosen, self.classes = _Chosen(self.kind), Classes()
         self.kept = self.checked = 0
+        self.most = VIDEOS if self.kind.media == "video" else IMAGES
 
     def run(self, rows: Iterable[SourceRow], threads: int, progress: Progress | None) -> Tried:
         """Reads the rows, looks at images, compares with what is there."""
@@ -117,8 +118,9 @@ class TrialImport:
             plan.know(stored_records(self.folder, self.old, self.model))
             plan.fill(rows, self.kind, self.refusals, progress)
             self._look(plan, threads, progress)
-            images = self.update and plan.already <= IMAGES
-            found = compare_with_store(plan, images, self.refusals, describe, threads, progress)
+            images = self.update and plan.already <= self.most
+            asked = self.kind, images, self.refusals, describe, threads, progress
+            found = compare_with_store(plan, *asked)
             if self.kind.has_split:
                 self._count(plan)
             result = self._account(plan, found)
@@ -129,7 +131,8 @@ class TrialImport:
         """Passes the new rows through an import's checks, the images of the first IMAGES too."""
         rows = iter(plan)
         total, last = plan.rows, ""
-        looked = prefetch(partial(load_image, self.kind), islice(rows, IMAGES), threads)
+        load, some = partial(load_image, self.kind), islice(rows, self.most)
+        looked = prefetch(load, some, threads, ahead_of(self.kind))
         unseen = ((row, b"", "", "") for row in rows)
         for done, (row, data, _, reason) in enumerate(chain(looked, unseen), 1):
             if not reason and row.key == last:
@@ -141,7 +144,7 @@ class TrialImport:
                 self._take(self.model.model_validate_json(row.record), data)
             if progress and done % 100 == 0:
                 progress(done, total, "checked")
-        self.checked = min(total, IMAGES)
+        self.checked = min(total, self.most)
 
     def _take(self, record: Record, data: bytes) -> None:
         self.kept += 1
@@ -194,6 +197,7 @@ def try_all(
     threads: int = 8,
     progress: Progress | None = None,
     kind: str | None = None,
+    posts_kind: str | None = None,
 ) -> dict[str, Tried]:
     """What `ingest_all` would do with these sources; only the new folder `scratch` is written to.
 
@@ -203,7 +207,8 @@ def try_all(
     with locked(data) if data.is_dir() else nullcontext():
         jobs = {}
         for name in sources:
-            jobs[name] = TrialImport(data, name, kind, name in replaced, update, scratch)
+            asked = posts_kind if name == "posts" else kind
+            jobs[name] = TrialImport(data, name, asked, name in replaced, update, scratch)
         return {
             name: job.run(rows[name], threads, progress and partial(told_of, progress, name))
             for name, job in jobs.items()

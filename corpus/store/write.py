@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TextIO
+from typing import IO, TextIO
 
 from corpus.checksums import file_sha256
 from corpus.records.record import Record, json_line
@@ -109,10 +109,15 @@ def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> int:
 
     Returns the offset of its first byte.
     """
+    return add_file(tar, name, BytesIO(data), len(data))
+
+
+def add_file(tar: tarfile.TarFile, name: str, file: IO[bytes], size: int) -> int:
+    """As `add_member`, of the next `size` bytes of an open file."""
     info = tarfile.TarInfo(name)  # its defaults: mtime 0, uid 0, no names, mode 0644
-    info.size = len(data)
+    info.size = size
     offset = tar.offset + tarfile.BLOCKSIZE
-    tar.addfile(info, BytesIO(data))
+    tar.addfile(info, file)
     return offset
 
 

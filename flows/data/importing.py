@@ -27,7 +27,7 @@ Left = dict[str, Counter[str]]  # by store: how many of what kind were left alon
 
 def _rows(
     sources: dict[str, str],
-    kind: str | None,
+    kinds: tuple[str | None, str | None],
     images: str | None,
     replaced: list[str],
     show: Any,
@@ -36,7 +36,8 @@ def _rows(
 ) -> dict[str, Any]:
     """The rows of each source; ValueError for one that cannot be read: nothing has changed then.
 
-    `about` takes, by store, what its source says of the set as a whole.
+    kinds: of the labelled set, of the posts. `about` takes, by store, what its source says of the
+    set as a whole.
     """
     from corpus.sources.source import source_rows
     from corpus.store.account import looked_at
@@ -45,7 +46,8 @@ def _rows(
     spool = settings.STATE / "spool"
     found = {}
     for name, source in sources.items():
-        of = wanted_kind(place_of(DATA, name), name, kind, name in replaced)
+        asked = kinds[1] if name == "posts" else kinds[0]
+        of = wanted_kind(place_of(DATA, name), name, asked, name in replaced)
         told = {"left": left[name], "about": about.setdefault(name, {})}
         read = source_rows(source, images, of.name, spool, progress=show, **told)
         found[name] = looked_at(read)
@@ -59,11 +61,12 @@ def import_sources(
     replace: bool,
     update: bool,
     kind: str | None = None,
+    posts_kind: str | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Add the rows of the sources, store -> source (local or s3://), to data/; an account of each.
 
     All of them are read and checked before any store changes. ValueError: none has. `kind`: of the
-    labelled set, where it is not what the store has.
+    labelled set, `posts_kind`: of the posts, where it is not what the store has.
     """
     from corpus.store.account import Unusable
     from corpus.store.categories import note_categories
@@ -79,12 +82,13 @@ def import_sources(
                 recover(place_of(DATA, name))
         replaced = _replaced(sources, replace)
         about: dict[str, dict[str, Any]] = {}
-        found = _rows(sources, kind, images, replaced, show, left, about)
+        found = _rows(sources, (kind, posts_kind), images, replaced, show, left, about)
         before = intact.read_note("importing")
         # until data.dvc names what is in data/: `restore` then leaves that as it is
         intact.write_note(importing="yes")
         try:
-            results = ingest_all(found, DATA, replaced, update, progress=show, kind=kind)
+            of = {"kind": kind, "posts_kind": posts_kind}
+            results = ingest_all(found, DATA, replaced, update, progress=show, **of)
         # nothing has changed: an import that was cut before this one is still under way
         except Unusable:
             intact.write_note(importing=before)
@@ -105,6 +109,7 @@ def try_import(
     update: bool,
     sheet: Path,
     kind: str | None = None,
+    posts_kind: str | None = None,
 ) -> None:
     """Print what `imported` would do and write the sheet; data/ stays as it is.
 
@@ -119,8 +124,9 @@ def try_import(
     try:
         with progress("dry run") as show:
             replaced = _replaced(sources, replace)
-            found = _rows(sources, kind, images, replaced, show, left, {})
-            trials = try_all(found, DATA, scratch, replaced, update, progress=show, kind=kind)
+            found = _rows(sources, (kind, posts_kind), images, replaced, show, left, {})
+            of = {"kind": kind, "posts_kind": posts_kind}
+            trials = try_all(found, DATA, scratch, replaced, update, progress=show, **of)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     write_preview(sheet, trials)

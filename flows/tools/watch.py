@@ -55,6 +55,7 @@ def fresh(
     images: str | None,
     target: str,
     kind: str | None = None,
+    posts_kind: str | None = None,
 ) -> bool:
     """Import what is new into data/; whether anything was, or was newly refused."""
     from flows.tracking.tracking import data_version
@@ -69,8 +70,9 @@ def fresh(
         )  # in a new clone the data is what data.dvc names, not the new posts alone
         before = data_version()
         if sources:
-            of = kind if "labels" in sources else None
-            version(**sources, images=images, target=target, kind=of)
+            of = {"kind": kind} if "labels" in sources else {}
+            of |= {"posts_kind": posts_kind} if "posts" in sources else {}
+            version(**sources, images=images, target=target, **of)
         return data_version() != before
 
 
@@ -82,11 +84,12 @@ def watch(
     target: str = "target",
     targets: list[str] | None = None,
     kind: str | None = None,
+    posts_kind: str | None = None,
 ) -> Any:
     """Import new posts and labels, then run the stages that changed (`targets`: these and what they
     need); True if anything changed, and `Unchanged` in Prefect where nothing did. `kind`: of the
-    labelled set, before its first import."""
-    new = fresh(posts, labels, images, target, kind)
+    labelled set, `posts_kind`: of the posts, before their first import."""
+    new = fresh(posts, labels, images, target, kind, posts_kind)
     ran = pipeline(targets or [])
     print(f"new data: {'yes' if new else 'no'}; stages that ran: {len(ran)}", file=sys.stderr)
     if not new and not ran and orchestrated():
@@ -105,6 +108,7 @@ def main() -> None:
     command.add_argument("--images", help="folder or s3:// prefix of a table's images")
     command.add_argument("--target", default="target", help="name of the labelled set")
     command.add_argument("--kind", help="of the labelled set: labels (default), tags, ...")
+    command.add_argument("--posts-kind", help="of the posts: posts (default) or video_posts")
     add_options(command)
     options = vars(command.parse_args())
     with user_errors():
