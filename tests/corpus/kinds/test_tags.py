@@ -328,4 +328,5 @@ def test_the_stage_corpus_makes_shards_of_tags(tmp_path):
     named = build_with(
         data, tmp_path / "out", tmp_path / "cache", min_posts=2, vocabulary="targets"
     )
-    assert named["hashtags"] == 1 and kinds() == ["boxes", "labels", "panoptic", "posts", "tags"]
+    known = ["boxes", "clips", "labels", "panoptic", "posts", "tags", "video_posts"]
+    assert named["hashtags"] == 1 and kinds() == known
