@@ -21,12 +21,12 @@ from corpus.media.video import BadVideo
 from corpus.sources.rows import prefetch
 from corpus.store.cached import whole, write_rows
 from corpus.store.read import Shard, read_images
+from corpus.store.side import code_slots, frame_bounds
 from corpus.store.write import add_file
 
 METHOD = 1  # of decoding (corpus/media/frames.py) and of the fingerprints: a change makes all anew
 HELD = 8 << 20  # bytes of a video's frames in memory; more are on disk until they are in the tar
 FEW = 100  # videos that are decoded before other processes would have begun
-CODES = 64  # frames of a video at most that have a fingerprint: one a second, or fewer
 SCHEMA = pa.schema(
     {
         "offset": pa.int64(),
@@ -87,7 +87,7 @@ def _decoded(size: int, rate: int, part: Path, member: tuple[str, bytes]) -> Dec
     file = SpooledTemporaryFile(HELD, dir=part)  # noqa: SIM115
     try:
         found = stored_frames(data, size, rate, file)
-        code, codes = frame_codes(file, found.ends, rate)
+        code, codes = frame_codes(file, np.array(found.ends), rate)
         file.seek(0)
         sides = found.width, found.height
         return Decoded(file, digest, "", *sides, code, codes, tuple(found.ends))
@@ -96,24 +96,14 @@ def _decoded(size: int, rate: int, part: Path, member: tuple[str, bytes]) -> Dec
         return Decoded(None, digest, str(error))
 
 
-def frame_codes(file: BinaryIO, ends: list[int], rate: int) -> tuple[bytes, bytes]:
-    """(fingerprint of the slot in the middle, fingerprints of slots a second apart).
-
-    Where there are more than CODES seconds, those are spread evenly over them.
-    """
-    seconds = np.arange(0, len(ends), rate)
-    if len(seconds) > CODES:
-        seconds = seconds[np.linspace(0, len(seconds) - 1, CODES).round().astype(int)]
+def frame_codes(file: BinaryIO, ends: np.ndarray, rate: int) -> tuple[bytes, bytes]:
+    """(fingerprint of the slot in the middle, fingerprints of slots a second apart)."""
     code = _code(file, ends, len(ends) // 2)
-    return code, b"".join(_code(file, ends, slot) for slot in seconds.tolist())
+    slots = code_slots(len(ends), rate).tolist()
+    return code, b"".join(_code(file, ends, slot) for slot in slots)
 
 
-def _code(file: BinaryIO, ends: list[int], slot: int) -> bytes:
-    file.seek(frame_start(ends, slot))
-    jpeg = file.read(ends[slot] - file.tell())
-    return fingerprint(decode(jpeg)).tobytes()
-
-
-def frame_start(ends: list[int], slot: int) -> int:
-    """Where the frame of a slot begins: the end of the frame that is shown before it, if any."""
-    return next((end for end in reversed(ends[:slot]) if end < ends[slot]), 0)
+def _code(file: BinaryIO, ends: np.ndarray, slot: int) -> bytes:
+    start, end = frame_bounds(ends, slot)
+    file.seek(start)
+    return fingerprint(decode(file.read(end - start))).tobytes()

@@ -17,15 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from corpus.checksums import damaged, read_checksums
-from corpus.media.decoding import decode
 from corpus.media.fingerprint import fingerprint
 from corpus.media.images import BadImage
-from corpus.media.kept import centre, kept_picture
+from corpus.media.kept import kept_picture
 from corpus.media.squares import stored_square
 from corpus.progress import Progress, unseen
 from corpus.records.kind import BaseKind
@@ -33,6 +30,7 @@ from corpus.sources.rows import prefetch
 from corpus.spread import Spread, in_turn
 from corpus.store.cached import whole, write_rows
 from corpus.store.read import Shard, kind_of, read_images, read_table, shards_of
+from corpus.store.side import Side, SquareShard
 from corpus.store.write import add_member
 
 log = logging.getLogger("tagdag")
@@ -74,25 +72,6 @@ def _kept(size: int, member: tuple[str, bytes]) -> tuple[bytes, bytes, bytes, st
         return jpeg, digest, fingerprint(pixels).tobytes(), "", *sides
     except BadImage as error:
         return b"", digest, bytes(16), str(error), 0, 0
-
-
-class SquareShard(NamedTuple):
-    """A square shard: `images.tar`, and a row per image of the store's shard in index.parquet."""
-
-    shard: Shard
-    folder: Path
-
-    @property
-    def tar(self) -> Path:
-        """The square JPEGs."""
-        return self.folder / "images.tar"
-
-    def table(self) -> pa.Table:
-        """offset, size, sha256, code, reason (empty, or why there is no square) of each image of
-        the shard; width and height of the original where the aspect is kept; of videos what
-        corpus.store.frames has.
-        """
-        return pq.read_table(self.folder / "index.parquet")
 
 
 def make_squares(
@@ -211,64 +190,6 @@ def forget_unused(cache: Path, used: list[SquareShard]) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _fixed(column: pa.ChunkedArray) -> np.ndarray:
-    """The bytes of a column of fixed-size binary values, one after the other, uint8."""
-    width = column.type.byte_width
-    parts = [
-        np.frombuffer(c.buffers()[1], np.uint8, len(c) * width, c.offset * width)
-        for c in column.chunks
-        if len(c)
-    ]
-    return np.concatenate([np.empty(0, np.uint8), *parts])
-
-
-def middle_frames(where: np.ndarray, ends: pa.ChunkedArray) -> np.ndarray:
-    """Offset and size of the frame in the middle of each video, int64 (n, 2); of none: as it is.
-
-    where: of the videos themselves. ends: of their frames by slot.
-    """
-    found = where.copy()
-    for row, each in enumerate(ends):
-        slots = each.values.to_numpy()
-        if len(slots):
-            end = slots[len(slots) // 2]
-            start = max(slots[slots < end], default=0)
-            found[row] = where[row, 0] + start, end - start
-    return found
-
-
-class Side:
-    """All images of a store for the search of duplicates: digests uint8 (n, 32), codes uint64
-    (n, 2), pixels by row.
-    """
-
-    def __init__(self, squares: list[SquareShard], size: int):
-        self.size, self.squares = size, squares
-        tables = [one.table() for one in squares]
-        table = pa.concat_tables(tables) if tables else INDEX.empty_table()
-        self.digests = _fixed(table["sha256"]).reshape(-1, 32)
-        self.codes = _fixed(table["code"]).view(np.uint64).reshape(-1, 2)
-        self.usable = np.flatnonzero(table["size"].to_numpy() > 0)
-        self._where = np.stack([table["offset"].to_numpy(), table["size"].to_numpy()], 1)
-        self._tars = [one.tar for one in squares]
-        self._shard = np.repeat(np.arange(len(tables)), [len(one) for one in tables])
-        # of videos: codes (m, 2) of their frames, and where in them each video ends (n,)
-        self.frames: tuple[np.ndarray, np.ndarray] | None = None
-        if "frame_ends" in table.column_names:  # of a video the frame in the middle stands for it
-            self._where = middle_frames(self._where, table["frame_ends"])
-
-    def jpeg(self, row: int) -> bytes:
-        """The JPEG of one usable row; of a video the frame in the middle."""
-        offset, size = self._where[row].tolist()
-        with self._tars[self._shard[row]].open("rb") as file:
-            file.seek(offset)
-            return file.read(size)
-
-    def pixels(self, rows: np.ndarray) -> np.ndarray:
-        """uint8 (n, size, size, 3) of usable rows: of images that keep their aspect, the centre."""
-        return np.stack([centre(decode(self.jpeg(row)), self.size) for row in rows.tolist()])
-
-
 class Store(NamedTuple):
     """A store with its square images: `hashtags`, or `targets/<set>`."""
 
@@ -298,7 +219,7 @@ def open_store(
     squares = squares_of(folder, making(kind, size, frame_rate), cache, spread, progress)
     ids = [read_table(folder, one.shard, {"id": pa.string()})["id"] for one in squares]
     column = pa.chunked_array([chunk for part in ids for chunk in part.chunks], pa.string())
-    return Store(name, kind, folder, squares, column, Side(squares, size), frame_rate)
+    return Store(name, kind, folder, squares, column, Side(squares, size, frame_rate), frame_rate)
 
 
 def link_tars(store: Store, into: Path) -> dict[str, str]:
