@@ -32,7 +32,11 @@ SECTIONS = {
         "pool": True,
         **TINY,
     },
+    "ir-csn": {"name": "csn", "depths": (1, 2), **TINY},
+    "ip-csn": {"name": "csn", "depths": (2, 1), "interaction": "preserved", "pool": False, **TINY},
     "x3d": {"name": "x3d", "width": 0.5, "depth": 1.0, "depths": [1, 1, 2, 1], "head_width": 64},
+    "resnet3d": {"name": "resnet3d", "depths": [1, 1], "width": 8, "stem": "simple"},
+    "slowfast": {"name": "slowfast", "depths": [1, 1], "width": 16, "alpha": 2, "beta": 0.25},
 }
 every = pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
 
@@ -57,7 +61,7 @@ def size(whole: int, stride: int) -> int:
 
 
 @every
-@pytest.mark.parametrize("shape", [(8, 32, 32), (5, 40, 28)])
+@pytest.mark.parametrize("shape", [(8, 32, 32), (6, 40, 28)])
 def test_maps_are_as_told_in_any_memory_format(section, shape):
     backbone = lively(build("backbones", section))
     assert sum(p.numel() for p in backbone.parameters()) < 300_000

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models import video
 
 from engine.core.build import build
@@ -19,6 +19,19 @@ def agree(ours: nn.Module, peer: nn.Module, frames: int = 4, side: int = 32) -> 
         found, wanted = ours(clips), peer(clips)
     assert wanted.std() > 0.01
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
+def branch_first(ours: nn.Module, peer: nn.Module) -> dict[str, Tensor]:
+    """The weights of a network of pytorchvideo, whose projections come before the branches."""
+    state = peer.state_dict()
+    place = {key: number for number, key in enumerate(state)}
+    parts = {key: key.split(".")[: 4 if ".res_blocks." in key else 2] for key in state}
+
+    def places(key: str) -> tuple:
+        return list(map(int, parts[key][1::2])), "branch1" in key, place[key]
+
+    order = sorted(state, key=places)
+    return dict(zip(ours.state_dict(), map(state.get, order), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -45,13 +58,7 @@ def test_pytorchvideos_r2plus1d_r50_computes_the_same():
     options |= {"spatial_strides": (2, 2, 2, 2), "time_strides": (1, 1, 2, 2), "time_first": True}
     ours = classifier({"name": "videoresnet", **options}, 7, "cpu")
     assert len(ours.state_dict()) == 416
-    state = peer.state_dict()
-    # its projections come before the branches
-    place = {key: number for number, key in enumerate(state)}
-    parts = {key: key.split(".")[: 4 if ".res_blocks." in key else 2] for key in state}
-    order = sorted(state, key=lambda key: (parts[key], "branch1" in key, place[key]))
-    own = ours.state_dict()
-    ours.load_state_dict(dict(zip(own, map(state.get, order), strict=True)))
+    ours.load_state_dict(branch_first(ours, peer))
     # which ends in a softmax, also in training
     agree(nn.Sequential(ours, nn.Softmax(1)).eval(), peer, side=64)
 
