@@ -1,5 +1,7 @@
 """What every policy has to keep: a row per sample, the same whatever batch it is asked in."""
 
+from itertools import product
+
 import pytest
 import torch
 
@@ -7,8 +9,11 @@ from corpus.reading.sampler import TEST_VIEWS, seeded
 from engine.core.batch import COLUMNS, length
 from engine.core.build import build, choices
 from engine.core.network import network
+from engine.training.predicting import predicted
+from models.blocks.augment.boxes import resized
 from models.blocks.augment.draws import Draws
 from tests.support.networks import TINY
+from tests.support.videos import TINY_CLIPS, Videos
 
 CLASSES, COUNT = 3, 5
 TARGETS = {
@@ -70,3 +75,83 @@ def test_a_pretext_task_has_no_pseudo_labels():
     module = network(TINY, {"name": "rotation"}, {"name": "linear"}, classes=CLASSES).eval()
     with pytest.raises(ValueError, match="objective rotation gives no probabilities"):
         build("policies", {"name": "pseudo"})(module, batch_of("supervised"), Draws(seeded(0)))
+
+
+CLIPS = {"name": "clips", "frames": 4, "every": 2, "size": 16}
+
+
+def of_clips(objective: str = "supervised") -> torch.nn.Module:
+    torch.manual_seed(0)
+    section = {"name": objective, "views": CLIPS}
+    return network(TINY_CLIPS, section, {"name": "linear"}, classes=CLASSES).eval()
+
+
+def asked(policy: dict, module: torch.nn.Module, samples: Videos) -> tuple[dict, dict]:
+    """What a policy gives of all samples, as a test asks it."""
+    found = list(predicted(module, samples, build("policies", policy)))
+    assert [len(indices) for indices, *_ in found] == [len(samples)]
+    return found[0][1:]
+
+
+@pytest.mark.parametrize("objective", ["supervised", "hashtags", "multilabel"])
+def test_one_view_of_a_video_is_the_plain_one(objective):
+    module, column = of_clips(objective), TARGETS[objective]
+    samples = Videos(module.reads, COUNT)
+    samples.tags = TARGETS["multilabel"]["tags"]
+    one, targets = asked({"name": "views", "clips": 1, "crops": 1}, module, samples)
+    plain, true = asked({"name": "plain"}, module, samples)
+    assert torch.equal(one["probabilities"], plain["probabilities"])
+    assert targets.keys() == true.keys() == column.keys()
+    torch.testing.assert_close(one["scores"].exp(), plain["probabilities"])
+
+
+@pytest.mark.parametrize("side", [None, 12])
+def test_views_of_a_video_are_averaged(side):
+    """Each view by itself: cut out of its frames here, its answer by the network alone."""
+    module, samples = of_clips(), Videos(of_clips().reads, COUNT)
+    policy = {"name": "views", "clips": 3, "crops": 3, "side": side}
+    found, _ = asked(policy, module, samples)
+    whole, edge = torch.zeros(COUNT, CLASSES), side or 16
+    for row, video in enumerate(samples.pixels):
+        height, width = video.shape[1:3]
+        for start, place in product((0, 2, 5), (0.0, 0.5, 1.0)):
+            top, left = round(place * (height - 16)), round(place * (width - 16))
+            clip = video[start : start + 7 : 2, top : top + 16, left : left + 16]
+            planes = resized(clip.permute(0, 3, 1, 2), edge).transpose(0, 1).float() / 255
+            with torch.no_grad():
+                whole[row] += module.logits((planes[None] - 0.45) / 0.225).softmax(1)[0] / 9
+    torch.testing.assert_close(found["probabilities"], whole, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found["scores"], whole.log(), atol=1e-4, rtol=1e-4)
+
+
+def test_neither_the_order_of_clips_nor_neighbours_change_what_is_said_of_a_video():
+    module, samples = of_clips(), Videos(of_clips().reads, COUNT)
+    policy = build("policies", {"name": "views", "clips": 3})
+    assert policy.count == 9 and policy.shape((3, 4, 16, 16)) == (3, 4, 16, 16)
+    read = samples.reading(policy.columns(module.test_columns(samples.reads)))
+    batch, draws = read.read(torch.arange(COUNT), None), Draws(seeded(0), 0, COUNT)
+    assert len(batch["clip"][0]) == 3
+    turned = batch | {"clip": [clips.flip(0) for clips in batch["clip"]]}
+    alone = {name: column[1:2] for name, column in batch.items()}
+    with torch.no_grad():
+        found, other, one = (policy(module, each, draws)[0] for each in (batch, turned, alone))
+    torch.testing.assert_close(found["probabilities"], other["probabilities"])
+    torch.testing.assert_close(found["probabilities"][1:2], one["probabilities"])
+
+
+def test_clips_of_segments_are_drawn_and_the_same_in_every_test():
+    views = build("policies", {"name": "views", "clips": 4})
+    own = {"clip": {"frames": 4, "clips": 1, "place": "middles"}, "label": {}}
+    assert views.columns(own)["clip"] == {"frames": 4, "clips": 4, "place": "segments"}
+    module = of_clips()
+    samples = Videos({"clip": own["clip"] | {"every": 2}}, COUNT)
+    module.tested = own
+    first, second = (asked({"name": "views", "clips": 4}, module, samples)[0] for _ in range(2))
+    assert torch.equal(first["scores"], second["scores"])
+
+
+@pytest.mark.parametrize("section", [{"name": "supervised"}, {"name": "rotation"}])
+def test_several_views_are_of_clips_and_classes(section):
+    module = network(TINY, section, {"name": "linear"}, classes=CLASSES).eval()
+    with pytest.raises(ValueError, match=rf"policy views.*{section['name']} has images, or no cla"):
+        build("policies", {"name": "views"})(module, batch_of("supervised"), Draws(seeded(0)))

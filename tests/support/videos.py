@@ -1,7 +1,8 @@
 """Random videos as a data set, and a backbone that reads clips, small enough for a test."""
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -45,7 +46,9 @@ class Videos:
         return self.n
 
     def reading(self, columns: Mapping[str, Mapping[str, Any]]) -> "Videos":
-        return replace(self, reads=columns)
+        found = copy.copy(self)  # with the same pixels
+        found.reads = columns
+        return found
 
     def read(self, indices: Tensor, draws: Draws) -> dict[str, Any]:
         return {name: self._column(name, indices, draws) for name in self.reads}
@@ -54,7 +57,7 @@ class Videos:
         if name != "clip":
             return getattr(self, name)[indices]
         counts = np.full(len(indices), FRAMES)
-        slots = torch.from_numpy(slots_of(counts, draws, **self.reads[name]))
+        slots = torch.from_numpy(slots_of(counts, draws, **self.reads[name]).copy())
         rows = zip(indices.tolist(), slots, strict=True)
         return [self.pixels[row][own] for row, own in rows]
 
