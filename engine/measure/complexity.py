@@ -41,8 +41,9 @@ def by_shape(
 ) -> list[dict[str, Any]]:
     """`measure` of a backbone and a head, split where the outputs of layers() change their shape.
 
-    A row has the shape without the batch, how many `layers` it is of, and their figures; the last
-    one, of no shape, is what is computed outside of layers(): the head. The rows sum to `measure`.
+    A row has the shape without the batch, of pathways that of the first, how many `layers` it is
+    of, and their figures; the last one, of no shape, is what is computed outside of layers(): the
+    head. The rows sum to `measure`.
     """
     shadow = shadow_of(nn.Sequential(backbone, head))
     counter = counting(rule, shadow)
@@ -66,9 +67,11 @@ def by_shape(
     return [*found, {"shape": (), "layers": 1, **rest}]
 
 
-def _row(layer: nn.Module, output: Tensor, counted: Mapping[str, int]) -> dict[str, Any]:
+def _row(layer: nn.Module, output: Any, counted: Mapping[str, int]) -> dict[str, Any]:
     params = sum(p.numel() for p in layer.parameters())
-    return {"shape": tuple(output.shape[1:]), "layers": 1, "params": params, **counted}
+    # of pathways side by side the first tells where a layer is
+    first = output if isinstance(output, Tensor) else output[0]
+    return {"shape": tuple(first.shape[1:]), "layers": 1, "params": params, **counted}
 
 
 def _joined(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """What a network costs, counted: `python -m flows.complexity resnet`, or the file of a section.
 
 A row of parameters, multiply-adds and activations under a named rule, with --stages one for each
-shape of map. Options stand as in params.yaml: `python -m flows.complexity vit "width: 192, heads:
-3"`. No weight is made and nothing runs.
+shape of map; of a backbone that reads clips for one of --frames. Options stand as in params.yaml:
+`python -m flows.complexity vit "width: 192, heads: 3"`. No weight is made and nothing runs.
 """
 
 from pathlib import Path
@@ -46,6 +46,8 @@ def main() -> None:
     command.add_argument("options", nargs="?", default="", help=options)
     pixels = "side of the images in pixels (default: 224)"
     command.add_argument("--resolution", type=int, default=224, help=pixels)
+    frames = "frames of the clips (default: 8; only of a backbone that reads clips)"
+    command.add_argument("--frames", type=int, help=frames)
     rule = "the rule of counting (default: pycls)"
     command.add_argument("--rule", choices=RULES, default="pycls", help=rule)
     classes = "classes of the linear layer at the end (default: 1000)"
@@ -57,7 +59,7 @@ def main() -> None:
         from flows.tools.counting import counted, table
 
         section = read_section(given.name, given.options)
-        rows = counted(section, given.resolution, given.rule, given.classes)
+        rows = counted(section, given.resolution, given.rule, given.classes, given.frames)
         print(table(rows, given.rule, given.stages))
 
 

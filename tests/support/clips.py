@@ -47,8 +47,12 @@ def write_clips(
     size: int = 16,
     per_shard: int = 4,
     names: Sequence[str] = ("left", "right"),
+    splits: Sequence[str] = ("train",),
 ) -> Path:
-    """Writes videos (JPEG frames, number of the frame of each slot, ascending), classes in turn."""
+    """Writes videos (JPEG frames, number of the frame of each slot, ascending), classes in turn.
+
+    splits: of the videos, in turn.
+    """
     folder.mkdir(parents=True)
     videos = list(videos)
     with IndexWriter(folder, Clips(), list(names), size) as index:
@@ -59,7 +63,8 @@ def write_clips(
                     data = b"".join(frames)
                     ends = np.cumsum([len(each) for each in frames])
                     offset = add_member(tar, f"{number:06d}.mjpeg", data)
-                    places.append((f"v{first + number}", "train", offset, len(data)))
+                    split = splits[(first + number) % len(splits)]
+                    places.append((f"v{first + number}", split, offset, len(data)))
                     listed.append(ends[list(slots)].tolist())
             columns = zip(*places, strict=True)
             table = dict(zip(("id", "split", "offset", "size"), columns, strict=True))

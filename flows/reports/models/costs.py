@@ -15,6 +15,7 @@ HEAD = [
     "images/s",
     "MiB",
 ]
+VIDEOS = ["network", "clip, frames x px", "views of a video", "ms a video"]
 BATCHES = ["network", "work", "batch", "p50 / p95 / p99 ms", "images/s", "MiB"]
 BUSY = "busy: other work took the processors while this was measured, it may be too slow"
 
@@ -69,13 +70,27 @@ def _cells(cost: Record) -> list[str]:
     return [cost["mode"], f"{batch}{ran_out}", latencies(cost), speed, memory]
 
 
+def by_video(records: list[Record]) -> list[list[str]]:
+    """What each network of clips costs per video: one view after the other, as it is tested."""
+    found, groups = [], networks(records)
+    for name, (one, *_) in zip(names(groups), groups, strict=True):
+        if "input" in one:
+            _, frames, *sides = one["input"]
+            clip = f"{frames} x {' x '.join(map(str, sides))}"
+            whole = one.get("latency_video_p50_ms", one["latency_p50_ms"])
+            found.append([name, clip, str(one.get("views", 1)), f"{whole:.1f}"])
+    return found
+
+
 def measured(records: list[Record]) -> str:
     """How the costs came about."""
     first = records[0]
+    clips = " Where a network reads clips, an image stands for a clip."
+    note = clips if any("input" in record for record in records) else ""
     where = f"{first['device']} by {first['clock']}, {first['dtype']}"
     return (
         f"Measured on {where}: latency of one image, images per second and memory at a batch of "
-        f"{first['batch']}. A multiply-add counts once."
+        f"{first['batch']}. A multiply-add counts once.{note}"
     )
 
 
@@ -93,6 +108,9 @@ def section(findings: Findings) -> list[Markup]:
         named = "; ".join(reason for reason in reasons if isinstance(reason, str))
         note += f" {BUSY[0].upper()}{BUSY[1:]}" + (f" ({named})." if named else ".")
     parts.append(el("p", tag(note, 600), class_="soft"))
+    videos = by_video(records)
+    if videos:
+        parts.append(table(VIDEOS, map(_named, videos), range(1, len(VIDEOS))))
     batches = by_batch(records)
     if batches:
         inner = table(BATCHES, map(_named, batches), range(2, len(BATCHES)))

@@ -60,7 +60,8 @@ def headline(findings: Findings) -> dict[str, Any]:
         unit = number.points or number.title
         found[f"{unit} that pretraining gave"] = _tile(number.number(gain["gain"], "+"), ends)
     loud = ["measured on a busy machine"] if record.get("busy") else []
-    found["latency of one image, p50"] = _tile(f"{record['latency_p50_ms']:.1f} ms", *loud)
+    one = "clip" if "input" in record else "image"
+    found[f"latency of one {one}, p50"] = _tile(f"{record['latency_p50_ms']:.1f} ms", *loud)
     found["test images"] = record["samples"]
     return found
 

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from engine.measure.complexity import summed
 from flows.tools import complexity
 from flows.tools.counting import counted, table
 
@@ -44,6 +45,18 @@ def test_a_row_for_each_shape_of_map(rule):
     assert lines[0].split()[:3] == ["output", "layers", "parameters"]
     assert lines[-1].split()[:4] == ["all,", rule, "18", "25,557,032"]
     assert len(table(rows, rule, stages=False).splitlines()) == 2
+
+
+def test_a_clip_has_frames_and_an_image_has_none():
+    tiny = {"name": "x3d", "depth": 1.0, "bottleneck": 1.0}
+    # 1,216 of them of biases, which the reference's 20,662,304 leave out
+    assert summed(counted(tiny, 112, "pycls", 400, 1))["flops"] == 20_663_520
+    eight, usual = (counted(tiny, 112, "pycls", 400, frames) for frames in (8, None))
+    assert eight == usual
+    several = counted({"name": "slowfast"}, 64, "pycls", 400, 32)
+    assert several[0]["shape"] == (64, 8, 16, 16)
+    with pytest.raises(ValueError, match="frames: resnet reads images: leave it out"):
+        counted({"name": "resnet"}, 64, "pycls", 10, 8)
 
 
 def test_command():
