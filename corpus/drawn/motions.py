@@ -38,8 +38,8 @@ from corpus.sources.users import stream, user_of, zipf
 
 POST, TAGS, LABEL = range(OBJECTS + 1, OBJECTS + 4)  # random streams
 COLUMNS = {
-    "posts": ("id", "image", "hashtags", "user"),
-    "labels": ("id", "image", "label", "split"),
+    "posts": ("id", "video", "hashtags", "user"),
+    "labels": ("id", "video", "label", "split"),
 }
 EACH = (1, 1, 2)  # times the labelled videos of a class: train, val, test
 
@@ -124,7 +124,7 @@ def post_videos(seed: int, posts: int, film: Film) -> Iterator[tuple[dict[str, s
         seen = [*drawn.pair.shapes, *drawn.pair.colours]
         tags = hashtags(rng, [*motion.words], seen, user)
         name = f"{PREFIX}motion-{index:06d}"
-        row = {"id": name, "image": f"{name}.mp4", "hashtags": " ".join(f"#{tag}" for tag in tags)}
+        row = {"id": name, "video": f"{name}.mp4", "hashtags": " ".join(f"#{tag}" for tag in tags)}
         yield row | {"user": user.name}, encoded(drawn.pixels(), film.rate)
 
 
@@ -135,7 +135,7 @@ def label_videos(seed: int, per_class: int, film: Film) -> Iterator[tuple[dict[s
             motion = MOTIONS[index % len(MOTIONS)]
             drawn = shot(stream(seed, LABEL, number, index), motion, film)
             name = f"{PREFIX}motion-{split}-{index:05d}"
-            row = {"id": name, "image": f"{name}.mp4", "label": motion.name, "split": split}
+            row = {"id": name, "video": f"{name}.mp4", "label": motion.name, "split": split}
             yield row, encoded(drawn.pixels(), film.rate)
 
 
@@ -159,7 +159,7 @@ def write_source(
             rows.writeheader()
             for row, data in videos:
                 rows.writerow(row)
-                (folder / name / row["image"]).write_bytes(data)
+                (folder / name / row["video"]).write_bytes(data)
     known = synonyms() | motion_synonyms()
     lines = (f"{form}\t{name}\n" for form, name in known.items())
     (folder / "synonyms.tsv").write_text("".join(lines), encoding="utf-8", newline="\n")
@@ -182,7 +182,7 @@ def main(
     except ValueError as error:
         raise SystemExit(f"error: {error}") from None
     add = "python -m flows.version add"
-    print(f"posts: {add} --kind video_posts --posts {folder / 'posts' / 'posts.csv'}")
+    print(f"posts: {add} --posts-kind video_posts --posts {folder / 'posts' / 'posts.csv'}")
     labels = folder / "labels" / "labels.csv"
     print(f"labels: {add} --kind clips --target motions --labels {labels}")
     print(f"words of one meaning: {folder / 'synonyms.tsv'}, to be data/posts/synonyms.tsv")

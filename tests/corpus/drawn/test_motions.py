@@ -8,13 +8,14 @@ import sys
 from itertools import chain, islice
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import chi2_contingency, chisquare
 
 from corpus.drawn.motions import (
     FILM,
+    LABEL,
     MOTIONS,
     Film,
     encoded,
@@ -35,9 +36,15 @@ from corpus.drawn.moving import (
     Pair,
     states_from,
 )
+from corpus.reading.shards import Shards
 from corpus.records.cells import cell_tags
+from corpus.sources.source import source_rows
 from corpus.sources.users import stream
+from corpus.store.ingest import ingest
+from corpus.store.squares import open_store
+from corpus.targets import write_labelled
 
+av = pytest.importorskip("av")  # training needs none
 ROOT = Path(__file__).parents[3]
 BRIEF = Film(frames=12)
 SHA = "00a2320d2fa4d4db"  # of states and pixels below: others are another set
@@ -212,10 +219,35 @@ def test_the_command_writes_two_tables_and_their_videos(tmp_path):
         with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
             rows = [*csv.DictReader(file)]
         assert len(rows) == count
-        assert {row["image"] for row in rows} == {path.name for path in folder.glob("*.mp4")}
-        assert decoded((folder / rows[0]["image"]).read_bytes()).shape == (4, 16, 16, 3)
+        assert {row["video"] for row in rows} == {path.name for path in folder.glob("*.mp4")}
+        assert decoded((folder / rows[0]["video"]).read_bytes()).shape == (4, 16, 16, 3)
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert again.returncode == 1 and "is not empty; name another folder" in again.stderr
+
+
+def test_the_tables_are_imported_and_read_as_clips(tmp_path):
+    write_source(tmp_path / "source", 5, 1, 0, Film(32, 6))
+    table = tmp_path / "source" / "posts" / "posts.csv"
+    rows = source_rows(table, None, "video_posts", tmp_path / "spool")
+    result = ingest(rows, tmp_path / "data", "posts", posts_kind="video_posts")
+    assert result.kept == 5 and not result.refused
+    place, table = "targets/motions", tmp_path / "source" / "labels" / "labels.csv"
+    rows = source_rows(table, None, "clips", tmp_path / "spool")
+    result = ingest(rows, tmp_path / "data", place, kind="clips")
+    assert result.kept == 40 and not result.refused
+    size, cache = 24, tmp_path / "cache"
+    store = open_store(place, tmp_path / "data" / place, size, cache, frame_rate=30)
+    write_labelled(store, tmp_path / "shards", {"val": 0.0, "test": 0.0})
+    shards = Shards(tmp_path / "shards", "train")
+    assert len(shards) == 10 and shards.size == 24 and shards.frame_rate == 30
+    assert shards.names == sorted(motion.name for motion in MOTIONS)
+    clips = shards.read(range(10), "clip", frames=6, every=2, place="centre")
+    for row, label in enumerate(shards.read(range(10), "label").tolist()):
+        number = next(i for i, motion in enumerate(MOTIONS) if motion.name == shards.names[label])
+        drawn = shot(stream(0, LABEL, 0, number), MOTIONS[number], Film(32, 6)).pixels()
+        for frame, pixels in zip(clips[row][0].numpy(), drawn, strict=True):
+            small = Image.fromarray(pixels).resize((24, 24), Image.Resampling.BOX)
+            assert abs(np.asarray(small, float) - frame).mean() < 8
 
 
 def test_a_size_that_no_video_has_is_told(tmp_path):
