@@ -7,6 +7,9 @@
 - root/class/split/.../image: where all folders in class folders are named as splits, two different
   ones at least; an image beside them is train.
 
+For a set of videos a folder below that of a class is one video where it holds images and no video
+(framefolders.py).
+
 Without splits in names images are split 70/10/20 by their path. Ids are paths below the root.
 Hidden files and those of the system are left alone and counted; whether a file is an image is seen
 when its bytes are read. A link may lead anywhere within the root, or within `allowed`; in a folder
@@ -23,6 +26,7 @@ from typing import NamedTuple
 
 from corpus.records.kind import kind as kind_named
 from corpus.sources.entries import folders, nobodys
+from corpus.sources.framefolders import PREFIX, frame_names
 from corpus.sources.rows import SourceRow, described_row, refused_row
 from corpus.sources.splits import split_named
 
@@ -61,8 +65,9 @@ def _entries(folder: Path) -> tuple[list[str], dict[str, os.DirEntry]]:
 class Tree:
     """The files below a root by their names; one folder's names are in memory at a time."""
 
-    def __init__(self, root: Path, allowed: Path | None, left: Counter[str]):
-        self.root, self.left = root.resolve(), left
+    def __init__(self, root: Path, allowed: Path | None, left: Counter[str], deep: int = 0):
+        """deep: folders of frames are files from this many folders below the root on; 0: never."""
+        self.root, self.left, self.deep = root.resolve(), left, deep
         self.bases = [self.root, *([allowed.resolve()] if allowed else [])]
 
     def files(self) -> Iterator[File]:
@@ -81,6 +86,12 @@ class Tree:
             return
         if not names and inside:
             self.left["empty folder"] += 1
+        if self.deep and inside.count("/") >= self.deep:
+            frames = frame_names(names, others)
+            if frames:
+                place = f"{self.root}/./{inside.rstrip('/')}" if linked is None else linked
+                yield File(inside.rstrip("/"), f"{PREFIX}{place}")
+                names = [name for name in names if name not in frames]
         for name in names:
             here = f"{self.root}/./{inside}{name}" if linked is None else f"{linked}/{name}"
             why = nobodys(name)
@@ -155,10 +166,12 @@ def class_images(
     root: Path,
     allowed: Path | None = None,
     left: Counter[str] | None = None,
+    media: str = "image",
 ) -> Iterator[Image]:
-    """The images of all classes; a file that is of none comes with its reason."""
+    """The images (or videos) of all classes; a file that is of none comes with its reason."""
     splits = layout(root)
-    for file in Tree(root, allowed, Counter() if left is None else left).files():
+    deep = (2 if splits == "no" else 3) if media == "video" else 0
+    for file in Tree(root, allowed, Counter() if left is None else left, deep).files():
         yield _placed(file, splits)
 
 
@@ -190,7 +203,8 @@ def labelled_rows(
 
     Where rows of one image are one record, files of the same bytes are the first of them.
     """
-    of, found = kind_named(kind), class_images(root, allowed, left)
+    of = kind_named(kind)
+    found = class_images(root, allowed, left, of.media)
     same = {"first": Same(class_images(root, allowed)).first} if of.joins else {}
     return class_rows(found, kind, lambda label, name: of.of_class(label), **same)
 

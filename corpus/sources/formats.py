@@ -1,6 +1,10 @@
 """Which files are images, by ending and by first bytes."""
 
 import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from corpus.media.containers import container_of
 
 _IMAGES = "jpg jpeg jpe jfif jfi jif pjpeg pjp png apng webp gif bmp dib tif tiff"
 IMAGES = frozenset(_IMAGES.split())
@@ -43,6 +47,30 @@ def named_image(name: str) -> bool:
     """Whether a name has the ending of a picture, of a format that is read here or not."""
     ending = name.rpartition(".")[2].lower()
     return ending in IMAGES or ending in FOREIGN
+
+
+def _video_ending(start: bytes) -> str | None:
+    found = container_of(start)
+    return found and found.ending
+
+
+class Media(NamedTuple):
+    """What a set stores, and by which endings and first bytes (LOOK of them) it is told in a tar.
+
+    foreign: endings of what somebody took for it, and is not read. ending: of first bytes.
+    """
+
+    word: str
+    endings: frozenset[str]
+    foreign: frozenset[str]
+    ending: Callable[[bytes], str | None]
+
+
+MEDIA = {
+    "image": Media("image", IMAGES, FOREIGN, picture_ending),
+    # pictures beside a video are its thumbnails, and left alone
+    "video": Media("video", VIDEOS | {FRAMES[1:]}, frozenset(), _video_ending),
+}
 
 
 def not_read(ending: str) -> str:

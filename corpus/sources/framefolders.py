@@ -5,6 +5,7 @@ are videos themselves). Its frames come RATE a second (corpus/media/frametar.py)
 """
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from corpus.media.frametar import pack_frames
@@ -22,6 +23,15 @@ def is_frame(name: str) -> bool:
     """Whether a name is that of a frame: a picture's, but no GIF's."""
     ending = name.rpartition(".")[2].lower()
     return ending in IMAGES and ending != "gif" and not nobodys(name)
+
+
+def frame_names(names: Collection[str], others: Collection[str]) -> set[str]:
+    """The frames among the files of a folder, none where it holds a video; `others` are no files.
+
+    What is no frame, and no folder, goes on as a file of its own.
+    """
+    found = {name for name in names if name not in others and is_frame(name)}
+    return set() if any(map(named_video, names)) else found
 
 
 def frames_locator(locator: str, name: str) -> str:

@@ -35,6 +35,7 @@ from pathlib import Path
 import numpy as np
 
 from corpus.hashtags.normal import normalise
+from corpus.records.kind import kind as kind_named
 from corpus.sources import classes
 from corpus.sources.rows import SourceRow, number_of
 from corpus.sources.users import OFF_TOPIC, User, cumulated, stream, user_of, zipf
@@ -152,12 +153,15 @@ def labelled_posts(
     root: Path,
     allowed: Path | None = None,
     left: Counter[str] | None = None,
+    kind: str = "posts",
     **options,
 ) -> Iterator[SourceRow]:
     """Posts of the images below root/class, their id their path; `options` are those of Model.
 
     `allowed` and `left` are those of classes.class_images.
     """
-    images = classes.class_images(root, allowed)
+    media = kind_named(kind).media
+    images = classes.class_images(root, allowed, media=media)
     model = Model(Counter(image.label for image in images if not image.file.reason), **options)
-    return classes.class_rows(classes.class_images(root, allowed, left), "posts", model.post)
+    found = classes.class_images(root, allowed, left, media)
+    return classes.class_rows(found, kind, model.post)

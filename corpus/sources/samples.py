@@ -11,7 +11,8 @@ ending (its *last* dot), tells members apart, and the key only who stands togeth
 3. What is then left of a longer stem, `a.seg.png` beside `a.jpg` with `a.json`, is a second image
    of its key and refused; a second text, `a.boxes.json`, is left alone.
 
-An ending that says nothing (`.img`, none) is no matter where the first bytes are an image's. At
+An ending that says nothing (`.img`, none) is no matter where the first bytes are an image's. For a
+set of videos all of this is so of videos; pictures beside them are members of another ending. At
 most RUN stems of one key are held at a time: of a longer run (`frame.000001.jpg`, ...) the first
 ones go on their own.
 """
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from corpus.sources.entries import nobodys
-from corpus.sources.formats import FOREIGN, IMAGES, not_read, picture_ending
+from corpus.sources.formats import FRAMES, MEDIA, not_read
 from corpus.sources.members import Member
 
 TEXTS, DAMAGE = ("json", "txt", "cls"), "damage"
@@ -60,9 +61,12 @@ def _key(stem: str) -> str:
 class TarSamples:
     """Samples of one tar, and with a reason the members that cannot be used."""
 
-    def __init__(self, start: Callable[[Member], bytes], left: Counter[str]):
-        """`start` gives the first bytes of a member; `left` counts what is left alone."""
-        self.start, self.left = start, left
+    def __init__(self, start: Callable[[Member], bytes], left: Counter[str], media: str = "image"):
+        """`start` gives the first bytes of a member; `left` counts what is left alone.
+
+        media: what is looked for, of MEDIA.
+        """
+        self.start, self.left, self.media = start, left, MEDIA[media]
         self.key, self.run = "", {}
         self.last: Sample | None = None
 
@@ -88,21 +92,23 @@ class TarSamples:
 
     def _kind(self, member: Member) -> tuple[str, str, str]:
         """(stem, kind, ending): the kind "image", one of TEXTS, "foreign", or "" if unknown."""
+        if member.name.lower().endswith(FRAMES) and FRAMES[1:] in self.media.endings:
+            return member.name[: -len(FRAMES)], "image", FRAMES[1:]
         stem, dot, ending = member.name.rpartition(".")
         if not dot or "/" in ending:
             stem, ending = member.name, ""
         ending = ending.lower()
-        if ending in IMAGES:
+        if ending in self.media.endings:
             return stem, "image", ending
         if ending in TEXTS:
             return stem, ending, ending
-        if ending in FOREIGN:
+        if ending in self.media.foreign:
             return stem, "foreign", ending
-        found = None if member.reason else picture_ending(self.start(member))
+        found = None if member.reason else self.media.ending(self.start(member))
         if found is None:
             return stem, "", ending
         # `photo.v2` is all name, `photo.jpg_large` has an ending; to be sure neither is cut
-        return member.name, "image" if found in IMAGES else "foreign", found
+        return member.name, "image" if found in self.media.endings else "foreign", found
 
     def _taken(self, member: Member) -> Iterator[Sample | Member]:
         stem, kind, ending = self._kind(member)
@@ -116,7 +122,7 @@ class TarSamples:
             sample.told.append(kind)
             yield member._replace(reason=reason)
         elif kind in sample.files:
-            what = "image" if kind == "image" else f".{ending}"
+            what = self.media.word if kind == "image" else f".{ending}"
             yield member._replace(reason=f"a second {what} of its key")
         elif kind:
             sample.files[kind] = member
@@ -148,7 +154,7 @@ class TarSamples:
         shorter = _shorter(sample.stem, run)
         taken = shorter is not None and ("image" in shorter.files or bool(shorter.told))
         if sample.files.keys() == {"image"} and taken:
-            yield sample.files["image"]._replace(reason="a second image of its key")
+            yield sample.files["image"]._replace(reason=f"a second {self.media.word} of its key")
         elif taken and not sample.files:
             self._count(sample.others)
         elif taken and "image" not in sample.files:

@@ -113,8 +113,8 @@ def _classes(
     from corpus.sources import classes, labelled
 
     allowed = Path(images) if images and not images.startswith("s3://") else None
-    if kind == "posts":
-        return labelled.labelled_posts(root, allowed, left, **options)
+    if kind_named(kind).posted:
+        return labelled.labelled_posts(root, allowed, left, kind, **options)
     return classes.labelled_rows(root, allowed, left, kind)
 
 

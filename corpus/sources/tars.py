@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from corpus.media.containers import LOOK
 from corpus.records.cells import caption_tags, cell_tags, cell_text, word_list
-from corpus.sources.formats import START
+from corpus.records.kind import kind as kind_named
 from corpus.sources.members import Member, members
 from corpus.sources.rows import SourceRow, described_row, refused_row
 from corpus.sources.samples import Sample, TarSamples
@@ -81,7 +82,7 @@ def _row(file: int, shard: TarShard, sample: Sample) -> SourceRow:
     try:
         about = _about(file, sample.files.get("json"))
         if image is None:
-            raise ValueError(_no_image(sample))
+            raise ValueError(_no_image(sample, kind_named(shard.kind).media))
         words, label = (_read(file, sample.files.get(ending)) for ending in ("txt", "cls"))
     except ValueError as error:
         return refused_row(where, str(error), image.name if image else "")
@@ -93,12 +94,14 @@ def _row(file: int, shard: TarShard, sample: Sample) -> SourceRow:
     return described_row(where, locator, raw, shard.kind, image.name, shard.split)
 
 
-def _no_image(sample: Sample) -> str:
-    if sample.files:
-        return "no image: the members of one key must follow each other (pack with tar --sort=name)"
+def _no_image(sample: Sample, media: str) -> str:
+    if sample.files and not (media == "video" and sample.others):
+        return (
+            f"no {media}: the members of one key must follow each other (pack with tar --sort=name)"
+        )
     if not any(sample.others):
         return "a name without an ending"
-    return f"no image: .{sample.others[0]} is no ending of one"
+    return f"no {media}: .{sample.others[0]} is no ending of one"
 
 
 def _stem(name: str) -> str:
@@ -120,9 +123,8 @@ def shard_rows(
     """
     about = TarShard(shard.resolve(), name, _stem(name), kind, split)
     file = os.open(about.path, os.O_RDONLY)
-    samples = TarSamples(
-        lambda member: os.pread(file, min(START, member.size), member.offset), left
-    )
+    start = lambda member: os.pread(file, min(LOOK, member.size), member.offset)  # noqa: E731
+    samples = TarSamples(start, left, kind_named(kind).media)
     try:
         for found in samples.of(members(about.path)):
             if isinstance(found, Member):
