@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from corpus.media.containers import LOOK, container_of
 from corpus.sources import s3
 from corpus.sources.archives import plain_tar, tar_shards
 from corpus.sources.entries import nobodys
 from corpus.sources.folders import below
-from corpus.sources.formats import START, named_image, picture_ending
+from corpus.sources.formats import START, named_image, named_video, picture_ending
 from corpus.sources.lines import Asked, Found
 from corpus.sources.manifests import (
     ENDINGS,
@@ -32,7 +33,8 @@ from corpus.sources.source import fetch
 from corpus.sources.tars import is_archive
 
 DEEP = 64  # folders below one that is named
-OTHER = "file that is no image"
+OTHER = {media: f"file that is no {media}" for media in ("image", "video")}
+NAMED = {"image": named_image, "video": named_video}
 
 
 class NamedImage(NamedTuple):
@@ -58,12 +60,26 @@ class Naming(NamedTuple):
 
     column: of tables, the one with the images' names. images: the folder or s3:// prefix that these
     are relative to, where not the table's own. spool: where tables and tars are put that have to be
-    downloaded or unpacked.
+    downloaded or unpacked. media: what is looked for, an image or a video.
     """
 
     column: str
     images: str | None
     spool: Path
+    media: str = "image"
+
+    def wants(self, name: str) -> bool:
+        """Whether a name has the ending of what is looked for."""
+        return NAMED[self.media](name)
+
+    @property
+    def other(self) -> str:
+        """What a file of another kind is counted as."""
+        return OTHER[self.media]
+
+    def is_archive(self, name: str) -> bool:
+        """Whether a name is that of a tar, which is not itself a video."""
+        return is_archive(name) and not (self.media == "video" and self.wants(name))
 
 
 def named_images(name: str, naming: Naming, left: Counter[str]) -> Iterator[NamedImage]:
@@ -75,7 +91,7 @@ def named_images(name: str, naming: Naming, left: Counter[str]) -> Iterator[Name
         yield from _folder(name, naming, left)
     elif is_pattern(name) and not os.path.lexists(name):
         yield from _pattern(name, naming, left)
-    elif is_archive(name):
+    elif naming.is_archive(name):
         yield from _tar(name, naming, left)
     elif is_manifest(name):
         yield from _table(name, naming)
@@ -89,21 +105,23 @@ def named_images(name: str, naming: Naming, left: Counter[str]) -> Iterator[Name
 def _folder(folder: str, naming: Naming, left: Counter[str]) -> Iterator[NamedImage]:
     for inner in below(Path(folder), left, DEEP):
         path = os.path.join(folder, inner)  # noqa: PTH118 (as it was typed: Path takes away ./)
-        if is_archive(inner):
+        if naming.is_archive(inner):
             yield from _tar(path, naming, left)
-        elif named_image(inner) or _begins_as_image(path):
+        elif naming.wants(inner) or _begins_so(path, naming.media):
             yield NamedImage(printable_text(path), path)
         else:
-            left[OTHER] += 1
+            left[naming.other] += 1
 
 
-def _begins_as_image(path: str) -> bool:
-    """Whether a file without an image's ending is one by its first bytes."""
+def _begins_so(path: str, media: str) -> bool:
+    """Whether a file without an image's, or video's, ending is one by its first bytes."""
     try:
         # a FIFO would wait for ever
         if not Path(path).is_file():
             return False
         with open(path, "rb") as file:  # noqa: PTH123 (a thousand a second: no Path twice)
+            if media == "video":
+                return container_of(file.read(LOOK)) is not None
             return picture_ending(file.read(START)) is not None
     except OSError:
         return False
@@ -130,11 +148,14 @@ def _tar(name: str, naming: Naming, left: Counter[str]) -> Iterator[NamedImage]:
             yield NamedImage(printable_text(shown), "", str(error))
             continue
         for member in members(tar):
-            yield from _member(shown, tar, member, left)
+            yield from _member(shown, tar, member, naming, left)
 
 
-def _member(shown: str, tar: Path, member: Member, left: Counter[str]) -> Iterator[NamedImage]:
-    why = member.name and (nobodys(member.name) or (not named_image(member.name) and OTHER))
+def _member(
+    shown: str, tar: Path, member: Member, naming: Naming, left: Counter[str]
+) -> Iterator[NamedImage]:
+    foreign = member.name and not naming.wants(member.name)
+    why = member.name and (nobodys(member.name) or (foreign and naming.other))
     if why:
         left[why] += 1
     else:
@@ -145,18 +166,18 @@ def _member(shown: str, tar: Path, member: Member, left: Counter[str]) -> Iterat
 
 def _objects(url: str, naming: Naming, left: Counter[str]) -> Iterator[NamedImage]:
     """One object, or all below a prefix."""
-    if named_image(url):
+    if naming.wants(url):
         yield NamedImage(printable_text(url), url)
         return
     found = False
     for key in s3.keys(f"{url.rstrip('/')}/"):
         found = True
-        if is_archive(key):
+        if naming.is_archive(key):
             yield from _tar(key, naming, left)
-        elif named_image(key):
+        elif naming.wants(key):
             yield NamedImage(printable_text(key), key)
         elif not key.endswith("/"):
-            left[OTHER] += 1
+            left[naming.other] += 1
     if not found:
         raise ValueError(f"there is nothing below {url}; check the address")
 

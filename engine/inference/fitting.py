@@ -8,6 +8,7 @@ from torch import Tensor
 from engine.core.allocator import fewer_images, memory_reason, out_of_memory
 
 Found = tuple[Tensor, ...]  # each has a row per image
+Images = Tensor | list[Tensor]  # a list where they differ in size
 
 
 class Fitting:
@@ -16,7 +17,7 @@ class Fitting:
     def __init__(self, batch: int) -> None:
         self.batch = batch
 
-    def __call__(self, function: Callable[[Tensor], Found], images: Tensor) -> Found:
+    def __call__(self, function: Callable[[Images], Found], images: Images) -> Found:
         """What the function gives of all images, of which there is one at least.
 
         OutOfMemory when a single image does not fit.
@@ -30,7 +31,7 @@ class Fitting:
                 first += len(some)
         return found[0] if len(found) == 1 else tuple(map(torch.cat, zip(*found, strict=True)))
 
-    def _tried(self, function: Callable[[Tensor], Found], images: Tensor) -> Found | None:
+    def _tried(self, function: Callable[[Images], Found], images: Images) -> Found | None:
         """What the function gives; None where memory ran out, after which fewer are tried."""
         try:
             return function(images)

@@ -5,13 +5,16 @@ the same views as a test, the same kernels.
 """
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from corpus.media.containers import container_of
 from corpus.media.decoding import decode
 from corpus.media.images import BadImage, opened_image
 from corpus.media.squares import squared, stored_square
@@ -34,7 +37,11 @@ class Predictor:
     several: `hashtags` or `tags`, where several of them may be right; empty where one is.
     size: pixels of the squares that `square` makes, those that the stage corpus stored.
     tested: pixels that the network is given; it resizes the squares itself.
+    column: what of a data set its network sees. media: what people give it.
     """
+
+    column: ClassVar[str] = "image"
+    media: ClassVar[str] = "image"
 
     def __init__(
         self,
@@ -50,6 +57,11 @@ class Predictor:
         if min(size, tested or size) < 1:
             raise ValueError(f"images of {size} x {size} pixels: give 1 or more")
         self.module, self.names = load_network(Path(weights))
+        if self.module.column != self.column:
+            raise ValueError(
+                f"{weights} is a network of the column {self.module.column!r}, and these are of "
+                f"the column {self.column!r}: give it what it was trained on"
+            )
         self.size, self.tested = size, tested or size
         self.device = torch.device(device) if device else default_device()
         placed(self.module, self.device).eval()
@@ -79,23 +91,45 @@ class Predictor:
             raise BadImage("unknown format", f"{type(image).__name__} is no image: give its bytes")
         return decode(squared(opened_image(image).pixels, self.size))
 
+    def read(self, image: bytes | Image.Image | np.ndarray) -> np.ndarray:
+        """`square`, which says so where the file is a video. Raises BadImage with a reason."""
+        try:
+            return self.square(image)
+        except BadImage as error:
+            video = container_of(image) if isinstance(image, bytes) else None
+            if video is None or error.kind != "unknown format":
+                raise
+            why = f"a video ({video.ending}), and this is a network of images"
+            raise BadImage(error.kind, f"{why}: take one that was trained on clips") from None
+
+    def together(self, read: Sequence[np.ndarray]) -> Tensor:
+        """What was read of several images, as `scores`, `ranked` and `features` take them."""
+        shape = (0, self.size, self.size, 3)
+        return torch.from_numpy(np.stack(read) if read else np.empty(shape, np.uint8))
+
     def _views(self, images: Tensor) -> Tensor:
         return self.module.plain(resized(images, self.tested).to(self.device))
 
-    def _logits(self, images: Tensor) -> Tensor:
+    def _answers(self, images: Any) -> tuple[Tensor, Tensor]:
+        """Scores that are ranked, and probabilities; both (n, names)."""
+        self._predicting()
+        logits = self.module.logits(self._views(images))
+        return logits, self._probabilities(logits)
+
+    def _predicting(self) -> None:
+        """ValueError where the network answers another question than its names."""
         if not self.predicts:
             task = type(self.module).__name__.lower()
             raise ValueError(
                 f"a network trained on the pretext task {task!r} predicts none of its {HASHTAGS}: "
                 "take a fine-tuned one, or its features"
             )
-        return self.module.logits(self._views(images))
 
     @torch.no_grad()
     def scores(self, images: Tensor) -> Tensor:
         """Squares uint8 (n, size, size, 3) -> probabilities float32 (n, names), on the CPU."""
         with numerics():
-            return self._probabilities(self._logits(images)).cpu()
+            return self._answers(images)[1].cpu()
 
     @torch.no_grad()
     def ranked(self, images: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -105,11 +139,11 @@ class Predictor:
         in `names`, int64 (n, count); on the CPU.
         """
         with numerics():
-            logits = self._logits(images)
+            logits, probabilities = self._answers(images)
             # by logits, not by probabilities, of which more are equal: the stage evaluate's choice
             most = min(max(RANKED, count), logits.shape[1])
             best = logits.topk(most).indices[:, :count]
-            return self._probabilities(logits).gather(1, best).cpu(), best.cpu()
+            return probabilities.gather(1, best).cpu(), best.cpu()
 
     def _probabilities(self, logits: Tensor) -> Tensor:
         """Of sum 1; of tags each by itself."""

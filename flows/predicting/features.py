@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 FORMATS = (".parquet", ".npy")
 
 
-def write_features(path: Path, batches: Iterable["pa.RecordBatch"], rows: int, width: int) -> None:
-    """Write features float32 (rows, width) of the rows that are kept."""
+def write_features(
+    path: Path, batches: Iterable["pa.RecordBatch"], rows: int, width: int, media: str = "image"
+) -> None:
+    """Write features float32 (rows, width) of the rows that are kept.
+
+    media: what the rows are of, which is the name of their column.
+    """
     with whole(path) as part:
         if format_of(path, FORMATS) == ".npy":
             _write_npy(part, batches, rows, width)
         else:
-            _write_parquet(part, batches)
+            _write_parquet(part, batches, media)
 
 
 def _write_npy(part: Path, batches: Iterable["pa.RecordBatch"], rows: int, width: int) -> None:
@@ -37,12 +42,12 @@ def _write_npy(part: Path, batches: Iterable["pa.RecordBatch"], rows: int, width
     array.flush()
 
 
-def _write_parquet(part: Path, batches: Iterable["pa.RecordBatch"]) -> None:
+def _write_parquet(part: Path, batches: Iterable["pa.RecordBatch"], media: str) -> None:
     import pyarrow.parquet as pq
 
     file = None
     for batch in batches:
-        some = batch.select(["image", "features"])
+        some = batch.select(["image", "features"]).rename_columns([media, "features"])
         file = file or pq.ParquetWriter(part, some.schema, compression="zstd")
         file.write_batch(some)
     if file:

@@ -1,4 +1,4 @@
-"""Images read, squared and shown to a network, batch by batch, in constant memory.
+"""Images or videos read and shown to a network, batch by batch, in constant memory.
 
 Threads read and decode ahead while the network is at work; the rows come in the order of the
 images, one for each, and a bad image is a row with its reason.
@@ -7,11 +7,12 @@ images, one for each, and a bad image is a row with its reason.
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from corpus.sources import s3
 from corpus.sources.rows import prefetch
@@ -19,9 +20,6 @@ from corpus.sources.unlabelled import NamedImage
 from engine.inference.choosing import margins
 from engine.inference.fitting import Fitting
 from engine.inference.predictor import Predictor
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 T = TypeVar("T")
 CHUNK = 32  # images that a thread decodes at a time: one by one their hand-over would cost
@@ -39,11 +37,13 @@ class Wanted(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Images that were decoded: their names, the reason of each bad one, the good ones' squares."""
+    """Images that were decoded: their names, the reason of each bad one, the good ones' squares,
+    or clips of videos.
+    """
 
     names: list[str]
     reasons: list[str]
-    pixels: np.ndarray
+    pixels: list[Any]
 
 
 def kept_schema(predictor: Predictor, wanted: Wanted) -> pa.Schema:
@@ -56,19 +56,17 @@ def kept_schema(predictor: Predictor, wanted: Wanted) -> pa.Schema:
 
 
 def decoded(predictor: Predictor, images: list[NamedImage]) -> Chunk:
-    """Some images read and squared."""
-    reasons, squares = [], []
+    """Some images, or videos, read as the network wants them."""
+    reasons, found = [], []
     for image in images:
         try:
-            squares.append(predictor.square(image.read()))
+            found.append(predictor.read(image.read()))
             reasons.append("")
         except s3.Unreachable:  # of S3 itself, no fault of the image
             raise
         except ValueError as error:
             reasons.append(str(error) or type(error).__name__)
-    shape = (0, predictor.size, predictor.size, 3)
-    pixels = np.stack(squares) if squares else np.empty(shape, np.uint8)
-    return Chunk([image.name for image in images], reasons, pixels)
+    return Chunk([image.name for image in images], reasons, found)
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -85,7 +83,9 @@ def look(
 ) -> Iterator[pa.RecordBatch]:
     """A row per image, in batches; OutOfMemory where a single image does not fit."""
     schema = kept_schema(predictor, wanted)
-    size = min(CHUNK, batch)
+    batch = min(batch, getattr(predictor, "at_once", batch))
+    # a video is long to decode: one by one, so that all threads have some
+    size = min(CHUNK, batch) if predictor.column == "image" else 1
     each = -(-batch // size)  # chunks of a batch
     fitting = Fitting(each * size)
     chunks = _chunks(images, size)
@@ -99,7 +99,7 @@ def _rows(
 ) -> pa.RecordBatch:
     reasons = [reason for chunk in chunks for reason in chunk.reasons]
     bad = np.array([bool(reason) for reason in reasons])
-    pixels = torch.from_numpy(np.concatenate([chunk.pixels for chunk in chunks]))
+    pixels = predictor.together([each for chunk in chunks for each in chunk.pixels])
     columns = {
         "image": pa.array([name for chunk in chunks for name in chunk.names], pa.string()),
         "error": pa.array([reason or None for reason in reasons], pa.string()),
@@ -109,11 +109,15 @@ def _rows(
 
 
 def _looked_at(
-    predictor: Predictor, fitting: Fitting, pixels: "Tensor", wanted: Wanted, bad: np.ndarray
+    predictor: Predictor,
+    fitting: Fitting,
+    pixels: Tensor | list[Tensor],
+    wanted: Wanted,
+    bad: np.ndarray,
 ) -> dict[str, pa.Array]:
     """The columns that the network fills; empty at the bad images."""
 
-    def of_images(images: "Tensor") -> tuple["Tensor", ...]:
+    def of_images(images: Tensor) -> tuple[Tensor, ...]:
         # two are ranked at least: their margin tells how sure the network is
         found = predictor.ranked(images, max(2, wanted.top)) if predictor.predicts else ()
         return (*found, predictor.features(images)) if wanted.features else tuple(found)
@@ -130,9 +134,7 @@ def _looked_at(
     return columns
 
 
-def _lists(
-    scores: "Tensor", best: "Tensor", wanted: Wanted, bad: np.ndarray
-) -> dict[str, pa.Array]:
+def _lists(scores: Tensor, best: Tensor, wanted: Wanted, bad: np.ndarray) -> dict[str, pa.Array]:
     """The best few of each image, those of a score from the threshold on."""
     scores, best = scores[:, : wanted.top], best[:, : wanted.top]
     # scores fall, so these are the first ones

@@ -22,6 +22,7 @@ from corpus.progress import Progress
 from corpus.sources.unlabelled import NamedImage
 from engine.core.digest import digest
 from engine.inference.predictor import Predictor
+from engine.inference.videos import predictor_for
 from flows.predicting import features, results, suggesting
 from flows.predicting.images import Images
 from flows.predicting.kept import Kept
@@ -63,20 +64,25 @@ def predict(
     ValueError with cause and fix where there is no image, or none can be used (the table, which
     has the reasons, is there all the same).
     """
-    predictor = Predictor(chosen.weights, chosen.size, tested=chosen.tested)
+    known = chosen.size, chosen.tested, chosen.frame_rate, chosen.policy
+    predictor = predictor_for(chosen.weights, *known)
+    images.naming = images.naming._replace(media=predictor.media)
     if not (predictor.predicts or wanted.features):
         raise ValueError(
             f"{chosen.title} was trained on a pretext task and predicts no names: take a network "
             "pretrained on hashtags or a fine-tuned one, or ask for features alone (--embed)"
         )
     about = {"weights": digest(chosen.weights), "sizes": [predictor.size, predictor.tested]}
+    if chosen.frame_rate:
+        about |= {"frame_rate": chosen.frame_rate, "policy": chosen.policy}
     about |= {"images": images.names, "wanted": wanted}
     file = outputs.table.with_name(f".{outputs.table.name}.kept")
     with Kept(file, kept_schema(predictor, wanted), about) as kept:
         images.count()
         done, rest = _compared(kept, iter(images))
         if done:
-            print(f"{done:,} images are predicted already: it goes on there", file=sys.stderr)
+            told = f"{done:,} {predictor.media}s are predicted already"
+            print(f"{told}: it goes on there", file=sys.stderr)
         for found in look(predictor, rest, wanted, batch, threads):
             kept.append(found)
             done += len(found)
@@ -85,7 +91,8 @@ def predict(
         kept.remove()
     shutil.rmtree(images.naming.spool, ignore_errors=True)
     if not account.images:
-        raise ValueError(f"there is no image in {', '.join(images.names)[:200]}: name others")
+        what, named = predictor.media, ", ".join(images.names)[:200]
+        raise ValueError(f"there is no {what} in {named}: name others")
     return account
 
 
@@ -115,13 +122,15 @@ def _write(
         return (batch for batch, _ in kept.batches())
 
     if outputs.features:
-        features.write_features(outputs.features, rows(), total, predictor.width)
+        sides = total, predictor.width
+        features.write_features(outputs.features, rows(), *sides, predictor.media)
     if outputs.suggested:
         found = suggesting.suggest(rows(), predictor.names, outputs.count)
-        suggesting.write_suggestions(outputs.suggested, found, images)
+        suggesting.write_suggestions(outputs.suggested, found, images, predictor.media)
     # last: the table says that the rest is whole
     noted = _noted(rows(), account)
-    results.write_table(outputs.table, noted, Naming(predictor.names, predictor.several))
+    naming = Naming(predictor.names, predictor.several, predictor.media)
+    results.write_table(outputs.table, noted, naming)
     return account
 
 
@@ -136,8 +145,8 @@ def _noted(batches: Iterator, account: Account) -> Iterator:
         yield batch
 
 
-def tell(account: Account, outputs: Outputs, left: Counter[str]) -> None:
-    """Print what became of the images; ValueError where none could be used."""
+def tell(account: Account, outputs: Outputs, left: Counter[str], media: str = "image") -> None:
+    """Print what became of the images, or videos; ValueError where none could be used."""
     count = account.bad.total()
     for name, reason in account.first:
         print(f"bad: {printable(name)}: {printable(reason)}", file=sys.stderr)
@@ -148,7 +157,7 @@ def tell(account: Account, outputs: Outputs, left: Counter[str]) -> None:
     if alone:
         print(f"left alone: {alone}", file=sys.stderr)
     kinds = ", ".join(f"{number:,} {printable(kind)}" for kind, number in account.bad.items())
-    told = f"{account.images:,} images, {count:,} bad{f' ({kinds})' if kinds else ''}"
+    told = f"{account.images:,} {media}s, {count:,} bad{f' ({kinds})' if kinds else ''}"
     if count == account.images:
         raise ValueError(f"none of the {told} can be used: {outputs.table} has the reasons")
     files = [str(file) for file in (outputs.table, outputs.features, outputs.suggested) if file]

@@ -20,10 +20,13 @@ ROW_GROUP = 1 << 16  # rows
 
 
 class Naming(NamedTuple):
-    """Names of the classes, or of hashtags, of which several may be right."""
+    """Names of the classes, or of hashtags, of which several may be right; what has them, an image
+    or a video, which is the first column's name.
+    """
 
     names: Sequence[str]
     several: str
+    media: str = "image"
 
 
 def format_of(path: Path, formats: Sequence[str] = FORMATS) -> str:
@@ -49,7 +52,9 @@ def whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def as_table(kept: "pa.RecordBatch", every: "pa.Array", several: str) -> "pa.Table":
+def as_table(
+    kept: "pa.RecordBatch", every: "pa.Array", several: str, media: str = "image"
+) -> "pa.Table":
     """Rows as people read them, out of those that are kept; `every`: the names.
 
     several: what the column is called where more than one may be right, else empty.
@@ -58,7 +63,7 @@ def as_table(kept: "pa.RecordBatch", every: "pa.Array", several: str) -> "pa.Tab
 
     best, scores = kept["best"], kept["scores"]
     listed = pa.ListArray.from_arrays(best.offsets, every.take(best.values), mask=best.is_null())
-    columns: dict[str, Any] = {"image": kept["image"]}
+    columns: dict[str, Any] = {media: kept["image"]}
     if several:
         columns |= {several: listed, "scores": scores}
     else:
@@ -82,7 +87,7 @@ def write_table(path: Path, batches: Iterable["pa.RecordBatch"], naming: Naming)
     import pyarrow as pa
 
     every = pa.array(naming.names, pa.string())
-    tables = (as_table(batch, every, naming.several) for batch in batches)
+    tables = (as_table(batch, every, naming.several, naming.media) for batch in batches)
     writers = {".csv": _write_csv, ".jsonl": _write_jsonl, ".parquet": _write_parquet}
     with whole(path) as part:
         writers[format_of(path)](part, tables)

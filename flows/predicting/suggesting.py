@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from corpus.media.containers import container_of
 from corpus.media.images import checked_image
 from corpus.sources.unlabelled import NamedImage
 from corpus.store.write import replacing
@@ -60,13 +61,16 @@ def _guess(best: list[int], names: list[str]) -> str:
 
 
 def write_suggestions(
-    table: Path, suggested: list[Suggested], images: Iterable[NamedImage]
+    table: Path,
+    suggested: list[Suggested],
+    images: Iterable[NamedImage],
+    media: str = "image",
 ) -> None:
-    """Write the table, and the images that it names into a folder beside it.
+    """Write the table, and the images, or videos, that it names into a folder beside it.
 
     images: all that were looked at, in their order.
     """
-    folder = table.with_name(f"{table.stem}_images")
+    folder = table.with_name(f"{table.stem}_{media}s")
     places = {each.row: place for place, each in enumerate(suggested)}
     rows: dict[int, tuple[str, str]] = {}
     with replacing(folder) as part:
@@ -76,7 +80,7 @@ def write_suggestions(
                 rows[places[number]] = f"{folder.name}/{name}", image.name
     with whole(table) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file, lineterminator="\n")
-        out.writerow(["image", "label", "split", "guess", "margin", "source"])
+        out.writerow([media, "label", "split", "guess", "margin", "source"])
         for place, each in enumerate(suggested):
             path, source = rows[place]
             # train: chosen because they are hard, they would make a test split harder than life
@@ -86,7 +90,8 @@ def write_suggestions(
 def _copied(image: NamedImage, folder: Path, place: int) -> str:
     """The name of the file that an image was copied to."""
     data = image.read()
-    kind = checked_image(data, 64).format
+    found = container_of(data)
+    kind = checked_image(data, 64).format if found is None else found.ending
     own = PurePosixPath(image.name.rpartition(":")[2]).stem[-LONGEST:]
     name = f"{place + 1:05d}-{UNUSUAL.sub('_', own)}.{ENDINGS.get(kind, kind.lower())}"
     (folder / name).write_bytes(data)

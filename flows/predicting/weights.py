@@ -18,13 +18,17 @@ FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN, a .safetensors fil
 class Chosen(NamedTuple):
     """A network to predict with: its weight file, and what is known of it.
 
-    size: pixels of the squares that the stage corpus stored. tested: those that it is given.
+    size: pixels of the squares that the stage corpus stored, or of the short side of videos.
+    tested: those that it is given. frame_rate: frames a second of videos, policy: the section of
+    the one by which it was tested, where it is one of clips; else None.
     """
 
     weights: Path
     size: int
     tested: int
     title: str
+    frame_rate: int | None = None
+    policy: dict[str, Any] | None = None
 
 
 def champion_address() -> str:
@@ -46,8 +50,11 @@ def chosen_weights(model: str | None, size: int | None, folder: Path) -> Chosen:
     else:
         weights, record = _local(Path(model))
     stored = size or _stored_size(weights, record, model)
-    tested = record.get("size") or _about(weights).get("tested") or stored
-    return Chosen(weights, stored, tested, model)
+    about = _about(weights)
+    tested = record.get("size") or about.get("tested") or stored
+    # a network of images is asked plainly
+    own = {key: about.get(key) for key in ("frame_rate", "policy")}
+    return Chosen(weights, stored, tested, model, **own)
 
 
 def _fetched(address: str, folder: Path) -> tuple[Path, dict[str, Any]]:
@@ -122,7 +129,7 @@ def _local_record(weights: Path) -> dict[str, Any]:
 
 
 def _stored_size(weights: Path, record: dict[str, Any], model: str) -> int:
-    """Pixels of the squares that a network was trained on."""
+    """Pixels of the squares, or of the short side of the videos, that a network was trained on."""
     corpus = settings.OUT / "corpus" / "hashtags"
     # files written before their size was kept in them
     known = _about(weights).get("size") or record.get("size")

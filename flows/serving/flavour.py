@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from PIL import Image
+from PIL import Image, ImageChops
 
-from flows.serving.inputs import COLUMN
+from flows.serving.inputs import COLUMN, VIDEO
 from flows.serving.mlflow_private import UNCHECKED
 
+PLAIN = {"name": "plain"}
+FRAMES = 16  # of the video of the example
 RECORD = "record.json"  # of the stage evaluate, where there is one
 CODE = "code"
 EXAMPLE, SERVED_EXAMPLE = "input_example.json", "serving_input_example.json"
@@ -33,7 +35,11 @@ def write_flavour(
     """
     from flows.serving.package import package  # torch, which --help need not
 
-    made = package(about["sections"])
+    videos = {}
+    if "frame_rate" in about:  # of clips: how a pretrained one is asked, nobody has said
+        videos = {"frame_rate": about["frame_rate"], "policy": about.get("policy", PLAIN)}
+    policy = {"policy": videos["policy"]} if videos else {}
+    made = package(about["sections"] | policy)
     made.write(folder / CODE)
     function = {
         "loader_module": made.loader,
@@ -46,20 +52,21 @@ def write_flavour(
     }
     # files written before it was kept in them: of images that were tested as they were stored
     stored = about.get("size") or size
-    ours = {"weights": weights, "stored": stored, "size": size, "record": RECORD}
+    ours = {"weights": weights, "stored": stored, "size": size, "record": RECORD, **videos}
+    column = VIDEO if videos else COLUMN
     model = {
         "flavors": {"python_function": function, "tagdag": ours},
-        "signature": _signature(),
+        "signature": _signature(column),
         **UNCHECKED,
-        "saved_input_example_info": _example(folder, stored),
+        "saved_input_example_info": _example(folder, stored, column),
         **more,
     }
     (folder / "MLmodel").write_text(yaml.safe_dump(model))
     _environment(folder, made.requirements)
 
 
-def _signature() -> dict[str, Any]:
-    """In: a column of images; out: a row per image; top: how many classes the row names."""
+def _signature(column: str) -> dict[str, Any]:
+    """In: a column of images, or of videos; out: a row for each; top: classes that it names."""
     from mlflow.models import ModelSignature
     from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
@@ -72,16 +79,20 @@ def _signature() -> dict[str, Any]:
     columns.append(ColSpec(text, "error", required=False))
     params = ParamSchema([ParamSpec("top", DataType.long, TOP)])
     return ModelSignature(
-        Schema([ColSpec(DataType.binary, COLUMN)]), Schema(columns), params
+        Schema([ColSpec(DataType.binary, column)]), Schema(columns), params
     ).to_dict()
 
 
-def _example(folder: Path, size: int) -> dict[str, Any]:
+def _example(folder: Path, size: int, column: str) -> dict[str, Any]:
     """An image as MLflow shows it and as a server is asked; what MLmodel says of them."""
-    out = BytesIO()
-    Image.linear_gradient("L").resize((size, size)).convert("RGB").save(out, "PNG")
+    out, shade = BytesIO(), Image.linear_gradient("L").resize((size, size))
+    if column == COLUMN:
+        shade.convert("RGB").save(out, "PNG")
+    else:  # a GIF whose shade moves up: to write it needs no PyAV
+        moved = [ImageChops.offset(shade, 0, -number) for number in range(FRAMES)]
+        shade.save(out, "GIF", save_all=True, append_images=moved[1:], duration=100, loop=0)
     text = base64.b64encode(out.getvalue()).decode()
-    (folder / EXAMPLE).write_text(json.dumps({"columns": [COLUMN], "data": [[text]]}) + "\n")
+    (folder / EXAMPLE).write_text(json.dumps({"columns": [column], "data": [[text]]}) + "\n")
     (folder / SERVED_EXAMPLE).write_text(json.dumps({"inputs": [text]}) + "\n")
     return {
         "artifact_path": EXAMPLE,

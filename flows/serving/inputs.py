@@ -13,19 +13,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-COLUMN = "image"
+COLUMN, VIDEO = "image", "video"  # of a table, by what the model sees
 MOST_BYTES = 100_000_000  # of a file; no picture within MAX_PIXELS is larger in any usual format
 
 
-def listed(given: Any) -> list[Any]:
+def listed(given: Any, column: str = COLUMN) -> list[Any]:
     """The images of an input: of a table, a series, a list, an array, or one alone.
+
+    column: of a table, where they are; it may have another name where it is the only one.
 
     ValueError for anything else, and for a table that does not say which column holds them.
     """
     if hasattr(given, "columns"):
-        return list(given[_column(list(given.columns))])
+        return list(given[_column(list(given.columns), column)])
     if isinstance(given, dict):
-        return listed(given[_column(list(given))])
+        return listed(given[_column(list(given), column)])
     if isinstance(given, np.ndarray) and given.ndim == 3:
         return [given]
     if isinstance(given, bytes | bytearray | memoryview | str | Path | Image.Image):
@@ -33,17 +35,17 @@ def listed(given: Any) -> list[Any]:
     if hasattr(given, "__iter__"):
         return list(given)
     raise ValueError(
-        f"found {type(given).__name__}, expected a table with a column {COLUMN!r}, a list of "
-        "images, or an array (n, h, w, 3)"
+        f"found {type(given).__name__}, expected a table with a column {column!r}, a list of "
+        f"{column}s{', or an array (n, h, w, 3)' if column == COLUMN else ''}"
     )
 
 
-def _column(names: list[Any]) -> Any:
-    if COLUMN in names:
-        return COLUMN
+def _column(names: list[Any], column: str) -> Any:
+    if column in names:
+        return column
     if len(names) == 1:
         return names[0]
-    raise ValueError(f"no column {COLUMN!r} among {names[:8]}: name the one with the images so")
+    raise ValueError(f"no column {column!r} among {names[:8]}: name the one with the {column}s so")
 
 
 def image(value: Any, paths: bool) -> bytes | Image.Image | np.ndarray:
@@ -63,6 +65,18 @@ def image(value: Any, paths: bool) -> bytes | Image.Image | np.ndarray:
         f"no image: found {type(value).__name__}, expected bytes, base64, a pathlib.Path, a PIL "
         "image or an array (h, w, 3) of uint8"
     )
+
+
+def video(value: Any, paths: bool) -> bytes:
+    """The bytes of a video's file; ValueError says why it is none. paths: as of `image`."""
+    if isinstance(value, Image.Image | np.ndarray) or not isinstance(
+        value, bytes | bytearray | memoryview | str | Path
+    ):
+        raise ValueError(
+            f"no video: found {type(value).__name__}, expected the bytes of a file (mp4, avi, mkv, "
+            "webm, GIF), base64 or a pathlib.Path"
+        )
+    return image(value, paths)
 
 
 def decoded(text: str) -> bytes:

@@ -8,13 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 import yaml
 
 from engine.inference.fitting import Fitting
 from engine.inference.predictor import Predictor
-from flows.serving.inputs import image, listed
+from flows.serving.inputs import COLUMN, image, listed
 from flows.serving.mlflow_private import serving
 
 if TYPE_CHECKING:
@@ -39,8 +37,10 @@ class ServedModel:
     paths: texts are names of files, not base64.
     """
 
+    column, read, batch = COLUMN, staticmethod(image), BATCH
+
     def __init__(self, predictor: Predictor, paths: bool = False) -> None:
-        self.predictor, self.paths, self.fitting = predictor, paths, Fitting(BATCH)
+        self.predictor, self.paths, self.fitting = predictor, paths, Fitting(self.batch)
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> "pd.DataFrame":
         """A row per image: class, score (its probability), the best `top` classes and their scores,
@@ -53,12 +53,12 @@ class ServedModel:
         import pandas as pd
 
         try:
-            images, top = listed(model_input), self._top(params)
+            images, top = listed(model_input, self.column), self._top(params)
         except ValueError as error:
             raise _refusal(str(error)) from None
         rows = []
-        for first in range(0, len(images), BATCH):
-            rows += self._rows(images[first : first + BATCH], top)
+        for first in range(0, len(images), self.batch):
+            rows += self._rows(images[first : first + self.batch], top)
         self._answerable(rows)
         index = getattr(model_input, "index", None)
         index = None if callable(index) else index  # that of a list searches in it
@@ -73,22 +73,22 @@ class ServedModel:
         return min(top, most)
 
     def _rows(self, images: list[Any], top: int) -> list[tuple]:
-        squares, errors = {}, {}
+        pixels, errors = {}, {}
         for place, value in enumerate(images):
             try:
-                squares[place] = self.predictor.square(image(value, self.paths))
+                pixels[place] = self.predictor.read(self.read(value, self.paths))
             except ValueError as error:  # BadImage is one
                 errors[place] = str(error)
-        found = dict(zip(squares, self._best(list(squares.values()), top), strict=True))
+        found = dict(zip(pixels, self._best(list(pixels.values()), top), strict=True))
         bad = {place: (None, None, [], [], why) for place, why in errors.items()}
         every = found | bad
         return [every[place] for place in range(len(images))]
 
-    def _best(self, squares: list[np.ndarray], top: int) -> list[tuple]:
-        if not squares:
+    def _best(self, pixels: list[Any], top: int) -> list[tuple]:
+        if not pixels:
             return []
         ranked = partial(self.predictor.ranked, count=top)
-        scores, places = self.fitting(ranked, torch.from_numpy(np.stack(squares)))
+        scores, places = self.fitting(ranked, self.predictor.together(pixels))
         rows = []
         for values, indices in zip(scores.tolist(), places.tolist(), strict=True):
             names = [self.predictor.names[index] for index in indices]
@@ -100,7 +100,7 @@ class ServedModel:
         errors = [row[-1] for row in rows]
         if serving() and all(errors):
             first = errors[0] if errors else "there is none"
-            raise _refusal(f"no image of the request can be used: {first}")
+            raise _refusal(f"no {self.column} of the request can be used: {first}")
 
 
 def _refusal(text: str) -> Exception:

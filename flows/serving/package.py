@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.digest import digest
+from engine.inference.videos import sees_clips
 from flows.running import code
-from flows.serving import model  # not its name as a text: the stage that ships it depends on it
+
+# not their names as texts: the stage that ships them depends on them
+from flows.serving import model, videomodel
 
 PREFIX = "tagdag_"
 # what MLflow itself needs to load and to serve, and no import of ours tells of
@@ -30,8 +33,8 @@ class Package:
     loader: the module that MLflow calls. requirements: as in requirements.txt, pinned.
     """
 
-    def __init__(self, sources: Mapping[str, str]) -> None:
-        """sources: text by path below the project."""
+    def __init__(self, sources: Mapping[str, str], loader: str = model.__name__) -> None:
+        """sources: text by path below the project. loader: of them the module that is called."""
         # the names of the folder's packages are part of the content: a rename is another package
         self.name = PREFIX + digest(sorted(sources.items()))[:8]
         made = {path: renamed(text, self.name, path) for path, text in sources.items()}
@@ -40,7 +43,7 @@ class Package:
                 # empty: ours set the waiting of threads, and look into a second folder
                 made.setdefault((folder / "__init__.py").as_posix(), "")
         self.files = {f"{self.name}/{path}": made[path].encode() for path in sorted(made)}
-        self.loader = f"{self.name}.{model.__name__}"
+        self.loader = f"{self.name}.{loader}"
         self.requirements = requirements(sources)
 
     def write(self, folder: Path) -> None:
@@ -51,17 +54,20 @@ class Package:
 
 
 def package(sections: dict[str, Any]) -> Package:
-    """The package for a network of these sections: backbone, objective, head."""
+    """The package for a network of these sections: backbone, objective, head, maybe policy."""
     return _package(json.dumps(sections, sort_keys=True))
 
 
 @functools.lru_cache(maxsize=32)  # a stage registers many models of few kinds
 def _package(sections: str) -> Package:
-    modules = [model.__name__, *code.plugins(json.loads(sections))]
+    found = json.loads(sections)
+    loader = videomodel.__name__ if sees_clips(found) else model.__name__
+    modules = [loader, *code.plugins(found)]
     # nothing aside: what only checks is imported all the same
     files = code.closure(modules, aside=frozenset())
     named = {file.relative_to(code.ROOT).as_posix(): file for file in files}
-    return Package({path: file.read_text(encoding="utf-8") for path, file in named.items()})
+    texts = {path: file.read_text(encoding="utf-8") for path, file in named.items()}
+    return Package(texts, loader)
 
 
 def renamed(text: str, package: str, path: str) -> str:

@@ -8,13 +8,14 @@ import json
 import re
 from typing import Any
 
-from flows.serving.inputs import COLUMN, decoded
+from flows.serving.inputs import COLUMN, VIDEO, decoded
 
 MOST_BYTES = 32 << 20  # of a request; base64 makes 3 bytes 4
 MOST_IMAGES = 64
 DEPTH = 6  # {"dataframe_split": {"data": [["..."]]}} has 4
 MOST_FRAME = 100_000  # bytes of a request that are no text: arrays of numbers are no images here
 TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+COLUMNS = (COLUMN, VIDEO)  # which of them a model sees it knows itself
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
@@ -82,7 +83,7 @@ def _images(asked: dict[str, Any]) -> list[Any]:
     if forms[0] == "dataframe_split":
         return _split(given)
     if isinstance(given, dict):
-        given = given[COLUMN] if list(given) == [COLUMN] else None
+        given = _only(given)
     if isinstance(given, str):
         given = [given]
     if not isinstance(given, list):
@@ -94,7 +95,8 @@ def _split(given: Any) -> list[Any]:
     known = {"columns", "data", "index"}
     if not isinstance(given, dict) or not given.keys() <= known:
         raise Refused(400, "dataframe_split: give columns and data")
-    if given.get("columns") != [COLUMN] or not isinstance(given.get("data"), list):
+    known = [[column] for column in COLUMNS]
+    if given.get("columns") not in known or not isinstance(given.get("data"), list):
         raise Refused(400, f"dataframe_split: columns are [{COLUMN!r}], data is a list of rows")
     return [_cell(row) for row in given["data"]]
 
@@ -103,9 +105,13 @@ def _cell(row: Any) -> Any:
     """The image of a row, which may be it, or a list or an object of nothing else."""
     if isinstance(row, list) and len(row) == 1:
         return row[0]
-    if isinstance(row, dict) and list(row) == [COLUMN]:
-        return row[COLUMN]
-    return row
+    own = _only(row) if isinstance(row, dict) else None
+    return row if own is None else own
+
+
+def _only(given: dict[str, Any]) -> Any:
+    """What stands under the one name that images or videos have; None where it is another."""
+    return next((given[name] for name in COLUMNS if list(given) == [name]), None)
 
 
 def _is_base64(place: int, text: Any) -> None:

@@ -1,13 +1,16 @@
 """Classes of images, or hashtags: `python -m flows.predict photos/ --out predictions.csv`.
 
 A row per image: class, score and the best few of a fine-tuned network; hashtags of a pretrained
-one. A bad image has its reason. A command that was cut short goes on where it was.
+one. A bad image has its reason. A command that was cut short goes on where it was. A network of
+clips is given videos, mp4, avi, mkv, webm, GIF and others, in the place of images, and is asked of
+as many clips and crops of each as it was tested on.
 """
 
 import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from flows.cli.command import parser, user_errors
 
@@ -41,19 +44,29 @@ def _asked() -> argparse.Namespace:
     command.add_argument("--size", type=int, help=size)
     batch = "images that the network is given at a time; fewer when memory runs out (default: 512)"
     command.add_argument("--batch", type=int, help=batch)
+    views = "of videos: how many clips of how many crops each (default: as it was tested)"
+    command.add_argument("--views", metavar="CLIPSxCROPS", type=_views, help=views)
+    rate = "of videos: frames a second that it was trained on, where it does not say"
+    command.add_argument("--frame-rate", type=int, metavar="N", help=rate)
     threads = "threads that read and decode (default: one a core)"
     command.add_argument("--threads", type=int, help=threads)
     return command.parse_args()
+
+
+def _views(text: str) -> dict[str, Any]:
+    """The section of a policy; argparse tells of any other text."""
+    clips, crops = map(int, text.split("x"))
+    return {"name": "views", "clips": clips, "crops": crops}
 
 
 def _checked(given: argparse.Namespace) -> None:
     """ValueError for a number out of its range, or a file whose ending names no format."""
     from flows.predicting import features, results
 
-    for name in ("top", "size", "batch", "threads"):
+    for name in ("top", "size", "batch", "threads", "frame_rate"):
         value = getattr(given, name)
         if value is not None and value < 1:
-            raise ValueError(f"--{name} {value}: give 1 or more")
+            raise ValueError(f"--{name.replace('_', '-')} {value}: give 1 or more")
     if not 0 <= given.threshold <= 1:
         raise ValueError(f"--threshold {given.threshold}: give a number from 0 to 1")
     if given.suggest < 0:
@@ -83,9 +96,11 @@ def _run(given: argparse.Namespace) -> None:
     found = images.Images(given.images, naming, sys.stdin.buffer)
     with tempfile.TemporaryDirectory() as folder, progress("predict") as show:
         chosen = chosen_weights(given.model, given.size, Path(folder))
+        said = {"policy": given.views, "frame_rate": given.frame_rate}
+        chosen = chosen._replace(**{key: own for key, own in said.items() if own is not None})
         sides = given.batch or BATCH, given.threads or cores()
         account = predict.predict(chosen, found, wanted, outputs, *sides, show)
-    predict.tell(account, outputs, found.left)
+    predict.tell(account, outputs, found.left, found.naming.media)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from engine.core.network import columns_read, save_network
 from engine.core.samples import Rows, few_per_class, open_split
 from engine.training.checkpoints import Checkpoints
 from engine.training.meter import Diverged
-from engine.training.predicting import metric_of
+from engine.training.predicting import PLAIN, metric_of
 from engine.transfer import frozen
 from engine.transfer.finetuning import arm_score, arm_sections, fit_arm, head_section
 from engine.transfer.tuning import choose_settings, combinations, hold_out
@@ -174,7 +174,10 @@ def finish_arm(
         record = arm | choice | {"name": name, "built": built["head"], "val": validation}
         record["curve"] = learning_curve(training)
         # the record in the file of the weights: a kill leaves both or neither
-        about = {"record": record, "size": split_of(section, "train").shards.size}
+        shards = split_of(section, "train").shards
+        about = {"record": record, "size": shards.size}
+        if shards.frame_rate:  # of videos, of which several clips are asked for
+            about |= {"frame_rate": shards.frame_rate, "policy": section.get("policy", PLAIN)}
         if section.get("resolution"):
             about["tested"] = section["resolution"]
         save_network(file, module, built, samples.shards.classes, **about)

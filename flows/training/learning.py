@@ -105,7 +105,10 @@ def write_weights(
             watch(section["epochs"], module)
     # with the pixels of the images, so that the file alone is enough to predict with
     job = Job.of(section)
-    about = {"size": job.samples().shards.size}
+    shards = job.samples().shards
+    about = {"size": shards.size}
+    if shards.frame_rate:  # of videos
+        about["frame_rate"] = shards.frame_rate
     if job.resolution:
         about["tested"] = job.resolution
     save_network(file, module, network_sections(section), names, **about)
