@@ -43,7 +43,8 @@ def init_section(file: str, format: str) -> None:
     """Weights that a training starts from.
 
     file: safetensors, or a pickle of tensors alone (.pth, .pt, .tar), which is never run.
-    format: whose names its tensors have: native, torchvision, timm, wsl, moco, dino or swav.
+    format: whose names its tensors have: native, torchvision, timm, wsl, moco, dino or swav; of
+        networks of clips also vmz, pyslowfast or pytorchvideo.
     """
 
 

@@ -12,7 +12,8 @@ from engine.core.numerics import numerics
 from engine.transfer.weights import format_module, released_tensors
 
 TOLERANCE = 1e-5  # of a pooled feature, over the largest of them where that is above 1
-BATCH = 2  # images that both networks are asked
+BATCH = 2  # images or clips that both networks are asked
+FRAMES = 16  # of a clip, where the network takes any number
 
 
 def to_library(weights: Path, form: str, size: int, file: Path) -> tuple[float, str]:
@@ -55,9 +56,12 @@ def _loaded(twin: nn.Module, file: Path) -> None:
 def _compared(backbone: nn.Module, twin: nn.Module, size: int) -> float:
     """The greatest difference of a pooled feature on noise; ValueError when that is too much."""
     side = getattr(backbone, "resolution", None) or size
-    images = torch.randn(BATCH, 3, side, side, generator=torch.Generator().manual_seed(0))
+    clip = getattr(backbone, "reads", "image") == "clip"
+    frames = [getattr(backbone, "frames", None) or FRAMES] if clip else []
+    shape = (BATCH, 3, *frames, side, side)
+    inputs = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     with numerics():
-        ours, theirs = backbone(images)[-1].mean((2, 3)), twin(images)
+        ours, theirs = backbone(inputs)[-1].flatten(2).mean(2), twin(inputs)
     difference = (ours - theirs).abs().max().item()
     allowed = TOLERANCE * max(1.0, ours.abs().max().item())
     if not difference <= allowed:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["named_by", "resnet_sizes", "timm_names", "torchvision_names"]
+__all__ = ["Rule", "named_by", "resnet_sizes", "timm_names", "torchvision_names"]
 
 # place in `transform` of a bottleneck or a pair of 3x3: convolution, norm, rectifier and so on
 PLAIN = {0: "conv1", 1: "bn1", 3: "conv2", 4: "bn2", 6: "conv3", 7: "bn3"}

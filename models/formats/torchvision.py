@@ -9,9 +9,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.blocks.naming import resnet_sizes, torchvision_names
+from models.blocks.naming import TORCHVISION, named_by, resnet_sizes
+from models.blocks.videonaming import videoresnet_name
 
 HASHED = True  # a file name may end in the first digits of the file's SHA-256
+EPS = 1e-5  # of its batch norms
 HEADS = ("fc.", "classifier.", "head.", "heads.", "aux1.", "aux2.", "AuxLogits.")
 
 
@@ -21,8 +23,18 @@ def unwrapped(tree: Mapping[str, Any], backbone: nn.Module) -> dict[str, Tensor]
 
 
 def names(backbone: nn.Module) -> dict[str, str]:
-    """Name in the backbone: name in the file, of every tensor."""
-    return torchvision_names(backbone)
+    """Name in the backbone: name in the file, of every tensor.
+
+    ValueError for a network of clips of another eps, with which the weights mean something else.
+    """
+    found = named_by(backbone, TORCHVISION | {"VideoResNet": videoresnet_name}, "torchvision")
+    norms = [m for m in backbone.modules() if isinstance(m, nn.BatchNorm3d)]
+    if type(backbone).__name__ == "VideoResNet" and norms[0].eps != EPS:
+        raise ValueError(
+            f"the norms of torchvision's networks of clips add {EPS} to the variance, and this "
+            f"one's {norms[0].eps}: give the backbone `eps: {EPS}`"
+        )
+    return found
 
 
 def is_head(key: str) -> bool:
@@ -35,8 +47,10 @@ def source(backbone: nn.Module) -> str:
     name = getattr(backbone, "name", None)
     if name is None:
         return "fetch the state dict of torchvision's network of the same shape"
-    from torchvision.models import get_model_weights
+    from torchvision.models import get_model_weights, list_models
 
+    if name not in list_models():  # of other sizes than any that are published
+        return f"fetch the state dict of torchvision's {name} of the same shape"
     urls = [each.url for each in get_model_weights(name)]
     return f"fetch {' or '.join(urls)}"
 
@@ -54,6 +68,8 @@ def twin(backbone: nn.Module, section: Mapping[str, Any]) -> nn.Module:
         return _again(backbone, section)
     if section["name"] == "vit":
         return _vit(section)
+    if section["name"] == "videoresnet":
+        return _videoresnet(section)
     sizes = resnet_sizes(section, "torchvision")
     block = resnet.Bottleneck if sizes["block"] == "bottleneck" else resnet.BasicBlock
     groups = {"groups": sizes["groups"], "width_per_group": sizes["width"]}
@@ -70,6 +86,24 @@ def _vit(section: Mapping[str, Any]) -> nn.Module:
     sizes += [("width", 768), ("hidden", 3072)]
     made = VisionTransformer(*(section.get(key, usual) for key, usual in sizes))
     made.heads = nn.Identity()
+    return made
+
+
+def _videoresnet(section: Mapping[str, Any]) -> nn.Module:
+    """torchvision's residual network of clips of a section; ValueError where it has none."""
+    from torchvision.models.video import resnet
+
+    kinds = {"3d": "Conv3DSimple", "2d": "Conv3DNoTemporal", "2plus1d": "Conv2Plus1D"}
+    depths = list(section.get("depths", (2, 2, 2, 2)))
+    told = section.get("convolutions", "2plus1d")
+    convs = [getattr(resnet, kinds[kind]) for kind in ([told] * 4 if told in kinds else told)]
+    stem = section.get("stem", "2plus1d")
+    if len(depths) != 4 or len(convs) != 4 or stem == "2d":
+        raise ValueError("torchvision's networks of clips have four stages, and no stem of images")
+    block = resnet.BasicBlock if section.get("block", "basic") == "basic" else resnet.Bottleneck
+    stems = resnet.BasicStem if stem == "3d" else resnet.R2Plus1dStem
+    made = resnet.VideoResNet(block, convs, depths, stems)
+    made.fc = nn.Identity()
     return made
 
 
