@@ -7,22 +7,31 @@ Feichtenhofer 2020, "X3D: Expanding Architectures for Efficient Video Recognitio
 import torch
 from torch import Tensor, nn
 
+from models.blocks.layers.video.depthwise import DepthwiseConv3d
+from models.blocks.layers.video.factorised import conv3d
+from models.blocks.layers.video.pointwise import PointwiseConv3d
+
 __all__ = ["Bottleneck", "Embedding", "Stem"]
 
 
-def convolution(
-    inputs: int,
-    outputs: int,
-    kernel: tuple[int, int, int] = (1, 1, 1),
-    stride: int = 1,
-    groups: int = 1,
-) -> nn.Conv3d:
-    """Without a bias; the stride is one of space. He et al. 2015, arXiv 1502.01852, equation 14."""
-    padding = tuple(side // 2 for side in kernel)
-    strides = (1, stride, stride)
-    conv = nn.Conv3d(inputs, outputs, kernel, strides, padding, groups=groups, bias=False)
+def started(conv: nn.Conv3d) -> nn.Conv3d:
+    """With weights as He et al. 2015, arXiv 1502.01852, equation 14, have them; biases at zero."""
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
     return conv
+
+
+def pointwise(inputs: int, outputs: int, stride: int = 1, bias: bool = False) -> nn.Conv3d:
+    """1x1x1; the stride is one of space."""
+    return started(PointwiseConv3d(inputs, outputs, stride, bias))
+
+
+def channelwise(
+    channels: int, kernel: int | tuple[int, int, int] = 3, stride: int = 1
+) -> nn.Conv3d:
+    """Each channel by itself, without a bias; the stride is one of space."""
+    return started(DepthwiseConv3d(channels, kernel, (1, stride, stride)))
 
 
 class Stem(nn.Sequential):
@@ -30,8 +39,8 @@ class Stem(nn.Sequential):
 
     def __init__(self, outputs: int, stride: int) -> None:
         super().__init__(
-            convolution(3, outputs, (1, 3, 3), stride),
-            convolution(outputs, outputs, (5, 1, 1), groups=outputs),
+            conv3d(3, outputs, (1, 3, 3), (1, stride, stride)),
+            channelwise(outputs, (5, 1, 1)),
             nn.BatchNorm3d(outputs),
             nn.ReLU(inplace=True),
         )
@@ -45,11 +54,12 @@ class SqueezeExcitation(nn.Module):
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
-        squeeze, excite = nn.Conv3d(channels, squeezed, 1), nn.Conv3d(squeezed, channels, 1)
-        for conv in (squeeze, excite):
-            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-            nn.init.zeros_(conv.bias)
-        self.gate = nn.Sequential(squeeze, nn.ReLU(inplace=True), excite, nn.Sigmoid())
+        self.gate = nn.Sequential(
+            pointwise(channels, squeezed, bias=True),
+            nn.ReLU(inplace=True),
+            pointwise(squeezed, channels, bias=True),
+            nn.Sigmoid(),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.gate(x.mean((2, 3, 4), keepdim=True))
@@ -76,20 +86,20 @@ class Bottleneck(nn.Module):
         super().__init__()
         shortcut = []
         if stride > 1 or inputs != outputs:
-            shortcut = [convolution(inputs, outputs, stride=stride)]
+            shortcut = [pointwise(inputs, outputs, stride)]
         if inputs != outputs or (shortcut and shortcut_norm):
             shortcut.append(nn.BatchNorm3d(outputs))
         self.shortcut = nn.Sequential(*shortcut)
         gate = [SqueezeExcitation(inner, squeezed)] if squeezed else []
         self.transform = nn.Sequential(
-            convolution(inputs, inner),
+            pointwise(inputs, inner),
             nn.BatchNorm3d(inner),
             nn.ReLU(inplace=True),
-            convolution(inner, inner, (3, 3, 3), stride, groups=inner),
+            channelwise(inner, 3, stride),
             nn.BatchNorm3d(inner),
             *gate,
             nn.SiLU(inplace=True),
-            convolution(inner, outputs),
+            pointwise(inner, outputs),
             nn.BatchNorm3d(outputs),
         )
         nn.init.zeros_(self.transform[-1].weight)
@@ -109,10 +119,10 @@ class Embedding(nn.Module):
     def __init__(self, inputs: int, inner: int, outputs: int, drop: float) -> None:
         super().__init__()
         self.expand = nn.Sequential(
-            convolution(inputs, inner), nn.BatchNorm3d(inner), nn.ReLU(inplace=True)
+            pointwise(inputs, inner), nn.BatchNorm3d(inner), nn.ReLU(inplace=True)
         )
         self.project = nn.Sequential(
-            convolution(inner, outputs), nn.ReLU(inplace=True), nn.Dropout(drop)
+            pointwise(inner, outputs), nn.ReLU(inplace=True), nn.Dropout(drop)
         )
 
     def forward(self, x: Tensor) -> Tensor:
