@@ -31,7 +31,7 @@ from models.blocks.ranges import Count, Least, Part, Pixels, Positive, Rising, S
 
 __all__ = ["Clips", "centred"]
 
-CROPPED = 1 << 16  # pixels of the frames that are worked on at a time on a CPU, within its cache
+CROPPED = 1 << 17  # pixels of the frames that are worked on at a time on a CPU, within its cache
 READ = ("frames", "every", "clips", "within", "place")  # what of a video is read
 
 
