@@ -26,13 +26,14 @@ CELLS = 1 << 21  # pairs of frames that are compared at once
 class Films(NamedTuple):
     """Frames of a store's videos that show something, in their order, m of n videos.
 
-    codes: uint64 (m, 2). place: (m,), of each in its video, in seconds. still: (m,), the frame that
+    codes: uint64 (m, 2). place, second: (m,), of each in its video. still: (m,), the frame that
     its still begins with. starts: (n + 1,), the first frame of each video. stills: (n,), how many
     each has. middles: uint64 (n, 2), codes of the frames half-way.
     """
 
     codes: np.ndarray
     place: np.ndarray
+    second: np.ndarray
     still: np.ndarray
     starts: np.ndarray
     stills: np.ndarray
@@ -59,11 +60,13 @@ class Repeated(NamedTuple):
     shown: np.ndarray
 
 
-def films(codes: np.ndarray, ends: np.ndarray, middles: np.ndarray, usable: np.ndarray) -> Films:
-    """Of the codes (m, 2) of one frame a second of n videos, those of each ending at `ends` (n,).
+def films(
+    codes: np.ndarray, ends: np.ndarray, apart: np.ndarray, middles: np.ndarray, usable: np.ndarray
+) -> Films:
+    """Of the codes (m, 2) of some frames of n videos, those of each ending at `ends` (n,).
 
-    middles: (n, 2), codes of the frames half-way. usable: rows of the videos that count. A frame of
-    one colour has code 0 and shows nothing.
+    apart: (n,), seconds from one frame to the next. middles: (n, 2), codes of the frames half-way.
+    usable: rows of the videos that count. A frame of one colour has code 0 and shows nothing.
     """
     lengths = np.diff(ends, prepend=0)
     video, place = expand(lengths)
@@ -72,7 +75,7 @@ def films(codes: np.ndarray, ends: np.ndarray, middles: np.ndarray, usable: np.n
     starts = np.searchsorted(video, np.arange(len(ends) + 1))
     still = _stills(codes, starts)
     counts = np.bincount(video[still == np.arange(len(still))], minlength=len(ends))
-    return Films(codes, place, still, starts, counts, middles)
+    return Films(codes, place, place * apart[video], still, starts, counts, middles)
 
 
 def _stills(codes: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -160,7 +163,7 @@ def _distinct(*columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _voted(a: Films, b: Films, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which pairs repeat each other; of these the bits that differ, and the frames to look at."""
     row, p, q, bits = _like_frames(a, b, pairs)
-    offset = a.place[p] - b.place[q]
+    offset = a.second[p] - b.second[q]
     stills = np.stack([a.stills[pairs[:, 0]], b.stills[pairs[:, 1]]], 1)
     brief = stills[:, 0] <= stills[:, 1]
     # places are small numbers where frames are large ones
@@ -199,7 +202,7 @@ def _best_offsets(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of each of n pairs the most stills (n,) at one offset or the next one, and the offset.
 
-    Frames are a second apart: those of a copy that begins between two are like either.
+    Frames are seconds apart: those of a copy that begins between two are like either.
     """
     offsets = np.concatenate([offset, offset - 1])
     voters = _distinct(np.tile(row, 2), offsets, np.tile(still, 2))[0]

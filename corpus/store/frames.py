@@ -21,7 +21,7 @@ from corpus.media.video import BadVideo
 from corpus.sources.rows import prefetch
 from corpus.store.cached import whole, write_rows
 from corpus.store.read import Shard, read_images
-from corpus.store.side import code_slots, frame_bounds
+from corpus.store.side import code_slots, frame_bounds, seconds_apart
 from corpus.store.write import add_file
 
 METHOD = 1  # of decoding (corpus/media/frames.py) and of the fingerprints: a change makes all anew
@@ -36,7 +36,8 @@ SCHEMA = pa.schema(
         "reason": pa.string(),
         "width": pa.int32(),
         "height": pa.int32(),
-        "codes": pa.binary(),  # 16 bytes for each of at most CODES frames, a second apart
+        "codes": pa.binary(),  # 16 bytes for each of at most CODES frames
+        "apart": pa.int32(),  # seconds from one of these to the next
         "frame_ends": pa.list_(pa.int32()),
     }
 )
@@ -52,12 +53,13 @@ class Decoded(NamedTuple):
     height: int = 0
     code: bytes = bytes(16)
     codes: bytes = b""
+    apart: int = 1
     ends: tuple[int, ...] = ()
 
     def row(self, offset: int) -> tuple:
         """Its row of SCHEMA, the member of the tar being there."""
         place = (offset, self.ends[-1] if self.ends else 0, self.sha256, self.code, self.reason)
-        return (*place, self.width, self.height, self.codes, list(self.ends))
+        return (*place, self.width, self.height, self.codes, self.apart, list(self.ends))
 
 
 def make_frames(folder: Path, shard: Shard, size: int, rate: int, into: Path, threads: int) -> None:
@@ -89,15 +91,15 @@ def _decoded(size: int, rate: int, part: Path, member: tuple[str, bytes]) -> Dec
         found = stored_frames(data, size, rate, file)
         code, codes = frame_codes(file, np.array(found.ends), rate)
         file.seek(0)
-        sides = found.width, found.height
-        return Decoded(file, digest, "", *sides, code, codes, tuple(found.ends))
+        sides, apart = (found.width, found.height), seconds_apart(len(found.ends), rate)
+        return Decoded(file, digest, "", *sides, code, codes, apart, tuple(found.ends))
     except BadVideo as error:
         file.close()
         return Decoded(None, digest, str(error))
 
 
 def frame_codes(file: BinaryIO, ends: np.ndarray, rate: int) -> tuple[bytes, bytes]:
-    """(fingerprint of the slot in the middle, fingerprints of slots a second apart)."""
+    """(fingerprint of the slot in the middle, fingerprints of `code_slots`)."""
     code = _code(file, ends, len(ends) // 2)
     slots = code_slots(len(ends), rate).tolist()
     return code, b"".join(_code(file, ends, slot) for slot in slots)

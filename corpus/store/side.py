@@ -13,7 +13,7 @@ from corpus.media.kept import centre
 from corpus.store.read import Shard
 
 CODES = 64  # frames of a video at most that have a fingerprint: one a second, or fewer
-LOOKED = ["offset", "size", "sha256", "code", "codes"]
+LOOKED = ["offset", "size", "sha256", "code", "codes", "apart"]
 
 
 class SquareShard(NamedTuple):
@@ -47,12 +47,17 @@ class SquareShard(NamedTuple):
 def code_slots(slots: int, rate: int) -> np.ndarray:
     """The slots of a video that have a fingerprint, int64 (k,): one a second, at most CODES.
 
-    Of a longer video those are spread evenly over its seconds.
+    Of a longer video one in 2, 4, 8 ... seconds: those of a shorter copy are among the same.
     """
-    seconds = np.arange(0, slots, rate)
-    if len(seconds) > CODES:
-        seconds = seconds[np.linspace(0, len(seconds) - 1, CODES).round().astype(int)]
-    return seconds
+    return np.arange(0, slots, rate * seconds_apart(slots, rate))
+
+
+def seconds_apart(slots: int, rate: int) -> int:
+    """Seconds from one of them to the next."""
+    apart = 1
+    while slots > CODES * apart * rate:
+        apart *= 2
+    return apart
 
 
 def frame_bounds(ends: np.ndarray, slot: int) -> tuple[int, int]:
@@ -78,8 +83,8 @@ class Side:
     (n, 2), pixels by row.
 
     Of videos the frame in the middle stands for each, and `frames` has codes uint64 (m, 2) of
-    their frames, a second apart, with the places (n,) where in them each video ends; of images it
-    is None.
+    their frames, the places (n,) where in them each video ends, and the seconds (n,) from one frame
+    of it to the next; of images it is None.
     """
 
     def __init__(self, squares: list[SquareShard], size: int, frame_rate: int = 30):
@@ -94,12 +99,13 @@ class Side:
         self._shard = np.repeat(np.arange(len(tables)), counts)
         self._first = np.cumsum([0, *counts])
         self._ends = lru_cache(2)(partial(_ends_of, squares))
-        self.frames: tuple[np.ndarray, np.ndarray] | None = None
+        self.frames: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         if "codes" in table.column_names:
             codes = b"".join(table["codes"].to_pylist())
             lengths = [len(each) for each in table["codes"].to_pylist()]
             found = np.frombuffer(codes, np.uint64).reshape(-1, 2)
-            self.frames = found, np.cumsum(lengths, dtype=np.int64) // 16
+            ends = np.cumsum(lengths, dtype=np.int64) // 16
+            self.frames = found, ends, table["apart"].to_numpy().astype(np.int64)
 
     def jpeg(self, row: int) -> bytes:
         """The JPEG of one usable row; of a video the frame in the middle."""

@@ -15,6 +15,7 @@ from corpus.duplicates.hamming import RADIUS
 from corpus.duplicates.search import groups
 from corpus.duplicates.twins import twin_pairs
 from corpus.media.fingerprint import fingerprint, mirrored
+from corpus.store.side import code_slots, seconds_apart
 from tests.corpus.duplicates.filmed import COPIES, MISSES, RATE, encoded, film, seconds_of
 
 ORIGINALS = 8
@@ -34,7 +35,7 @@ def side(posted: list[bytes], unusable: tuple[int, ...] = ()) -> SimpleNamespace
         digests=np.stack(digests),
         codes=np.stack([each[len(each) // 2] for each in codes]),
         usable=np.array([row for row in range(len(posted)) if row not in unusable]),
-        frames=(np.concatenate(codes), np.cumsum([*map(len, codes)])),
+        frames=(np.concatenate(codes), np.cumsum([*map(len, codes)]), np.ones(len(codes), int)),
         frame_pixels=pixels,
     )
 
@@ -167,11 +168,12 @@ def drawn(n: int, seed: int) -> list[np.ndarray]:
     return some
 
 
-def as_films(some: list[np.ndarray]) -> videos.Films:
+def as_films(some: list[np.ndarray], apart: int = 1) -> videos.Films:
     none = np.zeros(2, np.uint64)
     middles = np.stack([codes[len(codes) // 2] if len(codes) else none for codes in some])
     ends = np.cumsum([*map(len, some)])
-    return videos.films(np.concatenate(some), ends, middles, np.arange(len(some)))
+    seconds = np.full(len(some), apart)
+    return videos.films(np.concatenate(some), ends, seconds, middles, np.arange(len(some)))
 
 
 @pytest.mark.parametrize("mirror", [False, True])
@@ -228,10 +230,23 @@ def test_a_card_that_many_begin_with_proposes_no_pairs():
     assert groups(300, pairs).drop.tolist() == [*range(1, 60), 200]
 
 
+def test_long_videos_are_compared_by_the_second():
+    """Of one a frame in two seconds is known, of a copy that lacks its start and end each."""
+    rng = np.random.default_rng(0)
+    seconds = rng.integers(0, 2**64, (100, 2), np.uint64)
+    assert code_slots(1000, 10).tolist() == [*range(0, 1000, 20)] and seconds_apart(1000, 10) == 2
+    assert len(code_slots(640, 10)) == 64 and len(code_slots(641, 10)) == 33
+    long, other = as_films([seconds[::2]], apart=2), rng.integers(0, 2**64, (50, 2), np.uint64)
+    assert videos.repeated(long, as_films([other, seconds[20:80]])).pairs.tolist() == [[0, 1]]
+    # at twice the speed it is another one
+    assert len(videos.repeated(long, as_films([seconds[::2]])).pairs) == 0
+
+
 @pytest.mark.parametrize("n", [0, 1])
 def test_hardly_any_videos(n):
     films = as_films(drawn(3, 0))
     none = np.zeros((0, 2), np.uint64)
-    few = videos.films(none, np.zeros(n, np.int64), np.zeros((n, 2), np.uint64), np.arange(n))
+    ends, middles = np.zeros(n, np.int64), np.zeros((n, 2), np.uint64)
+    few = videos.films(none, ends, ends, middles, np.arange(n))
     for result in (videos.repeated(few), videos.repeated(films, few), videos.repeated(few, films)):
         assert result.pairs.shape == (0, 2) and result.shown.shape == (0, 3)
