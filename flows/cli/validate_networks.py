@@ -52,7 +52,9 @@ def validate_networks(
         where = f"{place}.recipe"
         # a layer of any size: an optimizer refuses an empty list of parameters
         optimizer(Recipe(**options(Recipe, section["recipe"], where)), torch.nn.Linear(1, 1), where)
-        validate_columns(section, place, _labelled(section["data"], whole))
+        # a search of no trials reads nothing
+        if section.get("trials") != 0:
+            validate_columns(section, place, _labelled(section["data"], whole))
         if section.get("monitor") is not None:
             validate_monitor(section, f"{place}.monitor")
 

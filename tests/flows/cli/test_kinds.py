@@ -30,6 +30,31 @@ def test_an_objective_reads_what_a_set_of_its_kind_has(things):
         validate_columns({"objective": {"name": name}}, "tasks.other", "targets/other")
 
 
+def test_videos_are_read_by_what_has_clips(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # nothing is there yet: a set to come may be of any kind
+    for data, name in (("hashtags", "hashtags"), ("targets/moving", "supervised")):
+        for views in ({}, {"views": {"name": "clips"}}):
+            validate_columns({"objective": {"name": name} | views}, "pretrain.x", data)
+    for store, kind in (("posts", "video_posts"), ("targets/moving", "clips")):
+        (tmp_path / "data" / store).mkdir(parents=True)
+        (tmp_path / "data" / store / "store.json").write_text(json.dumps({"kind": kind}))
+    moco = {"name": "moco", "views": {"name": "clips", "clips": 2}}
+    for data, objective in (("hashtags", moco), ("targets/moving", moco)):
+        validate_columns({"objective": objective}, "pretrain.x", data)
+    fault = "moco reads the column 'image', and {} has clip, {}: give the objective `views: {{name"
+    for data, column in (("hashtags", "hashtags"), ("targets/moving", "label")):
+        with pytest.raises(ValueError, match=fault.format(data, column)):
+            validate_columns({"objective": {"name": "moco"}}, "pretrain.x", data)
+
+
+def test_clips_are_not_read_of_images(things):
+    section = {"objective": {"name": "multilabel", "views": {"name": "clips"}}}
+    fault = "multilabel reads the column 'clip', and targets/things has image, tags: leave its `vie"
+    with pytest.raises(ValueError, match=fault):
+        validate_columns(section, "tasks.things", "targets/things")
+
+
 def test_tags_are_counted_as_the_stage_corpus_leaves_them(things):
     classes, held = label_counts.count_labels(things, SHARES)
     rows = [json.loads(line) for line in (things / "00000.jsonl").open()]
