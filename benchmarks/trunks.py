@@ -100,10 +100,10 @@ def pairs() -> dict[str, Pair]:
     }
 
 
-def classifier(section: dict) -> nn.Module:
+def classifier(section: dict, classes: int = 1000) -> nn.Module:
     backbone = build("backbones", section)
     return nn.Sequential(
-        backbone, build("heads", {"name": "linear"}, channels=backbone.channels, classes=1000)
+        backbone, build("heads", {"name": "linear"}, channels=backbone.channels, classes=classes)
     )
 
 

@@ -7,7 +7,7 @@ section 3.
 import torch
 from torch import Tensor, nn
 
-from models.blocks.layers.video.factorised import conv3d
+from models.blocks.layers.video.resnet3d import convolution3d
 
 __all__ = ["Paths", "lateral", "narrowed", "slowed"]
 
@@ -34,9 +34,8 @@ def lateral(channels: int, ratio: int, kernel: int, alpha: int) -> nn.Sequential
 
     A convolution over `kernel` frames whose stride is alpha (section 3.3, time-strided).
     """
-    outputs = ratio * channels
-    conv = conv3d(channels, outputs, (kernel, 1, 1), (alpha, 1, 1))
-    return nn.Sequential(conv, nn.BatchNorm3d(outputs), nn.ReLU(inplace=True))
+    layers = convolution3d(channels, ratio * channels, (kernel, 1, 1), (alpha, 1, 1))
+    return nn.Sequential(*layers, nn.ReLU(inplace=True))
 
 
 def narrowed(width: int, beta: float) -> int:

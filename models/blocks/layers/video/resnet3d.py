@@ -13,7 +13,7 @@ from torch import nn
 
 from models.blocks.layers.anynet import Residual
 from models.blocks.layers.placing import check_blocks, chosen
-from models.blocks.layers.video.factorised import conv3d
+from models.blocks.layers.video.overtime import OverTime
 from models.blocks.ranges import Blocks, Kernel
 
 __all__ = ["Bottleneck3d", "Temporal", "convolution3d", "kernels_of", "stem3d"]
@@ -22,11 +22,22 @@ Temporal = Literal["c2d", "i3d", "slow", "fast"] | list[list[Kernel]]
 
 
 def convolution3d(
-    inputs: int, outputs: int, kernel: int | tuple[int, int, int] = 1, stride: int = 1
+    inputs: int,
+    outputs: int,
+    kernel: int | tuple[int, int, int] = 1,
+    stride: int | tuple[int, int, int] = 1,
 ) -> list[nn.Module]:
-    """Convolution over (time, height, width) and batch norm; the stride is in space alone."""
+    """Convolution over (time, height, width) and batch norm; a stride is in space, or of all three.
+
+    Weights as He et al. 2015, arXiv 1502.01852, equation 14.
+    """
     kernel = (kernel,) * 3 if isinstance(kernel, int) else kernel
-    return [conv3d(inputs, outputs, kernel, (1, stride, stride)), nn.BatchNorm3d(outputs)]
+    stride = (1, stride, stride) if isinstance(stride, int) else stride
+    kind = OverTime if (*kernel[1:], *stride[1:]) == (1, 1, 1, 1) else nn.Conv3d
+    padding = tuple(size // 2 for size in kernel)
+    conv = kind(inputs, outputs, kernel, stride, padding, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return [conv, nn.BatchNorm3d(outputs)]
 
 
 class Bottleneck3d(Residual):

@@ -1,0 +1,127 @@
+"""How fast each trunk of clips is beside the same network of PyTorchVideo, in one run.
+
+`python -m benchmarks.video_trunks [--seconds 20] [--only NAME ...] [--out]`. A forward pass without
+gradients, and a training step: forward, backward, SGD. Both networks have the same random clips,
+one thread, and take turns; the ratio is the median over turns of ours over theirs in seconds of the
+processor, its interval that of the median (binomial, 95 %).
+"""
+
+import argparse
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pytorchvideo.models import hub
+from torch import Tensor, nn
+
+from benchmarks.trunks import LIMIT, classifier, forward, ratio, step, turns
+from engine.core.cores import processor
+from models.blocks.layers.video.pathways import slowed
+
+RESULTS = Path(__file__).parent / "results/video_trunks.md"
+CLASSES = 400
+FORMATS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last_3d}
+
+
+class Pair(NamedTuple):
+    """A section and the network that it is compared with, at a batch of frames of `side` pixels."""
+
+    section: dict
+    theirs: str
+    make: Callable[[int, int], nn.Module]
+    batch: int
+    frames: int
+    side: int
+
+
+class Packed(nn.Module):
+    """A network of two pathways that packs them itself, as ours does."""
+
+    def __init__(self, network: nn.Module, alpha: int) -> None:
+        super().__init__()
+        self.network, self.alpha = network, alpha
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.network([slowed(clips, self.alpha), clips])
+
+
+def slowfast(frames: int, side: int) -> nn.Module:
+    """SlowFast-50 8x8, which pools what is there."""
+    windows = [(steps, side // 32, side // 32) for steps in (frames // 4, frames)]
+    return Packed(hub.slowfast_r50(head_pool_kernel_sizes=windows, dropout_rate=0), 4)
+
+
+def resnet(name: str, frames: int) -> Callable[[int, int], nn.Module]:
+    """A network of one pathway, `frames` of whose clip are left at its end."""
+
+    def make(_: int, side: int) -> nn.Module:
+        window = (frames, side // 32, side // 32)
+        return getattr(hub, name)(head_pool_kernel_size=window, dropout_rate=0)
+
+    return make
+
+
+def pairs() -> dict[str, Pair]:
+    i3d = {"name": "resnet3d", "temporal": "i3d"}
+    return {
+        "slowfast": Pair({"name": "slowfast"}, "slowfast_r50", slowfast, 2, 32, 64),
+        "resnet3d, i3d": Pair(i3d, "i3d_r50", resnet("i3d_r50", 4), 2, 8, 64),
+    }
+
+
+def row(name: str, pair: Pair, layout: str, seconds: float) -> str:
+    torch.manual_seed(0)
+    form = FORMATS[layout]
+    clips = torch.rand(pair.batch, 3, pair.frames, pair.side, pair.side)
+    clips = clips.contiguous(memory_format=form)
+    ours = classifier(pair.section, CLASSES).to(memory_format=form)
+    theirs = pair.make(pair.frames, pair.side).to(memory_format=form)
+    shape = f"{pair.batch} x {pair.frames} x {pair.side}"
+    cells = [name, f"pytorchvideo {pair.theirs}", shape, layout]
+    for kind in (forward, step):
+        found = turns(kind(ours, clips), kind(theirs, clips), seconds)
+        middle, low, high = ratio(found)
+        over = " *" if middle > LIMIT else ""
+        cells.append(f"{1e3 * np.median(found[:, 0]):.0f}")
+        cells.append(f"{middle:.2f} ({low:.2f} to {high:.2f}){over}")
+    line = "| " + " | ".join(cells) + " |"
+    print(line, flush=True)
+    return line
+
+
+def main() -> None:
+    command = argparse.ArgumentParser(description=__doc__)
+    command.add_argument(
+        "--seconds", type=float, default=20, help="of the processor, for either ratio"
+    )
+    command.add_argument("--only", nargs="+", help="names of trunks")
+    command.add_argument("--out", action="store_true", help=f"write {RESULTS.name}")
+    given = command.parse_args()
+    torch.set_num_threads(1)
+    known, rows = pairs(), []
+    for name in given.only or list(known):
+        rows += [row(name, known[name], layout, given.seconds) for layout in FORMATS]
+    if given.out:
+        RESULTS.write_text(page(rows), encoding="utf-8")
+
+
+def page(rows: list[str]) -> str:
+    head = [
+        "# Trunks of clips beside their twins",
+        "",
+        "`python -m benchmarks.video_trunks --out`. "
+        + " ".join((__doc__ or "").split("`.")[1].split()),
+        "",
+        f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, one thread. * is above {LIMIT}.",
+        "",
+        "| trunk | twin | batch, frames, pixels | memory | forward, ms | ratio | step, ms | ratio |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    return "\n".join([*head, *rows]) + "\n"
+
+
+if __name__ == "__main__":
+    main()
