@@ -117,7 +117,7 @@ def page(rows: list[str]) -> str:
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, one thread. * is above {LIMIT}.",
         "",
-        "| trunk | twin | batch, frames, pixels | memory | forward, ms | ratio | step, ms | ratio |",
+        "| trunk | twin | clip | memory | forward, ms | ratio | step, ms | ratio |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     return "\n".join([*head, *rows]) + "\n"

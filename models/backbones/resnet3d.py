@@ -63,8 +63,7 @@ class ResNet3d(nn.Module):
         after_at: Blocks = "all",
     ) -> None:
         super().__init__()
-        slots = Slots(norm=norm, after=after, after_at=after_at).for_clips()
-        slots.check(depths)
+        slots = Slots(norm=norm, after=after, after_at=after_at).for_clips(depths)
         first, kernels = kernels_of(temporal, depths, temporal_at)
         self.stem, self.stages = stem3d(stem, stem_width, stem_stride, first), nn.ModuleList()
         reached = stem_stride * (2 if stem == "imagenet" else 1)

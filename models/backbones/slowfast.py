@@ -67,8 +67,7 @@ class SlowFast(nn.Module):
         after_at: Blocks = "all",
     ) -> None:
         super().__init__()
-        slots = Slots(norm=norm, after=after, after_at=after_at).for_clips()
-        slots.check(depths)
+        slots = Slots(norm=norm, after=after, after_at=after_at).for_clips(depths)
         frames = [kernels_of(name, depths, temporal_at) for name in ("slow", "fast")]
         slow = [stem_width, *(4 * width << i for i in range(len(depths)))]
         fast = [narrowed(channels, beta) for channels in slow]

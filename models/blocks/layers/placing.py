@@ -37,8 +37,9 @@ class Slots:
     after_at: Blocks = "all"
     resolution: int | None = None
 
-    def for_clips(self) -> "Slots":
-        """The same for maps (n, c, t, h, w); ValueError for an operator of images alone."""
+    def for_clips(self, depths: Sequence[int]) -> "Slots":
+        """The same, checked, for maps (n, c, t, h, w); ValueError for operators of images alone."""
+        self.check(depths)
         made = {key: _for_clips(key, getattr(self, key)) for key in ("norm", "spatial", "after")}
         return replace(self, **made)
 

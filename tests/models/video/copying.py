@@ -1,7 +1,8 @@
-"""Weights of PyTorchVideo's networks in ours."""
+"""Weights of PyTorchVideo's networks in ours, by the names of the format."""
 
-import torch
 from torch import nn
+
+from models.formats import pytorchvideo
 
 __all__ = ["copied", "randomised"]
 
@@ -18,11 +19,12 @@ def randomised(module: nn.Module) -> nn.Module:
     return module.eval()
 
 
-def _parts(name: str) -> tuple:
-    """Where a tensor of a ResNet of PyTorchVideo stands in the order of ours."""
-    return tuple("res_branch1" not in part for part in name.split("."))
-
-
-def copied(ours: nn.Module, theirs: nn.Module) -> nn.Module:
-    """Ours with their weights, block by block: theirs has the shortcut before the branch."""
-    ...
+def copied(ours: nn.Sequential, theirs: nn.Module) -> nn.Module:
+    """Our backbone and linear head with their weights, every one of them used once."""
+    given, names = theirs.state_dict(), pytorchvideo.names(ours[0])
+    assert len(set(names.values())) == len(names)
+    ours[0].load_state_dict({key: given.pop(name) for key, name in names.items()})
+    head = ours[1].state_dict()
+    assert len(head) == len(given) == 2 and all(pytorchvideo.is_head(key) for key in given)
+    ours[1].load_state_dict(dict(zip(head, given.values(), strict=True)))
+    return ours.eval()
