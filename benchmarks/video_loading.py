@@ -131,22 +131,30 @@ def table(
 ) -> Iterator[str]:
     """Lines of one table: all sides on the same clips, round after round."""
     checked(sides, videos, every)
-    rates: dict[str, list[float]] = {name: [] for name in sides}
+    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     rng, names = np.random.default_rng(1), list(sides)
     for number in range(rounds):
         chosen = rng.integers(0, videos.count, clips)
         for name in names[number % len(names) :] + names[: number % len(names)]:
-            started = time.perf_counter()
+            started = time.perf_counter(), time.process_time()
             sides[name][1](chosen, number, every)
-            rates[name].append(clips / (time.perf_counter() - started))
+            now = time.perf_counter(), time.process_time()
+            spent[name].append((now[0] - started[0], now[1] - started[1]))
     yield f"\n{videos}; {FRAMES} frames, one in {every}\n"
-    yield "| side, threads | clips/s | ratio to PyAV of as many (min to max) |"
-    yield "| --- | --- | --- |"
-    for name, values in rates.items():
-        others = rates[f"{PYAV}, {sides[name][0]}"]
-        ratios = sorted(a / b for a, b in zip(values, others, strict=True))
-        spread = f"{median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        yield f"| {name} | {median(values):.1f} | {spread} |"
+    yield "| side, threads | clips/s | ratio | CPU ms per clip | PyAV's over it |"
+    yield "| --- | --- | --- | --- | --- |"
+    for name, times in spent.items():
+        others = spent[f"{PYAV}, {sides[name][0]}"]
+        wall, cpu = (median(one[kind] for one in times) for kind in (0, 1))
+        ratios = [_spread(times, others, kind) for kind in (0, 1)]
+        rate, ms = clips / wall, 1e3 * cpu / clips
+        yield f"| {name} | {rate:.1f} | {ratios[0]} | {ms:.1f} | {ratios[1]} |"
+
+
+def _spread(times: list[tuple[float, float]], others: list[tuple[float, float]], kind: int) -> str:
+    """How many times as long the others took, round by round: median (min to max)."""
+    ratios = sorted(b[kind] / a[kind] for a, b in zip(times, others, strict=True))
+    return f"{median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
 
 
 def measured(clips: int, rounds: int) -> Iterator[str]:
@@ -154,8 +162,10 @@ def measured(clips: int, rounds: int) -> Iterator[str]:
     packages = ["torch", "av", "simplejpeg"] + ["torchcodec"] * (not codec_fault())
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     yield f"# Loading of clips\n\nRounds of {clips} random clips, {rounds} of each side, the same"
-    yield f"clips for all; medians. {date.today()}, {device_name(torch.device('cpu'))};"
-    yield f"{versions}. Videos are in memory (the system's), as files and as shards."
+    yield "clips for all; medians. Ratios are to PyAV of as many threads, median (least to most of"
+    yield "the rounds), of seconds and of CPU time, which a busy machine changes less. Files and"
+    yield "shards are in memory."
+    yield f"{date.today()}, {device_name(torch.device('cpu'))}; {versions}"
     if codec_fault():
         yield f"\ntorchcodec is not among the sides: {codec_fault()}"
     for number, videos in enumerate(SETS):

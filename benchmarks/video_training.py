@@ -54,7 +54,7 @@ def training(folder: Path, rounds: int) -> Iterator[str]:
     spent: dict[str, list[float]] = {"read": [], "views": [], "step": []}
     waits = []
     shuffled = lambda generator: torch.randint(len(shards), (10_000,), generator=generator)  # noqa: E731
-    loader = Loader(rows, Sampler(shuffled, BATCH, 0), 10_000, range(2 * rounds + 1), CPU)
+    loader = Loader(rows, Sampler(shuffled, BATCH, 0), 10_000, range(rounds + 1), CPU)
     for number, read in enumerate(loader):
         started = time.perf_counter()
         clips = views(read.batch, Draws(seeded(0, number)))["image"].flatten(0, 1)
