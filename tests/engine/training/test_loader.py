@@ -8,13 +8,16 @@ import pytest
 import torch
 
 from corpus.reading.sampler import Sampler
+from corpus.reading.shards import Shards
 from engine.core.batch import Batch, joined, length
+from engine.core.samples import Rows
 from engine.training import meter
 from engine.training.loader import Loader
 from engine.training.loop import train
 from engine.training.schedule import Training
 from models.blocks.augment.draws import Draws
 from tests.engine.training.toys import RECIPE, Recorder, Toy, tiny
+from tests.support.clips import frame, write_clips
 
 
 class Slow(Toy):
@@ -108,3 +111,14 @@ def test_parts_of_a_step_are_its_images_once_and_shares_add_up(batch, world):
         assert [part.first for part in real] == list(starts)[:-1]
         assert all(length(part.batch) for part in parts)
         assert {part.total for part in parts} == {length(step.batch)}
+
+
+def test_a_slow_reader_of_clips_is_told_what_helps_there(tmp_path):
+    videos = [([frame(v, 0), frame(v, 1)], [0, 1]) for v in range(3)]
+    shards = Shards(write_clips(tmp_path / "clips", videos), "train", threads=2)
+    loader = reader(Rows(shards, {"clip": {"frames": 2}}), batch=2)
+    assert "more than 2 threads" in loader.advice() and "corpus.size" in loader.advice()
+    assert "TAGDAG_CACHE_MB" not in loader.advice()
+    # what is read of a video follows from seed and step alone
+    for step, again in zip(loader, loader, strict=True):
+        assert all(map(torch.equal, step.batch["clip"], again.batch["clip"]))
