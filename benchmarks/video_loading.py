@@ -145,7 +145,7 @@ def table(
     yield "| --- | --- | --- | --- | --- |"
     for name, times in spent.items():
         others = spent[f"{PYAV}, {sides[name][0]}"]
-        wall, cpu = (median(one[kind] for one in times) for kind in (0, 1))
+        wall, cpu = map(median, zip(*times, strict=True))
         ratios = [_spread(times, others, kind) for kind in (0, 1)]
         rate, ms = clips / wall, 1e3 * cpu / clips
         yield f"| {name} | {rate:.1f} | {ratios[0]} | {ms:.1f} | {ratios[1]} |"
