@@ -6,7 +6,7 @@ section 4: 10 clips of 3 crops of 256 pixels, their softmax averaged. Wang, Girs
 """
 
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,15 +27,13 @@ class Views:
     in every test.
 
     clips: of each video, spread evenly from its start to its end.
-    crops: squares of each clip, along its longer side: its middle, or both ends and the middle.
+    crops: squares of each clip, spread evenly along its longer side from end to end; 1: the middle.
     side: pixels of a crop, which is of the whole short side; null: those of training.
     """
 
-    def __init__(
-        self, clips: Count = 10, crops: Literal[1, 3] = 3, side: Pixels | None = None
-    ) -> None:
+    def __init__(self, clips: Count = 10, crops: Count = 3, side: Pixels | None = None) -> None:
         self.clips, self.crops, self.side = clips, crops, side
-        self.places = (0.5,) if crops == 1 else (0.0, 0.5, 1.0)
+        self.places = [place / (crops - 1) for place in range(crops)] if crops > 1 else [0.5]
 
     @property
     def count(self) -> int:

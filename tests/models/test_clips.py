@@ -185,3 +185,21 @@ def test_frames_are_resized_with_antialiasing_on_any_device():
     )
     assert (resized(frames, 13).float() - floats.round()).abs().max() <= 1
     assert torch.equal(resized(frames[:, :, :30], 30), frames[:, :, :30])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("colours", [{}, COLOURS])
+def test_views_on_a_gpu_are_those_of_the_cpu_and_wait_for_nothing(colours):
+    made, whole = Clips(frames=4, clips=2, views=2, size=14, **colours), clips()
+    expected, plain = made({"clip": whole}, draws())["image"], made.plain(whole)
+    there = [video.cuda() for video in whole]
+    made.cuda()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        seen, tested = made({"clip": there}, draws())["image"], made.plain(there)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    # a level more or less, which a contrast may widen
+    assert (levels(expected) - levels(seen.cpu())).abs().max() < 3
+    assert (levels(plain) - levels(tested.cpu())).abs().max() <= 1.01

@@ -36,11 +36,14 @@ from models.blocks.methods.multiview import MultiView
 from models.heads.logistic import logistic_regression
 from tests.engine.training.toys import RECIPE, SECTIONS, Toy, accuracy
 from tests.models import test_trunks
+from tests.models.selfsup.toys import small
 from tests.models.test_backbones import BACKBONES, OF_CLIPS, SMALL
 from tests.support.methods import methods
 from tests.support.methods import section as small_section
 from tests.support.second_device import WHERE, Placed, second_device
 from tests.support.shards import write_shards
+from tests.support.videos import CLIPS, Videos
+from tests.support.videos import Normed as Volumes
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real one")
 OPTIONS = {"knn": {"samples": 6, "k": 3}}  # arguments of heads that have no default
@@ -165,6 +168,27 @@ def test_every_objective_comes_to_the_same(device, name):
         assert isinstance(module.plain(samples(name).pixels[:4].to(WHERE)), Placed)
     for key, tensor in expected.items():
         assert torch.allclose(found[key], tensor, atol=1e-4, rtol=1e-3), key
+
+
+@pytest.mark.parametrize("name", ["hashtags", "moco"])
+def test_objectives_on_clips_come_to_the_same(device, name):
+    expected = outcome_of_clips(name)
+    with device():
+        found = outcome_of_clips(name)
+    for key, tensor in expected.items():
+        assert torch.allclose(found[key], tensor, atol=1e-4, rtol=1e-3), key
+
+
+def outcome_of_clips(name: str) -> dict[str, torch.Tensor]:
+    """The weights after two steps on clips, and what is said of several views of each video."""
+    initialise(0)
+    clips = CLIPS | {"clips": 2, "grey": 0.3, "jitter": [0.4, 0.4, 0.4, 0.1]}
+    module = small(name, Volumes(), views=clips)
+    samples = Videos(module.reads, 16)
+    train(module, samples, Training(replace(RECIPE, batch=8, per=8, rate=0.05), 1))
+    policy = {"name": "plain"} if name == "moco" else {"name": "views", "clips": 2}
+    ((_, said, _),) = predicted(module, samples, build("policies", policy))
+    return on_host(module.state_dict() | said)
 
 
 def views(module: nn.Module, name: str) -> dict[str, torch.Tensor]:
