@@ -114,7 +114,7 @@ def _held_out(share: float) -> list[str]:
         return []
     enough = f"set it to {min(0.5, MEASURED / max(posts, 1)):.2g} or more"
     return [
-        f"corpus.holdout: {share:g} of {posts:,} posts are {share * posts:.1g} to measure the "
+        f"corpus.holdout: {share:g} of {posts:,} posts are {share * posts:.2g} to measure the "
         f"pretraining on, if any: {enough if posts > 2 * MEASURED else 'add posts'}"
     ]
 
