@@ -31,7 +31,7 @@ CHANCE = 100 / len(MOTIONS)
 # a motion and its opposite have the same frames: without their order half of the answers are right
 UNORDERED = 50.0
 QUICK = (
-    *("motions.posts=120", "motions.per_class=6", "corpus.min_posts=2", "pretrain.*.epochs=1"),
+    *("motions.posts=200", "motions.per_class=6", "corpus.min_posts=2", "pretrain.*.epochs=1"),
     *("pretrain.*.recipe.warmup=0", "tasks.*.epochs=2", "tasks.*.recipe.warmup=0"),
     *("tasks.*.labels=[4]", "tasks.*.seeds=[0, 1]", "tasks.*.grid.rate=[0.003]"),
     *("tasks.*.policy.clips=2", "tasks.*.policy.crops=1", "evaluate.runs=3"),
