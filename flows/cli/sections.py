@@ -39,12 +39,8 @@ def complete_params(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def trained_sections(whole: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """(place in params.yaml, section) of all that trains: the search, each training and task.
-
-    A search of no trials trains nothing.
-    """
-    search = whole["search"]
-    found = [("search", search)] if search["trials"] != 0 else []
+    """(place in params.yaml, section) of all that trains: the search, each training and task."""
+    found = [("search", whole["search"])]
     for section in ("pretrain", "tasks"):
         found += [(f"{section}.{name}", own) for name, own in whole[section].items()]
     return found
