@@ -2,18 +2,21 @@
 
 The graph takes images float32 (n, 3, size, size), n free, RGB, of 0 to 1, less the mean and by the
 deviation that the file's metadata names, and gives probabilities (n, classes): of a class; for a
-network trained on hashtags, of a softmax over the vocabulary; of tags, each by itself.
+network trained on hashtags, of a softmax over the vocabulary; of tags, each by itself. That of a
+network of clips takes one view each of n videos, float32 (n, 3, t, size, size); which frames of a
+video its test reads, and how many such views it averages, is in the metadata.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from engine.core import checkpoint
 from engine.core.network import load_network
 from engine.core.numerics import numerics
 from engine.inference.predictor import TAGS
@@ -21,8 +24,16 @@ from models.blocks.augment.views import normalisation
 
 OPSETS = range(18, 24)  # those that torch's exporter writes; the first is read by most runtimes
 SHAPES = {"images": {0: torch.export.Dim("n", min=1, max=1 << 16)}}
-BATCHES = (1, 2, 7, 32)  # that the written file is compared at
+BATCHES = {4: (1, 2, 7, 32), 5: (1, 2, 5)}  # that the written file is compared at, by axes
 TOLERANCE = 1e-4  # of a probability
+OF_IMAGES = {
+    "tagdag.input": "images: float32 (n, 3, size, size), RGB of 0 to 1, (x - mean) / std",
+    "tagdag.square": "the centre square, scaled to size (Lanczos), as JPEG of quality 92",
+}
+OF_CLIPS = {
+    "tagdag.input": "images: float32 (n, 3, t, size, size), RGB of 0 to 1, (x - mean) / std",
+    "tagdag.square": "the centre square of frames scaled to short_side, scaled to size",
+}
 
 
 class Graph(nn.Module):
@@ -39,19 +50,33 @@ class Graph(nn.Module):
         return self.head.decode(logits) if self.several else logits.softmax(1)
 
 
-def graph(weights: Path) -> tuple[Graph, list[str]]:
-    """The graph of a weight file on the CPU, and its class names."""
+class Input(NamedTuple):
+    """One input of a network: its shape, and what its metadata says of it."""
+
+    shape: tuple[int, ...]
+    about: dict[str, str]
+
+
+def graph(weights: Path, size: int) -> tuple[Graph, list[str], Input]:
+    """The graph of a weight file on the CPU, its class names and its input at `size` pixels."""
     network, names = load_network(weights)
-    return Graph(network).eval(), names
+    shape, reads = network.input_shape(size), network.test_columns(network.reads)
+    told = OF_IMAGES
+    if "clip" in reads:
+        known = checkpoint.load_tensors(weights)[1]
+        own = {"clip": reads["clip"], "policy": {"name": "plain"}, "frame_rate": None}
+        own |= {key: known[key] for key in own if known.get(key)}
+        told = OF_CLIPS | {f"tagdag.{key}": json.dumps(value) for key, value in own.items()}
+        told |= {"tagdag.short_side": str(known.get("tested") or known.get("size") or size)}
+    return Graph(network).eval(), names, Input(shape, told)
 
 
-def about(names: list[str], size: int, normalised: Mapping[str, Any]) -> dict[str, str]:
+def about(names: list[str], given: Input, normalised: Mapping[str, Any]) -> dict[str, str]:
     """What a file says of itself, as texts: ONNX knows no other metadata."""
     return {
         "tagdag.classes": json.dumps(names),
-        "tagdag.size": str(size),
-        "tagdag.input": "images: float32 (n, 3, size, size), RGB of 0 to 1, (x - mean) / std",
-        "tagdag.square": "the centre square, scaled to size (Lanczos), as JPEG of quality 92",
+        "tagdag.size": str(given.shape[-1]),
+        **given.about,
         "tagdag.mean": json.dumps(normalised["mean"]),
         "tagdag.std": json.dumps(normalised["std"]),
         "tagdag.output": "scores: float32 (n, classes), probabilities",
@@ -63,14 +88,14 @@ def to_torch(weights: Path, size: int, file: Path) -> float:
 
     ValueError when that is more than TOLERANCE.
     """
-    module, names = graph(weights)
+    module, names, given = graph(weights, size)
     with torch.no_grad():
-        program = torch.export.export(module, (_example(size),), dynamic_shapes=SHAPES)
-    told = {"tagdag.json": json.dumps(about(names, size, module.normalised))}
+        program = torch.export.export(module, (_example(given),), dynamic_shapes=SHAPES)
+    told = {"tagdag.json": json.dumps(about(names, given, module.normalised))}
     with _whole(file) as partial:
         torch.export.save(program, partial, extra_files=told)
         # of this very file: one of a stranger would be code of his, for the format holds pickles
-        return compared(module, torch.export.load(partial).module(), size)
+        return compared(module, torch.export.load(partial).module(), given)
 
 
 def to_onnx(weights: Path, size: int, file: Path, opset: int = OPSETS[0]) -> float:
@@ -86,12 +111,12 @@ def to_onnx(weights: Path, size: int, file: Path, opset: int = OPSETS[0]) -> flo
         raise ValueError(
             f"ONNX needs {error.name}: install the extra `export`, as `make setup` does"
         ) from None
-    module, names = graph(weights)
+    module, names, given = graph(weights, size)
     settings = {"dynamo": True, "verbose": False, "opset_version": opset, "dynamic_shapes": SHAPES}
     named = {"input_names": ["images"], "output_names": ["scores"]}
     with torch.no_grad():
-        written = torch.onnx.export(module, (_example(size),), **settings, **named).model_proto
-    onnx.helper.set_model_props(written, about(names, size, module.normalised))
+        written = torch.onnx.export(module, (_example(given),), **settings, **named).model_proto
+    onnx.helper.set_model_props(written, about(names, given, module.normalised))
     onnx.checker.check_model(written, full_check=True)
     with _whole(file) as partial:
         partial.write_bytes(written.SerializeToString())
@@ -100,12 +125,12 @@ def to_onnx(weights: Path, size: int, file: Path, opset: int = OPSETS[0]) -> flo
         def run(images: Tensor) -> Tensor:
             return torch.from_numpy(session.run(["scores"], {"images": images.numpy()})[0])
 
-        return compared(module, run, size)
+        return compared(module, run, given)
 
 
-def _example(size: int) -> Tensor:
+def _example(given: Input) -> Tensor:
     # 2 and not 1: torch makes a constant of a batch of one
-    return torch.zeros(2, 3, size, size)
+    return torch.zeros(2, *given.shape)
 
 
 @contextmanager
@@ -119,15 +144,15 @@ def _whole(file: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def compared(module: nn.Module, other: Callable[[Tensor], Tensor], size: int) -> float:
+def compared(module: nn.Module, other: Callable[[Tensor], Tensor], given: Input) -> float:
     """The greatest difference of a probability over batches of noise.
 
     ValueError when that is more than TOLERANCE.
     """
     draws = torch.Generator().manual_seed(0)
     worst = 0.0
-    for batch in BATCHES:
-        images = torch.randn(batch, 3, size, size, generator=draws)
+    for batch in BATCHES[len(given.shape) + 1]:
+        images = torch.randn(batch, *given.shape, generator=draws)
         with torch.no_grad(), numerics():
             difference = (module(images) - other(images)).abs().max().item()
         worst = max(worst, difference)

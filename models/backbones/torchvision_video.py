@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from models.blocks.expected import clip_row
 from models.blocks.layers.borrowed import built, known, sized
 from models.blocks.layers.mapped import Mapped, set_rates
-from models.blocks.layers.mvit import sized_mvit
+from models.blocks.layers.mvit import clip_network
 from models.blocks.ranges import Count, Pixels, Share, Whole
 
 __all__ = ["TorchvisionVideo", "expected"]
@@ -69,7 +69,8 @@ class TorchvisionVideo(Mapped):
         one_size = model.startswith("mvit")
         self.frames, self.resolution = (length, side) if one_size else (None, None)
         fixed = {"temporal_size": length, "spatial_size": (side, side)} if one_size else {}
-        made = _created(model, fixed | options)
+        self.settings = fixed | options
+        made = built(partial(clip_network, model), self.library, model, self.settings)
         set_rates(made, drop, drop_path)
         if model == "s3d" and not pooled:
             made.avgpool = nn.Identity()  # of a size of its own, which small clips have not
@@ -119,18 +120,6 @@ def _input(model: str) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
     known(model, [*list_models(module=video), *CLASSES], "torchvision")
     used = get_model_weights(CLASSES.get(model, model)).DEFAULT.transforms()
     return used.crop_size[0], tuple(used.mean), tuple(used.std)
-
-
-def _created(model: str, settings: dict[str, Any]) -> nn.Module:
-    from torchvision.models import get_model
-    from torchvision.models.video import SwinTransformer3d
-
-    make = partial(get_model, model, weights=None)
-    if model.startswith("mvit"):
-        make = partial(sized_mvit, model)
-    if model == "swin3d":
-        make = SwinTransformer3d
-    return built(make, "torchvision", model, settings)
 
 
 def _row(model: str, params: int, frames: int, side: int = 224) -> dict[str, Any]:

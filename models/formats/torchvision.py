@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from models.blocks.layers.mvit import clip_network
 from models.blocks.naming import TORCHVISION, named_by, resnet_sizes
 from models.blocks.videonaming import videoresnet_name
 
@@ -116,7 +117,10 @@ def _again(backbone: nn.Module, section: Mapping[str, Any]) -> nn.Module:
         options["image_size"] = backbone.resolution
     if backbone.resolution and section["model"].startswith("maxvit"):
         options["input_size"] = (backbone.resolution, backbone.resolution)
-    made = get_model(section["model"], weights=None, **options)
+    if hasattr(backbone, "reads"):  # one of clips
+        made = clip_network(section["model"], **backbone.settings)
+    else:
+        made = get_model(section["model"], weights=None, **options)
     kept = backbone.model.state_dict()
     last = {key.rpartition(".")[0] for key in made.state_dict() if key not in kept}
     for name in last:
@@ -126,5 +130,6 @@ def _again(backbone: nn.Module, section: Mapping[str, Any]) -> nn.Module:
 
 def loading(backbone: nn.Module) -> str:
     """How the written file is loaded without this project, in a line of Python."""
-    made = f"torchvision.models.{getattr(backbone, 'name', 'resnet50')}()"
+    usual = "video.r3d_18" if hasattr(backbone, "reads") else "resnet50"
+    made = f"torchvision.models.{getattr(backbone, 'name', usual)}()"
     return f"{made}.load_state_dict(safetensors.torch.load_file(FILE), strict=False)"

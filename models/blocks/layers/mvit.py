@@ -1,4 +1,4 @@
-"""torchvision's MViT at any size and of any sizes of blocks: its builders are of one alone.
+"""torchvision's networks of clips; MViT at any size and of any blocks: its builders are of one.
 
 Fan et al. 2021, "Multiscale Vision Transformers", arXiv 2104.11227; Li et al. 2022, "MViTv2:
 Improved Multiscale Vision Transformers for Classification and Detection", arXiv 2112.01526.
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["sized_mvit"]
+__all__ = ["clip_network"]
 
 # of a new one, where nothing else is said: as version 2
 SECOND = {
@@ -20,7 +20,19 @@ SECOND = {
 }
 
 
-def sized_mvit(model: str, **settings: Any) -> nn.Module:
+def clip_network(model: str, **settings: Any) -> nn.Module:
+    """The network of a name of torchvision's, or of `mvit` or `swin3d`, its classes themselves."""
+    from torchvision.models import get_model
+    from torchvision.models.video import SwinTransformer3d
+
+    if model.startswith("mvit"):
+        return _sized_mvit(model, **settings)
+    if model == "swin3d":
+        return SwinTransformer3d(**settings)
+    return get_model(model, weights=None, **settings)
+
+
+def _sized_mvit(model: str, **settings: Any) -> nn.Module:
     """A network of `mvit_v1_b` or `mvit_v2_s` at another size; `mvit`: of blocks that are given.
 
     settings: arguments of torchvision's MViT, spatial_size and temporal_size among them; blocks,

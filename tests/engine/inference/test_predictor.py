@@ -157,7 +157,7 @@ def test_of_tags_each_is_probable_by_itself(folder, tmp_path):
     torch.testing.assert_close(tags.scores(images), logits.sigmoid())
     scores, best = tags.ranked(images, 2)
     torch.testing.assert_close(scores, logits.sigmoid().gather(1, best))
-    program = graph(weights)[0]
+    program = graph(weights, SIZE)[0]
     torch.testing.assert_close(program(tags.module.plain(images)), logits.sigmoid())
 
 

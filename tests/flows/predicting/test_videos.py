@@ -132,6 +132,11 @@ def test_bad_videos_have_a_row_with_their_reason_and_are_counted(here, made, mon
     assert "a video (mp4), and this is a network of images" in found[0]["error"]
 
 
+def scores_by_name(rows: list[dict]) -> dict[str, float]:
+    """The score of each video by its file's name, in a folder or a tar."""
+    return {row["video"].replace(":", "/").rpartition("/")[2]: row["score"] for row in rows}
+
+
 def test_folders_tars_and_what_lies_between_them(here, made, monkeypatch, capsys):
     shutil.copytree(made / "in", "in")
     Path("in/notes.txt").write_text("no video")
@@ -141,10 +146,7 @@ def test_folders_tars_and_what_lies_between_them(here, made, monkeypatch, capsys
     folder = run(monkeypatch, weights, "in")
     assert "left alone: 1 file that is no video" in capsys.readouterr().err
     tar = run(monkeypatch, weights, "films.tar", "--views", "3x3")
-    by_name = [
-        {row["video"].replace(":", "/").rpartition("/")[2]: row["score"] for row in rows}
-        for rows in (folder, tar)
-    ]
+    by_name = [scores_by_name(rows) for rows in (folder, tar)]
     assert by_name[0].pop("film") == pytest.approx(by_name[0]["0.mp4"])
     assert by_name[0] == pytest.approx(by_name[1], abs=2e-6) and len(by_name[0]) == 8
     # one clip tells something else than nine views of it

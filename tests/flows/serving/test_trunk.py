@@ -8,6 +8,7 @@ from torch import nn
 from engine.core.network import network, save_network
 from flows.serving.trunk import to_library
 from flows.tools import export
+from tests.models.video.test_torchvision_video import SMALL
 
 REGNET = {"name": "regnet", "depth": 13, "w_0": 24, "w_a": 36.44, "w_m": 2.49, "group_width": 8}
 VIT = {"name": "vit", "width": 32, "depth": 2, "heads": 2, "hidden": 64, "resolution": 32}
@@ -24,13 +25,18 @@ TRUNKS = [
     ({"name": "timm", "model": "test_vit", "resolution": 32}, "timm"),
     ({"name": "torchvision", "model": "mobilenet_v3_small"}, "torchvision"),
     ({"name": "torchvision", "model": "shufflenet_v2_x0_5", "out": []}, "torchvision"),
+    (SMALL[0][0], "torchvision"),
+    (SMALL[3][0], "torchvision"),
 ]
+OF_CLIPS = {"name": "supervised", "views": {"name": "clips", "frames": 4, "every": 1}}
 SECTIONS = {"objective": {"name": "supervised"}, "head": {"name": "linear"}}
 
 
 def weights_of(section: dict, folder):
     torch.manual_seed(0)
     sections = {"backbone": section} | SECTIONS
+    if section["name"] == "torchvision_video":
+        sections["objective"] = OF_CLIPS
     module = network(**sections, classes=2)
     # scales and statistics that do something: zeros would hide a wrong branch
     for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
