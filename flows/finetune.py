@@ -50,13 +50,14 @@ def arm_section(group: dict[str, Any], section: dict[str, Any]) -> dict[str, Any
     """
     from engine.transfer.finetuning import head_section
     from engine.transfer.tuning import is_fitted
+    from engine.transfer.weights import init_keys
 
     own = {name: section[name] for name in SHARED}
     own["backbone"] = settings.backbone_section(group["candidate"])
     own["heads"] = {group["head"]: section["heads"][group["head"]]}
     released = section["released"].get(group["init"])
     if released:
-        own["released"] = {key: released[key] for key in ("file", "format")}
+        own["released"] = init_keys(released)
         weights = [Path(released["file"])]
         _there(released, group["init"], own["backbone"])
     elif group["init"] == settings.SCRATCH:
@@ -81,10 +82,10 @@ def arm_section(group: dict[str, Any], section: dict[str, Any]) -> dict[str, Any
 
 def _there(released: dict[str, Any], name: str, backbone: dict[str, Any]) -> None:
     """ValueError where a file of weights is missing, with what to fetch."""
-    from engine.transfer.weights import check_section
+    from engine.transfer.weights import check_section, init_keys
 
     where = f"released.{name}"
-    check_section({key: released[key] for key in ("file", "format")}, backbone, where)
+    check_section(init_keys(released), backbone, where)
 
 
 @task(task_run_name="choose for {name}")
@@ -239,8 +240,8 @@ def finetune(
     held_out: share of the training labels on which these values are scored.
     epochs: passes over the labelled images.
     released: weights of others to start from, by the name that `inits` has for them, each
-        {candidate, file, format}; format: native, torchvision, timm, wsl, moco, dino or swav.
-        Nothing is downloaded.
+        {candidate, file, format, inflate}, the last for weights of images in a network of clips,
+        repeat or centre. Nothing is downloaded.
     freeze: what of a backbone that is trained stays as it is: `stem`, a number of stages (the stem
         with them), or `but_norms`, all but the scales and shifts of norms. Norms of frozen stages
         keep their statistics.

@@ -171,8 +171,9 @@ def pretrain(
     seed: of the weights, the order and the views.
     seeds: several pretrainings in the place of one with `seed`. The fine-tuning takes them in turn,
         and its intervals then hold what another pretraining would have given.
-    init: weights that its backbone starts from, of another's release: {file, format}, the format
-        native, torchvision, timm, wsl, moco, dino or swav. Nothing is downloaded.
+    init: weights that its backbone starts from, of another's release: {file, format,
+        inflate}, the last for weights of images in a network of clips, repeat or centre. Nothing is
+        downloaded.
     resolution: pixels that the images are resized to, where not those that they are stored with.
     monitor: what is measured after epochs, beside the loss; nothing where it is left out.
     """

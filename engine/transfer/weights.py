@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from engine.core import checkpoint
 from engine.core.build import PREFIX, build, located, options
 from engine.core.refusals import nearest_text
+from engine.transfer.inflating import Inflation, inflate
 
 log = logging.getLogger("tagdag")
 # torch.hub: the file name ends in the first digits of its SHA-256
@@ -33,18 +34,21 @@ FOLDER = Path(import_module(f"{PREFIX}models.formats").__file__).parent
 
 
 class Init(NamedTuple):
-    """A file of weights, and the format that it is in."""
+    """A file of weights, the format that it is in, and how those of images come into time."""
 
     file: Path
     format: str
+    inflate: Inflation = "repeat"
 
 
-def init_section(file: str, format: str) -> None:
+def init_section(file: str, format: str, inflate: Inflation = "repeat") -> None:
     """Weights that a training starts from.
 
     file: safetensors, or a pickle of tensors alone (.pth, .pt, .tar), which is never run.
     format: whose names its tensors have: native, torchvision, timm, wsl, moco, dino or swav; of
         networks of clips also vmz, pyslowfast or pytorchvideo.
+    inflate: how weights of images come into a network of clips: `repeat` over the frames of a
+        kernel, divided by their number, or on its `centre` alone (engine/transfer/inflating.py).
     """
 
 
@@ -54,7 +58,7 @@ def formats() -> list[str]:
 
 
 def init_of(section: Mapping[str, Any], where: str) -> Init:
-    """The file and format of a section {file, format}; ValueError for any that is wrong."""
+    """The file and format of a section; ValueError for any that is wrong."""
     given = options(init_section, dict(section), where)
     known = formats()
     if given["format"] not in known:
@@ -62,7 +66,12 @@ def init_of(section: Mapping[str, Any], where: str) -> Init:
         raise ValueError(
             f"{where}.format: unknown name {given['format']!r}{near} (names: {', '.join(known)})"
         )
-    return Init(Path(given["file"]), given["format"])
+    return Init(**given | {"file": Path(given["file"])})
+
+
+def init_keys(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a section that has more, what `init_of` takes."""
+    return {key: section[key] for key in Init._fields if key in section}
 
 
 def format_module(name: str) -> ModuleType:
@@ -81,6 +90,7 @@ def load_released(backbone: nn.Module, init: Init) -> str:
     tree = read_file(init)
     found, tensors = form.names(backbone), _tensors(form.unwrapped(tree, backbone), init)
     expected, taken = backbone.state_dict(), {}
+    over_time = inflate(expected, found, tensors, init.inflate)
     for key, name in found.items():
         if name in tensors:
             taken[key] = tensors[name]
@@ -97,6 +107,7 @@ def load_released(backbone: nn.Module, init: Init) -> str:
     left = sorted(set(tensors) - used)
     text = f"{init.file} ({init.format}): {len(taken)} of {len(taken)} tensors of the trunk"
     text += f"; left behind: {_some(left, 4)}" if left else ""
+    text += f"; {over_time} inflated over time ({init.inflate})" if over_time else ""
     text = "; ".join([text, *told])
     log.info("%s", text)
     return text

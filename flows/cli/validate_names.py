@@ -24,10 +24,10 @@ def candidate(backbone: str, section: str) -> None:
     """
 
 
-def released_weights(candidate: str, file: str, format: str) -> None:
+def released_weights(candidate: str, file: str, format: str, inflate: str = "repeat") -> None:
     """Weights of others that arms start from.
 
-    candidate: the network that they are of. file, format: see engine/transfer/weights.py.
+    candidate: the network that they are of. file, format, inflate: see engine/transfer/weights.py.
     """
 
 

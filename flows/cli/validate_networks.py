@@ -14,7 +14,7 @@ from engine.core.network import CURES, check_inputs, columns_read, network
 from engine.training.optimizers import optimizer
 from engine.training.recipe import Recipe
 from engine.transfer.freezing import freeze_layers
-from engine.transfer.weights import check_section, init_of
+from engine.transfer.weights import check_section, init_keys, init_of
 from flows.cli.sections import trained_sections
 from flows.cli.validate_labels import DATA
 from flows.data.made import BESIDE, is_made
@@ -100,7 +100,7 @@ def validate_inits(section: dict[str, Any], place: str) -> None:
     if section.get("init"):
         found.append((f"{place}.init", section["init"], section["candidate"]))
     for name, one in section.get("released", {}).items():
-        own = {key: one[key] for key in ("file", "format")}
+        own = init_keys(one)
         found.append((f"{place}.released.{name}", own, one["candidate"]))
     for where, own, candidate in found:
         init = init_of(own, where)

@@ -112,7 +112,7 @@ def _vit_torchvision(key: str, keys: Mapping[str, Any]) -> str | None:
 
 
 Rule = Callable[[str, Mapping[str, Any]], str | None]
-RESNETS: dict[str, Rule] = {"ResNet": _resnet, "ResNeXt": _resnet}
+RESNETS: dict[str, Rule] = {"ResNet": _resnet, "ResNeXt": _resnet, "ResNet3d": _resnet}
 TORCHVISION = RESNETS | {"ViT": _vit_torchvision}
 TIMM = RESNETS | {"RegNet": _regnet, "EfficientNet": _efficientnet, "ViT": _vit_timm}
 
