@@ -181,15 +181,21 @@ SOURCES = """what a SOURCE may be, here or (tables, tars) under s3://:
                   YOLO's folder: images/, labels/, data.yaml or classes.txt
                   of segments (--kind panoptic): COCO's panoptic_val.json, its PNGs in panoptic_val/
                   beside it. docs/annotations.md says what of them is kept, and what is refused
+  videos          (--kind clips; posts: --posts-kind video_posts): mp4, mov, avi, mkv, webm, GIF,
+                  flv, wmv, mpg, ts and ogv in tables (the column may be called video or clip), tars
+                  and class folders. A folder of frames is a video too: one that a table names, or
+                  one below the folder of a class that holds images and no video; the frames are its
+                  images in the order of their names (2 before 10), 30 a second
   class folders   for labels: a folder with a folder of images per class, or with train/, val/ and
                   test/ and the classes in these; for posts only in studies (a model of how people
                   tag makes posts of them). An image's id is its place there: one that was moved to
                   another class is a new image, so correct such a set with --replace. For tags the
                   same image lies in the folder of each of its classes
 
---kind is remembered with the set. An image with an empty list of tags ([], or 0 in all columns) is
-a negative for all classes; one with an empty cell is refused, since nothing is said of it. An image
-without an object is kept. An object that cannot be used is a refused row, and its image stays.
+--kind is remembered with the set, and --posts-kind with the posts. An image with an empty list of
+tags ([], or 0 in all columns) is a negative for all classes; one with an empty cell is refused,
+since nothing is said of it. An image without an object is kept. An object that cannot be used is a
+refused row, and its image stays.
 
 A labelled set without a val or test split gets one: a part of its train images, chosen by their ids
 (corpus.val_share, corpus.test_share in params.yaml). Labels are kept as typed, blanks, Unicode
@@ -227,8 +233,10 @@ def main() -> None:
 
 
 def _add_options(add: argparse.ArgumentParser) -> None:
-    add.add_argument("--posts", metavar="SOURCE", help="images with hashtags, to pretrain on")
-    labels = "images with labels, to fine-tune and test on"
+    add.add_argument(
+        "--posts", metavar="SOURCE", help="images or videos with hashtags, to pretrain on"
+    )
+    labels = "images or videos with labels, to fine-tune and test on"
     add.add_argument("--labels", metavar="SOURCE", help=labels)
     images = "folder or s3:// prefix that a table's names are relative to (default: the table's)"
     add.add_argument("--images", metavar="FOLDER", help=images)

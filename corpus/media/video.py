@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from io import BytesIO
 from typing import NamedTuple
 
 import av
@@ -113,16 +114,21 @@ def checked_video(data: bytes, limit: float = PROBE_SECONDS) -> VideoFacts:
     found = checked_container(data)
     if found.name == "frames":
         return _checked_frames(data, found)
-    clock = Clock(limit)
-    frames = timed_frames(data, clock)
-    first = next(frames)
-    if found.name == "gif" and next(frames, None) is None:
-        raise BadVideo("an image", f"a GIF of one frame: {IMAGE_KINDS}")
+    with opened(data, found) as (container, stream):
+        frames = _timed(container, stream, Clock(limit))
+        first = next(frames, None)
+        if first is None:
+            raise _no_frames(found)
+        if found.name == "gif" and next(frames, None) is None:
+            raise BadVideo("an image", f"a GIF of one frame: {IMAGE_KINDS}")
+        seconds = (container.duration or 0) / av.time_base
     width, height = first.picture.sides
     width, height = (height, width) if first.picture.turned else (width, height)
-    with opened(data, found) as (container, _):
-        seconds = (container.duration or 0) / av.time_base
     return VideoFacts(width, height, seconds, *found)
+
+
+def _no_frames(found: Container) -> BadVideo:
+    return BadVideo("no frames", f"{found.ending} with a video stream of no frame")
 
 
 def checked_container(data: bytes) -> Container:
@@ -192,8 +198,6 @@ def _too_long(seconds: Fraction) -> BadVideo:
 @contextmanager
 def opened(data: bytes, found: Container) -> Iterator[tuple]:
     """(PyAV's container, its video stream), within bounds as far as the file tells them."""
-    from io import BytesIO
-
     try:
         container = av.open(BytesIO(data), format=found.name, metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:
@@ -247,7 +251,7 @@ def timed_frames(data: bytes, clock: Clock, least: int = 0) -> Iterator[TimedFra
             raise _too_long(frame.start)
         yield frame
     if not number:
-        raise BadVideo("no frames", f"{found.ending} with a video stream of no frame")
+        raise _no_frames(found)
 
 
 def _folder(data: bytes, clock: Clock, least: int) -> Iterator[TimedFrame]:
@@ -261,13 +265,17 @@ def _folder(data: bytes, clock: Clock, least: int) -> Iterator[TimedFrame]:
 
 def _decoded(data: bytes, clock: Clock, found: Container) -> Iterator[TimedFrame]:
     with opened(data, found) as (container, stream):
-        times = Times(stream)
-        for frame in _frames(container, stream, clock):
-            _bounded(frame.width, frame.height)
-            aspect = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio
-            start, end = times.of(frame)
-            picture = Picture(frame, aspect or Fraction(1), _matrix(frame))
-            yield TimedFrame(picture, start, end, times.slack)
+        yield from _timed(container, stream, clock)
+
+
+def _timed(container, stream, clock: Clock) -> Iterator[TimedFrame]:
+    times = Times(stream)
+    for frame in _frames(container, stream, clock):
+        _bounded(frame.width, frame.height)
+        aspect = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio
+        start, end = times.of(frame)
+        picture = Picture(frame, aspect or Fraction(1), _matrix(frame))
+        yield TimedFrame(picture, start, end, times.slack)
 
 
 def _frames(container, stream, clock: Clock) -> Iterator[av.VideoFrame]:

@@ -24,6 +24,7 @@ from flows.data import intact
 from flows.tracking import tracking
 from tests.flows.test_pipeline import clone
 from tests.support.commands import run
+from tests.support.encoded import film
 
 TAGS = [["#Beach", "sea"], ["sunset"], ["Meer", "beach"], []]
 
@@ -208,6 +209,8 @@ def test_options_that_contradict_are_told(own):
         version.version(posts=str(own / "posts.jsonl"), replace=True, update=True)
     with pytest.raises(ValueError, match="give --dry-run too"):
         version.version(posts=str(own / "posts.jsonl"), sheet="x.html")
+    with pytest.raises(ValueError, match="--posts-kind is what the posts of --posts SOURCE are of"):
+        version.version(labels=str(own / "labels.csv"), posts_kind="video_posts")
 
 
 STEER = "\x1b]0;title\x07\x1b[31mred\x9b2J\u202egpj\r海"
@@ -250,6 +253,11 @@ def test_the_kind_of_a_set_is_given_once(place, own):
     assert "Traceback" not in refused
     fault = add(place, own, "--posts", str(own / "posts.jsonl"), "--kind", "tags", code=2)
     assert "--kind is what the images of --labels SOURCE come with: give both" in fault
+    (own / "film.mp4").write_bytes(film())
+    posts = own / "films.csv"
+    posts.write_text("video,hashtags\nfilm.mp4,#sea\n0.jpg,#sea\n")
+    said = add(place, own, "--posts", str(posts), "--posts-kind", "video_posts", "--dry-run")
+    assert "posts: 1 would be added" in said and "1 x an image" in said
 
 
 def test_names_of_strangers_do_not_crash_a_pipe(place, own):
