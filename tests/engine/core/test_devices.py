@@ -176,13 +176,15 @@ def test_objectives_on_clips_come_to_the_same(device, name):
     with device():
         found = outcome_of_clips(name)
     for key, tensor in expected.items():
-        assert torch.allclose(found[key], tensor, atol=1e-3, rtol=1e-3), key
+        assert torch.allclose(found[key], tensor, atol=1e-4, rtol=1e-3), key
 
 
 def outcome_of_clips(name: str) -> dict[str, torch.Tensor]:
     """The weights after two steps on clips, and what is said of several views of each video."""
     initialise(0)
     clips = CLIPS | {"clips": 2, "grey": 0.3, "jitter": [0.4, 0.4, 0.4, 0.1]}
+    # nothing is resized, which devices round otherwise
+    clips |= {"short": [16, 16]}
     module = small(name, Volumes(), views=clips)
     samples = Videos(module.reads, 16)
     train(module, samples, Training(replace(RECIPE, batch=8, per=8, rate=0.05), 1))
