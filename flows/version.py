@@ -185,7 +185,8 @@ SOURCES = """what a SOURCE may be, here or (tables, tars) under s3://:
                   flv, wmv, mpg, ts and ogv in tables (the column may be called video or clip), tars
                   and class folders. A folder of frames is a video too: one that a table names, or
                   one below the folder of a class that holds images and no video; the frames are its
-                  images in the order of their names (2 before 10), 30 a second
+                  images in the order of their names (2 before 10), 30 a second, or as many as the
+                  column fps of the table says
   class folders   for labels: a folder with a folder of images per class, or with train/, val/ and
                   test/ and the classes in these; for posts only in studies (a model of how people
                   tag makes posts of them). An image's id is its place there: one that was moved to

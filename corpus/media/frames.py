@@ -10,23 +10,24 @@ from math import ceil
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
+from av import FFmpegError
 from av.video.reformatter import Interpolation as How
 from av.video.reformatter import VideoReformatter
 from PIL import Image
 from simplejpeg import encode_jpeg
 
 from corpus.media.squares import QUALITY
+from corpus.media.timed import Picture, TimedFrame
 from corpus.media.video import (
     DECODE_SECONDS,
     MAX_SECONDS,
     PROBE_SECONDS,
     BadVideo,
     Clock,
-    Picture,
-    TimedFrame,
     timed_frames,
 )
 
+LONGEST = 65_500  # px of a JPEG's side, by libjpeg
 MOST = (1 << 31) - 1  # bytes of a video's frames: their places are int32
 # of FFmpeg's scaler: the mean of an area, the same pixels on every machine
 SCALED = How.AREA | How.ACCURATE_RND | How.FULL_CHR_H_INT | How.FULL_CHR_H_INP | How.BITEXACT
@@ -107,15 +108,27 @@ class Scaler:
         if self._coded == (0, 0):
             self._coded = scaled_sides(*picture.sides, picture.aspect, self.size)
             self.sides = self._coded[::-1] if picture.turned else self._coded
+            if max(self.sides) > LONGEST:
+                shown = "{} x {}".format(*self.sides)
+                raise BadVideo(
+                    "too many pixels", f"{shown} as JPEG, allowed are {LONGEST:,} a side"
+                )
         if isinstance(picture.frame, np.ndarray):
             found = self._image(picture.frame)
-        elif picture.sides == self._coded:
-            found = picture.frame.to_ndarray(format="rgb24")
         else:
-            width, height = self._coded
-            how = {"interpolation": int(SCALED), "threads": 1}
-            found = self._scaled.reformat(picture.frame, width, height, "rgb24", **how).to_ndarray()
+            found = self._converted(picture)
         return np.ascontiguousarray(turned(found, picture.matrix))
+
+    def _converted(self, picture: Picture) -> np.ndarray:
+        width, height = self._coded
+        try:
+            if picture.sides == self._coded:
+                return picture.frame.to_ndarray(format="rgb24")
+            how = {"interpolation": int(SCALED), "threads": 1}
+            return self._scaled.reformat(picture.frame, width, height, "rgb24", **how).to_ndarray()
+        except (FFmpegError, ValueError) as error:
+            fault = f"pixels of the format {picture.frame.format.name}: {error}"
+            raise BadVideo("unsupported codec", fault) from None
 
     def _image(self, pixels: np.ndarray) -> np.ndarray:
         if pixels.shape[1::-1] == self._coded:

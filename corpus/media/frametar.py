@@ -1,7 +1,7 @@
 """A folder of frames as one member of a store: a tar of its images in order, without compression.
 
-A folder has no clock: its frames are taken as RATE a second, or as the text of a first member
-`rate` says.
+A folder has no clock: its frames are taken as RATE a second, or as many as the text of a first
+member `rate` says.
 """
 
 import tarfile

@@ -13,12 +13,14 @@ from io import BytesIO
 from typing import NamedTuple
 
 import av
-import numpy as np
+from av import VideoStream
+from av.container import InputContainer
 
 from corpus.media.containers import Container, container_of, lacking
 from corpus.media.faults import BadFile
 from corpus.media.frametar import RATE, frame_places
-from corpus.media.images import MAX_PIXELS, BadImage, checked_image
+from corpus.media.images import MAX_PIXELS, BadImage, DecodedImage, checked_image
+from corpus.media.timed import Picture, TimedFrame, Times, display_matrix
 
 MAX_BYTES = 200 << 20  # of a file
 MAX_SECONDS = 1800  # that a video lasts
@@ -57,41 +59,6 @@ class VideoFacts(NamedTuple):
     seconds: float
     container: str
     ending: str
-
-
-class TimedFrame(NamedTuple):
-    """A frame and when it is shown, in seconds from the first: `start`, `end` where known.
-
-    `slack`: of the container's clock, half a tick of it, at most half a millisecond.
-    """
-
-    picture: "Picture"
-    start: Fraction
-    end: Fraction
-    slack: Fraction
-
-
-class Picture(NamedTuple):
-    """A decoded frame: FFmpeg's, or RGB pixels of an image; how its sides and its turn are meant.
-
-    aspect: width of a pixel by its height. matrix: of the display, as FFmpeg has it; none: upright.
-    """
-
-    frame: av.VideoFrame | np.ndarray
-    aspect: Fraction = Fraction(1)
-    matrix: tuple[int, ...] = ()
-
-    @property
-    def sides(self) -> tuple[int, int]:
-        """Width and height of the pixels as they are coded."""
-        if isinstance(self.frame, np.ndarray):
-            return self.frame.shape[1], self.frame.shape[0]
-        return self.frame.width, self.frame.height
-
-    @property
-    def turned(self) -> bool:
-        """Whether width and height change places."""
-        return bool(self.matrix) and abs(self.matrix[1]) > abs(self.matrix[0])
 
 
 class Clock:
@@ -183,7 +150,7 @@ def _places(data: bytes) -> tuple[Fraction, list[tuple[int, int]]]:
     return rate, places
 
 
-def _image(data: bytes, number: int, least: int = 0):
+def _image(data: bytes, number: int, least: int = 0) -> DecodedImage:
     try:
         return checked_image(data, least)
     except BadImage as error:
@@ -196,7 +163,7 @@ def _too_long(seconds: Fraction) -> BadVideo:
 
 
 @contextmanager
-def opened(data: bytes, found: Container) -> Iterator[tuple]:
+def opened(data: bytes, found: Container) -> Iterator[tuple[InputContainer, VideoStream]]:
     """(PyAV's container, its video stream), within bounds as far as the file tells them."""
     try:
         container = av.open(BytesIO(data), format=found.name, metadata_errors="replace")
@@ -217,12 +184,12 @@ def opened(data: bytes, found: Container) -> Iterator[tuple]:
         yield container, stream
 
 
-def _cover(stream: av.VideoStream) -> bool:
+def _cover(stream: VideoStream) -> bool:
     """Whether a stream is the picture of a sound file's sleeve."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def _others(container: "av.container.InputContainer") -> str:
+def _others(container: InputContainer) -> str:
     kinds = sorted({stream.type for stream in container.streams})
     return f"nothing but {', '.join(kinds)}" if kinds else "no stream"
 
@@ -268,17 +235,19 @@ def _decoded(data: bytes, clock: Clock, found: Container) -> Iterator[TimedFrame
         yield from _timed(container, stream, clock)
 
 
-def _timed(container, stream, clock: Clock) -> Iterator[TimedFrame]:
+def _timed(container: InputContainer, stream: VideoStream, clock: Clock) -> Iterator[TimedFrame]:
     times = Times(stream)
     for frame in _frames(container, stream, clock):
         _bounded(frame.width, frame.height)
         aspect = stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio
         start, end = times.of(frame)
-        picture = Picture(frame, aspect or Fraction(1), _matrix(frame))
+        picture = Picture(frame, aspect or Fraction(1), display_matrix(frame))
         yield TimedFrame(picture, start, end, times.slack)
 
 
-def _frames(container, stream, clock: Clock) -> Iterator[av.VideoFrame]:
+def _frames(
+    container: InputContainer, stream: VideoStream, clock: Clock
+) -> Iterator[av.VideoFrame]:
     """Decoded frames, none of them with a fault; BadVideo at the first."""
     count = 0
     try:
@@ -298,40 +267,3 @@ def _frames(container, stream, clock: Clock) -> Iterator[av.VideoFrame]:
         if isinstance(error, BadVideo):
             raise
         raise BadVideo("damaged", f"after frame {count}: {_said(error)}") from None
-
-
-def _matrix(frame: av.VideoFrame) -> tuple[int, ...]:
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":
-            a, b, _, c, d, *_ = np.frombuffer(bytes(data), np.int32).tolist()
-            return (a, b, c, d)
-    return ()
-
-
-class Times:
-    """When each frame is shown, from the first on, as exact fractions of a second.
-
-    A frame without a time comes after the one before it at the stream's usual pace, and time never
-    goes back.
-    """
-
-    def __init__(self, stream: av.VideoStream):
-        self.tick = stream.time_base or Fraction(1, 1000)
-        pace = stream.average_rate or stream.guessed_rate
-        self.usual = 1 / pace if pace else Fraction(1, RATE)
-        self.slack = min(self.tick / 2, Fraction(1, 2000))
-        self.first: Fraction | None = None
-        self.last = Fraction(0)
-
-    def of(self, frame: av.VideoFrame) -> tuple[Fraction, Fraction]:
-        """Start and end of a frame."""
-        tick = frame.time_base or self.tick
-        if frame.pts is None:
-            start = Fraction(0) if self.first is None else self.last + self.usual
-            self.first = Fraction(0) if self.first is None else self.first
-        else:
-            self.first = frame.pts * tick if self.first is None else self.first
-            start = max(frame.pts * tick - self.first, self.last)
-        self.last = start
-        lasts = frame.duration * tick if frame.duration else self.usual
-        return start, start + lasts

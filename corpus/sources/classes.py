@@ -90,7 +90,7 @@ class Tree:
             frames = frame_names(names, others)
             if frames:
                 place = f"{self.root}/./{inside.rstrip('/')}" if linked is None else linked
-                yield File(inside.rstrip("/"), f"{PREFIX}{place}")
+                yield File(inside.rstrip("/"), f"{PREFIX}:{place}")
                 names = [name for name in names if name not in frames]
         for name in names:
             here = f"{self.root}/./{inside}{name}" if linked is None else f"{linked}/{name}"

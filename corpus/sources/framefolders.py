@@ -1,11 +1,12 @@
 """A video as a folder of frames: its images in the order of their names, 2 before 10.
 
 A folder is one where a table names it, or where it lies below a class folder and holds images (GIFs
-are videos themselves). Its frames come RATE a second (corpus/media/frametar.py).
+are videos themselves). Its frames come RATE a second (corpus/media/frametar.py), or as many as the
+column `fps` of the table says.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from corpus.media.frametar import pack_frames
@@ -14,7 +15,8 @@ from corpus.sources.entries import nobodys
 from corpus.sources.formats import IMAGES, named_video
 from corpus.sources.rows import MAX_BYTES, Refused
 
-PREFIX = "frames:"  # of a locator that names a folder
+PREFIX = "frames:"  # of a locator that names a folder: frames:<a second, or nothing>:<locator>
+RATE = re.compile(r"\d{1,6}(\.\d{1,6})?(/\d{1,6})?")
 MOST = 250_000  # frames of a folder
 _DIGITS = re.compile(r"(\d+)")
 
@@ -34,11 +36,18 @@ def frame_names(names: Collection[str], others: Collection[str]) -> set[str]:
     return set() if any(map(named_video, names)) else found
 
 
-def frames_locator(locator: str, name: str) -> str:
-    """The locator of what a table names: of a folder with PREFIX."""
-    if locator.startswith("s3://"):
-        return locator if named_video(name) or not name.endswith("/") else PREFIX + locator
-    return PREFIX + locator if not named_video(name) and Path(locator).is_dir() else locator
+def frames_locator(locator: str, name: str, rate: str = "") -> str:
+    """The locator of what a table names: of a folder with PREFIX.
+
+    rate: of its frames, if it is said. Refused where that is none.
+    """
+    remote = locator.startswith("s3://")
+    folder = name.endswith("/") if remote else Path(locator).is_dir()
+    if named_video(name) or not folder:
+        return locator
+    if rate and not RATE.fullmatch(rate):
+        raise Refused(f"fps that is no number: {rate[:40]!r}")
+    return f"{PREFIX}{rate}:{locator}"
 
 
 def in_order(name: str) -> tuple:
@@ -47,12 +56,12 @@ def in_order(name: str) -> tuple:
     return tuple((int(part), part) if i % 2 else (0, part) for i, part in enumerate(parts)), name
 
 
-def packed(locator: str, read) -> bytes:
+def packed(locator: str, read: Callable[[str], bytes]) -> bytes:
     """The frames of a folder as one tar; `read` gives the bytes of a locator without PREFIX.
 
     Refused where there is no frame, or too much of them.
     """
-    folder = locator.removeprefix(PREFIX)
+    rate, _, folder = locator.removeprefix(PREFIX).partition(":")
     names = sorted(filter(is_frame, _names(folder)), key=in_order)
     if not names:
         raise Refused("a folder without a frame (an image that is no GIF)")
@@ -65,7 +74,7 @@ def packed(locator: str, read) -> bytes:
         if total > MAX_BYTES:
             raise Refused(f"a folder of frames of more than {MAX_BYTES:,} bytes")
         frames.append((f"{len(frames):06d}.{name.rpartition('.')[2].lower()}", data))
-    return pack_frames(frames)
+    return pack_frames(frames, rate)
 
 
 def _names(folder: str) -> list[str]:

@@ -71,9 +71,9 @@ def _open(url: str, stack: ExitStack) -> BinaryIO:
 
 def _asked(kind: str) -> Asked:
     of = kind_named(kind)
-    split = {"split"} if of.has_split else set()
-    named = NAMING[of.media]
-    return Asked((named, *of.needed), {"id", *named, *of.wanted} | split, of.others)
+    named, more = NAMING[of.media], {"split"} if of.has_split else set()
+    more |= {"fps"} if of.media == "video" else set()  # of a folder of frames
+    return Asked((named, *of.needed), {"id", *named, *of.wanted} | more, of.others)
 
 
 def read_manifest(url: str, file: Path | None, kind: str) -> Iterator[Found]:
@@ -142,7 +142,9 @@ class TableReader:
             locator = ""
             if image:
                 image, locator = self.images.place(image)
-                locator = frames_locator(locator, image) if self.media == "video" else locator
+                if self.media == "video":
+                    rate = cell_text(found.raw.get("fps")) or ""
+                    locator = frames_locator(locator, image, rate)
         except Refused as error:
             return refused_row(where, str(error), "" if data is not None else image)
         return self._described(where, locator, found, image)

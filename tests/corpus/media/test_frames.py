@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from corpus.media.decoding import decode
-from corpus.media.frames import Scaler, first_frame, scaled_sides, slotted, stored_frames
+from corpus.media.frames import Scaler, encode, first_frame, scaled_sides, slotted, stored_frames
 from corpus.media.frametar import pack_frames
-from corpus.media.video import Clock, Picture, TimedFrame, timed_frames
+from corpus.media.timed import Picture, TimedFrame
+from corpus.media.video import BadVideo, Clock, timed_frames
 from tests.corpus.media.test_video import LOSSLESS, png
 from tests.support.encoded import HEIGHT, WIDTH, drawn, encoded, film
 
@@ -151,6 +152,13 @@ def test_the_shorter_side_is_bounded_and_nothing_is_enlarged():
     assert scaled_sides(720, 576, Fraction(16, 15), 270) == (360, 270)
     assert scaled_sides(1440, 1080, Fraction(3, 4), 1080) == (1080, 1080)
     assert scaled_sides(1, 4000, Fraction(1), 128) == (1, 4000)
+
+
+def test_a_strip_longer_than_a_jpeg_is_refused():
+    with pytest.raises(BadVideo, match="too many pixels: 70000 x 1 as JPEG"):
+        Scaler(64).pixels(Picture(np.zeros((1, 70_000, 3), np.uint8)))
+    strip = Picture(np.zeros((1, 65_500, 3), np.uint8))
+    assert decode(encode(Scaler(64).pixels(strip))).shape == (1, 65_500, 3)
 
 
 def test_pixels_that_are_not_square_are_shown_in_their_aspect():

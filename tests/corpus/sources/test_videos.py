@@ -109,12 +109,21 @@ def test_a_table_names_files_and_folders_of_frames(put, tmp_path, column):
 def test_frames_of_a_folder_are_in_the_order_of_their_numbers(put, tmp_path):
     for number in (1, 2, 10, 9):
         put(f"own/f{number}.png", png(drawn(number)))
-    data = fetch(f"{PREFIX}{tmp_path}/own")
-    _, places = frame_places(data)
+    data = fetch(f"{PREFIX}:{tmp_path}/own")
+    rate, places = frame_places(data)
     found = [data[offset : offset + size] for offset, size in places]
-    assert found == [png(drawn(number)) for number in (1, 2, 9, 10)]
+    assert found == [png(drawn(number)) for number in (1, 2, 9, 10)] and rate == ""
     names = ["b1", "a2", "a10", "a", "a02"]
     assert sorted(names, key=in_order) == ["a", "a02", "a2", "a10", "b1"]
+
+
+def test_a_table_says_how_many_frames_a_second_a_folder_has(put, tmp_path):
+    for number in range(6):
+        put(f"own/walk/{number}.png", png(drawn(number)))
+    table = put("own/t.csv", b"video,label,fps\nwalk,cat,12\nwalk/,dog,fast\n")
+    rows = {row.fields["id"]: row for row in source_rows(table, None, "clips", tmp_path)}
+    assert checked_video(fetch(rows["walk"].locator)).seconds == 0.5
+    assert rows["walk/"].reason == "fps that is no number: 'fast'"
 
 
 def test_no_link_leads_a_folder_of_frames_out(put, tmp_path):
@@ -186,4 +195,4 @@ def test_too_much_of_a_folder_is_refused(put, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(f"corpus.sources.framefolders.{name}", most)
             with pytest.raises(Refused, match=fault):
-                source.fetch(f"{PREFIX}{tmp_path}/own")
+                source.fetch(f"{PREFIX}:{tmp_path}/own")
