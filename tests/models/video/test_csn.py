@@ -72,4 +72,4 @@ def test_a_channelwise_block_is_an_ordinary_one_of_block_diagonal_weight(stride)
 def test_the_mixing_before_a_channelwise_convolution_is_not_rectified():
     section = {"name": "csn", "depths": (1,), "interaction": "preserved", "width": 4}
     layers = [type(m).__name__ for m in build("backbones", section).stages[0][0].transform[1][0]]
-    assert layers == ["Conv3d", "BatchNorm3d", "DepthwiseConv3d"]
+    assert layers == ["OverTime", "BatchNorm3d", "DepthwiseConv3d"]

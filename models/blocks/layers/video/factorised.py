@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 from torch import nn
 
-__all__ = ["FACTORISED", "Norm", "conv3d", "factorised", "middle_channels", "spatial", "whole"]
+from models.blocks.layers.video.overtime import OverTime
+
+__all__ = ["Norm", "conv3d", "factorised", "middle_channels", "spatial", "whole"]
 
 Norm = Callable[[int], nn.Module]
-FACTORISED = ("own", "block", "width")  # how many channels stand between the two convolutions
 
 
 def conv3d(
@@ -21,8 +22,9 @@ def conv3d(
     stride: tuple[int, int, int] = (1, 1, 1),
 ) -> nn.Conv3d:
     """Padded, without a bias; weights as He et al. 2015, arXiv 1502.01852, equation 14."""
+    kind = OverTime if (*kernel[1:], *stride[1:]) == (1, 1, 1, 1) else nn.Conv3d
     padding = tuple(side // 2 for side in kernel)
-    conv = nn.Conv3d(inputs, outputs, kernel, stride, padding, bias=False)
+    conv = kind(inputs, outputs, kernel, stride, padding, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return conv
 
