@@ -1,4 +1,4 @@
-"""How fast each trunk of clips is beside the same network of PyTorchVideo, in one run.
+"""How fast each trunk of clips is beside the same network of another library, in one run.
 
 `python -m benchmarks.video_trunks [--seconds 20] [--only NAME ...] [--out]`. A forward pass without
 gradients, and a training step: forward, backward, SGD. Both networks have the same random clips,
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from pytorchvideo.models import hub
 from torch import Tensor, nn
+from torchvision.models import video
 
 from benchmarks.trunks import LIMIT, classifier, forward, ratio, step, turns
 from engine.core.cores import processor
@@ -64,11 +65,34 @@ def resnet(name: str, frames: int) -> Callable[[int, int], nn.Module]:
     return make
 
 
+def torchvisions(name: str) -> Callable[[int, int], nn.Module]:
+    """A residual network of torchvision."""
+    return lambda frames, side: getattr(video, name)(num_classes=CLASSES)
+
+
+def csn(frames: int, side: int) -> nn.Module:
+    """ir-CSN-101, pooled over all that is there; its own window is that of whole clips."""
+    network = hub.csn_r101()
+    network.blocks[-1].pool = nn.AdaptiveAvgPool3d(1)
+    return network
+
+
 def pairs() -> dict[str, Pair]:
+    r3d, r2plus1d = [
+        {"name": "videoresnet", **each}
+        for each in ({"convolutions": "3d", "stem": "3d"}, {"middle": "block"})
+    ]
     i3d = {"name": "resnet3d", "temporal": "i3d"}
     return {
-        "slowfast": Pair({"name": "slowfast"}, "slowfast_r50", slowfast, 2, 32, 64),
-        "resnet3d, i3d": Pair(i3d, "i3d_r50", resnet("i3d_r50", 4), 2, 8, 64),
+        "slowfast": Pair({"name": "slowfast"}, "pytorchvideo slowfast_r50", slowfast, 2, 32, 64),
+        "resnet3d, i3d": Pair(i3d, "pytorchvideo i3d_r50", resnet("i3d_r50", 4), 2, 8, 64),
+        "videoresnet, R(2+1)D": Pair(
+            r2plus1d, "torchvision r2plus1d_18", torchvisions("r2plus1d_18"), 2, 8, 56
+        ),
+        "videoresnet, R3D": Pair(r3d, "torchvision r3d_18", torchvisions("r3d_18"), 2, 8, 56),
+        "csn": Pair(
+            {"name": "csn", "depths": (3, 4, 23, 3)}, "pytorchvideo csn_r101", csn, 2, 8, 64
+        ),
     }
 
 
@@ -80,7 +104,7 @@ def row(name: str, pair: Pair, layout: str, seconds: float) -> str:
     ours = classifier(pair.section, CLASSES).to(memory_format=form)
     theirs = pair.make(pair.frames, pair.side).to(memory_format=form)
     shape = f"{pair.batch} x {pair.frames} x {pair.side}"
-    cells = [name, f"pytorchvideo {pair.theirs}", shape, layout]
+    cells = [name, pair.theirs, shape, layout]
     for kind in (forward, step):
         found = turns(kind(ours, clips), kind(theirs, clips), seconds)
         middle, low, high = ratio(found)
