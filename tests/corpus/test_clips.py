@@ -145,7 +145,8 @@ def test_posts_that_repeat_a_labelled_video_are_dropped(built):
 def test_each_video_has_fingerprints_of_frames_a_second_apart(built):
     top, _ = built
     store = open_store("hashtags", top / "data/posts", 24, top / "cache")
-    codes, ends = store.side.frames
+    codes, ends, apart = store.side.frames
+    assert (apart == 1).all()
     table = pa.concat_tables([one.table() for one in store.squares])
     assert len(ends) == len(table) == 16
     for row, slots in enumerate(map(len, table["frame_ends"].to_pylist())):
@@ -160,7 +161,7 @@ def test_each_video_has_fingerprints_of_frames_a_second_apart(built):
             assert store.side.jpeg(row) == file.read(bounds[1] - bounds[0])
     assert code_slots(89, 30).tolist() == [0, 30, 60]
     many = code_slots(30 * 300, 30)
-    assert len(many) == CODES and many[0] == 0 and many[-1] == 299 * 30
+    assert len(many) <= CODES and set(np.diff(many)) == {8 * 30} and many[0] == 0
 
 
 def test_another_rate_makes_frames_anew_and_the_same_ones_are_taken_again(built, monkeypatch):
