@@ -30,6 +30,7 @@ from corpus.pretraining import write_posts
 from corpus.progress import Progress, unseen
 from corpus.records.record import json_line
 from corpus.report.account import account
+from corpus.report.filmsets import film_set
 from corpus.report.findings import Findings
 from corpus.report.funnel import Masks
 from corpus.report.objectsets import object_set
@@ -94,7 +95,8 @@ def build_corpus(
         pages = [tag_set(store.name, out / "targets" / store.folder.name) for store in tagged]
         placed = [store for store in targets if not store.kind.square]
         drawn = [object_set(store.name, out / "targets" / store.folder.name) for store in placed]
-        findings = replace(findings, tag_sets=pages, object_sets=drawn)
+        films = [film_set(store) for store in stores if store.kind.media == "video"]
+        findings = replace(findings, tag_sets=pages, object_sets=drawn, film_sets=films)
         _write_findings(out, findings, tagging)
     for line in notes:
         log.warning(line)

@@ -119,10 +119,10 @@ def cautions_box(told: Iterable[str]) -> list[Markup]:
     return [el("aside", el("h2", "Before you believe it"), el("ul", *items), class_="cautions")]
 
 
-def image(data: bytes, alt: str, kind: str = "jpeg") -> Markup:
-    """The picture itself within the page."""
+def image(data: bytes, alt: str, kind: str = "jpeg", **more: str) -> Markup:
+    """The picture itself within the page; more: further attributes."""
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return el("img", src=source, alt=alt)
+    return el("img", src=source, alt=alt, **more)
 
 
 def document(title: str, *body: Any) -> str:

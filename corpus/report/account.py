@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from corpus.duplicates.dedupe import Dropped
+from corpus.pages.films import film
 from corpus.reading.resampling import POWERS, class_factors, rarest_class
 from corpus.report.findings import (
     Cooccurrence,
@@ -110,10 +111,15 @@ def examples(
             for row, post in zip(mine.tolist(), table.to_pylist(), strict=True):
                 targets = tuple(names[i] for i in flat[ends[row] - sizes[row] : ends[row]].tolist())
                 found.append(
-                    Example(post["id"], posts.side.jpeg(row), tuple(post["hashtags"]), targets)
+                    Example(post["id"], shown(posts, row), tuple(post["hashtags"]), targets)
                 )
         first += one.shard.records
     return found
+
+
+def shown(store: Store, row: int) -> bytes:
+    """The picture of a row of a store; of a video some of its frames."""
+    return store.side.jpeg(row) if store.side.frames is None else film(*store.side.film(row))
 
 
 def sheet(all_stores: list[Store], dropped: Dropped) -> list[Twins]:
@@ -123,7 +129,7 @@ def sheet(all_stores: list[Store], dropped: Dropped) -> list[Twins]:
         for kind in np.unique(pairs.kinds):
             for a, b in pairs.pairs[pairs.kinds == kind][:6].tolist():
                 other = stores[name]
-                images = posts.side.jpeg(a), other.side.jpeg(b)
+                images = shown(posts, a), shown(other, b)
                 found.append(
                     Twins(
                         str(kind),

@@ -93,6 +93,19 @@ class ObjectSet(NamedTuple):
     pictured: list[Pictured]
 
 
+class FilmSet(NamedTuple):
+    """A set of videos: what each is like that can be used, and why the others cannot."""
+
+    name: str
+    seconds: np.ndarray  # float64 (n,)
+    rates: np.ndarray  # float64 (n,), different frames to a second, as they are stored
+    sides: np.ndarray  # int64 (n, 2), width and height as they are stored
+    size: int  # bytes as they are stored
+    frame_rate: int  # frames a second at most
+    refused: dict[str, int]  # reason -> videos
+    pictured: list[tuple[str, bytes]]  # id, some frames
+
+
 class Users(NamedTuple):
     """Posts of the users at some ranks (1 = most posts), `number` users in all, the share of the
     top 1 % of them.
@@ -156,6 +169,7 @@ class Findings:
     notes: list[str] = field(default_factory=list)  # on the labelled sets
     tag_sets: list[TagSet] = field(default_factory=list)
     object_sets: list[ObjectSet] = field(default_factory=list)
+    film_sets: list[FilmSet] = field(default_factory=list)
     merged: dict[str, Merged] = field(default_factory=dict)  # rule of a form -> how much it did
     settings: dict[str, Any] = field(default_factory=dict)
     rules: dict[str, str] = field(

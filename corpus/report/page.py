@@ -8,7 +8,7 @@ forbids scripts.
 from pathlib import Path
 
 from corpus.pages.page import Section, sectioned
-from corpus.report import objectsets, pictures, sections, tagsets
+from corpus.report import filmsets, objectsets, pictures, sections, tagsets
 from corpus.report.findings import Findings
 
 SECTIONS = {  # in the order of the page; one without content is left out
@@ -18,6 +18,7 @@ SECTIONS = {  # in the order of the page; one without content is left out
     "Hashtags that go together": sections.cooccurrence,
     "Labelled sets of several classes": tagsets.tag_sets,
     "Labelled sets of objects": objectsets.object_sets,
+    "Videos": filmsets.film_sets,
     "Duplicates": pictures.duplicates,
     "Example posts": pictures.examples,
     "Settings and rules": sections.rules,

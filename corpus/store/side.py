@@ -114,6 +114,10 @@ class Side:
         ends = self._slots(row)
         return self._read(row, *frame_bounds(ends, len(ends) // 2))
 
+    def film(self, row: int) -> tuple[bytes, np.ndarray]:
+        """The JPEG frames of a usable row of videos, and where the frame of each slot ends."""
+        return self._read(row, 0, int(self._where[row, 1])), self._slots(row)
+
     def _slots(self, row: int) -> np.ndarray:
         """Where the frame of each slot of a video ends."""
         shard = self._shard[row]

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import pyarrow.parquet as pq
 
 from corpus.reading.index import INDEX, REPAIR
 from flows.measuring.predictions import FILE
-from flows.measuring.stored import AGAIN, pictures, read_rows, set_of
+from flows.measuring.stored import AGAIN, pictures, read_rows, set_of, stored_digests
 from flows.reports.models.findings import Answers, Duplicate, Labels
 from flows.running import settings
 
@@ -87,9 +86,8 @@ def repeated_in_train(folder: Path) -> int:
     test = np.flatnonzero(splits == "test")[:CHECKED]
     train = np.flatnonzero((splits == "train") & np.isin(sizes, sizes[test]))[:CHECKED]
     test = test[np.isin(sizes[test], sizes[train])]
-    known = {sha256(data).digest() for data in pictures(folder, ids[train]).values()}
-    found = pictures(folder, ids[test]).values()
-    return sum(sha256(data).digest() in known for data in found)
+    known = set(stored_digests(folder, ids[train]))
+    return sum(digest in known for digest in stored_digests(folder, ids[test]))
 
 
 def labelled(data: Mapping[str, str]) -> dict[str, Labels]:
