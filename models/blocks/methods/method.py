@@ -53,7 +53,7 @@ class Method(nn.Module):
 
     reads: ClassVar[dict[str, dict[str, Any]]] = {"image": {}}
     column: str = "image"
-    inputs: ClassVar[tuple[str, ...]] = PIXELS
+    inputs: ClassVar[tuple[str, ...]] = ("image",)
     target: ClassVar[str] = ""
     classifies: ClassVar[bool] = True
     exact_in_parts: ClassVar[bool] = True
@@ -123,7 +123,8 @@ class Method(nn.Module):
 
     def targets(self, view: dict[str, Tensor]) -> dict[str, Tensor]:
         """What of a view the network does not see: what its predictions are compared with."""
-        return {name: column for name, column in view.items() if name not in self.inputs}
+        seen = {*self.inputs, self.column}
+        return {name: column for name, column in view.items() if name not in seen}
 
     def logits(self, images: Tensor) -> Tensor:
         """Scores (n, classes) of normalised images (n, 3, h, w)."""

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from models.blocks.augment.draws import Draws
 from models.blocks.augment.views import normalisation
 from models.blocks.methods.method import Method
-from models.blocks.methods.reading import PIXELS
 
 __all__ = ["MultiView", "each_view", "wide"]
 
@@ -30,7 +29,7 @@ class MultiView(Method):
     """
 
     target: ClassVar[str] = "label"
-    inputs: ClassVar[tuple[str, ...]] = (*PIXELS, "small", "order")
+    inputs: ClassVar[tuple[str, ...]] = ("image", "small", "order")
     classifies: ClassVar[bool] = False
     # samples are contrasted with each other, or normalised by all of them
     exact_in_parts: ClassVar[bool] = False
