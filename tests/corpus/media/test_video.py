@@ -163,6 +163,21 @@ def test_a_file_has_so_much_time_and_no_more():
         checked_video(LONG, limit=0)
 
 
+def test_spoilt_bytes_are_a_video_or_refused_and_nothing_else():
+    rng = np.random.default_rng(0)
+    for number in range(300):
+        data = bytearray([*RIGHT.values()][number % len(RIGHT)][0])
+        start = int(rng.integers(len(data)))
+        end = min(len(data), start + int(rng.integers(1, 300)))
+        data[start:end] = rng.integers(0, 256, end - start, np.uint8).tobytes()
+        try:
+            checked_video(bytes(data))
+            found = stored_frames(bytes(data), 16, 30, BytesIO())
+        except BadVideo:
+            continue
+        assert found.ends == sorted(found.ends) and found.ends[0] > 0
+
+
 def test_what_an_image_begins_with_is_no_video():
     for form in ("JPEG", "PNG", "WEBP", "BMP", "TIFF"):
         assert container_of(png(drawn(0), form)) is None
