@@ -28,6 +28,7 @@ from flows.cli.validate_once import validate_once
 from flows.data import intact
 from flows.registry.absent import missing_registry
 from flows.running import deployments, dvc_private, runners, schedule, settings
+from flows.running.dvc_locks import mend_locks
 from flows.running.locks import alone
 from flows.running.orchestrate import flow, log, orchestrated, task, without_heartbeat
 from flows.tracking.address import HELP
@@ -70,28 +71,6 @@ def only_driver() -> contextlib.AbstractContextManager[None]:
     """One pipeline at a time in a working copy."""
     busy = "another pipeline runs in this folder: wait for its end, or work in another clone"
     return alone(settings.STATE / "pipeline.lock", busy)
-
-
-def mend_lock(file: Path = Path("dvc.lock")) -> None:
-    """Put aside a dvc.lock that a kill or a power cut left empty or broken.
-
-    DVC writes it in place, and refuses to start with a broken one.
-    """
-    import yaml
-
-    try:
-        # of 0 bytes, as a kill leaves it, it is sound YAML: DVC writes the key into every whole one
-        whole = not file.exists() or "schema" in (yaml.safe_load(file.read_text()) or {})
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError):
-        whole = False
-    if not whole:
-        # nothing is lost: DVC's run cache brings back what its stages had made
-        aside = file.replace(file.with_name("dvc.lock.damaged"))
-        log.warning(
-            "%s was broken, and is now %s: what it recorded is restored from DVC's cache",
-            file,
-            aside,
-        )
 
 
 @task(task_run_name="{name}", late=stage_settings)
@@ -151,7 +130,7 @@ def _run_changed(targets: list[str], force: bool, ran: list[str]) -> None:
         intact.check_data()  # before DVC, which would bring data.dvc up to the damage
         dvc_private.run_in_process(_run_here)
         # not before the lock is ours: another pipeline may be writing the file
-        mend_lock()
+        mend_locks()
         names = dvc_private.execution_order(targets)
         with trained_ahead(names, force) as before:
             for name in names:
