@@ -39,7 +39,7 @@ def weights_of(section: dict, folder):
         sections["objective"] = OF_CLIPS
     module = network(**sections, classes=2)
     # scales and statistics that do something: zeros would hide a wrong branch
-    for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
+    for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d)):
         nn.init.uniform_(norm.weight, 0.5, 1.0)
         norm.running_mean.normal_(std=0.1)
     save_network(folder / "model.safetensors", module, sections, ["a", "b"], size=32)
@@ -81,6 +81,7 @@ def test_a_librarys_builder_takes_the_file_without_this_project(tmp_path):
         (BASIC, "moco", "are read in it, and not written"),
         ({"name": "timm", "model": "test_vit"}, "torchvision", "timm's test_vit has no names of"),
         (BASIC, "wsl", "wsl is of ResNeXt"),
+        ({"name": "videoresnet", "depths": (1,)}, "torchvision", "have four stages"),
     ],
 )
 def test_what_the_library_has_not_is_told_and_nothing_is_written(section, form, message, tmp_path):
