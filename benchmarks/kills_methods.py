@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -41,6 +42,7 @@ IMAGES, SIDE, EPOCHS = 128, 24, 12
 RECIPE = Recipe(batch=16, rate=0.05, per=16, warmup=1)
 SETTINGS = {"TAGDAG_CHECKPOINT_SECONDS": "0.1", "OMP_NUM_THREADS": "1"}
 LEFT = "model.safetensors"
+MODULE = "benchmarks.kills_methods"
 
 
 class Noise:
@@ -67,19 +69,19 @@ def trained(name: str, folder: Path) -> None:
     save_network(folder / LEFT, module, sections, ["a", "b"])
 
 
-def started(name: str, folder: Path) -> subprocess.Popen:
-    """The process on its way."""
+def started(name: str, folder: Path, module: str = MODULE) -> subprocess.Popen:
+    """The process on its way; module: what is run with `--train FOLDER NAME`."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "benchmarks.kills_methods", "--train", str(folder), name]
+    command = [sys.executable, "-m", module, "--train", str(folder), name]
     env = {key: value for key, value in os.environ.items() if not key.startswith("TAGDAG_")}
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(command, cwd=ROOT, env=env | SETTINGS, stdout=log, stderr=log)
 
 
-def ended(name: str, folder: Path) -> float:
+def ended(name: str, folder: Path, module: str = MODULE) -> float:
     """A training from its start, or from where it was killed, to its end; its seconds."""
     begun = time.monotonic()
-    if started(name, folder).wait(PATIENCE):
+    if started(name, folder, module).wait(PATIENCE):
         raise SystemExit(f"{name} failed:\n{(folder / 'log').read_text()[-3000:]}")
     return time.monotonic() - begun
 
@@ -88,6 +90,12 @@ def step_of(folder: Path) -> int | None:
     """The step that the newest state is of; None before there is one."""
     files = sorted((folder / "state").glob("*.safetensors"))
     return int(files[-1].stem) if files else None
+
+
+def place_of(folder: Path) -> str:
+    """How far a training was, as a table says it."""
+    step = step_of(folder)
+    return "start-up" if step is None else f"step {step}"
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -109,9 +117,9 @@ class Method:
     faults: list[str] = field(default_factory=list)
 
 
-def killed(name: str, folder: Path, moment: float) -> bool:
+def killed(name: str, folder: Path, moment: float, module: str = MODULE) -> bool:
     """Start a training and kill it at a moment; False where it had ended by then."""
-    process = started(name, folder)
+    process = started(name, folder, module)
     try:
         code = process.wait(moment)
     except subprocess.TimeoutExpired:
@@ -123,22 +131,33 @@ def killed(name: str, folder: Path, moment: float) -> bool:
     return False
 
 
-def struck(name: str, work: Path, kills: int, draws: random.Random) -> Method:
-    """So many trainings, each killed once and compared."""
+def struck(
+    name: str,
+    work: Path,
+    kills: int,
+    draws: random.Random,
+    module: str = MODULE,
+    compared: Callable[[Path], dict[str, str]] = hashes,
+    reached: Callable[[Path], str] = place_of,
+) -> Method:
+    """So many trainings, each killed once and compared.
+
+    compared: hashes of what is left, by name. reached: how far one was that was killed.
+    """
     whole = work / name / "whole"
-    found = Method(name, ended(name, whole))
-    expected, attempt = hashes(whole), 0
+    found = Method(name, ended(name, whole, module))
+    expected, attempt = compared(whole), 0
     while len(found.kills) < kills:
         attempt += 1
         folder = work / name / str(attempt)
         moment = draws.uniform(0, found.seconds)
-        if not killed(name, folder, moment):
+        if not killed(name, folder, moment, module):
             # it did not live to see it: another moment
             continue
-        step = step_of(folder)
-        found.kills.append(f"{moment:.1f} s, {'start-up' if step is None else f'step {step}'}")
-        ended(name, folder)
-        other = [key for key, value in hashes(folder).items() if value != expected.get(key)]
+        found.kills.append(f"{moment:.1f} s, {reached(folder)}")
+        ended(name, folder, module)
+        left = compared(folder)
+        other = sorted(key for key in left | expected if left.get(key) != expected.get(key))
         found.exact += not other
         print(f"{name}, killed at {found.kills[-1]}: {'differs' if other else 'exact'}", flush=True)
         found.faults += [f"{found.kills[-1]}: {key} differs" for key in other]
