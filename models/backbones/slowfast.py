@@ -6,7 +6,7 @@ section 3 and table 1. Kernels of the lateral connections as in the authors' cod
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -68,28 +68,30 @@ class SlowFast(nn.Module):
     ) -> None:
         super().__init__()
         slots = Slots(norm=norm, after=after, after_at=after_at).for_clips(depths)
-        frames = [kernels_of(name, depths, temporal_at) for name in ("slow", "fast")]
+        (slow_stem, slow_time), (fast_stem, fast_time) = (
+            kernels_of(path, depths, temporal_at) for path in ("slow", "fast")
+        )
         slow = [stem_width, *(4 * width << i for i in range(len(depths)))]
         fast = [narrowed(channels, beta) for channels in slow]
-        both = list(zip(slow, fast, strict=True))
         self.alpha = alpha
         self.stem = Paths(
-            *(
-                stem3d(stem, channels, stem_stride, of_stem)
-                for channels, (of_stem, _) in zip(both[0], frames, strict=True)
-            )
+            stem3d(stem, slow[0], stem_stride, slow_stem),
+            stem3d(stem, fast[0], stem_stride, fast_stem),
         )
         self.stages = nn.ModuleList()
         reached = stem_stride * (2 if stem == "imagenet" else 1)
         strides = [reached << i for i in range(len(depths))]
         for i, depth in enumerate(depths):
-            options = [slots.of_block(i, j, depth, slow[i + 1], strides[i]) for j in range(depth)]
+            stage, stride = [], 2 if i else 1
             side = lateral(fast[i], lateral_ratio, lateral_kernel, alpha)
-            self.stages.append(
-                _stage(
-                    both[i], both[i + 1], 2 if i else 1, side, [f[1][i] for f in frames], options
-                )
-            )
+            inputs, thin = slow[i] + side[0].out_channels, fast[i]
+            for j in range(depth):
+                options = slots.of_block(i, j, depth, slow[i + 1], strides[i])
+                one = Bottleneck3d(inputs, slow[i + 1], stride, slow_time[i][j], **options)
+                two = Bottleneck3d(thin, fast[i + 1], stride, fast_time[i][j])
+                stage.append(Paths(one, two, None if j else side))
+                inputs, thin, stride = slow[i + 1], fast[i + 1], 1
+            self.stages.append(nn.Sequential(*stage))
         self.channels = [*slow[1:], fast[-1], slow[-1] + fast[-1]]
         self.strides = [*strides, strides[-1], WHOLE]
         self.times = [*[alpha] * len(depths), 1, WHOLE]
@@ -106,25 +108,6 @@ class SlowFast(nn.Module):
             maps = stage(maps)
             found.append(maps[0])
         return [*found, maps[1], torch.cat([pooled_map(each) for each in maps], 1)]
-
-
-def _stage(
-    inputs: tuple[int, int],
-    outputs: tuple[int, int],
-    stride: int,
-    side: nn.Module,
-    frames: Sequence[Sequence[int]],
-    options: Sequence[dict[str, Any]],
-) -> nn.Sequential:
-    """Blocks of both pathways, channels of either slow and fast; the first slow one sees `side`."""
-    blocks = []
-    for j, (slow, fast) in enumerate(zip(*frames, strict=True)):
-        seen = inputs[0] + (0 if j else side[0].out_channels)
-        one = Bottleneck3d(seen, outputs[0], 1 if j else stride, slow, **options[j])
-        two = Bottleneck3d(inputs[1], outputs[1], 1 if j else stride, fast)
-        blocks.append(Paths(one, two, None if j else side))
-        inputs = outputs
-    return nn.Sequential(*blocks)
 
 
 _16 = {"alpha": 8, "lateral_kernel": 5}
