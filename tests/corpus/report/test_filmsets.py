@@ -47,7 +47,9 @@ def test_a_film_is_of_frames_from_the_first_to_the_last():
 
 
 def test_pictures_of_videos_are_films_and_their_digests_are_of_all_that_is_stored(tmp_path):
-    videos = [([frame(v, n) for n in range(6)], range(6)) for v in (1, 2, 1)]
+    first = [frame(1, number) for number in range(6)]
+    second = [frame(2, number) for number in range(6)]
+    videos = [(frames, range(6)) for frames in (first, second, first)]
     folder = write_clips(tmp_path / "clips", videos)
     found = pictures(folder, ["v0", "v1", "nobody"])
     assert list(found) == ["v0", "v1"] and all(isinstance(each, Film) for each in found.values())

@@ -23,8 +23,10 @@ from engine.core.samples import open_split
 from engine.training.predicting import policy_of, predicted
 from flows.measuring import records
 from flows.predicting.weights import chosen_weights
+from flows.registry.loading import load_function
 from flows.tools import predict as command
 from tests.support.photographs import tiny_weights
+from tests.support.records import record, registered
 from tests.support.videos import TINY_CLIPS
 
 SIZE, RATE, CLASSES = 24, 10, ["down", "left", "right", "up"]
@@ -202,3 +204,20 @@ def test_a_killed_command_goes_on_where_it_was(here, made, monkeypatch, capsys):
     monkeypatch.setattr(Kept, "append", append)
     again = run(monkeypatch, weights, str(made / "in"), "--batch", "2", out="again.parquet")
     assert again == whole and "4 videos are predicted already" in capsys.readouterr().err
+
+
+def test_a_registered_version_predicts_videos_as_it_was_evaluated(place, made, monkeypatch):
+    Path("out/corpus/targets").mkdir(parents=True)
+    shutil.copytree(made / "shards", "out/corpus/targets/scenes")
+    given = record("clips", value=50, val=50, low=40, policy=VIEWS)
+    weights = video_weights(Path(given["weights"]))
+    registered(given | {"size": SIZE, "input": [3, 4, SIZE, SIZE], "views": 9})
+    films = sorted((made / "in").iterdir())
+    own = run(monkeypatch, weights, *map(str, films))
+    named = ["predict", *map(str, films), "--model", "models:/models@champion"]
+    monkeypatch.setattr(sys, "argv", [*named, "--out", "champion.parquet"])
+    command.main()
+    assert pq.read_table("champion.parquet").to_pylist() == own
+    served = load_function("models:/models@champion").predict(films, params={"top": 4})
+    assert served["class"].tolist() == [row["class"] for row in own]
+    assert served["score"].to_numpy() == pytest.approx([row["score"] for row in own], abs=2e-6)
