@@ -77,6 +77,11 @@ def csn(frames: int, side: int) -> nn.Module:
     return network
 
 
+def x3d(*_: int) -> nn.Module:
+    """X3D-XS without the softmax that it ends in, behind which no loss of ours belongs."""
+    return hub.x3d_xs(head_activation=None, dropout_rate=0)
+
+
 def pairs() -> dict[str, Pair]:
     r3d, r2plus1d = [
         {"name": "videoresnet", **each}
@@ -93,6 +98,7 @@ def pairs() -> dict[str, Pair]:
         "csn": Pair(
             {"name": "csn", "depths": (3, 4, 23, 3)}, "pytorchvideo csn_r101", csn, 2, 8, 64
         ),
+        "x3d": Pair({"name": "x3d"}, "pytorchvideo x3d_xs", x3d, 2, 4, 160),
     }
 
 

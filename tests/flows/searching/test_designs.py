@@ -1,13 +1,18 @@
 """Designs of an expansion of networks of clips: where they begin, what is trained, what is told."""
 
+import contextlib
+from pathlib import Path
+
 import pytest
 import yaml
 
+from benchmarks.clone import merged
 from engine.core.build import build, with_defaults
 from engine.measure.complexity import measure
 from engine.measure.expansion import expand
 from flows.searching.designs import Images, designs_of
 from flows.searching.trial import costs_of
+from tests.support import params
 
 TINY = {"name": "x3d", "width": 0.5, "depth": 1.0, "depths": [1, 1, 2, 1], "head_width": 64}
 VIEWS = {"name": "clips", "frames": 2, "every": 4, "size": 16, "flip": 0.0}
@@ -75,3 +80,39 @@ def test_what_cannot_grow_is_told(sized):
     assert set(other.tried(None)) == {"fast", "temporal", "spatial"}
     with pytest.raises(ValueError, match="--axes: a videoresnet has no 'depth' here: choose from"):
         other.tried(["depth"])
+
+
+def test_command_on_clips_goes_on_where_it_was_and_tells_the_clips(tmp_path, monkeypatch, capsys):
+    from flows.tools import expansion
+
+    trained = []
+
+    def run_trial(trial, key, name, part, space, run, show):
+        if len(trained) == 3:
+            trained.append(None)
+            raise KeyboardInterrupt
+        views = part["objective"]["views"]
+        trained.append((key, name, views["frames"]))
+        row = {"error": 90.0 - views["frames"] * views["every"]}
+        trial.set_user_attr("row", row)
+        return row
+
+    monkeypatch.chdir(tmp_path)
+    overlay = {"search": {"objective": None}, "corpus": {"size": 20}}
+    section = {"objective": SECTION["objective"], "data": "targets/motions"}
+    params.written(merged(merged(params.PARAMS, overlay), {"search": section}))
+    Path("small.yaml").write_text(yaml.safe_dump(TINY))
+    monkeypatch.setattr(expansion, "search_key", lambda *_: "searched")
+    monkeypatch.setattr(expansion, "stage_run", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(expansion, "run_trial", run_trial)
+    asked = Path("small.yaml"), 4, ["fast", "temporal"], Path("expanded.yaml")
+    with pytest.raises(KeyboardInterrupt):
+        expansion.grow(*asked)
+    expansion.grow(*asked)
+    assert len(set(trained)) == len(trained), "none twice"
+    printed = capsys.readouterr().out
+    assert "  1*  temporal" in printed and "4 frames, every 4, 16 px" in printed
+    first, *_ = Path("expanded.yaml").read_text().splitlines()
+    assert first.startswith("# for clips as objective.views: {name: clips, frames: ")
+    expansion.grow(*asked)
+    assert capsys.readouterr().out == printed
