@@ -20,7 +20,6 @@ import contextvars
 import importlib
 import re
 import sys
-from pathlib import Path
 from typing import Any
 
 from flows.cli.command import program, run_stage, user_errors
@@ -30,7 +29,7 @@ from flows.registry.absent import missing_registry
 from flows.running import deployments, dvc_private, runners, schedule, settings
 from flows.running.dvc_locks import mend_locks
 from flows.running.locks import alone
-from flows.running.orchestrate import flow, log, orchestrated, task, without_heartbeat
+from flows.running.orchestrate import flow, orchestrated, task, without_heartbeat
 from flows.tracking.address import HELP
 from flows.tracking.again import stage_settings
 from flows.tracking.missing import runs_page

@@ -27,6 +27,7 @@ TRUNKS = [
     ({"name": "torchvision", "model": "shufflenet_v2_x0_5", "out": []}, "torchvision"),
     (SMALL[0][0], "torchvision"),
     (SMALL[3][0], "torchvision"),
+    ({"name": "videoresnet", "middle": "block", "depths": (1, 1, 1, 1)}, "torchvision"),
 ]
 OF_CLIPS = {"name": "supervised", "views": {"name": "clips", "frames": 4, "every": 1}}
 SECTIONS = {"objective": {"name": "supervised"}, "head": {"name": "linear"}}
