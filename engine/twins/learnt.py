@@ -1,7 +1,8 @@
 """Test images that posts hold in another form: neighbours by features, checked in their pixels.
 
 Mahajan et al. 2018 (arXiv 1805.00932): k = 21 nearest neighbours by R-MAC features, the candidates
-then checked.
+then checked. Of images alone: videos are told by their frames' fingerprints
+(corpus/duplicates/videos.py).
 """
 
 from collections.abc import Iterator, Sequence
