@@ -130,10 +130,7 @@ def _again(backbone: nn.Module, section: Mapping[str, Any]) -> nn.Module:
 
 def loading(backbone: nn.Module) -> str:
     """How the written file is loaded without this project, in a line of Python."""
-    name = getattr(backbone, "name", "resnet50")
-    if getattr(backbone, "reads", "image") == "clip":
-        name = f"video.{getattr(backbone, 'name', 'r2plus1d_18')}"
-    made = f"torchvision.models.{name}()"
+    made = f"torchvision.models.{getattr(backbone, 'name', 'resnet50')}()"
     if hasattr(backbone, "reads"):
         made = f"torchvision.models.get_model({getattr(backbone, 'name', 'r3d_18')!r})"
     return f"{made}.load_state_dict(safetensors.torch.load_file(FILE), strict=False)"
