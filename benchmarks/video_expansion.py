@@ -52,9 +52,9 @@ SEARCH = {
 }
 
 
-def prepared(work: Path) -> str:
-    """A clone with motions in its shards and the network in small.yaml; returns the commit."""
-    commit = checkout(ROOT, work)
+def prepared(work: Path) -> None:
+    """A clone with motions in its shards and the network in small.yaml."""
+    checkout(ROOT, work)
     # the recipe's names fit each other; what is laid over a section keeps its other keys
     recipe, _ = sections_of(ROOT / "recipes" / "video.yaml", (), ("motions",))
     for overlay in (recipe, {"search": dict.fromkeys(("objective", "recipe"))}):
@@ -64,7 +64,6 @@ def prepared(work: Path) -> str:
     if not (work / "out" / "corpus").exists():
         python(work, "flows.corpus")
     (work / "small.yaml").write_text(yaml.safe_dump(X2D, sort_keys=False))
-    return commit
 
 
 def expanded(work: Path, command: list[str]) -> str:
@@ -76,16 +75,19 @@ def expanded(work: Path, command: list[str]) -> str:
     return done.stdout
 
 
-def page(work: Path, command: list[str], printed: str, commit: str, minutes: float) -> str:
+def page(work: Path, command: list[str], printed: str, minutes: float) -> str:
     """The table with what a reader needs to have it again."""
+    videos = 10 * MOTIONS["per_class"]
+    half = 100 * 1.96 * (0.75 * 0.25 / videos) ** 0.5
     about = [
         "# A tiny X2D expanded on drawn motions",
         "",
         "`python -m benchmarks.video_expansion --out`. " + (__doc__ or "").split("`. ")[1].strip(),
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, tagdag {commit[:12]}, {minutes:.1f} minutes "
-        f"of two shared cores; {10 * MOTIONS['per_class']} labelled videos, {SEARCH['epochs']} "
-        "epochs, one seed; ten classes, so that chance is an error of 90 %.",
+        f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, {minutes:.0f} minutes of two cores; "
+        f"{videos} labelled videos to train on, as many to measure, {SEARCH['epochs']} epochs, one "
+        f"seed. Chance is an error of 90 %; of so many videos an error of 75 % is known to ± "
+        f"{half:.1f} % (95 %), so that smaller differences say nothing.",
         "",
         f"In the clone: `python -m {' '.join(command)}`, of",
         "",
@@ -108,13 +110,13 @@ def main() -> None:
     given = command.parse_args()
     with user_errors():
         began = time.monotonic()
-        commit = prepared(given.work)
+        prepared(given.work)
         call = ["flows.searching.expand", "small.yaml", "--factor", f"{given.factor:g}"]
         printed = expanded(given.work, call)
         minutes = (time.monotonic() - began) / 60
         print(printed)
         if given.out:
-            told = page(given.work, call, printed, commit, minutes)
+            told = page(given.work, call, printed, minutes)
             RESULTS.write_text(told, encoding="utf-8")
 
 
