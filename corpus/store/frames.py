@@ -24,7 +24,7 @@ from corpus.store.read import Shard, read_images
 from corpus.store.side import code_slots, frame_bounds, seconds_apart
 from corpus.store.write import add_file
 
-METHOD = 2  # of decoding (corpus/media/frames.py) and of the fingerprints: a change makes all anew
+METHOD = 1  # of decoding (corpus/media/frames.py) and of the fingerprints: a change makes all anew
 HELD = 8 << 20  # bytes of a video's frames in memory; more are on disk until they are in the tar
 FEW = 100  # videos that are decoded before other processes would have begun
 SCHEMA = pa.schema(

@@ -38,7 +38,7 @@ def test_an_example_is_valid(tmp_path, monkeypatch, text):
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) == 2 and len(PASSES) == 10
+    assert len(EXAMPLES) == 3 and len(PASSES) == 10
 
 
 @pytest.mark.parametrize(("name", "trained", "small", "taught"), PASSES, ids=lambda x: x)
