@@ -206,10 +206,11 @@ def validate_answers(section: dict[str, Any], head: dict[str, Any], place: str) 
 
 
 def _example(name: str, options: dict[str, Any]) -> torch.Tensor:
-    """A column of two samples: black squares, of a video one clip of them."""
-    squares, frames = (SIDE, SIDE, 3), options.get("frames", 1)
+    """A column of two samples: black squares, of a video the clips of them that are read."""
+    squares = (SIDE, SIDE, 3)
     shapes = {"image": partial(torch.zeros, FEWEST, *squares, dtype=torch.uint8)}
-    shapes["clip"] = partial(torch.zeros, FEWEST, 1, frames, *squares, dtype=torch.uint8)
+    clips = options.get("clips", 1), options.get("frames", 1)
+    shapes["clip"] = partial(torch.zeros, FEWEST, *clips, *squares, dtype=torch.uint8)
     shapes["label"] = partial(torch.zeros, FEWEST, dtype=torch.int64)
     return shapes.get(name, partial(torch.zeros, FEWEST, FEWEST))()
 
