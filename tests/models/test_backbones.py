@@ -62,7 +62,7 @@ def randomised(module: nn.Module) -> nn.Module:
     """Batch norms that do something, lest zero gammas hide a wrong branch, and predictions of
     the order of one.
     """
-    for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
+    for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d | nn.BatchNorm3d)):
         nn.init.uniform_(norm.weight, 0.5, 1.0)
         nn.init.normal_(norm.bias, std=0.1)
         norm.running_mean.normal_(std=0.1)

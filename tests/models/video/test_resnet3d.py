@@ -11,8 +11,8 @@ from engine.measure.complexity import measure
 from models.blocks.layers.video.nonlocal3d import NonLocal3d
 from models.blocks.layers.video.overtime import OverTime
 from models.blocks.layers.video.resnet3d import kernels_of
-from tests.models.test_backbones import classifier
-from tests.models.video.copying import copied, randomised
+from tests.models.test_backbones import classifier, randomised
+from tests.models.video.copying import copied
 
 TINY = {"name": "resnet3d", "depths": [1] * 4, "width": 8, "stem": "simple", "stem_width": 8}
 FOUR = (3, 4, 6, 3)

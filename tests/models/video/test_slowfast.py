@@ -9,8 +9,8 @@ from torch import nn
 from engine.core.build import build
 from engine.measure.complexity import measure
 from models.blocks.layers.video.pathways import slowed
-from tests.models.test_backbones import classifier
-from tests.models.video.copying import copied, randomised
+from tests.models.test_backbones import classifier, randomised
+from tests.models.video.copying import copied
 
 TINY = {"name": "slowfast", "depths": [1] * 4, "width": 8, "stem": "simple", "stem_width": 8}
 R101 = {"depths": (3, 4, 23, 3), "lateral_kernel": 5}

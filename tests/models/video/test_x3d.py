@@ -6,7 +6,7 @@ from torch import nn
 
 from engine.core.build import build
 from engine.measure.complexity import measure
-from tests.models.test_backbones import classifier
+from tests.models.test_backbones import classifier, copied, randomised
 
 TINY = {"name": "x3d", "width": 0.5, "depth": 1.0, "depths": [1, 1, 2, 1], "head_width": 64}
 LARGE = {"name": "x3d", "depth": 5.0}
@@ -62,25 +62,6 @@ def test_pyslowfasts_has_one_norm_more():
     assert params == [3_794_274, 3_794_322]
     large = measure(classifier(LARGE | {"shortcut_norm": True}, 400), (3, 4, 64, 64))
     assert large["params"] == 6_153_432
-
-
-def randomised(module: nn.Module) -> nn.Module:
-    """Batch norms that do something, and channelwise weights whose outputs are of order one."""
-    for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm3d)):
-        nn.init.uniform_(norm.weight, 0.5, 1.0)
-        nn.init.normal_(norm.bias, std=0.1)
-        norm.running_mean.normal_(std=0.1)
-        norm.running_var.uniform_(0.5, 1.5)
-    for linear in (m for m in module.modules() if isinstance(m, nn.Linear)):
-        nn.init.normal_(linear.weight, std=linear.in_features**-0.5)
-    return module.eval()
-
-
-def copied(ours: nn.Module, theirs: nn.Module) -> nn.Module:
-    """Ours with their weights, which have the same order."""
-    source, target = theirs.state_dict().values(), ours.state_dict()
-    ours.load_state_dict(dict(zip(target, source, strict=True)))
-    return ours.eval()
 
 
 def test_pytorchvideos_xs_computes_the_same():
