@@ -29,6 +29,7 @@ TESTS = (
     "tests/engine/measure/test_profile.py",
     "tests/metrics/test_on_device.py",
     "tests/models/selfsup/test_crops.py",
+    "tests/models/test_clips.py",
     "tests/models/test_views.py",
 )
 RECIPES: dict[str, dict[str, Any]] = {
