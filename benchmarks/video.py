@@ -44,7 +44,7 @@ chance is {CHANCE:.0f}. `order` says what frames without their order can reach a
 def videos(
     out: Path,
     posts: int = 2000,
-    per_class: int = 50,
+    per_class: int = 10,
     size: int = FILM.size,
     frames: int = FILM.frames,
     rate: int = FILM.rate,
