@@ -36,7 +36,7 @@ from models.blocks.augment.draws import Draws
 FRAMES, EVERY = 8, (2, 8)
 SETS = (Videos(340, 256, 300, 6, 250), Videos(340, 256, 300, 6, 12), Videos(64, 64, 300, 12, 250))
 PYAV = "PyAV"
-LINKED = "TAGDAG_BENCHMARK_CODEC"  # set where the process was started with FFmpeg to be found
+LINKED = "VIDEO_LOADING_CODEC"  # set where the process was started with FFmpeg to be found
 Side = Callable[[np.ndarray, int, int], list[np.ndarray]]  # videos, seed, every -> clips
 
 
@@ -123,7 +123,7 @@ def checked(sides: dict[str, tuple[int, Side]], videos: Videos, every: int) -> N
     for other in found[1:]:
         assert other.shape == (videos.count, FRAMES, videos.height, videos.width, 3)
         near, far = abs(other - found[0]).mean(), abs(other[:, 1:] - found[0][:, :-1]).mean()
-        assert near < 4 and near < far / 3, (near, far)
+        assert near < 10 and near < far / 3, (near, far)
 
 
 def table(

@@ -86,7 +86,7 @@ def test_section_is_a_call():
         (REGNET | {"name": "os.path"}, ["unknown name"]),
         (REGNET | {"name": "__init__"}, ["unknown name"]),
         (REGNET | {"name": 7}, ["unknown name 7"]),
-        ({"depth": 4}, ["with a name, one of: anynet, botnet, efficientnet, "]),
+        ({"depth": 4}, ["with a name, one of: anynet, botnet, csn, efficientnet, "]),
         (None, ["with a name"]),
         (
             REGNET | {"stem_widht": 8},

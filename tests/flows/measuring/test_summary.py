@@ -131,8 +131,9 @@ def test_costs_are_those_of_a_network_whatever_its_weights(monkeypatch):
         (seed(0, 1, size=40), guessed(4, 1)),
     ]
     about = {"test": "t", "duplicates": 0, "train": {"sea": 30, "dog": 12}}
+    about["policy"] = {"name": "plain"}
     groups = evaluate.group_models(one, images_of(4), about)
-    monkeypatch.setattr(evaluate, "measure_cost", lambda weights, size: {"size": size})
+    monkeypatch.setattr(evaluate, "measure_cost", lambda weights, size, policy: {"size": size})
     assert list(evaluate.costs_by_network(groups, {}, lambda *_: None)) == [
         "winner, head linear, 2 classes, 40 px",
         "winner, head knn samples 40, 2 classes, 32 px",

@@ -26,9 +26,10 @@ EDITS = {
     "corpus/pages/charts.py": ["corpus", "register"],
     "models/objectives/hashtags.py": ["search", *PRETRAIN],
     "models/objectives/supervised.py": TASK,
-    "corpus/reading/sampler.py": [*TRAININGS, "evaluate@scenes"],
+    # a version of a network of clips takes along how these are read
+    "corpus/reading/sampler.py": [*TRAININGS, "evaluate@scenes", "register"],
     "corpus/reading/resampling.py": ["corpus", "search", *PRETRAIN],
-    "models/blocks/augment/views.py": [*TRAININGS, "evaluate@scenes"],
+    "models/blocks/augment/views.py": [*TRAININGS, "evaluate@scenes", "register"],
     # a registered version takes the code along that it is served by
     "flows/serving/model.py": ["register"],
     "flows/serving/guard.py": [],
