@@ -27,7 +27,7 @@ def test_overlay_gives_valid_params(tmp_path, monkeypatch, overrides):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"), [(51, 60, "passes"), (49, 60, "does not"), (8, 12, "does not")]
+    ("low", "said"), [(10.5, "yes"), (9.5, "no"), (10.0, "no"), (None, "one seed")]
 )
-def test_verdicts_go_by_the_interval(low, high, said):
-    assert video.verdict({"low": low, "high": high}, video.UNORDERED).startswith(said)
+def test_what_is_above_chance_goes_by_the_interval(low, said):
+    assert video.above({"low": low}) == said
