@@ -78,6 +78,8 @@ def imported(folder: Path, shared: Path) -> None:
 
 def built(folder: Path, data: Path) -> None:
     """Shards of a store in folder/out, by a cache in folder/cache."""
+    # as DVC does before it runs the stage: a kill leaves a scratch folder there
+    shutil.rmtree(folder / "out", ignore_errors=True)
     build_corpus(data, folder / "out", folder / "cache", section(**SETTINGS))
 
 
