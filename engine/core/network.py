@@ -89,6 +89,15 @@ def columns_read(objective: dict[str, Any], where: str = "objective") -> dict[st
     return found.columns(**settings)
 
 
+def tested_columns(module: nn.Module, policy: Any, read: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a data set is read for a test, of the columns that are read for training.
+
+    Of a video that is one clip, or as many as the policy asks for.
+    """
+    columns, of_policy = module.test_columns(read), getattr(policy, "columns", None)
+    return of_policy(columns) if of_policy else columns
+
+
 def pixels_read(columns: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Of columns that are read the one of pixels, one view of each sample: of a clip its middle."""
     own = {name: dict(options) for name, options in columns.items() if name in PIXELS}

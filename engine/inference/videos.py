@@ -24,7 +24,7 @@ from corpus.reading.sampler import READING, TEST_VIEWS, seeded
 from engine.core import checkpoint
 from engine.core.batch import moved
 from engine.core.build import build
-from engine.core.network import columns_read
+from engine.core.network import columns_read, tested_columns
 from engine.core.numerics import numerics
 from engine.core.resizing import with_short_side
 from engine.inference.predictor import Predictor
@@ -64,10 +64,8 @@ class VideoPredictor(Predictor):
         super().__init__(weights, size, device, tested)
         self.frame_rate, self.seconds = frame_rate, seconds
         self.policy = build("policies", dict(policy), where="policy")
-        columns = self.module.test_columns(self.module.reads)
-        if hasattr(self.policy, "columns"):
-            columns = self.policy.columns(columns)
-        self.clips = columns[self.column]
+        read = tested_columns(self.module, self.policy, self.module.reads)
+        self.clips = read[self.column]
 
     @functools.cached_property
     def width(self) -> int:

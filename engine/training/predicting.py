@@ -12,6 +12,7 @@ from engine.core.batch import Batch, each, moved
 from engine.core.build import build
 from engine.core.device import device
 from engine.core.layout import placed
+from engine.core.network import tested_columns
 from engine.core.numerics import numerics
 from engine.training.distributed import present_workers
 from engine.training.loader import Dataset
@@ -69,10 +70,7 @@ def as_tested(module: nn.Module, samples: Dataset, policy: Policy) -> Dataset:
     reads = getattr(samples, "reads", None)
     if reads is None:
         return samples
-    columns = module.test_columns(reads)
-    of_policy = getattr(policy, "columns", None)
-    if of_policy is not None:
-        columns = of_policy(columns)
+    columns = tested_columns(module, policy, reads)
     return samples if columns == reads else samples.reading(columns)
 
 

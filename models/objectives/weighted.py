@@ -6,7 +6,6 @@ the place of captions.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from models.blocks.augment.draws import Draws
 from models.blocks.methods.method import Method, Pace
 from models.blocks.methods.multiview import MultiView
+from models.blocks.methods.reading import asked
 from models.blocks.ranges import Plug, Positive
 
 __all__ = ["Weighted"]
@@ -43,7 +43,7 @@ class Weighted(Method):
         weights: tuple[Positive, Positive] = (1.0, 1.0),
     ) -> None:
         super().__init__(backbone, head)
-        if _asked(first)[0] is Weighted:
+        if asked(first)[0] is Weighted:
             raise ValueError("first is a weighted sum itself: exchange first and second")
         self.classify = [_classifies(plug) for plug in (first, second)]
         trained = [parameter.requires_grad for parameter in head.parameters()]
@@ -72,7 +72,7 @@ class Weighted(Method):
         plugs = list(filter(None, (first, second)))
         whole = {} if plugs else dict(cls.reads)
         for plug in plugs:
-            found, settings = _asked(plug)
+            found, settings = asked(plug)
             for name, options in found.columns(**settings).items():
                 if whole.get(name) and options and whole[name] != options:
                     raise ValueError(
@@ -87,10 +87,10 @@ class Weighted(Method):
         """Those of the one that classifies; ValueError where both do, and not alike."""
         classifying = list(filter(_classifies, (first, second)))
         found = []
-        for made, settings in map(_asked, classifying or [first]):
+        for made, settings in map(asked, classifying or [first]):
             found.append(made.facts(facts | {"target": made.target}, **settings))
         # of one kind and with the same classes, they ask the same question
-        kinds = {_asked(plug)[0] for plug in classifying}
+        kinds = {asked(plug)[0] for plug in classifying}
         if len(kinds) > 1 or found[0] != found[-1]:
             raise ValueError(
                 f"{' and '.join(_names(first, second))} both classify, and one head cannot answer "
@@ -179,14 +179,9 @@ class Weighted(Method):
         return self.second if self.classify == [False, True] else self.first
 
 
-def _asked(plug: Callable) -> tuple[type[Method], dict[str, Any]]:
-    """The class of a nested objective and its settings."""
-    return (plug.func, plug.keywords) if isinstance(plug, partial) else (plug, {})
-
-
 def _classifies(plug: Callable) -> bool:
     """Whether an objective trains the head; of a weighted sum whether one of its own does."""
-    found, settings = _asked(plug)
+    found, settings = asked(plug)
     if found is Weighted:
         return _classifies(settings["first"]) or _classifies(settings["second"])
     return not issubclass(found, MultiView)
@@ -194,7 +189,7 @@ def _classifies(plug: Callable) -> bool:
 
 def _names(first: Callable, second: Callable) -> tuple[str, str]:
     """The plug-ins' own; of two alike the second with a number."""
-    own, other = (_asked(plug)[0].__module__.rpartition(".")[2] for plug in (first, second))
+    own, other = (asked(plug)[0].__module__.rpartition(".")[2] for plug in (first, second))
     return own, f"{other}_2" if other == own else other
 
 

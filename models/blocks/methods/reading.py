@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-__all__ = ["PIXELS", "column_of", "columns_with"]
+__all__ = ["PIXELS", "asked", "column_of", "columns_with"]
 
 PIXELS = ("image", "clip")  # columns that views are made of
 Columns = dict[str, dict[str, Any]]  # with the options of their reading
@@ -12,14 +12,14 @@ Columns = dict[str, dict[str, Any]]  # with the options of their reading
 
 def column_of(views: Callable | None) -> str:
     """The column that views are made of: images, unless the plug-in says another."""
-    return getattr(_asked(views)[0], "column", "image")
+    return getattr(asked(views)[0], "column", "image")
 
 
 def columns_with(
     views: Callable | None, columns: Mapping[str, Mapping[str, Any]], test: bool = False
 ) -> Columns:
     """The columns with that of the views in the place of the images, where it is another."""
-    made, settings = _asked(views)
+    made, settings = asked(views)
     reads = getattr(made, "test_reads" if test else "reads", None)
     if reads is None:
         return dict(columns)
@@ -27,6 +27,6 @@ def columns_with(
     return own | {name: options for name, options in columns.items() if name not in PIXELS}
 
 
-def _asked(views: Callable | None) -> tuple[Any, dict[str, Any]]:
-    """The class of views and their settings."""
+def asked(views: Callable | None) -> tuple[Any, dict[str, Any]]:
+    """The class of a nested plug-in, and its settings."""
     return (views.func, views.keywords) if isinstance(views, partial) else (views, {})
