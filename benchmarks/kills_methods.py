@@ -164,6 +164,13 @@ def struck(
     return found
 
 
+def line(found: Method) -> str:
+    """A row of the table: what the kills of one objective came to."""
+    exact, places = f"{found.exact} of {len(found.kills)}", "; ".join(found.kills + found.faults)
+    row = found.name, len(found.kills), exact, f"{found.seconds:.1f}", places
+    return "| " + " | ".join(map(str, row)) + " |"
+
+
 def table(found: list[Method], command: str) -> str:
     """The result as Markdown."""
     head = f"{os.cpu_count()} cores; torch {torch.__version__}; {date.today()}; `{command}`"
@@ -176,12 +183,7 @@ def table(found: list[Method], command: str) -> str:
         "| method | kills | exact | undisturbed, s | killed at, and its newest state then |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for each in found:
-        exact = f"{each.exact} of {len(each.kills)}"
-        places = "; ".join(each.kills + each.faults)
-        row = each.name, len(each.kills), exact, f"{each.seconds:.1f}", places
-        lines.append("| " + " | ".join(map(str, row)) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *map(line, found)]) + "\n"
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.kills import ROOT
-from benchmarks.kills_methods import LEFT, Method, hashes, place_of, struck
+from benchmarks.kills_methods import LEFT, Method, hashes, line, place_of, struck
 from corpus.build import build_corpus
 from corpus.drawn.motions import Film, write_source
 from corpus.sources.source import source_rows
@@ -153,11 +153,7 @@ def table(found: list[Method], command: str) -> str:
         "| subject | kills | exact | undisturbed, s | killed at, and what there was then |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for each in found:
-        exact, places = f"{each.exact} of {len(each.kills)}", "; ".join(each.kills + each.faults)
-        row = each.name, len(each.kills), exact, f"{each.seconds:.1f}", places
-        lines.append("| " + " | ".join(map(str, row)) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *map(line, found)]) + "\n"
 
 
 def main() -> None:

@@ -150,6 +150,25 @@ def ratio(found: np.ndarray) -> tuple[float, float, float]:
     return float(np.median(ratios)), ratios[low], ratios[len(ratios) - 1 - low]
 
 
+def compared(ours: nn.Module, theirs: nn.Module, inputs: Tensor, seconds: float) -> list[str]:
+    """Milliseconds of ours and the ratio to theirs, of a forward pass and of a step."""
+    cells = []
+    for kind in (forward, step):
+        found = turns(kind(ours, inputs), kind(theirs, inputs), seconds)
+        middle, low, high = ratio(found)
+        over = " *" if middle > LIMIT else ""
+        cells.append(f"{1e3 * np.median(found[:, 0]):.0f}")
+        cells.append(f"{middle:.2f} ({low:.2f} to {high:.2f}){over}")
+    return cells
+
+
+def told(cells: list[str]) -> str:
+    """A line of the table, printed."""
+    line = "| " + " | ".join(cells) + " |"
+    print(line, flush=True)
+    return line
+
+
 def row(name: str, pair: Pair, seconds: float) -> str:
     torch.manual_seed(0)
     images = torch.rand(pair.batch, 3, pair.side, pair.side)
@@ -157,15 +176,7 @@ def row(name: str, pair: Pair, seconds: float) -> str:
     ours = classifier(pair.section).to(memory_format=torch.channels_last)
     theirs = pair.make().to(memory_format=torch.channels_last)
     cells = [name, pair.theirs, f"{pair.batch} x {pair.side}"]
-    for kind in (forward, step):
-        found = turns(kind(ours, images), kind(theirs, images), seconds)
-        middle, low, high = ratio(found)
-        over = " *" if middle > LIMIT else ""
-        cells.append(f"{1e3 * np.median(found[:, 0]):.0f}")
-        cells.append(f"{middle:.2f} ({low:.2f} to {high:.2f}){over}")
-    line = "| " + " | ".join(cells) + " |"
-    print(line, flush=True)
-    return line
+    return told([*cells, *compared(ours, theirs, images, seconds)])
 
 
 def main() -> None:

@@ -12,13 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from pytorchvideo.models import hub
 from torch import Tensor, nn
 from torchvision.models import video
 
-from benchmarks.trunks import LIMIT, classifier, forward, ratio, step, turns
+from benchmarks.trunks import LIMIT, classifier, compared, told
 from engine.core.cores import processor
 from models.blocks.layers.video.pathways import slowed
 
@@ -111,15 +110,7 @@ def row(name: str, pair: Pair, layout: str, seconds: float) -> str:
     theirs = pair.make(pair.frames, pair.side).to(memory_format=form)
     shape = f"{pair.batch} x {pair.frames} x {pair.side}"
     cells = [name, pair.theirs, shape, layout]
-    for kind in (forward, step):
-        found = turns(kind(ours, clips), kind(theirs, clips), seconds)
-        middle, low, high = ratio(found)
-        over = " *" if middle > LIMIT else ""
-        cells.append(f"{1e3 * np.median(found[:, 0]):.0f}")
-        cells.append(f"{middle:.2f} ({low:.2f} to {high:.2f}){over}")
-    line = "| " + " | ".join(cells) + " |"
-    print(line, flush=True)
-    return line
+    return told([*cells, *compared(ours, theirs, clips, seconds)])
 
 
 def main() -> None:
