@@ -12,13 +12,13 @@ from engine.core import checkpoint
 from engine.core.build import build
 from engine.core.layout import laid_out, placed
 from engine.training.checkpoints import Checkpoints
-from engine.training.launching import launch
 from engine.training.loop import initialise, train
 from engine.training.predicting import BATCH, fitting, scored
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
 from tests.support.methods import section
 from tests.support.videos import CLIPS, Normed, Normless, Videos
+from tests.support.workers import two
 
 COLOURS = {"jitter": [0.4, 0.4, 0.4, 0.1], "grey": 0.2, "blur": 0.5}
 RHO = CLIPS | COLOURS | {"clips": 2, "within": 3}
@@ -87,12 +87,8 @@ def every_method(folder: Path) -> None:
         run(name, folder / name, RECIPE, normed=False)
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory) -> Path:
-    """What two workers made of each."""
-    folder = tmp_path_factory.mktemp("pair")
-    launch(2, every_method, folder)
-    return folder
+# what two workers made of each
+pair = two(every_method)
 
 
 @pytest.mark.parametrize("name", TOGETHER)

@@ -33,6 +33,7 @@ from tests.engine.training.toys import (
     tiny,
     twofold,
 )
+from tests.support.workers import two
 
 # 57 images: batches of 18 leave three for two workers, batches of 14 one, which joins them
 VARIANTS = {
@@ -79,12 +80,8 @@ def every_variant(folder: Path) -> None:
     (folder / f"metric-{present_workers().rank}").write_text(str(accuracy(plain(), Toy(57))))
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory) -> Path:
-    """What two workers made of every variant."""
-    folder = tmp_path_factory.mktemp("pair")
-    launch(2, every_variant, folder)
-    return folder
+# what two workers made of every variant
+pair = two(every_variant)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

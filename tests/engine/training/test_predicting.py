@@ -12,10 +12,10 @@ from engine.core.batch import Batch, joined, length
 from engine.core.build import build
 from engine.training import predicting
 from engine.training.distributed import present_workers
-from engine.training.launching import launch
 from engine.training.predicting import predicted, scored
 from models.blocks.augment.draws import Draws
 from tests.engine.training.toys import Toy, plain, tiny
+from tests.support.workers import two
 
 SPENT = [
     MemoryError(),
@@ -161,12 +161,8 @@ def told(folder: Path) -> None:
         (folder / f"{metric}-{present_workers().rank}").write_text(str(measured(metric)))
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory) -> Path:
-    """What two workers found."""
-    folder = tmp_path_factory.mktemp("pair")
-    launch(2, told, folder)
-    return folder
+# what two workers found
+pair = two(told)
 
 
 @pytest.mark.parametrize("metric", METRICS)

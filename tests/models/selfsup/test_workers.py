@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from engine.core import checkpoint
 from engine.training.distributed import present_workers, wrapped
-from engine.training.launching import launch
 from models.blocks.augment.draws import Draws
 from models.blocks.methods.method import Pace
 from tests.models.selfsup import toys as images
 from tests.models.selfsup.toys import RHO, of_clips, small
 from tests.support import videos
 from tests.support.methods import methods
+from tests.support.workers import two
 
 STEPS = 3
 
@@ -112,12 +112,8 @@ def every_variant(folder: Path) -> None:
         checkpoint.save_tensors(folder / f"{label}-{dist.get_rank()}.safetensors", found, {})
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory) -> Path:
-    """What two workers made of every variant."""
-    folder = tmp_path_factory.mktemp("pair")
-    launch(2, every_variant, folder)
-    return folder
+# what two workers made of every variant
+pair = two(every_variant)
 
 
 @pytest.mark.parametrize("label", VARIANTS)
