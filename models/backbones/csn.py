@@ -13,7 +13,7 @@ from torch import nn
 from models.blocks.expected import clip_row
 from models.blocks.layers.video.channelwise import interaction_preserved, interaction_reduced
 from models.blocks.layers.video.factorised import conv3d
-from models.blocks.layers.video.videoresnet import VideoTrunk, halving, same_length, video_stem
+from models.blocks.layers.video.videoresnet import VideoTrunk, halving, same_length
 from models.blocks.ranges import Depth, Part, Positive, Stride, Width
 
 __all__ = ["CSN", "expected"]
@@ -64,9 +64,10 @@ class CSN(VideoTrunk):
 
         kernel, step = (3, stem_kernel, stem_kernel), (1, stem_stride, stem_stride)
         super().__init__(
-            stem=video_stem([conv3d(3, stem_width, kernel, step)], norm(stem_width), pool),
+            stem=[conv3d(3, stem_width, kernel, step)],
             stem_width=stem_width,
-            stem_stride=stem_stride * (2 if pool else 1),
+            stem_stride=stem_stride,
+            pool=pool,
             depths=depths,
             width=width,
             convs=[conv] * len(depths),

@@ -26,7 +26,6 @@ from models.blocks.layers.video.videoresnet import (
     VideoTrunk,
     halving,
     same_length,
-    video_stem,
 )
 from models.blocks.ranges import Depth, Part, Positive, Stride, Width
 
@@ -109,12 +108,12 @@ class VideoResNet(VideoTrunk):
         spaces, times = spatial_strides or halving(depths), time_strides or halving(depths)
         same_length(depths, convolutions=kinds, spatial_strides=spaces, time_strides=times)
         norm = partial(nn.BatchNorm3d, eps=eps, momentum=momentum)
-        layers = _stem(stem, stem_width, stem_middle, stem_kernel, stem_stride, norm)
         times = [1 if kind == "2d" else each for kind, each in zip(kinds, times, strict=True)]
         super().__init__(
-            stem=video_stem(layers, norm(stem_width), pool),
+            stem=_stem(stem, stem_width, stem_middle, stem_kernel, stem_stride, norm),
             stem_width=stem_width,
-            stem_stride=stem_stride * (2 if pool else 1),
+            stem_stride=stem_stride,
+            pool=pool,
             depths=depths,
             width=width,
             convs=[_conv(kind, middle, time_first, norm) for kind in kinds],

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from models.blocks.layers.video.factorised import Norm, conv3d
 
-__all__ = ["Conv", "VideoBlock", "VideoTrunk", "halving", "same_length", "video_stem"]
+__all__ = ["Conv", "VideoBlock", "VideoTrunk", "halving", "same_length"]
 
 Triple = tuple[int, int, int]
 Conv = Callable[[int, int, Triple, int], nn.Module]
@@ -59,7 +59,7 @@ class VideoBlock(nn.Module):
         return torch.relu_(self.transform(x).add_(self.shortcut(x)))
 
 
-def video_stem(layers: Sequence[nn.Module], norm: nn.Module, pool: bool) -> nn.Sequential:
+def _stem(layers: Sequence[nn.Module], norm: nn.Module, pool: bool) -> nn.Sequential:
     """Layers, norm, rectifier, and with `pool` a 1x3x3 max-pool of stride 2 in space."""
     pools = [nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))] if pool else []
     return nn.Sequential(*layers, norm, nn.ReLU(inplace=True), *pools)
@@ -85,7 +85,8 @@ class VideoTrunk(nn.Module):
 
     s: strides[i], pixels to one step of the i-th map. Sizes are rounded up.
 
-    stem: its layers, with stem_width channels at its end and stem_stride pixels to one of its map.
+    stem: its layers before its last norm, of stem_width channels and stem_stride pixels to one of
+        their map. pool: whether a max-pool of stride 2 in space ends it.
     width: of the first stage; each has twice that of the one before.
     convs: of each stage, as VideoBlock takes it.
     spatial_strides, time_strides: of each stage's first block.
@@ -98,9 +99,10 @@ class VideoTrunk(nn.Module):
 
     def __init__(
         self,
-        stem: nn.Sequential,
+        stem: Sequence[nn.Module],
         stem_width: int,
         stem_stride: int,
+        pool: bool,
         depths: Sequence[int],
         width: int,
         convs: Sequence[Conv],
@@ -111,9 +113,10 @@ class VideoTrunk(nn.Module):
     ) -> None:
         super().__init__()
         expansion, count = 4 if bottleneck else 1, len(depths)
-        self.stem, self.stages = stem, nn.ModuleList()
+        self.stem, self.stages = _stem(stem, norm(stem_width), pool), nn.ModuleList()
         self.channels = [expansion * width << i for i in range(count)]
-        self.strides = list(accumulate(spatial_strides, mul, initial=stem_stride))[1:]
+        reached = stem_stride * (2 if pool else 1)
+        self.strides = list(accumulate(spatial_strides, mul, initial=reached))[1:]
         self.times = list(accumulate(time_strides, mul))
         inputs = stem_width
         for i, depth in enumerate(depths):
