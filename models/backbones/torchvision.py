@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from models.blocks.expected import network_row
-from models.blocks.layers.borrowed import built, known
-from models.blocks.layers.mapped import Mapped, set_rates
+from models.blocks.layers.borrowed import built
+from models.blocks.layers.mapped import Mapped, published_input, set_rates
 from models.blocks.ranges import Pixels, Share, Whole
 
 __all__ = ["Torchvision", "expected"]
@@ -54,7 +54,7 @@ class Torchvision(Mapped):
     ) -> None:
         super().__init__()
         self.name = model
-        side, self.mean, self.std = _input(model)
+        side, self.mean, self.std = published_input(model, _names())
         side = resolution or side
         settings = PLAIN.get(model, {}) | options
         settings |= {"image_size": side} if model.startswith("vit_") else {}
@@ -66,16 +66,10 @@ class Torchvision(Mapped):
         self.take(made, out, pooled, (side, side))
 
 
-def _input(model: str) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
-    """Pixels, mean and deviation that its newest weights are for; ValueError for an unknown name.
+def _names() -> list[str]:
+    from torchvision import models
 
-    Nothing is downloaded: torchvision keeps this beside the addresses of its files.
-    """
-    import torchvision
-
-    known(model, torchvision.models.list_models(module=torchvision.models), "torchvision")
-    used = torchvision.models.get_model_weights(model).DEFAULT.transforms()
-    return used.crop_size[0], tuple(used.mean), tuple(used.std)
+    return models.list_models(module=models)
 
 
 def _created(model: str, settings: dict[str, Any]) -> nn.Module:

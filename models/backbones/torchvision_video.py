@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from models.blocks.expected import clip_row
-from models.blocks.layers.borrowed import built, known, sized
-from models.blocks.layers.mapped import Mapped, set_rates
+from models.blocks.layers.borrowed import built, sized
+from models.blocks.layers.mapped import Mapped, published_input, set_rates
 from models.blocks.layers.mvit import clip_network
 from models.blocks.ranges import Count, Pixels, Share, Whole
 
@@ -63,7 +63,7 @@ class TorchvisionVideo(Mapped):
     ) -> None:
         super().__init__()
         self.name = model
-        side, self.mean, self.std = _input(model)
+        side, self.mean, self.std = published_input(model, _names(), CLASSES.get(model))
         side = resolution or side
         length = frames or FRAMES.get(model.partition("_")[0], 16)
         one_size = model.startswith("mvit")
@@ -110,16 +110,10 @@ class TorchvisionVideo(Mapped):
             self.check_clip(frames, height if height != self.resolution else width)
 
 
-def _input(model: str) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
-    """Pixels, mean and deviation that its newest weights are for; ValueError for an unknown name.
+def _names() -> list[str]:
+    from torchvision.models import list_models, video
 
-    Nothing is downloaded: torchvision keeps this beside the addresses of its files.
-    """
-    from torchvision.models import get_model_weights, list_models, video
-
-    known(model, [*list_models(module=video), *CLASSES], "torchvision")
-    used = get_model_weights(CLASSES.get(model, model)).DEFAULT.transforms()
-    return used.crop_size[0], tuple(used.mean), tuple(used.std)
+    return [*list_models(module=video), *CLASSES]
 
 
 def _row(model: str, params: int, frames: int, side: int = 224) -> dict[str, Any]:

@@ -1,16 +1,16 @@
 """Maps of a network that gives its classes alone: taken from the modules that they come out of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import log2
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from models.blocks.layers.borrowed import Borrowed, is_norm, on_meta, stage_ends
+from models.blocks.layers.borrowed import Borrowed, is_norm, known, on_meta, stage_ends
 from models.blocks.layers.patches import WHOLE
 
-__all__ = ["Mapped", "set_rates"]
+__all__ = ["Mapped", "published_input", "set_rates"]
 
 # what lies behind the last map
 BEHIND = ("avgpool", "classifier", "dropout", "fc", "flatten", "head", "permute")
@@ -98,6 +98,21 @@ class Mapped(Borrowed):
         if not self.pooled:
             return maps
         return [*maps, vector.reshape(*vector.shape, *[1] * (images.ndim - 2))]
+
+
+def published_input(
+    model: str, names: Sequence[str], of: str | None = None
+) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
+    """Pixels, mean and deviation that a network's newest weights are for.
+
+    of: another network of torchvision, whose input it has. Nothing is downloaded: torchvision keeps
+    this beside the addresses of its files. ValueError for a name that is none of `names`.
+    """
+    from torchvision.models import get_model_weights
+
+    known(model, names, "torchvision")
+    used = get_model_weights(of or model).DEFAULT.transforms()
+    return used.crop_size[0], tuple(used.mean), tuple(used.std)
 
 
 def set_rates(model: nn.Module, drop: float | None, drop_path: float | None) -> None:
