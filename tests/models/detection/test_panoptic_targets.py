@@ -46,7 +46,7 @@ def test_things_that_a_crop_has_cut_off_are_left_out():
     edge = int(whole.boxes[:, 0].max())
     part = instances_of(panoptic[:, :edge], labels, thing, crowd)
     kept = whole.masks[:, :, :edge].flatten(1).any(1)
-    assert 0 < len(whole.boxes) and not kept.all()
+    assert len(whole.boxes) > 0 and not kept.all()
     assert torch.equal(part.masks, whole.masks[kept][:, :, :edge])
     assert torch.equal(part.labels, whole.labels[kept])
 
