@@ -23,6 +23,7 @@ class Boxes(SceneKind):
         "box_ignore": {"read": "flags", "of": "box_ignore"},
         "box_area": {"read": "reals", "of": "box_area"},
         "masks": {"read": "masks", "of": "masks", "sides": "sides"},
+        "masks_known": {"read": "masks_known", "of": "masks"},
         "keypoints": {"read": "keypoints", "of": "keypoints", "objects": "box_label"},
         "negative": {"read": "integers", "of": "negative"},
         "not_exhaustive": {"read": "integers", "of": "not_exhaustive"},

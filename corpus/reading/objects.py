@@ -16,6 +16,9 @@ from corpus.media.runs import decode_into
 from corpus.reading.index import REPAIR
 
 
+UNKNOWN = ("refuse", "empty")  # masks that are not known
+
+
 class Stored(Protocol):
     """What these readers need of Shards."""
 
@@ -70,12 +73,24 @@ def read_reals(stored: Stored, indices: np.ndarray, of: str) -> list[Tensor]:
     return [torch.from_numpy(values[row].astype(np.float64)) for row in indices.tolist()]
 
 
-def read_masks(stored: Stored, indices: np.ndarray, of: str, sides: str) -> list[Tensor]:
-    """bool (m, h, w) of each image; ValueError where an object has a box and no mask.
+def read_masks(
+    stored: Stored, indices: np.ndarray, of: str, sides: str, unknown: str = "refuse"
+) -> list[Tensor]:
+    """bool (m, h, w) of each image.
 
-    sides: the list column of the images' width and height.
+    sides: the list column of the images' width and height. unknown: what becomes of an object that
+    has a box and no mask: "refuse", a ValueError, or "empty", a mask without a pixel.
     """
-    return [torch.from_numpy(_masks(stored, row, of, sides)) for row in indices.tolist()]
+    if unknown not in UNKNOWN:
+        raise ValueError(f"masks: unknown is {unknown!r}, and must be {' or '.join(UNKNOWN)}")
+    empty = unknown == "empty"
+    return [torch.from_numpy(_masks(stored, row, of, sides, empty)) for row in indices.tolist()]
+
+
+def read_masks_known(stored: Stored, indices: np.ndarray, of: str) -> list[Tensor]:
+    """bool (m,) of each image, whether each object has a mask, in `of`, the list of masks."""
+    runs = stored.lists(of)
+    return [torch.tensor([bool(one) for one in runs[row]]).bool() for row in indices.tolist()]
 
 
 def read_panoptic(stored: Stored, indices: np.ndarray, of: str, sides: str) -> list[Tensor]:
@@ -103,12 +118,14 @@ def _shaped(stored: Stored, of: str, row: int, flat: np.ndarray, shape: tuple) -
         raise _damaged(stored, row, f"{len(flat)} numbers in its list {of}") from None
 
 
-def _masks(stored: Stored, row: int, of: str, sides: str) -> np.ndarray:
-    """bool (m, h, w) of one image."""
+def _masks(stored: Stored, row: int, of: str, sides: str, empty: bool = False) -> np.ndarray:
+    """bool (m, h, w) of one image; empty: a mask that is not known is one without a pixel."""
     runs = stored.lists(of)[row]
     width, height = stored.lists(sides)[row].tolist()
     masks = np.zeros((len(runs), height, width), bool)
     for place, counts in enumerate(runs):
+        if not counts and empty:
+            continue
         if not counts:
             raise ValueError(
                 f"object {place} of image {stored.ids[row]!r} in {stored.folder} has a box and no "
@@ -136,5 +153,6 @@ FORMS: dict[str, Callable[..., list[Tensor]]] = {
     "reals": read_reals,
     "keypoints": read_keypoints,
     "masks": read_masks,
+    "masks_known": read_masks_known,
     "panoptic": read_panoptic,
 }

@@ -32,6 +32,7 @@ LISTS = {
     "reals": pa.list_(pa.float64()),
     "keypoints": pa.list_(pa.float32()),
     "masks": pa.list_(pa.binary()),
+    "masks_known": pa.list_(pa.binary()),
     "panoptic": pa.list_(pa.binary()),
     "clip": pa.list_(pa.int32()),
 }

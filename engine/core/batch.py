@@ -2,7 +2,8 @@
 
 What a sample has differs from task to task, so that a batch is a plain dictionary. The names are
 few and fixed: COLUMNS says what each of them holds, and a test holds the plug-ins to it. A target
-that some samples lack has a boolean column `<name>_known` beside it; without one all have it.
+that some samples lack has a boolean column `<name>_known` beside it; without one all have it. Of
+`masks` it is a list of bool (m,), of which objects the mask is known: those of others are empty.
 """
 
 import itertools

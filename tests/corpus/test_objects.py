@@ -208,6 +208,24 @@ def test_a_damaged_index_is_told(built, tmp_path, column, values, fault):
     assert len(image) == 1, "nothing else is lost"
 
 
+def test_a_mask_that_is_not_known_is_empty_where_that_is_asked_for(built, tmp_path):
+    shards = rewritten(
+        built, tmp_path / "copy", "masks", lambda row: [b"", *row[1:]] if row else []
+    )
+    whole, rows = Shards(built[0] / "out/targets/boxes", "train"), range(len(shards))
+    asked = {"masks": {"unknown": "empty"}, "masks_known": {}, "boxes": {}}
+    batch = Rows(shards, asked).read(torch.tensor([*rows]))
+    assert any(map(len, batch["boxes"]))
+    for row, (masks, known) in enumerate(zip(batch["masks"], batch["masks_known"], strict=True)):
+        [before] = whole.read([row], "masks")
+        assert known.dtype == torch.bool and len(known) == len(masks) == len(batch["boxes"][row])
+        assert known.tolist() == [False, *[True] * (len(known) - 1)][: len(known)]
+        assert torch.equal(masks[1:], before[1:]) and not masks[:1].any()
+    assert all(one.all() for one in whole.read(rows, "masks_known"))
+    with pytest.raises(ValueError, match="unknown is 'maybe', and must be refuse or empty"):
+        shards.read([0], "masks", None, unknown="maybe")
+
+
 def test_a_column_of_another_version_is_told(built, tmp_path):
     shards = rewritten(built, tmp_path / "copy", "boxes", lambda row: row)
     table = pq.read_table(shards.folder / INDEX, partitioning=None).drop_columns(["masks"])

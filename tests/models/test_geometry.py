@@ -200,6 +200,22 @@ def test_of_boxes_without_masks_the_share_that_is_left_decides():
         flip(one | {"boxes": one["boxes"].long()})
 
 
+@pytest.mark.parametrize("seed", range(0, CASES, 4))
+def test_an_object_whose_mask_is_not_known_stays_as_long_as_its_box_does(seed):
+    one, rng = sample(seed), np.random.default_rng(seed)
+    known = torch.from_numpy(rng.random(len(one["boxes"])) < 0.5)
+    one |= {"masks": one["masks"] & known[:, None, None], "masks_known": known}
+    height, width = sides(one)
+    top, left, high, wide = height // 4, width // 3, height // 2, width // 2
+    found = flip(resize(crop(one, top, left, high, wide), 30, 40))
+    consistent(found)
+    seen = one["masks"][:, top : top + high, left : left + wide].flatten(1).any(1)
+    kept = torch.where(known, seen, area_left(one["boxes"], top, left, high, wide) > 0)
+    assert found["box_label"].tolist() == kept.nonzero().flatten().tolist()
+    assert torch.equal(found["masks_known"], known[kept])
+    assert not found["masks"][~found["masks_known"]].any()
+
+
 def as_tv(one: dict) -> dict:
     given = {"format": "XYXY", "canvas_size": sides(one)}
     return {

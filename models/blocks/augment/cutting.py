@@ -15,6 +15,7 @@ OBJECTS = (
     "box_ignore",
     "box_area",
     "masks",
+    "masks_known",
     "keypoints",
 )
 SEGMENTS = ("panoptic_label", "panoptic_crowd", "panoptic_thing", "panoptic_id", "panoptic_area")
