@@ -15,7 +15,6 @@ from torch import Tensor
 from corpus.media.runs import decode_into
 from corpus.reading.index import REPAIR
 
-
 UNKNOWN = ("refuse", "empty")  # masks that are not known
 
 
@@ -89,8 +88,8 @@ def read_masks(
 
 def read_masks_known(stored: Stored, indices: np.ndarray, of: str) -> list[Tensor]:
     """bool (m,) of each image, whether each object has a mask, in `of`, the list of masks."""
-    runs = stored.lists(of)
-    return [torch.tensor([bool(one) for one in runs[row]]).bool() for row in indices.tolist()]
+    runs = (stored.lists(of)[row] for row in indices.tolist())
+    return [torch.tensor([*map(bool, each)], dtype=torch.bool) for each in runs]
 
 
 def read_panoptic(stored: Stored, indices: np.ndarray, of: str, sides: str) -> list[Tensor]:
