@@ -9,6 +9,7 @@ from typing import ClassVar
 from torch import nn
 
 from models.blocks.expected import slot_row
+from models.blocks.layers.norms import most_groups
 from models.blocks.ranges import Count
 
 __all__ = ["GroupNorm", "expected"]
@@ -28,9 +29,8 @@ class GroupNorm(nn.GroupNorm):
     identity_at_init: ClassVar[bool] = False
 
     def __init__(self, channels: int, groups: Count = 32, group_width: Count | None = None) -> None:
-        most = min(channels // group_width if group_width else groups, channels)
-        number = next(g for g in range(max(most, 1), 0, -1) if channels % g == 0)
-        super().__init__(number, channels)
+        most = channels // group_width if group_width else groups
+        super().__init__(most_groups(channels, most), channels)
 
 
 GroupNorm.for_clips = GroupNorm

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-__all__ = ["renormalised"]
+__all__ = ["group_norm", "most_groups", "renormalised"]
 
 
 def renormalised(module: nn.Module, norm: Callable[[int], nn.Module]) -> nn.Module:
@@ -29,3 +29,13 @@ def renormalised(module: nn.Module, norm: Callable[[int], nn.Module]) -> nn.Modu
         made.load_state_dict({"weight": module.weight, "bias": module.bias})
         made.to(module.weight.device, module.weight.dtype)
     return made
+
+
+def most_groups(channels: int, most: int) -> int:
+    """The most groups, no more than `most`, that divide the channels."""
+    return next(g for g in range(max(1, min(most, channels)), 0, -1) if channels % g == 0)
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group norm of 32 groups (Wu & He 2018), or of the most that divide the channels."""
+    return nn.GroupNorm(most_groups(channels, 32), channels)
