@@ -15,7 +15,7 @@ def levels(canvas):
     return [torch.empty(1, 1, -(-canvas[0] // s), -(-canvas[1] // s)) for s in STRIDES]
 
 
-def theirs(canvas, maps, tuple(sizes)):
+def theirs(canvas, maps, sizes):
     made = AnchorGenerator(sizes, ((0.5, 1.0, 2.0),) * len(sizes))
     images = ImageList(torch.empty(1, 3, *canvas), [canvas])
     return made(images, maps)[0]
