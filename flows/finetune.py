@@ -18,9 +18,7 @@ import json
 import shutil
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from corpus.progress import Progress
 from engine.core.digest import digest
@@ -35,7 +33,16 @@ from flows.running.runners import map_task, named_runner, task_runner
 from flows.tracking.again import outage_settings
 from flows.tracking.tracking import Run, stage_run
 from flows.training.groups import arm_of, arm_run_name, groups_of, pretrained_weights
-from models.blocks.ranges import Count, Frozen, Listed, Pixels, Positive, Seed, Unique
+from models.blocks.ranges import (
+    Fraction,
+    Frozen,
+    Labels,
+    Listed,
+    Pixels,
+    Positive,
+    Seed,
+    Unique,
+)
 
 # by all arms of a task
 SHARED = ("data", "objective", "recipe", "metric", "policy", "held_out", "epochs")
@@ -203,11 +210,11 @@ def finetune(
     recipe: dict[str, Any],
     grid: dict[str, Any],
     candidates: Unique[str] = [],  # noqa: B006 - read only
-    labels: Listed[Count | Literal["all"]] = [20],  # noqa: B006
+    labels: Listed[Labels] = [20],  # noqa: B006
     seeds: Listed[Seed] = [0, 1, 2],  # noqa: B006
     metric: dict[str, Any] = {"name": "accuracy"},  # noqa: B006
     policy: dict[str, Any] = {"name": "plain"},  # noqa: B006
-    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.25,
+    held_out: Fraction = 0.25,
     epochs: Positive = 40,
     released: dict[str, dict[str, Any]] = {},  # noqa: B006
     freeze: Frozen = None,
@@ -233,7 +240,9 @@ def finetune(
         below the name of a head or an init, or below
         `pretrained`. Of equal scores the first wins.
     candidates: names of the section `candidates`, also without any pretraining.
-    labels: how many are trained on, of each class, drawn by the seed; `all`: every one.
+    labels: how many are trained on, drawn by the seed: a number of each class, a share of the
+        training samples, 0.1 for a tenth, or `all`. Of images that show several objects there is
+        no number of each class.
     seeds: of the draw of labels, the new weights, the order and the views.
     metric: what values are chosen by, and networks compared by.
     policy: how a network is asked for predictions.

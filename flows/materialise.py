@@ -14,9 +14,7 @@ Read in this order:
 import json
 import shutil
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from engine.core.digest import digest
 from flows.cli.command import main
@@ -28,7 +26,7 @@ from flows.running.orchestrate import flow, progress, task
 from flows.running.pool import call_in_pool, open_pool
 from flows.running.runners import map_task, named_runner, task_runner
 from flows.tracking.tracking import stage_run
-from models.blocks.ranges import Count
+from models.blocks.ranges import Fraction, Labels
 
 KIND = ("candidate", "init", "head", "labels")  # what a network is told by, but for its seed
 
@@ -70,19 +68,20 @@ def materialise(
     task: str,
     init: str,
     head: str,
-    labels: Count | Literal["all"] | None = None,
+    labels: Labels | None = None,
     candidate: str | None = None,
     of: str = "hashtags",
     policy: dict[str, Any] = {"name": "pseudo"},  # noqa: B006 - read only
     keep: dict[str, Any] = {},  # noqa: B006
-    share: Annotated[float, Field(gt=0, lt=1)] = 0.5,
+    share: Fraction = 0.5,
 ) -> None:
     """Have the networks of a task label images; a task trains on them as `../materialised/<name>`.
 
     task: of the section `tasks`: whose networks.
     init: which of them, by what they start from: a pretraining's name, or scratch.
     head: likewise, by the head's name.
-    labels: likewise, by the number of labels of each class; where the task has several.
+    labels: likewise, by the number of labels of each class, or their share; where the task has
+        several.
     candidate: likewise, by the candidate; where several start from scratch.
     of: the images: hashtags, or targets/<name>. Of them those of the split train.
     policy: how a network is asked.

@@ -12,6 +12,7 @@ from torch import Tensor
 from corpus.reading.shards import Shards
 from engine.core.batch import Batch, Column
 from engine.core.environment import value
+from engine.core.part import part_of
 from engine.core.resizing import resized, with_short_side
 from models.blocks.augment.draws import Draws
 
@@ -106,7 +107,7 @@ class Rows:
 
 
 def few_per_class(
-    samples: Rows, target: str, count: int | Literal["all"], generator: torch.Generator
+    samples: Rows, target: str, count: float | Literal["all"], generator: torch.Generator
 ) -> Rows:
     """`count` samples of every class of the column `target`, drawn without replacement.
 
@@ -114,17 +115,40 @@ def few_per_class(
     the rarest on, and each is filled up to `count` with samples that are drawn from its own, so
     that frequent ones may get more.
 
-    ValueError for a count below 1, and for a class that has fewer.
+    A count that is a float in (0, 1) is a share of the samples: of every class where each sample
+    has one, at least one of it, else of all. "all" are the samples as they are.
+
+    ValueError for a count below 1 that is no share, and for a class that has fewer.
     """
-    if count != "all" and count < 1:
-        raise ValueError(f"labels_per_class={count}: give 1 or more, or all")
     if count == "all":
         return samples.some(torch.arange(len(samples)))
+    if isinstance(count, float) and 0 < count < 1:
+        return samples.some(_share(samples.column(target), len(samples), count, generator))
+    if count < 1:
+        raise ValueError(f"labels_per_class={count}: give 1 or more, a share below 1, or all")
+    return samples.some(_of_each(samples, target, int(count), generator))
+
+
+def _share(truth: Column, samples: int, share: float, generator: torch.Generator) -> Tensor:
+    """Places of this share of so many samples, whose classes are `truth`."""
+    # scores, tags and lists of objects are no class of the sample
+    classed = isinstance(truth, Tensor) and truth.ndim == 1 and not truth.is_floating_point()
+    groups = truth if classed else torch.zeros(samples, dtype=torch.int64)
+    chosen = []
+    for group in groups.unique():
+        places = torch.nonzero(groups == group).flatten()
+        drawn = torch.randperm(len(places), generator=generator)
+        chosen.append(places[drawn[: part_of(share, len(places))]])
+    return torch.cat(chosen)
+
+
+def _of_each(samples: Rows, target: str, count: int, generator: torch.Generator) -> Tensor:
+    """Places of `count` samples of every class."""
     truth, names = samples.column(target), samples.shards.classes
     if isinstance(truth, list):
         raise ValueError(
             f"labels_per_class={count} counts images of a class, and {target} says many things of "
-            "each: give all"
+            "each: give a share as 0.1, or all"
         )
     several = truth.ndim == 2
     of_class = [truth[:, i] > 0 if several else truth == i for i in range(len(names))]
@@ -144,4 +168,4 @@ def few_per_class(
         rows = rows[torch.randperm(len(rows), generator=generator)[: max(0, wanted)]]
         taken[rows] = True
         chosen.append(rows)
-    return samples.some(torch.cat(chosen))
+    return torch.cat(chosen)

@@ -10,6 +10,7 @@ from typing import Any
 
 from corpus import splits
 from corpus.names import printable
+from corpus.records.kind import BaseKind
 from corpus.store.classes import Classes, quoted
 from corpus.store.read import kind_of, shards_of
 from flows.cli.label_counts import count_labels
@@ -56,11 +57,14 @@ def validate_labels(whole: dict[str, Any]) -> tuple[list[str], list[str]]:
             continue
         folder = DATA / "targets" / target
         classes, held = count_labels(folder, shares)
-        found = _unusable(target, classes, places, kind_of(folder, f"targets/{target}").least)
+        kind = kind_of(folder, f"targets/{target}")
+        found = _unusable(target, classes, places, kind.least)
         tasks = [task for place, task in _tasks(whole) if place in places]
         for place, task in _tasks(whole) if not found else ():
             if place in places:
-                found += [_few(place, target, classes, held, number) for number in task["labels"]]
+                for number in task["labels"]:
+                    short = _few(place, target, classes, held, number)
+                    found.append(_counted(place, target, kind, number) or short)
         if tasks and not any(found):
             numbers = [number for task in tasks for number in task["labels"]]
             notes += _noted(target, classes, numbers)
@@ -139,13 +143,24 @@ def _unusable(target: str, classes: Classes, places: Sequence[str], least: int) 
     ]
 
 
-def _few(place: str, target: str, classes: Classes, held: list[str], wanted: int | str) -> str:
+def _counted(place: str, target: str, kind: BaseKind, wanted: float | str) -> str:
+    """Why there are no so many of each class: an image shows objects of several."""
+    if kind.square or not isinstance(wanted, int):
+        return ""
+    return (
+        f"{place.removesuffix('data')}labels: {wanted} counts images of a class, and an image of "
+        f"{target} shows several: write a share as 0.1, or all"
+    )
+
+
+def _few(place: str, target: str, classes: Classes, held: list[str], wanted: float | str) -> str:
     """The class that has fewer training images than are wanted of each."""
     train = classes.of("train")
-    if not train:  # a kind without classes
+    # a kind without classes, a share of what is there
+    if not train or not isinstance(wanted, int):
         return ""
     label = min(train, key=lambda label: (train[label], label))
-    if wanted == "all" or train[label] >= wanted:
+    if train[label] >= wanted:
         return ""
     less = f", {' and '.join(held)} held out" if held else ""
     short = sum(count < wanted for count in train.values())
@@ -157,7 +172,7 @@ def _few(place: str, target: str, classes: Classes, held: list[str], wanted: int
     )
 
 
-def _noted(target: str, classes: Classes, wanted: list[int | str]) -> list[str]:
+def _noted(target: str, classes: Classes, wanted: list[float | str]) -> list[str]:
     """What a run does not stop for, and a person would want to know before it."""
     lines, tests = [], classes.splits["test"]
     if tests < FEWEST:
@@ -166,7 +181,10 @@ def _noted(target: str, classes: Classes, wanted: list[int | str]) -> list[str]:
             f"{target} has {tests:,} test images: an accuracy of 50 % is then known to "
             f"{points:.0f} points, and smaller differences between models say nothing"
         )
-    means = {"test": "never tested"} | ({"train": "never learnt"} if wanted == ["all"] else {})
+    means = {"test": "never tested"}
+    # of a number of each class there is none without
+    if not any(isinstance(each, int) for each in wanted):
+        means["train"] = "never learnt"
     for split, what in sorted(means.items()):
         none = sorted(label for label, count in classes.of(split).items() if not count)
         if none:

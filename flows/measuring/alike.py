@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from engine.core.digest import digest
+from engine.core.part import part_of
 from flows.measuring.summary import Record
 
 UNPRICED = {"k", "temperature", "l2"}  # options of a head that change what it says, not its cost
@@ -19,10 +20,15 @@ def network_of(record: Record, classes: int) -> str:
     return f"{told}, {classes} classes, {record['size']} px"
 
 
-def labels_seen(labels: int | str, available: dict[str, int]) -> dict[str, int]:
-    """How many training labels of each class a model has seen."""
+def labels_seen(labels: float | str, available: dict[str, int]) -> dict[str, int]:
+    """How many training labels of each class a model has seen.
+
+    labels: as an arm has them. Of a share, where samples have several classes, about so many.
+    """
     if labels == "all":
         return available
+    if isinstance(labels, float):
+        return {name: part_of(labels, count) for name, count in available.items()}
     return {name: min(int(labels), count) for name, count in available.items()}
 
 

@@ -7,14 +7,16 @@ true or false stands for a number.
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 __all__ = [
     "Count",
     "Depth",
+    "Fraction",
     "Frozen",
     "Growth",
     "Kernel",
+    "Labels",
     "Least",
     "Listed",
     "Part",
@@ -44,6 +46,13 @@ def _odd(size: int) -> int:
     return size
 
 
+def _labels(value: Any) -> Any:
+    """How many labels: 1.0 may be meant as one, or as all."""
+    if isinstance(value, float) and value >= 1:
+        raise ValueError("give a whole number, or a share below 1; all labels are `all`")
+    return value
+
+
 def _different(values: list[Any]) -> list[Any]:
     """None of them twice."""
     twice = [value for place, value in enumerate(values) if value in values[:place]]
@@ -69,6 +78,9 @@ Least = Annotated[float, Field(ge=0)]  # from 0 on
 Frozen = Literal["stem", "but_norms"] | Depth | None
 Share = Annotated[float, Field(ge=0, le=1)]  # a probability, both ends included
 Part = Annotated[float, Field(gt=0, le=1)]  # of a whole, of which nothing would make no sense
+Fraction = Annotated[float, Field(gt=0, lt=1)]  # of a whole, neither none of it nor all
+# of a labelled set: so many of each class, a share of its training samples, every one
+Labels = Annotated[Count | Fraction | Literal["all"], BeforeValidator(_labels)]
 Rising = Annotated[tuple[T, T], AfterValidator(_rising)]  # (lowest, highest)
 Unique = Annotated[list[T], AfterValidator(_different)]  # none of them twice
 Listed = Annotated[list[T], Field(min_length=1), AfterValidator(_different)]  # one or more

@@ -24,6 +24,7 @@ from corpus.store.ingest import ingest
 from corpus.store.read import read_records
 from corpus.store.write import write_store
 from engine.core.digest import digest
+from engine.core.part import part_of
 from engine.core.samples import Rows, few_per_class
 from tests.corpus.test_corpus import drawing, encoded
 from tests.support.corpora import build_with
@@ -167,6 +168,8 @@ def test_images_that_keep_their_aspect_are_no_squares(built):
         shards.read([0], "label")
     with pytest.raises(ValueError, match="counts images of a class, and box_label says many"):
         few_per_class(Rows(shards, {"box_label": {}}), "box_label", 1, torch.Generator())
+    few = few_per_class(Rows(shards, {"box_label": {}}), "box_label", 0.5, torch.Generator())
+    assert 1 <= len(few) == part_of(0.5, len(shards)) < len(shards)
     with pytest.raises(ValueError, match="are no squares of 32 px: leave the size to"):
         Rows(shards, {"image": {}}, size=32).read(torch.arange(2))
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from engine.measure.enough import LEAST
+from flows.measuring.alike import labels_seen
 from flows.measuring.headline import of_record
 from flows.measuring.summary import SCRATCH
 from flows.reports.models import edges, words
@@ -77,8 +78,9 @@ def unbalanced(findings: Findings) -> Iterator[str]:
             "some, or take them out."
         )
     asked = dict.fromkeys(record["labels"] for record in findings.first)
+    there = dict(zip(labels.classes, train.tolist(), strict=True))
     for count in asked:
-        seen = train if count == "all" else np.minimum(train, count)
+        seen = np.array([*labels_seen(count, there).values()])
         most, least = int(np.argmax(seen)), int(np.argmin(np.where(seen > 0, seen, seen.max())))
         if seen[most] > UNBALANCED * seen[least]:
             yield (

@@ -39,7 +39,9 @@ def model(record: Record) -> str:
 
 
 def labels(count: Any) -> str:
-    """`20 labels per class`, `all labels`."""
+    """`20 labels per class`, `10 % of the labels`, `all labels`."""
+    if isinstance(count, float):
+        return f"{100 * count:.6g} % of the labels"
     return "all labels" if count == "all" else f"{count} labels per class"
 
 

@@ -1,7 +1,9 @@
 """Shards that networks share: read once, and again when their files are other ones."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ from PIL import Image
 
 from corpus.reading.sampler import seeded
 from engine.core import samples
+from engine.core.batch import Column
 from engine.core.samples import Rows, cached_by_files, few_per_class, open_split
 from engine.transfer.tuning import hold_out
+from flows.measuring.alike import labels_seen
 from flows.training import learning
 from tests.support.clips import frame, said, write_clips
 from tests.support.shards import write_shards
@@ -179,9 +183,56 @@ def test_of_several_tags_a_share_of_all_samples_is_held_out(share):
 @pytest.mark.parametrize("count", [0, -1, -5])
 def test_fewer_than_one_label_a_class_is_refused(tmp_path, count):
     whole = Rows(open_split(written(tmp_path / "shards"), "train"), {"label": {}})
-    with pytest.raises(ValueError, match=f"labels_per_class={count}: give 1 or more, or all"):
+    with pytest.raises(ValueError, match=f"labels_per_class={count}: give 1 or more, a share"):
         few_per_class(whole, "label", count, torch.Generator())
     assert len(few_per_class(whole, "label", 1, torch.Generator())) == 2
+
+
+class Classed(NamedTuple):
+    """Shards of a column `truth` that each test gives."""
+
+    truth: torch.Tensor | list[torch.Tensor]
+    classes: Sequence[str] = ("sea", "dog", "cat")
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def read(self, indices: torch.Tensor, column: str, draws: None = None) -> Column:
+        if isinstance(self.truth, list):
+            return [self.truth[index] for index in indices.tolist()]
+        return self.truth[indices]
+
+
+LABELS = torch.tensor([0] * 40 + [1] * 13 + [2] * 2)[torch.randperm(55, generator=seeded(3))]
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.1, [4, 1, 1]), (0.5, [20, 6, 1]), (0.001, [1, 1, 1])]
+)
+def test_a_share_of_the_labels_is_one_of_each_class(share, expected):
+    whole = Rows(Classed(LABELS), {})
+    few, again, other = (few_per_class(whole, "truth", share, seeded(seed)) for seed in (0, 0, 1))
+    assert few.column("truth").bincount().tolist() == expected
+    available = dict(zip("abc", LABELS.bincount().tolist(), strict=True))
+    assert list(labels_seen(share, available).values()) == expected
+    assert len(set(few.rows.tolist())) == len(few)
+    assert torch.equal(few.rows, again.rows) and not torch.equal(few.rows, other.rows)
+    # what a small share is trained on a larger one has too: one curve over shares is of one draw
+    assert set(few.rows.tolist()) < set(few_per_class(whole, "truth", 0.9, seeded(0)).rows.tolist())
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        tagged(41).shards.tags,
+        torch.rand(41, generator=seeded(1)),
+        [torch.tensor([0, 1]), torch.tensor([])] + 39 * [torch.tensor([2])],
+    ],
+)
+def test_where_no_sample_has_one_class_a_share_is_one_of_all_samples(truth):
+    few = few_per_class(Rows(Classed(truth), {}), "truth", 0.25, seeded(0))
+    assert len(set(few.rows.tolist())) == 10
+    assert len(few_per_class(Rows(Classed(truth), {}), "truth", 1e-6, seeded(0))) == 1
 
 
 def test_clips_are_read_in_their_size_and_in_other_ways_for_tests(tmp_path):

@@ -7,10 +7,11 @@ import pytest
 
 from corpus.drawn.tagged import draw_tagged
 from corpus.kinds.tags import Tagged
+from corpus.records import kind as kinds
 from corpus.splits import SHARES
 from corpus.store.write import write_store
 from flows.cli import label_counts
-from flows.cli.validate_labels import _few, _unusable
+from flows.cli.validate_labels import _counted, _few, _unusable
 from flows.cli.validate_networks import validate_columns
 
 
@@ -82,3 +83,12 @@ def test_one_class_is_enough_for_tags_and_none_is_not(things):
     classes, held = label_counts.count_labels(things, SHARES)
     assert "0 classes, and 1 is the fewest" in _unusable("things", classes, ["x"], 1)[0]
     assert _few("x", "things", classes, held, 20) == ""
+
+
+@pytest.mark.parametrize("name", ["boxes", "panoptic"])
+def test_images_of_several_objects_are_not_counted_by_class(name):
+    told = "tasks.x.labels: 20 counts images of a class, and an image of set shows several: write "
+    assert _counted("tasks.x.data", "set", kinds.kind(name), 20) == told + "a share as 0.1, or all"
+    for wanted in (0.1, "all"):
+        assert _counted("tasks.x.data", "set", kinds.kind(name), wanted) == ""
+    assert _counted("tasks.x.data", "set", kinds.kind("tags"), 20) == ""

@@ -208,6 +208,18 @@ def test_what_a_run_does_not_stop_for_is_noted():
     assert never == "scenes has 1 of 3 classes without test images, never tested: 'c\\x1bt'"
 
 
+def test_a_share_of_the_labels_is_enough_however_few_a_class_has():
+    stored({"dog": {"train": 40, "val": 5, "test": 150}, "cat": {"train": 1, "val": 1, "test": 9}})
+    written({"labels": [0.1, "all"]})
+    assert validate.validate() == []
+    written({"labels": [0.1, 20]})
+    with pytest.raises(ValueError, match="20, and class 'cat' of scenes has 1 training images"):
+        validate.validate()
+    written({"labels": [1.0]})
+    with pytest.raises(ValueError, match=r"labels.*a whole number, or a share below 1; all labels"):
+        validate.validate()
+
+
 FEW = [(0.04, 200, "set it to 0.05 or more"), (0.4, 20, "add posts")]
 
 

@@ -220,6 +220,9 @@ def test_choices_are_told_in_words():
     assert "winner, from scratch, all labels: learning rate = 0.8 chosen among" in told
     assert "(60.0, 60.0, diverged % on 1 held-out label; of equal ones the first" in told
     assert words.choice_line(arm | {"chosen": {}, "scores": []}) is None
+    shares = [words.labels(share) for share in (0.1, 0.025, 0.07, 20, "all")]
+    assert shares[:3] == ["10 % of the labels", "2.5 % of the labels", "7 % of the labels"]
+    assert shares[3:] == ["20 labels per class", "all labels"]
 
 
 def test_costs_stand_once_per_network_and_busy_ones_are_marked(place):
