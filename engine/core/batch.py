@@ -55,6 +55,8 @@ COLUMNS = {
     "panoptic_label": "a list of int64 (s,), the class of each segment",
     "panoptic_crowd": "a list of bool (s,), whether a segment is a crowd",
     "panoptic_thing": "a list of bool (s,), whether a segment is one countable thing, or stuff",
+    "content": "int64 (n, 2), height and width of each image in the canvas that it is padded to",
+    "sampling": "int64 (n,), a seed of what is sampled of an image's anchors and regions",
     "sides": "a list of int64 (2,), width and height of an image that keeps its aspect, as stored",
     "original_sides": "a list of int64 (2,), width and height that such an image came with",
     "semantic": "a list of uint8 or int64 (h, w), the class of each pixel, 255 where unknown",

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from engine.core.build import build, choices, plugin
+from tests.support.scenes import other
 
 FEATURES = [torch.randn(4, 8, 8, 8), torch.randn(4, 16, 4, 4)]
 OPTIONS = {"knn": {"samples": 6}}  # arguments without a default
 
 
-@pytest.mark.parametrize("name", choices("heads"))
+@pytest.mark.parametrize("name", other("heads"))
 def test_contract(name):
     head = build("heads", {"name": name} | OPTIONS.get(name, {}), channels=[8, 16], classes=10)
     features = [each.clone().requires_grad_() for each in FEATURES]

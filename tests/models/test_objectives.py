@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from engine.core.build import build, choices
+from engine.core.build import build
 from engine.core.network import network
 from models.blocks.augment.draws import Draws
 from tests.support.networks import TINY
+from tests.support.scenes import other
 
 TARGETS = {
     "hashtags": F.one_hot(torch.arange(16) % 4, 4).float()
@@ -23,9 +24,8 @@ TARGETS = {
 TARGETS["hashtags"].clamp_(max=1)
 TARGETS["multilabel"] = TARGETS["hashtags"]
 COLUMN = {"hashtags": "hashtags", "supervised": "label", "multilabel": "tags"}
-PRETEXTS = sorted(
-    set(choices("objectives")) - set(TARGETS)
-)  # look at no targets; see test_pretext.py
+# look at no targets; see test_pretext.py
+PRETEXTS = sorted(set(other("objectives")) - set(TARGETS))
 
 
 # what has no default, or is too large for a test
@@ -192,7 +192,7 @@ def test_contract(name):
     assert method.logits(method.plain(photos())).shape == (16, 4)
 
 
-@pytest.mark.parametrize("name", choices("objectives"))
+@pytest.mark.parametrize("name", other("objectives"))
 def test_exported_backbone_fits_another_objective(name):
     weights = objective(name).export()
     assert {key.split(".")[0] for key in weights} == {"backbone", "head"}

@@ -10,6 +10,7 @@ from engine.core.build import choices, plugin
 from metrics.blocks.metric import Reads
 from models.blocks.methods.method import Method
 from models.blocks.methods.multiview import MultiView
+from models.blocks.methods.scenes import Scenes
 
 
 def batch() -> dict:
@@ -59,8 +60,8 @@ def test_objectives_read_columns_that_are_known(name):
     assert issubclass(objective, Method)
     named = {*objective.columns(), *objective.inputs, objective.target}
     assert {each.removesuffix(KNOWN) for each in named} <= COLUMNS.keys()
-    # several views have columns of their own, made of those of the data
-    if not issubclass(objective, MultiView):
+    # several views, and those of scenes, have columns of their own, made of those of the data
+    if not issubclass(objective, MultiView | Scenes):
         assert set(objective.inputs) <= objective.columns().keys()
 
 

@@ -40,6 +40,7 @@ from tests.models.selfsup.toys import small
 from tests.models.test_backbones import BACKBONES, OF_CLIPS, SMALL
 from tests.support.methods import methods
 from tests.support.methods import section as small_section
+from tests.support.scenes import other
 from tests.support.second_device import WHERE, Placed, second_device
 from tests.support.shards import write_shards
 from tests.support.videos import CLIPS, Videos
@@ -152,7 +153,7 @@ def outcome(objective: str, options: dict, recipe) -> dict[str, torch.Tensor]:
     return on_host(module.state_dict() | made_of)
 
 
-@pytest.mark.parametrize("name", choices("objectives"))
+@pytest.mark.parametrize("name", other("objectives"))
 def test_every_objective_comes_to_the_same(device, name):
     options = FULL if name in ("hashtags", "supervised", "multilabel") else SMALLER.get(name, {})
     recipe = replace(RECIPE, precise_bn=16, ema=0.9, clip=1.0)
@@ -217,7 +218,7 @@ def test_every_backbone_is_trained_and_tested(device, name):
         assert rmac_features(module.backbone, [torch.rand(2, 3, 32, 32)]).device.type == "cpu"
 
 
-@pytest.mark.parametrize("name", choices("heads"))
+@pytest.mark.parametrize("name", other("heads"))
 def test_every_head_classifies_where_its_features_are(device, name):
     with device():
         head = made(head=name).to(WHERE).head
@@ -275,14 +276,14 @@ def folder(tmp_path):
 def test_duplicates_are_found_by_a_network_on_the_device(device, folder):
     train_, test = Shards(folder, "train"), Shards(folder, "test")
     with device():
-        for name in choices("objectives"):
+        for name in other("objectives"):
             if name != "jigsaw":  # its plain view is of tiles
                 assert learnt_twins(made(name, **SMALLER.get(name, {})), [train_], test).tolist()[
                     :2
                 ] == [0, 1], name
 
 
-@pytest.mark.parametrize("head", choices("heads"))
+@pytest.mark.parametrize("head", other("heads"))
 def test_every_head_of_a_fine_tuning(device, folder, head):
     reads = {"image": {}, "label": {}}
     few, test = (Rows(Shards(folder, split), reads) for split in ("train", "test"))
