@@ -52,7 +52,8 @@ class Found:
     boxes: float32 (m, 4) within the content. labels: int64 (m,). scores: float32 (m,), 0 to 1.
     masks: float32 (m, s, s), how likely each place of a grid over the box is the object's, 0 to 1.
     semantic: float32 (classes, h / stride, w / stride) scores of the canvas, higher is likelier; a
-        class that the head does not tell is -inf everywhere.
+        class that the head does not tell is -inf everywhere; one row more is of no class, as where
+        there are things. `classes_of` of models/blocks/detection/semantics.py reads it.
     """
 
     boxes: Tensor | None = None

@@ -9,10 +9,13 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Semantics"]
+from models.blocks.detection.scene import UNKNOWN
+
+__all__ = ["Semantics", "classes_of"]
 
 GROUPS = 32  # of channels, as the paper's; of fewer channels the most that divide them
 
@@ -54,6 +57,31 @@ class Semantics(nn.Module):
 
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
         return self.classifier(self.features(pyramid))
+
+
+def classes_of(
+    scores: Tensor,
+    classes: int,
+    canvas: tuple[int, int],
+    content: tuple[int, int],
+    sides: tuple[int, int],
+) -> Tensor:
+    """int64 sides: the likeliest class of each pixel of an image, 255 where that is none.
+
+    scores: float (classes, h, w) of a canvas, of a class that is not told -inf everywhere; one row
+        more is of none of the classes. Upsampled bilinearly.
+    canvas, content, sides: height and width of the canvas, of the image in it, of the answer.
+    """
+    # of -inf times a weight of 0 bilinear sums would be NaN
+    told = (scores > -torch.inf).flatten(1).all(1).nonzero()[:, 0]
+    if not len(told):
+        return torch.full(sides, UNKNOWN, device=scores.device)
+    whole = F.interpolate(scores[told][None].float(), canvas, mode="bilinear")
+    cut = whole[..., : content[0], : content[1]]
+    if content != sides:
+        cut = F.interpolate(cut, sides, mode="bilinear")
+    label = told[cut[0].argmax(0)]
+    return label.masked_fill(label == classes, UNKNOWN)
 
 
 class _Doubled(nn.Module):

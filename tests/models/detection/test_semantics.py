@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.blocks.detection.semantics import Semantics
+from models.blocks.detection.semantics import Semantics, classes_of
 
 
 def wave(*shape: int, s: float = 0.0) -> torch.Tensor:
@@ -54,3 +54,17 @@ def test_other_pyramids_go_by_the_same_rule(strides, blocks):
 def test_maps_that_are_not_doubled_are_refused():
     with pytest.raises(ValueError, match="stride 12 cannot be doubled to one of stride 4: take"):
         Semantics([4, 12], 8, 3)
+
+
+def test_the_likeliest_class_of_each_pixel():
+    canvas, content, sides = (16, 24), (12, 20), (30, 41)
+    scores = wave(4, 4, 6)
+    whole = F.interpolate(scores[None], canvas, mode="bilinear")[:, :, :12, :20]
+    expected = F.interpolate(whole, sides, mode="bilinear")[0].argmax(0)
+    assert expected.unique().tolist() == [0, 1, 2, 3]
+    assert torch.equal(classes_of(scores, 4, canvas, content, sides), expected)
+    # a row more is of no class, and neither that nor a class that is not told makes NaN
+    scores = torch.cat([scores[:1], torch.full((2, 4, 6), -torch.inf), scores[1:]])
+    renamed = torch.tensor([0, 3, 4, 255])
+    assert torch.equal(classes_of(scores, 5, canvas, content, sides), renamed[expected])
+    assert (classes_of(scores[1:3], 2, canvas, content, sides) == 255).all()
