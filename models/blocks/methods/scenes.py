@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.blocks.augment.draws import Draws
@@ -17,6 +16,7 @@ from models.blocks.augment.scenes import SceneViews, padded
 from models.blocks.augment.views import normalisation
 from models.blocks.detection.pasting import pasted
 from models.blocks.detection.scene import UNKNOWN, Found, Scene, SceneHead
+from models.blocks.detection.semantics import classes_of
 from models.blocks.layers.patches import WHOLE
 from models.blocks.methods.method import Method
 from models.blocks.ranges import Part, Pixels, Share, Unique
@@ -145,7 +145,9 @@ class Scenes(Method):
             if one.masks is not None:
                 columns["masks"].append(pasted(one.masks, boxes, (height, width)))
             if one.semantic is not None:
-                columns["semantic"].append(_classes(one.semantic, self, content, (height, width)))
+                canvas = tuple(side * self.head.strides[0] for side in one.semantic.shape[1:])
+                places = canvas, tuple(content), (height, width)
+                columns["semantic"].append(classes_of(one.semantic, self.head.classes, *places))
         return dict(columns)
 
     def features(self, images: Tensor | Sequence[Tensor]) -> Tensor:
@@ -205,17 +207,3 @@ def _alike(images: Sequence[Tensor]) -> list[list[int]]:
         most = max(1, AT_A_TIME // (height * width))
         found += [rows[first : first + most] for first in range(0, len(rows), most)]
     return found
-
-
-def _classes(
-    semantic: Tensor, module: Scenes, content: tuple[int, int], sides: tuple[int, int]
-) -> Tensor:
-    """int64 sides: the likeliest class of each pixel, of scores (classes, h, w) of a canvas."""
-    stride = module.head.strides[0]
-    height, width = (side * stride for side in semantic.shape[1:])
-    whole = F.interpolate(semantic[None], (height, width), mode="bilinear")
-    cut = whole[..., : content[0], : content[1]]
-    if content != sides:
-        cut = F.interpolate(cut, sides, mode="bilinear")
-    best, label = cut[0].max(0)
-    return torch.where(best > -torch.inf, label, UNKNOWN)
