@@ -27,7 +27,7 @@ __all__ = [
     "Seed",
     "Share",
 ]
-__all__ += ["Blocks", "Slope", "StageCount", "Stride", "Unique", "Whole", "Width"]
+__all__ += ["Blocks", "Slope", "StageCount", "Stride", "Times", "Unique", "Whole", "Width"]
 
 T = TypeVar("T")
 
@@ -71,6 +71,7 @@ Pixels = Annotated[int, Field(ge=1, le=4096)]  # side of an image; larger ones f
 Seed = Annotated[int, Field(ge=0, lt=2**31)]  # kept as int32 beside predictions
 Positive = Annotated[float, Field(gt=0)]
 Growth = Annotated[float, Field(gt=1, le=64)]  # a factor from stage to stage
+Times = Annotated[float, Field(ge=1, le=64)]  # as many, no fewer
 Slope = Annotated[float, Field(gt=0, le=2**16)]  # channels per block
 StageCount = Annotated[int, Field(ge=1, le=64)]  # each halves the map
 Least = Annotated[float, Field(ge=0)]  # from 0 on

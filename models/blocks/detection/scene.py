@@ -51,9 +51,10 @@ class Found:
 
     boxes: float32 (m, 4) within the content. labels: int64 (m,). scores: float32 (m,), 0 to 1.
     masks: float32 (m, s, s), how likely each place of a grid over the box is the object's, 0 to 1.
-    semantic: float32 (classes, h / stride, w / stride) scores of the canvas, higher is likelier; a
-        class that the head does not tell is -inf everywhere; one row more is of no class, as where
-        there are things. `classes_of` of models/blocks/detection/semantics.py reads it.
+    semantic: float32 (classes, h / stride, w / stride) scores of the canvas, higher is likelier, of
+        the head's `semantic_stride`; a class that the head does not tell is -inf everywhere; one
+        row more is of no class, as where there are things. `classes_of` of
+        models/blocks/detection/semantics.py reads it.
     """
 
     boxes: Tensor | None = None
@@ -73,6 +74,11 @@ class SceneHead(nn.Module):
 
     gives: ClassVar[tuple[str, ...]] = ("boxes",)
     exact_in_parts: ClassVar[bool] = False
+
+    @property
+    def semantic_stride(self) -> int:
+        """px of the canvas to a place of the `semantic` that is found."""
+        return self.strides[0]
 
     def losses(self, maps: Sequence[Tensor], scenes: Sequence[Scene]) -> dict[str, Tensor]:
         """{"loss", and its parts by name}: means over the images.

@@ -126,7 +126,11 @@ class TwoStage(SceneHead):
     ) -> dict[str, Tensor]:
         columns = [_masked(own, scene) for own, scene in zip(regions, scenes, strict=True)]
         boxes, labels, masks, known = map(list, zip(*columns, strict=True))
-        return self.mask.losses(pyramid, boxes, labels, masks, known, box_head=self.box)
+        return self.mask.losses(pyramid, boxes, labels, masks, known, **self.told(scenes))
+
+    def told(self, scenes: Sequence[Scene]) -> dict[str, Any]:
+        """What the losses of masks are told beside the regions."""
+        return {"box_head": self.box}
 
     def found(self, maps: Sequence[Tensor], contents: Sequence[tuple[int, int]]) -> list[Found]:
         pyramid = self.pyramid(maps)

@@ -145,7 +145,8 @@ class Scenes(Method):
             if one.masks is not None:
                 columns["masks"].append(pasted(one.masks, boxes, (height, width)))
             if one.semantic is not None:
-                canvas = tuple(side * self.head.strides[0] for side in one.semantic.shape[1:])
+                stride = self.head.semantic_stride
+                canvas = tuple(side * stride for side in one.semantic.shape[1:])
                 places = canvas, tuple(content), (height, width)
                 columns["semantic"].append(classes_of(one.semantic, self.head.classes, *places))
         return dict(columns)
