@@ -8,11 +8,14 @@ torch  torch's FlopCounterMode: flops are operations, two per multiply-add, of e
 matrix product and
        attention, also those outside of layers; biases are not counted, nor are acts.
 Under both, params are all parameters. Transforms of Fourier count under neither.
+
+Of a network whose head finds objects they depend on what it sees, so that one is run: counts are
+means over images that are given, or those of one image of noise.
 """
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -21,19 +24,40 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from engine.measure.finding import noise, scene_head
+
 aten = torch.ops.aten
 
 
-def measure(module: nn.Module, input_shape: tuple[int, ...], rule: str = "pycls") -> dict[str, int]:
+def measure(
+    module: nn.Module,
+    input_shape: tuple[int, ...],
+    rule: str = "pycls",
+    images: Tensor | None = None,
+) -> dict[str, int]:
     """{"params", "flops", "acts"}, as far as the rule counts them, for one input.
 
-    input_shape: (3, h, w) for images, (3, t, h, w) for clips. No weight is copied.
+    input_shape: (3, h, w) for images, (3, t, h, w) for clips. No weight is copied. images: float32
+    (n, *input_shape) that a network whose head finds objects is run on.
     """
-    shadow = shadow_of(module)
+    shadow, inputs = _ready(module, input_shape, images)
     counter = counting(rule, shadow)
     with torch.no_grad(), counter:
-        shadow(torch.empty(1, *input_shape, device="meta"))
-    return {"params": sum(p.numel() for p in module.parameters()), **counter.counted()}
+        for one in inputs.split(1):
+            shadow(one)
+    counted = {key: round(count / len(inputs)) for key, count in counter.counted().items()}
+    return {"params": sum(p.numel() for p in module.parameters()), **counted}
+
+
+def _ready(
+    module: nn.Module, shape: Sequence[int], images: Tensor | None = None
+) -> tuple[nn.Module, Tensor]:
+    """A copy to be counted, and the inputs that it is run on: of no values where it needs none."""
+    if not scene_head(module):
+        return shadow_of(module), torch.empty(1, *shape, device="meta")
+    where = next(module.parameters()).device
+    inputs = noise(1, shape, where) if images is None else images.to(where)
+    return shadow_of(module, keep=True), inputs
 
 
 def by_shape(
@@ -45,7 +69,7 @@ def by_shape(
     of, and their figures; the last one, of no shape, is what is computed outside of layers(): the
     head. The rows sum to `measure`.
     """
-    shadow = shadow_of(nn.Sequential(backbone, head))
+    shadow, inputs = _ready(nn.Sequential(backbone, head), input_shape)
     counter = counting(rule, shadow)
     rows: list[dict[str, Any]] = []
     for layer in shadow[0].layers():
@@ -54,7 +78,7 @@ def by_shape(
             lambda layer, _, output: rows.append(_row(layer, output, counter.counted()))
         )
     with torch.no_grad(), counter:
-        shadow(torch.empty(1, *input_shape, device="meta"))
+        shadow(inputs)
     whole = {"params": sum(p.numel() for p in shadow.parameters()), **counter.counted()}
     before = dict.fromkeys(counter.counted(), 0)
     for row in rows:
@@ -87,13 +111,12 @@ def summed(rows: list[dict[str, Any]]) -> dict[str, int]:
     return dict(total)
 
 
-def shadow_of(module: nn.Module) -> nn.Module:
-    """The module on meta, ready to be run."""
+def shadow_of(module: nn.Module, keep: bool = False) -> nn.Module:
+    """The module on meta, ready to be run; keep: with its own weights, where they lie."""
     # deepcopy takes from the memo what it finds there, so no weight is ever copied
     weights = [*module.parameters(), *module.buffers()]
-    return copy.deepcopy(
-        module, {id(weight): weight.detach().to("meta") for weight in weights}
-    ).eval()
+    memo = {id(one): one.detach() if keep else one.detach().to("meta") for one in weights}
+    return copy.deepcopy(module, memo).eval()
 
 
 class Pycls(TorchDispatchMode):

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from engine.core.allocator import OutOfMemory, keep_freed_memory, out_of_memory
 from engine.core.cores import processor
-from engine.core.layout import placed
+from engine.core.layout import laid_out, placed
 from engine.core.numerics import numerics
 from engine.core.torch_private import allocations
+from engine.measure.finding import drawn_scenes, finished, scene_head
 from engine.measure.repeats import measure_quietly
 from engine.measure.timing import CLOCKS, Shape, random_inputs, timed
 
@@ -51,10 +52,14 @@ def _bytes(tensors: Sequence[Tensor]) -> int:
 
 
 def _inference(network: nn.Module, inputs: Tensor) -> tuple[Callable[[], object], int]:
-    """A forward pass, and the bytes of the weights."""
-    return torch.inference_mode()(lambda: network(inputs)), _bytes(
-        [*network.parameters(), *network.buffers()]
-    )
+    """A forward pass, to the masks of what is found, and the bytes of the weights."""
+
+    def answer() -> object:
+        found = network(inputs)
+        return finished(found, inputs.shape[2:]) if finds else found
+
+    finds = scene_head(network)
+    return torch.inference_mode()(answer), _bytes([*network.parameters(), *network.buffers()])
 
 
 def _training(network: nn.Module, inputs: Tensor) -> tuple[Callable[[], object], int]:
@@ -63,9 +68,17 @@ def _training(network: nn.Module, inputs: Tensor) -> tuple[Callable[[], object],
     learner = copy.deepcopy(network).train()
     weights = [p for p in learner.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(weights, lr=1e-3, momentum=0.9, nesterov=True)
+    finds, scenes = scene_head(learner), []
+    if finds:
+        scenes = drawn_scenes(finds, len(inputs), inputs.shape[2:])
+
+    def loss() -> Tensor:
+        if finds:
+            return finds.losses(learner[:-1](inputs), scenes)["loss"]
+        return learner(inputs).square().mean()
 
     def step() -> None:
-        learner(inputs).square().mean().backward()
+        loss().backward()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -83,10 +96,14 @@ def _row(
     shape: Shape,
     where: torch.device,
     patience: float,
+    images: Tensor | None,
     *limits: float,
 ) -> dict[str, Any]:
     """Latency, throughput and peak memory at one batch size, and what the machine did meanwhile."""
-    call, held = MODES[mode][0](network, random_inputs(batch, shape, where))
+    inputs = random_inputs(batch, shape, where)
+    if images is not None:
+        inputs = laid_out(images[torch.arange(batch) % len(images)].to(where))
+    call, held = MODES[mode][0](network, inputs)
     taken, meanwhile = measure_quietly(partial(timed, call, where, *limits), patience)
     p50, p95, p99 = (
         1e3 * taken.quantile(torch.tensor([0.5, 0.95, 0.99], dtype=taken.dtype))
@@ -132,6 +149,7 @@ def profile_network(
     seconds: float = 1.0,
     training: bool = True,
     patience: float = 0.0,
+    images: Tensor | None = None,
 ) -> dict[str, Any]:
     """Latency of one image (p50, p95, p99), images/s and peak memory at the largest of `batches`.
 
@@ -145,6 +163,10 @@ def profile_network(
     `latency_spread` is by which share of it they differ. `busy`: False, or why the times are not to
     be compared: the machine was not quiet (engine/measure/load.py), or repeats differ. Whole
     float32 and exact kernels, as accuracy is measured with.
+
+    images: float32 (n, *shape) that a batch is made of, in turn, in the place of noise: what a head
+    finds, and how long its masks take, depends on what it sees. Of such heads inference ends with
+    their masks and classes of pixels, and a step of training is of drawn objects.
     """
     keep_freed_memory()  # as training does, else a CPU's times are those of fresh pages
     network, rows = placed(network, where).eval(), []
@@ -152,7 +174,7 @@ def profile_network(
         least = MODES[mode][1]
 
         def measured(batch: int, mode: str = mode) -> dict[str, Any]:
-            return _row(network, mode, batch, shape, where, patience, runs, seconds)
+            return _row(network, mode, batch, shape, where, patience, images, runs, seconds)
 
         # a single image always: latency is that of one
         rows += [
