@@ -36,7 +36,6 @@ def merged(
     scores: Tensor,
     masks: Tensor,
     semantic: Tensor,
-    things: Tensor,
     overlap: float = 0.5,
     score: float = 0.5,
     stuff_area: float = 4096,
@@ -45,8 +44,7 @@ def merged(
 
     boxes: float (m, 4), x1 y1 x2 y2 in px; a mask counts within the pixels that its box touches.
     labels, scores: (m,). masks: bool (m, h, w).
-    semantic: int64 (h, w), the class of each pixel, 255: none is told.
-    things: int64 (any,), the classes that only instances have: in `semantic` they are of no stuff.
+    semantic: int64 (h, w), the class of each pixel, of stuff; 255 where none is told, as of things.
     overlap: an instance of which a larger share is taken by surer ones is left out, of others the
         rest is kept. score: an instance below it is left out.
     stuff_area: px; stuff of fewer that are left over is left out, its pixels are of no segment.
@@ -65,7 +63,7 @@ def merged(
             panoptic[window].masked_fill_(rest, len(kept))
             taken[window] |= mask
     free = semantic.masked_fill(taken, UNKNOWN)
-    stuff = _add_stuff(panoptic, len(kept), free, things, stuff_area)
+    stuff = _add_stuff(panoptic, len(kept), free, stuff_area)
     thing = torch.arange(len(kept) + len(stuff), device=panoptic.device) < len(kept)
     return Merged(panoptic, torch.cat([labels[kept], stuff]), thing)
 
@@ -80,13 +78,12 @@ def _windows(boxes: Tensor, sides: tuple[int, int]) -> list[tuple[slice, slice]]
     ]
 
 
-def _add_stuff(panoptic: Tensor, count: int, free: Tensor, things: Tensor, least: float) -> Tensor:
+def _add_stuff(panoptic: Tensor, count: int, free: Tensor, least: float) -> Tensor:
     """The classes (s,) of free pixels, put into the map, in place, as segments after `count`.
 
     free: int64 (h, w), the class of each pixel that is still free, else 255. least: px of a class.
     """
     areas = free.flatten().bincount(minlength=CLASSES)
-    areas[things] = 0
     areas[UNKNOWN] = 0
     classes = (areas >= max(least, 1)).nonzero()[:, 0]
     numbers = panoptic.new_zeros(CLASSES)

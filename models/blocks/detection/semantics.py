@@ -13,11 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.blocks.detection.sampling import averaged
 from models.blocks.detection.scene import UNKNOWN
+from models.blocks.layers.norms import group_norm
 
-__all__ = ["Semantics", "classes_of"]
+__all__ = ["Semantics", "check_classes", "classes_of", "pixel_loss"]
 
-GROUPS = 32  # of channels, as the paper's; of fewer channels the most that divide them
+NORMS = {"group": group_norm, "batch": nn.BatchNorm2d}
 
 
 class Semantics(nn.Module):
@@ -38,9 +40,11 @@ class Semantics(nn.Module):
     ) -> None:
         """strides: of the maps, the finest first. width: their channels. dim: channels here.
 
-        ValueError where a stride is not the finest one times a power of two.
+        ValueError where a stride is not the finest one times a power of two, and for more classes
+        than a map can tell.
         """
         super().__init__()
+        check_classes(classes)
         steps = [_steps(stride, strides[0]) for stride in strides]
         self.scales = nn.ModuleList(_scale(width, dim, count, norm) for count in steps)
         self.classifier = nn.Conv2d(dim, classes, 1)
@@ -57,6 +61,35 @@ class Semantics(nn.Module):
 
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
         return self.classifier(self.features(pyramid))
+
+
+def check_classes(classes: int) -> None:
+    """ValueError where a class would have the number that says of a pixel that it has none."""
+    if classes > UNKNOWN:
+        raise ValueError(
+            f"semantic branch: {classes} classes, and a map of classes has place for {UNKNOWN}: "
+            "join rare ones"
+        )
+
+
+def pixel_loss(scores: Tensor, targets: Sequence[Tensor | None]) -> Tensor:
+    """Cross entropy of the canvas's pixels, a mean over those of all workers that are known.
+
+    scores: (n, classes, h, w), brought to the canvas bilinearly.
+    targets: int64 of the canvas's sides, of each image; 255 where unknown.
+
+    Every worker has to call it, as often as the others. ValueError without targets.
+    """
+    given = [target for target in targets if target is not None]
+    if len(given) < len(targets):
+        raise ValueError(
+            "a head that learns classes of pixels is given none: take the objective `semantic` or "
+            "`panoptic`, or a head of boxes or masks"
+        )
+    whole = F.interpolate(scores.float(), given[0].shape, mode="bilinear")
+    labels = torch.stack(given)
+    total = F.cross_entropy(whole, labels, ignore_index=UNKNOWN, reduction="sum")
+    return averaged(total, (labels != UNKNOWN).flatten(1).sum(1).tolist())
 
 
 def classes_of(
@@ -108,12 +141,6 @@ def _scale(width: int, dim: int, steps: int, norm: str) -> nn.Sequential:
         # without a bias, which the norm would take away with the mean
         conv = nn.Conv2d(dim if place else width, dim, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-        layers += [conv, _norm(norm, dim), nn.ReLU(inplace=True)]
+        layers += [conv, NORMS[norm](dim), nn.ReLU(inplace=True)]
         layers += [_Doubled()] if steps else []
     return nn.Sequential(*layers)
-
-
-def _norm(norm: str, dim: int) -> nn.Module:
-    if norm == "batch":
-        return nn.BatchNorm2d(dim)
-    return nn.GroupNorm(math.gcd(GROUPS, dim), dim)

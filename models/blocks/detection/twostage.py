@@ -110,8 +110,14 @@ class TwoStage(SceneHead):
     def losses(self, maps: Sequence[Tensor], scenes: Sequence[Scene]) -> dict[str, Tensor]:
         """Of proposals `objectness` and `proposal`, of regions `class` and `box`, of masks those of
         the branch; `loss` is their sum."""
-        pyramid = self.pyramid(maps)
-        proposed = self.rpn(pyramid, self.canvas(maps))
+        parts = self.parts(self.pyramid(maps), self.canvas(maps), scenes)
+        return {"loss": torch.stack(list(parts.values())).sum(), **parts}
+
+    def parts(
+        self, pyramid: list[Tensor], canvas: tuple[int, int], scenes: Sequence[Scene]
+    ) -> dict[str, Tensor]:
+        """The losses by name, of a pyramid of which a subclass may make more."""
+        proposed = self.rpn(pyramid, canvas)
         parts = self.rpn.losses(proposed, scenes)
         contents = [scene.content for scene in scenes]
         proposals = self.rpn.proposals(proposed, contents, self.kept)
@@ -119,7 +125,7 @@ class TwoStage(SceneHead):
         parts |= self.box.losses(pyramid[:-1], regions, scenes)
         if self.mask is not None:
             parts |= self._mask_losses(pyramid[:-1], regions, scenes)
-        return {"loss": torch.stack(list(parts.values())).sum(), **parts}
+        return parts
 
     def _mask_losses(
         self, pyramid: list[Tensor], regions: list[Regions], scenes: Sequence[Scene]
@@ -133,8 +139,13 @@ class TwoStage(SceneHead):
         return {"box_head": self.box}
 
     def found(self, maps: Sequence[Tensor], contents: Sequence[tuple[int, int]]) -> list[Found]:
-        pyramid = self.pyramid(maps)
-        proposed = self.rpn(pyramid, self.canvas(maps))
+        return self.instances(self.pyramid(maps), self.canvas(maps), contents)
+
+    def instances(
+        self, pyramid: list[Tensor], canvas: tuple[int, int], contents: Sequence[tuple[int, int]]
+    ) -> list[Found]:
+        """What `found` gives, of a pyramid of which a subclass may make more."""
+        proposed = self.rpn(pyramid, canvas)
         proposals = self.rpn.proposals(proposed, contents, self.test_kept)
         found = self.box.found(pyramid[:-1], proposals, contents)
         if self.mask is None:

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from corpus.drawn.concepts import SHAPES
 from metrics.pq import PQ
 from models.blocks.detection.merging import Merged, merged
 from models.blocks.detection.targets import instances_of, semantic_of
-from tests.models.detection.test_panoptic_targets import NAMES, columns
+from tests.models.detection.test_panoptic_targets import columns
 
 # y0, y1, x0, x1, class, score; classes 0 to 4 are things, 5 to 7 stuff
 INSTANCES = [
@@ -24,7 +23,7 @@ STUFF = [(5, 2256), (6, 2628)]
 
 
 def given() -> tuple[torch.Tensor, ...]:
-    """Boxes, labels, scores and masks of the goldens' instances, classes of pixels and things."""
+    """Boxes, labels, scores and masks of the goldens' instances, and classes of pixels."""
     masks = torch.zeros(len(INSTANCES), 96, 96, dtype=torch.bool)
     for mask, (top, bottom, left, right, *_) in zip(masks, INSTANCES, strict=True):
         mask[top:bottom, left:right] = True
@@ -35,7 +34,7 @@ def given() -> tuple[torch.Tensor, ...]:
     semantic[:, 48:], semantic[80:, :48] = 6, 7
     order = torch.tensor([3, 0, 5, 2, 1, 4])  # that scores decide
     of_each = (each[order] for each in (boxes, labels, scores, masks))
-    return (*of_each, semantic, torch.arange(5))
+    return (*of_each, semantic)
 
 
 def areas(found: Merged) -> list[tuple[int, int]]:
@@ -60,18 +59,18 @@ def test_goldens_of_the_authors_code(overlap, stuff_area, expected, void):
 
 
 def test_limits_are_kept_where_they_are_met():
-    _, labels, _, _, semantic, things = given()
+    _, labels, _, _, semantic = given()
     # half of the second is taken by the first
     masks = torch.zeros(2, 96, 96, dtype=torch.bool)
     masks[0, :, :20], masks[1, :, 10:30] = True, True
     whole, scores = torch.tensor([[0.0, 0, 96, 96]] * 2), torch.tensor([0.9, 0.5])
-    found = merged(whole, labels[:2], scores, masks, semantic, things, stuff_area=48 * 96)
+    found = merged(whole, labels[:2], scores, masks, semantic, stuff_area=48 * 96)
     assert [each for _, each in areas(found)] == [20 * 96, 10 * 96, 48 * 96]
-    found = merged(whole, labels[:2], scores, masks, semantic, things, 0.49, 0.51, 48 * 96 + 1)
+    found = merged(whole, labels[:2], scores, masks, semantic, 0.49, 0.51, 48 * 96 + 1)
     assert [each for _, each in areas(found)] == [20 * 96]
 
 
-def plainly(boxes, labels, scores, masks, semantic, things, overlap, score, stuff_area):
+def plainly(labels, scores, masks, semantic, overlap, score, stuff_area):
     """The rule in whole maps, one segment after the other: [(class, mask)]."""
     found, taken = [], np.zeros(semantic.shape, bool)
     for row in sorted(range(len(scores)), key=lambda row: -scores[row]):
@@ -81,7 +80,7 @@ def plainly(boxes, labels, scores, masks, semantic, things, overlap, score, stuf
         if (mask & ~taken).any():
             found.append((int(labels[row]), mask & ~taken))
             taken |= mask
-    for label in sorted(set(semantic.unique().tolist()) - {255, *things.tolist()}):
+    for label in sorted(set(semantic.unique().tolist()) - {255}):
         mask = (semantic.numpy() == label) & ~taken
         if mask.any() and mask.sum() >= stuff_area:
             found.append((label, mask))
@@ -99,36 +98,33 @@ def test_the_rule_pixel_by_pixel(seed):
     left, top, right, bottom = (each[:, None, None] for each in boxes.T)
     masks = (x > left) & (x < right) & (y > top) & (y < bottom)
     masks &= torch.from_numpy(rng.random(masks.shape) < 0.8)
-    semantic = torch.from_numpy(rng.choice([0, 3, 4, 5, 255], (4, 5))).repeat_interleave(10, 0)
+    semantic = torch.from_numpy(rng.choice([3, 4, 5, 255], (4, 5))).repeat_interleave(10, 0)
     semantic = semantic.repeat_interleave(10, 1)
     scores = torch.from_numpy(rng.random(count)).float()
     labels = torch.from_numpy(rng.integers(0, 3, count))
-    scene = boxes, labels, scores, masks, semantic, torch.arange(3)
+    scene = labels, scores, masks, semantic
     limits = float(rng.random()), 0.3, 60
-    found, expected = merged(*scene, *limits), plainly(*scene, *limits)
+    found, expected = merged(boxes, *scene, *limits), plainly(*scene, *limits)
     assert found.labels.tolist() == [label for label, _ in expected]
     for number, (_, mask) in enumerate(expected, 1):
         assert np.array_equal(found.panoptic.numpy() == number, mask)
 
 
-@pytest.mark.parametrize("things", [0, 2])
-def test_an_image_of_which_nothing_is_told(things):
-    none = torch.zeros(0)
-    semantic = torch.full((6, 8), 255 if not things else 1)
+def test_an_image_of_which_nothing_is_told():
+    none, semantic = torch.zeros(0), torch.full((6, 8), 255)
     masks = torch.zeros(0, 6, 8, dtype=torch.bool)
-    found = merged(none.view(0, 4), none.long(), none, masks, semantic, torch.arange(things))
+    found = merged(none.view(0, 4), none.long(), none, masks, semantic)
     assert len(found.labels) == len(found.thing) == 0 and not found.panoptic.any()
 
 
 def test_the_truth_taken_apart_and_merged_is_of_quality_100():
     metric, segments = PQ(resamples=0), 0
-    countable = torch.tensor([NAMES.index(shape) for shape in SHAPES])
     for seed in range(12):
         panoptic, labels, thing, crowd = columns(seed)
         things = instances_of(panoptic, labels, thing, crowd)
         classes = semantic_of(panoptic, labels)
         scores = torch.linspace(1, 0.5, len(things.labels))
-        found = merged(*things[:2], scores, things.masks, classes, countable, stuff_area=0)
+        found = merged(*things[:2], scores, things.masks, classes, stuff_area=0)
         given, true = ({"panoptic": [each]} for each in (found.panoptic, panoptic))
         given["panoptic_label"] = [found.labels]
         true |= {"panoptic_label": [labels], "panoptic_crowd": [crowd]}
