@@ -179,6 +179,8 @@ SOURCES = """what a SOURCE may be, here or (tables, tars) under s3://:
                   on: polygons, run lengths, crowds, keypoints; the split is what the name says
                   Pascal VOC's folder: Annotations/*.xml, JPEGImages/, ImageSets/Main/train.txt
                   YOLO's folder: images/, labels/, data.yaml or classes.txt
+                  CVAT's XML ("CVAT for images 1.1"), or a folder with it and images/
+                  Cityscapes' folder: leftImg8bit/, gtFine/, also of segments (--kind panoptic)
                   of segments (--kind panoptic): COCO's panoptic_val.json, its PNGs in panoptic_val/
                   beside it. docs/annotations.md says what of them is kept, and what is refused
   videos          (--kind clips; posts: --posts-kind video_posts): mp4, mov, avi, mkv, webm, GIF,

@@ -56,6 +56,7 @@ def checked_thing(said: Any, width: int, height: int, number: int = 0) -> Thing:
     fields["polygons"] = _polygons(said.get("polygons"))
     fields["rle"], pixels = _rle(said.get("rle"), width, height)
     box = _box(said.get("box"), fields["polygons"], fields["rle"], width, height)
+    _check_within(box, fields["polygons"], fields["rle"], width, height)
     area = pixels if said.get("area") is None else said["area"]
     area = _area(area, fields["polygons"], box, width, height)
     points = _keypoints(said.get("keypoints"))
@@ -98,6 +99,18 @@ def _box(
     if x >= width or y >= height or x + wide <= 0 or y + high <= 0:
         raise ValueError(f"object outside the image: its box is {box}, the image {width}x{height}")
     return x, y, wide, high
+
+
+def _check_within(
+    box: Box, polygons: list[list[float]] | None, rle: Rle | None, width: int, height: int
+) -> None:
+    """ValueError where the mask and the box of an object have nothing in common."""
+    if rle is None and not polygons:
+        return
+    x, y, wide, high = _box(None, polygons, rle, width, height)
+    if min(x + wide - box[0], box[0] + box[2] - x, y + high - box[1], box[1] + box[3] - y) <= 0:
+        told = f"its box is {[*box]}, its mask lies in {[x, y, wide, high]}"
+        raise ValueError(f"object whose mask lies outside of its box: {told}")
 
 
 def _rle(said: Any, width: int, height: int) -> tuple[Rle | None, int | None]:

@@ -22,6 +22,10 @@ class Rle(BaseModel):
     counts: str
     plain: bool = False
 
+    def as_text(self) -> "Rle":
+        """The same of a source that had other run lengths than COCO's."""
+        return self.model_copy(update={"plain": False})
+
 
 class Thing(BaseModel):
     """An annotated object, or a segment of a panoptic map.

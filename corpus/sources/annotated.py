@@ -1,6 +1,7 @@
 """Sources of annotated objects: what a file or folder is, by its layout.
 
-COCO's JSON, Pascal VOC's folder, YOLO's folder; None for all else, as a table of objects.
+COCO's JSON, CVAT's XML, Cityscapes' folders, Pascal VOC's folder, YOLO's folder; None for all else,
+as a table of objects.
 """
 
 from collections import Counter
@@ -15,10 +16,12 @@ from corpus.sources.folders import below
 from corpus.sources.panopticpng import PanopticReader
 from corpus.sources.rows import SourceRow
 from corpus.sources.splits import split_within
+from corpus.sources.xmlelements import root_name
 
 READERS = {"boxes": CocoReader, "panoptic": PanopticReader}
 # of several sorts of files in one folder the first that is there is read
 STEMS = {"boxes": ("instances", "lvis", "person_keypoints", "_annotations"), "panoptic": ("panop",)}
+CVAT = "annotations"  # the outermost element of CVAT's XML; of VOC's it is `annotation`
 NAMES = ("classes.txt", "data.yaml", "data.yml")  # of a YOLO folder's classes
 
 
@@ -40,14 +43,23 @@ def annotated_rows(
     if source.lower().endswith(".json") and not Path(source).is_dir():
         return _coco([_one(source, images, spool, progress)], kind, about, read, progress)
     root = Path(source)
+    if kind == "boxes" and source.lower().endswith(".xml") and not root.is_dir():
+        return _cvat([root], images, left, about)
     if not root.is_dir():
         return None
+    if is_cityscapes(root):
+        from corpus.sources.cityscapes import CityscapesReader
+
+        return CityscapesReader(root, images, kind, left, about, read).rows()
     found = _files(root, images, kind, left)
     if found:
         return _coco(found, kind, about, read, progress)
     if kind == "panoptic":
         return None
-    if _has(root, ".xml"):
+    xmls = [name for name in below(root, Counter()) if name.lower().endswith(".xml")]
+    if xmls and root_name(root / xmls[0]) == CVAT:
+        return _cvat([root / name for name in xmls], images, left, about)
+    if xmls:
         from corpus.sources.vocxml import voc_rows
 
         return voc_rows(root, images, left, read)
@@ -58,8 +70,28 @@ def annotated_rows(
     return None
 
 
-def _has(root: Path, ending: str) -> bool:
-    return any(name.lower().endswith(ending) for name in below(root, Counter()))
+def is_cityscapes(root: Path) -> bool:
+    """Whether a folder is laid out as Cityscapes is."""
+    return (root / "gtFine").is_dir()
+
+
+def _cvat(
+    files: list[Path], images: str | None, left: Counter[str], about: dict[str, Any]
+) -> Iterator[SourceRow]:
+    """ValueError for a file that is another XML."""
+    from corpus.sources.cvatxml import CvatReader
+
+    for file in files:
+        found = root_name(file)
+        if found != CVAT:
+            is_voc = found == "annotation"
+            what = (
+                "an XML of Pascal VOC, of one image: name the folder of them"
+                if is_voc
+                else (f"no XML of CVAT, whose outermost element is <{CVAT}>")
+            )
+            raise ValueError(f"{file} is {what}")
+    return CvatReader(files, images, left, about).rows()
 
 
 def _coco(

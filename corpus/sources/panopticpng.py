@@ -15,7 +15,7 @@ from PIL import Image
 
 from corpus.media.images import MAX_PIXELS
 from corpus.records.checking import checked_thing
-from corpus.records.objects import Rle, Thing
+from corpus.records.objects import Thing
 from corpus.sources.cocojson import AnnotationFile, CocoReader, category_in
 from corpus.sources.places import images_of
 from corpus.sources.rows import Refused
@@ -88,12 +88,7 @@ class PanopticReader(CocoReader):
         more = sorted(runs.keys() - things.keys())
         if more:
             raise Refused(f"segment in the PNG and not in the JSON: {more[0]}")
-        return [one.model_copy(update={"rle": _text(one)}) for one in things.values()]
-
-
-def _text(one: Thing) -> Rle:
-    """The run lengths of a segment, which were no text in the source."""
-    return one.rle.model_copy(update={"plain": False})
+        return [one.model_copy(update={"rle": one.rle.as_text()}) for one in things.values()]
 
 
 def _segment_id(said: Any) -> int:

@@ -24,6 +24,7 @@ from corpus.sources.headers import upright_size
 from corpus.sources.places import Bucket, Folder, images_of
 from corpus.sources.rows import Refused, SourceRow, described_row, refused_row
 from corpus.sources.splits import split_within
+from corpus.sources.xmlelements import FAULTS, no_doctype
 
 LISTS = ("train", "val", "test")
 EDGES = ("xmin", "ymin", "xmax", "ymax")
@@ -126,10 +127,6 @@ def _object(element: Element, number: int, width: int, height: int) -> Thing:
     return checked_thing(said, width, height)
 
 
-def _no_doctype(*_: Any) -> None:
-    raise ValueError("XML with a DOCTYPE, which may declare entities: take it out")
-
-
 def parsed_xml(path: Path) -> Element:
     """The root of an XML file; ValueError where it is none, too large or has a DOCTYPE."""
     try:
@@ -140,11 +137,11 @@ def parsed_xml(path: Path) -> Element:
     if len(data) > LARGEST:
         raise ValueError(f"XML of over {LARGEST >> 20} MB")
     builder, parser = TreeBuilder(), expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = _no_doctype
+    parser.StartDoctypeDeclHandler = no_doctype
     parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
     parser.CharacterDataHandler = builder.data
     try:
         parser.Parse(data, True)
         return builder.close()
-    except (expat.ExpatError, AssertionError, LookupError) as error:
+    except FAULTS as error:
         raise ValueError(f"no XML, or cut off: {error}") from None

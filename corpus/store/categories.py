@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from corpus.store.read import REPAIR
+from corpus.records.kind import BaseKind
+from corpus.records.spelling import spelled
+from corpus.store.classes import NAMED, classes_of, quoted
+from corpus.store.read import REPAIR, shards_of
 
 CATEGORIES = "categories.json"
 
@@ -25,6 +28,22 @@ def read_categories(folder: Path) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise ValueError(f"{path} is damaged; {REPAIR}")
     return found
+
+
+def unused_note(folder: Path, kind: BaseKind) -> list[str]:
+    """A line on the classes that the sources of a store name and none of its objects has, if any.
+
+    They are no classes of the set: nothing could be learnt of them, nor tested.
+    """
+    names = {spelled(str(one.get("name"))) for one in read_categories(folder)}
+    if not names:
+        return []
+    known = classes_of([(folder, shard) for shard in shards_of(folder)], kind).counts
+    lacking = sorted(names - known.keys())
+    if not lacking:
+        return []
+    shown = ", ".join(map(quoted, lacking[:NAMED])) + ", ..." * (len(lacking) > NAMED)
+    return [f"{len(lacking):,} of {len(names):,} classes of the source have no object: {shown}"]
 
 
 def note_categories(folder: Path, found: Sequence[dict[str, Any]], replaced: bool) -> None:

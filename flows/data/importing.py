@@ -69,9 +69,9 @@ def import_sources(
     labelled set, `posts_kind`: of the posts, where it is not what the store has.
     """
     from corpus.store.account import Unusable
-    from corpus.store.categories import note_categories
+    from corpus.store.categories import note_categories, unused_note
     from corpus.store.ingest import ingest_all
-    from corpus.store.read import place_of
+    from corpus.store.read import kind_of, place_of
     from corpus.store.write import locked, recover
 
     left = {name: Counter() for name in sources}
@@ -96,6 +96,10 @@ def import_sources(
         for name, said in about.items():
             classes = said.get("categories", ())
             note_categories(place_of(DATA, name), classes, name in replaced)
+            if classes:
+                folder = place_of(DATA, name)
+                lines = unused_note(folder, kind_of(folder, name))
+                results[name] = results[name]._replace(notes=(*results[name].notes, *lines))
     # kept until here, so that a cut import need not download again
     shutil.rmtree(settings.STATE / "spool", ignore_errors=True)
     return {name: result._asdict() | {"left": left[name]} for name, result in results.items()}

@@ -12,6 +12,9 @@ from corpus.records.kind import kind
 from corpus.sources.rows import Refused
 from corpus.sources.source import source_rows
 from corpus.store.plan import record_of
+from tests.corpus.sources.test_cityscapes import IDS, place
+from tests.corpus.sources.test_cvatxml import BOX, MASK, cut
+from tests.corpus.sources.test_cvatxml import written as cvat
 from tests.corpus.sources.test_panopticpng import written as panoptic
 from tests.corpus.sources.test_vocxml import boxed
 from tests.corpus.sources.test_vocxml import written as voc
@@ -81,18 +84,23 @@ def spoilt(rng: random.Random, data: bytes, text: bool) -> bytes:
 def test_spoilt_files_end_with_a_refusal_or_a_message(tmp_path):
     mask = {"size": [30, 40], "counts": [3, 4, 1193]}
     objects = [box(1, 1, segmentation=[[1, 2, 3, 4, 5, 6]], keypoints=[1, 2, 2]), box(2, 2)]
-    about = coco([image(1), image(2)], [*objects, box(3, 1, segmentation=mask)])
+    about = coco([image(1), image(2)], [*objects, box(3, 1, (0, 3, 1, 4), segmentation=mask)])
     one, maps = written(tmp_path / "a", about), panoptic(tmp_path / "b")
     xmls = voc(tmp_path / "c", {"a": boxed() + boxed(), "b": ""})
     lines = yolo(tmp_path / "d", {"images/a.jpg": "0 .5 .5 .5 .5\n1 .1 .1 .2 .2 .3 .3"})
+    shapes = cvat(tmp_path / "e", {"a.jpg": BOX + cut("mask", MASK), "b.jpg": BOX})
+    streets = tmp_path / "f"
+    place(streets, "train/a/1", IDS)
     sources: list[tuple[Path, str, list[Path]]] = [
         (one, "boxes", [one]),
         (maps, "panoptic", [maps, maps.parent / "panoptic/1.png"]),
         (xmls, "boxes", [xmls / "Annotations/a.xml"]),
         (lines, "boxes", [lines / "labels/a.txt", lines / "data.yaml"]),
+        (shapes.parent, "boxes", [shapes]),
+        (streets, "panoptic", [streets / "gtFine/train/a/1_gtFine_instanceIds.png"]),
     ]
     rng, seen = random.Random(0), Counter()
-    for number in range(400):
+    for number in range(500):
         source, of, files = sources[number % len(sources)]
         file = rng.choice(files)
         data = file.read_bytes()

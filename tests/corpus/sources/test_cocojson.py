@@ -43,7 +43,7 @@ def test_everything_of_an_object_is_kept_and_images_without_one_stay(tmp_path):
     annotations = [
         box(11, 1, segmentation=polygons, keypoints=[5, 6, 2, 0, 0, 0]),
         box(12, 1, segmentation=rle(slice(2, 9), slice(3, 30)), category_id=7),
-        box(13, 1, segmentation=FULL | {"counts": [3, 4, 1193]}, iscrowd=1),
+        box(13, 1, (0, 3, 1, 4), segmentation=FULL | {"counts": [3, 4, 1193]}, iscrowd=1),
         box(14, 2, (38.5, -2, 5, 6)),
     ]
     source = written(tmp_path / "in", coco([image(1), image(2), image(3)], annotations))
@@ -92,6 +92,8 @@ FAULTS = {
     "half a point": (box(20, 1, segmentation=[[1, 1, 2, 2, 3, 3, 4]]), "polygon of fewer"),
     "NaN in a polygon": (box(20, 1, segmentation=[[1, 1, 2, 2, 3, NAN]]), "object whose polygon"),
     "flat": (box(20, 1, segmentation=[1, 1, 2, 2, 3, 3]), "mask that is neither polygons nor"),
+    "elsewhere": (box(20, 1, (9, 9, 4, 4), segmentation=[[1, 1, 9, 1, 9, 8]]), "object whose mask"),
+    "beside": (box(20, 1, segmentation=rle(slice(5, 9), slice(0, 4))), "object whose mask lies"),
     "size": (box(20, 1, segmentation=FULL | {"size": [40, 30]}), "mask of another size: [40, 30]"),
     "short": (box(20, 1, segmentation=FULL | {"counts": [3, 4]}), "run lengths that do not cover"),
     "below 0": (box(20, 1, segmentation=FULL | {"counts": [-1, 1201]}), "run lengths that cannot"),

@@ -2,7 +2,9 @@
 
 import pytest
 
-from corpus.store.categories import CATEGORIES, note_categories, read_categories
+from corpus.records.kind import kind
+from corpus.store.categories import CATEGORIES, note_categories, read_categories, unused_note
+from tests.support.annotated import box, coco, image, imported, written
 
 DOG = {"id": 1, "name": "dog", "supercategory": "animal"}
 CAT = {"id": 2, "name": "cat", "keypoints": ["nose"]}
@@ -21,6 +23,16 @@ def test_classes_are_added_once_and_replaced_on_demand(tmp_path):
     assert read_categories(tmp_path) == [CAT]
     note_categories(tmp_path, [], True)
     assert not [*tmp_path.iterdir()], "labels in the place of boxes have none"
+
+
+def test_classes_that_no_object_has_are_named(tmp_path):
+    objects = [box(1, 1), box(2, 2, category_id=7)]
+    imported(written(tmp_path / "in", coco([image(1), image(2)], objects)), tmp_path / "data")
+    folder = tmp_path / "data/targets/things"
+    lines = unused_note(folder, kind("boxes"))
+    assert lines == ["1 of 3 classes of the source have no object: 'never seen'"]
+    note_categories(folder, [], True)
+    assert unused_note(folder, kind("boxes")) == []
 
 
 @pytest.mark.parametrize("text", ["{", "{}", "[1]", ""])
