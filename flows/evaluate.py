@@ -26,8 +26,8 @@ import numpy as np
 from flows.cli.command import main
 from flows.data.intact import checked_shards, named_set
 from flows.data.made import labelled_set
-from flows.measuring import duplicates, dvcmetrics, predictions
-from flows.measuring.alike import USUAL, labels_seen, network_of, tested_digest
+from flows.measuring import details, duplicates, dvcmetrics, predictions
+from flows.measuring.alike import USUAL, labels_seen, network_of, tested_digest, usual_size
 from flows.measuring.duplicates import HASHTAGS, Pair
 from flows.measuring.lognumbers import record_numbers
 from flows.measuring.predictions import Examined, Predicted
@@ -99,7 +99,7 @@ def twins_of(section: Record, folder: Path, images: Any) -> list[Pair]:
     # one network tells all models' duplicates, so that they count alike in each
     others = {SCRATCH, *(section.get("released") or {})}
     first = next((init for init in section["inits"] if init not in others), None)
-    # of videos frames and fingerprints tell, and no network
+    # of videos, and of images that keep their aspect, pixels tell, and no network
     first = first if images.still else None
     weights = settings.OUT / "pretrain" / first / "model.safetensors" if first else None
     return duplicates.of(section["data"], weights, folder, images.ids)
@@ -128,7 +128,7 @@ def arms_to_evaluate(
     }
     about |= {key: section[key] for key in ("data", "metric", "policy")}
     many = []
-    usual = section.get("resolution") or images.size
+    usual = usual_size(section, images.size)
     for px, arm in itertools.product(sizes or [usual], arms):
         many.append((arm["name"], arm, folder, px, found, section))
     return many, Examined(images.ids, images.label, flags, images.names), about, pairs
@@ -149,7 +149,8 @@ def costs_by_network(
         show(done, len(first), f"costs of {network}")
         record, policy = group.seeds[0], group.about["policy"]
         given = Path(record["weights"]), record["size"]
-        found[network] = measure_cost(*given, policy=policy, **measured)
+        where = {"folder": named_set(group.about["data"])} if "data" in group.about else {}
+        found[network] = measure_cost(*given, policy=policy, **where, **measured)
     return found
 
 
@@ -186,6 +187,7 @@ def write_models(
     (out / "records.json").write_text(json.dumps(records, indent=1) + "\n")
     (out / "gains.json").write_text(json.dumps(gains(models), indent=1) + "\n")
     predictions.write(out, models)
+    details.write(out, models)
     best = dvcmetrics.challenger(records)
     [(images, of_seeds)] = [more for record, *more in models if record is best]
     one = of_seeds[best["seeds"].index(best["seed"])]
@@ -203,6 +205,15 @@ def write_predictions(out: Path, record: Record) -> None:
     folder = named_set(record["data"])
     given = Path(record["weights"]), folder, record["size"], record, out / PREDICTIONS
     call_in_pool(records.predict_test, *given)
+
+
+def log_files(run: Run, out: Path) -> None:
+    """All files of a stage with its run, but for maps of images, of which there is one for each."""
+    inside = list((out / details.FOLDER).iterdir())
+    if not any(each.is_dir() for each in inside):
+        return run.files(out)
+    files = [each for each in (*out.iterdir(), *inside) if each.is_file()]
+    return run.files(*sorted(files))
 
 
 def log_models(run: Run, records: list[Record]) -> None:
@@ -254,7 +265,7 @@ def evaluate(
         records = write_models(out, groups, priced, roles(settings.load_params())[0])
         write_predictions(out, dvcmetrics.challenger(records))
         log_models(run, records)
-        run.files(out)
+        log_files(run, out)
 
 
 if __name__ == "__main__":

@@ -38,3 +38,13 @@ def tested_digest(folder: Path, section: Record) -> str:
     how = {key: section[key] for key in USUAL}
     # as before there were other metrics and policies: versions of then stay comparable
     return index if how == USUAL else digest(index, how)
+
+
+def usual_size(section: Record, stored: int) -> int:
+    """Pixels that a task's images are tested at, unless the stage evaluate is told others.
+
+    stored: what their set has. Of scenes those of the shorter side.
+    """
+    objective = section.get("objective", {})
+    shorter = objective.get("test_shorter") or max(objective.get("shorter") or [0])
+    return shorter or section.get("resolution") or stored

@@ -15,6 +15,10 @@ WORDS = {
     "map": ("mAP", "mAP"),
     "f1": ("F1", "F1"),
     "per_class": ("per-class", "mean accuracy of the classes"),
+    "ap": ("AP", "average precision"),
+    "voc_ap": ("VOC AP", "average precision"),
+    "pq": ("PQ", "panoptic quality"),
+    "miou": ("mIoU", "mean IoU"),
 }
 
 

@@ -34,10 +34,8 @@ def of_values(values: ndarray, headline: Headline) -> Ends:
     if _hits(values):
         return tuple(intervals.accuracy_interval(values > 0))
     found = intervals.mean_squares(values)
-    mean, half = float(found.mean), _half(found)
-    # a mean of percentages stays one
-    low, high = (0.0, 100.0) if headline.unit == "%" else (-np.inf, np.inf)
-    return mean, max(low, mean - half), min(high, mean + half)
+    half = _half(found)
+    return _within(float(found.mean), half, half, headline)
 
 
 def gain_of_values(ours: ndarray, theirs: ndarray, headline: Headline) -> Ends:
@@ -70,10 +68,16 @@ def of_seeds(numbers: Sequence[dict[str, float]], headline: Headline) -> Ends:
     if all({low, high} <= each.keys() for each in numbers):
         below = abs(np.mean([each[low] - each[headline.name] for each in numbers]))
         above = abs(np.mean([each[high] - each[headline.name] for each in numbers]))
-        return mean, mean - float(np.hypot(half, below)), mean + float(np.hypot(half, above))
+        return _within(mean, np.hypot(half, below), np.hypot(half, above), headline)
     if len(values) < FEWEST:
         return mean, None, None
-    return mean, mean - half, mean + half
+    return _within(mean, half, half, headline)
+
+
+def _within(mean: float, below: float, above: float, headline: Headline) -> Ends:
+    # a mean of percentages stays one
+    low, high = (0.0, 100.0) if headline.unit == "%" else (-np.inf, np.inf)
+    return mean, float(max(low, mean - below)), float(min(high, mean + above))
 
 
 def gain_of_seeds(

@@ -36,7 +36,8 @@ class Predicted(NamedTuple):
     value float64 (n,): the headline of each. guess int16 (n,): the class of the highest score;
     score float32 (n,): its softmax probability, or the share of the votes of neighbours. numbers:
     what the metric gave. resampled float64 (resamples,): the headline of the bootstrap's resamples
-    of the samples, the same for all networks.
+    of the samples, the same for all networks. details: what is told of scenes beside that
+    (flows/measuring/scenedetails.py).
     """
 
     value: np.ndarray | None
@@ -44,6 +45,7 @@ class Predicted(NamedTuple):
     score: np.ndarray | None
     numbers: Mapping[str, float]
     resampled: np.ndarray | None = None
+    details: Mapping[str, Any] | None = None
 
 
 class Examined(NamedTuple):

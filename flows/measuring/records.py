@@ -23,14 +23,18 @@ from engine.measure.complexity import measure
 from engine.measure.profile import profile_network
 from engine.training.predicting import PLAIN, metric_of, policy_of, scored
 from engine.twins.learnt import BATCH, indexed, learnt_twins
+from flows.measuring.alike import usual_size
 from flows.measuring.answers import answered, write_predictions
 from flows.measuring.predictions import Predicted
+from flows.measuring.scenecosts import on_images
+from flows.measuring.scenedetails import kind_of
 from metrics.blocks.metric import Metric
 
 # each row of costs is measured until quiet repeats agree, for so many times `seconds` at most
 PATIENCE = 7.0
 SPLITS = ("train", "val")  # of the posts
 IMAGE = 3  # axes of one
+RUNS = 50  # of a measurement at the most
 
 
 def cost(
@@ -38,9 +42,12 @@ def cost(
     size: int,
     seconds: float = 0.3,
     policy: dict[str, Any] = PLAIN,
+    folder: Path | None = None,
     **measured: Any,
 ) -> dict[str, Any]:
     """Params, flops, activations, latency, images/s and peak memory of a network and all its seeds.
+
+    folder: of the test images, on which the latency of networks of scenes is measured.
 
     On a CPU by one thread, as a search measures latency. Of a network of clips an image is a clip,
     and the record has the shape of its `input`; of a policy that asks `views` of a video each,
@@ -59,6 +66,10 @@ def cost(
         found = profile_network(deployed, shape, device(), training=trained, **limits, **measured)
     if len(shape) > IMAGE:
         found["input"] = list(shape)
+    if folder is not None and getattr(module, "scenes", False):
+        samples = samples_of(module, open_split(folder, "test"), size)
+        with torch_threads(1):
+            found |= on_images(module, samples, **limits, runs=measured.get("runs", RUNS))
     views = getattr(ask, "count", 1)
     if views > 1:
         found |= {"views": views, "latency_video_p50_ms": views * found["latency_p50_ms"]}
@@ -83,7 +94,7 @@ def tested(
     metric, policy = metric_of(task), policy_of(task)
     one = answered(module, samples_of(module, shards, size), metric, policy)
     name = metric.headline
-    if validated is None or size != (task.get("resolution") or shards.size):
+    if validated is None or size != usual_size(task, shards.size):
         val = samples_of(module, open_split(folder, "val"), size)
         validated = scored(module, val, metric_of(task), policy).compute()[name]
     own = (name, f"{name}_low", f"{name}_high", "samples")
@@ -108,14 +119,23 @@ def bounded(metric: Metric, one: Predicted) -> bool:
 
 
 def samples_of(module: nn.Module, shards: Shards, size: int) -> Rows:
-    """All rows of a split, as a network is tested on them."""
-    return Rows(shards, module.reads, size=size)
+    """All rows of a split, as a network is tested on them.
+
+    Images that keep their aspect get `size` px on their shorter side, by the objective's views.
+    """
+    if not getattr(module, "scenes", False):
+        return Rows(shards, module.reads, size=size)
+    views = module.augment
+    # the size that it is tested at anyway has the bounds of its training
+    if size != (views.test_shorter or shards.size):
+        views.test_shorter, views.longer, views.canvas = size, None, None
+    return Rows(shards, module.reads)
 
 
 class Images(NamedTuple):
     """The test samples of a labelled set: ids, labels int16 (n,) where each has one class, pixels
     that they are stored with, names of classes; how many training labels each class has; whether
-    they have pixels, and are images."""
+    they have pixels, and are square images."""
 
     ids: list[str]
     label: np.ndarray | None
@@ -133,8 +153,9 @@ def images(folder: Path) -> Images:
     if "label" in test.columns:
         labels = test.labels(torch.arange(len(test))).short().numpy()
     counts = dict(zip(train.names, class_counts(train), strict=False))
-    still = "image" in test.columns
-    pixels = still or "clip" in test.columns
+    square = test.columns.get("image", {}).get("read") != "picture"
+    still = "image" in test.columns and square
+    pixels = "image" in test.columns or "clip" in test.columns
     return Images(list(test.ids), labels, test.size, list(test.names), counts, pixels, still)
 
 
@@ -156,7 +177,7 @@ def predict_test(weights: Path, folder: Path, size: int, task: dict[str, Any], f
     """Write what a network predicts of the test split, with what is true of it."""
     module = load_network(weights)[0]
     samples = samples_of(module, open_split(folder, "test"), size)
-    write_predictions(file, module, samples, policy_of(task))
+    write_predictions(file, module, samples, policy_of(task), kind_of(metric_of(task)))
 
 
 def parts(posts: Path, count: int) -> list[tuple[str, int, int]]:

@@ -13,6 +13,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from metrics.blocks.metric import Metric
+from metrics.formats import tables
 from metrics.formats.pair import Pair
 
 SHOWN = 10  # rows of details
@@ -77,7 +78,8 @@ def read_pair(
 
     ValueError with cause and fix where a file cannot be used.
     """
-    reader = reader_of(metric)
+    # a table has whatever a metric reads
+    reader = tables if predictions.suffix == ".parquet" else reader_of(metric)
     if "where" in inspect.signature(reader.read).parameters:
         return reader.read(predictions, targets, metric.reads, common, where)
     if where:

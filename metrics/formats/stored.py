@@ -1,5 +1,6 @@
 """The columns of one file, Parquet or .npy, as a metric reads them."""
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,10 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from metrics.blocks.masks.runlengths import runs_of
+
+RUNS = {"height", "width", "counts"}  # of masks, as engine/core/listed.py writes them
+TOGETHER = 2000  # masks that are checked at a time
 Columns = dict[str, Tensor | list[Tensor]]
 Where = Mapping[str, str]
 
@@ -25,8 +30,10 @@ class Table(NamedTuple):
     names: list[str]
 
 
-def read_table(file: Path, wanted: Sequence[tuple[str, ...]], where: Where) -> Table:
-    """The columns of a file that a metric reads: of each tuple those that are there.
+def read_table(
+    file: Path, wanted: Sequence[tuple[str, ...]], where: Where, more: Sequence[str] = ()
+) -> Table:
+    """The columns of a file that a metric reads: of each tuple those that are there, and `more`.
 
     ValueError where there is none of a tuple, or the file cannot be read.
     """
@@ -38,16 +45,25 @@ def read_table(file: Path, wanted: Sequence[tuple[str, ...]], where: Where) -> T
             "targets"
         )
     schema = _schema(file, [*wanted, *((name,) for name in where)])
-    chosen = [name for names in wanted for name in names if name in schema.names]
+    every = itertools.chain(itertools.chain.from_iterable(wanted), more)
+    chosen = [name for name in dict.fromkeys(every) if name in schema.names]
     chosen += [f"{name}_known" for name in chosen if f"{name}_known" in schema.names]
-    more = [name for name in ("id", *where) if name in schema.names]
-    table = _rows(_not_empty(pq.read_table(file, columns=sorted({*chosen, *more})), file), where)
-    ids = _ids(table, schema, file) if "id" in more else None
+    about = [name for name in ("id", *where) if name in schema.names]
+    table = _rows(_not_empty(pq.read_table(file, columns=sorted({*chosen, *about})), file), where)
+    ids = _ids(table, schema, file) if "id" in about else None
     columns: Columns = {}
     for name in chosen:
         # what a null tells is not undone by a column of its own
         columns = _column(table[name].combine_chunks(), name, file) | columns
     return Table(ids, columns, _names(schema))
+
+
+def column_names(file: Path) -> list[str]:
+    """The columns of a Parquet file; none of any other."""
+    try:
+        return pq.read_schema(file).names
+    except (pa.ArrowInvalid, OSError):
+        return []
 
 
 def _array(file: Path) -> Tensor:
@@ -110,6 +126,8 @@ def _ids(table: pa.Table, schema: pa.Schema, file: Path) -> list[str]:
 def _column(found: pa.Array, name: str, file: Path) -> Columns:
     """The column, and `<name>_known` where some of it is null."""
     columns: Columns = {}
+    if pa.types.is_struct(found.type) or _nested(found.type):
+        return {name: _objects(found, name, file)}
     if found.null_count:
         columns[f"{name}_known"] = torch.from_numpy(~_numpy(found.is_null(), name, file))
     if not (pa.types.is_list(found.type) or pa.types.is_fixed_size_list(found.type)):
@@ -133,6 +151,67 @@ def _column(found: pa.Array, name: str, file: Path) -> Columns:
     else:
         columns[name] = list(values.split(lengths.tolist()))
     return columns
+
+
+def _nested(kind: pa.DataType) -> bool:
+    """Whether a row is a list of lists, as of boxes."""
+    listed = pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
+    return listed and pa.types.is_nested(kind.value_type)
+
+
+def _objects(found: pa.Array, name: str, file: Path) -> list:
+    """A row per sample: numbers of each object (m, k), run lengths of masks, or a map (h, w)."""
+    if found.null_count:
+        raise ValueError(
+            f"{file}: column {name} is null in {found.null_count} rows: leave them out"
+        )
+    if not pa.types.is_struct(found.type):
+        return [_matrix(found.values, row, name, file) for row in _spans(found)]
+    if RUNS - {field.name for field in found.type}:
+        raise ValueError(
+            f"{file}: column {name} holds {found.type}, give {', '.join(sorted(RUNS))}"
+        )
+    try:
+        return [_decoded(row) for row in found.to_pylist()]
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file}: column {name} has {error}; write it again") from None
+
+
+def _spans(found: pa.Array) -> list[tuple[int, int]]:
+    if pa.types.is_fixed_size_list(found.type):
+        width = found.type.list_size
+        first = found.offset * width
+        return [(first + width * row, first + width * (row + 1)) for row in range(len(found))]
+    ends = found.offsets.to_pylist()
+    return list(itertools.pairwise(ends))
+
+
+def _matrix(values: pa.Array, span: tuple[int, int], name: str, file: Path) -> Tensor:
+    """The lists of one sample, all of one length, as a tensor."""
+    rows = values.slice(span[0], span[1] - span[0])
+    lengths = _numpy(pc.list_value_length(rows), name, file)
+    width = values.type.list_size if pa.types.is_fixed_size_list(values.type) else None
+    if len(set(lengths.tolist())) > 1 or rows.null_count:
+        raise ValueError(f"{file}: column {name} has lists of different lengths in one sample")
+    width = width or int(lengths.max(initial=0))
+    return torch.from_numpy(_numpy(rows.flatten(), name, file)).reshape(len(rows), width)
+
+
+def _decoded(row: Mapping[str, Any]) -> Tensor | list[dict[str, Any]]:
+    """Run lengths as pycocotools has them; with `values` the map (h, w) of these numbers."""
+    size = [row["height"], row["width"]]
+    runs = [{"size": size, "counts": counts} for counts in row["counts"]]
+    for first in range(0, len(runs), TOGETHER):
+        # pycocotools reads on beyond run lengths that are damaged
+        runs_of(runs[first : first + TOGETHER], size[0] * size[1])
+    if row.get("values") is None:
+        return runs
+    from pycocotools import mask
+
+    map_ = np.zeros(size, np.int32)
+    for value, one in zip(row["values"], runs, strict=True):
+        map_[mask.decode(one).astype(bool)] = value
+    return torch.from_numpy(map_)
 
 
 def _numpy(found: pa.Array, name: str, file: Path) -> np.ndarray:

@@ -1,7 +1,9 @@
 """Two .parquet files joined by id, or one that has both, or two .npy files.
 
 - Parquet: a column `id`, and one for each of those that the metric reads; a row of several numbers
-  is a list. A target that is null is not known.
+  is a list. A target that is null is not known. A row of several boxes is a list of lists, one of
+  masks their run lengths: {height, width, counts}. Where one file has both, and both have a column
+  of a name, that of the targets is called `true_<name>`.
 - .npy: the one array that the metric reads of the file, a row per sample, in the order of the other
   file.
 
@@ -9,7 +11,7 @@ Names of classes may stand in a Parquet file's metadata: JSON under `tagdag`, in
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 import torch
@@ -18,7 +20,10 @@ from torch import Tensor
 from metrics.blocks.metric import Names, Reads
 from metrics.blocks.refusing import some
 from metrics.formats.pair import Pair, taken
-from metrics.formats.stored import Table, Where, read_table
+from metrics.formats.stored import Table, Where, column_names, read_table
+
+TRUE = "true_"  # before the name of a column of targets where predictions have one of that name
+Wanted = Sequence[tuple[str, ...]]
 
 
 def read(
@@ -36,10 +41,9 @@ def read(
     """
     asked, answers, where = _names_of(reads.predictions), _names_of(reads.targets), where or {}
     if targets is None:
-        both = read_table(predictions, [*asked, *answers], where)
-        _all_given(both, asked, predictions)
-        return Pair(both.columns, both.columns, both.names, _samples(both))
-    given, true = read_table(predictions, asked, where), read_table(targets, answers, {})
+        return _both(predictions, asked, answers, reads.more, where)
+    given = read_table(predictions, asked, where)
+    true = read_table(targets, answers, {}, reads.more)
     _all_given(given, asked, predictions)
     names = given.names or true.names
     if given.ids is not None and true.ids is not None:
@@ -54,6 +58,25 @@ def read(
             "in the same order, or two Parquet files with a column id"
         )
     return Pair(given.columns, true.columns, names, _samples(given))
+
+
+def _both(file: Path, asked: Wanted, answers: Wanted, more: Sequence[str], where: Where) -> Pair:
+    """What one file has of both."""
+    theirs = {name for name in column_names(file) if name.startswith(TRUE)}
+    either = [_with_theirs(names, theirs) for names in answers]
+    others = [name for each in more for name in _with_theirs((each,), theirs)]
+    whole = read_table(file, [*asked, *either], where, others)
+    _all_given(whole, asked, file)
+    true = dict(whole.columns)
+    for name in whole.columns:
+        if name.startswith(TRUE):
+            true[name.removeprefix(TRUE)] = true.pop(name)
+    return Pair(whole.columns, true, whole.names, _samples(whole))
+
+
+def _with_theirs(names: tuple[str, ...], theirs: Set[str]) -> tuple[str, ...]:
+    """Those of the truth alone that are there, then the names as they are."""
+    return (*(f"{TRUE}{name}" for name in names if f"{TRUE}{name}" in theirs), *names)
 
 
 def _names_of(columns: Names) -> list[tuple[str, ...]]:

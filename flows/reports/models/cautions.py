@@ -8,7 +8,7 @@ from engine.measure.enough import LEAST
 from flows.measuring.alike import labels_seen
 from flows.measuring.headline import of_record
 from flows.measuring.summary import SCRATCH
-from flows.reports.models import edges, words
+from flows.reports.models import edges, scenes, words
 from flows.reports.models.findings import Findings
 
 FEW_IMAGES = 30  # of a class: the interval of 50 % is 33 to 67
@@ -60,6 +60,22 @@ def few_images(findings: Findings) -> Iterator[str]:
             f"{number} fewer than {FEW_IMAGES} test images ({words.listed(named)}): their own "
             "accuracies are rough; label more test images."
         )
+
+
+def few_objects(findings: Findings) -> Iterator[str]:
+    """Classes with too few objects in the test split for an average precision of their own."""
+    task = findings.tasks[0]
+    for one in scenes.told_of(findings, task)[:1]:
+        counts = {row["class"]: row["truths"] for row in one.seeds[0]["rows"] if "truths" in row}
+        few = [label for label, count in counts.items() if 0 < count < FEW_IMAGES]
+        if few:
+            few.sort(key=lambda label: (counts[label], label))
+            named = [f"{scenes.name_of(one, label)} {counts[label]}" for label in few]
+            number = words.counted(len(few), "class has", "classes have")
+            yield (
+                f"{number} fewer than {FEW_IMAGES} objects in the test split "
+                f"({words.listed(named)}): their own average precision is rough; label more."
+            )
 
 
 def unbalanced(findings: Findings) -> Iterator[str]:
@@ -171,6 +187,7 @@ CHECKS = (
     missing,
     too_close,
     few_images,
+    few_objects,
     unbalanced,
     edges.told,
     held_out,

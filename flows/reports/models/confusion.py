@@ -38,9 +38,9 @@ def chosen(answers: Answers) -> np.ndarray:
     return kept[seriation((share + share.T) / 2)]
 
 
-def heat_map(answers: Answers) -> Markup:
-    """The shares as cells, with a tooltip each."""
-    order = chosen(answers)
+def heat_map(answers: Answers, order: np.ndarray | None = None) -> Markup:
+    """The shares as cells, with a tooltip each; order: the classes to draw, else `chosen` ones."""
+    order = chosen(answers) if order is None else order
     counts, totals = answers.confusion, answers.confusion.sum(1)
     cell = min(WIDEST, max(LEAST, 600 // len(order)))
     room = min(NAMES, 12 + LETTER * max(len(name) for name in answers.classes))

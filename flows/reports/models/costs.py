@@ -16,6 +16,13 @@ HEAD = [
     "MiB",
 ]
 VIDEOS = ["network", "clip, frames x px", "views of a video", "ms a video"]
+SCENES = [
+    "network",
+    "canvas px",
+    "p50 / p95 / p99 ms",
+    "of it the backbone, p50 ms",
+    "found in an image",
+]
 BATCHES = ["network", "work", "batch", "p50 / p95 / p99 ms", "images/s", "MiB"]
 BUSY = "busy: other work took the processors while this was measured, it may be too slow"
 
@@ -82,11 +89,29 @@ def by_video(records: list[Record]) -> list[list[str]]:
     return found
 
 
+def by_size(records: list[Record]) -> list[list[str]]:
+    """What each network of scenes costs per image, of the size that it is tested at."""
+    found, groups = [], networks(records)
+    for name, (one, *_) in zip(names(groups), groups, strict=True):
+        if one.get("post_processing"):
+            height, width = one["latency_canvas"]
+            backbone, number = one["latency_backbone_p50_ms"], one["found_per_image"]
+            canvas = f"{width} x {height}"
+            found.append([name, canvas, latencies(one), f"{backbone:.1f}", f"{number:.1f}"])
+    return found
+
+
 def measured(records: list[Record]) -> str:
     """How the costs came about."""
     first = records[0]
     clips = " Where a network reads clips, an image stands for a clip."
     note = clips if any("input" in record for record in records) else ""
+    if any(record.get("post_processing") for record in records):
+        note += (
+            " Of networks that find objects, or classes of pixels, the latency is of test images "
+            "one after the other, all that comes after the network counted; images per second are "
+            "of random pixels."
+        )
     where = f"{first['device']} by {first['clock']}, {first['dtype']}"
     return (
         f"Measured on {where}: latency of one image, images per second and memory at a batch of "
@@ -111,6 +136,9 @@ def section(findings: Findings) -> list[Markup]:
     videos = by_video(records)
     if videos:
         parts.append(table(VIDEOS, map(_named, videos), range(1, len(VIDEOS))))
+    scenes = by_size(records)
+    if scenes:
+        parts.append(table(SCENES, map(_named, scenes), range(1, len(SCENES))))
     batches = by_batch(records)
     if batches:
         inner = table(BATCHES, map(_named, batches), range(2, len(BATCHES)))

@@ -117,6 +117,9 @@ class Findings:
     arms: dict[str, dict[str, Curve]] = field(default_factory=dict)  # by group of arms, then arm
     labels: dict[str, Labels] = field(default_factory=dict)  # by task
     trained: dict[str, int] = field(default_factory=dict)  # test images that train has too
+    # by task, what flows/measuring/details.py has, and test images by id that it shows
+    details: dict[str, dict[str, Any]] = field(default_factory=dict)
+    scene_pictures: dict[str, dict[str, bytes]] = field(default_factory=dict)
     search: Trials | None = None
     settings: dict[str, Any] = field(default_factory=dict)  # sections of params.yaml
 

@@ -1,7 +1,7 @@
 """Sections of the further tasks: their champion, table, gains and worst classes."""
 
 from corpus.pages.markup import Markup, el, tag
-from flows.reports.models import gains, models, words
+from flows.reports.models import gains, models, scenes, words
 from flows.reports.models.classes import ordered
 from flows.reports.models.findings import Answers, Findings
 
@@ -31,5 +31,7 @@ def sections(findings: Findings) -> dict[str, list[Markup]]:
         if pairs:
             number = words.counted(len({pair.id for pair in pairs}), "test image")
             parts.append(el("p", f"Seen in the posts too: {number}."))
+        for title, inner in scenes.of_task(findings, task).items():
+            parts += [el("h3", title), *inner]
         found[f"Task {task}"] = parts
     return found

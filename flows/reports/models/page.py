@@ -23,6 +23,7 @@ from flows.reports.models import (
     models,
     origin,
     others,
+    scenes,
     tradeoff,
     words,
 )
@@ -75,7 +76,12 @@ def page(findings: Findings) -> str:
     """The whole HTML document."""
     noun = findings.headline(findings.tasks[0]).noun
     noun = noun[:1].upper() + noun[1:]
-    made = {title.format(noun): section(findings) for title, section in SECTIONS.items()}
+    own = scenes.of_task(findings, findings.tasks[0])
+    made = {}
+    for title, section in SECTIONS.items():
+        made[title.format(noun)] = section(findings)
+        if section is tradeoff.section:
+            made |= own
     made |= others.sections(findings)
     made["Settings and origin"] = origin.section(findings)
     sections = [Section(tag(title), parts) for title, parts in made.items()]
