@@ -7,7 +7,7 @@ from torch import Tensor
 
 from engine.core.allocator import fewer_images, memory_reason, out_of_memory
 
-Found = tuple[Tensor, ...]  # each has a row per image
+Found = tuple[Tensor | list, ...]  # each has a row per image
 Images = Tensor | list[Tensor]  # a list where they differ in size
 
 
@@ -29,7 +29,7 @@ class Fitting:
             if part is not None:
                 found.append(part)
                 first += len(some)
-        return found[0] if len(found) == 1 else tuple(map(torch.cat, zip(*found, strict=True)))
+        return found[0] if len(found) == 1 else tuple(map(_joined, zip(*found, strict=True)))
 
     def _tried(self, function: Callable[[Images], Found], images: Images) -> Found | None:
         """What the function gives; None where memory ran out, after which fewer are tried."""
@@ -41,3 +41,10 @@ class Fitting:
             reason = memory_reason(error)
         self.batch = fewer_images(len(images), reason)
         return None
+
+
+def _joined(parts: tuple[Tensor | list, ...]) -> Tensor | list:
+    """Rows of several batches, one after the other."""
+    if isinstance(parts[0], Tensor):
+        return torch.cat(parts)
+    return [row for part in parts for row in part]

@@ -38,10 +38,12 @@ class Predictor:
     size: pixels of the squares that `square` makes, those that the stage corpus stored.
     tested: pixels that the network is given; it resizes the squares itself.
     column: what of a data set its network sees. media: what people give it.
+    finds: whether its network finds objects, or classes of pixels, in the place of names.
     """
 
     column: ClassVar[str] = "image"
     media: ClassVar[str] = "image"
+    finds: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -86,7 +88,7 @@ class Predictor:
             jpeg, _ = stored_square(bytes(image), self.size)
             return decode(jpeg)
         if isinstance(image, np.ndarray):
-            image = _from_array(image)
+            image = from_array(image)
         if not isinstance(image, Image.Image):
             raise BadImage("unknown format", f"{type(image).__name__} is no image: give its bytes")
         return decode(squared(opened_image(image).pixels, self.size))
@@ -158,7 +160,7 @@ class Predictor:
             return self.module.features(self._views(images)).float().cpu()
 
 
-def _from_array(pixels: np.ndarray) -> Image.Image:
+def from_array(pixels: np.ndarray) -> Image.Image:
     """Pillow's image of an array; BadImage where it is none."""
     grey = pixels.ndim == 2
     if pixels.dtype != np.uint8 or not (grey or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):

@@ -21,7 +21,6 @@ from corpus.media.decoding import decode_frames
 from corpus.reading.clips import bytes_of, slots_of
 from corpus.reading.index import Lists
 from corpus.reading.sampler import READING, TEST_VIEWS, seeded
-from engine.core import checkpoint
 from engine.core.batch import moved
 from engine.core.build import build
 from engine.core.network import columns_read, tested_columns
@@ -131,25 +130,6 @@ class VideoPredictor(Predictor):
         with numerics():
             each = [self.module.features(cropped(videos, *view, side)).float() for view in views]
         return (sum(each) / len(views)).cpu()
-
-
-def predictor_for(
-    weights: Path,
-    size: int,
-    tested: int | None = None,
-    frame_rate: int | None = None,
-    policy: Mapping[str, Any] | None = None,
-) -> Predictor:
-    """The predictor of a weight file, of images or of videos; ValueError with cause and fix."""
-    if not sees_clips(checkpoint.load_tensors(weights)[1]["sections"]):
-        return Predictor(weights, size, tested=tested)
-    if frame_rate is None:
-        raise ValueError(
-            f"{weights} does not say how many frames a second its videos had: give it with "
-            "--frame-rate (corpus.frame_rate where it was trained)"
-        )
-    known = {"frame_rate": frame_rate, "policy": policy or PLAIN}
-    return VideoPredictor(weights, size, tested=tested, **known)
 
 
 def sees_clips(sections: Mapping[str, Any]) -> bool:

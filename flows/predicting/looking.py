@@ -20,19 +20,22 @@ from corpus.sources.unlabelled import NamedImage
 from engine.inference.choosing import margins
 from engine.inference.fitting import Fitting
 from engine.inference.predictor import Predictor
+from engine.inference.scenes import Picture, ScenePredictor
+from flows.predicting import scenes
 
 T = TypeVar("T")
 CHUNK = 32  # images that a thread decodes at a time: one by one their hand-over would cost
 
 
 class Wanted(NamedTuple):
-    """What is wanted of each image: the best `top` names, those of a score from `threshold` on.
+    """What is wanted of each image: the best `top` names, or all objects, of a score from
+    `threshold` on; None: any name, the surer objects.
 
     features: whether its features, too.
     """
 
     top: int
-    threshold: float
+    threshold: float | None
     features: bool
 
 
@@ -49,9 +52,12 @@ class Chunk(NamedTuple):
 def kept_schema(predictor: Predictor, wanted: Wanted) -> pa.Schema:
     """The columns of the rows of `look`."""
     best, scores = pa.list_(pa.int32()), pa.list_(pa.float32())
-    columns = {"image": pa.string(), "error": pa.string(), "best": best, "scores": scores}
+    columns = {"image": pa.string(), "error": pa.string()}
+    columns |= scenes.FIELDS if predictor.finds else {"best": best, "scores": scores}
+    if wanted.features and not predictor.finds:
+        columns["margin"] = pa.float32()
     if wanted.features:
-        columns |= {"margin": pa.float32(), "features": pa.list_(pa.float32(), predictor.width)}
+        columns["features"] = pa.list_(pa.float32(), predictor.width)
     return pa.schema(columns)
 
 
@@ -117,6 +123,9 @@ def _looked_at(
 ) -> dict[str, pa.Array]:
     """The columns that the network fills; empty at the bad images."""
 
+    if predictor.finds:
+        return _objects(predictor, fitting, pixels, wanted, bad)
+
     def of_images(images: Tensor) -> tuple[Tensor, ...]:
         # two are ranked at least: their margin tells how sure the network is
         found = predictor.ranked(images, max(2, wanted.top)) if predictor.predicts else ()
@@ -134,11 +143,29 @@ def _looked_at(
     return columns
 
 
+def _objects(
+    predictor: ScenePredictor,
+    fitting: Fitting,
+    pictures: list[Picture],
+    wanted: Wanted,
+    bad: np.ndarray,
+) -> dict[str, pa.Array]:
+    """The columns of a network that finds objects."""
+    least = scenes.LEAST if wanted.threshold is None else wanted.threshold
+    columns = scenes.found_columns(predictor, fitting, pictures, least, bad)
+    if wanted.features:
+        found = torch.zeros(0, predictor.width)
+        if pictures:
+            [found] = fitting(lambda some: (predictor.features(some),), pictures)
+        columns["features"] = _fixed(_spread(found.numpy(), bad, np.nan), bad)
+    return columns
+
+
 def _lists(scores: Tensor, best: Tensor, wanted: Wanted, bad: np.ndarray) -> dict[str, pa.Array]:
     """The best few of each image, those of a score from the threshold on."""
     scores, best = scores[:, : wanted.top], best[:, : wanted.top]
     # scores fall, so these are the first ones
-    chosen = scores >= wanted.threshold
+    chosen = scores >= (wanted.threshold or 0)
     offsets = np.zeros(len(bad) + 1, np.int32)
     np.cumsum(_spread(chosen.sum(1).numpy(), bad, 0), out=offsets[1:])
     offsets = pa.array(offsets)

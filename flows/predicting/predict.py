@@ -12,7 +12,7 @@ Read in this order:
 import itertools
 import shutil
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -22,8 +22,8 @@ from corpus.progress import Progress
 from corpus.sources.unlabelled import NamedImage
 from engine.core.digest import digest
 from engine.inference.predictor import Predictor
-from engine.inference.videos import predictor_for
-from flows.predicting import features, results, suggesting
+from engine.inference.predictors import predictor_for
+from flows.predicting import drawing, features, results, sceneresults, suggesting
 from flows.predicting.images import Images
 from flows.predicting.kept import Kept
 from flows.predicting.looking import Wanted, kept_schema, look
@@ -34,20 +34,27 @@ SHOWN = 20  # bad images that are told; the table has all
 
 
 class Outputs(NamedTuple):
-    """Files to write: the table; features, where wanted; a table of images to label, how many."""
+    """Files to write: the table; features, where wanted; a table of images to label, how many; a
+    folder of images on which what was found is drawn.
+    """
 
     table: Path
     features: Path | None
     suggested: Path | None
     count: int
+    drawn: Path | None = None
 
 
 class Account(NamedTuple):
-    """How many images there were, the bad ones among them by reason, and the first of these."""
+    """How many images there were, the bad ones among them by reason, and the first of these.
+
+    found: lines that tell what was found, where a network finds objects.
+    """
 
     images: int
     bad: Counter[str]
     first: list[tuple[str, str]]
+    found: list[str] = []  # noqa: RUF012 - never added to
 
 
 def predict(
@@ -72,9 +79,12 @@ def predict(
             f"{chosen.title} was trained on a pretext task and predicts no names: take a network "
             "pretrained on hashtags or a fine-tuned one, or ask for features alone (--embed)"
         )
+    _refuse_outputs(predictor, outputs)
     about = {"weights": digest(chosen.weights), "sizes": [predictor.size, predictor.tested]}
     if chosen.frame_rate:
         about |= {"frame_rate": chosen.frame_rate, "policy": chosen.policy}
+    if predictor.finds:
+        about |= {"policy": chosen.policy}
     about |= {"images": images.names, "wanted": wanted}
     file = outputs.table.with_name(f".{outputs.table.name}.kept")
     with Kept(file, kept_schema(predictor, wanted), about) as kept:
@@ -94,6 +104,23 @@ def predict(
         what, named = predictor.media, ", ".join(images.names)[:200]
         raise ValueError(f"there is no {what} in {named}: name others")
     return account
+
+
+def _refuse_outputs(predictor: Predictor, outputs: Outputs) -> None:
+    """ValueError for a file that is not made of what this network tells."""
+    if not predictor.finds:
+        results.format_of(outputs.table)
+        if outputs.drawn:
+            raise ValueError("--draw: this network names classes of whole images: leave it out")
+        return
+    results.format_of(outputs.table, sceneresults.FORMATS)
+    if outputs.suggested:
+        raise ValueError(
+            "--suggest goes by the two best names of an image, and this network finds objects: "
+            "leave it out"
+        )
+    if "semantic" in predictor.module.head.gives:
+        sceneresults.check_free(outputs.table)
 
 
 def _compared(kept: Kept, images: Iterator[NamedImage]) -> tuple[int, Iterator[NamedImage]]:
@@ -127,7 +154,13 @@ def _write(
     if outputs.suggested:
         found = suggesting.suggest(rows(), predictor.names, outputs.count)
         suggesting.write_suggestions(outputs.suggested, found, images, predictor.media)
+    if outputs.drawn:
+        drawing.draw_images(outputs.drawn, rows(), images, predictor.names)
     # last: the table says that the rest is whole
+    if predictor.finds:
+        deque(_noted(rows(), account), maxlen=0)
+        sceneresults.write_results(outputs.table, rows, predictor.names)
+        return account._replace(found=sceneresults.table_lines(rows(), predictor.names))
     noted = _noted(rows(), account)
     naming = Naming(predictor.names, predictor.several, predictor.media)
     results.write_table(outputs.table, noted, naming)
@@ -160,5 +193,8 @@ def tell(account: Account, outputs: Outputs, left: Counter[str], media: str = "i
     told = f"{account.images:,} {media}s, {count:,} bad{f' ({kinds})' if kinds else ''}"
     if count == account.images:
         raise ValueError(f"none of the {told} can be used: {outputs.table} has the reasons")
-    files = [str(file) for file in (outputs.table, outputs.features, outputs.suggested) if file]
+    for line in account.found:
+        print(line)
+    written = outputs.table, outputs.features, outputs.suggested, outputs.drawn
+    files = [str(file) for file in written if file]
     print(f"{told}: {', '.join(files)}")

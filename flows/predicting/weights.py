@@ -20,7 +20,8 @@ class Chosen(NamedTuple):
 
     size: pixels of the squares that the stage corpus stored, or of the short side of videos.
     tested: those that it is given. frame_rate: frames a second of videos, policy: the section of
-    the one by which it was tested, where it is one of clips; else None.
+    the one by which it was tested, where it is one of clips or of objects; else None. finds:
+    whether it finds objects, or classes of pixels.
     """
 
     weights: Path
@@ -29,6 +30,7 @@ class Chosen(NamedTuple):
     title: str
     frame_rate: int | None = None
     policy: dict[str, Any] | None = None
+    finds: bool = False
 
 
 def champion_address() -> str:
@@ -54,7 +56,13 @@ def chosen_weights(model: str | None, size: int | None, folder: Path) -> Chosen:
     tested = record.get("size") or about.get("tested") or stored
     # a network of images is asked plainly
     own = {key: about.get(key) for key in ("frame_rate", "policy")}
-    return Chosen(weights, stored, tested, model, **own)
+    return Chosen(weights, stored, tested, model, **own, finds=_finds(about))
+
+
+def _finds(about: dict[str, Any]) -> bool:
+    from engine.inference.scenes import finds
+
+    return finds(about["sections"])
 
 
 def _fetched(address: str, folder: Path) -> tuple[Path, dict[str, Any]]:

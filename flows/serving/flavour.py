@@ -33,13 +33,16 @@ def write_flavour(
     weights: name of the weight file in that folder. size: pixels of the images that the network is
     given. about: the weight file's metadata. more: further fields of MLmodel, such as model_id.
     """
-    from flows.serving.package import package  # torch, which --help need not
+    from engine.inference.scenes import finds  # torch, which --help need not
+    from flows.serving.package import package
 
-    videos = {}
-    if "frame_rate" in about:  # of clips: how a pretrained one is asked, nobody has said
-        videos = {"frame_rate": about["frame_rate"], "policy": about.get("policy", PLAIN)}
-    policy = {"policy": videos["policy"]} if videos else {}
-    made = package(about["sections"] | policy)
+    finding, asked = finds(about["sections"]), {}
+    # of clips and of objects: how a pretrained one is asked, nobody has said
+    if "frame_rate" in about or finding:
+        asked["policy"] = about.get("policy", PLAIN)
+    made = package(about["sections"] | asked)
+    if "frame_rate" in about:
+        asked["frame_rate"] = about["frame_rate"]
     made.write(folder / CODE)
     function = {
         "loader_module": made.loader,
@@ -52,11 +55,11 @@ def write_flavour(
     }
     # files written before it was kept in them: of images that were tested as they were stored
     stored = about.get("size") or size
-    ours = {"weights": weights, "stored": stored, "size": size, "record": RECORD, **videos}
-    column = VIDEO if videos else COLUMN
+    ours = {"weights": weights, "stored": stored, "size": size, "record": RECORD, **asked}
+    column = VIDEO if "frame_rate" in asked else COLUMN
     model = {
         "flavors": {"python_function": function, "tagdag": ours},
-        "signature": _signature(column),
+        "signature": _signature(column, finding),
         **UNCHECKED,
         "saved_input_example_info": _example(folder, stored, column),
         **more,
@@ -65,19 +68,27 @@ def write_flavour(
     _environment(folder, made.requirements)
 
 
-def _signature(column: str) -> dict[str, Any]:
-    """In: a column of images, or of videos; out: a row for each; top: classes that it names."""
+def _signature(column: str, finding: bool) -> dict[str, Any]:
+    """In: a column of images, or of videos; out: a row for each; top: classes that it names.
+
+    finding: whether objects are found in them; top: how many at the most.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
     from flows.serving.model import TOP
+    from flows.serving.scenemodel import MOST
 
-    text, number = DataType.string, DataType.double
+    text, number, whole = DataType.string, DataType.double, DataType.long
     kinds = {"class": text, "score": number, "classes": Array(text), "scores": Array(number)}
+    if finding:
+        kinds = {"width": whole, "height": whole, "boxes": Array(Array(number))}
+        kinds |= {"classes": Array(text), "scores": Array(number), "masks": Array(text)}
+        kinds |= {"map": text, "segments": Array(text)}
     # of a bad image there is an error and no class
     columns = [ColSpec(kind, name, required=False) for name, kind in kinds.items()]
     columns.append(ColSpec(text, "error", required=False))
-    params = ParamSchema([ParamSpec("top", DataType.long, TOP)])
+    params = ParamSchema([ParamSpec("top", whole, MOST if finding else TOP)])
     return ModelSignature(
         Schema([ColSpec(DataType.binary, column)]), Schema(columns), params
     ).to_dict()

@@ -38,6 +38,7 @@ class ServedModel:
     """
 
     column, read, batch = COLUMN, staticmethod(image), BATCH
+    columns, numbers = COLUMNS, ("score",)  # of the table; those of a number
 
     def __init__(self, predictor: Predictor, paths: bool = False) -> None:
         self.predictor, self.paths, self.fitting = predictor, paths, Fitting(self.batch)
@@ -63,8 +64,8 @@ class ServedModel:
         index = getattr(model_input, "index", None)
         index = None if callable(index) else index  # that of a list searches in it
         # object: None stays None, for JSON has no NaN
-        found = pd.DataFrame(rows, columns=list(COLUMNS), index=index, dtype=object)
-        return found if serving() else found.astype({"score": "float64"})
+        found = pd.DataFrame(rows, columns=list(self.columns), index=index, dtype=object)
+        return found if serving() else found.astype(dict.fromkeys(self.numbers, "float64"))
 
     def _top(self, params: dict[str, Any] | None) -> int:
         top, most = int((params or {}).get("top", TOP)), len(self.predictor.names)
@@ -80,9 +81,12 @@ class ServedModel:
             except ValueError as error:  # BadImage is one
                 errors[place] = str(error)
         found = dict(zip(pixels, self._best(list(pixels.values()), top), strict=True))
-        bad = {place: (None, None, [], [], why) for place, why in errors.items()}
+        bad = {place: self._bad(why) for place, why in errors.items()}
         every = found | bad
         return [every[place] for place in range(len(images))]
+
+    def _bad(self, why: str) -> tuple:
+        return (None, None, [], [], why)
 
     def _best(self, pixels: list[Any], top: int) -> list[tuple]:
         if not pixels:

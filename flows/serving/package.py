@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.digest import digest
+from engine.inference.scenes import finds
 from engine.inference.videos import sees_clips
 from flows.running import code
 
 # not their names as texts: the stage that ships them depends on them
-from flows.serving import model, videomodel
+from flows.serving import model, scenemodel, videomodel
 
 PREFIX = "tagdag_"
 # what MLflow itself needs to load and to serve, and no import of ours tells of
@@ -61,13 +62,20 @@ def package(sections: dict[str, Any]) -> Package:
 @functools.lru_cache(maxsize=32)  # a stage registers many models of few kinds
 def _package(sections: str) -> Package:
     found = json.loads(sections)
-    loader = videomodel.__name__ if sees_clips(found) else model.__name__
+    loader = loader_of(found)
     modules = [loader, *code.plugins(found)]
     # nothing aside: what only checks is imported all the same
     files = code.closure(modules, aside=frozenset())
     named = {file.relative_to(code.ROOT).as_posix(): file for file in files}
     texts = {path: file.read_text(encoding="utf-8") for path, file in named.items()}
     return Package(texts, loader)
+
+
+def loader_of(sections: Mapping[str, Any]) -> str:
+    """The module that MLflow calls for a network of these sections."""
+    if finds(sections):
+        return scenemodel.__name__
+    return videomodel.__name__ if sees_clips(sections) else model.__name__
 
 
 def renamed(text: str, package: str, path: str) -> str:

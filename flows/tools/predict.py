@@ -4,6 +4,9 @@ A row per image: class, score and the best few of a fine-tuned network; hashtags
 one. A bad image has its reason. A command that was cut short goes on where it was. A network of
 clips is given videos, mp4, avi, mkv, webm, GIF and others, in the place of images, and is asked of
 as many clips and crops of each as it was tested on.
+
+A network that finds objects, or the class of each pixel, gives COCO's JSON: boxes in px of the
+image, classes, scores, masks; maps as PNGs in a folder of its name. --draw shows them.
 """
 
 import argparse
@@ -24,12 +27,14 @@ def _asked() -> argparse.Namespace:
     model = "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN, a .safetensors file or its folder"
     model += ", such as out/pretrain/winner-hashtags (default: the champion of register.name)"
     command.add_argument("--model", help=model)
-    out = "the table: .csv, .jsonl or .parquet (default: predictions.csv)"
-    command.add_argument("--out", type=Path, default=Path("predictions.csv"), help=out)
+    out = "the table: .csv, .jsonl or .parquet (default: predictions.csv); of objects .json"
+    command.add_argument("--out", type=Path, help=out)
     top = "names of each image (default: 5)"
     command.add_argument("--top", type=int, default=5, help=top)
-    low = "leave out names of a lower score, from 0 to 1"
-    command.add_argument("--threshold", type=float, default=0.0, help=low)
+    low = "leave out names, or objects, of a lower score, from 0 to 1 (default: of objects 0.5)"
+    command.add_argument("--threshold", type=float, help=low)
+    draw = "of objects: write images with what was found drawn on them"
+    command.add_argument("--draw", type=Path, metavar="FOLDER", help=draw)
     column = "of tables: the column of names, or of images (default: image)"
     command.add_argument("--column", default="image", help=column)
     folder = "of tables: folder or s3:// prefix that names are relative to (default: the table's)"
@@ -61,19 +66,20 @@ def _views(text: str) -> dict[str, Any]:
 
 def _checked(given: argparse.Namespace) -> None:
     """ValueError for a number out of its range, or a file whose ending names no format."""
-    from flows.predicting import features, results
+    from flows.predicting import features, results, sceneresults
 
     for name in ("top", "size", "batch", "threads", "frame_rate"):
         value = getattr(given, name)
         if value is not None and value < 1:
             raise ValueError(f"--{name.replace('_', '-')} {value}: give 1 or more")
-    if not 0 <= given.threshold <= 1:
+    if given.threshold is not None and not 0 <= given.threshold <= 1:
         raise ValueError(f"--threshold {given.threshold}: give a number from 0 to 1")
     if given.suggest < 0:
         raise ValueError(f"--suggest {given.suggest}: give 1 or more")
     if given.suggest:
         results.format_of(given.suggest_out, (".csv",))
-    results.format_of(given.out)
+    if given.out:
+        results.format_of(given.out, (*results.FORMATS, *sceneresults.FORMATS))
     if given.embed:
         results.format_of(given.embed, features.FORMATS)
 
@@ -89,13 +95,14 @@ def _run(given: argparse.Namespace) -> None:
     from flows.running.orchestrate import progress
 
     keep_freed_memory()
-    naming = Naming(given.column, given.folder, images.spool_of(given.out))
     wanted = Wanted(given.top, given.threshold, bool(given.embed or given.suggest))
     suggested = given.suggest_out if given.suggest else None
-    outputs = predict.Outputs(given.out, given.embed, suggested, given.suggest)
-    found = images.Images(given.images, naming, sys.stdin.buffer)
     with tempfile.TemporaryDirectory() as folder, progress("predict") as show:
         chosen = chosen_weights(given.model, given.size, Path(folder))
+        out = given.out or Path("predictions.json" if chosen.finds else "predictions.csv")
+        outputs = predict.Outputs(out, given.embed, suggested, given.suggest, given.draw)
+        naming = Naming(given.column, given.folder, images.spool_of(out))
+        found = images.Images(given.images, naming, sys.stdin.buffer)
         said = {"policy": given.views, "frame_rate": given.frame_rate}
         chosen = chosen._replace(**{key: own for key, own in said.items() if own is not None})
         sides = given.batch or BATCH, given.threads or cores()

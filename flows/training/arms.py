@@ -178,6 +178,8 @@ def finish_arm(
         about = {"record": record, "size": shards.size}
         if shards.frame_rate:  # of videos, of which several clips are asked for
             about |= {"frame_rate": shards.frame_rate, "policy": section.get("policy", PLAIN)}
+        if getattr(module, "scenes", False):  # a policy may make what is told of what is found
+            about["policy"] = section.get("policy", PLAIN)
         if section.get("resolution"):
             about["tested"] = section["resolution"]
         save_network(file, module, built, samples.shards.classes, **about)
