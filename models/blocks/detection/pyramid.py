@@ -39,8 +39,8 @@ class Pyramid(nn.Module):
     extra: levels above the last: `pool` one more by max pooling (Faster R-CNN), `convs_c5` two by
         convolutions of stride 2 from the backbone's last map (RetinaNet's paper, detectron2),
         `convs_p5` two from the last level (torchvision's first RetinaNet).
-    norm: after each convolution of the pyramid; group norm has 32 groups, fewer where they do not
-        divide the width.
+    norm: after each convolution of the pyramid; group norm has 32 groups, fewer where that would be
+        less than 4 channels each.
     """
 
     def __init__(

@@ -37,5 +37,8 @@ def most_groups(channels: int, most: int) -> int:
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Group norm of 32 groups (Wu & He 2018), or of the most that divide the channels."""
-    return nn.GroupNorm(most_groups(channels, 32), channels)
+    """Group norm of 32 groups (Wu & He 2018), or of fewer that divide the channels, 4 in each.
+
+    Of one channel each and one place, as on the top of a pyramid, nothing would be left.
+    """
+    return nn.GroupNorm(most_groups(channels, min(32, channels // 4)), channels)

@@ -102,6 +102,7 @@ GIVEN = (
     "backbone",
     "head",
     "channels",
+    "strides",
     "classes",
     "module",
     "training",
