@@ -236,16 +236,20 @@ def table(rows: Sequence[Run]) -> list[str]:
         "| --- " * (2 + len(shown)) + "|",
     ]
     for name, runs in by_name.items():
-        cells = [cell([one["found"][key] for one in runs]) for key in shown]
+        values = zip(*[one["found"].values() for one in runs], strict=True)
+        cells = map(cell, values)
         lines.append(f"| {name} | {runs[0]['flops']:.2f} | {' | '.join(cells)} |")
         if name in CONTROLS:
-            told = []
-            for key in shown:
-                pairs = zip(runs, by_name[CONTROLS[name]], strict=True)
-                gained = [one["found"][key] - other["found"][key] for one, other in pairs]
-                told.append(f"{cell(gained, '+')}: {verdict(gained)}")
+            told = [gain(runs, by_name[CONTROLS[name]], key) for key in shown]
             lines.append(f"| gain | | {' | '.join(told)} |")
     return lines
+
+
+def gain(runs: Sequence[Run], controls: Sequence[Run], key: str) -> str:
+    """By how much runs are better than their controls, seed by seed, and whether it shows."""
+    pairs = zip(runs, controls, strict=True)
+    gained = [one["found"][key] - other["found"][key] for one, other in pairs]
+    return f"{cell(gained, '+')}: {verdict(gained)}"
 
 
 ABOUT = """Percent, of {tested} test images; means over {seeds} seeds and half of their 95 %

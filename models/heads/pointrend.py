@@ -29,6 +29,8 @@ class PointRend(TwoStage):
     steps: how often a mask is doubled in a test: 5 from 7 to 224.
     test_points: of each region and step that are predicted in a test, the most uncertain ones;
         where they are all points of a mask, it begins there.
+    refined: whether masks are learnt in the boxes that the box branch makes of the regions, as the
+        released code has it, or in the regions themselves.
     point_hidden: channels of the point head's layers.
     point_layers: hidden layers of the point head.
     again: whether each of them is given the coarse prediction again.
@@ -48,6 +50,7 @@ class PointRend(TwoStage):
         importance: Share = 0.75,
         steps: Whole = 5,
         test_points: Whole = 784,
+        refined: bool = True,
         point_hidden: Width = 256,
         point_layers: Depth = 3,
         again: bool = True,
@@ -58,7 +61,7 @@ class PointRend(TwoStage):
         coarse = CoarseMask(width, stride, classes, coarse_side, coarse_hidden)
         head = PointHead(width, classes, point_hidden, point_layers, again)
         sampling = Sampling(points, oversample, importance)
-        self.mask = PointBranch(coarse, head, sampling, steps, test_points)
+        self.mask = PointBranch(coarse, head, sampling, steps, test_points, refined)
 
     def told(self, scenes: Sequence[Scene]) -> dict[str, Any]:
         return super().told(scenes) | {"seeds": [scene.seed for scene in scenes]}

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import clip_boxes_to_image
 
+from models.blocks.detection.boxbranch import BoxBranch
 from models.blocks.detection.coarsemask import CoarseMask
 from models.blocks.detection.maskbranch import known_only, mask_targets
 from models.blocks.detection.pointhead import PointHead
@@ -34,14 +36,21 @@ class PointBranch(nn.Module):
     times the side of the coarse ones.
 
     coarse, head: the two networks. sampling: points of a training. steps: how often a mask is
-    doubled. points: predicted of each region and step.
+    doubled. points: predicted of each region and step. refined: whether masks are learnt in the
+    boxes that the box branch makes of the regions.
     """
 
     def __init__(
-        self, coarse: CoarseMask, head: PointHead, sampling: Sampling, steps: int, points: int
+        self,
+        coarse: CoarseMask,
+        head: PointHead,
+        sampling: Sampling,
+        steps: int,
+        points: int,
+        refined: bool = False,
     ) -> None:
         super().__init__()
-        self.coarse, self.head = coarse, head
+        self.coarse, self.head, self.refined = coarse, head, refined
         self.sampling, self.steps, self.points = sampling, steps, points
 
     def losses(
@@ -52,7 +61,7 @@ class PointBranch(nn.Module):
         masks: Sequence[Tensor],
         known: Sequence[Tensor],
         seeds: Sequence[int],
-        **_: Any,
+        box_head: BoxBranch | None = None,
     ) -> dict[str, Tensor]:
         """{"mask", "point"}: binary cross entropies of the coarse masks and of the points, each the
         mean over the regions of all images and workers.
@@ -63,6 +72,8 @@ class PointBranch(nn.Module):
         """
         boxes, labels, masks = known_only(known, regions, labels, masks)
         maps, classes, counts = pyramid[0], torch.cat(labels), [len(own) for own in boxes]
+        if self.refined:
+            boxes = refined_boxes(pyramid, boxes, classes, box_head, masks[0].shape[1:])
         logits = self.coarse(maps, boxes).float()
         own = own_class(logits, classes)
         wanted = mask_targets(masks, boxes, self.coarse.side) >= 0.5
@@ -114,6 +125,26 @@ class PointBranch(nn.Module):
         side, steps = start_of(self.coarse.side, self.steps, self.points)
         logits = begun(len(boxes), side, coarse, predict)
         return subdivided(logits, steps, self.points, foreground, predict)[:, 0].sigmoid()
+
+
+@torch.no_grad()
+def refined_boxes(
+    pyramid: Sequence[Tensor],
+    regions: Sequence[Tensor],
+    classes: Tensor,
+    box_head: BoxBranch,
+    canvas: Sequence[int],
+) -> list[Tensor]:
+    """The boxes that are found in regions (r, 4) of each image, were they of their true classes.
+
+    A region whose box is less than 1 px on the canvas stays as it is.
+    """
+    before = torch.cat(list(regions))
+    deltas = own_class(box_head(pyramid, regions)[1], classes)[:, 0]
+    boxes = clip_boxes_to_image(box_head.code.decode(deltas, before), tuple(canvas))
+    large = (boxes[:, 2:] - boxes[:, :2] >= 1).all(1, keepdim=True)
+    counts = [len(own) for own in regions]
+    return list(torch.where(large, boxes, before).split(counts))
 
 
 def own_class(logits: Tensor, classes: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.blocks.detection.coarsemask import CoarseMask
-from models.blocks.detection.pointbranch import PointBranch
+from models.blocks.detection.pointbranch import PointBranch, refined_boxes
 from models.blocks.detection.pointhead import PointHead
 from models.blocks.detection.points import (
     Sampling,
@@ -165,6 +165,24 @@ def test_losses_are_of_known_masks_alone_and_follow_from_the_seeds():
     sum(none.values()).backward()
     assert sum(none.values()) == 0
     assert all(weight.grad is not None for weight in made.parameters()), "for other workers"
+
+
+def test_refined_boxes_are_those_of_the_true_class_and_never_empty():
+    torch.manual_seed(0)
+    head = PointRend(**FACTS, **TINY)
+    pyramid, classes = head.pyramid(maps_of(2))[:-1], torch.tensor([1, 0, 2])
+    torch.nn.init.normal_(head.box.bbox_pred.weight, std=0.3)
+    found, none = refined_boxes(pyramid, BOXES, classes, head.box, (SIDE, SIDE))
+    assert none.shape == (0, 4)
+    deltas = head.box(pyramid, BOXES)[1]
+    for row, label in enumerate(classes.tolist()):
+        box = head.box.code.decode(deltas[row, label][None], BOXES[0][row][None])[0]
+        torch.testing.assert_close(found[row], box.clamp(0, SIDE))
+    with torch.no_grad():
+        head.box.bbox_pred.weight.zero_()
+        head.box.bbox_pred.bias.view(-1, 4)[:, 0] = 300  # far beyond the canvas
+    kept = refined_boxes(pyramid, BOXES, classes, head.box, (SIDE, SIDE))[0]
+    assert torch.equal(kept, BOXES[0])
 
 
 def test_the_branch_learns_an_outline_finer_than_its_coarse_mask():
