@@ -95,7 +95,7 @@ def warn_of_other_workers(about: dict[str, Any], workers: Workers, recipe: Recip
         min(batch // world, recipe.micro or batch) for world in (about["world"], workers.world)
     )
     norm = "batch norm sees as many"
-    if before != now:
+    if before != now and recipe.batch_norm != "frozen":
         norm = f"batch norm sees {now} images at a time instead of {before}"
     log.warning(
         "going on with %d workers from a state of %d: the images of each step and their crops "

@@ -49,7 +49,8 @@ class Recipe:
     clip_each: whether of each parameter by itself, not of all.
     ema: decay of the moving average of the weights, which then is the result.
     precise_bn: training images that batch norm's statistics are computed anew from at the end.
-    batch_norm: statistics per `worker` (the papers') or `sync`.
+    batch_norm: statistics per `worker` (the papers') or `sync`; or `frozen`, for small batches: the
+        statistics, scales and shifts that the weights came with stay, in all of the network.
     last: the images of an epoch that fill no batch are left out (`drop`) or make a smaller step
         (`keep`); one image alone joins the batch before, as it joins the micro-batch before.
     precision: of a step; `tf32` is of matrix products and convolutions, on GPUs that can.
@@ -80,7 +81,7 @@ class Recipe:
     clip_each: bool = False
     ema: Part | None = None
     precise_bn: Annotated[int, Field(ge=0)] = 0
-    batch_norm: Literal["worker", "sync"] = "worker"
+    batch_norm: Literal["worker", "sync", "frozen"] = "worker"
     last: Literal["drop", "keep"] = "drop"
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
     compile: Literal["off", "default", "reduce-overhead", "max-autotune"] = "off"
@@ -101,6 +102,11 @@ class Recipe:
         if self.decay_end is not None and self.weight_decay <= 0:
             raise ValueError(
                 "recipe: decay_end is what a weight decay goes to: give weight_decay above 0 too"
+            )
+        if self.precise_bn and self.batch_norm == "frozen":
+            raise ValueError(
+                "recipe: precise_bn computes statistics anew that batch_norm `frozen` keeps: give "
+                "one of the two"
             )
         if self.sharded and self.precision == "float16":
             raise ValueError(

@@ -16,16 +16,16 @@ def workers_that_pay(recipe: Recipe, images: int, epochs: float) -> int:
     TAGDAG_WORKERS, or one for each GPU where the training has PAYS images or more: below that their
     start costs more than it saves, and trainings side by side are better. Fewer where batch norm
     would see other numbers of images: with recipe.micro as many as have whole micro-batches,
-    without it as many as have NORM images of a batch each, with batch_norm `sync` as many as there
-    are. Its running averages are the first worker's, unless recipe.precise_bn has them computed
-    anew.
+    without it as many as have NORM images of a batch each, with batch_norm `sync` or `frozen` as
+    many as there are. Its running averages are the first worker's, unless recipe.precise_bn has
+    them computed anew.
     """
     gpus = torch.cuda.device_count()
     pays = gpus > 1 and images * epochs >= PAYS
     most = value("TAGDAG_WORKERS") or (gpus if pays else 1)
     # a batch larger than the data becomes the data: schedule.py
     batch = min(recipe.batch, images)
-    if recipe.batch_norm == "sync":
+    if recipe.batch_norm != "worker":
         return max(1, min(most, batch))
     # a worker's part then is one pass, and batch norm sees all of it
     if not recipe.micro:

@@ -22,6 +22,7 @@ from engine.core.numerics import deterministic
 from engine.training.averaging import Average, normalisable, precise_statistics
 from engine.training.distributed import Workers, wrapped
 from engine.training.loader import Step
+from engine.training.norms import freeze_batch_norms
 from engine.training.optimizers import optimizer
 from engine.training.recipe import Recipe, weight_decay
 from models.blocks.augment.draws import Draws
@@ -130,6 +131,8 @@ class Learner:
                     "recipe: batch_norm 'sync' needs GPUs: PyTorch has none for CPUs, use 'worker'"
                 )
             nn.SyncBatchNorm.convert_sync_batchnorm(objective)
+        if recipe.batch_norm == "frozen":
+            freeze_batch_norms(objective)
         self.objective = objective.train()
         if recipe.compile != "off":
             # before it compiles: what it compiles keeps the flags of now

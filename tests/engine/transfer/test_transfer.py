@@ -192,6 +192,7 @@ class Named:
         (Recipe(batch=32, micro=8), 160, "3", 2),  # 4 micro-batches among 3 would not be the same
         (Recipe(batch=256), 20, "2", 1),  # the batch is all there is
         (Recipe(batch=32, batch_norm="sync"), 160, "8", 8),
+        (Recipe(batch=4, batch_norm="frozen"), 160, "2", 2),
     ],
 )
 def test_trainings_are_split_where_batch_norm_lets_them(
