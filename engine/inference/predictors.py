@@ -22,7 +22,7 @@ def predictor_for(
     if finds(sections):
         if (policy or PLAIN)["name"] == "views":
             raise ValueError("--views are of videos, and this network finds objects in images")
-        return ScenePredictor(weights, size, policy=policy)
+        return ScenePredictor(weights, size, tested=tested, policy=policy)
     if not sees_clips(sections):
         return Predictor(weights, size, tested=tested)
     if frame_rate is None:

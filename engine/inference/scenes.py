@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from corpus.media.decoding import decode
 from corpus.media.images import BadImage, opened_image
@@ -48,7 +48,7 @@ class Answer(NamedTuple):
     masks: COCO's compressed run lengths of each object; None where none are told.
     classes: int (h, w), the class of each pixel, 255 where none is told; None where none are.
     segments: int32 (h, w), s + 1 where the s-th segment is, 0: none is; None where none are told.
-    segment_labels: the class of each.
+    segment_labels: the class of each. segment_things: whether it is a countable thing.
     """
 
     boxes: np.ndarray
@@ -58,6 +58,7 @@ class Answer(NamedTuple):
     classes: np.ndarray | None
     segments: np.ndarray | None
     segment_labels: list[int]
+    segment_things: list[bool]
 
 
 def finds(sections: Mapping[str, Any]) -> bool:
@@ -66,10 +67,22 @@ def finds(sections: Mapping[str, Any]) -> bool:
     return getattr(found, "scenes", False)
 
 
+def seen_at(module: nn.Module, size: int, stored: int) -> None:
+    """Let a network see images with so many px on their shorter side, by its objective's views.
+
+    stored: px that they are stored with.
+    """
+    views = module.augment
+    # the size that it is tested at anyway has the bounds of its training
+    if size != (views.test_shorter or stored):
+        views.test_shorter, views.longer, views.canvas = size, None, None
+
+
 class ScenePredictor(Predictor):
     """A network of objects out of its weight file, ready for images as people have them.
 
-    size: px of the longer side that the stage corpus stored at the most.
+    size: px of the longer side that the stage corpus stored at the most. tested: of the shorter
+    side of what the network is given, as the stage evaluate counts them.
     """
 
     finds: ClassVar[bool] = True
@@ -79,13 +92,17 @@ class ScenePredictor(Predictor):
         weights: Path,
         size: int,
         device: torch.device | str | None = None,
+        tested: int | None = None,
         policy: Mapping[str, Any] | None = None,
     ) -> None:
-        """policy: the section of the task's, by which it was tested.
+        """tested: None for what its objective says. policy: the section of the task's, by which it
+        was tested.
 
         ValueError with cause and fix for a file that is none of a network.
         """
-        super().__init__(weights, size, device)
+        super().__init__(weights, size, device, tested)
+        self.tested = tested or self.module.augment.test_shorter or size
+        seen_at(self.module, self.tested, size)
         self.policy = build("policies", dict(policy or PLAIN), where="policy")
 
     @functools.cached_property
@@ -198,7 +215,8 @@ def _answer(
         masks=masks,
         classes=_scaled(row.get("semantic"), picture),
         segments=None if segments is None else segments.astype(np.int32),
-        segment_labels=row["panoptic_label"].tolist() if "panoptic" in row else [],
+        segment_labels=row["panoptic_label"].tolist() if "panoptic_label" in row else [],
+        segment_things=row["panoptic_thing"].tolist() if "panoptic_thing" in row else [],
     )
 
 

@@ -19,6 +19,7 @@ from engine.core.device import device
 from engine.core.network import load_network
 from engine.core.samples import Rows, open_split
 from engine.core.threads import torch_threads
+from engine.inference.scenes import seen_at
 from engine.measure.complexity import measure
 from engine.measure.profile import profile_network
 from engine.training.predicting import PLAIN, metric_of, policy_of, scored
@@ -125,10 +126,7 @@ def samples_of(module: nn.Module, shards: Shards, size: int) -> Rows:
     """
     if not getattr(module, "scenes", False):
         return Rows(shards, module.reads, size=size)
-    views = module.augment
-    # the size that it is tested at anyway has the bounds of its training
-    if size != (views.test_shorter or shards.size):
-        views.test_shorter, views.longer, views.canvas = size, None, None
+    seen_at(module, size, shards.size)
     return Rows(shards, module.reads)
 
 

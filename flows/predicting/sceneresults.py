@@ -170,8 +170,12 @@ def _areas(png: bytes) -> dict[int, int]:
 
 
 def _things(batches: Batches) -> set[int]:
-    """Classes of which objects were found: of others nothing tells them from stuff."""
-    return {label for _, row in rows_of(batches()) for label in row["labels"] or ()}
+    """Classes of which segments are countable things."""
+    found: set[int] = set()
+    for _, row in rows_of(batches()):
+        pairs = zip(row["segment_labels"] or (), row["segment_things"] or (), strict=True)
+        found |= {label for label, thing in pairs if thing}
+    return found
 
 
 def table_lines(batches: Iterable["pa.RecordBatch"], names: Sequence[str]) -> list[str]:

@@ -26,6 +26,7 @@ FIELDS: dict[str, pa.DataType] = {
     "classes": pa.binary(),
     "segments": pa.binary(),
     "segment_labels": NUMBERS,
+    "segment_things": pa.list_(pa.bool_()),
 }
 
 
@@ -70,6 +71,7 @@ def _told(answer: Answer, picture: Picture) -> dict[str, Any]:
         "classes": classes,
         "segments": segments,
         "segment_labels": answer.segment_labels,
+        "segment_things": answer.segment_things,
     }
 
 

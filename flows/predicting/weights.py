@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flows.measuring.alike import usual_size
 from flows.measuring.headline import of_record
 from flows.running import settings
 
@@ -53,7 +54,9 @@ def chosen_weights(model: str | None, size: int | None, folder: Path) -> Chosen:
         weights, record = _local(Path(model))
     stored = size or _stored_size(weights, record, model)
     about = _about(weights)
-    tested = record.get("size") or about.get("tested") or stored
+    # of objects: what the section of the objective says
+    usual = usual_size(about.get("sections", {}), stored)
+    tested = record.get("size") or about.get("tested") or usual
     # a network of images is asked plainly
     own = {key: about.get(key) for key in ("frame_rate", "policy")}
     return Chosen(weights, stored, tested, model, **own, finds=_finds(about))

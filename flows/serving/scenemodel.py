@@ -24,7 +24,7 @@ def _load_pyfunc(path: str, model_config: dict[str, Any] | None = None) -> "Serv
     """The model of a folder with MLmodel and weights: MLflow's load_model calls this."""
     folder = Path(path)
     about = yaml.safe_load((folder / "MLmodel").read_text())["flavors"]["tagdag"]
-    known = {"size": about["stored"], "policy": about["policy"]}
+    known = {"size": about["stored"], "tested": about["size"], "policy": about["policy"]}
     predictor = ScenePredictor(folder / about["weights"], **known)
     return ServedScenes(predictor, bool((model_config or {}).get("paths")))
 

@@ -18,6 +18,7 @@ from corpus.media.runs import decoded, nearest
 from corpus.sources.source import source_rows
 from corpus.store.ingest import ingest
 from corpus.store.write import write_store
+from engine.core.build import build
 from engine.core.network import load_network, save_network
 from engine.core.samples import Rows, open_split
 from engine.training.predicting import predicted
@@ -25,6 +26,8 @@ from flows.predicting import predict, scenes
 from flows.predicting.drawing import drawing
 from flows.predicting.sceneresults import table_lines
 from flows.tools import predict as command
+from metrics.formats import panoptic
+from metrics.pq import PQ
 from tests.support.corpora import build_with
 from tests.support.networks import TINY
 from tests.support.photographs import encoded, picture
@@ -33,6 +36,7 @@ from tests.support.scenes import NAMES, head_section, scene_network
 SIZE = 40  # px of the stored images, the drawn ones have 96
 IMAGES = (4, 2, 5)
 HEADS = {"instances": "mask_rcnn", "semantic": "semantic_fpn", "panoptic": "panoptic_fpn"}
+SEGMENTS = {"name": "panoptic", "score": 0.08, "stuff_area": 20}
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +56,8 @@ def made(tmp_path_factory) -> Path:
         sections = {"backbone": TINY, "objective": {"name": objective}}
         sections["head"] = head_section(head)
         save_network(top / f"{objective}.safetensors", module, sections, NAMES, size=SIZE)
+    asked = {"size": SIZE, "policy": SEGMENTS}
+    save_network(top / "segments.safetensors", module, sections, NAMES, **asked)
     return top
 
 
@@ -77,7 +83,8 @@ def measured(made: Path, objective: str) -> list[dict[str, torch.Tensor]]:
     shards = open_split(made / f"out/targets/{kind}", "test")
     assert "sides" in shards.columns and len(shards) == IMAGES[2]
     found = []
-    for indices, predictions, _ in predicted(module, Rows(shards, module.reads)):
+    policy = build("policies", SEGMENTS if objective == "segments" else {"name": "plain"})
+    for indices, predictions, _ in predicted(module, Rows(shards, module.reads), policy):
         for place in range(len(indices)):
             found.append({name: column[place] for name, column in predictions.items()})
     return [dict(row, key=Path(key).name) for row, key in zip(found, shards.ids, strict=True)]
@@ -131,6 +138,27 @@ def test_maps_are_those_of_the_stage_evaluate(here, made, monkeypatch, objective
         assert told["areas"] == {NAMES[label]: area for label, area in areas.items()}
     assert len(out["maps"]) == IMAGES[2]
     assert bool(out["annotations"]) == (objective == "panoptic"), "of a plain policy things as well"
+
+
+def test_segments_of_the_policy_of_the_task_are_cocos(here, made, monkeypatch, capsys):
+    out = run(monkeypatch, made, "segments", *files(made), "--draw", "drawn")
+    names = {image["id"]: Path(image["file_name"]).name for image in out["images"]}
+    rows, things = {row["key"]: row for row in measured(made, "segments")}, set()
+    for told in out["annotations"]:
+        colours = np.asarray(Image.open(Path("out", told["file_name"]))).astype(int)
+        found, row = colours @ [1, 256, 65536], rows[names[told["image_id"]]]
+        stored = row["panoptic"].numpy()
+        taken = nearest(*stored.shape, found.shape)
+        assert np.array_equal(found, stored[taken.rows][:, taken.columns])
+        for info in told["segments_info"]:
+            assert info["area"] == (found == info["id"]).sum() > 0
+            assert info["category_id"] == row["panoptic_label"][info["id"] - 1] + 1
+        things |= set(row["panoptic_label"][row["panoptic_thing"]].tolist())
+    assert things and not out["maps"] and len(list(Path("drawn").iterdir())) == IMAGES[2]
+    isthing = [place for place, each in enumerate(out["categories"]) if each["isthing"]]
+    assert isthing == sorted(things)
+    pair = panoptic.read(Path("out.json"), Path("out.json"), PQ.reads)
+    assert len(pair.samples) == IMAGES[2], "and as our own metrics read it"
 
 
 def test_bad_images_are_counted_videos_refused_and_a_threshold_is_half(
