@@ -132,9 +132,8 @@ def _written(file: str) -> bool:
 def _made(
     backbone: dict[str, Any], objective: dict[str, Any], head: dict[str, Any], where: str
 ) -> torch.nn.Module:
-    names = [str(number) for number in range(FEWEST)]
-    facts = {"classes": FEWEST, "names": names, "samples": FEWEST}
     try:
+        facts = _facts(head)
         with torch.device("meta"):
             return network(backbone, objective, head, where=where, **facts)
     except (RuntimeError, OverflowError) as error:  # sizes beyond 64 bits
@@ -184,12 +183,12 @@ def validate_answers(section: dict[str, Any], head: dict[str, Any], place: str) 
     """ValueError where a metric reads what the policy does not give: asked of two black images."""
     policy = section.get("policy", {"name": "plain"})
     metric = plugin("metrics", section["metric"]["name"], f"{place}.metric")
-    facts = {"classes": FEWEST, "names": ["a", "b"], "samples": FEWEST}
-    module = network(TRIED, section["objective"], head, where=place, **facts).eval()
+    module = network(TRIED, section["objective"], head, where=place, **_facts(head)).eval()
     if module.column == "clip":
         module.backbone = FirstFrame(module.backbone)
     read = columns_read(section["objective"], f"{place}.objective")
-    batch = {name: _example(name, options) for name, options in read.items()}
+    scenes = getattr(module, "scenes", False)
+    batch = {name: _example(name, options, scenes) for name, options in read.items()}
     draws = Draws(torch.Generator().manual_seed(0), 0, FEWEST)
     ask = build("policies", policy, where=f"{place}.policy")
     with torch.no_grad(), located(place):
@@ -205,9 +204,29 @@ def validate_answers(section: dict[str, Any], head: dict[str, Any], place: str) 
             )
 
 
-def _example(name: str, options: dict[str, Any]) -> torch.Tensor:
-    """A column of two samples: black squares, of a video the clips of them that are read."""
+def _facts(head: dict[str, Any]) -> dict[str, Any]:
+    """What is known of the data: no more than what the settings of a head name of it."""
+    lists = [value for value in head.values() if isinstance(value, list)]
+    named = [name for name in itertools.chain.from_iterable(lists) if isinstance(name, str)]
+    # and some others: a list that holds all classes may be wrong
+    names = [*dict.fromkeys(named), *(f"another {number}" for number in range(FEWEST))]
+    return {"classes": len(names), "names": names, "samples": FEWEST}
+
+
+def _example(name: str, options: dict[str, Any], scenes: bool) -> Any:
+    """A column of two samples: black squares, of a video the clips of them that are read.
+
+    scenes: whether images come in a list, with objects or segments beside them: none.
+    """
     squares = (SIDE, SIDE, 3)
+    if scenes:
+        image = torch.zeros(squares, dtype=torch.uint8)
+        empty = {"image": image, "boxes": torch.zeros(0, 4), "sides": torch.tensor([SIDE, SIDE])}
+        empty["masks"] = torch.zeros(0, SIDE, SIDE, dtype=torch.bool)
+        empty["panoptic"] = torch.zeros(SIDE, SIDE, dtype=torch.int32)
+        flags = name.endswith(("crowd", "ignore", "known", "thing"))
+        usual = torch.zeros(0, dtype=torch.bool if flags else torch.int64)
+        return [empty.get(name, usual)] * FEWEST
     shapes = {"image": partial(torch.zeros, FEWEST, *squares, dtype=torch.uint8)}
     clips = options.get("clips", 1), options.get("frames", 1)
     shapes["clip"] = partial(torch.zeros, FEWEST, *clips, *squares, dtype=torch.uint8)
