@@ -107,7 +107,8 @@ def _computed(function: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
 
 
 def _refuse_mixed(name: str, args: tuple, given: list[Any]) -> None:
-    indexed = name.startswith("aten.index")  # of a tensor on the device, by places on the host
+    # of a tensor on the device, by places on the host; without a _ it is autograd's, as above
+    indexed = name.startswith("aten.index") and name != "aten.index_put.default"
     if name.startswith(ACROSS) and (not indexed or isinstance(args[0], Placed)):
         return
     tensors = [value for value in given if isinstance(value, Tensor)]

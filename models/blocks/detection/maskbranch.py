@@ -120,17 +120,17 @@ def mask_targets(
 
     The share of each bin that is the object's, 0 to 1, by RoIAlign with a sample for each pixel.
     """
-    made = []
+    parts, moved = [], []
     for own, boxes in zip(masks, regions, strict=True):
-        for mask, box, corners in zip(own, boxes.float(), boxes.tolist(), strict=True):
-            left, top = max(0, int(corners[0]) - 2), max(0, int(corners[1]) - 2)
-            # only what the region needs: as floats, a canvas for each is 4 MB at 1024 px
-            part = mask[top : int(corners[3]) + 3, left : int(corners[2]) + 3]
-            moved = box - box.new_tensor([left, top, left, top])
-            made.append((part.float(), moved))
-    if not made:
+        corners = [[int(each) for each in box] for box in boxes.tolist()]
+        # only what a region needs: as floats, a canvas for each is 4 MB at 1024 px
+        starts = [(max(0, x1 - 2), max(0, y1 - 2)) for x1, y1, _, _ in corners]
+        shift = torch.tensor(starts, dtype=torch.float32, device=boxes.device).view(-1, 2)
+        moved += (boxes.float() - shift.repeat(1, 2)).split(1)
+        for mask, (left, top), (_, _, x2, y2) in zip(own, starts, corners, strict=True):
+            parts.append(mask[top : y2 + 3, left : x2 + 3].float())
+    if not parts:
         return masks[0].new_zeros((0, side, side), dtype=torch.float32)
-    parts = [
-        roi_align(part[None, None], [box[None]], side, aligned=aligned)[0, 0] for part, box in made
-    ]
-    return torch.stack(parts)
+    pairs = zip(parts, moved, strict=True)
+    found = [roi_align(part[None, None], [box], side, aligned=aligned) for part, box in pairs]
+    return torch.cat(found)[:, 0]
