@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -23,10 +23,13 @@ class Mixed:
     the column `<name>_known` says so.
 
     shares: of an epoch, as long as all data sets together; None: as many of each as it has.
+    mixing: in which order. "epoch": at random; "batch": so that any neighbouring samples are in
+        these shares, to one sample, and exactly where the shares of a batch are whole numbers.
     """
 
     parts: Sequence[Rows]
     shares: Sequence[float] | None = None
+    mixing: Literal["epoch", "batch"] = "epoch"
 
     def __post_init__(self) -> None:
         if self.shares is not None and (
@@ -75,7 +78,7 @@ class Mixed:
         streams = draws and (draws.once(len(self.parts)) * 2**31).long().tolist()
         whole: dict[str, Any] = {}
         for name, example in self._examples.items():
-            whole[name] = _filled(None, example[:0], torch.zeros(0, dtype=torch.int64), count)
+            whole[name] = _none(example, count)
             whole[f"{name}{KNOWN}"] = torch.zeros(count, dtype=torch.bool)
         for number, places, own in self._split(indices):
             chosen = draws and _DrawsOf(draws, streams[number], places, count)
@@ -114,14 +117,20 @@ class Mixed:
     def draw_list(self, generator: torch.Generator) -> Tensor:
         """The list of an epoch: each data set in its share, over and again where it is small."""
         shares = self.shares or [len(part) for part in self.parts]
-        total, drawn = len(self), []
+        total, drawn = len(self), []  # samples with their share
         for number, part in enumerate(self.parts):
             count = round(total * shares[number] / sum(shares))
             rounds = -(-count // len(part)) if len(part) else 0
             some = [torch.randperm(len(part), generator=generator) for _ in range(rounds)]
             if some:
-                drawn.append(torch.cat(some)[:count] + self._starts[number])
-        whole = torch.cat(drawn)
+                mine = torch.cat(some)[:count] + self._starts[number]
+                drawn.append((mine, shares[number] / sum(shares)))
+        whole = torch.cat([one for one, _ in drawn])
+        if self.mixing == "batch":
+            # the i-th of a data set at (i + 1/2) / share. Rounded, lest two that meet come in
+            # another order from one batch to the next
+            places = [(torch.arange(len(one)).double() + 0.5) / share for one, share in drawn]
+            return whole[torch.cat(places).round(decimals=6).argsort(stable=True)]
         return whole[torch.randperm(len(whole), generator=generator)]
 
 
@@ -139,6 +148,13 @@ class _DrawsOf(Draws):
     def randn(self, n: int, *shape: int) -> Tensor:
         """Normal numbers of these samples, as in `Draws`."""
         return super().randn(self.among, *shape)[self.places]
+
+
+def _none(example: Column, count: int) -> Column:
+    """A column like that of an example, of samples that have nothing there: zeros, or no row."""
+    if isinstance(example, Tensor):
+        return example.new_zeros(count, *example.shape[1:])
+    return [example[0].new_zeros(0, *example[0].shape[1:])] * count
 
 
 def _filled(whole: Any, column: Column, places: Tensor, count: int) -> Column:

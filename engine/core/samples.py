@@ -60,18 +60,19 @@ class Rows:
     more: Mapping[str, Tensor] = field(default_factory=dict)
 
     @functools.cached_property
-    def _rows(self) -> Tensor:
+    def places(self) -> Tensor:
+        """Of each sample its row in the shards, int64."""
         return torch.arange(len(self.shards)) if self.rows is None else self.rows
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.places)
 
     def read(self, indices: Tensor, draws: Draws | None = None) -> Batch:
         """The columns of these samples; draws: of what of a sample is read, where that is drawn.
 
         ValueError lists the columns there are where one is missing.
         """
-        return {name: self._column(name, self._rows[indices], draws) for name in self.reads}
+        return {name: self._column(name, self.places[indices], draws) for name in self.reads}
 
     def _column(self, name: str, rows: Tensor, draws: Draws | None = None) -> Column:
         if name in self.more:
@@ -91,15 +92,15 @@ class Rows:
 
     def column(self, name: str) -> Column:
         """One column of all samples; images are not decoded for another."""
-        return self._column(name, self._rows)
+        return self._column(name, self.places)
 
     def ids(self, indices: Tensor) -> list[str]:
         """Ids of the samples."""
-        return [self.shards.ids[row] for row in self._rows[indices].tolist()]
+        return [self.shards.ids[row] for row in self.places[indices].tolist()]
 
     def some(self, indices: Tensor) -> "Rows":
         """Those of these samples."""
-        return replace(self, rows=self._rows[indices])
+        return replace(self, rows=self.places[indices])
 
     def reading(self, columns: Mapping[str, Mapping[str, Any]]) -> "Rows":
         """The same samples, of which these columns are read: for tests others than for training."""

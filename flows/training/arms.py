@@ -56,7 +56,8 @@ def with_pseudo(labelled: Rows, arm: dict[str, Any], section: dict[str, Any]) ->
         )
     posts = open_split(settings.OUT / "corpus" / about["of"], "train")
     joined = joined_by_id(Rows(posts, {}, size=labelled.size), file, labelled.reads)
-    return Mixed([labelled, joined], [1 - about["share"], about["share"]])
+    shares = [1 - about["share"], about["share"]]
+    return Mixed([labelled, joined], shares, about.get("mixing", "epoch"))
 
 
 def split_of(section: dict[str, Any], split: str) -> Rows:

@@ -97,6 +97,11 @@ class PanopticFPN(TwoStage):
             for own, semantic in zip(found, scores, strict=True)
         ]
 
+    def masks_at(
+        self, maps: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]
+    ) -> list[Tensor]:
+        return super().masks_at(maps, boxes, [self.thing_number[each] for each in labels])
+
 
 def _tables(things: Sequence[str], names: Sequence[str]) -> dict[str, Tensor]:
     """How the branches number classes.

@@ -154,6 +154,12 @@ class TwoStage(SceneHead):
         masks = self.mask.masks(pyramid[:-1], boxes, labels, box_head=self.box)
         return [replace(own, masks=mask) for own, mask in zip(found, masks, strict=True)]
 
+    def masks_at(
+        self, maps: Sequence[Tensor], boxes: Sequence[Tensor], labels: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """Probabilities (m, s, s) of the masks in boxes (m, 4) of each image, wherever found."""
+        return self.mask.masks(self.pyramid(maps)[:-1], boxes, labels, box_head=self.box)
+
 
 def _masked(regions: Regions, scene: Scene) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """An image's positives: boxes, labels, masks, and whether each mask is known."""

@@ -1,6 +1,7 @@
 """Several data sets as one: whose sample is where, in which shares, and what it is drawn by."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,6 +65,52 @@ def test_an_epoch_has_the_stated_shares(mixed):
     # 0.25 x 10 rounds to the even 2; of four samples eight are two rounds of each
     assert (drawn < 6).sum() == 2
     assert drawn[drawn >= 6].bincount(minlength=10)[6:].tolist() == [2, 2, 2, 2]
+
+
+def in_batches(drawn: torch.Tensor, batch: int, first: int = 6) -> list[int]:
+    """How many of each whole batch are of the first data set."""
+    whole = drawn[: len(drawn) // batch * batch]
+    return (whole < first).view(-1, batch).sum(1).tolist()
+
+
+@pytest.mark.parametrize("share", [0.6, 0.9, 0.5, 0.25])
+def test_every_batch_has_the_stated_shares(mixed, share):
+    parts = [mixed.parts[0]] * 26 + [mixed.parts[1]] * 26
+    many = Mixed([Mixed(parts[:26]), Mixed(parts[26:])], [share, 1 - share], "batch")
+    drawn = many.draw_list(seeded(0, 1))
+    count = 6 * 26
+    assert in_batches(drawn, 20, count) == [round(20 * share)] * (len(many) // 20)
+    # where the shares of a batch are no whole numbers: the one below or above, the mean is right
+    found = in_batches(drawn, 7, count)
+    assert {*found} <= {int(7 * share), int(7 * share) + 1}
+    assert sum(found) / len(found) == pytest.approx(7 * share, abs=0.1)
+    # in another order the next time, and each data set as often as without
+    again = many.draw_list(seeded(0, 2))
+    by_epoch = replace(many, mixing="epoch").draw_list(seeded(0, 1))
+    assert not torch.equal(again, drawn)
+    assert torch.equal(drawn.sort().values, by_epoch.sort().values)
+    assert len({*in_batches(by_epoch, 20, count)}) > 1
+
+
+class Listing(Rows):
+    """Rows with a list column of some boxes, by their number."""
+
+    def read(self, indices, draws=None):
+        if "boxes" not in self.reads:
+            return super().read(indices, draws)
+        rows = self.places[indices].tolist()
+        return {"boxes": [torch.full((row, 4), float(row)) for row in rows]}
+
+
+def test_lists_of_some_data_sets_are_empty_in_the_others(mixed):
+    with_boxes = Listing(mixed.parts[0].shards, {"boxes": {}})
+    both = Mixed([with_boxes, Rows(mixed.parts[1].shards, {"label": {}})])
+    batch = both.read(torch.tensor([7, 2, 0, 9]))
+    assert [each.shape for each in batch["boxes"]] == [(0, 4), (2, 4), (0, 4), (0, 4)]
+    assert batch["boxes_known"].tolist() == [False, True, True, False]
+    assert batch["label_known"].tolist() == [True, False, False, True]
+    alone = both.read(torch.tensor([8]))
+    assert [each.shape for each in alone["boxes"]] == [(0, 4)] and not alone["boxes_known"].any()
 
 
 def test_the_same_samples_are_read_as_other_columns(mixed):
