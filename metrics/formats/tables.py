@@ -61,22 +61,31 @@ def read(
 
 
 def _both(file: Path, asked: Wanted, answers: Wanted, more: Sequence[str], where: Where) -> Pair:
-    """What one file has of both."""
-    theirs = {name for name in column_names(file) if name.startswith(TRUE)}
+    """What one file has of both; ValueError where a truth has the name of what is predicted."""
+    predicted = set(itertools.chain.from_iterable(asked))
+    own = {name.removeprefix(TRUE) for name in column_names(file) if name.startswith(TRUE)}
+    theirs = own | predicted
     either = [_with_theirs(names, theirs) for names in answers]
     others = [name for each in more for name in _with_theirs((each,), theirs)]
     whole = read_table(file, [*asked, *either], where, others)
     _all_given(whole, asked, file)
-    true = dict(whole.columns)
-    for name in whole.columns:
-        if name.startswith(TRUE):
-            true[name.removeprefix(TRUE)] = true.pop(name)
-    return Pair(whole.columns, true, whole.names, _samples(whole))
+    # what of the truth alone is known, as crowds, is no column of a prediction
+    given = {
+        name: column
+        for name, column in whole.columns.items()
+        if name.removesuffix("_known") in predicted
+    }
+    true = {
+        name.removeprefix(TRUE): column
+        for name, column in whole.columns.items()
+        if name not in given
+    }
+    return Pair(given, true, whole.names, _samples(whole))
 
 
 def _with_theirs(names: tuple[str, ...], theirs: Set[str]) -> tuple[str, ...]:
-    """Those of the truth alone that are there, then the names as they are."""
-    return (*(f"{TRUE}{name}" for name in names if f"{TRUE}{name}" in theirs), *names)
+    """The names of the truth, of which some are called otherwise than the predictions' own."""
+    return tuple(name if name not in theirs else f"{TRUE}{name}" for name in names)
 
 
 def _names_of(columns: Names) -> list[tuple[str, ...]]:
