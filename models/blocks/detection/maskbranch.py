@@ -122,15 +122,15 @@ def mask_targets(
     """
     parts, moved = [], []
     for own, boxes in zip(masks, regions, strict=True):
-        corners = [[int(each) for each in box] for box in boxes.tolist()]
+        corners = boxes.long().tolist()
         # only what a region needs: as floats, a canvas for each is 4 MB at 1024 px
         starts = [(max(0, x1 - 2), max(0, y1 - 2)) for x1, y1, _, _ in corners]
         shift = torch.tensor(starts, dtype=torch.float32, device=boxes.device).view(-1, 2)
-        moved += (boxes.float() - shift.repeat(1, 2)).split(1)
+        moved += (boxes.float() - shift.repeat(1, 2)).unbind()
         for mask, (left, top), (_, _, x2, y2) in zip(own, starts, corners, strict=True):
             parts.append(mask[top : y2 + 3, left : x2 + 3].float())
     if not parts:
         return masks[0].new_zeros((0, side, side), dtype=torch.float32)
     pairs = zip(parts, moved, strict=True)
-    found = [roi_align(part[None, None], [box], side, aligned=aligned) for part, box in pairs]
+    found = [roi_align(part[None, None], [box[None]], side, aligned=aligned) for part, box in pairs]
     return torch.cat(found)[:, 0]
