@@ -91,6 +91,16 @@ def derived_columns(single: bool) -> dict[str, dict[str, str]]:
     return columns | ({"label": {"read": "class", "of": "targets"}} if single else {})
 
 
+def complete_columns(columns: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The columns of an index, with one that is read of another's list: older ones do not name it.
+
+    Which masks are known is said by their run lengths.
+    """
+    if "masks" not in columns or "masks_known" in columns:
+        return columns
+    return columns | {"masks_known": {"read": "masks_known", "of": columns["masks"]["of"]}}
+
+
 def read_column(
     stored: Stored, name: str, indices: np.ndarray, draws: Any, options: dict[str, Any]
 ) -> Column:

@@ -14,7 +14,14 @@ import numpy as np
 import torch
 
 from corpus.media.decoding import decode, decode_frames
-from corpus.reading.columns import Column, class_of, derived_columns, multi_hot, read_column
+from corpus.reading.columns import (
+    Column,
+    class_of,
+    complete_columns,
+    derived_columns,
+    multi_hot,
+    read_column,
+)
 from corpus.reading.index import INDEX, REPAIR, Blobs, Ids, Lists, lists_of, read_index
 
 MAPS = 512  # shards mapped at a time: each holds a file open, and 1024 is a common limit
@@ -85,7 +92,8 @@ class Shards:
     @cached_property
     def columns(self) -> dict[str, dict[str, Any]]:
         """What can be read: name -> stored form (`read`) and the keys of that reader."""
-        return self._about.get("columns") or derived_columns(self.targets.width == 1)
+        named = self._about.get("columns")
+        return complete_columns(named) if named else derived_columns(self.targets.width == 1)
 
     @property
     def classes(self) -> list[str]:

@@ -1,5 +1,6 @@
 """Boxes, masks and panoptic maps through the stage corpus: drawn, stored, built, read again."""
 
+import json
 from fractions import Fraction
 from io import BytesIO
 from math import floor
@@ -225,6 +226,13 @@ def test_a_mask_that_is_not_known_is_empty_where_that_is_asked_for(built, tmp_pa
         assert known.tolist() == [False, *[True] * (len(known) - 1)][: len(known)]
         assert torch.equal(masks[1:], before[1:]) and not masks[:1].any()
     assert all(one.all() for one in whole.read(rows, "masks_known"))
+    table = pq.read_table(shards.folder / INDEX, partitioning=None)
+    about = json.loads(table.schema.metadata[b"tagdag"])
+    del about["columns"]["masks_known"]
+    old = table.replace_schema_metadata({"tagdag": json.dumps(about)})
+    pq.write_table(old, shards.folder / INDEX)
+    again = Shards(shards.folder, "train").read(rows, "masks_known")
+    assert all(map(torch.equal, again, batch["masks_known"])), "an index that does not name it"
     with pytest.raises(ValueError, match="unknown is 'maybe', and must be refuse or empty"):
         shards.read([0], "masks", None, unknown="maybe")
 
