@@ -20,7 +20,7 @@ from models.blocks.detection.points import Sampling, grid, least_margin, point_s
 from models.blocks.detection.pyramid import Norm, Pyramid
 from models.blocks.detection.sampling import averaged
 from models.blocks.detection.scene import UNKNOWN, Found, Scene, SceneHead
-from models.blocks.detection.semantics import Semantics
+from models.blocks.detection.semantics import Semantics, check_classes, pixel_loss
 from models.blocks.detection.subdivision import subdivided
 from models.blocks.ranges import Count, Depth, Share, Times, Whole, Width
 
@@ -31,9 +31,9 @@ class PointRendSemantic(SceneHead):
     """Maps of a backbone -> the class of each pixel.
 
     width: channels of the pyramid.
+    norm: after the convolutions of the pyramid; `group` to train from scratch.
     dim: channels of the coarse prediction's layers.
-    norm: of these layers.
-    pyramid_norm: after the convolutions of the pyramid.
+    semantic_norm: after their convolutions.
     points: of each image that the loss of points is of.
     oversample: times as many are drawn, of which the most uncertain are taken.
     importance: share of the points that are taken for their uncertainty; the others are uniform.
@@ -52,9 +52,9 @@ class PointRendSemantic(SceneHead):
         strides: Sequence[int],
         classes: int,
         width: Width = 256,
+        norm: Norm = "none",
         dim: Width = 128,
-        norm: Literal["group", "batch"] = "group",
-        pyramid_norm: Norm = "none",
+        semantic_norm: Literal["group", "batch"] = "group",
         points: Count = 2048,
         oversample: Times = 3.0,
         importance: Share = 0.75,
@@ -65,9 +65,10 @@ class PointRendSemantic(SceneHead):
         again: bool = False,
     ) -> None:
         super().__init__()
+        check_classes(classes)
         self.strides, self.classes = list(strides), classes
-        self.pyramid = Pyramid(channels, strides, width, norm=pyramid_norm)
-        self.coarse = Semantics(self.pyramid.strides, width, classes, dim, norm)
+        self.pyramid = Pyramid(channels, strides, width, norm=norm)
+        self.coarse = Semantics(self.pyramid.strides, width, classes, dim, semantic_norm)
         self.point = PointHead(width, classes, point_hidden, point_layers, again)
         self.sampling = Sampling(points, oversample, importance)
         self.steps, self.test_points = steps, test_points
@@ -87,16 +88,17 @@ class PointRendSemantic(SceneHead):
         pyramid = self.pyramid(maps)
         logits = self.coarse(pyramid).float()
         sides = self.canvas(maps)
-        wanted = torch.stack([scene.semantic for scene in scenes])
-        enlarged = F.interpolate(logits, sides, mode="bilinear", align_corners=False)
-        parts = {"semantic": _cross_entropy(enlarged.flatten(2), wanted.flatten(1))}
+        parts = {"semantic": pixel_loss(logits, [scene.semantic for scene in scenes])}
 
         drawn = torch.cat([self.sampling.draw(scene.seed, 1) for scene in scenes])
         # in the image, not in what is beside it
         drawn = drawn.to(logits.device) * _shares([one.content for one in scenes], sides, logits)
         places = self.sampling.choose(logits, least_margin, drawn)
+        wanted = torch.stack([scene.semantic for scene in scenes])
         told = point_sample(wanted[:, None].float(), places, "nearest")[:, 0].long()
-        parts["point"] = _cross_entropy(self._predict(pyramid[0], logits, places), told)
+        found = self._predict(pyramid[0], logits, places)
+        total = F.cross_entropy(found, told, ignore_index=UNKNOWN, reduction="sum")
+        parts["point"] = averaged(total, (told != UNKNOWN).sum(1).tolist())
         return {"loss": sum(parts.values()), **parts}
 
     @torch.no_grad()
@@ -127,9 +129,3 @@ def _shares(contents: Sequence[tuple[int, int]], sides: tuple[int, int], like: T
     """How much of the canvas's width and height each image fills, (n, 1, 2)."""
     shares = [[width / sides[1], height / sides[0]] for height, width in contents]
     return like.new_tensor(shares)[:, None]
-
-
-def _cross_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Of logits (n, classes, p) and classes int64 (n, p), 255 where unknown: a mean."""
-    total = F.cross_entropy(logits, wanted, ignore_index=UNKNOWN, reduction="sum")
-    return averaged(total, (wanted != UNKNOWN).sum(1).tolist())

@@ -165,9 +165,7 @@ class Transforms:
             return columns | _of_pixels(semantic)
         names = ("boxes", "box_label", "box_score", "masks")
         given = [found[name] for name in names]
-        one = merging.merged(*given, semantic, **self.panoptic)
-        named = {"panoptic": one.panoptic, "panoptic_label": one.labels}
-        return columns | named | {"panoptic_thing": one.thing}
+        return columns | merging.merged(*given, semantic, **self.panoptic)._asdict()
 
 
 def _back(found: Found, content: voting.Sides, stored: voting.Sides, mirrored: bool) -> Found:

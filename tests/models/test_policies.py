@@ -10,18 +10,22 @@ from engine.core.batch import COLUMNS, length
 from engine.core.build import build, choices
 from engine.core.network import network
 from engine.training.predicting import predicted
+from metrics.pq import PQ
 from models.blocks.augment.boxes import resized
 from models.blocks.augment.draws import Draws
+from models.blocks.detection.merging import merged
+from models.blocks.detection.targets import semantic_of
 from tests.support.networks import TINY
+from tests.support.scenes import Scenes, scene_network
 from tests.support.videos import TINY_CLIPS, Videos
 
 CLASSES, COUNT = 3, 5
-OWN = ("views", "transforms", "panoptic")  # of videos, and of scenes: tested by themselves
 TARGETS = {
     "supervised": {"label": torch.arange(COUNT) % CLASSES},
     "multilabel": {"tags": (torch.arange(COUNT * CLASSES).reshape(COUNT, -1) % 2).float()},
     "hashtags": {"hashtags": (torch.arange(COUNT * CLASSES).reshape(COUNT, -1) % 2).float()},
 }
+OTHERS = ("views", "transforms", "panoptic")  # of clips, and of objects and pixels
 
 
 def batch_of(objective: str) -> dict[str, torch.Tensor]:
@@ -30,7 +34,7 @@ def batch_of(objective: str) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("objective", TARGETS)
-@pytest.mark.parametrize("name", [name for name in choices("policies") if name not in OWN])
+@pytest.mark.parametrize("name", [name for name in choices("policies") if name not in OTHERS])
 def test_each_sample_has_a_row_that_its_neighbours_do_not_change(name, objective):
     policy = build("policies", {"name": name})
     torch.manual_seed(0)
@@ -156,3 +160,66 @@ def test_several_views_are_of_clips_and_classes(section):
     module = network(TINY, section, {"name": "linear"}, classes=CLASSES).eval()
     with pytest.raises(ValueError, match=rf"policy views.*{section['name']} has images, or no cla"):
         build("policies", {"name": "views"})(module, batch_of("supervised"), Draws(seeded(0)))
+
+
+def test_a_panoptic_map_is_what_a_network_predicts_merged(monkeypatch):
+    monkeypatch.setattr("models.policies.panoptic.AT_A_TIME", 4)
+    module = scene_network("panoptic", "panoptic_fpn").eval()
+    samples = Scenes(6).reading(module.reads)
+    # a network that has learnt nothing is sure of nothing
+    policy = {"name": "panoptic", "score": 0.0, "overlap": 0.8}
+    found, targets = asked(policy, module, samples)
+    columns, true = asked({"name": "plain"}, module, samples)
+    assert targets.keys() == true.keys() and found.keys() <= COLUMNS.keys()
+    segments = 0
+    for row, semantic in enumerate(columns["semantic"]):
+        names = ("boxes", "box_label", "box_score", "masks")
+        least = 4096 / (640 * 480) * semantic.numel()
+        expected = merged(*(columns[name][row] for name in names), semantic, 0.8, 0.0, least)
+        for name, column in expected._asdict().items():
+            assert torch.equal(found[name][row], column), name
+        segments += len(expected.panoptic_label)
+    assert segments > 20
+    PQ().update(found, targets)
+
+
+class Told(torch.nn.Module):
+    """Is told what the images show."""
+
+    def test_views(self, batch, draws):
+        return batch
+
+    def targets(self, view):
+        return {name: view[name] for name in view if name.startswith("panoptic")}
+
+    def predict(self, view):
+        pairs = zip(view["panoptic"], view["panoptic_label"], strict=True)
+        columns = {"semantic": [semantic_of(*pair) for pair in pairs]}
+        scores = [torch.full((len(labels),), 0.9) for labels in view["box_label"]]
+        same = {name: view[name] for name in ("boxes", "box_label", "masks")}
+        return columns | same | {"box_score": scores}
+
+
+@pytest.mark.parametrize("least", [0, 300])
+def test_of_one_who_knows_all_but_small_stuff_is_found(least):
+    samples = Scenes(20)
+    batch, metric = samples.read(torch.arange(20)), PQ(resamples=0)
+    policy = build("policies", {"name": "panoptic", "stuff_area": least})
+    found, targets = policy(Told(), batch, None)
+    metric.update(found, targets)
+    numbers, small = metric.compute(), 0
+    for panoptic, thing in zip(batch["panoptic"], batch["panoptic_thing"], strict=True):
+        areas = panoptic.flatten().bincount(minlength=len(thing) + 1)[1:]
+        small += int((~thing & (areas < least)).sum())
+    assert numbers["fn"] == small and numbers["fp"] == 0 and numbers["sq"] == 100
+    assert (small > 0) == (least > 0), "no scene has small stuff"
+
+
+@pytest.mark.parametrize(
+    ("objective", "head", "lacking"),
+    [("instances", "mask_rcnn", "semantic"), ("semantic", "semantic_fpn", "boxes")],
+)
+def test_a_panoptic_map_is_made_of_masks_and_classes_of_pixels(objective, head, lacking):
+    module = scene_network(objective, head).eval()
+    with pytest.raises(ValueError, match=f"policy panoptic: .* {objective} gives no {lacking}: ta"):
+        asked({"name": "panoptic"}, module, Scenes(2).reading(module.reads))

@@ -19,15 +19,15 @@ CLASSES = UNKNOWN + 1  # that a map of classes may tell, with that of none
 
 
 class Merged(NamedTuple):
-    """s segments. panoptic: int32 (h, w), s + 1 where the s-th segment is, 0: none is.
+    """s segments, things by falling score, then stuff by class; named as the columns of a batch.
 
-    labels: int64 (s,), the classes. thing: bool (s,), things first by falling score, then stuff by
-    class.
+    panoptic: int32 (h, w), s + 1 where the s-th segment is, 0: none is.
+    panoptic_label: int64 (s,), the classes. panoptic_thing: bool (s,).
     """
 
     panoptic: Tensor
-    labels: Tensor
-    thing: Tensor
+    panoptic_label: Tensor
+    panoptic_thing: Tensor
 
 
 def merged(

@@ -39,8 +39,8 @@ def given() -> tuple[torch.Tensor, ...]:
 
 def areas(found: Merged) -> list[tuple[int, int]]:
     """(class, px) of each segment."""
-    pixels = found.panoptic.flatten().bincount(minlength=len(found.labels) + 1)[1:]
-    return list(zip(found.labels.tolist(), pixels.tolist(), strict=True))
+    pixels = found.panoptic.flatten().bincount(minlength=len(found.panoptic_label) + 1)[1:]
+    return list(zip(found.panoptic_label.tolist(), pixels.tolist(), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_goldens_of_the_authors_code(overlap, stuff_area, expected, void):
     found = merged(*given(), overlap=overlap, stuff_area=stuff_area)
     assert areas(found) == expected and int((found.panoptic == 0).sum()) == void
     assert found.panoptic.dtype == torch.int32
-    assert found.thing.tolist() == [label < 5 for label, _ in expected]
+    assert found.panoptic_thing.tolist() == [label < 5 for label, _ in expected]
 
 
 def test_limits_are_kept_where_they_are_met():
@@ -105,7 +105,7 @@ def test_the_rule_pixel_by_pixel(seed):
     scene = labels, scores, masks, semantic
     limits = float(rng.random()), 0.3, 60
     found, expected = merged(boxes, *scene, *limits), plainly(*scene, *limits)
-    assert found.labels.tolist() == [label for label, _ in expected]
+    assert found.panoptic_label.tolist() == [label for label, _ in expected]
     for number, (_, mask) in enumerate(expected, 1):
         assert np.array_equal(found.panoptic.numpy() == number, mask)
 
@@ -114,7 +114,7 @@ def test_an_image_of_which_nothing_is_told():
     none, semantic = torch.zeros(0), torch.full((6, 8), 255)
     masks = torch.zeros(0, 6, 8, dtype=torch.bool)
     found = merged(none.view(0, 4), none.long(), none, masks, semantic)
-    assert len(found.labels) == len(found.thing) == 0 and not found.panoptic.any()
+    assert len(found.panoptic_label) == len(found.panoptic_thing) == 0 and not found.panoptic.any()
 
 
 def test_the_truth_taken_apart_and_merged_is_of_quality_100():
@@ -126,7 +126,7 @@ def test_the_truth_taken_apart_and_merged_is_of_quality_100():
         scores = torch.linspace(1, 0.5, len(things.labels))
         found = merged(*things[:2], scores, things.masks, classes, stuff_area=0)
         given, true = ({"panoptic": [each]} for each in (found.panoptic, panoptic))
-        given["panoptic_label"] = [found.labels]
+        given["panoptic_label"] = [found.panoptic_label]
         true |= {"panoptic_label": [labels], "panoptic_crowd": [crowd]}
         metric.update(given, true)
         segments += len(labels)
