@@ -3,7 +3,9 @@
 - objects: results.json and instances.json, as COCO has them (cocodataset.org, Results and Data
   format): `python -m metrics.coco_ap results.json instances.json`, and pycocotools. Images have the
   numbers 1, 2, ... in the order of the test split, classes likewise. COCO has no place for objects
-  that are to be neither found nor missed: they are written as crowds, with "ignore": 1.
+  that are to be neither found nor missed: they are written as crowds, with "ignore": 1. Where there
+  are masks results.json has them alone, since pycocotools takes the area of a box that lies beside
+  a mask for the mask's; the boxes are in results_boxes.json.
 - panoptic maps: panoptic_results.json and panoptic_truth.json beside folders of PNGs,
 - semantic maps: the folders semantic_results and semantic_truth, PNGs of grey.
 """
@@ -37,7 +39,7 @@ class FileNames:
 
     def of(self, key: str) -> str:
         """The next name, without an ending."""
-        stem = UNSAFE.sub("_", str(Path(key).with_suffix("")))[-LONGEST:].strip(".") or "image"
+        stem = UNSAFE.sub("_", key.removesuffix(Path(key).suffix))[-LONGEST:].strip(".") or "image"
         name, more = stem, 1
         while name.lower() in self._given:
             more += 1
@@ -71,7 +73,12 @@ class ObjectFiles:
         """Write both files."""
         categories = [{"id": place, "name": name} for place, name in enumerate(self._names, 1)]
         truth = {"images": self._images, "annotations": self._true, "categories": categories}
-        _write_json(self._folder / "results.json", self._found)
+        found = {"results.json": self._found}
+        if any("segmentation" in one for one in self._found):
+            found["results_boxes.json"] = [_without(one, "segmentation") for one in self._found]
+            found["results.json"] = [_without(one, "bbox") for one in self._found]
+        for name, rows in found.items():
+            _write_json(self._folder / name, rows)
         _write_json(self._folder / "instances.json", truth)
 
 
@@ -86,6 +93,10 @@ def _objects(batch: Batch, row: int, number: int) -> list[Entry]:
     for entry, mask in zip(entries, batch["masks"][row] if "masks" in batch else (), strict=False):
         entry["segmentation"] = {"size": [*mask["size"]], "counts": _text(mask["counts"])}
     return entries
+
+
+def _without(entry: Entry, key: str) -> Entry:
+    return {name: value for name, value in entry.items() if name != key}
 
 
 def _about(true: Batch, row: int, place: int, one: Entry) -> Entry:

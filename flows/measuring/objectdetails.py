@@ -31,7 +31,8 @@ from metrics.blocks.detection.shapes import box_iou, encoded, mask_iou
 from metrics.blocks.metric import Batch
 
 BINS = 15  # as of classes: Guo et al. 2017
-DIFFERENT = ("group",)  # columns of targets that the metrics of ranking do not read
+FEDERATED = ("negative", "not_exhaustive")
+MORE = ("box_crowd", "box_ignore", "box_area", *FEDERATED, "frequency")
 PERCENT = 100.0
 
 
@@ -64,15 +65,17 @@ class ObjectDetails:
     def __init__(self, by: str) -> None:
         self.by = by
         self.images: list[Image] = []
-        self._ranked = APFixed(by, resamples=0), APPool(by, resamples=0)
+        self._batches: list[tuple[Batch, Batch]] = []
 
     def add(self, ids: Sequence[str], given: Batch, true: Batch) -> None:
         """Take in columns of n images; masks as run lengths."""
         for row, name in enumerate(ids):
             self.images.append(self._image(name, given, true, row))
-        kept = {name: column for name, column in true.items() if name not in DIFFERENT}
-        for metric in self._ranked:
-            metric.update(given, kept)
+        names = self.by, "box_label"
+        found = {name: given[name] for name in (*names, "box_score")}
+        self._batches.append(
+            (found, {name: true[name] for name in (*names, *MORE) if name in true})
+        )
 
     def _image(self, name: str, given: Batch, true: Batch, row: int) -> Image:
         scores = _flat(given["box_score"][row], float)
@@ -101,17 +104,28 @@ class ObjectDetails:
     def told(self, classes: int) -> dict[str, Any]:
         """For a JSON file; shares in percent."""
         least = self.least()
-        fixed, pooled = (metric.compute() for metric in self._ranked)
         return {
             "by": self.by,
             "least": least,
             "errors": self.errors(least),
             "confusion": self.confusion(least, classes).tolist(),
             "calibration": self.calibration(),
-            "ap_fixed": fixed["ap"],
-            "ap_pool": pooled["ap"],
+            **self.ranked(),
             "found_per_image": float(np.mean([len(one.order) for one in self.images])),
         }
+
+    def ranked(self) -> dict[str, float]:
+        """AP-fixed and AP-pool."""
+        told = [true.get("negative", ()) for _, true in self._batches]
+        # a set of which no image says what it has not is annotated whole
+        left_out = () if any(map(_any, told)) else FEDERATED
+        metrics = {"ap_fixed": APFixed(self.by, resamples=0)}
+        metrics["ap_pool"] = APPool(self.by, resamples=0)
+        for given, true in self._batches:
+            kept = {name: column for name, column in true.items() if name not in left_out}
+            for metric in metrics.values():
+                metric.update(given, kept)
+        return {name: metric.compute()["ap"] for name, metric in metrics.items()}
 
     def ranking(self) -> tuple[ndarray, ndarray, int]:
         """(scores, falling; whether each detection is right; how many objects there are)."""
@@ -184,6 +198,10 @@ def missed_from(one: Image, least: float) -> ndarray:
     found = (one.verdicts.kind == FOUND) & (one.scene.scores >= least)
     missed[one.verdicts.owner[found]] = False
     return missed
+
+
+def _any(column: Sequence[torch.Tensor]) -> bool:
+    return any(len(row) for row in column)
 
 
 def _flat(column: Any, kind: type) -> ndarray:

@@ -27,7 +27,7 @@ from engine.twins.learnt import BATCH, indexed, learnt_twins
 from flows.measuring.alike import usual_size
 from flows.measuring.answers import answered, write_predictions
 from flows.measuring.predictions import Predicted
-from flows.measuring.scenecosts import on_images
+from flows.measuring.scenecosts import on_images, seen_of
 from flows.measuring.scenedetails import kind_of
 from metrics.blocks.metric import Metric
 
@@ -60,21 +60,25 @@ def cost(
     # without the objective, which only trains
     deployed = nn.Sequential(module.backbone, module.head)
     trained = any(p.requires_grad for p in module.head.parameters())  # nearest neighbours are not
+    seen, images = None, {}
+    if folder is not None and getattr(module, "scenes", False):
+        seen = seen_of(module, samples_of(module, open_split(folder, "test"), size))
+        images = {"images": seen.on_one_canvas()}
+        shape = tuple(images["images"].shape[1:])
     # a small network gains nothing by more threads, and several tell more of what else the machine
     # does than of the network
     with torch_threads(1):
         limits = {"seconds": seconds, "patience": PATIENCE * seconds}
-        found = profile_network(deployed, shape, device(), training=trained, **limits, **measured)
+        about = limits | measured | images
+        found = profile_network(deployed, shape, device(), training=trained, **about)
+        if seen:
+            found |= on_images(module, ask, seen, **limits, runs=measured.get("runs", RUNS))
     if len(shape) > IMAGE:
         found["input"] = list(shape)
-    if folder is not None and getattr(module, "scenes", False):
-        samples = samples_of(module, open_split(folder, "test"), size)
-        with torch_threads(1):
-            found |= on_images(module, samples, **limits, runs=measured.get("runs", RUNS))
     views = getattr(ask, "count", 1)
     if views > 1:
         found |= {"views": views, "latency_video_p50_ms": views * found["latency_p50_ms"]}
-    return measure(deployed, shape) | found
+    return measure(deployed, shape, **images) | found
 
 
 def tested(

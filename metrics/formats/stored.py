@@ -199,19 +199,17 @@ def _matrix(values: pa.Array, span: tuple[int, int], name: str, file: Path) -> T
 
 def _decoded(row: Mapping[str, Any]) -> Tensor | list[dict[str, Any]]:
     """Run lengths as pycocotools has them; with `values` the map (h, w) of these numbers."""
-    size = [row["height"], row["width"]]
-    runs = [{"size": size, "counts": counts} for counts in row["counts"]]
+    height, width = row["height"], row["width"]
+    runs = [{"size": [height, width], "counts": counts} for counts in row["counts"]]
+    columns = np.zeros(height * width, np.int32)
     for first in range(0, len(runs), TOGETHER):
         # pycocotools reads on beyond run lengths that are damaged
-        runs_of(runs[first : first + TOGETHER], size[0] * size[1])
+        ones = runs_of(runs[first : first + TOGETHER], height * width)
+        for place, start, end in zip(*ones, strict=True) if row.get("values") else ():
+            columns[start:end] = row["values"][first + place]
     if row.get("values") is None:
         return runs
-    from pycocotools import mask
-
-    map_ = np.zeros(size, np.int32)
-    for value, one in zip(row["values"], runs, strict=True):
-        map_[mask.decode(one).astype(bool)] = value
-    return torch.from_numpy(map_)
+    return torch.from_numpy(np.ascontiguousarray(columns.reshape(width, height).T))
 
 
 def _numpy(found: pa.Array, name: str, file: Path) -> np.ndarray:

@@ -33,6 +33,7 @@ TASKS = {
     "masks": ("objects", "instances", {"name": "coco_ap", "of": "masks"}),
     "pixels": ("segments", "semantic", {"name": "mean_iou"}),
     "panoptic": ("segments", "panoptic", {"name": "pq"}),
+    "sized": ("objects", "detection", {"name": "coco_ap"}),
 }
 INITS = ("tiny-hashtags", "scratch")
 
@@ -58,8 +59,8 @@ def params_of(task: str) -> dict[str, Any]:
 
 
 # a head that finds what the objective needs
-HEADS = {"boxes": "mask_rcnn", "masks": "mask_rcnn", "pixels": "semantic_fpn"}
-HEADS |= {"panoptic": "panoptic_fpn"}
+HEADS = {"boxes": "retinanet", "masks": "mask_rcnn", "pixels": "semantic_fpn"}
+HEADS |= {"panoptic": "panoptic_fpn", "sized": "retinanet"}
 
 
 def leave_task(place: Path, task: str, seeds: int = 2) -> None:

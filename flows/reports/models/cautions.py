@@ -8,7 +8,7 @@ from engine.measure.enough import LEAST
 from flows.measuring.alike import labels_seen
 from flows.measuring.headline import of_record
 from flows.measuring.summary import SCRATCH
-from flows.reports.models import edges, scenes, words
+from flows.reports.models import edges, scenetold, words
 from flows.reports.models.findings import Findings
 
 FEW_IMAGES = 30  # of a class: the interval of 50 % is 33 to 67
@@ -65,12 +65,12 @@ def few_images(findings: Findings) -> Iterator[str]:
 def few_objects(findings: Findings) -> Iterator[str]:
     """Classes with too few objects in the test split for an average precision of their own."""
     task = findings.tasks[0]
-    for one in scenes.told_of(findings, task)[:1]:
+    for one in scenetold.told_of(findings, task)[:1]:
         counts = {row["class"]: row["truths"] for row in one.seeds[0]["rows"] if "truths" in row}
         few = [label for label, count in counts.items() if 0 < count < FEW_IMAGES]
         if few:
             few.sort(key=lambda label: (counts[label], label))
-            named = [f"{scenes.name_of(one, label)} {counts[label]}" for label in few]
+            named = [f"{scenetold.name_of(one, label)} {counts[label]}" for label in few]
             number = words.counted(len(few), "class has", "classes have")
             yield (
                 f"{number} fewer than {FEW_IMAGES} objects in the test split "

@@ -97,7 +97,9 @@ def by_size(records: list[Record]) -> list[list[str]]:
             height, width = one["latency_canvas"]
             backbone, number = one["latency_backbone_p50_ms"], one["found_per_image"]
             canvas = f"{width} x {height}"
-            found.append([name, canvas, latencies(one), f"{backbone:.1f}", f"{number:.1f}"])
+            # of pixels no object is found
+            objects = f"{number:.1f}" if number else "-"
+            found.append([name, canvas, latencies(one), f"{backbone:.1f}", objects])
     return found
 
 
@@ -108,9 +110,9 @@ def measured(records: list[Record]) -> str:
     note = clips if any("input" in record for record in records) else ""
     if any(record.get("post_processing") for record in records):
         note += (
-            " Of networks that find objects, or classes of pixels, the latency is of test images "
-            "one after the other, all that comes after the network counted; images per second are "
-            "of random pixels."
+            " Of networks that find objects, or classes of pixels, the costs are of test images, "
+            "all that comes after the network counted: latency of one after the other, each on a "
+            "canvas of its own, batches on one canvas that holds all of them."
         )
     where = f"{first['device']} by {first['clock']}, {first['dtype']}"
     return (

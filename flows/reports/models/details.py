@@ -1,7 +1,8 @@
 """What MLflow shows of one model beside its numbers: tables and a page, in its run's artifacts.
 
 classes.csv, confusion.csv and calibration.csv are shown there as tables, model.html as a page. The
-accuracy on each class and the calibration error are metrics, which MLflow compares and plots.
+accuracy on each class and the calibration error are metrics, which MLflow compares and plots. Of
+tasks of scenes precision_recall.csv is in the place of calibration.csv.
 """
 
 import csv
@@ -11,10 +12,12 @@ from typing import Any
 
 from corpus.pages.charts import figure
 from corpus.pages.markup import document, el, tag
-from flows.reports.models import calibration, classes, confusion
+from flows.measuring.details import read
+from flows.reports.models import calibration, classes, confusion, scenes, scenetold
 from flows.reports.models.bars import bars
 from flows.reports.models.findings import Answers
 from flows.reports.models.tables import answered
+from flows.running import settings
 
 METRICS = 200  # classes with a metric of their own
 
@@ -66,6 +69,24 @@ def numbers(answers: Answers) -> dict[str, float]:
     return found
 
 
+def write_scenes(folder: Path, one: scenetold.Told) -> dict[str, float]:
+    """Likewise of a model of scenes: classes.csv, precision_recall.csv, confusion.csv, model.html;
+    its metrics are the numbers of the classes."""
+    head, rows = scenetold.class_table(one)
+    _table(folder / "classes.csv", head, ([_plain(name), *cells] for name, *cells in rows))
+    curve = scenetold.curve_table(one)
+    if curve:
+        _table(folder / "precision_recall.csv", *curve)
+    names = [*map(_plain, one.names), scenetold.NOTHING]
+    counts = scenetold.whole_confusion(one).tolist()
+    pairs = zip(names, counts, strict=True)
+    _table(folder / "confusion.csv", ["class \\ answer", *names], ([n, *row] for n, row in pairs))
+    model = one.record["model"]
+    page = document(f"tagdag: {model}", el("h1", tag(model, 100)), *scenes.alone(one))
+    (folder / "model.html").write_text(page, encoding="utf-8", newline="\n")
+    return {f"class_{head[1]}/{name}": mean for name, mean, *_ in rows[:METRICS]}
+
+
 def write(folder: Path, model: str, task: str) -> dict[str, float]:
     """Write all files of a model that stage evaluate has asked; its metrics.
 
@@ -73,7 +94,9 @@ def write(folder: Path, model: str, task: str) -> dict[str, float]:
     """
     answers = answered(model, task)
     if answers is None:
-        return {}
+        found = read(settings.OUT / "evaluate" / task)
+        one = scenetold.told(found, {"model": model})
+        return write_scenes(folder, one) if one else {}
     write_tables(folder, answers)
     (folder / "model.html").write_text(page(answers), encoding="utf-8", newline="\n")
     return numbers(answers)

@@ -12,10 +12,11 @@ from flows.measuring import details
 from flows.measuring.headline import of_record, of_tags
 from flows.measuring.stored import pictures, set_of
 from flows.registry import older
-from flows.reports.models import scenes, words
+from flows.reports.models import words
 from flows.reports.models.findings import Curve, Findings, Leader, shown
 from flows.reports.models.mistakes import surest, worst
 from flows.reports.models.outcome import Outcome
+from flows.reports.models.scenetold import ids_shown, told_of
 from flows.reports.models.tables import answered, duplicated, labelled, repeated_in_train
 from flows.running import settings
 from flows.searching.trials import Trials, read_trials
@@ -53,9 +54,9 @@ def read(
     found.duplicates.update(duplicated(data))
     found.details.update({task: details.read(settings.OUT / "evaluate" / task) for task in data})
     for task, name in data.items():
-        models = scenes.told_of(found, task)
+        models = told_of(found, task)
         if models:
-            found.scene_pictures[task] = pictures(set_of(name), scenes.ids_shown(models))
+            found.scene_pictures[task] = pictures(set_of(name), ids_shown(models))
     _look_into(found, data[found.tasks[0]])
     return found
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from corpus.media.images import BadImage, checked_image
 from corpus.media.runs import decoded
-from corpus.pages.markup import Markup, el, image, join, tag
-from corpus.pages.overlays import boxed, colour_of, jpeg, overlaid, tinted
+from corpus.pages.markup import Markup, el, join, tag
+from corpus.pages.overlays import boxed, colour_of, overlaid, tinted
 
 RIGHT, WRONG, FREE = (0, 114, 178), (213, 94, 0), (110, 110, 110)
 DASHED, DOTTED = "5 3", "1.5 2.5"
@@ -93,15 +93,15 @@ def _found_style(each: Entry) -> tuple[tuple[int, int, int], str, str]:
 def _maps(entry: Entry, names: Sequence[str], pixels: np.ndarray) -> list[tuple[Any, Markup]]:
     sides = pixels.shape[:2]
     true, found = (_classes(entry[side], sides) for side in ("true", "found"))
-    panes = [("image", image(jpeg(pixels), "the image"))]
+    panes: list[tuple[Any, Markup]] = [("image", overlaid(pixels))]
     for said, side, map_ in (("true", "true", true), ("found", "found", found)):
         shown = _coloured(entry[side], pixels)
-        panes.append((join([said, " ", _listed(map_, names)]), image(jpeg(shown), said)))
+        panes.append((join([said, " ", _listed(map_, names)]), overlaid(shown)))
     wrong = (true != found) & (true != UNKNOWN)
     share = wrong.sum() / max(1, (true != UNKNOWN).sum())
     dark = (GREY * pixels.mean(2, keepdims=True) + (1 - GREY) * 255).astype(np.uint8)
     over = tinted(np.broadcast_to(dark, pixels.shape), [(wrong, WRONG)])
-    panes.append((f"wrong: {share:.0%} of the pixels", image(jpeg(over), "what is wrong")))
+    panes.append((f"wrong: {share:.0%} of the pixels", overlaid(over)))
     return panes
 
 

@@ -4,34 +4,22 @@ Boxes, masks, panoptic and semantic maps are drawn; events are bars over time; t
 classes are text. All that people typed is escaped (corpus/pages/markup.py).
 """
 
-import base64
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from corpus.media.images import BadImage, checked_image
+from corpus.media.runs import decoded
 from corpus.pages.markup import Markup, el, image, join, tag
+from corpus.pages.overlays import COLOURS, OPACITY, boxed, colour_of, jpeg, overlaid, tinted
 from metrics.blocks.metric import Batch
 
-SIDE = 320  # px of the longer side of a drawn image
 MOST = 30  # objects of an answer, the surest ones
 TEXT = 600  # characters of a transcript
 LARGEST = 4096  # px of a side, where no image says it
 LONG = 300  # px of a time line
-OPACITY = 0.55  # of what is drawn over an image
-# after Wong 2011, "Points of view: Color blindness"
-COLOURS = (
-    (0, 114, 178),
-    (213, 94, 0),
-    (0, 158, 115),
-    (204, 121, 167),
-    (230, 159, 0),
-    (86, 180, 233),
-)
 Shown = Sequence[tuple[str, Batch]]  # what it is called, and its columns
 
 
@@ -92,67 +80,31 @@ def _drawn(columns: dict[str, Any], names: Sequence[str], pixels: np.ndarray | N
     return _classes(columns, names)
 
 
-def _colour(number: int) -> tuple[int, int, int]:
-    return COLOURS[number % len(COLOURS)]
-
-
 def _objects(columns: dict[str, Any], names: Sequence[str], pixels: np.ndarray) -> Markup:
     """Boxes as an SVG over the image, masks in it."""
-    labels = np.asarray(columns["box_label"])
+    labels = np.asarray(columns["box_label"]).astype(int)
     scores = np.asarray(columns.get("box_score", np.ones(len(labels))), float)
     first = np.argsort(-scores, kind="stable")[:MOST].tolist()
     masks = []
     if "masks" in columns:
-        masks = [(_mask(columns["masks"][place]), labels[place]) for place in first]
+        masks = [(_mask(columns["masks"][place]), colour_of(labels[place])) for place in first]
     boxes = np.asarray(columns.get("boxes", np.zeros((len(labels), 4))), float)
-    height, width = pixels.shape[:2]
-    shown = [_under(pixels, masks)]
+    shapes: list[Markup] = []
     for place in first if "boxes" in columns else ():
-        x1, y1, x2, y2 = boxes[place].tolist()
-        colour = f"rgb{_colour(int(labels[place]))}"
         told = _named(int(labels[place]), names)
         if "box_score" in columns:
             told += f" {scores[place]:.2f}"
-        place_of = {"x": x1, "y": y1, "width": max(0, x2 - x1), "height": max(0, y2 - y1)}
-        title = el("title", told)
-        line = max(1, width / 160)
-        shown.append(el("rect", title, **place_of, fill="none", stroke=colour, stroke_width=line))
-        size = max(8, width / 28)
-        text = {"x": x1, "y": y1 + size, "font_size": size, "fill": colour}
-        shown.append(el("text", told[:24], **text))
-    scale = SIDE / max(height, width)
-    view = {"viewBox": f"0 0 {width} {height}", "width": round(width * scale)}
-    return el("svg", *shown, **view, height=round(height * scale), role="img")
+        colour = colour_of(labels[place])
+        shapes += boxed(boxes[place].tolist(), colour, told, pixels.shape[:2])
+    return overlaid(tinted(pixels, masks), *shapes)
 
 
 def _mask(found: Any) -> np.ndarray:
     """bool (h, w), of run lengths or as it is."""
     if not isinstance(found, dict):
         return np.asarray(found, bool)
-    from pycocotools import mask
-
-    return mask.decode(found).astype(bool)
-
-
-def _under(pixels: np.ndarray, masks: Sequence) -> Markup:
-    """The image with masks over it."""
-    shown = pixels.copy()
-    for found, label in reversed(masks):
-        if found.shape == shown.shape[:2]:
-            mixed = (1 - OPACITY) * shown[found] + OPACITY * np.array(_colour(int(label)))
-            shown[found] = mixed.astype(np.uint8)
-    source = base64.b64encode(_jpeg(shown)).decode()
-    height, width = shown.shape[:2]
-    return el("image", href=f"data:image/jpeg;base64,{source}", width=width, height=height)
-
-
-def _jpeg(pixels: np.ndarray) -> bytes:
-    """An encoded image, its longer side SIDE px or less."""
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((SIDE, SIDE))
-    data = BytesIO()
-    picture.save(data, "JPEG", quality=85)
-    return data.getvalue()
+    counts = found["counts"]
+    return decoded(counts.encode() if isinstance(counts, str) else counts, *found["size"])
 
 
 def _map(found: np.ndarray, pixels: np.ndarray | None) -> Markup:
@@ -163,7 +115,7 @@ def _map(found: np.ndarray, pixels: np.ndarray | None) -> Markup:
     shown = (colours * darker[..., None]).astype(np.uint8)
     if pixels is not None and pixels.shape[:2] == found.shape:
         shown = (OPACITY * shown + (1 - OPACITY) * pixels).astype(np.uint8)
-    return image(_jpeg(shown), "the map")
+    return image(jpeg(shown), "the map")
 
 
 def _segments(columns: dict[str, Any], names: Sequence[str]) -> Markup:
