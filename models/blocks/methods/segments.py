@@ -9,13 +9,13 @@ from models.blocks.methods.scenes import Scenes
 
 __all__ = ["SEGMENTS", "Segments"]
 
-# columns of a set of panoptic maps, beside the image
+# columns of a set of panoptic maps, beside the image. Not areas: of a map that was stored smaller
+# they are not the numbers of its pixels, and IoUs came out above 1
 SEGMENTS: dict[str, dict[str, Any]] = {
     "panoptic": {},
     "panoptic_label": {},
     "panoptic_crowd": {},
     "panoptic_thing": {},
-    "panoptic_area": {},
     "sides": {},
 }
 

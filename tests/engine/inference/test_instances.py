@@ -179,8 +179,6 @@ def test_maps_of_segments_come_back_as_they_were(drawn, tmp_path):
     assert [sorted(each.unique().tolist()) for each in batch["panoptic"]] == [[0, 1, 2], [0, 1]]
     assert (batch["panoptic"][0][9:20] == 2).all() and batch["panoptic_label"][1].tolist() == [4, 0]
     assert batch["panoptic_crowd"][0].tolist() == batch["panoptic_thing"][1].tolist() == [False] * 2
-    assert batch["panoptic_area"][0].tolist() == [9 * 40, 11 * 40]
-    assert batch["panoptic_area"][1].tolist() == [9 * 40, 0]
 
 
 def test_objects_of_labelled_images_are_counted_and_these_are_not_labelled_again(drawn):
