@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 __all__ = [
     "Count",
     "Depth",
+    "Doublings",
     "Fraction",
     "Frozen",
     "Growth",
@@ -71,6 +72,7 @@ Pixels = Annotated[int, Field(ge=1, le=4096)]  # side of an image; larger ones f
 Seed = Annotated[int, Field(ge=0, lt=2**31)]  # kept as int32 beside predictions
 Positive = Annotated[float, Field(gt=0)]
 Growth = Annotated[float, Field(gt=1, le=64)]  # a factor from stage to stage
+Doublings = Annotated[int, Field(ge=0, le=8)]  # of the sides of a map: 256 times at the most
 Times = Annotated[float, Field(ge=1, le=64)]  # as many, no fewer
 Slope = Annotated[float, Field(gt=0, le=2**16)]  # channels per block
 StageCount = Annotated[int, Field(ge=1, le=64)]  # each halves the map

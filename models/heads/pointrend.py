@@ -13,7 +13,7 @@ from models.blocks.detection.pointhead import PointHead
 from models.blocks.detection.points import Sampling
 from models.blocks.detection.scene import Scene
 from models.blocks.detection.twostage import TwoStage
-from models.blocks.ranges import Count, Depth, Share, Times, Whole, Width
+from models.blocks.ranges import Count, Depth, Doublings, Pixels, Share, Times, Whole, Width
 
 __all__ = ["PointRend"]
 
@@ -43,12 +43,12 @@ class PointRend(TwoStage):
         channels: Sequence[int],
         strides: Sequence[int],
         classes: int,
-        coarse_side: Count = 7,
+        coarse_side: Pixels = 7,
         coarse_hidden: Width = 1024,
         points: Count = 196,
         oversample: Times = 3.0,
         importance: Share = 0.75,
-        steps: Whole = 5,
+        steps: Doublings = 5,
         test_points: Whole = 784,
         refined: bool = True,
         point_hidden: Width = 256,

@@ -22,7 +22,7 @@ from models.blocks.detection.sampling import averaged
 from models.blocks.detection.scene import UNKNOWN, Found, Scene, SceneHead
 from models.blocks.detection.semantics import Semantics, check_classes, pixel_loss
 from models.blocks.detection.subdivision import subdivided
-from models.blocks.ranges import Count, Depth, Share, Times, Whole, Width
+from models.blocks.ranges import Count, Depth, Doublings, Share, Times, Whole, Width
 
 __all__ = ["PointRendSemantic"]
 
@@ -58,7 +58,7 @@ class PointRendSemantic(SceneHead):
         points: Count = 2048,
         oversample: Times = 3.0,
         importance: Share = 0.75,
-        steps: Whole = 2,
+        steps: Doublings = 2,
         test_points: Whole = 8192,
         point_hidden: Width = 256,
         point_layers: Depth = 3,
