@@ -42,7 +42,8 @@ class Seen(NamedTuple):
 
     def on_one_canvas(self) -> Tensor:
         """All of them, (n, 3, H, W), zeros beside the smaller ones."""
-        height, width = (max(image.shape[axis] for image in self.images) for axis in (1, 2))
+        sides = torch.tensor([image.shape[1:] for image in self.images])
+        height, width = sides.amax(0).tolist()
         whole = torch.zeros(len(self.images), 3, height, width)
         for row, image in enumerate(self.images):
             whole[row, :, : image.shape[1], : image.shape[2]] = image

@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 
 import pytest
+import yaml
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +29,7 @@ def scene_project(tmp_path_factory):
         patch.setattr(records, "PATIENCE", 0.0)
         patch.setattr(evaluate, "stage_run", lambda stage, section: nullcontext(Run()))
         tasks = {name: scenetask.params_of(name) for name in scenetask.TASKS}
-        patch.setattr(settings, "load_params", lambda: params | {"tasks": tasks})
+        (folder / "params.yaml").write_text(yaml.safe_dump(params | {"tasks": tasks}))
         scenetask.draw_sets(folder)
         for task in scenetask.TASKS:
             scenetask.leave_task(folder, task, seeds=1 if task == "sized" else 2)
@@ -38,4 +39,4 @@ def scene_project(tmp_path_factory):
         for task in scenetask.TASKS:
             if task != "sized":
                 evaluate.evaluate(task, **costs)
-        yield folder
+    return folder

@@ -39,6 +39,10 @@ CASES = [
 ]
 
 
+def cut(columns: dict, part: slice) -> dict:
+    return {name: column[part] for name, column in columns.items()}
+
+
 def scene(rows) -> Scene:
     ious = np.array([row[1] for row in rows]).reshape(len(rows), len(TRUE))
     labels = np.array([row[0] for row in rows], int)
@@ -79,7 +83,7 @@ def test_found_and_wrong_add_up_as_cocos_rule_has_them(by):
     details = ObjectDetails(by)
     for first in range(0, 40, 16):
         part = slice(first, first + 16)
-        sides = [{name: c[part] for name, c in each.items()} for each in (given, true)]
+        sides = [cut(each, part) for each in (given, true)]
         metric.update(*sides)
         names = [str(row) for row in range(first, min(40, first + 16))]
         details.add(names, *map(with_runs, sides))
