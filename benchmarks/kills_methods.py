@@ -1,11 +1,13 @@
 """Pretrainings without labels killed at random moments and resumed: do they end with the bytes of
-an undisturbed one?
+an undisturbed one? And trainings of heads that find objects and classes of pixels.
 
     python -m benchmarks.kills_methods [METHOD ...] [--kills 10] [--seed 0] [--out]
+    python -m benchmarks.kills_methods --heads [HEAD ...]   (to kills_heads.md)
 
 Every objective that compares several views trains a small network with batch norm on random images,
-in a process of its own. For each kill a new training is killed -9 at a moment drawn uniformly over
-the undisturbed one's time, start-up included, started again by the same command, and left alone.
+every head one on drawn scenes, in a process of its own. For each kill a new training is killed -9
+at a moment drawn uniformly over the undisturbed one's time, start-up included, started again by the
+same command, and left alone.
 Compared are the SHA-256 of its last state (network, queue, teacher, centre, prototypes) and of the
 weights that it exports. Exits with 1 where any of them is another.
 """
@@ -20,24 +22,27 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from benchmarks.kills import PATIENCE, ROOT
 from corpus.reading.sampler import seeded
 from engine.core import checkpoint
-from engine.core.network import network, save_network
+from engine.core.network import columns_read, network, save_network
 from engine.training.loop import initialise, train
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
 from models.blocks.augment.draws import Draws
 from tests.support.methods import methods, section
 from tests.support.networks import TINY
+from tests.support.scenes import NAMES, Scenes, head_section, objective_of, scene_heads
+from tests.support.scenes import SIDE as SCENE
 
-RESULT = ROOT / "benchmarks" / "results" / "kills_methods.md"
+RESULTS = ROOT / "benchmarks" / "results"
 IMAGES, SIDE, EPOCHS = 128, 24, 12
 RECIPE = Recipe(batch=16, rate=0.05, per=16, warmup=1)
 SETTINGS = {"TAGDAG_CHECKPOINT_SECONDS": "0.1", "OMP_NUM_THREADS": "1"}
@@ -60,13 +65,27 @@ class Noise:
         return {"image": self.pixels[indices], "hashtags": self.tags[indices]}
 
 
+def of_method(name: str) -> tuple[dict, list[str], Any, Training]:
+    """Sections, names of classes, samples and training of a method without labels."""
+    sections = {"backbone": TINY, "objective": section(name), "head": {"name": "linear"}}
+    return sections, ["a", "b"], Noise(), Training(RECIPE, EPOCHS)
+
+
+def of_head(name: str) -> tuple[dict, list[str], Any, Training]:
+    """The same of a head that finds objects or classes of pixels."""
+    objective = {"name": objective_of(name), "canvas": SCENE}
+    sections = {"backbone": TINY, "objective": objective, "head": head_section(name)}
+    samples = Scenes(16).reading(columns_read(objective))
+    return sections, NAMES, samples, Training(replace(RECIPE, batch=4, clip=5.0), EPOCHS // 2)
+
+
 def trained(name: str, folder: Path) -> None:
     """What the process does: train, from the last state on, and write the weights."""
     initialise(0)
-    sections = {"backbone": TINY, "objective": section(name), "head": {"name": "linear"}}
-    module = network(**sections, classes=2)
-    train(module, Noise(), Training(RECIPE, EPOCHS, state=folder / "state"))
-    save_network(folder / LEFT, module, sections, ["a", "b"])
+    sections, names, samples, training = (of_head if name in scene_heads() else of_method)(name)
+    module = network(**sections, classes=len(names), names=names)
+    train(module, samples, replace(training, state=folder / "state"))
+    save_network(folder / LEFT, module, sections, names)
 
 
 def started(name: str, folder: Path, module: str = MODULE) -> subprocess.Popen:
@@ -171,15 +190,15 @@ def line(found: Method) -> str:
     return "| " + " | ".join(map(str, row)) + " |"
 
 
-def table(found: list[Method], command: str) -> str:
+def table(found: list[Method], command: str, heads: bool = False) -> str:
     """The result as Markdown."""
     head = f"{os.cpu_count()} cores; torch {torch.__version__}; {date.today()}; `{command}`"
-    steps = EPOCHS * (IMAGES // RECIPE.batch)
+    what = "trainings on drawn scenes" if heads else "pretrainings without labels"
     lines = [
-        "# Kills of pretrainings without labels\n",
+        f"# Kills of {what}\n",
         f"{head}\n",
-        f"A training has {steps} steps. Exact: the last state, with queue, teacher, centre and "
-        "prototypes, and the exported weights have the bytes of an undisturbed training.\n",
+        "Exact: the last state, with queue, teacher, centre and prototypes where there are such, "
+        "and the exported weights have the bytes of an undisturbed training.\n",
         "| method | kills | exact | undisturbed, s | killed at, and its newest state then |",
         "| --- | --- | --- | --- | --- |",
     ]
@@ -192,28 +211,32 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("methods", nargs="*", help="default: all")
+    parser.add_argument("--heads", action="store_true", help="the heads of scenes instead")
     parser.add_argument("--kills", type=int, default=10, help="of each method")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--out", action="store_true", help=f"write {RESULT.relative_to(ROOT)} too")
+    parser.add_argument("--out", action="store_true", help="write benchmarks/results too")
     parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    unknown = sorted(set(given.methods) - set(methods()))
+    known = scene_heads() if given.heads else methods()
+    unknown = sorted(set(given.methods) - {*scene_heads(), *methods()})
     if unknown:
-        parser.error(f"no such method: {unknown[0]} (there are {', '.join(methods())})")
+        parser.error(f"no such method: {unknown[0]} (there are {', '.join(known)})")
     if given.train:
         trained(given.methods[0], given.train)
         return
-    names = given.methods or methods()
+    names = given.methods or known
     draws, found = random.Random(given.seed), []
     with tempfile.TemporaryDirectory() as work:
         for name in names:
             found.append(struck(name, Path(work), given.kills, draws))
             print(f"{name}: {found[-1].exact} of {given.kills} exact", flush=True)
-    options = f"--kills {given.kills} --seed {given.seed}"
-    text = table(found, " ".join(["python -m benchmarks.kills_methods", *given.methods, options]))
+    options = [*["--heads"] * given.heads, f"--kills {given.kills} --seed {given.seed}"]
+    command = " ".join(["python -m benchmarks.kills_methods", *given.methods, *options])
+    text = table(found, command, given.heads)
     print(text)
     if given.out:
-        RESULT.write_text(text, encoding="utf-8")
+        page = "kills_heads.md" if given.heads else "kills_methods.md"
+        (RESULTS / page).write_text(text, encoding="utf-8")
     raise SystemExit(any(each.faults for each in found))
 
 

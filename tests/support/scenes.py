@@ -95,6 +95,15 @@ def scene_objectives() -> list[str]:
     return [n for n in found if getattr(plugin("objectives", n, n), "scenes", False)]
 
 
+OF = {("boxes",): "detection", ("boxes", "masks"): "instances", ("semantic",): "semantic"}
+OF[("boxes", "masks", "semantic")] = "panoptic"
+
+
+def objective_of(head: str) -> str:
+    """The objective that asks for all that a head finds."""
+    return OF[plugin("heads", head, head).gives]
+
+
 def head_section(name: str) -> dict[str, Any]:
     """A small head."""
     known = inspect.signature(plugin("heads", name, name)).parameters

@@ -20,18 +20,12 @@ from engine.training.recipe import Recipe
 from engine.training.schedule import Training
 from models.blocks.augment.draws import Draws
 from models.blocks.detection.scene import Found
-from tests.support.scenes import NAMES, SIDE, Scenes, scene_heads, scene_network
+from tests.support.scenes import NAMES, SIDE, Scenes, objective_of, scene_heads, scene_network
 from tests.support.workers import two
 
 BACKBONE = {"name": "anynet", "depths": [1, 1, 1], "widths": [8, 16, 24], "stem_width": 8}
 BACKBONE |= {"bottleneck_ratios": [1, 1, 1], "group_widths": [8, 8, 8]}
-OF = {("boxes",): "detection", ("boxes", "masks"): "instances", ("semantic",): "semantic"}
-OF[("boxes", "masks", "semantic")] = "panoptic"
 HEADS = scene_heads()
-
-
-def objective_of(head: str) -> str:
-    return OF[plugin("heads", head, head).gives]
 
 
 def made(head: str, **options) -> nn.Module:
