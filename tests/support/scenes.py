@@ -23,6 +23,7 @@ NAMES = [*SHAPES, *STUFF]
 SIDE = 48
 # settings of heads that make them small enough for a test
 SMALL = {"width": 16, "hidden": 32, "convs": 1, "dim": 16, "groups": 8}
+SMALL |= {"coarse_hidden": 32, "points": 32, "test_points": 64, "steps": 2, "point_hidden": 16}
 
 
 class Scenes:
