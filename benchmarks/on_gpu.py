@@ -28,6 +28,7 @@ TESTS = (
     "tests/benchmarks/test_on_gpu.py",
     "tests/engine/measure/test_profile.py",
     "tests/metrics/test_on_device.py",
+    "tests/models/detection/test_contract.py",
     "tests/models/selfsup/test_crops.py",
     "tests/models/test_clips.py",
     "tests/models/test_views.py",

@@ -10,6 +10,7 @@ from torch import nn
 
 from corpus.reading.sampler import seeded
 from engine.core import checkpoint
+from engine.core.batch import moved
 from engine.core.build import plugin
 from engine.core.layout import placed
 from engine.core.network import columns_read
@@ -206,3 +207,21 @@ def test_two_workers_have_the_loss_and_the_gradient_of_one(pair, one_thread, hea
                 atol=1e-5,
                 msg=lambda text, name=name: f"{name}: {text}",
             )
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("head", HEADS)
+def test_losses_and_answers_on_a_gpu_are_those_of_the_cpu(head):
+    batch, results = with_objects(head), []
+    for where in map(torch.device, ("cpu", "cuda")):
+        module = placed(made(head), where)
+        there = moved(batch, where)
+        losses = lossed(module, there)
+        losses["loss"].backward()
+        module.eval()
+        with torch.no_grad():
+            answers = module.predict(module.test_views(there, Draws(seeded(1))))
+        assert all(each.device.type == where.type for row in answers.values() for each in row)
+        results.append({name: loss.item() for name, loss in losses.items()})
+    assert results[1] == pytest.approx(results[0], rel=1e-3)
