@@ -58,8 +58,17 @@ class Input(NamedTuple):
 
 
 def graph(weights: Path, size: int) -> tuple[Graph, list[str], Input]:
-    """The graph of a weight file on the CPU, its class names and its input at `size` pixels."""
+    """The graph of a weight file on the CPU, its class names and its input at `size` pixels.
+
+    ValueError with cause and cure for a network that finds objects.
+    """
     network, names = load_network(weights)
+    if getattr(network, "scenes", False):
+        raise ValueError(
+            f"{weights} finds objects or classes of pixels: how many regions its head looks at "
+            "depends on the image, which no graph here has. Export its trunk (--weights FILE "
+            "--format timm, torchvision or wsl), or serve the version with `python -m flows.serve`"
+        )
     shape, reads = network.input_shape(size), network.test_columns(network.reads)
     told = OF_IMAGES
     if "clip" in reads:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -19,19 +20,20 @@ from corpus.sources.source import source_rows
 from corpus.store.ingest import ingest
 from corpus.store.write import write_store
 from engine.core.build import build
-from engine.core.network import load_network, save_network
+from engine.core.network import load_network, network, save_network
 from engine.core.samples import Rows, open_split
 from engine.training.predicting import predicted
 from flows.predicting import predict, scenes
 from flows.predicting.drawing import drawing
 from flows.predicting.sceneresults import table_lines
+from flows.registry import evidence, retest
 from flows.tools import predict as command
 from metrics.formats import panoptic
 from metrics.pq import PQ
 from tests.support.corpora import build_with
 from tests.support.networks import TINY
 from tests.support.photographs import encoded, picture
-from tests.support.scenes import NAMES, head_section, scene_network
+from tests.support.scenes import head_section
 
 SIZE = 40  # px of the stored images, the drawn ones have 96
 IMAGES = (4, 2, 5)
@@ -52,13 +54,24 @@ def made(tmp_path_factory) -> Path:
     few = {"min_posts": 1, "min_tags": 1}
     build_with(top / "data", top / "out", top / "cache", size=SIZE, **few)
     for objective, head in HEADS.items():
-        module = scene_network(objective, head)
+        torch.manual_seed(0)
         sections = {"backbone": TINY, "objective": {"name": objective}}
         sections["head"] = head_section(head)
-        save_network(top / f"{objective}.safetensors", module, sections, NAMES, size=SIZE)
+        names = names_of(top, objective)
+        module = network(**sections, classes=len(names), names=names)
+        save_network(top / f"{objective}.safetensors", module, sections, names, size=SIZE)
     asked = {"size": SIZE, "policy": SEGMENTS}
-    save_network(top / "segments.safetensors", module, sections, NAMES, **asked)
+    save_network(top / "segments.safetensors", module, sections, names, **asked)
     return top
+
+
+def names_of(made: Path, objective: str) -> list[str]:
+    """The classes of the set that a network is of."""
+    return list(open_split(folder_of(made, objective), "test").names)
+
+
+def folder_of(made: Path, objective: str) -> Path:
+    return made / "out/targets" / ("boxes" if objective == "instances" else "panoptic")
 
 
 @pytest.fixture
@@ -79,8 +92,7 @@ def run(monkeypatch, made: Path, objective: str, *arguments: str) -> dict[str, A
 def measured(made: Path, objective: str) -> list[dict[str, torch.Tensor]]:
     """What the stage evaluate sees of each test image, at the size that it is stored with."""
     module = load_network(made / f"{objective}.safetensors")[0]
-    kind = "boxes" if objective == "instances" else "panoptic"
-    shards = open_split(made / f"out/targets/{kind}", "test")
+    shards = open_split(folder_of(made, objective), "test")
     assert "sides" in shards.columns and len(shards) == IMAGES[2]
     found = []
     policy = build("policies", SEGMENTS if objective == "segments" else {"name": "plain"})
@@ -97,7 +109,7 @@ def files(made: Path) -> list[str]:
 def test_objects_are_those_of_the_stage_evaluate_in_px_of_the_files(here, made, monkeypatch):
     out = run(monkeypatch, made, "instances", *files(made), "--draw", "drawn")
     images = {Path(image["file_name"]).name: image for image in out["images"]}
-    coco = COCO("out.json")  # as others read it
+    coco, names = COCO("out.json"), names_of(made, "instances")  # as others read it
     for row in measured(made, "instances"):
         image = images[row["key"]]
         height, width = image["height"], image["width"]
@@ -108,7 +120,7 @@ def test_objects_are_those_of_the_stage_evaluate_in_px_of_the_files(here, made, 
         assert len(given) == len(order) > 5
         for entry, place in zip(given, order, strict=True):
             assert entry["score"] == pytest.approx(row["box_score"][place].item(), rel=1e-6)
-            assert entry["category"] == NAMES[row["box_label"][place]]
+            assert entry["category"] == names[row["box_label"][place]]
             assert out["categories"][entry["category_id"] - 1]["name"] == entry["category"]
             x1, y1, x2, y2 = row["boxes"][place].tolist()
             box = np.array([x1, y1, x2 - x1, y2 - y1]) * (
@@ -127,17 +139,35 @@ def test_objects_are_those_of_the_stage_evaluate_in_px_of_the_files(here, made, 
 def test_maps_are_those_of_the_stage_evaluate(here, made, monkeypatch, objective):
     out = run(monkeypatch, made, objective, *files(made))
     names = {image["id"]: Path(image["file_name"]).name for image in out["images"]}
+    classes = names_of(made, objective)
     rows = {row["key"]: row for row in measured(made, objective)}
-    assert [category["value"] for category in out["categories"]] == list(range(len(NAMES)))
+    assert [category["value"] for category in out["categories"]] == list(range(len(classes)))
     for told in out["maps"]:
         found = np.asarray(Image.open(Path("out", told["file_name"])))
         stored = rows[names[told["image_id"]]]["semantic"].numpy()
         taken = nearest(*stored.shape, found.shape)
         assert np.array_equal(found, stored[taken.rows][:, taken.columns])
         areas = Counter(found[found < 255].tolist())
-        assert told["areas"] == {NAMES[label]: area for label, area in areas.items()}
+        assert told["areas"] == {classes[label]: area for label, area in areas.items()}
     assert len(out["maps"]) == IMAGES[2]
     assert bool(out["annotations"]) == (objective == "panoptic"), "of a plain policy things as well"
+
+
+@pytest.mark.parametrize("objective", ["instances", "segments"])
+def test_a_champion_is_tested_again_by_the_metric_of_its_task(here, made, objective):
+    """As the stage register does where the test split is another one by now."""
+    segments = objective == "segments"
+    about = {"data": f"targets/{'panoptic' if segments else 'boxes'}", "task": "x", "model": "a"}
+    about |= {"policy": SEGMENTS if segments else {"name": "plain"}, "size": SIZE, "seed": 0}
+    about["metric"] = {"name": "pq" if segments else "coco_ap", "resamples": 100}
+    Path("out").mkdir()
+    Path("out/corpus").symlink_to(made / "out")
+    found = retest.test_again(made / f"{objective}.safetensors", about)
+    assert found.numbers["headline"] == ("pq" if segments else "ap")
+    assert found.numbers["value"] >= 0 and found.numbers["samples"] == IMAGES[2]
+    assert found.answers["guess"].null_count == len(found.answers) == IMAGES[2]
+    evidence._write_answers(here, found.answers, about["data"])
+    assert pq.read_table(here / evidence.IMAGES).num_rows == 0, "no sample has one class"
 
 
 def test_segments_of_the_policy_of_the_task_are_cocos(here, made, monkeypatch, capsys):

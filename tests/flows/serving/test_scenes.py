@@ -14,9 +14,11 @@ from engine.core import checkpoint
 from engine.core.network import save_network
 from engine.inference.scenes import ScenePredictor
 from flows.registry.loading import load_function
+from flows.serving import export
 from flows.serving.flavour import write_flavour
 from flows.serving.mlflow_private import SERVING
 from flows.serving.package import package
+from flows.serving.trunk import TOLERANCE, to_library
 from flows.tracking import tracking
 from tests.flows.serving.test_model import answered, server
 from tests.support.networks import TINY
@@ -100,6 +102,20 @@ def test_a_package_of_objects_has_its_policy_and_one_of_classes_no_detection(fol
     images = package(linear)
     assert images.loader.endswith(".model")
     assert not [path for path in images.files if "detection" in path]
+
+
+def test_a_graph_is_refused_with_what_to_do_and_its_trunk_is_exported(tmp_path):
+    resnet = {"name": "resnet", "depths": [1, 1, 1, 1], "block": "basic"}
+    module = scene_network("detection", "faster_rcnn", backbone=resnet)
+    sections = {"backbone": resnet, "objective": {"name": "detection"}}
+    sections["head"] = head_section("faster_rcnn")
+    file = tmp_path / "a.safetensors"
+    save_network(file, module, sections, NAMES, size=SIZE)
+    for write in (export.to_onnx, export.to_torch):
+        with pytest.raises(ValueError, match=r"Export its trunk .* or serve the version with"):
+            write(file, SIZE, tmp_path / "b.pt2")
+    difference, how = to_library(file, "torchvision", 64, tmp_path / "trunk.safetensors")
+    assert difference < TOLERANCE and "torchvision" in how
 
 
 def test_a_detector_is_registered_by_its_metric_and_answers_over_http(place):
