@@ -12,17 +12,13 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import (
-    Conv2dNormActivation,
-    batched_nms,
-    clip_boxes_to_image,
-    remove_small_boxes,
-)
+from torchvision.ops import Conv2dNormActivation, clip_boxes_to_image, remove_small_boxes
 
 from models.blocks.detection.matching import Deltas, Matching
 from models.blocks.detection.regions import RegionAlign
 from models.blocks.detection.sampling import averaged, chosen
 from models.blocks.detection.scene import Found, Scene
+from models.blocks.detection.suppression import suppressed
 
 __all__ = ["BoxBranch", "Regions"]
 
@@ -160,7 +156,7 @@ class BoxBranch(nn.Module):
         boxes = clip_boxes_to_image(boxes, content)
         large = remove_small_boxes(boxes, LEAST_SIDE)
         boxes, label, score = boxes[large], label[large], score[large]
-        best = batched_nms(boxes, score, label, self.overlap)[: self.detections]
+        best = suppressed(boxes, score, label, self.overlap, self.detections)
         return Found(boxes[best], label[best], score[best])
 
 

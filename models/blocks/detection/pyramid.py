@@ -21,10 +21,11 @@ from torchvision.ops.feature_pyramid_network import (
 from models.blocks.layers.norms import group_norm
 from models.blocks.layers.patches import WHOLE
 
-__all__ = ["Extra", "Norm", "Pyramid"]
+__all__ = ["NORMS", "Extra", "Norm", "Pyramid"]
 
 Extra = Literal["none", "pool", "convs_c5", "convs_p5"]
 Norm = Literal["none", "batch", "group"]
+NORMS = {"none": None, "batch": nn.BatchNorm2d, "group": group_norm}
 ADDED = {"none": 0, "pool": 1, "convs_c5": 2, "convs_p5": 2}  # levels above the backbone's last
 
 
@@ -59,8 +60,7 @@ class Pyramid(nn.Module):
         self.strides = [strides[place] for place in self.places]
         for _ in range(ADDED[extra]):
             self.strides.append(2 * self.strides[-1])
-        norms = {"none": None, "batch": nn.BatchNorm2d, "group": group_norm}
-        self.fpn = FeaturePyramidNetwork(used, width, _extra(extra, used[-1], width), norms[norm])
+        self.fpn = FeaturePyramidNetwork(used, width, _extra(extra, used[-1], width), NORMS[norm])
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         used = OrderedDict((str(place), maps[place]) for place in self.places)

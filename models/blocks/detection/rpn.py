@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import Conv2dNormActivation, clip_boxes_to_image, nms, remove_small_boxes
+from torchvision.ops import Conv2dNormActivation, clip_boxes_to_image, remove_small_boxes
 
 from models.blocks.detection.anchors import Anchors
 from models.blocks.detection.matching import Deltas, Matching
 from models.blocks.detection.sampling import averaged, chosen
 from models.blocks.detection.scene import Scene
+from models.blocks.detection.suppression import suppressed
 
 __all__ = ["Kept", "Proposed", "RegionProposals"]
 
@@ -112,31 +113,26 @@ class RegionProposals(nn.Module):
         self, proposed: Proposed, contents: Sequence[tuple[int, int]], kept: Kept
     ) -> list[Tensor]:
         """Boxes float32 (p, 4) of each image, p <= kept.image, by falling objectness."""
-        best = []
-        levels = zip(proposed.anchors, proposed.objectness, proposed.deltas, strict=True)
-        for anchors, objectness, deltas in levels:
+        scores, boxes, levels = [], [], []
+        parts = zip(proposed.anchors, proposed.objectness, proposed.deltas, strict=True)
+        for level, (anchors, objectness, deltas) in enumerate(parts):
             count = min(kept.level, len(anchors))
-            scores, places = objectness.float().topk(count, dim=1)
+            score, places = objectness.float().topk(count, dim=1)
             goals = deltas.gather(1, places[..., None].expand(-1, -1, 4))
-            boxes = self.code.decode(goals.flatten(0, 1), anchors[places.flatten()])
-            best.append((scores, boxes.view(len(scores), count, 4)))
-        found = []
-        for image, content in enumerate(contents):
-            own = [(scores[image], boxes[image]) for scores, boxes in best]
-            found.append(self._suppressed(own, content, kept.image))
-        return found
+            box = self.code.decode(goals.flatten(0, 1), anchors[places.flatten()])
+            scores.append(score)
+            boxes.append(box.view(len(score), count, 4))
+            levels.append(torch.full_like(places[0], level))
+        every = torch.cat(boxes, 1), torch.cat(scores, 1)
+        level = torch.cat(levels)
+        rows = zip(*every, contents, strict=True)
+        return [self._suppressed(*row, level, kept.image) for row in rows]
 
     def _suppressed(
-        self, levels: list[tuple[Tensor, Tensor]], content: tuple[int, int], most: int
+        self, boxes: Tensor, scores: Tensor, content: tuple[int, int], levels: Tensor, most: int
     ) -> Tensor:
-        """The best boxes of an image, those of its levels apart."""
-        scores, boxes = [], []
-        for score, box in levels:
-            clipped = clip_boxes_to_image(box, content)
-            large = remove_small_boxes(clipped, LEAST_SIDE)
-            score, clipped = score[large], clipped[large]
-            left = nms(clipped, score, self.overlap)[:most]
-            scores.append(score[left])
-            boxes.append(clipped[left])
-        order = torch.cat(scores).argsort(descending=True, stable=True)[:most]
-        return torch.cat(boxes)[order]
+        """The best boxes of an image, of which those of other levels suppress none."""
+        clipped = clip_boxes_to_image(boxes, content)
+        large = remove_small_boxes(clipped, LEAST_SIDE)
+        clipped = clipped[large]
+        return clipped[suppressed(clipped, scores[large], levels[large], self.overlap, most)]

@@ -15,15 +15,13 @@ from torch import Tensor, nn
 
 from models.blocks.detection.anchors import Anchors, Rounding
 from models.blocks.detection.boxbranch import BoxBranch, Regions
-from models.blocks.detection.pyramid import Norm, Pyramid, group_norm
+from models.blocks.detection.pyramid import NORMS, Norm, Pyramid
 from models.blocks.detection.regions import CANONICAL, RegionAlign
 from models.blocks.detection.rpn import Kept, RegionProposals
 from models.blocks.detection.scene import Found, Scene, SceneHead
 from models.blocks.ranges import Count, Depth, Part, Positive, Share, Whole, Width
 
-__all__ = ["NORMS", "TwoStage"]
-
-NORMS = {"none": None, "batch": nn.BatchNorm2d, "group": group_norm}
+__all__ = ["TwoStage"]
 
 
 class TwoStage(SceneHead):

@@ -203,6 +203,16 @@ def test_a_class_that_is_not_judged_is_no_wrong_answer():
     assert found[0] == pytest.approx(((judged[0, 0] - 1) / 2).item(), rel=1e-5)
 
 
+def test_boxes_by_l1():
+    made, seen = head("faster_rcnn", box_loss="l1"), maps(1)
+    pyramid, truth = made.pyramid(seen)[:-1], scene(BOXES[:1], [2])
+    regions = [Regions(torch.tensor([[6.0, 4, 30, 30], [40, 0, 60, 10]]), torch.tensor([0]))]
+    _, deltas = made.box(pyramid, [regions[0].boxes])
+    goal = made.box.code.encode(truth.boxes, regions[0].positive)
+    expected = (deltas[0, 2] - goal[0]).abs().sum() / 2
+    torch.testing.assert_close(made.box.losses(pyramid, regions, [truth])["box"], expected)
+
+
 def test_only_masks_that_are_known_are_learnt():
     made, seen = head(), maps(1)
     whole = scene(BOXES[:2], [0, 1], seed=7)
