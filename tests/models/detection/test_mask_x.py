@@ -160,6 +160,36 @@ def test_masks_go_with_the_weights_of_their_class():
     assert all(map(torch.equal, *same)), "the control has one mask for all"
 
 
+@pytest.mark.parametrize("layers", [0, 1, 2])
+def test_what_is_learnt_of_some_classes_holds_for_others(layers):
+    """Where masks follow from box weights; 0 layers: the control, which cannot know."""
+    torch.manual_seed(0)
+    boxes, rule = Boxes(classes=200), torch.randn(20, 8)
+    nn.init.normal_(boxes.bbox_pred.weight)
+    nn.init.normal_(boxes.cls_score.weight)
+    transfer = WeightTransfer(20, 8, layers) if layers else None
+    one = TransferBranch(RegionAlign((4,), 2), 8, transfer, "cls_box", torch.ones(200).bool())
+    one.align, one.trunk = Given(), nn.Identity()
+
+    def regions(labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Of one region of each label: logits, and whether each place is the object's."""
+        seen = torch.randn(len(labels), 8, 6, 6)
+        weights = class_weights(boxes, "cls_box")[labels] @ rule
+        true = torch.einsum("rchw,rc->rhw", seen, weights) > 0
+        return one.logits([seen], [], [labels], boxes), true
+
+    descent = torch.optim.Adam(one.parameters(), 0.02)
+    for _ in range(250):
+        logits, true = regions(torch.arange(192))  # but the last eight classes
+        descent.zero_grad()
+        nn.functional.binary_cross_entropy_with_logits(logits, true.float()).backward()
+        descent.step()
+    with torch.no_grad():
+        logits, true = regions(torch.arange(192, 200).repeat(20))
+    right = ((logits > 0) == true).float().mean()
+    assert right < 0.6 if layers == 0 else right > 0.8
+
+
 @pytest.mark.parametrize("settings", [{}, {"mlp": True, "agnostic": True}], ids=str)
 def test_the_head_learns_of_any_number_of_objects(settings):
     torch.manual_seed(0)
