@@ -23,7 +23,7 @@ def test_the_papers_branch_has_its_parameters():
 
 
 def test_each_map_is_brought_to_the_finest_stride_by_the_papers_blocks():
-    branch = Semantics([4, 8, 16], 6, 5, dim=64).double()
+    branch = Semantics([4, 8, 16], 6, 5).double()
     # a fourth map, as one that is pooled for boxes, is not looked at
     pyramid = [wave(2, 6, 16 // 2**level, 8 // 2**level, s=level) for level in range(4)]
     total = 0
