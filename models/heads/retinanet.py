@@ -18,8 +18,8 @@ from models.blocks.detection.focal import focal_loss, prior_bias
 from models.blocks.detection.matching import Deltas, Matching
 from models.blocks.detection.pyramid import Extra, Norm, Pyramid
 from models.blocks.detection.scene import Found, Scene, SceneHead
+from models.blocks.gather import gather
 from models.blocks.layers.norms import group_norm
-from models.blocks.methods.gather import gather
 from models.blocks.ranges import (
     Count,
     Depth,

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.blocks.augment.crops import BARLOW, Crops
-from models.blocks.methods.gather import gather
+from models.blocks.gather import gather
 from models.blocks.methods.multiview import MultiView, each_view, wide
 from models.blocks.methods.projector import projector
 from models.blocks.ranges import Least, Plug, Width

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.blocks.augment import crops
+from models.blocks.gather import whole_mean
 from models.blocks.methods.crossview import cross_view_entropy
-from models.blocks.methods.gather import whole_mean
 from models.blocks.methods.method import Pace
 from models.blocks.methods.multiview import each_view, wide
 from models.blocks.methods.teacher import Taught

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from models.blocks.augment.crops import MOCO_V2, Crops
 from models.blocks.augment.draws import Draws, moved
-from models.blocks.methods.gather import first_row, gather, worker_count
+from models.blocks.gather import first_row, gather, worker_count
 from models.blocks.methods.method import Pace
 from models.blocks.methods.multiview import wide
 from models.blocks.methods.projector import projector

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from models.blocks.augment.crops import Crops
 from models.blocks.augment.draws import Draws, moved
 from models.blocks.augment.regions import Placed, clipped, overlaps, random_boxes
+from models.blocks.gather import first_row, gather, whole_mean
 from models.blocks.layers.roi_align import roi_align
-from models.blocks.methods.gather import first_row, gather, whole_mean
 from models.blocks.methods.multiview import MultiView, wide
 from models.blocks.methods.projector import projector
 from models.blocks.ranges import Count, Part, Pixels, Plug, Positive, Rising, Share, Width

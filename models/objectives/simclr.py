@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.blocks.augment.crops import SIMCLR, Crops
-from models.blocks.methods.gather import first_row, gather
+from models.blocks.gather import first_row, gather
 from models.blocks.methods.multiview import MultiView, each_view, wide
 from models.blocks.methods.projector import projector
 from models.blocks.ranges import Depth, Plug, Positive, Width

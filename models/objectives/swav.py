@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.blocks.augment import crops
+from models.blocks.gather import first_row, gather
 from models.blocks.methods.crossview import cross_view_entropy
-from models.blocks.methods.gather import first_row, gather
 from models.blocks.methods.method import Pace
 from models.blocks.methods.multiview import MultiView, each_view, wide
 from models.blocks.methods.projector import projector

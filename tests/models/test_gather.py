@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from engine.core import checkpoint
 from engine.training.distributed import present_workers, wrapped
 from engine.training.launching import launch
-from models.blocks.methods.gather import first_row, gather
+from models.blocks.gather import first_row, gather
 
 ROWS = 7  # of which the first worker has four
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.blocks.detection.matching import NEGATIVE
 from models.blocks.detection.scene import sampled
-from models.blocks.methods.gather import whole_mean
+from models.blocks.gather import whole_mean
 
 __all__ = ["averaged", "chosen"]
 

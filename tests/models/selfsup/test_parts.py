@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from models.blocks.augment.draws import Draws
-from models.blocks.methods.gather import first_row, gather, whole_mean, worker_count
+from models.blocks.gather import first_row, gather, whole_mean, worker_count
 from models.blocks.methods.method import Pace
 from models.blocks.methods.multiview import GROUP, wide
 from models.blocks.methods.projector import projector
