@@ -3,6 +3,10 @@
 A row of parameters, multiply-adds and activations under a named rule, with --stages one for each
 shape of map; of a backbone that reads clips for one of --frames. Options stand as in params.yaml:
 `python -m flows.complexity vit "width: 192, heads: 3"`. No weight is made and nothing runs.
+
+With --head retinanet, or another of objects or pixels, new weights are run on an image of noise:
+what such a head computes depends on what it sees. Regions are then as many as it looks at there; of
+masks, --head-options "least_score: 0" has as many as it tells at the most.
 """
 
 from pathlib import Path
@@ -50,7 +54,11 @@ def main() -> None:
     command.add_argument("--frames", type=int, help=frames)
     rule = "the rule of counting (default: pycls)"
     command.add_argument("--rule", choices=RULES, default="pycls", help=rule)
-    classes = "classes of the linear layer at the end (default: 1000)"
+    head = "the head on top, or a YAML file of its section (default: linear)"
+    command.add_argument("--head", default="linear", help=head)
+    own = "its options, as in params.yaml between { and }"
+    command.add_argument("--head-options", default="", metavar="OPTIONS", help=own)
+    classes = "classes of the head (default: 1000)"
     command.add_argument("--classes", type=int, default=1000, help=classes)
     stages = "a row for each shape of map as well"
     command.add_argument("--stages", action="store_true", help=stages)
@@ -59,7 +67,9 @@ def main() -> None:
         from flows.tools.counting import counted, table
 
         section = read_section(given.name, given.options)
-        rows = counted(section, given.resolution, given.rule, given.classes, given.frames)
+        head = read_section(given.head, given.head_options)
+        sizes = given.resolution, given.rule, given.classes, given.frames
+        rows = counted(section, *sizes, head)
         print(table(rows, given.rule, given.stages))
 
 

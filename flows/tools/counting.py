@@ -3,11 +3,15 @@
 from typing import Any
 
 import torch
+from torch import nn
 
-from engine.core.build import build, located, options
+from engine.core.build import build, located, options, plugin
+from engine.core.network import OF_BACKBONE, built
 from engine.measure.complexity import by_shape, summed
+from models.blocks.detection.scene import SceneHead
 from models.blocks.ranges import Count, Pixels
 
+LINEAR = {"name": "linear"}
 FRAMES = 8  # of a clip, as in models/views/clips.py
 UNITS = {"layers": "layers", "params": "parameters", "flops": "flops", "acts": "activations"}
 
@@ -17,17 +21,21 @@ def _sizes(resolution: Pixels, classes: Count, frames: Count | None) -> None:
 
 
 def counted(
-    section: dict[str, Any], resolution: int, rule: str, classes: int, frames: int | None = None
+    section: dict[str, Any],
+    resolution: int,
+    rule: str,
+    classes: int,
+    frames: int | None = None,
+    head: dict[str, Any] = LINEAR,
 ) -> list[dict[str, Any]]:
-    """Rows of `by_shape` of a backbone's section with a linear head; ValueError for a wrong one.
+    """Rows of `by_shape` of a backbone's section with a head; ValueError for a wrong one.
 
-    frames: of a clip, for a backbone that reads such; None: FRAMES.
+    frames: of a clip, for a backbone that reads such; None: FRAMES. head: its section. One that
+    finds objects is run on noise, as new weights of a fixed seed see it.
     """
     given = {"resolution": resolution, "classes": classes, "frames": frames}
     options(_sizes, given, "complexity")
-    with torch.device("meta"):
-        backbone = build("backbones", section, where="backbone")
-        head = build("heads", {"name": "linear"}, channels=backbone.channels, classes=classes)
+    backbone, head = _parts(section, head, classes)
     shape = (3, resolution, resolution)
     if getattr(backbone, "reads", "image") == "clip":
         shape = (3, frames or FRAMES, resolution, resolution)
@@ -35,6 +43,20 @@ def counted(
         raise ValueError(f"frames: {section['name']} reads images: leave it out")
     with located(f"backbone {section['name']} at {' x '.join(map(str, shape[1:]))}"):
         return by_shape(backbone, head, shape, rule)
+
+
+def _parts(
+    section: dict[str, Any], head: dict[str, Any], classes: int
+) -> tuple[nn.Module, nn.Module]:
+    """A backbone and its head, without weights where they need not be run."""
+    runs = "name" in head and issubclass(plugin("heads", head["name"], "head"), SceneHead)
+    facts: dict[str, Any] = {"classes": classes, "names": [str(one) for one in range(classes)]}
+    with torch.random.fork_rng(), torch.device("cpu" if runs else "meta"):
+        torch.manual_seed(0)
+        backbone = build("backbones", section, where="backbone")
+        known = {key: getattr(backbone, key, None) for key in OF_BACKBONE}
+        facts |= {key: value for key, value in known.items() if value is not None}
+        return backbone.eval(), built("heads", head, "head", facts).eval()
 
 
 def table(rows: list[dict[str, Any]], rule: str, stages: bool) -> str:

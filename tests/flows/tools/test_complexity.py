@@ -4,7 +4,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from torch import nn
 
+from engine.core.build import build
 from engine.measure.complexity import summed
 from flows.tools import complexity
 from flows.tools.counting import counted, table
@@ -64,3 +67,32 @@ def test_command():
     run = subprocess.run(call, capture_output=True, text=True)
     assert run.returncode == 2
     assert "backbone: 5 heads do not divide width 192: give a divisor of it" in run.stderr
+
+
+TINY_RESNET = {"name": "resnet", "depths": [1, 1, 1], "block": "basic", "width": 16}
+TINY_RESNET |= {"stem": "simple", "stem_width": 16}
+
+
+def test_a_head_of_objects_is_counted_by_running_it():
+    """A RetinaNet's convolutions, by the rule by hand: 3x3 of each level, and the two last ones."""
+    head = {"name": "retinanet", "width": 8, "convs": 1}
+    before = torch.random.get_rng_state()
+    rows = counted(TINY_RESNET, 64, "pycls", 3, head=head)
+    again = counted(TINY_RESNET, 64, "pycls", 3, head=head)
+    assert rows == again and torch.equal(torch.random.get_rng_state(), before)
+    whole = counted(TINY_RESNET, 64, "pycls", 3)
+    assert summed(rows[:-1]) == summed(whole[:-1]), "the backbone is what it is on meta"
+    module = build("heads", head, channels=[16, 32, 64], strides=[2, 4, 8], classes=3)
+    maps = [torch.zeros(1, c, 64 // s, 64 // s) for c, s in ((16, 2), (32, 4), (64, 8))]
+    total, hooks = [0], []
+
+    def add(layer, inputs, output):
+        each = layer.weight[0].numel() + (layer.bias is not None)
+        total[0] += each * output.numel()
+
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            hooks.append(layer.register_forward_hook(add))
+    module.eval()(maps)
+    assert rows[-1]["flops"] == total[0] > 0
+    assert rows[-1]["params"] == sum(p.numel() for p in module.parameters())
