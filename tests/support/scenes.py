@@ -4,6 +4,7 @@ import inspect
 from copy import copy
 from functools import cache
 from io import BytesIO
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Scenes:
 
     def read(self, indices: torch.Tensor, draws: Any = None) -> dict[str, Any]:
         rows = [self.samples[row] for row in indices.tolist()]
-        return {name: [row[name] for row in rows] for name in self.reads}
+        return {name: list(map(itemgetter(name), rows)) for name in self.reads}
 
 
 @cache

@@ -107,7 +107,7 @@ class SceneViews(nn.Module):
         """Sides of the canvas of these images; ValueError where they are larger than `canvas`."""
         if not contents:
             return self.step, self.step
-        height, width = (max(one[axis] for one in contents) for axis in range(2))
+        height, width = map(max, zip(*contents, strict=True))
         if self.canvas is None:
             return self._whole(height), self._whole(width)
         if max(height, width) > self.canvas:

@@ -2,6 +2,7 @@
 two workers.
 """
 
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,7 @@ def with_objects(head: str) -> dict:
     whole = batch_of(head, 8)
     column = whole.get("boxes") or whole["panoptic_label"]
     rows = [row for row, each in enumerate(column) if len(each) > 3][:2]
-    return {name: [values[row] for row in rows] for name, values in whole.items()}
+    return {name: list(itemgetter(*rows)(values)) for name, values in whole.items()}
 
 
 @pytest.mark.parametrize("head", HEADS)
