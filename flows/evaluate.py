@@ -7,6 +7,9 @@ Read in this order:
 
 - flows/measuring/records.py: what is measured of one network,
 - flows/measuring/answers.py: what it answers, and the metric of that,
+- flows/measuring/scenedetails.py: what is told of objects and of maps beside their metric,
+- flows/measuring/fieldfiles.py: their predictions in the files of COCO,
+- flows/measuring/scenecosts.py: how long networks of objects take on test images,
 - engine/measure/profile.py: how its costs are,
 - flows/measuring/duplicates.py: which test images the posts hold too,
 - flows/measuring/alike.py: which networks cost the same, which tests are the same,
@@ -238,7 +241,8 @@ def evaluate(
 
     The task's section says what is tested, by which metric and under which policy.
 
-    sizes: pixels that the images are tested at; none: those that they are stored with.
+    sizes: pixels that the images are tested at; none: those that they are stored with. Of images
+        that keep their aspect px of the shorter side, none: as the task's objective has it.
     batches: images of a forward pass of which latency, throughput and memory are measured.
     runs: passes of each measurement at most.
     seconds: of each measurement at most; seven times as long again where the machine is busy, less
