@@ -49,15 +49,9 @@ class Keep:
     def objects(self, predictions: Batch, average: float) -> tuple[Batch, dict[str, Any]]:
         """(all images with the objects that are kept, what is to be told of the rule).
 
-        average: objects of a labelled image. ValueError where the predictions have no scores of
-        objects.
+        average: objects of a labelled image. ValueError as `check`.
         """
-        if "box_score" not in predictions or self.per_class:
-            raise ValueError(
-                "keep: instances, and least of the column box_score, choose objects, which the "
-                f"policy gives none of (it gives: {', '.join(predictions)}), and per_class images "
-                "of one class each: take a policy of objects, and leave per_class out"
-            )
+        self.check(predictions)
         scores = predictions["box_score"]
         told: dict[str, Any] = {"threshold": self.least}
         if self.instances == "match":
@@ -70,8 +64,16 @@ class Keep:
         """Whether objects are chosen, and not images."""
         return self.instances is not None or self.column == "box_score"
 
-    def __call__(self, predictions: Batch) -> Tensor:
-        """Rows to keep, in order; ValueError where a column is missing."""
+    def check(self, predictions: Batch) -> None:
+        """ValueError where these predictions, of whichever images, do not fit the rule."""
+        if self.of_objects and ("box_score" not in predictions or self.per_class):
+            raise ValueError(
+                "keep: instances, and least of the column box_score, choose objects, which the "
+                f"policy gives none of (it gives: {', '.join(predictions)}), and per_class images "
+                "of one class each: take a policy of objects, and leave per_class out"
+            )
+        if self.of_objects:
+            return
         wanted = [self.column, *(["label"] if self.per_class else [])]
         missing = [name for name in wanted if name not in predictions]
         if missing:
@@ -79,12 +81,16 @@ class Keep:
                 f"keep: the policy gives no column {missing[0]!r} (it gives: "
                 f"{', '.join(predictions)}): name one of them, or another policy"
             )
-        number = predictions[self.column]
-        if isinstance(number, list):
+        if isinstance(predictions[self.column], list):
             raise ValueError(
                 f"keep: {self.column!r} has several numbers of each image: name a column of one, "
                 "or box_score"
             )
+
+    def __call__(self, predictions: Batch) -> Tensor:
+        """Rows to keep, in order; ValueError as `check`."""
+        self.check(predictions)
+        number = predictions[self.column]
         good = number >= self.least
         if self.per_class is None:
             return torch.nonzero(good).flatten()
@@ -114,6 +120,7 @@ def materialise(
     """
     parts, done = [], 0
     for indices, predictions, _ in predicted(module, samples, policy):
+        keep.check(predictions)  # before hours of them
         parts.append({name: _kept_small(column) for name, column in predictions.items()})
         done += len(indices)
         show(done, len(samples), file.stem)

@@ -36,21 +36,23 @@ def label(weights: Path, section: dict[str, Any], file: Path) -> int:
         average = 0.0
         if "labelled" in section:
             learnt = few_labels(section["labelled"], section["labelled"])
-            images = without(images, learnt) if _same(images, learnt) else images
+            if images.shards.folder == learnt.shards.folder:
+                images = without(images, learnt)
             average = objects_per_image(learnt) if keep.instances else average
         told = about | section
         write_columns(module, images, policy, keep, file, told, average=average)
     return len(materialised(file)[0])
 
 
-def _same(one: Rows, other: Rows) -> bool:
-    return one.shards.folder == other.shards.folder
-
-
 def without(images: Rows, others: Rows) -> Rows:
-    """The images of a split but for others of it."""
+    """The images of a split but for others of it; ValueError where none is left."""
     left = torch.ones(len(images.shards), dtype=torch.bool)
     left[others.places] = False
+    if not left.any():
+        raise ValueError(
+            f"materialise: the network has learnt from all images of {images.shards.folder}: name "
+            "others (of), or a network of fewer labels (labels)"
+        )
     return images.some(torch.nonzero(left).flatten())
 
 

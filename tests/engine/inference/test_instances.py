@@ -188,6 +188,8 @@ def test_objects_of_labelled_images_are_counted_and_these_are_not_labelled_again
     flags = [c | i for c, i in zip(own["box_crowd"], own["box_ignore"], strict=True)]
     assert objects_per_image(some) == sum(int((~each).sum()) for each in flags) / 3
     assert without(samples, some).places.tolist() == [0, 2, 3, 5, 7]
+    with pytest.raises(ValueError, match=r"has learnt from all images of .*things: name others"):
+        without(samples, samples)
     maps = Rows(Shards(drawn / "maps", "train"), Semantic.reads)
     with pytest.raises(ValueError, match=r"instances: match counts the objects of .*no boxes"):
         objects_per_image(maps)
@@ -200,7 +202,7 @@ def test_objects_of_labelled_images_are_counted_and_these_are_not_labelled_again
         ({"column": "boxes"}, "'boxes' has several numbers of each image"),
     ],
 )
-def test_a_rule_that_fits_no_objects_is_refused(drawn, tmp_path, keep, told):
+def test_a_rule_that_fits_no_objects_is_refused(keep, told):
     predictions, _ = Finds()(None, {"image": [0] * 3}, None)
     rule = Keep(**keep)
     with pytest.raises(ValueError, match=told):
