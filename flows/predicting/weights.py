@@ -65,7 +65,8 @@ def chosen_weights(model: str | None, size: int | None, folder: Path) -> Chosen:
 def _finds(about: dict[str, Any]) -> bool:
     from engine.inference.scenes import finds
 
-    return finds(about["sections"])
+    # a file of no network is told where it is loaded
+    return "sections" in about and finds(about["sections"])
 
 
 def _fetched(address: str, folder: Path) -> tuple[Path, dict[str, Any]]:
