@@ -93,6 +93,8 @@ def calibration(one: Told) -> list[Markup]:
     """Precision by score, and whether scores of classes compare."""
     if "calibration" not in one.seeds[0]:
         return []
+    if not any(seed["calibration"]["count"] for seed in one.seeds):
+        return [el("p", "Nothing is found in any test image.")]
     line = np.array([0.0, 100.0])
     series = [Series("as it should be", line, line, "dash"), _reliability(one)]
     error = mean_of(one, "calibration", "error")

@@ -104,6 +104,22 @@ def test_what_is_missed_and_wrong_is_drawn_dashed_and_told(project):
         assert {"duplicate", "wrong class"} & {*every}
 
 
+def test_a_network_that_finds_nothing_has_a_page(project):
+    findings = found("sized")
+    one = told_of(findings, "sized")[0]
+    for seed in one.seeds:
+        none = {"score": [], "right": [], "count": [], "error": 0.0}
+        seed |= {"calibration": none, "errors": dict.fromkeys(seed["errors"], 0)}
+        for line in seed["picture"]["series"]:
+            line["y"] = [0.0] * len(line["y"])
+    for entry in one.details["examples"]:
+        entry["found"].clear()
+    words = plain(page(findings))
+    assert "Nothing is found in any test image" in words and "found: 0, 0 of them wrong" in words
+    # two sizes in one table
+    assert "tiny, head retinanet, 48 px" in words and "tiny, head retinanet, 64 px" in words
+
+
 def test_names_of_strangers_are_text_and_images_may_be_missing(project):
     findings = found(*TASKS)
     for task in TASKS:
