@@ -25,14 +25,15 @@ Entry = dict[str, Any]
 def chosen(qualities: ndarray, sizes: ndarray) -> list[tuple[str, int]]:
     """(rank, image) of those to be shown, each once.
 
-    sizes: of images as good the one of more to see goes first.
+    sizes: how much there is to see. Of images as good the one of more goes first; those of nothing
+    come after all others, and have no say in what is typical.
     """
-    numbers = np.arange(len(qualities))
-    middle = abs(qualities - np.median(qualities)) if len(qualities) else qualities
+    numbers, empty = np.arange(len(qualities)), (sizes == 0) & bool(sizes.any())
+    middle = abs(qualities - np.median(qualities[~empty])) if len(qualities) else qualities
     orders = {
-        "best": np.lexsort((numbers, -sizes, -qualities)),
-        "worst": np.lexsort((numbers, -sizes, qualities)),
-        "typical": np.lexsort((numbers, -sizes, middle)),
+        "best": np.lexsort((numbers, -sizes, -qualities, empty)),
+        "worst": np.lexsort((numbers, -sizes, qualities, empty)),
+        "typical": np.lexsort((numbers, -sizes, middle, empty)),
     }
     taken: dict[int, str] = {}
     # of a few images the best and the worst are the ones to be seen

@@ -10,6 +10,7 @@ from flows.reports.models import confusion
 from flows.reports.models.scenetold import NOTHING, Told, mean_of, whole_confusion
 
 BINS = 15  # of scores
+ALIKE = 0.1  # share of AP by which AP-pool may be less where scores of classes compare
 KINDS = {
     "found": "of the right class, an overlap of 0.5 or more with an object that is free",
     "duplicate": "as found, of an object that a surer detection has found",
@@ -113,7 +114,7 @@ def calibration(one: Told) -> list[Markup]:
     compare += (
         f"scores of different classes do not compare, which costs {less:.1f} points where one "
         "threshold is used for all."
-        if less >= 1
+        if fixed > 0 and less >= min(1.0, ALIKE * fixed)
         else "scores of different classes compare, and one threshold serves all."
     )
     return [figure(chart), el("p", compare)]

@@ -141,7 +141,10 @@ def test_the_best_the_typical_and_the_worst_are_each_others_opposites():
     assert found == list(zip(ranks, [0, 1, 2, 14, 15, 13, 29, 28, 27], strict=True))
     assert examples.chosen(np.zeros(0), np.zeros(0)) == []
     # of images as good that with more to see is the first
-    assert examples.chosen(np.array([100.0, 100, 50, 0]), np.array([0, 4, 1, 1]))[0] == ("best", 1)
+    assert examples.chosen(np.array([90.0, 90, 50, 0]), np.array([1, 4, 1, 1]))[0] == ("best", 1)
+    # where there is nothing to see comes last
+    found = examples.chosen(np.array([100.0, 90, 50, 0]), np.array([0, 4, 1, 1]))
+    assert found == [("best", 1), ("typical", 2), ("worst", 3)]
 
 
 def test_names_of_files_lead_nowhere_and_are_each_once():
