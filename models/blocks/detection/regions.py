@@ -72,6 +72,9 @@ class RegionAlign(nn.Module):
             place = (levels == level).nonzero()[:, 0]
             parts.append(self._pooled(each.to(dtype), rois[place], stride))
             places.append(place)
+        if len(boxes) in map(len, places):
+            # of small images all are of one level, and stand in order
+            return torch.cat(parts)
         return torch.cat(parts)[torch.cat(places).argsort()]
 
     def _pooled(self, level: Tensor, rois: Tensor, stride: int) -> Tensor:
