@@ -10,6 +10,8 @@ is the median over turns of theirs over ours, above 1 where ours is faster, with
 """
 
 import argparse
+import os
+import sys
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -24,7 +26,7 @@ import torchvision
 from torch import nn
 
 from benchmarks.detection_pairs import PAIRS, Ours, Task, Theirs, pair, task
-from engine.core.cores import processor
+from engine.core.cores import cores, processor
 
 RESULTS = Path(__file__).parent / "results/detection_speed.md"
 IMAGES = 2
@@ -185,9 +187,10 @@ def page(speeds: list[str], parts: list[str]) -> str:
         [
             "# Detectors beside torchvision's",
             "",
-            "`python -m benchmarks.detection_speed --out`. " + what,
+            f"`python -m benchmarks.detection_speed {' '.join(sys.argv[1:])}`. " + what,
             "",
-            f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, one thread, {versions}.",
+            f"{datetime.now(UTC):%Y-%m-%d}, {processor()}, one thread, {versions}; "
+            f"{os.getloadavg()[2]:.0f} processes at a time on {cores()} cores.",
             "",
             "| detector | px | memory | training, images/s | torchvision's | ratio "
             "| inference, ms an image | torchvision's | ratio |",
