@@ -85,6 +85,7 @@ MORE = {  # a value of what has no default, or none that is a number
     "frames": 8, "filters": [1], "out": [0], "drop": 0.1, "drop_path": 0.1,
     "within": 4, "short": [16, 20], "side": 16, "spatial_strides": [1] * 4, "time_strides": [1] * 4,
     "temporal": [[1], [3]], "temporal_at": [[0]], "stuff_area": 4096.0,
+    "shorter": [32, 48], "longer": 64, "test_shorter": 40, "canvas": 64,
     "spatial_at": [[0]], "after_at": [[0]], "attention_at": [[0]], "context_at": [[0]],
 }  # fmt: skip
 ALSO = {
