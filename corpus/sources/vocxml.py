@@ -99,6 +99,11 @@ def _place(voc: Voc, folder: Path, name: str, file: str) -> tuple[str, str]:
     stem = str(PurePosixPath(name).with_suffix(""))
     above = "" if folder == voc.root / "Annotations" else f"{PurePosixPath(name).parent}/"
     names = [f"{above.removeprefix('./')}{file}"] if file else []
+    inner = PurePosixPath(name).parent
+    if file and inner.name == "annotations":
+        # as people lay them out who had no devkit: images/ beside annotations/
+        beside = (inner.parent / "images" / file, inner.parent / file)
+        names += [str(each) for each in beside]
     names += [stem + ending for ending in ENDINGS]
     for one in names:
         inside, locator = voc.images.place(one)

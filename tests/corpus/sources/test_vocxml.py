@@ -119,3 +119,12 @@ def test_an_image_that_is_not_there_is_told(tmp_path):
     (root / "JPEGImages/a.jpg").unlink()
     imported(root, tmp_path / "data")
     assert reasons(tmp_path / "data") == [("a.xml", "file is missing")]
+
+
+@pytest.mark.parametrize("images", [None, "images"])
+def test_images_may_lie_beside_the_folder_of_annotations(tmp_path, images):
+    root = written(tmp_path / "in", {"a": boxed()})
+    (root / "Annotations").rename(root / "annotations")
+    (root / "JPEGImages").rename(root / "images")
+    result = imported(root, tmp_path / "data", images=images and str(root / images))
+    assert (result.kept, result.refused) == (1, {})
