@@ -24,6 +24,9 @@ NAMES = [*SHAPES, *STUFF]
 SIDE = 48
 # settings of heads that make them small enough for a test
 SMALL = {"width": 16, "hidden": 32, "convs": 1, "dim": 16, "groups": 8}
+# few regions, of which the papers' hundreds take most of a test's time
+SMALL |= {"regions": 48, "anchors": 64, "candidates": 100, "proposals": 64}
+SMALL |= {"test_candidates": 100, "test_proposals": 32, "detections": 20}
 SMALL |= {"coarse_hidden": 32, "points": 32, "test_points": 64, "steps": 2, "point_hidden": 16}
 
 

@@ -17,7 +17,6 @@ from engine.core.layout import placed
 from engine.core.network import columns_read
 from engine.training.distributed import present_workers, wrapped
 from engine.training.loop import train
-from engine.training.predicting import predicted
 from engine.training.recipe import Recipe
 from engine.training.schedule import Training
 from models.blocks.augment.draws import Draws
@@ -140,7 +139,7 @@ def test_half_precision_stays_finite(head, precision):
 @pytest.mark.parametrize("head", HEADS)
 def test_a_training_goes_on_from_its_state_and_learns(head, tmp_path):
     """It ends with the same weights as one that was not stopped, and a lower loss."""
-    data = Scenes(8).reading(columns_read({"name": objective_of(head)}))
+    data = Scenes(4).reading(columns_read({"name": objective_of(head)}))
     recipe = Recipe(batch=4, rate=0.003, scaling="none", warmup=0, optimizer={"name": "adamw"})
     losses = []
 
@@ -155,8 +154,6 @@ def test_a_training_goes_on_from_its_state_and_learns(head, tmp_path):
     expected, found = whole.state_dict(), again.state_dict()
     assert all(torch.equal(found[key], tensor) for key, tensor in expected.items())
     assert sum(losses[-3:]) < sum(losses[:3])
-    rows = [len(indices) for indices, _, _ in predicted(whole, data)]
-    assert sum(rows) == 8
 
 
 COUNT = 5  # images of a step, of which the first worker has three
