@@ -45,6 +45,8 @@ class Placed(Tensor):
         name, kwargs = getattr(function, "__name__", ""), kwargs or {}
         if name == "one_hot":  # C++ compares with numbers that it makes on the CPU
             return Placed(function(args[0].host, *args[1:], **kwargs))
+        if name == "new_tensor":
+            return Placed(args[0].host.new_tensor(*args[1:], **kwargs))
         if name == "tolist":
             return args[0].detach().host.tolist()
         if name == "numpy":

@@ -22,6 +22,7 @@ from engine.training.schedule import Training
 from models.blocks.augment.draws import Draws
 from models.blocks.detection.scene import Found
 from tests.support.scenes import NAMES, SIDE, Scenes, objective_of, scene_heads, scene_network
+from tests.support.second_device import WHERE, Placed, second_device
 from tests.support.workers import two
 
 BACKBONE = {"name": "anynet", "depths": [1, 1, 1], "widths": [8, 16, 24], "stem_width": 8}
@@ -205,6 +206,27 @@ def test_two_workers_have_the_loss_and_the_gradient_of_one(pair, one_thread, hea
                 atol=1e-5,
                 msg=lambda text, name=name: f"{name}: {text}",
             )
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_nothing_stays_on_the_host(monkeypatch, one_thread, head):
+    """On a device that computes with the CPU: the same losses and answers."""
+    module, batch = made(head), with_objects(head)
+    # torchvision's tensors, which the views go through, are of none but real devices
+    views = module.views(batch, Draws(seeded(1)))
+    tests = module.test_views(batch, Draws(seeded(1)))
+    expected = module(views)
+    with second_device(monkeypatch):
+        there = made(head).to(WHERE)
+        found = there(moved(views, WHERE))
+        found["loss"].backward()
+        parameters = [p for p in there.parameters() if p.requires_grad]
+        assert all(isinstance(each.grad, Placed) for each in parameters)
+        with torch.no_grad():
+            answers = there.eval().predict(moved(tests, WHERE))
+        assert all(isinstance(row, Placed) for column in answers.values() for row in column)
+    for name, loss in expected.items():
+        torch.testing.assert_close(found[name].detach().cpu(), loss.detach())
 
 
 @pytest.mark.gpu

@@ -2,12 +2,10 @@
 
 import inspect
 from collections import Counter
-from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import nn
 from torchvision.ops import box_iou
 
@@ -16,8 +14,6 @@ from models.blocks.detection.boxbranch import Regions
 from models.blocks.detection.sampling import chosen
 from models.blocks.detection.scene import Scene
 from models.blocks.layers.patches import WHOLE
-from tests.support.second_device import WHERE, Placed, second_device
-from tests.support.workers import two
 
 SIDE, CLASSES = 64, 4
 STRIDES, CHANNELS = [4, 8, 16, WHOLE], [6, 8, 12, 12]
@@ -235,72 +231,6 @@ def test_only_masks_that_are_known_are_learnt():
     with pytest.raises(ValueError, match="instances"):
         whole.masks = None
         made.losses(seen, [whole])
-
-
-def test_mixed_precision_is_near_and_finite():
-    made, seen = head(norm="group"), maps()
-    expected = made.losses(seen, FEW)
-    with torch.autocast("cpu", torch.bfloat16):
-        found = made.losses([each.bfloat16() for each in seen], FEW)
-        shown = made.eval().found(seen, [each.content for each in FEW])
-    for name, value in found.items():
-        assert value.dtype == torch.float32
-        torch.testing.assert_close(value, expected[name], rtol=0.1, atol=0.02)
-    assert all(each.boxes.dtype == each.masks.dtype == torch.float32 for each in shown)
-
-
-def placed(truth):
-    """The scene on the second device."""
-    tensors = {key: each for key, each in vars(truth).items() if isinstance(each, torch.Tensor)}
-    return replace(truth, **{key: each.to(WHERE) for key, each in tensors.items()})
-
-
-def test_nothing_stays_on_the_host(monkeypatch):
-    expected = head().losses(maps(), FEW)
-    contents = [each.content for each in FEW]
-    shown = head().eval().found(maps(), contents)
-    with second_device(monkeypatch):
-        made = head().to(WHERE)
-        seen = [each.to(WHERE) for each in maps()]
-        moved = [placed(each) for each in FEW]
-        found = made.losses(seen, moved)
-        found["loss"].backward()
-        assert all(isinstance(each.grad, Placed) for each in made.parameters())
-        there = made.eval().found(seen, contents)
-        assert all(isinstance(each.masks, Placed) for each in there)
-        there = [each.boxes.cpu() for each in there]
-    for name, value in expected.items():
-        torch.testing.assert_close(found[name].cpu(), value)
-    torch.testing.assert_close(there, [each.boxes for each in shown])
-
-
-def shares(folder):
-    """What a worker's images give: the first has three objects, the second one."""
-    rank = dist.get_rank()
-    made = head(regions=24, anchors=32)
-    parts = made.losses([each[rank : rank + 1] for each in maps()], FEW[rank : rank + 1])
-    parts["loss"].backward()
-    gradients = {key: each.grad for key, each in made.named_parameters()}
-    torch.save(
-        {"parts": {k: v.detach() for k, v in parts.items()}, "gradients": gradients},
-        folder / f"{rank}.pt",
-    )
-
-
-pair = two(shares)
-
-
-def test_two_workers_are_one(pair):
-    made = head(regions=24, anchors=32)
-    parts = made.losses(maps(), FEW)
-    parts["loss"].backward()
-    first, second = (torch.load(pair / f"{rank}.pt") for rank in range(2))
-    for key, value in parts.items():
-        assert first["parts"][key] != second["parts"][key]
-        torch.testing.assert_close((first["parts"][key] + second["parts"][key]) / 2, value.detach())
-    for key, each in made.named_parameters():
-        mean = (first["gradients"][key] + second["gradients"][key]) / 2
-        torch.testing.assert_close(mean, each.grad, rtol=1e-3, atol=1e-6)
 
 
 def test_from_scratch_every_norm_is_a_group_norm():
