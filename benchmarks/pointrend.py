@@ -115,9 +115,9 @@ class Sizes(NamedTuple):
     """Seeds; images trained on and tested; epochs of each objective."""
 
     seeds: int = 3
-    images: int = 400
+    images: int = 250
     tested: int = 200
-    instances: int = 10
+    instances: int = 8
     semantic: int = 6
 
 
