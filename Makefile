@@ -20,7 +20,7 @@ help: ## list the targets and their variables
 	@echo; grep -hE '^#: ' Makefile | sed -E 's/^#: ([^ ]+) +/\1\t/' | expand -t 24
 
 #: PYTHON=python3.12 the Python that the environment is made with (python3)
-#: RECIPE=photographs the study that `make repro` runs: photographs, noise, minibatch, spaces, proxies, selfsup or video
+#: RECIPE=photographs the study that `make repro` runs: photographs, noise, minibatch, spaces, proxies, selfsup, video, objects, scratch or distillation
 #: MLFLOW_PORT=5001 the port of `make mlflow` (5000); exported, reports link to it
 #: PREFECT_PORT=4201 the port of `make prefect` (4200)
 #: NIGHTLY=off when the servers of `make up` run the whole DAG: "0 3 * * *" (UTC), or off (as it was)
@@ -39,7 +39,7 @@ setup: .venv/.installed ## virtual environment with the locked dependencies (eve
 data: setup ## the versioned posts: pulled from the DVC remote, or the sample drawn again
 	@python -m flows.version restore
 
-repro: setup data ## the whole DAG, unchanged stages skipped (RECIPE=photographs, noise, minibatch, spaces, proxies, selfsup or video: studies)
+repro: setup data ## the whole DAG, unchanged stages skipped (RECIPE=photographs, noise, minibatch, spaces, proxies, selfsup, video, objects, scratch or distillation: studies)
 	@python -m $(if $(RECIPE),benchmarks.$(RECIPE),flows.pipeline)
 
 # side by side, each with one thread: two that spin on two cores lose to one. Three for two cores: many wait for a

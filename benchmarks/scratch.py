@@ -21,7 +21,7 @@ from benchmarks.overlays import Made, Study, head, main
 from benchmarks.selfsup_report import listed, row, spread
 from flows.measuring.summary import pretraining_name
 
-TASKS = ("1x", "2x", "4x", "8x")
+TASKS = ("1x", "2x", "4x")
 QUICK = (
     *("drawn.posts=200", "drawn.per_class=4", "drawn.images=[16, 8, 8]", "corpus.min_posts=2"),
     *("pretrain.*.epochs=1", "pretrain.*.recipe.warmup=0", "tasks.*.recipe.warmup=0"),
