@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.core.digest import digest
-from engine.core.materialised import origin
 from flows.cli.command import main
 from flows.data.intact import checked_shards, named_set
 from flows.data.made import SET, labelled_set
@@ -63,6 +62,9 @@ def told_of_files(files: dict[str, Path]) -> dict[str, Any]:
 
     Nothing where they are of images that have a class each.
     """
+    # torch, which --help need not wait for
+    from engine.core.materialised import origin
+
     told = {seed: origin(file) for seed, file in files.items()}
     objects = {seed: each["objects"] for seed, each in told.items() if "objects" in each}
     if not objects:

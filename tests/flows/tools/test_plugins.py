@@ -47,7 +47,8 @@ def test_the_list_of_one_kind_is_printed_without_torch():
         "assert 'torch' not in sys.modules"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.startswith("heads (models/heads/)\n  knn: Weighted k nearest neighbours")
+    assert told.stdout.startswith("heads (models/heads/)\n")
+    assert "\n  knn: Weighted k nearest neighbours" in told.stdout
     assert "paper: Wu, Xiong, Yu, Lin 2018" in told.stdout
     assert "evidence: tests/models/test_heads.py" in told.stdout
     assert "models/spaces/" not in told.stdout
