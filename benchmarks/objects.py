@@ -8,6 +8,7 @@ Needs no data pack. The DAG runs in a clone of this repository's HEAD; run again
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.objects_data import TOLD, drawn
@@ -55,14 +56,19 @@ def table(records: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def page(made: Made) -> str:
-    """The result as Markdown: how it came about, what came out."""
-    device = evaluated(made, "boxes", "records")[0]["device"]
-    lines = [*head("The whole DAG on drawn objects", made, device), "", ABOUT]
-    for task, what in TASKS.items():
+def paged(made: Made, title: str, about: str, tasks: Mapping[str, str]) -> str:
+    """The result as Markdown: how it came about, and a table of each of these tasks."""
+    device = evaluated(made, next(iter(tasks)), "records")[0]["device"]
+    lines = [*head(title, made, device), "", about]
+    for task, what in tasks.items():
         lines += ["", f"## {task}: {what}", "", *table(evaluated(made, task, "records")), ""]
         lines += [f"- {gain_line(gain)}" for gain in evaluated(made, task, "gains")]
     return "\n".join(lines) + "\n"
+
+
+def page(made: Made) -> str:
+    """What came out, all tasks of it."""
+    return paged(made, "The whole DAG on drawn objects", ABOUT, TASKS)
 
 
 STUDY = Study(

@@ -19,13 +19,12 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.clone import python
-from benchmarks.objects import evaluated, table
-from benchmarks.overlays import Made, Sections, Study, head, main
+from benchmarks.objects import paged
+from benchmarks.overlays import Made, Sections, Study, main
 from benchmarks.packs import NOUNS, PHOTOS
 from benchmarks.photographs_data import WORDNET, posts
 from engine.core.build import options
 from engine.core.digest import digest
-from flows.reports.models.words import gain_line
 from flows.running import settings
 
 TASKS = {
@@ -116,12 +115,7 @@ def page(made: Made) -> str:
     """The result as Markdown: how it came about, what came out."""
     # where the photographs lie is of no use to others
     made.sections["photos"] = sorted(made.sections["photos"])
-    device = evaluated(made, "raccoons", "records")[0]["device"]
-    lines = [*head("Objects and classes of pixels on photographs", made, device), "", ABOUT]
-    for task, what in TASKS.items():
-        lines += ["", f"## {task}: {what}", "", *table(evaluated(made, task, "records")), ""]
-        lines += [f"- {gain_line(gain)}" for gain in evaluated(made, task, "gains")]
-    return "\n".join(lines) + "\n"
+    return paged(made, "Objects and classes of pixels on photographs", ABOUT, TASKS)
 
 
 STUDY = Study(
