@@ -1,6 +1,6 @@
 """How good the outlines are that the networks of a task draw, all its heads and seeds.
 
-    python -m benchmarks.outlines masks [--work .tagdag/objects]    (2 minutes for 12 small networks)
+    python -m benchmarks.outlines masks [--work .tagdag/objects]    (2 minutes for 12 networks)
 
 Cheng et al. 2021, "Boundary IoU", arXiv 2103.16562: AP of masks and AP of their boundaries on the
 test images, by the weights that a pipeline has left, as `make repro RECIPE=objects` does in the
