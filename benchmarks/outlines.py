@@ -10,6 +10,7 @@ folder of its clone. PointRend (arXiv 1912.08193) is made for the second.
 import argparse
 import contextlib
 import json
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def table(task: str) -> list[str]:
         found.setdefault((record["head"]["name"], record["init"]), []).append(numbers)
     lines = listed(["head", "pretraining", *METRICS])
     for (head, init), seeds in found.items():
-        cells = [_cell([one[name] for one in seeds]) for name in METRICS]
+        cells = [_cell(list(map(itemgetter(name), seeds))) for name in METRICS]
         lines.append(row([head, init, *cells]))
     return lines
 
