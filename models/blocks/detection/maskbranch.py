@@ -15,7 +15,7 @@ from torchvision.ops import Conv2dNormActivation, roi_align
 from models.blocks.detection.regions import RegionAlign
 from models.blocks.detection.sampling import averaged
 
-__all__ = ["MaskBranch", "MaskTrunk", "known_only", "mask_targets"]
+__all__ = ["MaskBranch", "MaskTrunk", "RegionMasks", "known_only", "mask_targets"]
 
 
 class MaskTrunk(nn.Sequential):
@@ -45,33 +45,31 @@ class MaskTrunk(nn.Sequential):
                 nn.init.zeros_(layer.bias)
 
 
-class MaskBranch(nn.Module):
-    """Masks of each class, of twice as many places to a side as `align` has bins.
+class RegionMasks(nn.Module):
+    """A mask of each region, of twice as many places to a side as `align` has bins.
+
+    A branch says by `own_logits` how it makes them, and by `teaching` which of them are learnt.
 
     align: what pools regions.
-    width: channels of the pyramid and of the branch's own layers.
-    convs, norm: as MaskTrunk.
     """
 
-    def __init__(
-        self,
-        align: RegionAlign,
-        width: int,
-        classes: int,
-        convs: int = 4,
-        norm: Callable[[int], nn.Module] | None = None,
-    ) -> None:
+    def __init__(self, align: RegionAlign) -> None:
         super().__init__()
         self.align = align
-        self.trunk = MaskTrunk(width, width, convs, norm)
-        self.predictor = nn.Conv2d(width, classes, 1)
-        # small at first: a map for each of many classes, of which few are trained in a step
-        nn.init.normal_(self.predictor.weight, std=0.001)
-        nn.init.zeros_(self.predictor.bias)
 
-    def logits(self, pyramid: Sequence[Tensor], regions: Sequence[Tensor]) -> Tensor:
-        """Of all images' regions, (r, classes, s, s)."""
-        return self.predictor(self.trunk(self.align(pyramid, regions)))
+    def own_logits(
+        self,
+        pyramid: Sequence[Tensor],
+        regions: Sequence[Tensor],
+        labels: Sequence[Tensor],
+        box_head: nn.Module | None,
+    ) -> Tensor:
+        """Of all images' regions, each of its own class, (r, s, s)."""
+        raise NotImplementedError
+
+    def teaching(self, known: Sequence[Tensor], labels: Sequence[Tensor]) -> Sequence[Tensor]:
+        """bool (r,) of each image: whose masks are learnt, of those that are known."""
+        return known
 
     def losses(
         self,
@@ -83,10 +81,11 @@ class MaskBranch(nn.Module):
         box_head: nn.Module | None = None,
     ) -> dict[str, Tensor]:
         """{"mask"}: cross entropy of each pixel of the true class's map, of regions (r, 4) of each
-        image, classes int64 (r,), masks bool (r, h, w) of the canvas, where known bool (r,)."""
-        regions, labels, masks = known_only(known, regions, labels, masks)
-        logits = self.logits(pyramid, regions).float()
-        own = logits[torch.arange(len(logits), device=logits.device), torch.cat(labels)]
+        image, classes int64 (r,), masks bool (r, h, w) of the canvas, where known bool (r,); the
+        others' loss and gradient are exactly 0."""
+        teaches = self.teaching(known, labels)
+        regions, labels, masks = known_only(teaches, regions, labels, masks)
+        own = self.own_logits(pyramid, regions, labels, box_head).float()
         targets = mask_targets(masks, regions, own.shape[-1], self.align.aligned)
         each = F.binary_cross_entropy_with_logits(own, targets, reduction="none")
         return {"mask": averaged(each.mean((1, 2)).sum(), [len(region) for region in regions])}
@@ -99,9 +98,46 @@ class MaskBranch(nn.Module):
         box_head: nn.Module | None = None,
     ) -> list[Tensor]:
         """Probabilities float32 (r, s, s) of the regions of each image, of the class of each."""
-        logits = self.logits(pyramid, regions)
-        own = logits[torch.arange(len(logits), device=logits.device), torch.cat(list(labels))]
+        own = self.own_logits(pyramid, regions, labels, box_head)
         return list(own.float().sigmoid().split([len(region) for region in regions]))
+
+
+class MaskBranch(RegionMasks):
+    """Masks of each class.
+
+    align: as RegionMasks.
+    width: channels of the pyramid and of the branch's own layers.
+    convs, norm: as MaskTrunk.
+    """
+
+    def __init__(
+        self,
+        align: RegionAlign,
+        width: int,
+        classes: int,
+        convs: int = 4,
+        norm: Callable[[int], nn.Module] | None = None,
+    ) -> None:
+        super().__init__(align)
+        self.trunk = MaskTrunk(width, width, convs, norm)
+        self.predictor = nn.Conv2d(width, classes, 1)
+        # small at first: a map for each of many classes, of which few are trained in a step
+        nn.init.normal_(self.predictor.weight, std=0.001)
+        nn.init.zeros_(self.predictor.bias)
+
+    def logits(self, pyramid: Sequence[Tensor], regions: Sequence[Tensor]) -> Tensor:
+        """Of all images' regions and all classes, (r, classes, s, s)."""
+        return self.predictor(self.trunk(self.align(pyramid, regions)))
+
+    def own_logits(
+        self,
+        pyramid: Sequence[Tensor],
+        regions: Sequence[Tensor],
+        labels: Sequence[Tensor],
+        box_head: nn.Module | None,
+    ) -> Tensor:
+        logits = self.logits(pyramid, regions)
+        return logits[torch.arange(len(logits), device=logits.device), torch.cat(list(labels))]
 
 
 def known_only(known: Sequence[Tensor], *columns: Sequence[Tensor]) -> list[list[Tensor]]:

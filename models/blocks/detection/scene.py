@@ -95,6 +95,9 @@ class SceneHead(nn.Module):
         """Features (n, channels[-1]): the mean of the last map."""
         return maps[-1].mean((2, 3))
 
+    def after_step(self) -> None:
+        """Updates between steps, as of a moving average."""
+
     def forward(self, maps: Sequence[Tensor]) -> list[Any]:
         """What is found where the images fill the canvas: what a deployed network costs."""
         height, width = self.canvas(maps)

@@ -11,12 +11,10 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.blocks.detection.maskbranch import MaskTrunk, known_only, mask_targets
+from models.blocks.detection.maskbranch import MaskTrunk, RegionMasks
 from models.blocks.detection.regions import RegionAlign
-from models.blocks.detection.sampling import averaged
 
 __all__ = ["SLOPE", "Source", "TransferBranch", "WeightTransfer", "class_weights"]
 
@@ -55,10 +53,10 @@ class WeightTransfer(nn.Sequential):
                 nn.init.zeros_(part.bias)
 
 
-class TransferBranch(nn.Module):
-    """Masks of regions, of twice as many places to a side as `align` has bins.
+class TransferBranch(RegionMasks):
+    """Masks by T, or by one mask for all classes.
 
-    align: what pools regions. width: channels of the pyramid and of the branch.
+    align: as RegionMasks. width: channels of the pyramid and of the branch.
     transfer: T; None: the control, one mask of a region whatever its class.
     source: what of the box branch T is given. taught: bool (classes,), whose masks teach.
     detached: whether the loss of masks leaves the weights of the box branch alone.
@@ -78,8 +76,8 @@ class TransferBranch(nn.Module):
         convs: int = 4,
         norm: Callable[[int], nn.Module] | None = None,
     ) -> None:
-        super().__init__()
-        self.align, self.source, self.detached = align, source, detached
+        super().__init__(align)
+        self.source, self.detached = source, detached
         self.trunk, self.transfer = MaskTrunk(width, width, convs, norm), transfer
         self.register_buffer("taught", taught, persistent=False)
         places = (2 * align.bins) ** 2
@@ -89,14 +87,13 @@ class TransferBranch(nn.Module):
             nn.init.normal_(part.weight, std=0.001)
             nn.init.zeros_(part.bias)
 
-    def logits(
+    def own_logits(
         self,
         pyramid: Sequence[Tensor],
         regions: Sequence[Tensor],
         labels: Sequence[Tensor],
         box_head: nn.Module,
     ) -> Tensor:
-        """Of all images' regions, each of its own class, (r, s, s)."""
         seen = self.trunk(self.align(pyramid, regions))
         if self.single is not None:
             own = self.single(seen)[:, 0]
@@ -108,32 +105,7 @@ class TransferBranch(nn.Module):
             own = own + self.whole(seen.flatten(1)).view_as(own)
         return own
 
-    def losses(
-        self,
-        pyramid: Sequence[Tensor],
-        regions: Sequence[Tensor],
-        labels: Sequence[Tensor],
-        masks: Sequence[Tensor],
-        known: Sequence[Tensor],
-        box_head: nn.Module,
-    ) -> dict[str, Tensor]:
-        """{"mask"}: as MaskBranch has it, of regions whose mask is known and whose class teaches
-        masks; the others' loss and gradient are exactly 0."""
+    def teaching(self, known: Sequence[Tensor], labels: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Those of classes that teach."""
         pairs = zip(known, labels, strict=True)
-        teaches = [each & self.taught[label] for each, label in pairs]
-        regions, labels, masks = known_only(teaches, regions, labels, masks)
-        logits = self.logits(pyramid, regions, labels, box_head).float()
-        targets = mask_targets(masks, regions, logits.shape[-1], self.align.aligned)
-        each = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        return {"mask": averaged(each.mean((1, 2)).sum(), [len(region) for region in regions])}
-
-    def masks(
-        self,
-        pyramid: Sequence[Tensor],
-        regions: Sequence[Tensor],
-        labels: Sequence[Tensor],
-        box_head: nn.Module,
-    ) -> list[Tensor]:
-        """Probabilities float32 (r, s, s) of the regions of each image, of the class of each."""
-        logits = self.logits(pyramid, regions, labels, box_head)
-        return list(logits.float().sigmoid().split([len(region) for region in regions]))
+        return [each & self.taught[label] for each, label in pairs]

@@ -165,9 +165,7 @@ class Scenes(Method):
         return (3, *self.augment.canvas_of([(self.augment.canvas or size,) * 2]))
 
     def after_step(self, progress: float) -> None:
-        after = getattr(self.head, "after_step", None)
-        if after:
-            after()
+        self.head.after_step()
 
 
 def _scene(

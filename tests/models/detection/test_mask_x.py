@@ -78,7 +78,7 @@ def test_weights_and_masks_are_those_of_the_released_code():
         one = TransferBranch(RegionAlign((4,), 2), 5, transfer, "cls_box", torch.ones(3).bool())
         one.align, one.trunk = Given(), nn.Identity()
         seen = x((2, 5, 4, 4), 6).repeat_interleave(3, 0)
-        found = one.logits([seen], [], [torch.tensor([0, 1, 2] * 2)], boxes)
+        found = one.own_logits([seen], [], [torch.tensor([0, 1, 2] * 2)], boxes)
     numbers = [weights[0, 0], weights[-1, -1], weights.sum()]
     assert [*map(float, numbers)] == close([-1.1362046844, -0.1245232800, -3.7655331398])
     numbers = [found[0, 0, 0], found[-1, -1, -1], found.sum(), found.abs().sum()]
@@ -176,7 +176,7 @@ def test_what_is_learnt_of_some_classes_holds_for_others(layers):
         seen = torch.randn(len(labels), 8, 6, 6)
         weights = class_weights(boxes, "cls_box")[labels] @ rule
         true = torch.einsum("rchw,rc->rhw", seen, weights) > 0
-        return one.logits([seen], [], [labels], boxes), true
+        return one.own_logits([seen], [], [labels], boxes), true
 
     descent = torch.optim.Adam(one.parameters(), 0.02)
     for _ in range(250):
