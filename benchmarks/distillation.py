@@ -12,7 +12,6 @@ this repository's HEAD; run again, it goes on there.
 import json
 from typing import Any
 
-from benchmarks.objects import evaluated
 from benchmarks.objects_data import TOLD, drawn
 from benchmarks.overlays import Made, Study, head, main
 from benchmarks.selfsup_report import listed, row, spread
@@ -77,7 +76,7 @@ def _shown(threshold: float | None) -> str:
 
 def page(made: Made) -> str:
     """The result as Markdown: how it came about, what came out."""
-    records = {task: evaluated(made, task, "records")[0] for task in TRAININGS}
+    records = {task: made.evaluated("records", task)[0] for task in TRAININGS}
     about = json.loads((made.work / settings.OUT / "materialised" / SAID / "set.json").read_text())
     lines = head("Data distillation on drawn objects", made, records["few"]["device"])
     lines += ["", ABOUT, "", *results(records), "", *gains(records), ""]

@@ -7,7 +7,6 @@ pretrained on hashtags and from scratch, beside some that were shown other image
 Needs no data pack. The DAG runs in a clone of this repository's HEAD; run again, it goes on there.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,6 @@ from benchmarks.overlays import Made, Study, head, main
 from benchmarks.selfsup_report import listed, row, spread
 from flows.measuring.summary import SCRATCH, pretraining_name
 from flows.reports.models.words import gain_line
-from flows.running import settings
 
 # tasks, and what their number is
 TASKS = {
@@ -39,12 +37,6 @@ say nothing of what the heads reach on photographs. The control was trained on i
 annotations of others of the same sides: what it has is what is known without looking."""
 
 
-def evaluated(made: Made, task: str, part: str) -> list[dict[str, Any]]:
-    """The `records` of a task's models, or their `gains` over no pretraining."""
-    file = made.work / settings.OUT / "evaluate" / task / f"{part}.json"
-    return json.loads(file.read_text())
-
-
 def table(records: list[dict[str, Any]]) -> list[str]:
     """A row per model."""
     lines = listed(["head", "pretraining", "% (95 %)", "per seed"])
@@ -58,11 +50,11 @@ def table(records: list[dict[str, Any]]) -> list[str]:
 
 def paged(made: Made, title: str, about: str, tasks: Mapping[str, str]) -> str:
     """The result as Markdown: how it came about, and a table of each of these tasks."""
-    device = evaluated(made, next(iter(tasks)), "records")[0]["device"]
+    device = made.evaluated("records", next(iter(tasks)))[0]["device"]
     lines = [*head(title, made, device), "", about]
     for task, what in tasks.items():
-        lines += ["", f"## {task}: {what}", "", *table(evaluated(made, task, "records")), ""]
-        lines += [f"- {gain_line(gain)}" for gain in evaluated(made, task, "gains")]
+        lines += ["", f"## {task}: {what}", "", *table(made.evaluated("records", task)), ""]
+        lines += [f"- {gain_line(gain)}" for gain in made.evaluated("gains", task)]
     return "\n".join(lines) + "\n"
 
 

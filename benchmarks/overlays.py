@@ -56,9 +56,12 @@ class Made:
     task: str = TASK
     told: Mapping[str, str] = field(default_factory=lambda: PHOTOS)
 
-    def evaluated(self, part: str) -> list[dict[str, Any]]:
-        """The `records` of the task's models, or their `gains` over no pretraining."""
-        file = self.work / settings.OUT / "evaluate" / self.task / f"{part}.json"
+    def evaluated(self, part: str, task: str | None = None) -> list[dict[str, Any]]:
+        """The `records` of a task's models, or their `gains` over no pretraining.
+
+        task: another one than that of the study.
+        """
+        file = self.work / settings.OUT / "evaluate" / (task or self.task) / f"{part}.json"
         return json.loads(file.read_text())
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import yaml
 
-from benchmarks.objects import evaluated
 from benchmarks.objects_data import TOLD, drawn
 from benchmarks.overlays import Made, Study, head, main
 from benchmarks.selfsup_report import listed, row, spread
@@ -39,7 +38,7 @@ def curves(made: Made) -> dict[str, list[tuple[int, dict[str, Any]]]]:
     found: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     for task in TASKS:
         seen = params["tasks"][task]["epochs"] * images
-        for record in evaluated(made, task, "records"):
+        for record in made.evaluated("records", task):
             found.setdefault(pretraining_name(record), []).append((seen, record))
     return found
 

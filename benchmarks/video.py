@@ -10,7 +10,6 @@ frames, to tell more than a half. Needs no data pack. The DAG runs in a clone of
 HEAD; run again, it goes on there.
 """
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -75,12 +74,6 @@ def drawn(packs: Path, work: Path, target: str, sections: Sections) -> None:
     made.write_text(key)
 
 
-def evaluated(made: Made, task: str, part: str) -> list[dict[str, Any]]:
-    """The `records` of a task's models, or their `gains` over no pretraining."""
-    file = made.work / settings.OUT / "evaluate" / task / f"{part}.json"
-    return json.loads(file.read_text())
-
-
 def above(record: dict[str, Any]) -> str:
     """Whether a model tells motions better than chance."""
     if record["low"] is None:
@@ -101,10 +94,10 @@ def table(records: list[dict[str, Any]]) -> list[str]:
 
 def page(made: Made) -> str:
     """The result as Markdown: how it came about, what came out."""
-    records, frame = (evaluated(made, task, "records") for task in (TASK, FRAME))
+    records, frame = (made.evaluated("records", task) for task in (TASK, FRAME))
     lines = head("The whole DAG on videos", made, records[0]["device"])
     lines += ["", ABOUT, "", "## Clips of 8 frames, 30 views", "", *table(records), ""]
-    lines += [f"- {gain_line(gain)}" for gain in evaluated(made, TASK, "gains")]
+    lines += [f"- {gain_line(gain)}" for gain in made.evaluated("gains", TASK)]
     about = f"The control: networks that see one frame at a time. Chance is {CHANCE:.0f} %."
     lines += ["", "## One frame at a time, 30 views", "", about, "", *table(frame)]
     return "\n".join(lines) + "\n"

@@ -5,7 +5,6 @@ Ren, He, Girshick, Sun 2015, "Faster R-CNN", arXiv 1506.01497; over a feature py
 arXiv 1703.06870. Losses are means over all samples of a batch, as torchvision has them.
 """
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from models.blocks.detection.pyramid import NORMS, Norm, Pyramid
 from models.blocks.detection.regions import CANONICAL, RegionAlign
 from models.blocks.detection.rpn import Kept, RegionProposals
 from models.blocks.detection.scene import Found, Scene, SceneHead
+from models.blocks.options import with_options
 from models.blocks.ranges import Count, Depth, Part, Positive, Share, Whole, Width
 
 __all__ = ["TwoStage"]
@@ -99,7 +99,7 @@ class TwoStage(SceneHead):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.__signature__ = _with_options(cls)
+        cls.__signature__ = with_options(cls)
 
     def region_align(self, bins: int) -> RegionAlign:
         """What pools regions of this head's pyramid, but for the level of proposals alone."""
@@ -168,15 +168,3 @@ def _masked(regions: Regions, scene: Scene) -> tuple[Tensor, Tensor, Tensor, Ten
         )
     place = regions.matched
     return regions.positive, scene.labels[place], scene.masks[place], scene.masks_known[place]
-
-
-def _with_options(cls: type) -> inspect.Signature:
-    """The signature of a class whose __init__ hands **options on to the class that it rests on."""
-    own = list(inspect.signature(cls.__init__, eval_str=True).parameters.values())[1:]
-    if own[-1].kind is not inspect.Parameter.VAR_KEYWORD:
-        return inspect.Signature(own)
-    named = {parameter.name for parameter in own}
-    base: Any = cls.__mro__[1]
-    rest = inspect.signature(base, eval_str=True).parameters.values()
-    handed = [parameter for parameter in rest if parameter.name not in named]
-    return inspect.Signature(own[:-1] + handed)

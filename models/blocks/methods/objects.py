@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from models.blocks.methods.scenes import Scenes
-from models.blocks.ranges import Part, Pixels, Share, Unique
 
 __all__ = ["OBJECTS", "Objects"]
 
@@ -24,7 +23,7 @@ OBJECTS: dict[str, dict[str, Any]] = {
 
 
 class Objects(Scenes):
-    """Scenes of boxes.
+    """Scenes of boxes; **options are the settings of Scenes.
 
     federated: whether a class is only known to be absent from an image where the data set says so
         (LVIS); else all objects of all classes are annotated.
@@ -33,20 +32,9 @@ class Objects(Scenes):
     target: ClassVar[str] = "box_label"
 
     def __init__(
-        self,
-        backbone: nn.Module,
-        head: nn.Module,
-        shorter: Unique[Pixels] = [],  # noqa: B006 - read only
-        longer: Pixels | None = None,
-        test_shorter: Pixels | None = None,
-        flip: Share = 0.5,
-        crop: Part = 1.0,
-        kept: Share = 0.3,
-        canvas: Pixels | None = None,
-        federated: bool = False,
+        self, backbone: nn.Module, head: nn.Module, federated: bool = False, **options: Any
     ) -> None:
-        given = shorter, longer, test_shorter, flip, crop, kept, canvas
-        super().__init__(backbone, head, *given)
+        super().__init__(backbone, head, **options)
         self.federated = federated
 
     def scene(self, view: dict[str, Any], row: int) -> dict[str, Any]:

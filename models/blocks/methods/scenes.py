@@ -19,6 +19,7 @@ from models.blocks.detection.scene import UNKNOWN, Found, Scene, SceneHead
 from models.blocks.detection.semantics import classes_of
 from models.blocks.layers.patches import WHOLE
 from models.blocks.methods.method import Method
+from models.blocks.options import with_options
 from models.blocks.ranges import Part, Pixels, Share, Unique
 
 __all__ = ["Scenes"]
@@ -72,6 +73,10 @@ class Scenes(Method):
         given = shorter, longer, test_shorter, flip, crop, kept, canvas
         self.augment = SceneViews(*given, step=self.step, **normalisation(backbone))
         self.exact_in_parts = head.exact_in_parts
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.__signature__ = with_options(cls)
 
     def scene(self, view: Batch, row: int) -> dict[str, Any]:
         """What of a Scene a row of a view tells: the fields that are not the same for all."""
