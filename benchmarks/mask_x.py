@@ -13,7 +13,6 @@ true boxes are measured as well, which says of masks what the errors of boxes hi
 in .tagdag/mask_x/results.jsonl by its settings: a killed study goes on.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,22 +21,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks import pointrend
-from benchmarks.pointrend import BACKBONE, DETECTOR, RECIPE, RESULTS, SIDE, drawn, masks_of
-from benchmarks.study import Run, cell, preamble, pursue, verdict
+from benchmarks.mask_studies import (
+    DETECTOR,
+    RECIPE,
+    SIDE,
+    All,
+    arms,
+    gain,
+    heading,
+    line,
+    masks_in_true_boxes,
+    study,
+    trained,
+)
+from benchmarks.study import Run, cell, preamble, verdict
 from corpus.drawn.concepts import SHAPES
 from corpus.progress import Progress
-from engine.core.build import build, options
+from engine.core.build import build
 from engine.core.digest import digest
-from engine.core.network import columns_read, network
-from engine.core.samples import Rows, open_split
-from engine.training.loop import initialise, train
+from engine.core.samples import Rows
 from engine.training.predicting import scored
-from engine.training.recipe import Recipe
-from engine.training.schedule import Training
-from flows.cli.command import user_errors
-from flows.running import settings
-from models.blocks.detection.pasting import pasted
 
 HEAD = {"name": "mask_x", "mask_convs": 2, "mask_bins": 7, **DETECTOR}
 ARMS: dict[str, dict[str, Any]] = {
@@ -85,17 +88,6 @@ class Of:
         return found
 
 
-class All:
-    """Several metrics of one pass over the images."""
-
-    def __init__(self, metrics: dict[str, Any]) -> None:
-        self.metrics = metrics
-
-    def update(self, predictions: dict[str, Any], targets: dict[str, Any]) -> None:
-        for metric in self.metrics.values():
-            metric.update(predictions, targets)
-
-
 def shown_of(seed: int) -> list[str]:
     """The classes that have masks: five of nine, another draw for each seed."""
     names = sorted(SHAPES)
@@ -103,19 +95,10 @@ def shown_of(seed: int) -> list[str]:
     return sorted(names[place] for place in order[: (len(names) + 1) // 2])
 
 
-def run(folder: Path, one: Run, show: Progress) -> Run:
+def run(folders: dict[str, Path], one: Run, show: Progress) -> Run:
     """What is measured of one training, in percent, and the parameters of its masks."""
-    initialise(one["seed"])
-    parts = {split: open_split(folder, split) for split in ("train", "test")}
-    names = parts["train"].names
-    module = network(BACKBONE, OBJECTIVE, one["head"], classes=len(names), names=names)
-    columns = columns_read(OBJECTIVE)
-    samples = {split: Rows(shards, columns) for split, shards in parts.items()}
-    recipe = Recipe(**options(Recipe, one["recipe"], "recipe"))
-    train(
-        module, samples["train"], Training(recipe, one["epochs"], one["seed"], None, progress=show)
-    )
-    found = measured(module, samples["test"], names, shown_of(one["seed"]))
+    module, names, test = trained(folders["boxes"], OBJECTIVE, one, show)
+    found = measured(module, test, names, shown_of(one["seed"]))
     weights = sum(weight.numel() for weight in module.head.mask.parameters())
     return {"found": found, "weights": weights}
 
@@ -140,18 +123,10 @@ def measured(
     return found | {"box AP": boxes.compute()[boxes.headline]}
 
 
-@torch.no_grad()
 def in_true_boxes(module: nn.Module, samples: Rows) -> tuple[Tensor, Tensor]:
     """IoU (m,) of the masks that are found in the true boxes of all objects, and their classes."""
-    module.eval()
     ious, classes = [], []
-    for row in range(len(samples)):
-        batch = samples.read(torch.tensor([row]))
-        (image,), (truth,) = module.plain(batch["image"]), batch["masks"]
-        good = ~batch["box_crowd"][0]
-        boxes, labels = batch["boxes"][0][good].float(), batch["box_label"][0][good]
-        told = masks_of(module, image, boxes, labels)
-        ours, truth = pasted(told, boxes, tuple(truth.shape[1:])), truth[good]
+    for ours, truth, labels in masks_in_true_boxes(module, samples):
         both, either = (kind.flatten(1).sum(1) for kind in (ours & truth, ours | truth))
         ious.append(both / either)
         classes.append(labels)
@@ -171,18 +146,12 @@ def wanted(sizes: Sizes) -> Iterator[tuple[str, Run]]:
 
 def table(rows: Sequence[Run]) -> list[str]:
     """Markdown: what is measured of each arm, and by how much Mask^X is better than its control."""
-    by_name: dict[str, list[Run]] = {}
-    for row in rows:
-        by_name.setdefault(row["name"], []).append(row)
-    shown = list(rows[0]["found"])
-    lines = [f"| masks by | parameters of masks | {' | '.join(shown)} |"]
-    lines.append("| --- " * (2 + len(shown)) + "|")
+    by_name, shown = arms(rows), list(rows[0]["found"])
+    lines = heading("masks by", "parameters of masks", shown)
     for name, runs in by_name.items():
-        values = zip(*[one["found"].values() for one in runs], strict=True)
-        cells = map(cell, values)
-        lines.append(f"| {name} | {runs[0]['weights']:,} | {' | '.join(cells)} |")
+        lines.append(line(name, f"{runs[0]['weights']:,}", runs))
     for name, control in CONTROLS.items():
-        told = [pointrend.gain(by_name[name], by_name[control], key) for key in shown]
+        told = [gain(by_name[name], by_name[control], key) for key in shown]
         lines.append(f"| {name}, gain | | {' | '.join(told)} |")
     return lines
 
@@ -214,27 +183,5 @@ def write(rows: list[Run], sizes: Sizes, command: str, path: Path) -> None:
     (path / "mask_x.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.mask_x", description=__doc__.split("\n\n")[0]
-    )
-    parser.add_argument("--quick", action="store_true", help="one seed, few images; kept apart")
-    given = parser.parse_args()
-    sizes = QUICK if given.quick else Sizes()
-    work = settings.STATE / f"mask_x{'-quick' * given.quick}"
-    command = f"python -m benchmarks.mask_x{' --quick' * given.quick}"
-    folders: dict[str, Path] = {}
-
-    def result(one: Run, show: Progress) -> Run:
-        if not folders:
-            folders.update(drawn(work, sizes))
-        return run(folders["boxes"], one, show)
-
-    with user_errors():
-        rows = pursue("mask_x", work, dict(wanted(sizes)), result)
-        write(rows, sizes, command, work if given.quick else RESULTS)
-
-
 if __name__ == "__main__":
-    main()
+    study("mask_x", __doc__, (QUICK, Sizes()), wanted, ["boxes"], run, write)

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.mask_studies import All
 from benchmarks.selfsup_report import listed, row
-from engine.core.build import build
 from engine.core.network import load_network
 from engine.core.samples import Rows, open_split
 from engine.core.threads import torch_threads
-from engine.training.predicting import predicted
+from engine.training.predicting import scored
 from flows.running import settings
 
 METRICS = {"AP of masks": {"name": "coco_ap", "of": "masks", "resamples": 0}}
@@ -30,13 +30,8 @@ METRICS["AP of boundaries"] = {"name": "boundary_ap", "resamples": 0}
 def measured(weights: Path, folder: Path) -> dict[str, float]:
     """Both numbers of a network, of one pass over the test images."""
     module, _ = load_network(weights)
-    metrics = {name: build("metrics", section) for name, section in METRICS.items()}
-    for _, predictions, targets in predicted(
-        module, Rows(open_split(folder, "test"), module.reads)
-    ):
-        for metric in metrics.values():
-            metric.update(predictions, targets)
-    return {name: metric.compute()["ap"] for name, metric in metrics.items()}
+    samples = Rows(open_split(folder, "test"), module.reads)
+    return scored(module, samples, All.of(METRICS)).headlines()
 
 
 def table(task: str) -> list[str]:

@@ -16,57 +16,35 @@ of masks what the errors of boxes hide. A seed draws weights, order and views. E
 .tagdag/pointrend/results.jsonl by its settings: a killed study goes on.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from benchmarks.study import Run, cell, preamble, pursue, verdict
-from corpus.drawn.objects import draw_objects
+from benchmarks.mask_studies import (
+    DETECTOR,
+    RECIPE,
+    SIDE,
+    All,
+    arms,
+    gain,
+    heading,
+    line,
+    masks_in_true_boxes,
+    study,
+    trained,
+)
+from benchmarks.study import Run, preamble
 from corpus.progress import Progress
-from corpus.store.squares import open_store
-from corpus.targets import write_labelled
-from engine.core.build import build, options
 from engine.core.digest import digest
-from engine.core.network import columns_read, network
-from engine.core.samples import Rows, open_split
+from engine.core.samples import Rows
 from engine.measure.complexity import counting
-from engine.training.loop import initialise, train
 from engine.training.predicting import scored
-from engine.training.recipe import Recipe
-from engine.training.schedule import Training
-from flows.cli.command import user_errors
-from flows.running import settings
 from metrics.blocks.masks.boundary import distance, of_mask
-from models.blocks.detection.pasting import pasted
 
-RESULTS = Path(__file__).resolve().parent / "results"
-SIDE = 128  # px of the longer side of an image
-BACKBONE = {
-    "name": "resnet",
-    "depths": [1, 1, 1],
-    "block": "basic",
-    "width": 16,
-    "stem": "imagenet",
-    "stem_width": 16,
-}
-DETECTOR = {
-    "width": 32,
-    "norm": "group",
-    "hidden": 64,
-    "anchor": 6.0,
-    "canonical": 64.0,
-    "regions": 32,
-    "candidates": 200,
-    "proposals": 100,
-    "test_candidates": 100,
-    "test_proposals": 50,
-    "detections": 20,
-}
 POINTS = {"point_hidden": 32, "test_points": 196}
 SEMANTIC = {"width": 32, "norm": "group", "dim": 32}
 HEADS: dict[str, tuple[str, dict[str, Any]]] = {  # by name: objective and section
@@ -98,17 +76,6 @@ MEASURED = {
     },
 }
 IN_BOXES = "boundary IoU in true boxes"
-BATCH = 4
-RECIPE = {
-    "batch": BATCH,
-    "per": BATCH,
-    "rate": 0.003,
-    "warmup": 0.5,
-    "optimizer": {"name": "adamw"},
-    "weight_decay": 0.01,
-    "clip": 5.0,
-    "exact": False,
-}
 
 
 class Sizes(NamedTuple):
@@ -124,77 +91,25 @@ class Sizes(NamedTuple):
 QUICK = Sizes(seeds=1, images=24, tested=12, instances=1, semantic=1)
 
 
-class All:
-    """Several metrics of one pass over the images."""
-
-    def __init__(self, sections: dict[str, dict[str, Any]]) -> None:
-        self.metrics = {name: build("metrics", section) for name, section in sections.items()}
-
-    def update(self, predictions: dict[str, Any], targets: dict[str, Any]) -> None:
-        for metric in self.metrics.values():
-            metric.update(predictions, targets)
-
-    def headlines(self) -> dict[str, float]:
-        """The headline of each, in percent."""
-        return {name: one.compute()[one.headline] for name, one in self.metrics.items()}
-
-
-def drawn(work: Path, sizes: Sizes) -> dict[str, Path]:
-    """The shards of each kind, drawn where they are not there yet."""
-    found = {}
-    for kind in KINDS.values():
-        top = work / f"{kind}-{sizes.images}-{sizes.tested}"
-        found[kind] = top / "shards"
-        if not found[kind].exists():
-            draw_objects(top / "store", kind, (sizes.images, 1, sizes.tested), size=SIDE)
-            store = open_store("targets/drawn", top / "store", SIDE, top / "cache")
-            write_labelled(store, found[kind], {"val": 0.0, "test": 0.0})
-    return found
-
-
 def run(folders: dict[str, Path], one: Run, show: Progress) -> Run:
     """What is measured of one training, in percent, and multiply-adds in millions."""
-    initialise(one["seed"])
     folder, objective = folders[KINDS[one["objective"]]], {"name": one["objective"]}
-    parts = {split: open_split(folder, split) for split in ("train", "test")}
-    names = parts["train"].names
-    module = network(BACKBONE, objective, one["head"], classes=len(names), names=names)
-    columns = columns_read(objective)
-    samples = {split: Rows(shards, columns) for split, shards in parts.items()}
-    recipe = Recipe(**options(Recipe, one["recipe"], "recipe"))
-    train(
-        module, samples["train"], Training(recipe, one["epochs"], one["seed"], None, progress=show)
-    )
-    found = scored(module, samples["test"], All(MEASURED[one["objective"]])).headlines()
+    module, _, test = trained(folder, objective, one, show)
+    found = scored(module, test, All.of(MEASURED[one["objective"]])).headlines()
     if one["objective"] == "instances":
-        found[IN_BOXES] = in_true_boxes(module, samples["test"])
+        found[IN_BOXES] = in_true_boxes(module, test)
     return {"found": found, "flops": flops(module)}
 
 
-@torch.no_grad()
 def in_true_boxes(module: nn.Module, samples: Rows) -> float:
     """Mean boundary IoU, in percent, of the masks that are found in the true boxes of objects."""
-    module.eval()
     ious: list[float] = []
-    for row in range(len(samples)):
-        batch = samples.read(torch.tensor([row]))
-        (image,), (truth,) = module.plain(batch["image"]), batch["masks"]
-        good = ~batch["box_crowd"][0]
-        boxes, labels = batch["boxes"][0][good].float(), batch["box_label"][0][good]
-        told = masks_of(module, image, boxes, labels)
-        ours = pasted(told, boxes, tuple(truth.shape[1:])).numpy()
+    for ours, truth, _ in masks_in_true_boxes(module, samples):
         d = distance(*truth.shape[1:])
-        for found, wanted in zip(ours, truth[good].numpy(), strict=True):
+        for found, wanted in zip(ours.numpy(), truth.numpy(), strict=True):
             first, second = of_mask(found, d), of_mask(wanted, d)
             ious.append(np.sum(first & second) / np.sum(first | second))
     return 100 * float(np.mean(ious))
-
-
-def masks_of(module: nn.Module, image: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
-    """Probabilities (m, s, s) in boxes (m, 4) of an image (3, h, w)."""
-    head = module.head
-    pyramid = head.pyramid(module.backbone(image[None]))[:-1]
-    return head.mask.masks(pyramid, [boxes], [labels], box_head=head.box)[0]
 
 
 def flops(module: nn.Module) -> float:
@@ -227,29 +142,14 @@ def table(rows: Sequence[Run]) -> list[str]:
     """Markdown: what is measured of each head of an objective, and by how much PointRend is better
     than its control.
     """
-    by_name: dict[str, list[Run]] = {}
-    for row in rows:
-        by_name.setdefault(row["name"], []).append(row)
-    shown = list(rows[0]["found"])
-    lines = [
-        f"| head | multiply-adds (M) | {' | '.join(shown)} |",
-        "| --- " * (2 + len(shown)) + "|",
-    ]
+    by_name, shown = arms(rows), list(rows[0]["found"])
+    lines = heading("head", "multiply-adds (M)", shown)
     for name, runs in by_name.items():
-        values = zip(*[one["found"].values() for one in runs], strict=True)
-        cells = map(cell, values)
-        lines.append(f"| {name} | {runs[0]['flops']:.2f} | {' | '.join(cells)} |")
+        lines.append(line(name, f"{runs[0]['flops']:.2f}", runs))
         if name in CONTROLS:
             told = [gain(runs, by_name[CONTROLS[name]], key) for key in shown]
             lines.append(f"| gain | | {' | '.join(told)} |")
     return lines
-
-
-def gain(runs: Sequence[Run], controls: Sequence[Run], key: str) -> str:
-    """By how much runs are better than their controls, seed by seed, and whether it shows."""
-    pairs = zip(runs, controls, strict=True)
-    gained = [one["found"][key] - other["found"][key] for one, other in pairs]
-    return f"{cell(gained, '+')}: {verdict(gained)}"
 
 
 ABOUT = """Percent, of {tested} test images; means over {seeds} seeds and half of their 95 %
@@ -271,27 +171,5 @@ def write(rows: list[Run], sizes: Sizes, command: str, path: Path) -> None:
     (path / "pointrend.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.pointrend", description=__doc__.split("\n\n")[0]
-    )
-    parser.add_argument("--quick", action="store_true", help="one seed, few images; kept apart")
-    given = parser.parse_args()
-    sizes = QUICK if given.quick else Sizes()
-    work = settings.STATE / f"pointrend{'-quick' * given.quick}"
-    command = f"python -m benchmarks.pointrend{' --quick' * given.quick}"
-    folders: dict[str, Path] = {}
-
-    def result(one: Run, show: Progress) -> Run:
-        if not folders:
-            folders.update(drawn(work, sizes))
-        return run(folders, one, show)
-
-    with user_errors():
-        rows = pursue("pointrend", work, dict(wanted(sizes)), result)
-        write(rows, sizes, command, work if given.quick else RESULTS)
-
-
 if __name__ == "__main__":
-    main()
+    study("pointrend", __doc__, (QUICK, Sizes()), wanted, [*KINDS.values()], run, write)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from benchmarks.mask_studies import BACKBONE
 from benchmarks.mask_x import (
     ARMS,
     CONTROLS,
@@ -19,7 +20,6 @@ from benchmarks.mask_x import (
     table,
     wanted,
 )
-from benchmarks.pointrend import BACKBONE
 from corpus.drawn.concepts import SHAPES
 from engine.core.network import network
 from metrics.coco_ap import CocoAP

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from benchmarks.pointrend import BACKBONE, CONTROLS, HEADS, IN_BOXES, flops, in_true_boxes, table
+from benchmarks.mask_studies import BACKBONE
+from benchmarks.pointrend import CONTROLS, HEADS, IN_BOXES, flops, in_true_boxes, table
 from engine.core.network import network
 from tests.support.scenes import NAMES, Scenes
 
